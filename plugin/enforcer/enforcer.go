@@ -1,0 +1,327 @@
+// Package enforcer keeps one appliance in step with one ledger: it asks the
+// ledger what differs, has the appliance told, and records what the appliance
+// acknowledged. It does so only while it holds the lease.
+//
+// It knows neither how an appliance is reached nor where bans come from. Its
+// main type is [Enforcer]; [Appliance] is what it needs of a firewall.
+package enforcer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/pacer"
+)
+
+const (
+	// leaseEvery is how often a process that does not hold the lease tries to
+	// take it, and changesEvery how often its holder looks for what other
+	// processes recorded.
+	leaseEvery   = 500 * time.Millisecond
+	changesEvery = time.Second
+
+	// flushTimeout bounds one flush as a whole; every step of it has a
+	// deadline of its own.
+	flushTimeout = 15 * time.Minute
+
+	// takeover is how long a block stands that was found on the appliance and
+	// that nothing explains: as long as CrowdSec's default ban.
+	takeover = 4 * time.Hour
+)
+
+// Appliance is a firewall.
+type Appliance interface {
+	// Apply brings a change about and returns what was acknowledged, also
+	// with an error: what is missing there is still owed. A refused login is
+	// a [LoginError].
+	Apply(ctx context.Context, c Change) (Done, error)
+	// Blocked returns what an earlier installation left blocked.
+	Blocked(ctx context.Context) ([]netip.Prefix, error)
+}
+
+// Change is what an appliance is told.
+type Change struct {
+	Block    []ledger.Standing // to block, each until its end
+	Unblock  []netip.Prefix
+	Standing []netip.Prefix // all bans in force
+	Reassert bool           // block all of them anew
+}
+
+// Done is what an appliance acknowledged.
+type Done struct {
+	ledger.Outcome
+	Leftovers int // objects of ours that nothing asked for, taken off
+}
+
+// LoginError says that an appliance refused the login.
+type LoginError struct {
+	Delay time.Duration // how long it wants to be left alone; 0: not said
+	Err   error
+}
+
+func (e *LoginError) Error() string { return e.Err.Error() }
+
+func (e *LoginError) Unwrap() error { return e.Err }
+
+// Config describes an enforcer.
+type Config struct {
+	Appliance   Appliance
+	Ledger      *ledger.Ledger
+	LeasePath   string
+	NotBefore   time.Time // of the first flush
+	Rhythm      pacer.Rhythm
+	Reassert    time.Duration // how often everything is blocked anew; 0: before entries end
+	EntryLife   time.Duration // how long the entries live that a re-assert makes
+	MaxBans     int
+	Credentials string                  // a hold-off counts for these alone
+	Refuses     func(netip.Prefix) bool // what the configuration protects
+	Log         hclog.Logger
+}
+
+// Enforcer is the loop for one appliance.
+type Enforcer struct {
+	Config
+	pacer     *pacer.Pacer
+	complaint complaint
+	own       ownChanges
+}
+
+// New returns an enforcer. Run makes it go.
+func New(c Config) *Enforcer {
+	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), complaint: complaint{log: c.Log}}
+}
+
+// Recorded says that this process recorded a change, by its number in the
+// ledger. It never waits.
+func (e *Enforcer) Recorded(change int64) {
+	e.own.note(change)
+	e.pacer.Poke()
+}
+
+// Run enforces until the context ends. It waits for the lease for as long as
+// another process holds it.
+func (e *Enforcer) Run(ctx context.Context) {
+	if !sleep(ctx, time.Until(e.NotBefore)) {
+		return
+	}
+	lease := e.takeLease(ctx)
+	if lease == nil {
+		return
+	}
+	defer func() { _ = lease.Release() }()
+	e.refuse(ctx)
+	watched := make(chan struct{})
+	watching, stop := context.WithCancel(ctx)
+	go func() {
+		defer close(watched)
+		e.watch(watching)
+	}()
+	e.pacer.Run(ctx, e.Flush)
+	stop()
+	<-watched
+}
+
+func (e *Enforcer) takeLease(ctx context.Context) *ledger.Lease {
+	waiting := false
+	for {
+		lease, err := ledger.TryLease(e.LeasePath)
+		switch {
+		case lease != nil:
+			return lease
+		case err != nil:
+			e.complaint.about(err, time.Now())
+		case !waiting:
+			waiting = true
+			e.Log.Debug("another process flushes; this one records and stands by")
+		}
+		if !sleep(ctx, leaseEvery) {
+			return nil
+		}
+	}
+}
+
+// refuse ends the bans that the configuration protects by now.
+func (e *Enforcer) refuse(ctx context.Context) {
+	ended, err := e.Ledger.Refuse(ctx, e.Refuses, time.Now())
+	if err != nil {
+		e.complaint.about(err, time.Now())
+	}
+	for _, p := range ended {
+		e.Log.Warn("a ban ends because the configuration protects it by now", "prefix", p)
+	}
+}
+
+// watch pokes when another process recorded something.
+func (e *Enforcer) watch(ctx context.Context) {
+	seen, err := e.Ledger.Changes(ctx)
+	for {
+		if !sleep(ctx, changesEvery) {
+			return
+		}
+		var changes int64
+		if changes, err = e.Ledger.Changes(ctx); err != nil {
+			continue // the next flush says what is wrong with the ledger
+		}
+		if changes > seen && !e.own.has(changes) {
+			e.pacer.Poke()
+		}
+		seen = changes
+	}
+}
+
+// Flush looks what differs and has the appliance told. Whoever calls it
+// outside of Run must hold the lease.
+func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
+	limited, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	result, err := e.guarded(limited, time.Now())
+	if ctx.Err() == nil {
+		e.complaint.about(err, time.Now())
+	}
+	return result, err
+}
+
+// guarded flushes unless logins are held off, and survives a panic: CrowdSec
+// never starts a crashed plugin again.
+func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Result, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a flush panicked, which is a fault of this program: %v\n%s", r, debug.Stack())
+		}
+	}()
+	hold, held, err := e.Ledger.HeldOff(ctx, e.Credentials, now)
+	if err != nil {
+		return pacer.Result{}, err
+	}
+	if held {
+		e.complaint.heldOff(hold)
+		return pacer.Result{Next: hold.Until}, nil
+	}
+	result, err = e.flush(ctx, now)
+	var refused *LoginError
+	if errors.As(err, &refused) {
+		hold, failed := e.Ledger.LoginRefused(ctx, e.Credentials, refused.Error(), refused.Delay, time.Now())
+		if failed != nil {
+			return result, errors.Join(err, failed)
+		}
+		e.complaint.heldOff(hold)
+		return pacer.Result{Acted: true, Next: hold.Until}, nil
+	}
+	return result, err
+}
+
+func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {
+	p, err := e.Ledger.Plan(ctx, now, e.renew(now), false)
+	if err != nil {
+		return pacer.Result{}, err
+	}
+	first := p.Flushed.IsZero()
+	reassert := !p.Next.IsZero() && !now.Before(e.reassertAt(p))
+	if !p.Due() && !first && !reassert {
+		if p.Stale {
+			err = e.Ledger.Tidy(ctx, p)
+		}
+		return pacer.Result{Next: e.next(p)}, err
+	}
+	if first {
+		if err := e.takeOver(ctx, now); err != nil {
+			return pacer.Result{}, err
+		}
+	}
+	if first || !p.Due() {
+		if p, err = e.Ledger.Plan(ctx, now, e.renew(now), true); err != nil {
+			return pacer.Result{}, err
+		}
+	}
+	return e.apply(ctx, p, reassert || first && len(p.Standing) > 0)
+}
+
+func (e *Enforcer) apply(ctx context.Context, p ledger.Plan, reassert bool) (pacer.Result, error) {
+	start, total := time.Now(), len(p.Standing)
+	done, failed := e.Appliance.Apply(ctx, Change{Block: p.Block, Unblock: p.Unblock, Standing: p.Standing, Reassert: reassert})
+	// What was acknowledged is recorded also when the time for the rest is over.
+	recording := context.WithoutCancel(ctx)
+	if err := e.Ledger.Wrote(recording, p, done.Outcome); err != nil {
+		return pacer.Result{}, errors.Join(failed, err)
+	}
+	if failed != nil {
+		return pacer.Result{}, failed
+	}
+	if err := e.Ledger.LoginAccepted(recording); err != nil {
+		return pacer.Result{}, err
+	}
+	if done.At.IsZero() { // a dry run: nothing was done, nothing is known to have changed
+		return pacer.Result{Acted: true, Next: p.Next}, nil
+	}
+	e.complaint.over()
+	e.Log.Info("flushed", "added", len(p.Block), "removed", len(p.Unblock), "leftovers", done.Leftovers,
+		"total", total, "reasserted", !done.Asserted.IsZero(), "took", time.Since(start).Round(time.Millisecond))
+	if !done.Asserted.IsZero() {
+		p.Asserted, p.AssertedUntil = done.Asserted, done.AssertedUntil
+	}
+	return pacer.Result{Acted: true, Next: e.next(p)}, nil
+}
+
+// takeOver records what an earlier installation left blocked, so that it stays
+// blocked for a while instead of being let in at once.
+func (e *Enforcer) takeOver(ctx context.Context, now time.Time) error {
+	blocked, err := e.Appliance.Blocked(ctx)
+	if err != nil {
+		return err
+	}
+	var bans []ban.Ban
+	for _, p := range blocked {
+		if !e.Refuses(p) {
+			bans = append(bans, ban.Ban{Prefix: p, Until: now.Add(takeover), Scenario: "found on the appliance"})
+		}
+	}
+	if len(bans) == 0 {
+		return nil
+	}
+	if _, err := e.Ledger.Record(ctx, bans, ledger.Takeover, now, e.MaxBans); err != nil {
+		return err
+	}
+	e.Log.Info("took over bans that an earlier installation left on the appliance", "bans", len(bans), "until", now.Add(takeover).Format(time.RFC3339))
+	return nil
+}
+
+// renew is the moment until which every entry must last: one that ends before
+// it, and before its ban, is renewed.
+func (e *Enforcer) renew(now time.Time) time.Time { return now.Add(e.EntryLife / 2) }
+
+// reassertAt is when everything is to be blocked anew.
+func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
+	if e.Reassert > 0 {
+		return p.Asserted.Add(e.Reassert)
+	}
+	return p.AssertedUntil.Add(-e.EntryLife / 2)
+}
+
+// next is when something will be due by the clock.
+func (e *Enforcer) next(p ledger.Plan) time.Time {
+	if p.Next.IsZero() {
+		return time.Time{}
+	}
+	if at := e.reassertAt(p); at.Before(p.Next) {
+		return at
+	}
+	return p.Next
+}
+
+// sleep waits and reports whether the context still stands.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(max(d, 0)):
+		return ctx.Err() == nil
+	}
+}

@@ -1,0 +1,415 @@
+package enforcer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/pacer"
+)
+
+// firewall is an appliance in memory.
+type firewall struct {
+	mu        sync.Mutex
+	entries   map[netip.Prefix]time.Time
+	earlier   []netip.Prefix // what an earlier installation left
+	attempts  []time.Time
+	changes   []enforcer.Change
+	fail      error // of the next calls
+	afterward error // fails after blocking, before unblocking
+	panics    bool
+}
+
+const entryLife = 24 * time.Hour
+
+func (f *firewall) Apply(_ context.Context, c enforcer.Change) (enforcer.Done, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	f.attempts = append(f.attempts, now)
+	f.changes = append(f.changes, c)
+	if f.panics {
+		panic("boom")
+	}
+	var done enforcer.Done
+	if f.fail != nil {
+		return done, f.fail
+	}
+	for _, b := range c.Block {
+		f.entries[b.Prefix] = b.Until
+		done.Blocked = append(done.Blocked, ledger.Entry{Prefix: b.Prefix, Expires: b.Until})
+	}
+	if f.afterward != nil {
+		return done, f.afterward
+	}
+	if c.Reassert {
+		for _, p := range c.Standing {
+			f.entries[p] = now.Add(entryLife)
+		}
+		done.Asserted, done.AssertedUntil = now, now.Add(entryLife)
+	}
+	for _, p := range c.Unblock {
+		delete(f.entries, p)
+		done.Unblocked = append(done.Unblocked, p)
+	}
+	done.Filed, done.At = true, now
+	return done, nil
+}
+
+func (f *firewall) Blocked(context.Context) ([]netip.Prefix, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.earlier), f.fail
+}
+
+func (f *firewall) blocked() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []string
+	for p := range maps.Keys(f.entries) {
+		out = append(out, p.Addr().String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (f *firewall) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.attempts)
+}
+
+func (f *firewall) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+// house is a ledger, an appliance and a process in a bubble.
+type house struct {
+	t      *testing.T
+	ledger *ledger.Ledger
+	fw     *firewall
+	log    *logBook
+	dir    string
+	start  time.Time
+}
+
+// logBook is what was logged.
+type logBook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBook) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func bubble(t *testing.T, story func(h *house)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l, err := ledger.Open(context.Background(), filepath.Join(dir, "test.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		story(&house{t: t, ledger: l, fw: &firewall{entries: map[netip.Prefix]time.Time{}}, log: new(logBook), dir: dir, start: time.Now()})
+	})
+}
+
+// process starts an enforcer and returns how to end it.
+func (h *house) process(change func(c *enforcer.Config)) (*enforcer.Enforcer, func()) {
+	c := enforcer.Config{
+		Appliance: h.fw, Ledger: h.ledger, LeasePath: filepath.Join(h.dir, "test.lock"),
+		Rhythm:   pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second},
+		Reassert: 10 * time.Minute, EntryLife: entryLife, MaxBans: 1000, Credentials: "secret",
+		Refuses: func(netip.Prefix) bool { return false },
+		Log:     hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true}),
+	}
+	if change != nil {
+		change(&c)
+	}
+	e := enforcer.New(c)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		e.Run(ctx)
+	}()
+	synctest.Wait()
+	return e, func() {
+		cancel()
+		<-ended
+	}
+}
+
+func (h *house) at(since time.Duration) {
+	time.Sleep(time.Until(h.start.Add(since)))
+	synctest.Wait()
+}
+
+func (h *house) ban(address string, d time.Duration) int64 {
+	h.t.Helper()
+	addr := netip.MustParseAddr(address)
+	b := ban.Ban{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Until: time.Now().Add(d), UUID: address + d.String()}
+	r, err := h.ledger.Record(context.Background(), []ban.Ban{b}, ledger.Alert, time.Now(), 1000)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return r.Change
+}
+
+func (h *house) want(when string, addresses ...string) {
+	h.t.Helper()
+	if got := h.fw.blocked(); !slices.Equal(got, addresses) {
+		h.t.Errorf("%s: blocked %v, want %v", when, got, addresses)
+	}
+}
+
+func TestALoneBanIsBlockedAfterTheDebounceAndOffAtItsEnd(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		defer end()
+		h.at(100 * time.Second)
+		e.Recorded(h.ban("203.0.113.7", 50*time.Second))
+		h.at(100*time.Second + 999*time.Millisecond)
+		h.want("before the debounce is over")
+		h.at(101 * time.Second)
+		h.want("afterwards", "203.0.113.7")
+		h.at(149 * time.Second)
+		h.want("before the end", "203.0.113.7")
+		h.at(150 * time.Second)
+		h.want("at the end")
+	})
+}
+
+func TestAnIdlePluginIsSilent(t *testing.T) {
+	bubble(t, func(h *house) {
+		_, end := h.process(nil)
+		defer end()
+		h.at(2 * time.Hour)
+		if n := h.fw.count(); n != 1 {
+			t.Errorf("%d flushes in two hours without a ban, want only the first", n)
+		}
+	})
+}
+
+func TestStandingBansAreReassertedInTheirRhythm(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		defer end()
+		e.Recorded(h.ban("203.0.113.7", 100*time.Hour))
+		h.at(5 * time.Minute)
+		h.fw.set(func() { clear(h.fw.entries) }) // the appliance was rebooted
+		h.at(11 * time.Minute)
+		h.want("after the next re-assert", "203.0.113.7")
+		before := h.fw.count()
+		h.at(71 * time.Minute)
+		if n := h.fw.count() - before; n != 6 {
+			t.Errorf("%d flushes in an hour, want 6", n)
+		}
+	})
+}
+
+func TestAProcessThatHasJustStartedDoesNotFlush(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(func(c *enforcer.Config) { c.NotBefore = time.Now().Add(3 * time.Second) })
+		defer end()
+		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.at(2999 * time.Millisecond)
+		h.want("in the first three seconds")
+		h.at(5 * time.Second)
+		h.want("afterwards", "203.0.113.7")
+	})
+}
+
+func TestOnlyTheHolderOfTheLeaseFlushesAndTheNextTakesOver(t *testing.T) {
+	bubble(t, func(h *house) {
+		_, endFirst := h.process(nil)
+		other := &firewall{entries: map[netip.Prefix]time.Time{}}
+		second, endSecond := h.process(func(c *enforcer.Config) { c.Appliance = other })
+		defer endSecond()
+		h.at(time.Minute)
+		second.Recorded(h.ban("203.0.113.7", time.Hour)) // recorded beside the holder
+		h.at(63 * time.Second)
+		h.want("blocked by the holder", "203.0.113.7")
+		if other.count() != 0 {
+			t.Error("the other process flushed too")
+		}
+		endFirst()
+		second.Recorded(h.ban("203.0.113.8", time.Hour))
+		h.at(66 * time.Second)
+		if got := other.blocked(); !slices.Contains(got, "203.0.113.8") {
+			t.Errorf("the next process did not take over within 2 s: %v", got)
+		}
+	})
+}
+
+func TestAFailedFlushIsTriedAgainAndLosesNothing(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		defer end()
+		h.at(time.Minute)
+		h.fw.set(func() { h.fw.fail = errors.New("connection to port 1234 refused") })
+		e.Recorded(h.ban("203.0.113.7", 30*time.Minute))
+		h.at(20 * time.Minute)
+		h.want("while the appliance is away")
+		if n := strings.Count(h.log.String(), "refused"); n > 3 {
+			t.Errorf("the same error was logged %d times in 19 minutes:\n%s", n, h.log)
+		}
+		h.fw.set(func() { h.fw.fail = nil })
+		h.at(26 * time.Minute)
+		h.want("once it is back", "203.0.113.7")
+		if !strings.Contains(h.log.String(), "follows again") {
+			t.Errorf("the log does not say that it works again:\n%s", h.log)
+		}
+		h.at(32 * time.Minute)
+		h.want("after its end")
+	})
+}
+
+func TestWhatWasAcknowledgedBeforeAFailureIsNotOwedAgain(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		defer end()
+		h.at(time.Minute)
+		h.fw.set(func() { h.fw.afterward = errors.New("cut") })
+		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.at(70 * time.Second)
+		h.fw.set(func() { h.fw.afterward = nil })
+		h.at(5 * time.Minute)
+		var blocked int
+		for _, c := range h.fw.changes {
+			blocked += len(c.Block)
+		}
+		if blocked != 1 {
+			t.Errorf("one ban was blocked %d times", blocked)
+		}
+		p, err := h.ledger.Plan(context.Background(), time.Now(), time.Now().Add(time.Hour), false)
+		if err != nil || p.Due() {
+			t.Errorf("still owed: %+v, %v", p, err)
+		}
+	})
+}
+
+func TestARefusedLoginIsTriedOnceAHoldOffByAllProcessesTogether(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.fw.fail = &enforcer.LoginError{Err: errors.New("AUTH_FAILED")}
+		for i := range 60 { // a process a minute, as after restart upon restart
+			e, end := h.process(nil)
+			e.Recorded(h.ban("203.0.113.7", 5*time.Hour))
+			h.at(time.Duration(i+1) * time.Minute)
+			end()
+		}
+		if n := len(h.fw.attempts); n != 0 {
+			t.Errorf("%d flushes, though the look for an earlier installation was refused already", n)
+		}
+		attempts := strings.Count(h.log.String(), "no further login is tried")
+		if attempts == 0 {
+			t.Errorf("the log says nothing of the hold-off:\n%s", h.log)
+		}
+		h.fw.set(func() { h.fw.fail = nil })
+		e, end := h.process(func(c *enforcer.Config) { c.Credentials = "corrected" })
+		defer end()
+		e.Recorded(h.ban("203.0.113.8", 5*time.Hour))
+		h.at(61 * time.Minute)
+		h.want("with a corrected configuration, at once", "203.0.113.7", "203.0.113.8")
+	})
+}
+
+func TestTheHoldOffBoundsTheAttemptsOfOneProcess(t *testing.T) {
+	bubble(t, func(h *house) {
+		_, end := h.process(nil)
+		defer end()
+		h.at(time.Minute)
+		e := h.fw.count()
+		h.fw.set(func() { h.fw.fail = &enforcer.LoginError{Err: errors.New("AUTH_FAILED")} })
+		h.ban("203.0.113.7", 100*time.Hour)
+		h.at(time.Minute + 4*time.Hour)
+		// 0, 30 min, 1 h 30, 3 h 30
+		if n := h.fw.count() - e; n != 4 {
+			t.Errorf("%d attempts in four hours, want 4", n)
+		}
+	})
+}
+
+func TestWhatAnEarlierInstallationBlockedIsTakenOver(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.fw.earlier = []netip.Prefix{netip.MustParsePrefix("203.0.113.50/32"), netip.MustParsePrefix("192.0.2.1/32")}
+		_, end := h.process(func(c *enforcer.Config) {
+			c.Refuses = func(p netip.Prefix) bool { return p.Addr().String() == "192.0.2.1" }
+		})
+		defer end()
+		h.at(time.Minute)
+		h.want("at first", "203.0.113.50")
+		h.at(4*time.Hour + time.Minute)
+		h.want("after four hours")
+	})
+}
+
+func TestABanThatTheConfigurationProtectsByNowEnds(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.at(time.Minute)
+		h.want("at first", "203.0.113.7")
+		end()
+		_, end = h.process(func(c *enforcer.Config) { c.Refuses = func(netip.Prefix) bool { return true } })
+		defer end()
+		h.at(2 * time.Minute)
+		h.want("with the new configuration")
+	})
+}
+
+func TestAPanicDoesNotEndTheLoop(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.fw.panics = true
+		e, end := h.process(nil)
+		defer end()
+		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.at(10 * time.Second)
+		h.fw.set(func() { h.fw.panics = false })
+		h.at(time.Minute)
+		h.want("afterwards", "203.0.113.7")
+	})
+}
+
+func TestADryRunAcknowledgesNothing(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(func(c *enforcer.Config) { c.Appliance = enforcer.DryRun(c.Log) })
+		h.at(time.Minute)
+		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.at(2 * time.Minute)
+		if !strings.Contains(h.log.String(), "dry run") || h.fw.count() != 0 {
+			t.Errorf("calls: %d, log:\n%s", h.fw.count(), h.log)
+		}
+		end()
+		_, end = h.process(nil)
+		defer end()
+		h.at(3 * time.Minute)
+		h.want("when the dry run is over", "203.0.113.7")
+	})
+}

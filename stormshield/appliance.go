@@ -1,0 +1,93 @@
+// Package stormshield keeps one Stormshield appliance in step with a list of
+// bans: it puts addresses and ranges on the appliance's blacklist, takes them
+// off again, and keeps the objects and groups that the blacklist names.
+//
+// It decides nothing about bans, keeps no state between calls, and never takes
+// the administrator's configuration right. Its main type is [Appliance]:
+//
+//	appliance := stormshield.New(config)
+//	done, err := appliance.Apply(ctx, change)   // done is what holds now, also with an error
+//
+// A call opens its own connections and closes them at its end. [Appliance.Check]
+// tries what the other calls rest on; [Appliance.Cleanup] takes everything off.
+package stormshield
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"notification-stormshield/stormshield/serverd"
+	"notification-stormshield/stormshield/shell"
+)
+
+// Config describes one appliance.
+type Config struct {
+	API serverd.Config
+	SSH shell.Config
+
+	ConfigDir     string // the folder of object and objectgroup
+	Group         string // lists the bans in force
+	DeleteGroup   string // lists ended bans while they are taken off
+	ReloadCommand string // run over SSH after a write; "" for none
+
+	// BlacklistTimeout is the longest that an entry stays on the blacklist
+	// without being renewed.
+	BlacklistTimeout time.Duration
+	// SingleMax is how many changes go address by address; more go by group.
+	SingleMax int
+}
+
+// Appliance is one firewall. It holds no connection between calls.
+type Appliance struct {
+	config Config
+}
+
+// New returns the appliance described. Nothing is opened.
+func New(c Config) *Appliance { return &Appliance{config: c} }
+
+func (a *Appliance) object() string      { return a.config.ConfigDir + "/object" }
+func (a *Appliance) objectgroup() string { return a.config.ConfigDir + "/objectgroup" }
+
+// LoginRefused reports whether err says that the appliance refused a login,
+// over SSH or to the API, and for how long it asked to be left alone, if it
+// did. Both count towards the same lock-out.
+func LoginRefused(err error) (delay time.Duration, refused bool) {
+	var overSSH *shell.AuthError
+	if errors.As(err, &overSSH) {
+		return 0, true
+	}
+	return serverd.AuthFailed(err)
+}
+
+// monitor opens a session that may change the blacklist. FORCE takes the
+// monitor right from another monitor session; the configuration right, which
+// an administrator at work holds, is another one and stays untouched.
+func (a *Appliance) monitor(ctx context.Context) (*serverd.Session, error) {
+	session, err := serverd.Dial(ctx, a.config.API)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := session.Run(ctx, "MODIFY MONITOR FORCE ON"); err != nil {
+		closeSession(ctx, session)
+		if serverd.NoRight(err) {
+			err = fmt.Errorf("%w; give the account %s the right mon_write", err, a.config.API.User)
+		}
+		return nil, err
+	}
+	return session, nil
+}
+
+// release gives the monitor right back and logs out. What fails here fails
+// with the session's end anyway.
+func release(ctx context.Context, session *serverd.Session) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_, _ = session.Run(ctx, "MODIFY MONITOR OFF")
+	_ = session.Close(ctx)
+}
+
+func closeSession(ctx context.Context, session *serverd.Session) {
+	_ = session.Close(context.WithoutCancel(ctx))
+}

@@ -1,0 +1,113 @@
+package objects
+
+import (
+	"bytes"
+	"iter"
+)
+
+// lines yields the lines of text, each with its line end.
+func lines(text []byte) iter.Seq[[]byte] { return bytes.Lines(text) }
+
+// header returns the name of the section that a line opens.
+func header(line []byte) (string, bool) {
+	line = bytes.TrimSpace(line)
+	if len(line) == 0 || line[0] != '[' {
+		return "", false
+	}
+	end := bytes.IndexByte(line, ']')
+	if end < 0 {
+		return "", false
+	}
+	return string(bytes.TrimSpace(line[1:end])), true
+}
+
+// entry returns what a line holds without comment and white space around; it
+// is empty for blank lines, comments and headers.
+func entry(line []byte) []byte {
+	line = bytes.TrimSpace(line)
+	if len(line) == 0 || line[0] == '#' || line[0] == '[' {
+		return nil
+	}
+	if i := bytes.Index(line, []byte(` #`)); i >= 0 {
+		line = bytes.TrimSpace(line[:i])
+	}
+	return line
+}
+
+// split takes an entry of `object` apart at its first `=`.
+func split(entry []byte) (name string, value []byte) {
+	left, right, _ := bytes.Cut(entry, []byte("="))
+	return string(bytes.TrimSpace(left)), bytes.TrimSpace(right)
+}
+
+// carriageReturn returns "\r" if the line ends in CRLF. A line ends with "\n";
+// what stands before it, a "\r" too, is the line's own.
+func carriageReturn(line []byte) string {
+	if bytes.HasSuffix(line, []byte("\r\n")) {
+		return "\r"
+	}
+	return ""
+}
+
+// An edit says what becomes of a text.
+type edit struct {
+	// line returns what stands for a line of a section afterwards: the line
+	// itself, another without line end, or nil to take it out.
+	line func(section string, line []byte) []byte
+	// below yields the lines, without line ends, to add below a section's
+	// header; isNew tells that the edit itself makes the section.
+	below func(section string, isNew bool) iter.Seq[string]
+	// missing names the sections to make at the end of the text if it has
+	// none of that name.
+	missing []string
+}
+
+// apply carries out the edit in one pass. Whether the last line has a line end
+// is the text's own property and stays as it was, so that taking out what was
+// added gives back the same bytes.
+func (e edit) apply(text []byte) []byte {
+	w := writer{out: make([]byte, 0, len(text)+len(text)/8)}
+	made := map[string]bool{}
+	section, usual := "", ""
+	for line := range lines(text) {
+		if len(w.out) == 0 {
+			usual = carriageReturn(line)
+		}
+		name, opens := header(line)
+		if opens {
+			section = name
+		}
+		if kept := e.line(section, line); kept != nil {
+			w.line(bytes.TrimSuffix(kept, []byte("\n")), "")
+		}
+		if opens && !made[section] {
+			made[section] = true
+			w.all(e.below(section, false), carriageReturn(line))
+		}
+	}
+	for _, name := range e.missing {
+		if !made[name] {
+			w.line([]byte("["+name+"]"), usual)
+			w.all(e.below(name, true), usual)
+		}
+	}
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		return bytes.TrimSuffix(w.out, []byte("\n"))
+	}
+	return w.out
+}
+
+// writer collects the lines of the new text.
+type writer struct {
+	out []byte
+}
+
+func (w *writer) line(line []byte, carriageReturn string) {
+	w.out = append(append(append(w.out, line...), carriageReturn...), '\n')
+}
+
+func (w *writer) all(added iter.Seq[string], carriageReturn string) {
+	for line := range added {
+		w.line([]byte(line), carriageReturn)
+	}
+}

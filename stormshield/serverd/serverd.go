@@ -1,0 +1,217 @@
+// Package serverd speaks with serverd, the command server of a Stormshield
+// appliance, over its HTTPS API: log in, run commands, read answers, log out.
+//
+// It knows nothing of bans, files or retries, and it never logs in a second
+// time by itself: a wrong password tried thrice locks the appliance. Its main
+// type is [Session]; [Dial] opens one.
+//
+//	session, err := serverd.Dial(ctx, serverd.Config{Host: "192.0.2.1", …})
+//	if err != nil { … }                       // *AuthError: do not try again soon
+//	defer session.Close(ctx)
+//	answer, err := session.Run(ctx, "SYSTEM PROPERTY")
+//	model := answer.Section("Result")["Model"]
+//
+// The protocol is that of the vendor's Python client (stormshield.sns.sslclient).
+// Messages are translated by the appliance, so every decision rests on numbers.
+package serverd
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// DefaultTimeout bounds each request when Config.Timeout is zero.
+	DefaultTimeout = 30 * time.Second
+
+	// largestAnswer bounds what is read of one answer: a blacklist of a
+	// million entries fits.
+	largestAnswer = 128 << 20
+)
+
+// Config says how to reach and whom to trust.
+type Config struct {
+	Host     string // an address or a name, without port
+	Port     int
+	User     string
+	Password string
+	Trust    Trust
+	Timeout  time.Duration // of one request; zero: DefaultTimeout
+}
+
+// Session is one logged-in session. It sees the appliance's objects as they
+// were when it was opened. It is not for concurrent use.
+type Session struct {
+	base   string
+	http   *http.Client
+	id     string
+	levels []string
+	remote net.Addr
+}
+
+// Dial logs in and opens a session.
+func Dial(ctx context.Context, c Config) (*Session, error) {
+	tls, err := c.Trust.config(c.Host)
+	if err != nil {
+		return nil, err
+	}
+	timeout := c.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{base: "https://" + net.JoinHostPort(c.Host, strconv.Itoa(c.Port))}
+	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second)}
+	s.http = &http.Client{
+		Jar:     jar,
+		Timeout: timeout,
+		Transport: &http.Transport{
+			TLSClientConfig:    tls,
+			DisableCompression: true, // compressed answers have arrived broken
+			MaxConnsPerHost:    1,
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := dialer.DialContext(ctx, network, address)
+				if err == nil {
+					s.remote = conn.RemoteAddr()
+				}
+				return conn, err
+			},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	if err := s.open(ctx, c.User, c.Password); err != nil {
+		s.http.CloseIdleConnections()
+		return nil, fmt.Errorf("log in to the API at %s: %w", s.base, err)
+	}
+	return s, nil
+}
+
+func (s *Session) open(ctx context.Context, user, password string) error {
+	encode := base64.StdEncoding.EncodeToString
+	login, err := s.post(ctx, "/auth/admin.html", url.Values{
+		"uid": {encode([]byte(user))}, "pswd": {encode([]byte(password))}, "app": {"sslclient"},
+	})
+	if err != nil {
+		return err
+	}
+	if login.Msg != "AUTH_SUCCESS" {
+		return authError(login)
+	}
+	opened, err := s.post(ctx, "/api/auth/login", url.Values{"app": {"sslclient"}, "id": {"0"}})
+	if err != nil {
+		return err
+	}
+	if opened.Code != rootOK {
+		return &RootError{Code: opened.Code, Msg: opened.Msg}
+	}
+	if opened.SessionID == "" {
+		return errors.New("the appliance opened no session: its answer has no session id")
+	}
+	s.id = opened.SessionID
+	for level := range strings.SplitSeq(opened.Level, ",") {
+		s.levels = append(s.levels, strings.ToLower(strings.TrimSpace(level)))
+	}
+	return nil
+}
+
+// Levels returns the rights of the session in lower case, such as base,
+// modify, mon_write.
+func (s *Session) Levels() []string { return s.levels }
+
+// Run sends one command and returns its answer. An answer that is not a
+// success is a [CommandError], or a [RootError] when the command did not reach
+// serverd or the session is over.
+func (s *Session) Run(ctx context.Context, command string) (Answer, error) {
+	if strings.ContainsAny(command, "\r\n\x00") {
+		return Answer{}, fmt.Errorf("command %q holds a line end", command)
+	}
+	// A space travels as %20: the appliance takes + for a plus.
+	query := "sessionid=" + url.QueryEscape(s.id) + "&cmd=" + strings.ReplaceAll(url.QueryEscape(command), "+", "%20")
+	root, err := s.do(ctx, http.MethodGet, "/api/command?"+query, nil)
+	if err == nil {
+		var answer Answer
+		if answer, err = root.answer(); err == nil {
+			return answer, nil
+		}
+	}
+	return Answer{}, fmt.Errorf("%s: %w", command, err)
+}
+
+// Close logs out. The session is over whatever it returns.
+func (s *Session) Close(ctx context.Context) error {
+	defer s.http.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := s.request(ctx, http.MethodGet, "/api/auth/logout?sessionid="+url.QueryEscape(s.id), nil)
+	if err != nil {
+		return err
+	}
+	response, err := s.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("log out of the API: %w", withoutURL(err))
+	}
+	return response.Body.Close()
+}
+
+func (s *Session) post(ctx context.Context, path string, form url.Values) (root, error) {
+	return s.do(ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
+}
+
+func (s *Session) do(ctx context.Context, method, path string, body io.Reader) (root, error) {
+	request, err := s.request(ctx, method, path, body)
+	if err != nil {
+		return root{}, err
+	}
+	response, err := s.http.Do(request)
+	if err != nil {
+		return root{}, withoutURL(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return root{}, fmt.Errorf("the appliance answered HTTP %s", response.Status)
+	}
+	var r root
+	decoder := xml.NewDecoder(io.LimitReader(response.Body, largestAnswer))
+	decoder.CharsetReader = latin1Reader
+	if err := decoder.Decode(&r); err != nil {
+		return root{}, fmt.Errorf("read the appliance's answer: %w", err)
+	}
+	return r, nil
+}
+
+func (s *Session) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, method, s.base+path, body)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	request.Header.Set("Accept-Encoding", "identity")
+	request.Header.Set("User-Agent", "notification-stormshield")
+	if body != nil {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return request, nil
+}
+
+// withoutURL takes the address of the request out of an error: it holds the
+// session's id.
+func withoutURL(err error) error {
+	var urlError *url.Error
+	if errors.As(err, &urlError) {
+		return urlError.Err
+	}
+	return err
+}

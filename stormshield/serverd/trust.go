@@ -1,0 +1,125 @@
+package serverd
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Trust says which certificate is the appliance's. The fingerprint comes
+// first, then the CA; with neither, only Insecure lets a connection through.
+type Trust struct {
+	CAPath      string   // PEM
+	ServerName  string   // the certificate's name, CN or SAN; "": the host
+	Fingerprint [32]byte // SHA-256 of the certificate; zero: not pinned
+	Insecure    bool     // trust any certificate
+}
+
+// CertificateError says that the certificate shown is not the one trusted.
+type CertificateError struct {
+	Fingerprint [32]byte // of the certificate that was shown
+	Reason      error
+}
+
+func (e *CertificateError) Error() string {
+	return fmt.Sprintf("the certificate shown (%s) is not trusted: %v", Fingerprint(e.Fingerprint), e.Reason)
+}
+
+func (e *CertificateError) Unwrap() error { return e.Reason }
+
+// Fingerprint writes a fingerprint as the configuration takes it.
+func Fingerprint(sum [32]byte) string {
+	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
+}
+
+// config returns a TLS configuration that does the check itself: a factory
+// certificate carries its name as CN only, which Go does not look at.
+func (t Trust) config(host string) (*tls.Config, error) {
+	var roots *x509.CertPool
+	if t.CAPath != "" {
+		pem, err := os.ReadFile(t.CAPath)
+		if err != nil {
+			return nil, fmt.Errorf("read the CA of the appliance's certificate (api_ca_path): %w", err)
+		}
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("api_ca_path: %s holds no certificate in PEM", t.CAPath)
+		}
+	}
+	name := t.ServerName
+	if name == "" {
+		name = host
+	}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         sni(name),
+		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection below does the check
+		VerifyConnection: func(state tls.ConnectionState) error {
+			leaf := state.PeerCertificates[0]
+			sum := sha256.Sum256(leaf.Raw)
+			if err := t.check(sum, state.PeerCertificates, roots, name); err != nil {
+				return &CertificateError{Fingerprint: sum, Reason: err}
+			}
+			return nil
+		},
+	}, nil
+}
+
+func (t Trust) check(sum [32]byte, chain []*x509.Certificate, roots *x509.CertPool, name string) error {
+	switch {
+	case t.Fingerprint != [32]byte{}:
+		if sum != t.Fingerprint {
+			return fmt.Errorf("the configuration pins %s", Fingerprint(t.Fingerprint))
+		}
+		return nil
+	case roots != nil:
+		return verify(chain, roots, name)
+	case t.Insecure:
+		return nil
+	}
+	return errors.New("neither a CA nor a fingerprint is configured")
+}
+
+func verify(chain []*x509.Certificate, roots *x509.CertPool, name string) error {
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between}); err != nil {
+		return err
+	}
+	if err := chain[0].VerifyHostname(name); err != nil && chain[0].Subject.CommonName != name {
+		return fmt.Errorf("it belongs to %q, not to %q (api_server_name)", chain[0].Subject.CommonName, name)
+	}
+	return nil
+}
+
+// sni returns the name to ask for in the handshake: an address is not sent.
+func sni(name string) string {
+	if net.ParseIP(name) != nil {
+		return ""
+	}
+	return name
+}
+
+// Certificate returns the certificate that the API shows, whoever it belongs
+// to. Nothing is sent.
+func Certificate(ctx context.Context, host string, port int) (*x509.Certificate, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, ServerName: sni(host)}} //nolint:gosec // it is shown, not trusted
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for its API certificate: %w", host, err)
+	}
+	defer conn.Close()
+	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0], nil
+}
