@@ -36,8 +36,8 @@ type flush struct {
 }
 
 func (f *flush) run(ctx context.Context) error {
-	byGroup := f.change.Reassert || len(f.change.Block) > f.config.SingleMax
-	if !byGroup {
+	few := len(f.change.Block) <= f.config.SingleMax
+	if few {
 		if err := f.block(ctx, netip.Prefix.IsSingleIP); err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (f *flush) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if byGroup {
+	if f.change.Reassert || !few {
 		err = f.assert(ctx)
 	} else {
 		err = f.block(ctx, func(p netip.Prefix) bool { return !p.IsSingleIP() })
@@ -173,8 +173,10 @@ func (f *flush) blacklist(ctx context.Context, files bool) (blacklist, error) {
 // what must be named to be unblocked. It returns all that must be unblocked:
 // the ended bans, and leftovers that nothing asked for.
 func (f *flush) writeFiles(ctx context.Context) (ended []netip.Prefix, err error) {
-	if f.files, err = f.openFiles(ctx); err != nil {
-		return nil, err
+	if f.files == nil {
+		if f.files, err = f.openFiles(ctx); err != nil {
+			return nil, err
+		}
 	}
 	wrote := false
 	for attempt := 0; ; attempt++ {

@@ -52,15 +52,29 @@ func newLogin(c Config) (*login, error) {
 	return l, nil
 }
 
+// methods are those to begin with. The password goes as `password`; only a
+// server that does not take it so is asked for keyboard-interactive, in a
+// connection of its own: beginning that method after a refused password is
+// already a second failure.
 func (l *login) methods() []ssh.AuthMethod {
 	var methods []ssh.AuthMethod
 	if l.signer != nil {
 		methods = append(methods, ssh.PublicKeys(l.signer))
 	}
 	if l.password != "" {
-		methods = append(methods, ssh.PasswordCallback(l.once), ssh.KeyboardInteractive(l.answer))
+		methods = append(methods, ssh.PasswordCallback(l.once))
 	}
 	return methods
+}
+
+// interactive reports whether keyboard-interactive is worth trying after an
+// error, and returns it.
+func (l *login) interactive(err error) ([]ssh.AuthMethod, bool) {
+	var refused *AuthError
+	if l.password == "" || l.sent || !errors.As(l.explain(err), &refused) {
+		return nil, false
+	}
+	return []ssh.AuthMethod{ssh.KeyboardInteractive(l.answer)}, true
 }
 
 func (l *login) once() (string, error) {

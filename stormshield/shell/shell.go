@@ -83,17 +83,25 @@ func dial(ctx context.Context, c Config) (*Client, error) {
 		return nil, err
 	}
 	var client *Client
-	err = trust.each(func(algorithms []string) error {
-		client, err = c.connect(ctx, login, trust.check, algorithms)
+	methods := login.methods()
+	attempt := func(hostKeys []string) error {
+		client, err = c.connect(ctx, methods, trust.check, hostKeys)
 		return err
-	})
+	}
+	err = trust.each(attempt)
+	if err != nil {
+		if interactive, worthIt := login.interactive(err); worthIt {
+			methods = interactive
+			err = trust.each(attempt)
+		}
+	}
 	if err != nil {
 		return nil, login.explain(err)
 	}
 	return client, nil
 }
 
-func (c Config) connect(ctx context.Context, login *login, check ssh.HostKeyCallback, hostKeys []string) (*Client, error) {
+func (c Config) connect(ctx context.Context, methods []ssh.AuthMethod, check ssh.HostKeyCallback, hostKeys []string) (*Client, error) {
 	dialer := &net.Dialer{Timeout: min(c.timeout(), 10*time.Second)}
 	raw, err := dialer.DialContext(ctx, "tcp", c.address())
 	if err != nil {
@@ -104,7 +112,7 @@ func (c Config) connect(ctx context.Context, login *login, check ssh.HostKeyCall
 	defer stop()
 	config := &ssh.ClientConfig{
 		User:              c.User,
-		Auth:              login.methods(),
+		Auth:              methods,
 		HostKeyCallback:   check,
 		HostKeyAlgorithms: hostKeys,
 		ClientVersion:     "SSH-2.0-notification-stormshield",

@@ -86,7 +86,7 @@ func (t *trust) each(connect func(algorithms []string) error) error {
 func HostKey(ctx context.Context, c Config) (ssh.PublicKey, error) {
 	var shown ssh.PublicKey
 	seen := errors.New("seen")
-	_, err := c.connect(ctx, &login{}, func(_ string, _ net.Addr, key ssh.PublicKey) error {
+	_, err := c.connect(ctx, nil, func(_ string, _ net.Addr, key ssh.PublicKey) error {
 		shown = key
 		return seen
 	}, nil)

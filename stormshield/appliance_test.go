@@ -1,0 +1,295 @@
+package stormshield_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/serverd"
+	"notification-stormshield/stormshield/shell"
+	"notification-stormshield/stormshield/snstest"
+)
+
+// configFor describes a simulated appliance as a configuration would.
+func configFor(t testing.TB, sim *snstest.Appliance) stormshield.Config {
+	t.Helper()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, sim.CA(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return stormshield.Config{
+		API: serverd.Config{
+			Host: sim.Host(), Port: sim.APIPort(), User: sim.User(), Password: sim.Password(),
+			Trust: serverd.Trust{CAPath: ca, ServerName: sim.CertificateName()}, Timeout: 10 * time.Second,
+		},
+		SSH: shell.Config{
+			Host: sim.Host(), Port: sim.SSHPort(), User: sim.User(), Password: sim.Password(),
+			HostKey: sim.HostKeyFingerprint(), Timeout: 10 * time.Second,
+		},
+		ConfigDir: sim.ConfigDir(), Group: "Crowdsec", DeleteGroup: "CrowdsecDeleteGroup",
+		BlacklistTimeout: 24 * time.Hour, SingleMax: 4,
+	}
+}
+
+// pair is a simulated appliance and its client.
+type pair struct {
+	t   *testing.T
+	sim *snstest.Appliance
+	app *stormshield.Appliance
+
+	standing map[netip.Prefix]bool
+}
+
+func start(t *testing.T, options ...func(*snstest.Options)) *pair {
+	t.Helper()
+	sim := snstest.Start(t, options...)
+	return &pair{t: t, sim: sim, app: stormshield.New(configFor(t, sim)), standing: map[netip.Prefix]bool{}}
+}
+
+func prefixes(texts ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range texts {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+func addresses(n int) []netip.Prefix {
+	var out []netip.Prefix
+	for i := range n {
+		out = append(out, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 32))
+	}
+	return out
+}
+
+// flush adds and removes bans in one Apply, and returns what came of it.
+func (p *pair) flush(add, remove []netip.Prefix, reassert bool) (stormshield.Done, error) {
+	p.t.Helper()
+	change := stormshield.Change{Unblock: remove, Reassert: reassert}
+	for _, b := range add {
+		p.standing[b] = true
+		change.Block = append(change.Block, stormshield.Block{Prefix: b, Timeout: time.Hour})
+	}
+	for _, b := range remove {
+		delete(p.standing, b)
+	}
+	for b := range p.standing {
+		change.Standing = append(change.Standing, b)
+	}
+	return p.app.Apply(p.t.Context(), change)
+}
+
+func (p *pair) mustFlush(add, remove []netip.Prefix, reassert bool) stormshield.Done {
+	p.t.Helper()
+	done, err := p.flush(add, remove, reassert)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return done
+}
+
+// wantStanding says that the blacklist holds what stands, that nothing is left
+// beside the files or open, and that an appliance can read the files.
+func (p *pair) wantStanding() {
+	p.t.Helper()
+	p.wantBlacklist()
+	if problems := p.sim.Problems(); len(problems) > 0 {
+		p.t.Errorf("an appliance would choke on its files: %q", problems[:min(5, len(problems))])
+	}
+}
+
+func (p *pair) wantBlacklist() {
+	p.t.Helper()
+	var listed, want []string
+	for _, e := range p.sim.Blacklist() {
+		listed = append(listed, e.Source.String())
+	}
+	for b := range p.standing {
+		want = append(want, b.String())
+	}
+	slices.Sort(listed)
+	slices.Sort(want)
+	if !slices.Equal(listed, want) {
+		p.t.Errorf("on the blacklist: %d entries %.200v, want %d %.200v", len(listed), listed, len(want), want)
+	}
+	if left := p.sim.Leftovers(); len(left) > 0 {
+		p.t.Errorf("left beside the files: %q", left)
+	}
+	if n := p.sim.Stats().Evictions; n > 0 {
+		p.t.Errorf("the administrator's right was taken %d times", n)
+	}
+	if held, _ := p.sim.MonitorHeld(); held {
+		p.t.Error("the monitor right was not given back")
+	}
+	if n := p.sim.Stats().SessionsOpen; n != 0 {
+		p.t.Errorf("%d sessions stay open", n)
+	}
+}
+
+func TestFewBansGoByAddressAndManyByGroup(t *testing.T) {
+	for _, shell := range []string{"/bin/sh", "/bin/csh"} {
+		for _, n := range []int{1, 4, 5, 300} {
+			t.Run(fmt.Sprintf("%d under %s", n, shell), func(t *testing.T) {
+				p := start(t, func(o *snstest.Options) { o.LoginShell = shell })
+				bans := append(addresses(n-1), netip.MustParsePrefix("2001:db8::7/128"))
+				done := p.mustFlush(bans, nil, false)
+				p.wantStanding()
+				if few := n <= 4; few != (len(done.Blocked) == n) || few != done.Asserted.IsZero() || !done.Filed {
+					t.Errorf("done: %d blocked one by one, asserted %v, filed %t", len(done.Blocked), done.Asserted, done.Filed)
+				}
+				done = p.mustFlush(nil, bans, false)
+				p.wantStanding()
+				if len(done.Unblocked) != n {
+					t.Errorf("%d acknowledged as unblocked, want %d", len(done.Unblocked), n)
+				}
+			})
+		}
+	}
+}
+
+func TestARangeIsBlockedByItsObject(t *testing.T) {
+	p := start(t)
+	ranges := prefixes("203.0.113.0/24", "2001:db8:1::/48")
+	p.mustFlush(append(ranges, prefixes("192.0.2.1/32")...), nil, false)
+	p.wantStanding()
+	p.mustFlush(nil, ranges, false)
+	p.wantStanding()
+}
+
+func TestAnEntryLastsAsLongAsItsBan(t *testing.T) {
+	p := start(t)
+	done := p.mustFlush(addresses(1), nil, false)
+	entry, ok := p.sim.BlockedPrefix(addresses(1)[0])
+	if left := time.Until(entry.Expires); !ok || left > time.Hour+time.Second || left < 59*time.Minute {
+		t.Errorf("an entry for an hour lasts %s", left)
+	}
+	if off := done.Blocked[0].Expires.Sub(entry.Expires).Abs(); off > 2*time.Second {
+		t.Errorf("acknowledged end is %s off", off)
+	}
+}
+
+func TestAReassertBringsBackWhatARebootTook(t *testing.T) {
+	p := start(t)
+	p.mustFlush(addresses(20), nil, false)
+	p.sim.Reboot()
+	if len(p.sim.Blacklist()) != 0 {
+		t.Fatal("a reboot left the blacklist")
+	}
+	if done := p.mustFlush(nil, nil, true); done.Asserted.IsZero() {
+		t.Error("the re-assert is not acknowledged")
+	}
+	p.wantStanding()
+}
+
+func TestWhatTheOlderComponentLeftIsTakenOff(t *testing.T) {
+	p := start(t)
+	p.mustFlush(addresses(3), nil, true)
+	p.standing = map[netip.Prefix]bool{} // nobody remembers them
+	if done := p.mustFlush(prefixes("192.0.2.1/32"), nil, false); done.Leftovers != 3 {
+		t.Errorf("%d leftovers, want 3", done.Leftovers)
+	}
+	p.wantStanding()
+}
+
+func TestAMemberOfTheGroupOfBansIsFound(t *testing.T) {
+	p := start(t)
+	p.mustFlush(addresses(3), nil, true)
+	members, err := p.app.Members(t.Context())
+	slices.SortFunc(members, netip.Prefix.Compare)
+	if err != nil || !slices.Equal(members, addresses(3)) {
+		t.Errorf("members: %v, %v", members, err)
+	}
+}
+
+func TestAnEntryThatTimedOutIsNoLongerOwed(t *testing.T) {
+	p := start(t)
+	p.sim.SetFaults(func(f *snstest.Faults) { f.DeleteUnknownFails = true })
+	p.mustFlush(addresses(10), nil, true)
+	p.sim.Reboot() // all entries are gone
+	done := p.mustFlush(nil, addresses(10), false)
+	if len(done.Unblocked) != 10 {
+		t.Errorf("%d acknowledged, want 10", len(done.Unblocked))
+	}
+	p.wantStanding()
+}
+
+func TestAWayWithoutTools(t *testing.T) {
+	for _, missing := range [][]string{{"cksum"}, {"ln"}, {"sync"}, {"cksum", "ln", "sync", "awk"}} {
+		t.Run(fmt.Sprint(missing), func(t *testing.T) {
+			p := start(t)
+			p.sim.SetFaults(func(f *snstest.Faults) { f.MissingTools = missing })
+			p.mustFlush(addresses(20), nil, false)
+			p.mustFlush(nil, addresses(7), false)
+			p.wantStanding()
+		})
+	}
+}
+
+func TestModeAndOwnerStay(t *testing.T) {
+	p := start(t)
+	path := filepath.Join(p.sim.ConfigDir(), "object")
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mustFlush(addresses(1), nil, false)
+	after, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.Mode() != after.Mode() {
+		t.Errorf("mode was %v and is %v", before.Mode(), after.Mode())
+	}
+	if os.SameFile(before, after) {
+		t.Error("the file was written in place")
+	}
+}
+
+func TestAnAdministratorsEditDuringAFlushIsNotLost(t *testing.T) {
+	p := start(t)
+	stop, stopped := make(chan struct{}), make(chan int)
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				stopped <- n
+				return
+			case <-time.After(time.Duration(10+rand.IntN(100)) * time.Millisecond):
+			}
+			err := p.sim.AdminEdit("object", func(text []byte) []byte {
+				return bytes.Replace(text, []byte("[Host]\n"), fmt.Appendf(nil, "[Host]\nedit%d=192.0.2.1,resolve=static\n", n), 1)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	flushed := 0
+	for i := range 40 {
+		if _, err := p.flush(addresses(i+1), nil, false); err == nil {
+			flushed++
+		}
+	}
+	close(stop)
+	edits := <-stopped
+	p.mustFlush(nil, nil, true)
+	text := string(p.sim.Read("object"))
+	for n := range edits {
+		if !strings.Contains(text, fmt.Sprintf("\nedit%d=", n)) {
+			t.Errorf("edit %d of %d is lost", n, edits)
+		}
+	}
+	t.Logf("%d edits beside 40 flushes, of which %d went through at once", edits, flushed)
+	p.wantStanding()
+}

@@ -1,0 +1,139 @@
+package snstest
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// mayMonitor tells whether the session may change the address lists: it has the privileges mon_write and filter, and
+// holds the monitor right or, which is more, the configuration right.
+func (c *call) mayMonitor() bool {
+	desk, id := c.appliance.desk, c.session.id
+	return c.session.has("mon_write") && c.session.has("filter") &&
+		(desk.holds(id, monitorRight) || desk.holds(id, configRight))
+}
+
+// isBlacklist checks the argument Type. Only the blacklist is simulated.
+func (c *call) isBlacklist() bool { return strings.EqualFold(c.arguments["type"], "BlackList") }
+
+// named resolves Name1 as the session sees the files.
+func (c *call) named() (prefixes []netip.Prefix, ok bool) {
+	name := c.arguments["name1"]
+	if name == "" {
+		return nil, false
+	}
+	if p, isAddress := c.literal(name); isAddress {
+		return []netip.Prefix{p}, p.IsValid()
+	}
+	prefixes, known := c.session.view.parse().resolve(name)
+	if !known {
+		return nil, false
+	}
+	if c.faults.NoIPv6 {
+		all := prefixes
+		prefixes = nil
+		for _, p := range all {
+			if p.Addr().Is4() {
+				prefixes = append(prefixes, p)
+			}
+		}
+	}
+	return prefixes, len(prefixes) > 0 || c.faults.EmptyGroupIsFine
+}
+
+// literal reads an address in place of a name. The prefix is not valid when the appliance refuses this address.
+func (c *call) literal(name string) (p netip.Prefix, isAddress bool) {
+	addr, err := netip.ParseAddr(name)
+	if err == nil {
+		if p, err = hostPrefix(addr); err != nil {
+			return netip.Prefix{}, true
+		}
+	} else if p, err = netip.ParsePrefix(name); err != nil {
+		return netip.Prefix{}, false
+	} else if !c.faults.AcceptPrefix || p != p.Masked() {
+		return netip.Prefix{}, true
+	}
+	if c.faults.NoIPv6 && p.Addr().Is6() {
+		return netip.Prefix{}, true
+	}
+	return p, true
+}
+
+// addressAdd is MONITOR ADDRESSLIST ADD Type= Name1= [Name2=] Timeout=. A group is resolved now, once. Name2, the
+// destination, must be known but does not narrow what is blocked here.
+func (c *call) addressAdd() answer {
+	if !c.mayMonitor() {
+		return plain(statusLevel)
+	}
+	seconds, err := strconv.ParseUint(c.arguments["timeout"], 10, 31)
+	if err != nil || seconds == 0 || !c.isBlacklist() {
+		return plain(statusArgument)
+	}
+	if to, given := c.arguments["name2"]; given {
+		if _, isAddress := c.literal(to); !isAddress && !c.session.view.parse().knows(to) {
+			return plain(statusArgument)
+		}
+	}
+	prefixes, ok := c.named()
+	if !ok {
+		return plain(statusArgument)
+	}
+	if len(prefixes) > 0 {
+		c.appliance.blacklist.add(prefixes, time.Now().Add(time.Duration(seconds)*time.Second))
+	}
+	return plain(statusOK)
+}
+
+// addressDelete is MONITOR ADDRESSLIST DELETE Type= Name1=: it takes off the entries of what the name stands for.
+func (c *call) addressDelete() answer {
+	if !c.mayMonitor() {
+		return plain(statusLevel)
+	}
+	prefixes, ok := c.named()
+	if !ok || !c.isBlacklist() {
+		return plain(statusArgument)
+	}
+	if c.appliance.blacklist.remove(prefixes) == 0 && c.faults.DeleteUnknownFails {
+		return plain(statusFailed)
+	}
+	return plain(statusOK)
+}
+
+// addressFlush is MONITOR FLUSH ADDRESSLIST Type= Name1=<object>|all.
+func (c *call) addressFlush() answer {
+	if !c.mayMonitor() {
+		return plain(statusLevel)
+	}
+	if !c.isBlacklist() {
+		return plain(statusArgument)
+	}
+	if strings.EqualFold(c.arguments["name1"], "all") {
+		c.appliance.blacklist.flush()
+		return plain(statusOK)
+	}
+	return c.addressDelete()
+}
+
+// addressShow is MONITOR ADDRESSLIST SHOW Type=: a line an entry, with the seconds that are left of it.
+func (c *call) addressShow() answer {
+	if !c.isBlacklist() {
+		return plain(statusArgument)
+	}
+	var b strings.Builder
+	for _, e := range c.appliance.blacklist.list() {
+		source, destination := e.Source.String(), "0.0.0.0-255.255.255.255"
+		if e.Source.IsSingleIP() {
+			source = e.Source.Addr().String()
+		}
+		if e.Source.Addr().Is6() {
+			destination = "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+		}
+		left := math.Ceil(time.Until(e.Expires).Seconds())
+		fmt.Fprintf(&b, "src=%s dstrange=%s timeout=%.0f\n", source, destination, max(0, left))
+	}
+	return rawAnswer(b.String())
+}

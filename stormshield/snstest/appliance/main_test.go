@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"notification-stormshield/stormshield/snstest"
+)
+
+// output can be read while it is written.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// launch runs the program with flags until the test ends, and returns its facts.
+func launch(t *testing.T, flags ...string) (*facts, *output) {
+	t.Helper()
+	ready := filepath.Join(t.TempDir(), "ready.json")
+	s, err := parseFlags(append(flags, "-ready", ready, "-control", "127.0.0.1:0"), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &output{}
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, s, out) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(ready); !os.IsNotExist(err) {
+			t.Errorf("the ready file is still there: %v", err)
+		}
+	})
+	var f facts
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if text, err := os.ReadFile(ready); err == nil {
+			if err := json.Unmarshal(text, &f); err != nil {
+				t.Fatal(err)
+			}
+			return &f, out
+		}
+		select {
+		case err := <-ended:
+			t.Fatal("it ended at once: ", err)
+		case <-tick.C:
+		}
+	}
+}
+
+func get(t *testing.T, url string, into any) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func post(t *testing.T, url, body string) int {
+	t.Helper()
+	response, err := http.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
+
+func TestReadyFileHasTheFacts(t *testing.T) {
+	f, out := launch(t, "-password", `p"w é`)
+	if f.Host != "127.0.0.1" || f.APIPort == 0 || f.SSHPort == 0 || f.Password != `p"w é` || f.PID != os.Getpid() {
+		t.Errorf("facts %+v", f)
+	}
+	if !strings.HasPrefix(f.SSHHostKey, "SHA256:") || !strings.HasPrefix(f.APICertFingerprint, "SHA256:") || !strings.Contains(f.APICA, "BEGIN CERTIFICATE") {
+		t.Errorf("identity %+v", f)
+	}
+	if _, err := os.Stat(filepath.Join(f.ConfigDir, "object")); err != nil {
+		t.Error(err)
+	}
+	for !strings.Contains(out.String(), "# blacklist") {
+		time.Sleep(time.Millisecond)
+	}
+	for _, line := range []string{"stormshield:\n", `  ssh_password: "p\"w é"` + "\n", "  ssh_host_key: \"" + f.SSHHostKey + "\"\n"} {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("no %q in %s", line, out)
+		}
+	}
+}
+
+func TestControlLooksAndActs(t *testing.T) {
+	f, _ := launch(t, "-no-ssh", "-dir", t.TempDir(), "-french")
+	if f.SSHPort != 0 || f.SSHHostKey != "" {
+		t.Errorf("facts of an SSH server: %+v", f)
+	}
+	var list []entry
+	get(t, f.Control+"/blacklist", &list)
+	if list == nil || len(list) != 0 {
+		t.Errorf("blacklist %v, want an empty list", list)
+	}
+	var problems []string
+	get(t, f.Control+"/problems", &problems)
+	if problems == nil || len(problems) != 0 {
+		t.Errorf("problems %q", problems)
+	}
+	var stats snstest.Stats
+	get(t, f.Control+"/stats", &stats)
+	for path, status := range map[string]int{
+		"/reboot": 204, "/unlock": 204, "/stats/reset": 204, "/password?new=other": 204, "/password": 400,
+		"/admin-modify?on=1": 204, "/admin-modify": 400, "/nothing": 404,
+	} {
+		if got := post(t, f.Control+path, ""); got != status {
+			t.Errorf("POST %s: status %d, want %d", path, got, status)
+		}
+	}
+	if got := post(t, f.Control+"/faults", `{"APIStatus": 503, "Ret": {"NOP": 200}}`); got != 204 {
+		t.Errorf("faults: status %d", got)
+	}
+	if got := post(t, f.Control+"/faults", `{"APIStatus": "x"}`); got != 400 {
+		t.Errorf("wrong faults: status %d", got)
+	}
+}
+
+func TestChangesAreShownOnceEach(t *testing.T) {
+	shown := map[netip.Prefix]time.Time{}
+	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+	entries := func(seconds ...int) (list []snstest.Entry) {
+		for i, s := range seconds {
+			if s > 0 {
+				p := netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 32-i)
+				list = append(list, snstest.Entry{Source: p, Expires: now.Add(time.Duration(s) * time.Second)})
+			}
+		}
+		return list
+	}
+	for _, step := range []struct {
+		list []snstest.Entry
+		want string
+	}{
+		{entries(60, 30), "10:00:00.000 + 192.0.2.0 60\n10:00:00.000 + 192.0.2.1/31 30\n"},
+		{entries(60, 30), ""},
+		{entries(90, 0), "10:00:00.000 + 192.0.2.0 90\n10:00:00.000 - 192.0.2.1/31 0\n"},
+		{nil, "10:00:00.000 - 192.0.2.0 0\n"},
+	} {
+		var out strings.Builder
+		if err := show(&out, shown, step.list, now); err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != step.want {
+			t.Errorf("shown %q, want %q", out.String(), step.want)
+		}
+	}
+}
+
+func TestEndsWhenItsTimeIsOver(t *testing.T) {
+	s, err := parseFlags([]string{"-for", "50ms", "-no-ssh"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), s, io.Discard); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWrongUsageIsRefused(t *testing.T) {
+	for _, flags := range [][]string{{"argument"}, {"-nonsense"}} {
+		if _, err := parseFlags(flags, io.Discard); err == nil {
+			t.Errorf("%q is accepted", flags)
+		}
+	}
+	for _, flags := range [][]string{{"-control", "0.0.0.0:0"}, {"-control", "x"}, {"-shell", "/no/shell"}, {"-listen", "0.0.0.0"}} {
+		s, err := parseFlags(flags, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := run(t.Context(), s, io.Discard); err == nil {
+			t.Errorf("%q runs", flags)
+		}
+	}
+}

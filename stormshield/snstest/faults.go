@@ -1,0 +1,162 @@
+package snstest
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Faults are the switches of everything that can go wrong, and of every behaviour no source settles. The zero value is
+// an appliance in good health. Appliance.SetFaults changes them at any moment.
+type Faults struct {
+	// SSHRefuse and APIRefuse close the port: connections are cut, new ones are refused.
+	SSHRefuse, APIRefuse bool
+	// SSHHang accepts connections and never says a word, and runs no further command on the open ones.
+	// APIHang accepts requests and never answers. Both go on where they stopped once the switch is off.
+	SSHHang, APIHang bool
+	// SSHCutAfterUpload cuts the connection once a command was given so many bytes on its standard input. The command
+	// gets those bytes and then end of file, as from OpenSSH, and goes on.
+	SSHCutAfterUpload int
+	// Delay holds back each SSH command and each API request for so long.
+	Delay time.Duration
+
+	// APIStatus answers every request with this HTTP status (e.g. 503) and no XML.
+	APIStatus int
+	// MalformedXML spoils the XML of every answer; the command was carried out.
+	MalformedXML bool
+	// TruncateBody sends half of every answer and cuts the connection; the command was carried out.
+	TruncateBody bool
+	// RootCode answers every command with this root code (203, 204, 205, 500, 501, 502, 900) without running it.
+	RootCode int
+	// Ret answers commands that begin with a key (upper case, e.g. "MONITOR ADDRESSLIST ADD"; "" is every command)
+	// with this ret. Below 200 the command is carried out first, otherwise it is not.
+	Ret map[string]int
+	// Answer decides for each command, given as sent: a root code other than 0 is used like RootCode, a ret other than 0 like Ret.
+	Answer func(command string) (rootCode, ret int) `json:"-"`
+	// Language overrides Options.Language: "en" or "fr".
+	Language string
+
+	// ExpireSessionAfter ends a session (root code 204, later 203) when it has run so many commands.
+	ExpireSessionAfter int
+	// LogoutEndsCookie ends the log-in together with the session at /api/auth/logout.
+	LogoutEndsCookie bool
+	// NoMonWrite takes mon_write from the account: MODIFY MONITOR answers ret 205. It concerns sessions opened later.
+	NoMonWrite bool
+	// NoModify takes modify from the account: MODIFY ON answers ret 205. It concerns sessions opened later.
+	NoModify bool
+	// NeedTOTP asks the web log-in for a one-time password, TOTPCode, or "123456" when that is empty.
+	NeedTOTP bool
+	TOTPCode string
+
+	// NoIPv6 refuses IPv6 addresses (ret 200) and passes over IPv6 members of a group.
+	NoIPv6 bool
+	// DeleteUnknownFails makes DELETE of something not on the list answer ret 200 instead of 100.
+	DeleteUnknownFails bool
+	// EmptyGroupIsFine makes ADD and DELETE of a group without members answer ret 100 instead of 200.
+	EmptyGroupIsFine bool
+	// AcceptPrefix takes a prefix such as 192.0.2.0/24 as Name1, which no source shows a real appliance to do.
+	AcceptPrefix bool
+	// BrokenFilesUnreachable answers root code 501 when the files a session sees have problems (see Appliance.Problems).
+	BrokenFilesUnreachable bool
+
+	// MissingTools are programs SSH commands do not find in their PATH, e.g. cksum, awk, cp. What the shell has
+	// built in stays.
+	MissingTools []string
+	// ReadOnlyDir takes the right to write in the configuration folder and its files from SSH commands.
+	ReadOnlyDir bool
+	// DiskFullAfter makes writes of SSH commands fail beyond so many bytes in one file (rounded up to 512). The
+	// message is "File too large", not "No space left on device": it is done with the shell's file size limit.
+	DiskFullAfter int64
+
+	// NoKeyboardInteractive, NoPassword and PublicKeyOnly take SSH authentication methods away.
+	NoKeyboardInteractive, NoPassword, PublicKeyOnly bool
+	// LegacyAlgorithmsOnly offers only what old OpenSSH did: diffie-hellman-group1-sha1 and group14-sha1, ssh-rsa,
+	// aes128-cbc and 3des-cbc, hmac-sha1. The host key is then another one, of type RSA.
+	LegacyAlgorithmsOnly bool
+}
+
+func (f *Faults) clone() *Faults {
+	c := *f
+	c.Ret = maps.Clone(f.Ret)
+	c.MissingTools = slices.Clone(f.MissingTools)
+	return &c
+}
+
+// faultBox holds the switches in force. What it hands out is never changed afterwards.
+type faultBox struct {
+	mu      sync.Mutex
+	current *Faults
+	changed chan struct{}
+}
+
+func newFaultBox() *faultBox {
+	return &faultBox{current: &Faults{}, changed: make(chan struct{})}
+}
+
+// now returns the switches in force and a channel closed when they change.
+func (b *faultBox) now() (*Faults, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.current, b.changed
+}
+
+// set puts changed switches in force after apply has done what they need outside this box.
+func (b *faultBox) set(edit func(*Faults), apply func(*Faults)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	next := b.current.clone()
+	edit(next)
+	next = next.clone()
+	apply(next)
+	b.current = next
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// SetFaults changes the switches; edit sees those in force. They hold for everything that begins afterwards.
+func (a *Appliance) SetFaults(edit func(*Faults)) { a.faults.set(edit, a.applyFaults) }
+
+// Faults returns a copy of the switches in force.
+func (a *Appliance) Faults() Faults {
+	f, _ := a.faults.now()
+	return *f.clone()
+}
+
+func (a *Appliance) applyFaults(f *Faults) {
+	a.apiGate.refuse(f.APIRefuse)
+	if a.sshGate != nil {
+		a.sshGate.refuse(f.SSHRefuse)
+	}
+	if f.LegacyAlgorithmsOnly {
+		a.hostKeys.needRSA()
+	}
+	a.disk.setReadOnly(f.ReadOnlyDir)
+}
+
+// pause waits for the delay and for the end of a hang. It reports false when the caller should give up.
+func (a *Appliance) pause(gone <-chan struct{}, hangs func(*Faults) bool) bool {
+	f, changed := a.faults.now()
+	if f.Delay > 0 {
+		timer := time.NewTimer(f.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-gone:
+			return false
+		case <-a.ctx.Done():
+			return false
+		}
+	}
+	for hangs(f) {
+		select {
+		case <-changed:
+			f, changed = a.faults.now()
+		case <-gone:
+			return false
+		case <-a.ctx.Done():
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,55 @@
+package snstest
+
+import (
+	"strings"
+	"testing"
+)
+
+func FuzzFilesAreReadWithoutHarm(f *testing.F) {
+	f.Add(administratorsObjects, administratorsGroups)
+	f.Add("[Host]\na=\"", "[a]\na\n[a\n]")
+	f.Add("[Network]\nn=1.2.3.4/", "[\n=\n#")
+	f.Fuzz(func(t *testing.T, object, groups string) {
+		base := parseObjects(object, groups)
+		for name := range base.groups {
+			prefixes, known := base.resolve(name)
+			if !known {
+				t.Errorf("a group is not known by its name %q", name)
+			}
+			for _, p := range prefixes {
+				if p != p.Masked() {
+					t.Errorf("%s is not a masked prefix", p)
+				}
+			}
+		}
+		problems([]byte(object), []byte(groups))
+		if got := dropLines(object, func(textLine) bool { return false }); got != object {
+			t.Errorf("dropping nothing made %q of %q", got, object)
+		}
+		if with := addHost(object, "added=192.0.2.1\n"); len(with) < len(object) || !strings.Contains(with, "added=192.0.2.1\n") {
+			t.Errorf("adding a host made %q of %q", with, object)
+		}
+	})
+}
+
+func FuzzCommandsAreSplitWithoutHarm(f *testing.F) {
+	f.Add(`MONITOR ADDRESSLIST ADD Type=BlackList Name1="a b" Timeout=60`)
+	f.Add("modify \t on=")
+	f.Add(`a="b`)
+	f.Fuzz(func(t *testing.T, line string) {
+		words, arguments, ok := parseCommand(line)
+		for _, word := range words {
+			if word == "" || strings.ContainsAny(word, " \t=") {
+				t.Errorf("word %q", word)
+			}
+		}
+		for name := range arguments {
+			if name == "" {
+				t.Error("an argument without a name")
+			}
+		}
+		if !ok && len(words)+len(arguments) > 0 {
+			t.Error("a refused line has words")
+		}
+	})
+}

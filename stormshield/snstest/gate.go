@@ -1,0 +1,204 @@
+package snstest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// gate is a listener that can be shut and opened again on the same port. It counts what passes, on the wire.
+type gate struct {
+	address  string
+	in, out  atomic.Int64
+	accepted atomic.Int64
+
+	mu      sync.Mutex
+	ln      net.Listener // nil while shut
+	changed chan struct{}
+	closed  bool
+	conns   map[*countedConn]struct{}
+}
+
+func openGate(address string) (*gate, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &gate{
+		address: ln.Addr().String(),
+		ln:      ln,
+		changed: make(chan struct{}),
+		conns:   map[*countedConn]struct{}{},
+	}, nil
+}
+
+func (g *gate) port() int {
+	addr, err := net.ResolveTCPAddr("tcp", g.address)
+	if err != nil {
+		return 0
+	}
+	return addr.Port
+}
+
+// Addr implements net.Listener.
+func (g *gate) Addr() net.Addr {
+	addr, _ := net.ResolveTCPAddr("tcp", g.address)
+	return addr
+}
+
+// Accept implements net.Listener; while the gate is shut it waits.
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		g.mu.Lock()
+		ln, changed, closed := g.ln, g.changed, g.closed
+		g.mu.Unlock()
+		switch {
+		case closed:
+			return nil, net.ErrClosed
+		case ln == nil:
+			<-changed
+			continue
+		}
+		conn, err := ln.Accept()
+		if conn = g.admit(ln, conn, err); conn != nil {
+			return conn, nil
+		}
+		g.mu.Lock()
+		same := g.ln == ln && !g.closed
+		g.mu.Unlock()
+		if same && err != nil {
+			return nil, err
+		}
+	}
+}
+
+// admit registers a connection that came while the gate was open, and drops any other.
+func (g *gate) admit(from net.Listener, conn net.Conn, err error) net.Conn {
+	if err != nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ln != from {
+		conn.Close()
+		return nil
+	}
+	g.accepted.Add(1)
+	counted := &countedConn{Conn: conn, gate: g}
+	g.conns[counted] = struct{}{}
+	return counted
+}
+
+// Close implements net.Listener: the gate stays shut for good and connections are cut.
+func (g *gate) Close() error {
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return nil
+	}
+	g.closed = true
+	g.shut()
+	g.mu.Unlock()
+	g.cut()
+	return nil
+}
+
+// shut stops listening and wakes Accept. The caller holds mu.
+func (g *gate) shut() {
+	if g.ln != nil {
+		g.ln.Close()
+		g.ln = nil
+	}
+	g.wake()
+}
+
+func (g *gate) wake() {
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// refuse shuts the gate and cuts its connections, or opens it again.
+func (g *gate) refuse(refuse bool) {
+	g.mu.Lock()
+	switch {
+	case g.closed, refuse == (g.ln == nil):
+		g.mu.Unlock()
+		return
+	case refuse:
+		g.shut()
+		g.mu.Unlock()
+		g.cut()
+		return
+	}
+	defer g.mu.Unlock()
+	ln, err := listenAgain(g.address)
+	if err != nil {
+		panic(fmt.Sprintf("snstest: %s was taken by someone else while it was refused: %v", g.address, err))
+	}
+	g.ln = ln
+	g.wake()
+}
+
+func listenAgain(address string) (ln net.Listener, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ln, err = net.Listen("tcp", address); err == nil {
+			return ln, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// cut drops every connection.
+func (g *gate) cut() {
+	g.mu.Lock()
+	conns := make([]*countedConn, 0, len(g.conns))
+	for conn := range g.conns {
+		conns = append(conns, conn)
+	}
+	g.mu.Unlock()
+	for _, conn := range conns {
+		conn.Close()
+	}
+}
+
+func (g *gate) resetCounts() {
+	g.in.Store(0)
+	g.out.Store(0)
+	g.accepted.Store(0)
+}
+
+// countedConn counts bytes at the socket, so that handshakes and padding are included.
+type countedConn struct {
+	net.Conn
+	gate *gate
+}
+
+func (c *countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.gate.in.Add(int64(n))
+	return n, err
+}
+
+func (c *countedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.gate.out.Add(int64(n))
+	return n, err
+}
+
+func (c *countedConn) Close() error {
+	c.gate.mu.Lock()
+	delete(c.gate.conns, c)
+	c.gate.mu.Unlock()
+	return c.Conn.Close()
+}

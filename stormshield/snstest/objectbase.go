@@ -1,0 +1,137 @@
+package snstest
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+	"sync"
+)
+
+// view is the two files as they were at one moment: what a session sees. It is parsed when first needed, and shared by
+// sessions that see the same bytes.
+type view struct {
+	object, groups []byte
+	parse          func() *objectBase
+	problems       func() []string
+}
+
+func newView(object, groups []byte) *view {
+	v := &view{object: object, groups: groups}
+	v.parse = sync.OnceValue(func() *objectBase { return parseObjects(string(object), string(groups)) })
+	v.problems = sync.OnceValue(func() []string { return problems(object, groups) })
+	return v
+}
+
+func (v *view) sees(object, groups []byte) bool {
+	return bytes.Equal(v.object, object) && bytes.Equal(v.groups, groups)
+}
+
+// viewer reads the files for each new session.
+type viewer struct {
+	disk *disk
+	mu   sync.Mutex
+	last *view
+}
+
+func (r *viewer) look() *view {
+	object, groups := r.disk.read(ObjectFile), r.disk.read(GroupFile)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil || !r.last.sees(object, groups) {
+		r.last = newView(object, groups)
+	}
+	return r.last
+}
+
+// objectBase is what the two files mean.
+type objectBase struct {
+	addresses map[string]netip.Prefix // [Host] and [Network]
+	others    map[string]string       // any other object, and its section
+	groups    map[string][]string     // members' names, in order
+}
+
+// parseObjects reads what can be read; the rest is for problems to tell.
+func parseObjects(object, groups string) *objectBase {
+	b := &objectBase{
+		addresses: make(map[string]netip.Prefix, strings.Count(object, "\n")),
+		others:    map[string]string{},
+		groups:    map[string][]string{},
+	}
+	for l := range textLines(object) {
+		if l.header || !l.assigns {
+			continue
+		}
+		var p netip.Prefix
+		var err error
+		switch l.section {
+		case "Host":
+			p, err = parseHost(l.value)
+		case "Network":
+			p, err = parseNetwork(l.value)
+		default:
+			b.others[l.name] = l.section
+			continue
+		}
+		if err == nil {
+			b.addresses[l.name] = p
+		}
+	}
+	b.readGroups(groups)
+	return b
+}
+
+func (b *objectBase) readGroups(text string) {
+	group, members, inside := "", []string(nil), false
+	for l := range textLines(text) {
+		switch {
+		case l.header:
+			if inside {
+				b.groups[group] = members
+			}
+			group, inside = l.section, true
+			members = b.groups[group]
+		case inside && !l.assigns:
+			members = append(members, l.name)
+		}
+	}
+	if inside {
+		b.groups[group] = members
+	}
+}
+
+// knows tells whether a name means anything.
+func (b *objectBase) knows(name string) bool {
+	_, address := b.addresses[name]
+	_, other := b.others[name]
+	_, group := b.groups[name]
+	return address || other || group
+}
+
+// resolve returns the addresses and networks that a name stands for; one that is a member twice may be there twice.
+// Ranges and names of the domain name system in a group stand for none here.
+func (b *objectBase) resolve(name string) (prefixes []netip.Prefix, known bool) {
+	if p, ok := b.addresses[name]; ok {
+		return []netip.Prefix{p}, true
+	}
+	members, ok := b.groups[name]
+	if !ok {
+		return nil, false
+	}
+	prefixes = make([]netip.Prefix, 0, len(members))
+	b.collect(members, map[string]bool{name: true}, func(p netip.Prefix) { prefixes = append(prefixes, p) })
+	return prefixes, true
+}
+
+// collect walks through members and the groups among them, each group once.
+func (b *objectBase) collect(members []string, entered map[string]bool, add func(netip.Prefix)) {
+	for _, name := range members {
+		if p, ok := b.addresses[name]; ok {
+			add(p)
+			continue
+		}
+		if nested, ok := b.groups[name]; ok && !entered[name] {
+			entered[name] = true
+			b.collect(nested, entered, add)
+		}
+	}
+}

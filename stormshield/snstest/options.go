@@ -1,0 +1,128 @@
+package snstest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+)
+
+// CertificateKind says how the certificate of the HTTPS API is made.
+type CertificateKind int
+
+const (
+	// FactoryCertificate is signed by a CA of the appliance's own; its common name is the serial number and it has
+	// no subject alternative name, as factory certificates have (vendor's Python client, DNSResolverHTTPSAdapter).
+	FactoryCertificate CertificateKind = iota
+	// ModernCertificate is signed by a CA of the appliance's own and is valid for localhost and the loopback addresses.
+	ModernCertificate
+	// SelfSigned is its own issuer and is valid for localhost and the loopback addresses.
+	SelfSigned
+)
+
+// Options say what kind of appliance New makes. The zero value is a usable one.
+type Options struct {
+	// Dir is the folder that stands for the appliance's disk. Files that are there already are kept. Empty: a
+	// temporary folder, removed by Close.
+	Dir string
+	// LoginShell runs every SSH command, as LoginShell -c COMMAND. Default /bin/sh; /bin/csh is what some appliances
+	// may have. New fails when it is not on this machine.
+	LoginShell string
+	// User and Password open both SSH and the web. Defaults: DefaultUser, DefaultPassword.
+	User, Password string
+	// NoSSH leaves SSH to someone else who serves the same Dir.
+	NoSSH bool
+	// Certificate is the kind of the API's certificate.
+	Certificate CertificateKind
+	// SerialNumber names the appliance, also in a factory certificate. Default DefaultSerialNumber.
+	SerialNumber string
+	// Language is that of the messages: "en" (default) or "fr". Codes never change.
+	Language string
+	// Listen is the host both servers listen on, "127.0.0.1" by default. A port in it is ignored. Must be loopback.
+	Listen string
+	// APIPort and SSHPort are the ports; 0 takes any.
+	APIPort, SSHPort int
+	// HighAvailability gives the appliance a passive peer: SYSTEM PROPERTY says so and HA commands work.
+	HighAvailability bool
+	// MaxSessions limits API sessions open at once, default 20 (an EVA2).
+	MaxSessions int
+	// SessionIdle ends an API session nobody used for so long, default 5 minutes.
+	SessionIdle time.Duration
+	// BruteForceTries failures in a row, default 3, lock web and SSH for BruteForceLock, default 60 s.
+	BruteForceTries int
+	BruteForceLock  time.Duration
+	// MaxAuthTries limits attempts in one SSH connection, default 6 as in OpenSSH.
+	MaxAuthTries int
+	// Tools puts other programs in place of the machine's own for SSH commands: name to absolute path,
+	// e.g. "awk": "/usr/bin/original-awk".
+	Tools map[string]string
+}
+
+// What an appliance is unless Options say otherwise.
+const (
+	DefaultUser         = "admin"
+	DefaultPassword     = "Correct-Horse+7 é"
+	DefaultSerialNumber = "VMSNSX09L0639A9"
+)
+
+func (o *Options) setDefaults() error {
+	setDefault(&o.LoginShell, "/bin/sh")
+	setDefault(&o.User, DefaultUser)
+	setDefault(&o.Password, DefaultPassword)
+	setDefault(&o.SerialNumber, DefaultSerialNumber)
+	setDefault(&o.Language, "en")
+	setDefault(&o.Listen, "127.0.0.1")
+	setDefault(&o.MaxSessions, 20)
+	setDefault(&o.SessionIdle, 5*time.Minute)
+	setDefault(&o.BruteForceTries, 3)
+	setDefault(&o.BruteForceLock, time.Minute)
+	setDefault(&o.MaxAuthTries, 6)
+	if host, _, err := net.SplitHostPort(o.Listen); err == nil {
+		o.Listen = host
+	}
+	if o.Listen == "localhost" {
+		o.Listen = "127.0.0.1"
+	}
+	return o.check()
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (o *Options) check() error {
+	if ip := net.ParseIP(o.Listen); ip == nil || !ip.IsLoopback() {
+		return fmt.Errorf("the simulated appliance listens on the loopback interface only, not on %q", o.Listen)
+	}
+	if o.Language != "en" && o.Language != "fr" {
+		return fmt.Errorf("language %q: choose en or fr", o.Language)
+	}
+	if !o.NoSSH {
+		if err := executable(o.LoginShell); err != nil {
+			return fmt.Errorf("login shell %s is not usable on this machine (csh comes with the package tcsh): %w", o.LoginShell, err)
+		}
+	}
+	for name, path := range o.Tools {
+		if err := executable(path); err != nil {
+			return fmt.Errorf("tool %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func executable(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() || info.Mode()&0o111 == 0 {
+		return fmt.Errorf("%s is not an executable file", path)
+	}
+	return nil
+}
+
+func address(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }

@@ -1,0 +1,74 @@
+package snstest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// send answers with a document. Unless the client asks for identity it is compressed and, as has been seen of
+// appliances, announced with both Content-Length and chunked; the connection then ends, since the two disagree about
+// where the next answer would begin.
+func send(w http.ResponseWriter, r *http.Request, f *Faults, document string) {
+	if f.MalformedXML {
+		document = strings.Replace(document, `msg="`, `msg="<&`, 1) + "</nws"
+	}
+	body := []byte(document)
+	header := w.Header()
+	header.Set("Content-Type", "text/xml; charset=UTF-8")
+	header.Set("Cache-Control", "no-store")
+	compressed := !asksIdentity(r)
+	if compressed {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, _ = z.Write(body) // a Buffer never fails
+		_ = z.Close()
+		body = b.Bytes()
+		header.Set("Content-Encoding", "gzip")
+	}
+	header.Set("Content-Length", fmt.Sprint(len(body)))
+	switch {
+	case f.TruncateBody:
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	case compressed:
+		sendBothLengths(w, body)
+	default:
+		_, _ = w.Write(body)
+	}
+}
+
+// asksIdentity tells whether the client wants the answer as it is: identity named, and not refused with q=0.
+func asksIdentity(r *http.Request) bool {
+	for _, field := range r.Header.Values("Accept-Encoding") {
+		for item := range strings.SplitSeq(field, ",") {
+			name, parameters, _ := strings.Cut(item, ";")
+			weight := strings.ReplaceAll(parameters, " ", "")
+			if strings.EqualFold(strings.TrimSpace(name), "identity") && weight != "q=0" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func sendBothLengths(w http.ResponseWriter, body []byte) {
+	conn, stream, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		_, _ = w.Write(body)
+		return
+	}
+	defer conn.Close()
+	header := w.Header()
+	header.Set("Transfer-Encoding", "chunked")
+	header.Set("Connection", "close")
+	fmt.Fprint(stream, "HTTP/1.1 200 OK\r\n")
+	_ = header.Write(stream)
+	fmt.Fprintf(stream, "\r\n%x\r\n", len(body))
+	_, _ = stream.Write(body)
+	fmt.Fprint(stream, "\r\n0\r\n\r\n")
+	_ = stream.Flush() // the client sees what did not arrive
+}

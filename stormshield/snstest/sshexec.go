@@ -1,0 +1,131 @@
+package snstest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// serveChannel answers the requests of one session; the first exec runs.
+func (a *Appliance) serveChannel(ctx context.Context, conn net.Conn, channel ssh.Channel, asked <-chan *ssh.Request) {
+	started := false
+	for request := range asked {
+		if request.Type != "exec" || started {
+			// No terminal, no subsystem (SFTP is not known to be there), no environment.
+			_ = request.Reply(false, nil)
+			continue
+		}
+		var exec struct{ Command string }
+		if err := ssh.Unmarshal(request.Payload, &exec); err != nil {
+			_ = request.Reply(false, nil)
+			continue
+		}
+		started = true
+		_ = request.Reply(true, nil)
+		a.counters.sshCommand(exec.Command)
+		a.owned.Go(func() { a.runCommand(ctx, conn, channel, exec.Command) })
+	}
+	if !started {
+		_ = channel.Close()
+	}
+}
+
+// runCommand runs a command on a channel to its end. When the connection is lost the process is not killed: its
+// standard input ends, as with OpenSSH.
+func (a *Appliance) runCommand(ctx context.Context, conn net.Conn, channel ssh.Channel, line string) {
+	defer channel.Close()
+	if !a.pause(ctx.Done(), func(f *Faults) bool { return f.SSHHang }) {
+		return
+	}
+	f, _ := a.faults.now()
+	cmd, err := a.shellCommand(f, line)
+	if err == nil {
+		err = a.runProcess(cmd, f, conn, channel)
+	}
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		sendStatus(channel, 0)
+	case errors.As(err, &exit):
+		sendExit(channel, exit)
+	default:
+		_, _ = io.WriteString(channel.Stderr(), err.Error()+"\n")
+		sendStatus(channel, 127)
+	}
+}
+
+func (a *Appliance) runProcess(cmd *exec.Cmd, f *Faults, conn net.Conn, channel ssh.Channel) error {
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stdout, cmd.Stderr = channel, channel.Stderr()
+	if err := a.processes.start(cmd, f.ReadOnlyDir); err != nil {
+		return err
+	}
+	a.owned.Go(func() {
+		defer stdin.Close()
+		a.feed(stdin, channel, conn, f.SSHCutAfterUpload)
+	})
+	err = a.processes.wait(cmd)
+	if state := cmd.ProcessState; state != nil {
+		a.counters.count(func(s *Stats) { s.ShellCPU += state.UserTime() + state.SystemTime() })
+	}
+	// A copy that failed because the client went away, or a process in the background that keeps the output open, is
+	// no failure of the command.
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && cmd.ProcessState != nil && cmd.ProcessState.Success() {
+		return nil
+	}
+	return err
+}
+
+// feed copies what the client sends to the command, and cuts the connection after cut bytes, if that is above 0.
+func (a *Appliance) feed(stdin io.Writer, channel io.Reader, conn net.Conn, cut int) {
+	upload := &uploadCount{to: stdin, counters: a.counters}
+	if cut <= 0 {
+		_, _ = io.Copy(upload, channel)
+		return
+	}
+	if n, _ := io.CopyN(upload, channel, int64(cut)); n == int64(cut) {
+		_ = conn.Close()
+	}
+}
+
+type uploadCount struct {
+	to       io.Writer
+	counters *counters
+}
+
+func (u *uploadCount) Write(p []byte) (int, error) {
+	n, err := u.to.Write(p)
+	u.counters.count(func(s *Stats) { s.SSHUploaded += int64(n) })
+	return n, err
+}
+
+func sendStatus(channel ssh.Channel, status int) {
+	_ = channel.CloseWrite()
+	_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
+}
+
+func sendExit(channel ssh.Channel, exit *exec.ExitError) {
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		sendStatus(channel, exit.ExitCode())
+		return
+	}
+	name := strings.TrimPrefix(signalName(status.Signal()), "SIG")
+	_ = channel.CloseWrite()
+	_, _ = channel.SendRequest("exit-signal", false, ssh.Marshal(struct {
+		Signal     string
+		CoreDumped bool
+		Message    string
+		Language   string
+	}{name, status.CoreDump(), "", ""}))
+}

@@ -1,0 +1,119 @@
+package snstest
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// keptCommands is how many commands Stats lists at most; keptLength is how much of each it keeps.
+const (
+	keptCommands = 2000
+	keptLength   = 8 << 10
+)
+
+// Stats is what the appliance was asked since it started or since ResetStats.
+type Stats struct {
+	// SSHBytesIn and SSHBytesOut are counted at the socket, handshakes included; in is what the appliance received.
+	SSHBytesIn, SSHBytesOut int64
+	SSHConnections          int
+	// SSHCommands are the latest 2000, as sent, each cut to 8 KiB; SSHCommandCount counts all.
+	SSHCommands     []string
+	SSHCommandCount int
+	// SSHUploaded counts bytes that commands got on standard input.
+	SSHUploaded int64
+	// SSHAuthOK counts connections that got in, SSHAuthFailed refused passwords, answers and keys.
+	SSHAuthOK, SSHAuthFailed int
+	// ShellCPU is the user and system time of the processes that SSH commands ran and that have ended.
+	ShellCPU time.Duration
+
+	APIBytesIn, APIBytesOut         int64
+	APIConnections                  int
+	APIRequests                     int
+	APILoginsOK, APILoginsFailed    int
+	APICommands                     []string // like SSHCommands
+	APICommandCount                 int
+	SessionsOpened, SessionsRefused int
+	SessionsOpen                    int // now
+	SessionsPeak                    int
+
+	// CredentialsSeen counts passwords, answers and keys presented to SSH or the web, right or wrong.
+	CredentialsSeen int
+	// Lockouts counts how often brute-force protection locked the appliance.
+	Lockouts int
+	// Evictions counts how often a session took the configuration right from the administrator who held it;
+	// MonitorEvictions the same for the monitor right that someone else held.
+	Evictions, MonitorEvictions int
+}
+
+// counters collects Stats.
+type counters struct {
+	mu sync.Mutex
+	s  Stats
+}
+
+// count changes the numbers under the lock.
+func (c *counters) count(change func(*Stats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(&c.s)
+}
+
+func (c *counters) sshCommand(line string) {
+	c.count(func(s *Stats) {
+		s.SSHCommandCount++
+		s.SSHCommands = remember(s.SSHCommands, line)
+	})
+}
+
+func (c *counters) apiCommand(line string) {
+	c.count(func(s *Stats) {
+		s.APICommandCount++
+		s.APICommands = remember(s.APICommands, line)
+	})
+}
+
+// remember keeps between keptCommands and twice as many, so that forgetting is cheap; Stats cuts.
+func remember(list []string, line string) []string {
+	if len(line) > keptLength {
+		line = line[:keptLength]
+	}
+	if len(list) >= 2*keptCommands {
+		list = append(list[:0], list[len(list)-keptCommands:]...)
+	}
+	return append(list, line)
+}
+
+func latest(list []string) []string {
+	if len(list) > keptCommands {
+		list = list[len(list)-keptCommands:]
+	}
+	return slices.Clone(list)
+}
+
+// Stats returns what the appliance was asked so far.
+func (a *Appliance) Stats() Stats {
+	a.counters.mu.Lock()
+	s := a.counters.s
+	s.SSHCommands = latest(s.SSHCommands)
+	s.APICommands = latest(s.APICommands)
+	a.counters.mu.Unlock()
+
+	s.SessionsOpen = a.desk.open()
+	s.APIBytesIn, s.APIBytesOut = a.apiGate.in.Load(), a.apiGate.out.Load()
+	s.APIConnections = int(a.apiGate.accepted.Load())
+	if a.sshGate != nil {
+		s.SSHBytesIn, s.SSHBytesOut = a.sshGate.in.Load(), a.sshGate.out.Load()
+		s.SSHConnections = int(a.sshGate.accepted.Load())
+	}
+	return s
+}
+
+// ResetStats sets every number of Stats back to zero, except that of sessions open now.
+func (a *Appliance) ResetStats() {
+	a.counters.count(func(s *Stats) { *s = Stats{} })
+	a.apiGate.resetCounts()
+	if a.sshGate != nil {
+		a.sshGate.resetCounts()
+	}
+}

@@ -1,0 +1,110 @@
+package snstest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// toolbox makes the PATH of SSH commands: the machine's own, or a folder of links that lacks some programs or has
+// others in their place. Links go to the real path, so that programs which look at their own name still work.
+type toolbox struct {
+	replace map[string]string
+
+	mu    sync.Mutex
+	boxes map[string]string // what is missing → folder
+}
+
+func (b *toolbox) path(missing []string) (string, error) {
+	if len(missing) == 0 && len(b.replace) == 0 {
+		return os.Getenv("PATH"), nil
+	}
+	missing = slices.Sorted(slices.Values(missing))
+	key := strings.Join(missing, "\x00")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if folder, ok := b.boxes[key]; ok {
+		return folder, nil
+	}
+	folder, err := os.MkdirTemp("", "snstest-tools-")
+	if err != nil {
+		return "", err
+	}
+	if b.boxes == nil {
+		b.boxes = map[string]string{}
+	}
+	b.boxes[key] = folder
+	if err := b.fill(folder, missing); err != nil {
+		return "", fmt.Errorf("make a folder of tools: %w", err)
+	}
+	return folder, nil
+}
+
+func (b *toolbox) fill(folder string, missing []string) error {
+	there := map[string]bool{}
+	for _, name := range missing {
+		there[name] = true
+	}
+	for name, program := range b.replace {
+		if there[name] {
+			continue
+		}
+		there[name] = true
+		if err := os.Symlink(program, filepath.Join(folder, name)); err != nil {
+			return err
+		}
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // a PATH may name folders that do not exist
+		}
+		for _, e := range entries {
+			if there[e.Name()] || e.IsDir() {
+				continue
+			}
+			there[e.Name()] = true
+			if err := os.Symlink(filepath.Join(dir, e.Name()), filepath.Join(folder, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (b *toolbox) close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var err error
+	for _, folder := range b.boxes {
+		err = errors.Join(err, os.RemoveAll(folder))
+	}
+	b.boxes = nil
+	return err
+}
+
+// shellCommand prepares what an SSH command runs: the login shell with -c, and the limits the switches ask for.
+func (a *Appliance) shellCommand(f *Faults, line string) (*exec.Cmd, error) {
+	path, err := a.toolbox.path(f.MissingTools)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{a.options.LoginShell, "-c", line}
+	if f.DiskFullAfter > 0 {
+		// POSIX counts in blocks of 512 bytes. Without the trap the writer would die of the signal.
+		limit := fmt.Sprintf(`trap "" XFSZ; ulimit -f %d && exec "$0" "$@"`, (f.DiskFullAfter+511)/512)
+		args = append([]string{"/bin/sh", "-c", limit}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = a.disk.root
+	cmd.Env = []string{
+		"PATH=" + path, "HOME=" + a.disk.root, "SHELL=" + a.options.LoginShell,
+		"USER=" + a.options.User, "LOGNAME=" + a.options.User,
+	}
+	return cmd, nil
+}

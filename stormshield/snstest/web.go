@@ -1,0 +1,120 @@
+package snstest
+
+import (
+	"crypto/tls"
+	"io"
+	"log"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// cookieName is that of the log-in.
+const cookieName = "NETASQ_sslclient"
+
+func (a *Appliance) webServer() *http.Server {
+	return &http.Server{
+		Handler:           http.HandlerFunc(a.serveRequest),
+		ReadHeaderTimeout: time.Minute,
+		IdleTimeout:       a.options.SessionIdle,
+		TLSConfig:         &tls.Config{GetCertificate: a.identity.get, MinVersion: tls.VersionTLS12},
+		// The appliance speaks HTTP/1.1 only.
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		ErrorLog:     log.New(io.Discard, "", 0),
+	}
+}
+
+func (a *Appliance) serveWeb() { _ = a.web.ServeTLS(a.apiGate, "", "") }
+
+func (a *Appliance) serveRequest(w http.ResponseWriter, r *http.Request) {
+	a.counters.count(func(s *Stats) { s.APIRequests++ })
+	if !a.pause(r.Context().Done(), func(f *Faults) bool { return f.APIHang }) {
+		panic(http.ErrAbortHandler)
+	}
+	f, _ := a.faults.now()
+	if f.APIStatus != 0 {
+		http.Error(w, http.StatusText(f.APIStatus), f.APIStatus)
+		return
+	}
+	var handle func(http.ResponseWriter, *http.Request, *Faults) string
+	switch r.Method + " " + r.URL.Path {
+	case "POST /auth/admin.html":
+		handle = a.webLogin
+	case "POST /api/auth/login":
+		handle = a.webOpenSession
+	case "GET /api/command":
+		handle = a.webCommand
+	case "GET /api/auth/logout":
+		handle = a.webLogout
+	default:
+		http.NotFound(w, r)
+		return
+	}
+	a.power.RLock()
+	if a.ctx.Err() != nil {
+		a.power.RUnlock()
+		panic(http.ErrAbortHandler)
+	}
+	document := handle(w, r, f)
+	a.power.RUnlock()
+	send(w, r, f, document)
+}
+
+// rawQuery finds a parameter of the query as sent: %20 is a space, a plus is a plus.
+func rawQuery(r *http.Request, name string) (value string, ok bool) {
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		key, escaped, _ := strings.Cut(pair, "=")
+		if key != name {
+			continue
+		}
+		value, err := url.PathUnescape(escaped)
+		return value, err == nil
+	}
+	return "", false
+}
+
+func requestCookie(r *http.Request) string {
+	cookie, err := r.Cookie(cookieName)
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}
+
+func (a *Appliance) language(f *Faults) string {
+	if f.Language != "" {
+		return f.Language
+	}
+	return a.options.Language
+}
+
+// webCommand runs one command of a session.
+func (a *Appliance) webCommand(_ http.ResponseWriter, r *http.Request, f *Faults) string {
+	id, _ := rawQuery(r, "sessionid")
+	line, ok := rawQuery(r, "cmd")
+	if !ok || id == "" {
+		return rootXML(200, "")
+	}
+	a.counters.apiCommand(line)
+	cookie := requestCookie(r)
+	if !a.desk.knows(cookie) {
+		return rootXML(205, "")
+	}
+	s, expired := a.desk.use(id, cookie, f.ExpireSessionAfter)
+	switch {
+	case expired:
+		return rootXML(204, "")
+	case s == nil:
+		return rootXML(203, "")
+	}
+	s.running.Lock()
+	defer s.running.Unlock()
+	return a.runLine(&call{appliance: a, session: s, faults: f}, line)
+}
+
+func (a *Appliance) webLogout(_ http.ResponseWriter, r *http.Request, f *Faults) string {
+	id, _ := rawQuery(r, "sessionid")
+	a.desk.logout(id, requestCookie(r), f.LogoutEndsCookie)
+	return rootXML(100, "")
+}

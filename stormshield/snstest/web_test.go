@@ -1,0 +1,294 @@
+package snstest_test
+
+import (
+	"compress/gzip"
+	"encoding/xml"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"notification-stormshield/stormshield/snstest"
+)
+
+func TestWrongPasswordsOnWebAndSSHLockBothTogether(t *testing.T) {
+	a := snstest.Start(t, func(o *snstest.Options) { o.BruteForceLock = 30 * time.Second })
+	w := newWeb(t, a)
+	for range 2 {
+		if d := w.loginWith(a.User(), "wrong", ""); d.Msg != "AUTH_FAILED" {
+			t.Fatalf("message %s", d.Msg)
+		}
+	}
+	if _, err := dialSSH(a, sshConfig(a, ssh.Password("wrong"))); err == nil {
+		t.Fatal("SSH took a wrong password")
+	}
+	d := w.loginWith(a.User(), a.Password(), "")
+	if d.Msg != "ERR_BRUTEFORCE" || d.Delay < 25 || d.Delay > 30 {
+		t.Errorf("message %s, delay %d, want ERR_BRUTEFORCE and up to 30", d.Msg, d.Delay)
+	}
+	if _, err := dialSSH(a, sshConfig(a)); err == nil {
+		t.Error("SSH took the right password while locked")
+	}
+	s := a.Stats()
+	if s.Lockouts != 1 || s.APILoginsFailed != 3 || s.SSHAuthFailed != 2 || s.CredentialsSeen != 5 {
+		t.Errorf("stats: %d lockouts, %d web and %d SSH failures, %d credentials", s.Lockouts, s.APILoginsFailed, s.SSHAuthFailed, s.CredentialsSeen)
+	}
+	a.Unlock()
+	connect(t, a)
+}
+
+func TestLockEndsByItself(t *testing.T) {
+	a := snstest.Start(t, func(o *snstest.Options) { o.BruteForceLock = 300 * time.Millisecond })
+	w := newWeb(t, a)
+	for range 3 {
+		w.loginWith(a.User(), "wrong", "")
+	}
+	if a.Locked() == 0 {
+		t.Fatal("not locked after three failures")
+	}
+	eventually(t, "the lock ends", func() bool { return a.Locked() == 0 })
+	if d := w.loginWith(a.User(), a.Password(), ""); d.Msg != "AUTH_SUCCESS" {
+		t.Errorf("message %s after the lock", d.Msg)
+	}
+}
+
+func TestSuccessForgetsEarlierFailures(t *testing.T) {
+	a := snstest.Start(t)
+	w := newWeb(t, a)
+	for range 3 {
+		w.loginWith(a.User(), "wrong", "")
+		w.loginWith("root", a.Password(), "")
+		if d := w.loginWith(a.User(), a.Password(), ""); d.Msg != "AUTH_SUCCESS" {
+			t.Fatalf("message %s", d.Msg)
+		}
+	}
+}
+
+func TestSessionNeedsTheCookieOfTheLogin(t *testing.T) {
+	a := snstest.Start(t)
+	stranger := newWeb(t, a)
+	if d := stranger.openSession(""); d.Code != 205 || d.Session != "" {
+		t.Errorf("without a cookie: code %d, session %q", d.Code, d.Session)
+	}
+	stranger.session = connect(t, a).session
+	if d := stranger.run("NOP"); d.Code != 205 {
+		t.Errorf("a stranger with a session's id: code %d", d.Code)
+	}
+}
+
+func TestSpacesAreEscapedAndAPlusIsAPlus(t *testing.T) {
+	w := connect(t, snstest.Start(t))
+	if d := w.want(100, "SYSTEM PROPERTY"); len(d.Serverd) != 2 {
+		t.Errorf("%d serverd elements, want 2", len(d.Serverd))
+	}
+	d := w.must("GET", "/api/command?sessionid="+w.session+"&cmd=SYSTEM+PROPERTY", nil)
+	if d.ret() != 200 || d.Serverd[0].Code != "00100200" {
+		t.Errorf("with a plus: ret %d, want 200", d.ret())
+	}
+}
+
+func TestMessagesAreTranslatedAndCodesAreNot(t *testing.T) {
+	a := snstest.Start(t, func(o *snstest.Options) { o.Language = "fr" })
+	w := connect(t, a)
+	w.want(100, "MODIFY MONITOR ON")
+	french := []*document{w.run("SYSTEM PROPERTY"), w.run("BOGUS"), w.run("MONITOR ADDRESSLIST ADD")}
+	a.SetFaults(func(f *snstest.Faults) { f.Language = "en" })
+	english := []*document{w.run("SYSTEM PROPERTY"), w.run("BOGUS"), w.run("MONITOR ADDRESSLIST ADD")}
+	for i, message := range []string{"Début", "Commande inconnue", "argument manquant ou invalide"} {
+		f, e := french[i].Serverd[0], english[i].Serverd[0]
+		if f.Msg != message || e.Msg == message {
+			t.Errorf("messages %q and %q, want %q in French only", f.Msg, e.Msg, message)
+		}
+		if f.Code != e.Code || f.Ret != e.Ret {
+			t.Errorf("codes differ: %v and %v", f, e)
+		}
+	}
+}
+
+func TestAnswersHaveTheCapturedForm(t *testing.T) {
+	w := connect(t, snstest.Start(t, func(o *snstest.Options) { o.Language = "fr" }))
+	text := w.text("BOGUS", "identity")
+	want := `<?xml version="1.0"?>` + "\n" + `<nws code="100" msg="OK"><serverd ret="200" code="00100200" msg="Commande inconnue"></serverd></nws>`
+	if text != want {
+		t.Errorf("got  %s\nwant %s", text, want)
+	}
+	for line, format := range map[string]string{
+		"HELP": "raw", "SYSTEM PROPERTY": "section", "CONFIG OBJECT GROUP SHOW name=everything": "section_line",
+		"CONFIG WEBADMIN ACCESS SHOW": "list",
+	} {
+		d := w.want(100, line)
+		if len(d.Serverd) != 2 || d.Serverd[0].Ret != 101 || d.Serverd[0].Data.Format != format {
+			t.Errorf("%s: not 101 with %s data, then 100: %+v", line, format, d.Serverd)
+		}
+	}
+}
+
+// text is the body of a command's answer, decompressed.
+func (w *web) text(line, accept string) string {
+	w.t.Helper()
+	response := w.get(line, accept)
+	defer response.Body.Close()
+	var body io.Reader = response.Body
+	if response.Header.Get("Content-Encoding") == "gzip" {
+		var err error
+		if body, err = gzip.NewReader(body); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	text, err := io.ReadAll(body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func (w *web) get(line, accept string) *http.Response {
+	w.t.Helper()
+	request, err := http.NewRequest("GET", w.url("/api/command?sessionid="+w.session+"&cmd="+url.PathEscape(line)), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if accept != "" {
+		request.Header.Set("Accept-Encoding", accept)
+	}
+	response, err := w.http.Do(request)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return response
+}
+
+func TestAnswersAreCompressedUnlessIdentityIsAsked(t *testing.T) {
+	w := connect(t, snstest.Start(t))
+	plain := w.text("HELP", "identity")
+	for accept, encoding := range map[string]string{
+		"": "gzip", "gzip": "gzip", "identity;q=0": "gzip", "deflate, Identity": "", "identity": "",
+	} {
+		response := w.get("HELP", accept)
+		response.Body.Close()
+		if got := response.Header.Get("Content-Encoding"); got != encoding {
+			t.Errorf("Accept-Encoding %q answered in %q, want %q", accept, got, encoding)
+		}
+		if w.text("HELP", accept) != plain {
+			t.Errorf("Accept-Encoding %q gives another text", accept)
+		}
+	}
+}
+
+func TestCompressedAnswersAnnounceBothLengths(t *testing.T) {
+	w := connect(t, snstest.Start(t))
+	raw := rawExchange(t, w, "GET /api/command?sessionid="+w.session+"&cmd=NOP HTTP/1.1\r\nHost: x\r\n\r\n")
+	header, _, _ := strings.Cut(raw, "\r\n\r\n")
+	if !strings.Contains(header, "Content-Length: ") || !strings.Contains(header, "Transfer-Encoding: chunked") {
+		t.Errorf("not both lengths in %q", header)
+	}
+}
+
+func TestTooManySessionsAreRefused(t *testing.T) {
+	a := snstest.Start(t)
+	w := connect(t, a)
+	first := w.session
+	for range 19 {
+		if d := w.openSession(""); d.Code != 100 {
+			t.Fatalf("code %d", d.Code)
+		}
+	}
+	if d := w.openSession(""); d.Code == 100 || d.ret() != 204 {
+		t.Errorf("session 21: code %d, ret %d, want ret 204", d.Code, d.ret())
+	}
+	w.must("GET", "/api/auth/logout?sessionid="+first, nil)
+	if d := w.openSession(""); d.Code != 100 {
+		t.Errorf("after a log-out: code %d", d.Code)
+	}
+	if s := a.Stats(); s.SessionsOpen != 20 || s.SessionsPeak != 20 || s.SessionsOpened != 21 || s.SessionsRefused != 1 {
+		t.Errorf("stats: %d open, %d at most, %d opened, %d refused", s.SessionsOpen, s.SessionsPeak, s.SessionsOpened, s.SessionsRefused)
+	}
+}
+
+func TestIdleSessionsEnd(t *testing.T) {
+	a := snstest.Start(t, func(o *snstest.Options) { o.SessionIdle = 200 * time.Millisecond })
+	w := connect(t, a)
+	eventually(t, "the session ends", func() bool { return a.Stats().SessionsOpen == 0 })
+	if d := w.run("NOP"); d.Code == 100 {
+		t.Error("an idle session still runs commands")
+	}
+}
+
+func TestLogoutEndsTheSessionAndItsRights(t *testing.T) {
+	a := snstest.Start(t)
+	w := connect(t, a)
+	w.want(100, "MODIFY MONITOR ON")
+	w.want(100, "MODIFY ON")
+	w.must("GET", "/api/auth/logout?sessionid="+w.session, nil)
+	if held, _ := a.MonitorHeld(); held || a.ModifyHeld() {
+		t.Error("a right is still held")
+	}
+	if d := w.run("NOP"); d.Code != 203 {
+		t.Errorf("code %d after the log-out, want 203", d.Code)
+	}
+	if d := w.openSession(""); d.Code != 100 {
+		t.Errorf("the cookie ended too: code %d", d.Code)
+	}
+	a.SetFaults(func(f *snstest.Faults) { f.LogoutEndsCookie = true })
+	w.must("GET", "/api/auth/logout?sessionid="+w.session, nil)
+	if d := w.openSession(""); d.Code != 205 {
+		t.Errorf("the cookie outlived the log-out: code %d", d.Code)
+	}
+}
+
+func TestQuitEndsTheSession(t *testing.T) {
+	w := connect(t, snstest.Start(t))
+	w.want(103, "quit")
+	if d := w.run("NOP"); d.Code != 203 {
+		t.Errorf("code %d, want 203", d.Code)
+	}
+}
+
+func TestRequestedLevelsAreGranted(t *testing.T) {
+	a := snstest.Start(t)
+	w := connect(t, a)
+	if d := w.openSession("BASE,MON_WRITE,FILTER"); d.Level != "base,mon_write,filter" {
+		t.Errorf("level %q", d.Level)
+	}
+	w.want(205, "MODIFY ON")
+	w.want(100, "MODIFY MONITOR ON")
+	if d := w.openSession(""); !strings.HasPrefix(d.Level, "base,modify,mon_write,filter") {
+		t.Errorf("level %q", d.Level)
+	}
+	if d := w.openSession("BASE"); d.Level != "base" {
+		t.Errorf("level %q", d.Level)
+	}
+	w.want(205, "MODIFY MONITOR ON FORCE")
+}
+
+func TestStrangeRequestsAreRefused(t *testing.T) {
+	w := connect(t, snstest.Start(t))
+	for _, request := range []struct{ method, path string }{
+		{"GET", "/"}, {"POST", "/api/command?sessionid=x&cmd=NOP"}, {"GET", "/auth/admin.html?sslcert=1&app=sslclient"},
+	} {
+		if _, err := w.do(request.method, request.path, nil); err == nil {
+			t.Errorf("%s %s was answered", request.method, request.path)
+		}
+	}
+	if d := w.must("GET", "/api/command?sessionid="+w.session, nil); d.Code != 200 {
+		t.Errorf("no command: code %d", d.Code)
+	}
+}
+
+func TestTextIsEscapedInXML(t *testing.T) {
+	a := snstest.Start(t)
+	appendTo(t, a, snstest.ObjectFile, "[Host]\na&b<c>'d=192.0.2.1\n")
+	appendTo(t, a, snstest.GroupFile, "[odd]\na&b<c>'d\n")
+	w := connect(t, a)
+	var d document
+	if err := xml.Unmarshal([]byte(w.text("CONFIG OBJECT GROUP SHOW name=odd", "identity")), &d); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Serverd[0].Data.Sections[0].Lines[0].Keys[0].Value; got != "a&b<c>'d" {
+		t.Errorf("name %q", got)
+	}
+}

@@ -1,0 +1,79 @@
+package snstest
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+)
+
+// webLogin is the first step: user and password in base64. Client certificates are not simulated.
+func (a *Appliance) webLogin(w http.ResponseWriter, r *http.Request, f *Faults) string {
+	if r.ParseForm() != nil || r.PostForm.Get("app") != "sslclient" {
+		return loginXML("AUTH_FAILED", "")
+	}
+	user, userErr := base64.StdEncoding.DecodeString(r.PostForm.Get("uid"))
+	password, passwordErr := base64.StdEncoding.DecodeString(r.PostForm.Get("pswd"))
+	wellFormed := userErr == nil && passwordErr == nil
+	a.counters.count(func(s *Stats) { s.CredentialsSeen++ })
+
+	message, extra := a.judge(wellFormed && string(user) == a.options.User, string(password), r.PostForm.Get("totp"), f)
+	if message != "AUTH_SUCCESS" {
+		a.counters.count(func(s *Stats) { s.APILoginsFailed++ })
+		return loginXML(message, extra)
+	}
+	a.lockout.passed()
+	a.counters.count(func(s *Stats) { s.APILoginsOK++ })
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName, Value: a.desk.login(), Path: "/", Secure: true, HttpOnly: true,
+	})
+	return loginXML(message, "")
+}
+
+// judge says what a log-in is answered with, and the attributes that go with it.
+func (a *Appliance) judge(userMatches bool, password, totp string, f *Faults) (message, extra string) {
+	ok, locked := a.lockout.try(userMatches, password)
+	switch {
+	case locked > 0:
+		return "ERR_BRUTEFORCE", fmt.Sprintf(` delay="%d"`, int(math.Ceil(locked.Seconds())))
+	case !ok:
+		return "AUTH_FAILED", ""
+	case !f.NeedTOTP:
+		return "AUTH_SUCCESS", ""
+	case totp == "":
+		return "NEED_TOTP_AUTH", ""
+	}
+	code := f.TOTPCode
+	if code == "" {
+		code = "123456"
+	}
+	if given, err := base64.StdEncoding.DecodeString(totp); err != nil || string(given) != code {
+		a.lockout.try(false, "")
+		return "AUTH_FAILED", ""
+	}
+	return "AUTH_SUCCESS", ""
+}
+
+func loginXML(message, extra string) string {
+	return xmlHeader + `<nws msg="` + message + `"` + extra + `></nws>`
+}
+
+// webOpenSession is the second step: a session, for whoever has the cookie of the first.
+func (a *Appliance) webOpenSession(_ http.ResponseWriter, r *http.Request, f *Faults) string {
+	cookie := requestCookie(r)
+	if !a.desk.knows(cookie) {
+		return rootXML(205, "")
+	}
+	if r.ParseForm() != nil || r.PostForm.Get("app") != "sslclient" || r.PostForm.Get("id") != "0" {
+		return rootXML(200, "")
+	}
+	s := a.desk.openSession(cookie, grantLevels(f, r.PostForm.Get("reqlevel")), a.viewer.look)
+	if s == nil {
+		var b strings.Builder
+		statusTooMany.open(&b, a.language(f))
+		return rootXML(202, b.String()+`</serverd>`)
+	}
+	return rootXML(100, `<sessionid>`+s.id+`</sessionid><protocol>1</protocol><sessionlevel>`+
+		strings.Join(s.levels, ",")+`</sessionlevel>`)
+}
