@@ -1,9 +1,7 @@
 package stormshield_test
 
 import (
-	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -256,40 +254,46 @@ func TestModeAndOwnerStay(t *testing.T) {
 	}
 }
 
+// An edit comes in right before each command of a flush, in turn: between
+// reading and uploading, between uploading and renaming, and so on.
 func TestAnAdministratorsEditDuringAFlushIsNotLost(t *testing.T) {
+	for name, edit := range map[string]func(*snstest.Appliance, string, func([]byte) []byte) error{
+		"renamed":  (*snstest.Appliance).AdminEdit,
+		"in place": (*snstest.Appliance).AdminEditInPlace,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			editDuringFlushes(t, edit)
+		})
+	}
+}
+
+func editDuringFlushes(t *testing.T, edit func(*snstest.Appliance, string, func([]byte) []byte) error) {
 	p := start(t)
-	stop, stopped := make(chan struct{}), make(chan int)
-	go func() {
-		for n := 0; ; n++ {
-			select {
-			case <-stop:
-				stopped <- n
-				return
-			case <-time.After(time.Duration(10+rand.IntN(100)) * time.Millisecond):
+	p.sim.SetFaults(func(f *snstest.Faults) { f.Delay = 15 * time.Millisecond })
+	const flushes = 24
+	for i := range flushes {
+		before := p.sim.Stats().SSHCommandCount
+		edited := make(chan error)
+		go func() {
+			// The command is counted when it arrives, and held back for the delay.
+			for p.sim.Stats().SSHCommandCount <= before+i%8 {
+				time.Sleep(time.Millisecond)
 			}
-			err := p.sim.AdminEdit("object", func(text []byte) []byte {
-				return bytes.Replace(text, []byte("[Host]\n"), fmt.Appendf(nil, "[Host]\nedit%d=192.0.2.1,resolve=static\n", n), 1)
+			edited <- edit(p.sim, []string{"object", "objectgroup"}[i/8%2], func(text []byte) []byte {
+				return fmt.Appendf(text, "# edit %d\n", i)
 			})
-			if err != nil {
-				t.Error(err)
-			}
-		}
-	}()
-	flushed := 0
-	for i := range 40 {
-		if _, err := p.flush(addresses(i+1), nil, false); err == nil {
-			flushed++
+		}()
+		p.mustFlush(addresses(i + 1)[i:], addresses(i), i == flushes-1)
+		if err := <-edited; err != nil {
+			t.Fatal(err)
 		}
 	}
-	close(stop)
-	edits := <-stopped
-	p.mustFlush(nil, nil, true)
-	text := string(p.sim.Read("object"))
-	for n := range edits {
-		if !strings.Contains(text, fmt.Sprintf("\nedit%d=", n)) {
-			t.Errorf("edit %d of %d is lost", n, edits)
+	all := string(p.sim.Read("object")) + string(p.sim.Read("objectgroup"))
+	for i := range flushes {
+		if !strings.Contains(all, fmt.Sprintf("# edit %d\n", i)) {
+			t.Errorf("edit %d is lost", i)
 		}
 	}
-	t.Logf("%d edits beside 40 flushes, of which %d went through at once", edits, flushed)
 	p.wantStanding()
 }

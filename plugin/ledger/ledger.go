@@ -45,6 +45,10 @@ const busyTimeout = 4 * time.Second
 // is left as it is.
 var ErrUnreadable = errors.New("the ledger cannot be read")
 
+// ErrNewer says that a newer version of this program wrote the file. It is
+// left as it is.
+var ErrNewer = errors.New("the ledger is of a newer version")
+
 // Ledger is an open ledger. It is safe for concurrent use.
 type Ledger struct {
 	db   *sql.DB
@@ -165,8 +169,7 @@ func (l *Ledger) migrate(ctx context.Context) error {
 			return err
 		}
 		if version > len(migrations) {
-			return fmt.Errorf("%w: it is of schema %d, written by a newer version of this program, which knows %d",
-				ErrUnreadable, version, len(migrations))
+			return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, version, len(migrations))
 		}
 		for i := version; i < len(migrations); i++ {
 			if _, err := tx.ExecContext(ctx, migrations[i]+fmt.Sprintf("PRAGMA user_version = %d;", i+1)); err != nil {

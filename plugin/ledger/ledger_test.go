@@ -313,7 +313,7 @@ func TestALedgerOfANewerVersionIsLeftAlone(t *testing.T) {
 	if err := openAt(t, path).SetVersion(t.Context(), 99); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ledger.Open(t.Context(), path); !errors.Is(err, ledger.ErrUnreadable) {
+	if _, err := ledger.Open(t.Context(), path); !errors.Is(err, ledger.ErrNewer) {
 		t.Errorf("Open of schema 99: %v", err)
 	}
 }

@@ -188,3 +188,13 @@ func setFacts(ctx context.Context, tx *sql.Tx, facts map[string]int64) error {
 	}
 	return nil
 }
+
+// Written returns the prefixes that may be on the appliance's blacklist or in
+// its files.
+func (l *Ledger) Written(ctx context.Context) ([]netip.Prefix, error) {
+	written, err := prefixes(l.db.QueryContext(ctx, "SELECT prefix FROM ban WHERE written <> 0 OR expires > 0"))
+	if err != nil {
+		return nil, fmt.Errorf("read what was written in %s: %w", l.path, err)
+	}
+	return written, nil
+}

@@ -92,9 +92,13 @@ func (c *Client) upload(ctx context.Context, path, beside string, text []byte) e
 	return err
 }
 
-// exchange returns the script that checks the files and renames. A second link
-// to the old file shows whether somebody wrote into it between check and
-// rename; then their text is put back.
+// exchange returns the script that checks the file and renames.
+//
+// There is no rename in a shell that also compares, so the moment between the
+// two is made as short as a shell can: `mv -i` is started first, and once it
+// waits at its question, that is answered as soon as the file is seen to be
+// still the one whose text was compared. The second link, .old, is that file; should
+// somebody have written into it until after the rename, their text is put back.
 func (c *Client) exchange(ctx context.Context, path, beside string, old, new []byte) (string, error) {
 	sums, err := c.Has(ctx, "cksum")
 	if err != nil {
@@ -110,10 +114,11 @@ func (c *Client) exchange(ctx context.Context, path, beside string, old, new []b
 		check = fmt.Sprintf("same() { test \"$(cat $1; echo .)\" = \"$(cat %s; echo .)\"; }; ", before)
 	}
 	return fmt.Sprintf("finish() { rm -f %[2]s*; exit $1; }; "+check+
-		"same %[1]s || finish %[3]d; sync 2>/dev/null; "+
-		"if ln %[1]s %[2]s.old 2>/dev/null; "+
-		"then mv -f %[2]s %[1]s || finish 1; same %[2]s.old || { mv -f %[2]s.old %[1]s; finish %[3]d; }; "+
-		"else mv -f %[2]s %[1]s || finish 1; fi; finish 0",
+		"asked() { n=0; until test -s %[2]s.ask; do n=$((n+1)); test $n -lt 1000000 || return 0; done; }; "+
+		"if test / -ef / && ln %[1]s %[2]s.old; then "+
+		"{ sync; same %[2]s.old && asked && test %[1]s -ef %[2]s.old && echo y || echo n; } | mv -i %[2]s %[1]s 2>%[2]s.ask; "+
+		"test -f %[2]s && finish %[3]d; same %[2]s.old || { mv -f %[2]s.old %[1]s; finish %[3]d; }; "+
+		"else sync; same %[1]s || finish %[3]d; mv -f %[2]s %[1]s || finish 1; fi 2>/dev/null; finish 0",
 		path, beside, statusChanged), nil
 }
 

@@ -1,0 +1,604 @@
+package config_test
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/config"
+)
+
+const (
+	hostKey    = "SHA256:uNiVztksCsDhcc0u9e8BgrJXVGDf2qvRzzZ7xKzQn0E"
+	hexDigits  = "B8:D8:95:CE:D9:2C:0A:C0:E1:71:CD:2E:F5:EF:01:82:B2:57:54:60:DF:DA:AB:D1:CF:36:7B:C4:AC:D0:9F:41"
+	someSecret = "hunter2"
+)
+
+// minimal is the least that is valid. It ends within the section stormshield.
+const minimal = `type: stormshield
+name: edge
+format: "{{.|toJson}}"
+stormshield:
+  host: 192.0.2.1
+  ssh_password: 'hunter2'
+  ssh_host_key: ` + hostKey + `
+  api_password: 'hunter2'
+  api_cert_fingerprint: ` + hexDigits + "\n"
+
+// with is the minimal text with a line put in: into the section stormshield when
+// it is indented, before everything else otherwise. It replaces the line of the
+// same key.
+func with(lines ...string) string {
+	text := minimal
+	for _, line := range lines {
+		key, _, _ := strings.Cut(line, ":")
+		kept := strings.Split(text, "\n")
+		kept = slices.DeleteFunc(kept, func(l string) bool { return strings.HasPrefix(l, key+":") })
+		text = strings.Join(kept, "\n")
+		if strings.HasPrefix(line, "  ") {
+			text += line + "\n"
+		} else {
+			text = line + "\n" + text
+		}
+	}
+	return text
+}
+
+func parsed(t *testing.T, text string) config.Document {
+	t.Helper()
+	doc, err := config.ParseOne([]byte(text))
+	if err != nil {
+		t.Fatalf("ParseOne: %v\n%s", err, text)
+	}
+	return doc
+}
+
+func faultsOf(t *testing.T, err error) []config.Fault {
+	t.Helper()
+	var faulty *config.Error
+	if !errors.As(err, &faulty) || len(faulty.Faults) == 0 {
+		t.Fatalf("error = %v, want a config.Error with faults", err)
+	}
+	return faulty.Faults
+}
+
+func TestParseGivesDefaults(t *testing.T) {
+	want := config.Default()
+	want.Type, want.Name, want.Format = "stormshield", "edge", "{{.|toJson}}"
+	s := &want.Stormshield
+	s.Host, s.SSHPassword, s.APIPassword, s.SSHHostKey = "192.0.2.1", someSecret, someSecret, hostKey
+	s.APICertFingerprint = parsed(t, minimal).Stormshield.APICertFingerprint
+	if got := parsed(t, minimal); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if got := s.APICertFingerprint.String(); got != hostKey {
+		t.Errorf("fingerprint = %s, want %s", got, hostKey)
+	}
+}
+
+func TestParseReadsEveryKey(t *testing.T) {
+	got := parsed(t, everyKey)
+	want := config.Document{
+		Type: "stormshield", Name: "edge.1", LogLevel: "debug", Format: "{{ .|toJson }}\n",
+		UpdateFrequency: time.Minute, Debounce: 2 * time.Second, StateDir: "/srv/state", DryRun: true,
+		GroupWait: 3 * time.Second, GroupThreshold: 5, MaxRetry: 2, Timeout: 10 * time.Second,
+		Decisions: config.Decisions{
+			Types: []string{"ban", "drop"}, Origins: []string{"crowdsec"}, IncludeScenarios: []string{"ssh"},
+			ExcludeScenarios: []string{"http"}, NeverBlock: []string{"192.0.2.0/24"}, MinPrefixIPv4: 16, MinPrefixIPv6: 48, MaxBans: 7,
+		},
+		Stormshield: config.Stormshield{
+			Host: "2001:db8::1", SSHPort: 2222, SSHUsername: "bob", SSHPassword: "0443", SSHPrivateKeyPath: "/k",
+			SSHPrivateKeyPassphrase: "12345", SSHHostKey: hostKey, SSHKnownHostsPath: "/h", SSHInsecureIgnoreHostKey: true,
+			SSHLegacyAlgorithms: true, ConfigDir: "/usr/Firewall/ConfigFiles", APIPort: 8443, APIUsername: "api", APIPassword: "a: b #c",
+			APICAPath: "/ca.pem", APIServerName: "SN210XA000", APICertFingerprint: got.Stormshield.APICertFingerprint,
+			APIInsecureSkipVerify: true, Group: "Bad", DeleteGroup: "Gone", BlacklistTimeout: 48 * time.Hour,
+			ReassertEvery: 5 * time.Minute, ReloadCommand: "enobject", APISingleMax: 0,
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if got.Stormshield.APICertFingerprint.IsZero() || got.Stormshield.APIPassword.Reveal() != "a: b #c" {
+		t.Errorf("fingerprint or password lost")
+	}
+}
+
+const everyKey = `type: stormshield
+name: edge.1
+log_level: DEBUG
+format: |
+  {{ .|toJson }}
+group_wait: 3s
+group_threshold: 5
+max_retry: 2
+timeout: 10s
+update_frequency: 1m
+debounce: 2s
+state_dir: /srv/state
+dry_run: yes
+decisions:
+  types: [ban, drop]
+  origins:
+    - crowdsec
+  include_scenarios_containing: [ssh]
+  exclude_scenarios_containing: [http]
+  never_block: [192.0.2.0/24]
+  min_prefix_ipv4: 16
+  min_prefix_ipv6: 48
+  max_bans: 7
+stormshield:
+  host: "[2001:db8::1]"
+  ssh_port: 2222
+  ssh_username: bob
+  ssh_password: '0443'
+  ssh_private_key_path: /k
+  ssh_private_key_passphrase: 12345
+  ssh_host_key: ` + hostKey + `
+  ssh_known_hosts_path: /h
+  ssh_insecure_ignore_host_key: true
+  ssh_legacy_algorithms: true
+  config_dir: /usr/Firewall/ConfigFiles
+  api_port: 8443
+  api_username: api
+  api_password: 'a: b #c'
+  api_ca_path: /ca.pem
+  api_server_name: SN210XA000
+  api_cert_fingerprint: ` + hostKey + `
+  api_insecure_skip_verify: true
+  group: Bad
+  delete_group: Gone
+  blacklist_timeout: 2d
+  reassert_every: 5m
+  reload_command: enobject
+  api_single_max: 0
+`
+
+// TestParseReadsWhatCrowdSecMakesOfIt has the text above as yaml.v2 writes it:
+// CrowdSec's own keys first, then the rest by name, numbers and truths re-written.
+func TestParseReadsWhatCrowdSecMakesOfIt(t *testing.T) {
+	const rewritten = `type: stormshield
+name: edge.1
+group_wait: 3s
+group_threshold: 5
+max_retry: 2
+timeout: 10s
+format: |
+  {{ .|toJson }}
+debounce: "2s"
+decisions:
+  exclude_scenarios_containing:
+  - http
+  include_scenarios_containing:
+  - ssh
+  max_bans: "7"
+  min_prefix_ipv4: 16
+  min_prefix_ipv6: "48"
+  never_block:
+  - 192.0.2.0/24
+  origins:
+  - crowdsec
+  types:
+  - ban
+  - drop
+dry_run: "true"
+log_level: DEBUG
+state_dir: /srv/state
+stormshield:
+  api_ca_path: /ca.pem
+  api_cert_fingerprint: ` + hostKey + `
+  api_insecure_skip_verify: true
+  api_password: 'a: b #c'
+  api_port: "8443"
+  api_server_name: SN210XA000
+  api_single_max: 0
+  api_username: api
+  blacklist_timeout: 2d
+  config_dir: /usr/Firewall/ConfigFiles
+  delete_group: Gone
+  group: Bad
+  host: '[2001:db8::1]'
+  reassert_every: 5m
+  reload_command: enobject
+  ssh_host_key: ` + hostKey + `
+  ssh_insecure_ignore_host_key: true
+  ssh_known_hosts_path: /h
+  ssh_legacy_algorithms: "yes"
+  ssh_password: "0443"
+  ssh_port: 2222
+  ssh_private_key_passphrase: 12345
+  ssh_private_key_path: /k
+  ssh_username: bob
+update_frequency: 1m
+`
+	if got, want := parsed(t, rewritten), parsed(t, everyKey); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestParseTakesNullForTheDefault(t *testing.T) {
+	text := with("update_frequency:", "decisions:\n  types: ~\n  max_bans: null", "  ssh_port:", "  group: ~")
+	if got, want := parsed(t, text), parsed(t, minimal); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if got, want := parsed(t, with("decisions:")), parsed(t, minimal); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestParseFollowsAliases(t *testing.T) {
+	doc := parsed(t, strings.Replace(minimal, "ssh_password: 'hunter2'", "ssh_password: &p 'x'", 1)+"  ssh_private_key_passphrase: *p\n")
+	if doc.Stormshield.SSHPrivateKeyPassphrase.Reveal() != "x" {
+		t.Errorf("alias not followed")
+	}
+}
+
+func TestParseReadsSeveralDocuments(t *testing.T) {
+	docs, err := config.Parse([]byte("---\n" + minimal + "---\n---\n# nothing\n---\n" + with("name: second")))
+	if err != nil || len(docs) != 2 || docs[0].Name != "edge" || docs[1].Name != "second" {
+		t.Fatalf("%+v, %v", docs, err)
+	}
+	if doc, err := config.Select(docs, "second"); err != nil || doc.Name != "second" {
+		t.Errorf("Select second: %v, %v", doc.Name, err)
+	}
+	if _, err := config.Select(docs, ""); err == nil || !strings.Contains(err.Error(), "edge, second") {
+		t.Errorf("Select of several: %v", err)
+	}
+	if _, err := config.Select(docs, "third"); err == nil || !strings.Contains(err.Error(), "edge, second") {
+		t.Errorf("Select third: %v", err)
+	}
+	if doc, err := config.Select(docs[:1], ""); err != nil || doc.Name != "edge" {
+		t.Errorf("Select of one: %v, %v", doc.Name, err)
+	}
+	if _, err := config.ParseOne([]byte(minimal + "---\n" + with("name: second"))); err == nil {
+		t.Error("ParseOne took two documents")
+	}
+}
+
+func TestParseTellsEveryFaultAtOnceInOrder(t *testing.T) {
+	text := `type: stormshield
+name: edge
+format: "{{.|toJson}}"
+update_frequenzy: 1s
+debounce: soon
+decisions:
+  types: ban
+  max_bans: 0
+stormshield:
+  host: https://192.0.2.1
+  ssh_port: 70000
+  ssh_port: 22
+  ssh_password: [hunter2]
+  api_password: ''
+  update_frequency: 1s
+  api_cert_fingerprint: nonsense
+---
+type: stormshield
+name: edge
+`
+	_, err := config.Parse([]byte(text))
+	faults := faultsOf(t, err)
+	want := []struct {
+		line int
+		key  string
+		part string
+	}{
+		{4, "update_frequenzy", "did you mean update_frequency?"},
+		{5, "debounce", "write for example 30s"},
+		{7, "decisions.types", "is not a list"},
+		{8, "decisions.max_bans", "less than 1"},
+		{9, "stormshield.ssh_host_key", "notification-stormshield trust"},
+		{10, "stormshield.host", "without scheme"},
+		{11, "stormshield.ssh_port", "from 1 to 65535"},
+		{12, "stormshield.ssh_port", "first on line 11"},
+		{13, "stormshield.ssh_password", "is a list"},
+		{14, "stormshield.api_password", "is empty"},
+		{15, "stormshield.update_frequency", "belongs at the top level"},
+		{16, "stormshield.api_cert_fingerprint", "notification-stormshield trust"},
+		{18, "name", "also the name of the document on line 1"},
+		{18, "format", "is missing"},
+		{18, "stormshield.host", "is missing"},
+		{18, "stormshield.ssh_password", "is empty"},
+		{18, "stormshield.api_password", "is empty"},
+		{18, "stormshield.ssh_host_key", "trust"},
+		{18, "stormshield.api_cert_fingerprint", "trust"},
+	}
+	for _, w := range want {
+		if !slices.ContainsFunc(faults, func(f config.Fault) bool {
+			return f.Line == w.line && f.Key == w.key && strings.Contains(f.String(), w.part) && f.Document == "edge"
+		}) {
+			t.Errorf("no fault on line %d of %s with %q", w.line, w.key, w.part)
+		}
+	}
+	if len(faults) != len(want) {
+		t.Errorf("%d faults, want %d:\n%v", len(faults), len(want), err)
+	}
+	if !slices.IsSortedFunc(faults, func(a, b config.Fault) int { return a.Line - b.Line }) {
+		t.Errorf("faults are not in the order of the lines:\n%v", err)
+	}
+	if lines := strings.Count(err.Error(), "\n") + 1; lines != len(faults) {
+		t.Errorf("%d lines for %d faults", lines, len(faults))
+	}
+	if strings.Contains(err.Error(), someSecret) {
+		t.Errorf("a secret is in %v", err)
+	}
+}
+
+// TestParseRefuses has one fault each: its line is the second part of the key.
+func TestParseRefuses(t *testing.T) {
+	for line, want := range map[string]string{
+		"type: slack":                        `type: is "slack"; write stormshield`,
+		"type:":                              `type: is ""`,
+		"name: ../edge":                      "cannot name a state file",
+		"name: .edge":                        "cannot name a state file",
+		"name: edge 1":                       "cannot name a state file",
+		"name: on":                           "true or false; write it in quotes",
+		"name: " + strings.Repeat("n", 101):  "cannot name a state file",
+		"log_level: loud":                    "write one of trace",
+		"format: banned":                     "makes no JSON",
+		"format: ''":                         "is missing",
+		"timeout: 10":                        "not a duration",
+		"timeout: 10ns":                      "nanoseconds",
+		"max_retry: -1":                      "negative",
+		"max_retry: many":                    "not a whole number",
+		"group_wait: 1d":                     "not a duration that CrowdSec can read",
+		"group_threshold: 1.5":               "not a whole number",
+		"update_frequency: 500ms":            "shorter than 1s",
+		"update_frequency: 2h":               "longer than an hour",
+		"update_frequency: ''":               "is empty",
+		"update_frequency: 30":               "not a duration",
+		"debounce: 31s":                      "longer than update_frequency",
+		"debounce: -1s":                      "negative",
+		"state_dir: state":                   "not an absolute path",
+		"state_dir: ''":                      "not an absolute path",
+		"dry_run: maybe":                     "write true or false",
+		"dry_run: ''":                        "write true or false",
+		"decisions: {types: []}":             "nothing would be blocked",
+		"decisions: {types: ['']}":           "entry 1 is empty",
+		"decisions: {types: [ban, ]}":        "",
+		"decisions: {types: [ban, ~]}":       "entry 2 is empty",
+		"decisions: {types: [[ban]]}":        "entry 1 is a list",
+		"decisions: {origins: [no]}":         "entry 1 is taken for true or false",
+		"decisions: {never_block: [lan]}":    "lan is neither an address",
+		"decisions: {min_prefix_ipv4: 33}":   "from 1 to 32",
+		"decisions: {min_prefix_ipv6: 0}":    "from 1 to 128",
+		"decisions: {min_prefix_ipv4: 0x10}": "not a whole number",
+		"decisions: ban":                     "is not a mapping",
+		"decisions: [ban]":                   "is not a mapping",
+		"decisions: {type: [ban]}":           "did you mean types?",
+		"decisions: {host: x}":               "host belongs under stormshield",
+		"colour: red":                        "colour: is not a known key",
+		"\"a\\nb\": red":                     `"a\nb": is not a known key`,
+		"[a, b]: red":                        "a key is a list",
+		"<<: {a: b}":                         "merging of mappings is not supported",
+		"  host: 192.0.2.1:443":              "neither an address nor a host name",
+		"  host: 192.0.2.300":                "neither an address nor a host name",
+		"  host: a b":                        "neither an address nor a host name",
+		"  host: 'https://fw'":               "neither an address nor a host name",
+		"  host: -fw":                        "neither an address nor a host name",
+		"  host: 0.0.0.0":                    "neither an address nor a host name",
+		"  host: ''":                         "is missing",
+		"  host: [a]":                        "is a list",
+		"  host: {a: b}":                     "is a mapping",
+		"  ssh_port: 0":                      "from 1 to 65535",
+		"  ssh_port: 022":                    "not a whole number",
+		"  api_port: 99999999999999999999":   "not a whole number",
+		"  ssh_username: ''":                 "is empty",
+		"  api_username: ''":                 "is empty",
+		"  ssh_password: ''":                 "set one of them",
+		"  api_password: ":                   "is empty",
+		"  api_password: \"hunter2\\n\"":     "line break",
+		"  api_password: yes":                "true or false; write it in quotes",
+		"  api_password: 1e+30":              "a number and re-written; write it in quotes",
+		"  api_password: !x hunter2":         "takes for a tag",
+		"  ssh_private_key_path: id_ed25519": "not an absolute path",
+		"  ssh_host_key: ''":                 "notification-stormshield trust",
+		"  ssh_host_key: SHA256:abc":         "43 characters",
+		"  ssh_host_key: MD5:aa":             "43 characters",
+		"  api_cert_fingerprint: ''":         "notification-stormshield trust",
+		"  api_cert_fingerprint: aa:bb":      "64 hexadecimal digits",
+		"  config_dir: data/Main":            "plain absolute path",
+		"  config_dir: /data/../etc":         "plain absolute path",
+		"  config_dir: \"/data/$(id)\"":      "plain absolute path",
+		"  config_dir: /data/Main Files":     "plain absolute path",
+		"  config_dir: ''":                   "plain absolute path",
+		"  group: a b":                       "cannot name a group",
+		"  group: 'a]'":                      "cannot name a group",
+		"  group: é":                         "cannot name a group",
+		"  group: ''":                        "cannot name a group",
+		"  group: crowdsec_ip_1":             "cannot name a group",
+		"  delete_group: Crowdsec_Net_x":     "cannot name a group",
+		"  delete_group: crowdsec":           "same as group",
+		"  blacklist_timeout: 30s":           "between 1m and 365d",
+		"  blacklist_timeout: 366d":          "between 1m and 365d",
+		"  blacklist_timeout: 19m":           "half of blacklist_timeout",
+		"  reassert_every: 5s":               "shorter than 10s",
+		"  reassert_every: -5s":              "shorter than 10s",
+		"  reassert_every: 13h":              "half of blacklist_timeout",
+		"  reload_command: \"it's\"":         "one short line",
+		"  reload_command: 'a!'":             "one short line",
+		"  reload_command: \"a\\nb\"":        "one short line",
+		"  api_single_max: 1001":             "from 0 to 1000",
+		"  api_single_max: -1":               "from 0 to 1000",
+		"  api_server_name: 'a b'":           "name in a certificate",
+		"  api_ca_path: ca.pem":              "not an absolute path",
+	} {
+		t.Run(line, func(t *testing.T) {
+			_, err := config.ParseOne([]byte(with(line)))
+			if want == "" {
+				if err != nil {
+					t.Errorf("error = %v, want none", err)
+				}
+				return
+			}
+			faults := faultsOf(t, err)
+			if len(faults) != 1 || !strings.Contains(faults[0].String(), want) || faults[0].Line == 0 || faults[0].Hint == "" && faults[0].Key != "colour" && faults[0].Key != `"a\nb"` {
+				t.Errorf("error = %v, want one fault with %q", err, want)
+			}
+			if strings.Contains(err.Error(), someSecret) {
+				t.Errorf("a secret is in %v", err)
+			}
+		})
+	}
+}
+
+func TestParseAccepts(t *testing.T) {
+	for _, line := range []string{
+		"timeout: 1s", "debounce: 0s", "debounce: 30s", "update_frequency: 1h", "log_level: Warning", "dry_run: \"False\"", "dry_run: off",
+		"format: '{{range . -}} {{toRawJson .}} {{- end}}'", "decisions: {never_block: []}", "decisions: {never_block: [Private, '::1', 10.0.0.0/8]}",
+		"name: _edge-1.B", "  host: fw.example.org", "  host: fw", "  host: fw.example.org.", "  host: '2001:db8::1'", "  host: fe80::1%eth0",
+		"  api_password: 12345", "  api_password: 1.5", "  api_password: 2026-11-20", "  api_password: 'yes'", "  api_password: 0443",
+		"  api_password: 'a!\"#$%'", "  config_dir: /", "  group: a'b", "  reassert_every: 0", "  reassert_every: 12h",
+		"  blacklist_timeout: 365d", "  reload_command: enobject -v > /dev/null; true", "  api_single_max: 1000", "  ssh_port: '2222'",
+		"  api_cert_fingerprint: sha256:" + strings.ToLower(strings.ReplaceAll(hexDigits, ":", "")),
+		"  ssh_private_key_path: /etc/crowdsec/id_ed25519",
+	} {
+		t.Run(line, func(t *testing.T) { parsed(t, with(line)) })
+	}
+}
+
+func TestParseDemandsNoPasswordBesideAKey(t *testing.T) {
+	if doc := parsed(t, with("  ssh_password: ''", "  ssh_private_key_path: /k")); doc.Stormshield.SSHPassword != "" {
+		t.Error("password out of nowhere")
+	}
+}
+
+func TestParseTakesTheSlashOffAFolder(t *testing.T) {
+	if got := parsed(t, with("  config_dir: /data/Main/")).Stormshield.ConfigDir; got != "/data/Main" {
+		t.Errorf("config_dir = %s", got)
+	}
+}
+
+func TestParseTakesEveryWayToIdentifyTheAppliance(t *testing.T) {
+	for _, line := range []string{"  ssh_known_hosts_path: /h", "  ssh_insecure_ignore_host_key: true"} {
+		parsed(t, with("  ssh_host_key: ''", line))
+	}
+	for _, line := range []string{"  api_ca_path: /ca.pem", "  api_insecure_skip_verify: true"} {
+		parsed(t, with("  api_cert_fingerprint: ''", line))
+	}
+}
+
+func TestParseRefusesWhatIsNoDocument(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing": "", "a comment": "# x", "text": "hunter2", "a list": "[hunter2]", "broken": "a: [", "a tab": "a:\n\tb: hunter2",
+		"binary": "\x00\x01", "bad UTF-8": "a: \xff\xfe", "unknown alias": "api_password: *hunter2", "too long": strings.Repeat("#", 1<<20) + "\n" + minimal,
+		"deep": strings.Repeat("[", 100_000), "endless alias": "stormshield: &a\n  host: *a\n",
+		"laughs": "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\ndecisions: {types: *c}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := config.Parse([]byte(text))
+			faultsOf(t, err)
+			if strings.Contains(err.Error(), someSecret) || len(err.Error()) > 4000 {
+				t.Errorf("error = %.5000s", err)
+			}
+		})
+	}
+}
+
+func TestFilterProtectsTheAppliance(t *testing.T) {
+	for host, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1/32", "2001:db8::1": "2001:db8::1/128", "'::ffff:192.0.2.1'": "192.0.2.1/32", "fe80::1%eth0": "fe80::1/128", "fw.example.org": "",
+	} {
+		filter := parsed(t, with("decisions: {never_block: [198.51.100.0/24], types: [a], origins: [b], min_prefix_ipv4: 9}", "  host: "+host)).Filter()
+		protected := []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+		if want != "" {
+			protected = append(protected, netip.MustParsePrefix(want))
+		}
+		if !slices.Equal(filter.NeverBlock, protected) {
+			t.Errorf("%s: never block %v, want %v", host, filter.NeverBlock, protected)
+		}
+		if filter.Types[0] != "a" || filter.Origins[0] != "b" || filter.MinPrefixIPv4 != 9 || filter.MinPrefixIPv6 != 32 {
+			t.Errorf("filter = %+v", filter)
+		}
+	}
+}
+
+func TestFilterTakesTheAdministratorsLists(t *testing.T) {
+	filter := parsed(t, with("decisions: {include_scenarios_containing: [a], exclude_scenarios_containing: [b]}")).Filter()
+	if !slices.Equal(filter.IncludeScenarios, []string{"a"}) || !slices.Equal(filter.ExcludeScenarios, []string{"b"}) {
+		t.Errorf("filter = %+v", filter)
+	}
+}
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "stormshield.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoadExpandsTheEnvironmentAsCrowdSecDoes(t *testing.T) {
+	t.Setenv("SNS_TEST_PASSWORD", "0443")
+	t.Setenv("SNS_TEST_PORT", "8443")
+	t.Setenv("SNS_TEST_EMPTY", "")
+	docs, err := config.Load(file(t, with(
+		"  api_password: '${SNS_TEST_PASSWORD}'", "  ssh_password: a$SNS_TEST_UNSET-${SNS_TEST_UNSET}$SNS_TEST_EMPTY$$ $",
+		"  api_port: $SNS_TEST_PORT")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := docs[0].Stormshield
+	if s.APIPassword.Reveal() != "0443" || s.SSHPassword.Reveal() != "a$SNS_TEST_UNSET-${SNS_TEST_UNSET}$$ $" || s.APIPort != 8443 {
+		t.Errorf("passwords %q and %q, port %d", s.APIPassword.Reveal(), s.SSHPassword.Reveal(), s.APIPort)
+	}
+}
+
+func TestLoadTellsWhatCrowdSecWouldRewrite(t *testing.T) {
+	for _, written := range []string{"0443", "1e3", "0x1F", "1_000", "yes", "Off", "y", "1.50", "+5", "0o17", "99999999999999999999", ".inf", "1000000.5", "089", "1."} {
+		_, err := config.Load(file(t, with("  api_password: "+written)))
+		faults := faultsOf(t, err)
+		if len(faults) != 1 || faults[0].Key != "stormshield.api_password" || !strings.Contains(faults[0].Hint, "quotes") || strings.Contains(err.Error(), written+" ") {
+			t.Errorf("%s: %v", written, err)
+		}
+		if _, err := config.Load(file(t, with("  api_password: '"+written+"'"))); err != nil {
+			t.Errorf("'%s': %v", written, err)
+		}
+	}
+	for _, kept := range []string{"12345", "0", "-7", "1.5", "0.25", "2026-11-20", "12:30:45", "a0443", "0443a"} {
+		docs, err := config.Load(file(t, with("  api_password: "+kept)))
+		if err != nil || docs[0].Stormshield.APIPassword.Reveal() != kept {
+			t.Errorf("%s: %v", kept, err)
+		}
+	}
+}
+
+func TestLoadLeavesOtherPluginsAlone(t *testing.T) {
+	docs, err := config.Load(file(t, "type: slack\nwebhook: x\n---\n"+minimal))
+	if err != nil || len(docs) != 1 || docs[0].Name != "edge" {
+		t.Errorf("%+v, %v", docs, err)
+	}
+	path := file(t, "type: slack\nname: x\n")
+	if _, err := config.Load(path); err == nil || !strings.Contains(err.Error(), path+": holds no document of type stormshield") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestLoadNamesTheFile(t *testing.T) {
+	path := file(t, with("  ssh_port: 0"))
+	if _, err := config.Load(path); err == nil || !strings.HasPrefix(err.Error(), path+": line 10: edge: stormshield.ssh_port: ") {
+		t.Errorf("error = %v", err)
+	}
+	if _, err := config.Load(path + ".gone"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error = %v, want that the file is missing", err)
+	}
+}
+
+func TestLoadStrangerAllowsAnApplianceWithoutIdentity(t *testing.T) {
+	unknown := with("  ssh_host_key: ''", "  api_cert_fingerprint: ''")
+	if _, err := config.Load(file(t, unknown)); err == nil {
+		t.Error("Load took an appliance without identity")
+	}
+	if docs, err := config.LoadStranger(file(t, unknown)); err != nil || len(docs) != 1 {
+		t.Errorf("LoadStranger: %v", err)
+	}
+	if _, err := config.LoadStranger(file(t, with("  ssh_host_key: ''", "  ssh_port: 0"))); err == nil || len(faultsOf(t, err)) != 1 {
+		t.Errorf("LoadStranger: %v, want one fault", err)
+	}
+}

@@ -1,0 +1,72 @@
+package config_test
+
+import (
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"notification-stormshield/config"
+)
+
+// identified is the sample once the fingerprints are put in.
+func identified() string {
+	text := strings.Replace(config.Sample(), `# ssh_host_key: ""`, "ssh_host_key: "+hostKey, 1)
+	return strings.Replace(text, `# api_cert_fingerprint: ""`, "api_cert_fingerprint: "+hostKey, 1)
+}
+
+func TestSampleLeavesOnlyTheIdentityToItsReader(t *testing.T) {
+	_, err := config.ParseOne([]byte(config.Sample()))
+	for _, fault := range faultsOf(t, err) {
+		if !strings.Contains(fault.Hint, "notification-stormshield trust") {
+			t.Errorf("fault = %v", fault)
+		}
+	}
+	if _, err := config.LoadStranger(file(t, config.Sample())); err != nil {
+		t.Errorf("LoadStranger: %v", err)
+	}
+	if _, err := config.Load(file(t, identified())); err != nil {
+		t.Errorf("Load with fingerprints: %v", err)
+	}
+}
+
+// commentedKey is a key with a default, behind a comment sign.
+var commentedKey = regexp.MustCompile(`(?m)^( *)# ([a-z_0-9]+:) ?(.*)$`)
+
+func TestSampleShowsTheRealDefaults(t *testing.T) {
+	want := parsed(t, identified())
+	uncommented := commentedKey.ReplaceAllString(identified(), "$1$2 $3")
+	uncommented = regexp.MustCompile(`(?m)^ +(ssh_host_key|api_cert_fingerprint): ""$`).ReplaceAllString(uncommented, "")
+	if got := parsed(t, uncommented); !reflect.DeepEqual(normal(got), normal(want)) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// normal makes no difference between no list and an empty one.
+func normal(doc config.Document) config.Document {
+	d := &doc.Decisions
+	for _, list := range []*[]string{&d.Origins, &d.IncludeScenarios, &d.ExcludeScenarios} {
+		if len(*list) == 0 {
+			*list = nil
+		}
+	}
+	return doc
+}
+
+func TestSampleHasEveryKey(t *testing.T) {
+	anyKey := regexp.MustCompile(`(?m)^ *(?:# )?([a-z_0-9]+):( |$)`)
+	shown := make(map[string]int)
+	for _, found := range anyKey.FindAllStringSubmatch(config.Sample(), -1) {
+		shown[found[1]]++
+	}
+	for _, found := range anyKey.FindAllStringSubmatch(everyKey, -1) {
+		if shown[found[1]] != 1 {
+			t.Errorf("%s is %d times in the sample", found[1], shown[found[1]])
+		}
+		delete(shown, found[1])
+	}
+	delete(shown, "notifications") // of profiles.yaml, in a comment
+	for name := range shown {
+		t.Errorf("the sample has %s, which is not known", name)
+	}
+}

@@ -1,0 +1,93 @@
+package config
+
+import (
+	"regexp"
+
+	"go.yaml.in/yaml/v3"
+)
+
+var simpleKey = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// plainKey is a key's name as it can be shown.
+func plainKey(name string) string {
+	if simpleKey.MatchString(name) {
+		return name
+	}
+	return shown(name)
+}
+
+// unknownKey says which key may be meant: one of that name that belongs
+// elsewhere, or the nearest one of the same mapping, or of another.
+func unknownKey(path string, name *yaml.Node, top []key) problem {
+	if name.Kind != yaml.ScalarNode {
+		return problem{"a key is a list, a mapping or an alias", "write its name"}
+	}
+	if name.Value == "<<" {
+		return problem{"merging of mappings is not supported", "write the keys out"}
+	}
+	best, where := nearest(path, name.Value, top)
+	place := "at the top level"
+	if where != "" {
+		place = "under " + where
+	}
+	switch {
+	case best == "":
+		return problem{what: "is not a known key"}
+	case best == name.Value:
+		return problem{"is not a key of this place", best + " belongs " + place}
+	case where == path:
+		return problem{"is not a known key", "did you mean " + best + "?"}
+	}
+	return problem{"is not a known key", "did you mean " + best + ", which belongs " + place + "?"}
+}
+
+// nearest finds the known key that resembles a name most, and the section it
+// belongs to. One of the mapping the name was found in is the better guess.
+func nearest(path, name string, top []key) (best, section string) {
+	shortest := min(len(name)/3, 4) + 1
+	consider := func(where string, keys []key) {
+		for _, k := range keys {
+			far := distance(name, k.name)
+			if where != path {
+				far++
+			}
+			if far < shortest || far == shortest && where == path && section != path {
+				best, section, shortest = k.name, where, far
+			}
+		}
+	}
+	consider("", top)
+	for _, k := range top {
+		if k.section != nil {
+			consider(k.name, k.section)
+		}
+	}
+	return best, section
+}
+
+// distance is how many characters must be put in, taken out, changed or swapped
+// with their neighbour to make one name of the other.
+func distance(a, b string) int {
+	if len(a) > 64 {
+		return len(a)
+	}
+	older, old, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range old {
+		old[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := old[j-1]
+			if a[i-1] != b[j-1] {
+				change++
+			}
+			row[j] = min(change, old[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], older[j-2]+1)
+			}
+		}
+		older, old, row = old, row, older
+	}
+	return old[len(b)]
+}

@@ -1,0 +1,72 @@
+package ban
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+var (
+	ipv4Mapped     = netip.MustParsePrefix("::ffff:0:0/96")
+	ipv4Compatible = netip.MustParsePrefix("::/96")
+	broadcast      = netip.MustParseAddr("255.255.255.255")
+)
+
+// parsePrefix reads an address or a CIDR. CrowdSec puts either under the scopes
+// Ip and Range alike. Bits beyond the mask are dropped, as CrowdSec does.
+func parsePrefix(text string) (netip.Prefix, error) {
+	switch {
+	case text == "":
+		return netip.Prefix{}, errors.New("value is empty")
+	case len(text) > longestField:
+		return netip.Prefix{}, errors.New("value is too long for an address or a range")
+	case strings.Contains(text, "%"):
+		return netip.Prefix{}, errors.New("an address with a zone means something on one host only")
+	case strings.Contains(text, "/"):
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return netip.Prefix{}, errors.New("value is not an address or a range")
+		}
+		return canonical(prefix)
+	}
+	address, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, errors.New("value is not an address or a range")
+	}
+	return canonical(netip.PrefixFrom(address, address.BitLen()))
+}
+
+// canonical gives the one form in which a prefix is kept: masked, and IPv4 when
+// it is IPv4-mapped.
+func canonical(prefix netip.Prefix) (netip.Prefix, error) {
+	if !prefix.IsValid() {
+		return netip.Prefix{}, errors.New("value is not an address or a range")
+	}
+	prefix = prefix.Masked()
+	if prefix.Addr().Is4() || !prefix.Overlaps(ipv4Mapped) {
+		return prefix, nil
+	}
+	if prefix.Bits() < ipv4Mapped.Bits() {
+		return netip.Prefix{}, errors.New("range covers every IPv4-mapped address, which is all of IPv4")
+	}
+	return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-ipv4Mapped.Bits()), nil
+}
+
+// blockable refuses what no firewall should be told to block, whatever the
+// configuration says. The number of an address in ::/96 is also the number of
+// an IPv4 address, and objects on the appliance are named by that number.
+func blockable(prefix netip.Prefix) error {
+	address := prefix.Addr()
+	switch {
+	case prefix.Bits() == 0:
+		return errors.New("range covers every address")
+	case address.IsUnspecified():
+		return fmt.Errorf("%s is no host's address", address)
+	case address == broadcast:
+		return errors.New("255.255.255.255 is the broadcast address")
+	case address.Is6() && ipv4Compatible.Overlaps(prefix):
+		return errors.New("addresses in ::/96 are reserved")
+	}
+	return nil
+}

@@ -1,0 +1,394 @@
+package ban_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+)
+
+// now is later than stop_at of the alerts below by two minutes.
+var (
+	stopAt = time.Date(2026, time.November, 20, 10, 0, 0, 0, time.UTC)
+	now    = stopAt.Add(2 * time.Minute)
+)
+
+const head = `"scenario":"crowdsecurity/ssh-bf","simulated":false,"source":{"ip":"203.0.113.7","scope":"Ip"},`
+
+// alertOf is an alert as CrowdSec writes it, with decisions before stop_at.
+func alertOf(decisions ...string) string {
+	return `{"capacity":0,"decisions":[` + strings.Join(decisions, ",") + `],"events":[{"meta":[]}],` +
+		head + `"start_at":"2026-11-20T09:59:00Z","stop_at":"2026-11-20T10:00:00Z","uuid":"b296"}`
+}
+
+// decisionOf is a ban of four hours with some fields changed; null and other raw
+// JSON is given as json.RawMessage, nil takes a field away.
+func decisionOf(changes map[string]any) string {
+	fields := map[string]any{
+		"duration": "4h", "origin": "crowdsec", "scenario": "crowdsecurity/ssh-bf", "scope": "Ip",
+		"type": "ban", "uuid": "20f8", "value": "203.0.113.7",
+	}
+	for name, value := range changes {
+		fields[name] = value
+		if value == nil {
+			delete(fields, name)
+		}
+	}
+	text, err := json.Marshal(fields)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// shown is a ban in the short form the tables below use: prefix and time left.
+func shown(bans []ban.Ban) []string {
+	var lines []string
+	for _, b := range bans {
+		lines = append(lines, fmt.Sprintf("%s %s", b.Prefix, b.Until.Sub(now)))
+	}
+	return lines
+}
+
+func read(t *testing.T, text string, filter ban.Filter) ban.Reading {
+	t.Helper()
+	reading, err := ban.Read(text, filter, now)
+	if err != nil {
+		t.Fatalf("Read: %v", err)
+	}
+	return reading
+}
+
+func TestReadKeepsEveryFieldOfABan(t *testing.T) {
+	reading := read(t, "["+alertOf(decisionOf(nil))+"]", ban.Filter{})
+	want := []ban.Ban{{
+		Prefix: netip.MustParsePrefix("203.0.113.7/32"), Until: stopAt.Add(4 * time.Hour),
+		UUID: "20f8", Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf",
+	}}
+	if !slices.Equal(reading.Bans, want) {
+		t.Errorf("bans = %+v, want %+v", reading.Bans, want)
+	}
+	if reading.Test || reading.Refused.Total+reading.Ignored.Total > 0 {
+		t.Errorf("nothing else was to be found: %+v", reading)
+	}
+}
+
+func TestReadTakesEveryShapeOfText(t *testing.T) {
+	one, two := alertOf(decisionOf(nil)), alertOf(decisionOf(map[string]any{"value": "198.51.100.1"}))
+	first, second := "203.0.113.7/32 3h58m0s", "198.51.100.1/32 3h58m0s"
+	for name, test := range map[string]struct {
+		text string
+		want []string
+	}{
+		"a list":                              {"[" + one + "," + two + "]", []string{first, second}},
+		"surrounded by space":                 {"\n [" + one + "]\n\n", []string{first}},
+		"an alert without a list":             {one, []string{first}},
+		"lists after each other":              {"[" + one + "]\n[" + two + "]\n", []string{first, second}},
+		"alerts after each other":             {one + two, []string{first, second}},
+		"an empty list":                       {"[]", nil},
+		"an absent alert between others":      {"[null," + one + "]", []string{first}},
+		"decisions null":                      {`[{"decisions":null,` + head + `"stop_at":"2026-11-20T10:00:00Z"}]`, nil},
+		"decisions absent":                    {`[{` + head + `"stop_at":"2026-11-20T10:00:00Z"}]`, nil},
+		"decisions empty":                     {`[{"decisions":[],` + head + `"stop_at":"2026-11-20T10:00:00Z"}]`, nil},
+		"stop_at before the decisions":        {`[{"stop_at":"2026-11-20T10:00:00Z","decisions":[` + decisionOf(nil) + `]}]`, []string{first}},
+		"stop_at with another offset":         {`[{"stop_at":"2026-11-20T12:00:00.000+02:00","decisions":[` + decisionOf(nil) + `]}]`, []string{first}},
+		"stop_at null: from now":              {`[{"stop_at":null,"decisions":[` + decisionOf(nil) + `]}]`, []string{"203.0.113.7/32 4h0m0s"}},
+		"stop_at absent: from now":            {`[{"decisions":[` + decisionOf(nil) + `]}]`, []string{"203.0.113.7/32 4h0m0s"}},
+		"stop_at unreadable: from now":        {`[{"stop_at":"today","decisions":[` + decisionOf(nil) + `]}]`, []string{"203.0.113.7/32 4h0m0s"}},
+		"stop_at of another type: from now":   {`[{"stop_at":[1],"decisions":[` + decisionOf(nil) + `]}]`, []string{"203.0.113.7/32 4h0m0s"}},
+		"re-injected: from now":               {`[{"id":7,"decisions":[` + decisionOf(nil) + `],"stop_at":"2026-11-20T10:00:00Z"}]`, []string{"203.0.113.7/32 4h0m0s"}},
+		"re-injected, id behind":              {`[{"decisions":[` + decisionOf(nil) + `],"stop_at":"2026-11-20T10:00:00Z","id":7}]`, []string{"203.0.113.7/32 4h0m0s"}},
+		"an id of zero is none":               {`[{"id":0,"decisions":[` + decisionOf(nil) + `],"stop_at":"2026-11-20T10:00:00Z"}]`, []string{first}},
+		"an id of null is none":               {`[{"id":null,"decisions":[` + decisionOf(nil) + `],"stop_at":"2026-11-20T10:00:00Z"}]`, []string{first}},
+		"fields with huge numbers":            {`[{"capacity":1e999,"decisions":[` + decisionOf(nil) + `],"stop_at":"2026-11-20T10:00:00Z"}]`, []string{first}},
+		"each alert has its own stop_at":      {"[" + one + `,{"stop_at":"2026-11-20T10:01:00Z","decisions":[` + decisionOf(nil) + `]}]`, []string{first, "203.0.113.7/32 3h59m0s"}},
+		"an alert over keeps its neighbours":  {`[{"stop_at":"2020-01-01T00:00:00Z","decisions":[` + decisionOf(nil) + `]},` + two + "]", []string{second}},
+		"something else keeps its neighbours": {`[5,"x",[[1]],{},` + two + "]", []string{second}},
+		"decisions of another type":           {`[{"decisions":{"a":[1]},"scenario":"x"},{"decisions":"x"},` + two + "]", []string{second}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reading := read(t, test.text, ban.Filter{})
+			if got := shown(reading.Bans); !slices.Equal(got, test.want) {
+				t.Errorf("bans = %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestReadJudgesEachDecision(t *testing.T) {
+	const whole = "3h58m0s"
+	null := json.RawMessage("null")
+	for name, test := range map[string]struct {
+		change  map[string]any
+		bans    string // prefix and time left
+		refused string // part of the reason
+		ignored string // part of the reason
+	}{
+		"without uuid":          {change: map[string]any{"uuid": nil}, bans: "203.0.113.7/32 " + whole},
+		"uuid null":             {change: map[string]any{"uuid": null}, bans: "203.0.113.7/32 " + whole},
+		"origin null":           {change: map[string]any{"origin": null}, bans: "203.0.113.7/32 " + whole},
+		"scenario null":         {change: map[string]any{"scenario": null}, bans: "203.0.113.7/32 " + whole},
+		"simulated null":        {change: map[string]any{"simulated": null}, bans: "203.0.113.7/32 " + whole},
+		"type in capitals":      {change: map[string]any{"type": "BAN"}, bans: "203.0.113.7/32 " + whole},
+		"scope in lower case":   {change: map[string]any{"scope": "ip"}, bans: "203.0.113.7/32 " + whole},
+		"days":                  {change: map[string]any{"duration": "7d"}, bans: "203.0.113.7/32 167h58m0s"},
+		"days and hours":        {change: map[string]any{"duration": "1d12h"}, bans: "203.0.113.7/32 35h58m0s"},
+		"Ip with a range":       {change: map[string]any{"value": "198.51.100.9/24"}, bans: "198.51.100.0/24 " + whole},
+		"Range with an address": {change: map[string]any{"scope": "RANGE", "value": "2001:db8::1"}, bans: "2001:db8::1/128 " + whole},
+		"IPv6 range":            {change: map[string]any{"scope": "Range", "value": "2001:DB8:1::5/48"}, bans: "2001:db8:1::/48 " + whole},
+		"IPv4-mapped":           {change: map[string]any{"value": "::ffff:203.0.113.9"}, bans: "203.0.113.9/32 " + whole},
+		"IPv4-mapped range":     {change: map[string]any{"value": "::ffff:203.0.113.9/120"}, bans: "203.0.113.0/24 " + whole},
+		"beyond all calendars":  {change: map[string]any{"duration": "99999999999999999999d"}, bans: "203.0.113.7/32 2060965h57m59s"},
+
+		"value null":               {change: map[string]any{"value": null}, refused: "empty"},
+		"value a number":           {change: map[string]any{"value": 3405803783}, refused: "value is not of its type"},
+		"uuid an object":           {change: map[string]any{"uuid": map[string]int{"a": 1}}, refused: "uuid is not of its type"},
+		"duration null":            {change: map[string]any{"duration": null}, refused: "duration is empty"},
+		"duration empty":           {change: map[string]any{"duration": ""}, refused: "duration is empty"},
+		"duration without unit":    {change: map[string]any{"duration": "3600"}, refused: "is not like 30s"},
+		"duration too long a text": {change: map[string]any{"duration": strings.Repeat("1", 1e6) + "h"}, refused: "too long"},
+		"zone":                     {change: map[string]any{"value": "fe80::1%eth0"}, refused: "zone"},
+		"leading zeros":            {change: map[string]any{"value": "010.0.0.1"}, refused: "not an address"},
+		"space":                    {change: map[string]any{"value": " 10.0.0.1"}, refused: "not an address"},
+		"host name":                {change: map[string]any{"value": "example.org"}, refused: "not an address"},
+		"bad range":                {change: map[string]any{"value": "203.0.113.0/33"}, refused: "not an address"},
+		"range without bits":       {change: map[string]any{"value": "203.0.113.0/"}, refused: "not an address"},
+		"unspecified":              {change: map[string]any{"value": "0.0.0.0"}, refused: "no host"},
+		"unspecified IPv6":         {change: map[string]any{"value": "::"}, refused: "no host"},
+		"IPv4-compatible IPv6":     {change: map[string]any{"value": "::203.0.113.7"}, refused: "::/96"},
+		"loopback IPv6":            {change: map[string]any{"value": "::1"}, refused: "::/96"},
+		"broadcast":                {change: map[string]any{"value": "255.255.255.255"}, refused: "broadcast"},
+		"everything":               {change: map[string]any{"value": "0.0.0.0/0"}, refused: "every address"},
+		"everything in IPv6":       {change: map[string]any{"value": "::/0"}, refused: "every"},
+		"everything as IPv4":       {change: map[string]any{"value": "::ffff:0.0.0.0/96"}, refused: "every address"},
+		"all of IPv4-mapped":       {change: map[string]any{"value": "::ffff:0:0/90"}, refused: "every IPv4"},
+		"ten megabytes":            {change: map[string]any{"value": strings.Repeat("9", 10<<20)}, refused: "too long"},
+
+		"negative duration":  {change: map[string]any{"duration": "-3h"}, ignored: "already over"},
+		"zero duration":      {change: map[string]any{"duration": "0s"}, ignored: "already over"},
+		"over by now":        {change: map[string]any{"duration": "2m"}, ignored: "already over"},
+		"negative days":      {change: map[string]any{"duration": "-99999999999999999999d"}, ignored: "already over"},
+		"simulated":          {change: map[string]any{"simulated": true}, ignored: "simulated"},
+		"another type":       {change: map[string]any{"type": "captcha"}, ignored: "type captcha"},
+		"no type":            {change: map[string]any{"type": null}, ignored: "type"},
+		"AS":                 {change: map[string]any{"scope": "AS", "value": "64500"}, ignored: "scope AS"},
+		"Country":            {change: map[string]any{"scope": "Country", "value": "FR"}, ignored: "scope Country"},
+		"scope of a session": {change: map[string]any{"scope": "my session\n", "value": "x"}, ignored: `scope "my session\n"`},
+		"no scope":           {change: map[string]any{"scope": null}, ignored: "scope"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			neighbour := decisionOf(map[string]any{"value": "192.0.2.200"})
+			reading := read(t, "["+alertOf(neighbour, decisionOf(test.change), neighbour)+"]", ban.Filter{})
+			want := []string{"192.0.2.200/32 " + whole, test.bans, "192.0.2.200/32 " + whole}
+			if test.bans == "" {
+				want = slices.Delete(want, 1, 2)
+			}
+			if got := shown(reading.Bans); !slices.Equal(got, want) {
+				t.Errorf("bans = %q, want %q", got, want)
+			}
+			checkSkips(t, "refused", reading.Refused, test.refused)
+			checkSkips(t, "ignored", reading.Ignored, test.ignored)
+		})
+	}
+}
+
+// checkSkips wants one skip whose reason holds the text, or none.
+func checkSkips(t *testing.T, kind string, skips ban.Skips, part string) {
+	t.Helper()
+	if part == "" {
+		if skips.Total != 0 {
+			t.Errorf("%s = %+v, want none", kind, skips)
+		}
+		return
+	}
+	if skips.Total != 1 || len(skips.First) != 1 || !strings.Contains(skips.First[0].Reason, part) {
+		t.Errorf("%s = %+v, want one because of %q", kind, skips, part)
+	}
+}
+
+func TestReadLosesOnlyTheDecisionThatIsNoObject(t *testing.T) {
+	text := "[" + alertOf(`"x"`, `5`, `[1,[2]]`, `null`, `true`, decisionOf(nil), `{}`) + "]"
+	reading := read(t, text, ban.Filter{})
+	if len(reading.Bans) != 1 || reading.Refused.Total != 6 {
+		t.Errorf("bans %v, refused %+v; want 1 and 6", reading.Bans, reading.Refused)
+	}
+}
+
+func TestReadSkipsSimulatedAlerts(t *testing.T) {
+	reading := read(t, `[{"decisions":[`+decisionOf(nil)+`],"simulated":true,"stop_at":"2026-11-20T10:00:00Z"}]`, ban.Filter{})
+	if len(reading.Bans) != 0 {
+		t.Errorf("bans = %v", reading.Bans)
+	}
+	checkSkips(t, "ignored", reading.Ignored, "alert is simulated")
+}
+
+func TestReadTellsTheTestAlert(t *testing.T) {
+	// As `cscli notifications test` of 1.7.8 makes it.
+	const test = `{"capacity":0,"created_at":"2026-11-20T10:00:00Z","decisions":[{"duration":"4h","origin":"cscli",` +
+		`"scenario":"test alert","scope":"Ip","type":"ban","value":"10.10.10.10"}],"events":[],"events_count":1,"labels":null,` +
+		`"leakspeed":"0","message":"test alert","scenario":"test alert","scenario_hash":"","scenario_version":"",` +
+		`"simulated":false,"source":{"ip":"10.10.10.10","scope":"Ip","value":"10.10.10.10"},` +
+		`"start_at":"2026-11-20T10:00:00Z","stop_at":"2026-11-20T10:00:00Z"}`
+	reading := read(t, "["+test+","+alertOf(decisionOf(nil))+"]", ban.Filter{Types: []string{"other", "ban"}})
+	if !reading.Test || len(reading.Bans) != 1 || reading.Refused.Total+reading.Ignored.Total != 0 {
+		t.Errorf("reading = %+v, want the test, one ban and no skip", reading)
+	}
+	for name, changed := range map[string]string{
+		"real reason":   strings.Replace(test, `"scenario":"test alert"`, `"scenario":"manual 'ban' from 'x'"`, 1),
+		"with uuid":     strings.Replace(test, `"type":"ban"`, `"type":"ban","uuid":"20f8"`, 1),
+		"other address": strings.Replace(test, `"value":"10.10.10.10"`, `"value":"10.10.10.11"`, 1),
+		"other origin":  strings.Replace(test, `"origin":"cscli"`, `"origin":"crowdsec"`, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if reading := read(t, "["+changed+"]", ban.Filter{}); reading.Test || len(reading.Bans) != 1 {
+				t.Errorf("reading = %+v, want a ban and no test", reading)
+			}
+		})
+	}
+}
+
+func TestReadFilters(t *testing.T) {
+	from := func(origin string) map[string]any { return map[string]any{"origin": origin} }
+	for name, test := range map[string]struct {
+		filter ban.Filter
+		change map[string]any
+		taken  bool
+	}{
+		"type among others":              {ban.Filter{Types: []string{"captcha", "Ban"}}, nil, true},
+		"type not wanted":                {ban.Filter{Types: []string{"captcha"}}, nil, false},
+		"another type wanted":            {ban.Filter{Types: []string{"captcha"}}, map[string]any{"type": "Captcha"}, true},
+		"origin wanted":                  {ban.Filter{Origins: []string{"CrowdSec"}}, nil, true},
+		"origin not wanted":              {ban.Filter{Origins: []string{"cscli"}}, nil, false},
+		"origin null not wanted":         {ban.Filter{Origins: []string{"cscli"}}, map[string]any{"origin": nil}, false},
+		"a list by its family":           {ban.Filter{Origins: []string{"lists"}}, from("lists:firehol"), true},
+		"a list by its name":             {ban.Filter{Origins: []string{"lists:firehol"}}, from("Lists:FireHOL"), true},
+		"another list":                   {ban.Filter{Origins: []string{"lists:other"}}, from("lists:firehol"), false},
+		"a profile's own origin":         {ban.Filter{Origins: []string{"crowdsec"}}, from("crowdsec/night"), true},
+		"cscli-import is not cscli":      {ban.Filter{Origins: []string{"cscli"}}, from("cscli-import"), false},
+		"scenario included":              {ban.Filter{IncludeScenarios: []string{"http", "ssh"}}, nil, true},
+		"scenario not included":          {ban.Filter{IncludeScenarios: []string{"http"}}, nil, false},
+		"scenario excluded":              {ban.Filter{ExcludeScenarios: []string{"ssh"}}, nil, false},
+		"excluded beats included":        {ban.Filter{IncludeScenarios: []string{"ssh"}, ExcludeScenarios: []string{"-bf"}}, nil, false},
+		"the alert's scenario is used":   {ban.Filter{IncludeScenarios: []string{"ssh"}}, map[string]any{"scenario": nil}, true},
+		"the alert's scenario is judged": {ban.Filter{ExcludeScenarios: []string{"ssh"}}, map[string]any{"scenario": nil}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reading := read(t, "["+alertOf(decisionOf(test.change))+"]", test.filter)
+			if taken := len(reading.Bans) == 1; taken != test.taken {
+				t.Errorf("taken = %v, want %v", taken, test.taken)
+			}
+			if ignored := reading.Ignored.Total == 1; ignored == test.taken {
+				t.Errorf("ignored = %+v", reading.Ignored)
+			}
+			for _, b := range reading.Bans {
+				if b.Scenario != "crowdsecurity/ssh-bf" {
+					t.Errorf("scenario = %q, want the alert's", b.Scenario)
+				}
+			}
+		})
+	}
+}
+
+func TestReadSplitsARangeAroundWhatIsNeverBlocked(t *testing.T) {
+	protected, err := ban.ParseNeverBlock([]string{"198.51.100.128/26", "private"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "[" + alertOf(decisionOf(map[string]any{"value": "198.51.100.0/24"}), decisionOf(map[string]any{"value": "10.1.2.3"})) + "]"
+	reading := read(t, text, ban.Filter{NeverBlock: protected})
+	want := []string{"198.51.100.0/25 3h58m0s", "198.51.100.192/26 3h58m0s"}
+	if got := shown(reading.Bans); !slices.Equal(got, want) {
+		t.Errorf("bans = %q, want %q", got, want)
+	}
+	for _, b := range reading.Bans {
+		if b.UUID != "20f8" {
+			t.Errorf("part %s has uuid %q, want the decision's", b.Prefix, b.UUID)
+		}
+	}
+	checkSkips(t, "refused", reading.Refused, "10.0.0.0/8")
+}
+
+func TestReadNamesTheFormatInEveryError(t *testing.T) {
+	one := alertOf(decisionOf(nil))
+	for name, test := range map[string]struct {
+		text string
+		bans int // that stood before the fault
+	}{
+		"empty":                   {"", 0},
+		"space":                   {" \n", 0},
+		"another template":        {"CrowdSec banned 203.0.113.7", 0},
+		"a number":                {"5", 0},
+		"a string":                {`"[]"`, 0},
+		"null":                    {"null", 0},
+		"another object":          {`{"text":"banned"}`, 0},
+		"text behind":             {"[" + one + "] sent by crowdsec", 1},
+		"cut in a decision":       {"[" + one + "," + one[:60], 1},
+		"broken behind decisions": {`[{"decisions":[` + decisionOf(nil) + `]00`, 0},
+		"cut in a list":           {"[" + one, 1},
+		"cut in a key":            {`[{"deci`, 0},
+		"a comma too many":        {"[" + one + ",]", 1},
+		"a bracket too many":      {"[" + one + "]]", 1},
+		"deep lists":              {strings.Repeat("[", 1e6), 0},
+		"deep objects":            {`[{"decisions":[` + strings.Repeat(`{"value":`, 1e6), 0},
+		"deep events":             {`[{"events":` + strings.Repeat("[", 1e6), 0},
+		"ten megabytes of other":  {strings.Repeat("x", 10<<20), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reading, err := ban.Read(test.text, ban.Filter{}, now)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if message := err.Error(); !strings.Contains(message, "set format to {{.|toJson}}") || len(message) > 400 {
+				t.Errorf("error = %.500q (%d bytes)", message, len(message))
+			}
+			if len(reading.Bans) != test.bans {
+				t.Errorf("%d bans before the fault, want %d", len(reading.Bans), test.bans)
+			}
+		})
+	}
+}
+
+func TestReadKeepsFewSkipsAndCountsAll(t *testing.T) {
+	bad := decisionOf(map[string]any{"value": "nowhere"})
+	text := "[" + alertOf(strings.Repeat(bad+",", 999)+bad) + "]"
+	if refused := read(t, text, ban.Filter{}).Refused; refused.Total != 1000 || len(refused.First) != 20 {
+		t.Errorf("kept %d of %d, want 20 of 1000", len(refused.First), refused.Total)
+	}
+}
+
+func TestReadMakesForeignTextSafe(t *testing.T) {
+	text := "[" + alertOf(
+		decisionOf(map[string]any{"value": "\x1b[31m" + strings.Repeat("é", 500)}),
+		decisionOf(map[string]any{"value": "a\"b"}),
+		decisionOf(map[string]any{"scenario": "red \x1b[31m " + strings.Repeat("é", 500), "origin": "a\nb", "uuid": strings.Repeat("u", 65)}),
+	) + "]"
+	reading := read(t, text, ban.Filter{})
+	for _, skip := range reading.Refused.First {
+		if len(skip.Value) > 70 || strings.ContainsAny(skip.Value, "\x1b\n") || skip.Value[0] != '"' {
+			t.Errorf("skipped value = %q", skip.Value)
+		}
+	}
+	if got := reading.Refused.First[1].Value; got != `"a\"b"` {
+		t.Errorf("quoted value = %s", got)
+	}
+	b := reading.Bans[0]
+	if b.Origin != "a?b" || b.UUID != "" || len(b.Scenario) > 200 || !strings.HasPrefix(b.Scenario, "red ?[31m éé") {
+		t.Errorf("ban = %+v", b)
+	}
+}
+
+func TestReadHoldsTheClockOfNoMonotonicTime(t *testing.T) {
+	reading, err := ban.Read(`[{"decisions":[`+decisionOf(nil)+`]}]`, ban.Filter{}, time.Now())
+	if err != nil || len(reading.Bans) != 1 {
+		t.Fatalf("%+v, %v", reading, err)
+	}
+	until := reading.Bans[0].Until
+	if until != until.Round(0) || until.Location() != time.UTC {
+		t.Errorf("until = %v, want plain UTC", until)
+	}
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"notification-stormshield/config"
+	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/serverd"
+	"notification-stormshield/stormshield/shell"
+)
+
+// appliance is what the plugin takes for a firewall.
+type appliance struct {
+	*stormshield.Appliance
+	entryLife time.Duration
+}
+
+func connect(d config.Document) plugin.Appliance {
+	return appliance{stormshield.New(describe(d)), d.Stormshield.BlacklistTimeout}
+}
+
+// describe makes of a configuration what the client of an appliance takes.
+func describe(d config.Document) stormshield.Config {
+	s := d.Stormshield
+	return stormshield.Config{
+		API: serverd.Config{
+			Host: s.Host, Port: s.APIPort, User: s.APIUsername, Password: s.APIPassword.Reveal(),
+			Trust: serverd.Trust{
+				CAPath: s.APICAPath, ServerName: s.APIServerName,
+				Fingerprint: s.APICertFingerprint, Insecure: s.APIInsecureSkipVerify,
+			},
+		},
+		SSH: shell.Config{
+			Host: s.Host, Port: s.SSHPort, User: s.SSHUsername, Password: s.SSHPassword.Reveal(),
+			PrivateKeyPath: s.SSHPrivateKeyPath, PrivateKeyPassphrase: s.SSHPrivateKeyPassphrase.Reveal(),
+			HostKey: s.SSHHostKey, KnownHostsPath: s.SSHKnownHostsPath,
+			InsecureHostKey: s.SSHInsecureIgnoreHostKey, LegacyAlgorithms: s.SSHLegacyAlgorithms,
+		},
+		ConfigDir: s.ConfigDir, Group: s.Group, DeleteGroup: s.DeleteGroup,
+		ReloadCommand: s.ReloadCommand, BlacklistTimeout: s.BlacklistTimeout, SingleMax: s.APISingleMax,
+	}
+}
+
+func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done, error) {
+	now := time.Now()
+	change := stormshield.Change{Unblock: c.Unblock, Standing: c.Standing, Reassert: c.Reassert}
+	for _, b := range c.Block {
+		change.Block = append(change.Block, stormshield.Block{Prefix: b.Prefix, Timeout: b.Until.Sub(now)})
+	}
+	done, err := a.Appliance.Apply(ctx, change)
+	acknowledged := enforcer.Done{
+		Leftovers: done.Leftovers,
+		Outcome:   ledger.Outcome{Unblocked: done.Unblocked, Filed: done.Filed, Asserted: done.Asserted},
+	}
+	for _, b := range done.Blocked {
+		acknowledged.Blocked = append(acknowledged.Blocked, ledger.Entry(b))
+	}
+	if !done.Asserted.IsZero() {
+		acknowledged.AssertedUntil = done.Asserted.Add(a.entryLife)
+	}
+	if err != nil {
+		return acknowledged, loginError(err)
+	}
+	acknowledged.At = time.Now()
+	return acknowledged, nil
+}
+
+func (a appliance) Blocked(ctx context.Context) ([]netip.Prefix, error) {
+	members, err := a.Members(ctx)
+	return members, loginError(err)
+}
+
+func (a appliance) Check(ctx context.Context) error {
+	return loginError(stormshield.FirstFault(a.Appliance.Check(ctx)))
+}
+
+// loginError tells the enforcer that a login was refused.
+func loginError(err error) error {
+	if delay, refused := stormshield.LoginRefused(err); refused {
+		return &enforcer.LoginError{Delay: delay, Err: err}
+	}
+	return err
+}

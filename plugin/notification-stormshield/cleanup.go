@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"notification-stormshield/config"
+	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/stormshield"
+)
+
+func cleanupCommand() *cobra.Command {
+	var which selection
+	cmd := &cobra.Command{
+		Use:   "cleanup -c FILE [-n NAME]",
+		Short: "Take everything this plugin made off the appliance",
+		Long: `Takes off the appliance what this plugin, or the older Python component, made:
+the entries of the blacklist, both groups, and the objects. Every other byte of
+the appliance's files stays as it is.
+
+Stop CrowdSec first, or take the notification out of profiles.yaml and the
+notifications folder: while the plugin runs, this command refuses to. Bans that
+are still in force are put back when the plugin starts again.`,
+		Example: "  systemctl stop crowdsec\n  notification-stormshield cleanup -c /etc/crowdsec/notifications/stormshield.yaml",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := which.load(config.Load)
+			if err != nil {
+				return err
+			}
+			return cleanup(cmd, d)
+		},
+	}
+	which.flags(cmd)
+	return cmd
+}
+
+func cleanup(cmd *cobra.Command, d config.Document) error {
+	ctx := cmd.Context()
+	state, err := books(ctx, d, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	var known []netip.Prefix
+	if state != nil {
+		defer state.Close()
+		release, err := holdLease(plugin.StateOf(d).Lease)
+		if err != nil {
+			return err
+		}
+		defer release()
+		if known, err = state.Written(ctx); err != nil {
+			return err
+		}
+	}
+	keep := logins{state, plugin.Credentials(d)}
+	if err := keep.allowed(ctx); err != nil {
+		return err
+	}
+	cleaned, failed := stormshield.New(describe(d)).Cleanup(ctx, known)
+	if err := keep.came(ctx, failed); err != nil {
+		return err
+	}
+	if failed != nil {
+		return fmt.Errorf("clean up the appliance at %s: %w (hint: what is left is taken off by running this again)", d.Stormshield.Host, failed)
+	}
+	if state != nil {
+		if err := state.Forget(ctx, time.Now()); err != nil {
+			return err
+		}
+	}
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "%s: %d entries taken off the blacklist, %d objects and the groups %s and %s removed\n",
+		d.Stormshield.Host, cleaned.Unblocked, cleaned.Objects, d.Stormshield.Group, d.Stormshield.DeleteGroup)
+	for _, kept := range cleaned.Kept {
+		fmt.Fprintf(out, "kept %s\n", kept)
+	}
+	return nil
+}
+
+// holdLease keeps every plugin process from flushing for as long as a command
+// works.
+func holdLease(path string) (release func(), err error) {
+	lease, err := ledger.TryLease(path)
+	if err != nil {
+		return nil, err
+	}
+	if lease == nil {
+		who := "the plugin"
+		if pid, err := ledger.Holder(path); err == nil {
+			who = fmt.Sprintf("the plugin (process %d)", pid)
+		}
+		return nil, fmt.Errorf("%s is running and would put everything back (hint: stop CrowdSec first)", who)
+	}
+	return func() { _ = lease.Release() }, nil
+}

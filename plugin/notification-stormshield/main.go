@@ -1,0 +1,109 @@
+// The binary notification-stormshield is the plugin when CrowdSec starts it,
+// and a command line for administrators otherwise.
+//
+// What it does as a plugin is in package plugin; here are its commands, one
+// file each, and the wiring of configuration, plugin and appliance.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"notification-stormshield/plugin"
+)
+
+// Exit statuses.
+const (
+	statusDone   = 0
+	statusFailed = 1
+	statusUsage  = 2
+)
+
+func main() {
+	started := time.Now()
+	if plugin.Started() && len(os.Args) == 1 {
+		serve(started)
+		os.Exit(statusDone)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// serve is the plugin until CrowdSec ends it. SIGTERM keeps its default, which
+// is to end at once: what is recorded is durable.
+func serve(started time.Time) {
+	// Made before plugin.Serve, which replaces os.Stderr.
+	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: os.Stderr, JSONFormat: true, IndependentLevels: true})
+	go func() {
+		plugin.ParentGone(context.Background())
+		os.Exit(statusDone)
+	}()
+	plugin.Serve(plugin.New(plugin.Options{Log: log, Connect: connect, Started: started}), log)
+}
+
+// usageError says that the command line itself is wrong.
+type usageError struct{ error }
+
+// run carries out a command line and returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return statusDone
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "Error: %v\nRun '%s --help' for how to use it.\n", err, root.Name())
+		return statusUsage
+	}
+	fmt.Fprintf(stderr, "Error: %v\n", err)
+	return statusFailed
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "notification-stormshield",
+		Short: "Keeps CrowdSec's bans enforced on Stormshield firewalls",
+		Long: `notification-stormshield is a CrowdSec notification plugin. CrowdSec starts it;
+there is no need to run it by hand, except for the commands below.
+
+Set-up: print a sample with 'config', put it into CrowdSec's notifications
+folder, fill it in with the help of 'trust', try it with 'check', then name it
+under notifications: in profiles.yaml and reload CrowdSec.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("there is no command %q", args[0])}
+			}
+			return nil
+		},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(configCommand(), checkCommand(), trustCommand(), cleanupCommand(), versionCommand())
+	return root
+}
+
+// noArguments refuses them as wrong usage.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no argument, and got %q", cmd.Name(), args[0])}
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"notification-stormshield/config"
+	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/stormshield"
+)
+
+// selection is which configuration a command is about.
+type selection struct {
+	file string
+	name string
+}
+
+func (s *selection) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&s.file, "config", "c", "", "the notification's YAML `file`")
+	cmd.Flags().StringVarP(&s.name, "name", "n", "", "the notification's `name`, if the file holds several")
+}
+
+// load reads the configuration that was selected.
+func (s *selection) load(read func(path string) ([]config.Document, error)) (config.Document, error) {
+	if s.file == "" {
+		return config.Document{}, usageError{errors.New("say which configuration with -c FILE")}
+	}
+	documents, err := read(s.file)
+	if err != nil {
+		return config.Document{}, err
+	}
+	return config.Select(documents, s.name)
+}
+
+// becomeOwner gives up root for the owner of the state folder, so that no file
+// comes to be that the plugin cannot write. Without a state folder there is
+// nobody to become.
+func becomeOwner(dir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 {
+		return nil
+	}
+	for _, give := range []func() error{
+		func() error { return syscall.Setgroups([]int{int(owner.Gid)}) },
+		func() error { return syscall.Setgid(int(owner.Gid)) },
+		func() error { return syscall.Setuid(int(owner.Uid)) },
+	} {
+		if err := give(); err != nil {
+			return fmt.Errorf("become the owner of %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// books opens the state of a configuration for a command. It is nil when there
+// is none yet: a command makes no state.
+func books(ctx context.Context, d config.Document, stderr io.Writer) (*ledger.Ledger, error) {
+	if err := becomeOwner(d.StateDir); err != nil {
+		return nil, err
+	}
+	state := plugin.StateOf(d)
+	if _, err := os.Stat(state.Path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("look for the state: %w (hint: run this as root, or as the owner of %s)", err, filepath.Dir(state.Path))
+	}
+	return state.Open(ctx, hclog.New(&hclog.LoggerOptions{Output: stderr, Level: hclog.Warn}))
+}
+
+// logins keeps a command to the login hold-off that the plugin keeps to.
+type logins struct {
+	ledger      *ledger.Ledger // nil: there is no state
+	credentials string
+}
+
+// allowed returns an error while no login may be tried.
+func (l logins) allowed(ctx context.Context) error {
+	if l.ledger == nil {
+		return nil
+	}
+	hold, held, err := l.ledger.HeldOff(ctx, l.credentials, time.Now())
+	if err != nil || !held {
+		return err
+	}
+	return fmt.Errorf("no login is tried before %s, so as not to lock the account; %d refused in a row, the last: %s (hint: correct the account in the configuration, that is tried at once)",
+		hold.Until.Local().Format(time.DateTime), hold.Failures, hold.Reason)
+}
+
+// came records how logins went.
+func (l logins) came(ctx context.Context, result error) error {
+	if l.ledger == nil {
+		return nil
+	}
+	if delay, refused := stormshield.LoginRefused(result); refused {
+		_, err := l.ledger.LoginRefused(ctx, l.credentials, result.Error(), delay, time.Now())
+		return err
+	}
+	if result == nil {
+		return l.ledger.LoginAccepted(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+// Package plugin is the notification plugin as CrowdSec sees it: the gRPC
+// service with its two calls, and the life of the process that serves it.
+//
+// Notify parses, commits to the ledger, and answers; an enforcer for each
+// configuration does the rest in its own time. The package never talks to an
+// appliance itself, but for the test alert, whose answer is how a check of the
+// appliance went. Its main type is [Plugin]; [Serve] hands it to CrowdSec.
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
+	"github.com/hashicorp/go-hclog"
+
+	"notification-stormshield/config"
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/pacer"
+)
+
+const (
+	// quiet is how long a process lives before its first flush: `crowdsec -t`
+	// and `cscli notifications test` start processes that are gone by then.
+	quiet = 3 * time.Second
+
+	// resolveTimeout bounds the look-up of the appliance's name in Configure.
+	resolveTimeout = time.Second
+)
+
+// Appliance is a firewall that can be checked.
+type Appliance interface {
+	enforcer.Appliance
+	// Check returns the first thing that is wrong with the set-up, with a
+	// hint. A refused login is an [enforcer.LoginError].
+	Check(ctx context.Context) error
+}
+
+// Options are what a plugin needs from outside.
+type Options struct {
+	Log     hclog.Logger                    // whose sub-loggers have levels of their own
+	Connect func(config.Document) Appliance // makes the client of an appliance; opens nothing
+	Started time.Time                       // when the process started
+}
+
+// Plugin is the service. It is safe for concurrent use.
+type Plugin struct {
+	protobufs.UnimplementedNotifierServer
+	options Options
+
+	mu      sync.Mutex
+	running map[string]*notification // by name
+}
+
+// New returns a plugin without a configuration.
+func New(o Options) *Plugin {
+	return &Plugin{options: o, running: map[string]*notification{}}
+}
+
+// notification is one configuration at work.
+type notification struct {
+	document  config.Document
+	filter    ban.Filter
+	log       hclog.Logger
+	appliance Appliance
+	ledger    *ledger.Ledger
+	enforcer  *enforcer.Enforcer
+	secret    string // what a login hold-off counts for
+
+	stop  context.CancelFunc
+	ended chan struct{}
+}
+
+// Configure takes one YAML document. It opens the state and returns; whether
+// the appliance can be reached is not its business, for its error would keep
+// CrowdSec from starting.
+func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs.Empty, error) {
+	document, err := config.ParseOne(c.GetConfig())
+	if err != nil {
+		return nil, err
+	}
+	n, err := p.start(ctx, document)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", document.Name, err)
+	}
+	p.mu.Lock()
+	before := p.running[document.Name]
+	p.running[document.Name] = n
+	p.mu.Unlock()
+	if before != nil {
+		before.close()
+	}
+	return &protobufs.Empty{}, nil
+}
+
+func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, error) {
+	log := p.options.Log.Named(d.Name)
+	log.SetLevel(hclog.LevelFromString(d.LogLevel))
+	state := StateOf(d)
+	books, err := state.Open(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	n := &notification{
+		document: d, filter: d.Filter(), log: log, ledger: books,
+		appliance: p.options.Connect(d), secret: Credentials(d), ended: make(chan struct{}),
+	}
+	n.protectAppliance(ctx)
+	var told enforcer.Appliance = n.appliance
+	if d.DryRun {
+		told = enforcer.DryRun(log)
+	}
+	n.enforcer = enforcer.New(enforcer.Config{
+		Appliance: told, Ledger: books, LeasePath: state.Lease, NotBefore: p.options.Started.Add(quiet),
+		Rhythm:   pacer.Rhythm{Every: d.UpdateFrequency, Debounce: d.Debounce},
+		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
+		Credentials: n.secret, Refuses: n.refuses, Log: log,
+	})
+	running, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	go func() {
+		defer close(n.ended)
+		n.enforcer.Run(running)
+	}()
+	log.Debug("configured", "host", d.Stormshield.Host, "state", state.Path)
+	return n, nil
+}
+
+// protectAppliance adds the appliance's own addresses to what is never
+// blocked, if the configuration gives its name.
+func (n *notification) protectAppliance(ctx context.Context) {
+	host := n.document.Stormshield.Host
+	if _, err := netip.ParseAddr(host); err == nil {
+		return // the filter has it
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		n.log.Warn("the appliance's name cannot be resolved now, so its own address is not protected from being blocked",
+			"host", host, "error", err, "hint", "give its address as host, or list it under never_block")
+	}
+	for _, a := range addresses {
+		a = a.WithZone("").Unmap()
+		n.filter.NeverBlock = append(n.filter.NeverBlock, netip.PrefixFrom(a, a.BitLen()))
+	}
+}
+
+// refuses reports whether the configuration does not let a prefix be blocked
+// as a whole.
+func (n *notification) refuses(p netip.Prefix) bool {
+	parts, err := n.filter.Admit(p)
+	return err != nil || len(parts) != 1 || parts[0] != p
+}
+
+func (n *notification) close() {
+	n.stop()
+	<-n.ended
+	_ = n.ledger.Close()
+}
+
+// Close stops everything. A process that ends need not call it: what is
+// recorded is durable.
+func (p *Plugin) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.running {
+		n.close()
+	}
+	clear(p.running)
+}
+
+// Notify takes the text of one notification. When it has answered without an
+// error, every ban in the text is durable.
+func (p *Plugin) Notify(ctx context.Context, message *protobufs.Notification) (*protobufs.Empty, error) {
+	p.mu.Lock()
+	n := p.running[message.GetName()]
+	p.mu.Unlock()
+	if n == nil {
+		return nil, fmt.Errorf("there is no configuration named %.100q", message.GetName())
+	}
+	if err := n.notify(ctx, message.GetText(), time.Now()); err != nil {
+		n.log.Error("notification failed", "error", err)
+		return nil, err
+	}
+	return &protobufs.Empty{}, nil
+}
+
+func (n *notification) notify(ctx context.Context, text string, now time.Time) error {
+	reading, malformed := ban.Read(text, n.filter, now)
+	if len(reading.Bans) > 0 {
+		// Once begun, a record is finished: CrowdSec would only send it again.
+		recorded, err := n.ledger.Record(context.WithoutCancel(ctx), reading.Bans, ledger.Alert, now, n.document.Decisions.MaxBans)
+		if err != nil {
+			return err
+		}
+		n.enforcer.Recorded(recorded.Change)
+		n.log.Debug("recorded", "added", recorded.Added, "extended", recorded.Extended, "known", recorded.Known)
+		if recorded.Evicted > 0 {
+			n.log.Warn("more bans than max_bans allows: the soonest to end were dropped",
+				"dropped", recorded.Evicted, "max_bans", n.document.Decisions.MaxBans)
+		}
+	}
+	n.report(reading)
+	if malformed != nil {
+		return malformed
+	}
+	if reading.Test {
+		return n.test(ctx)
+	}
+	return nil
+}
+
+// report says what did not become a ban.
+func (n *notification) report(r ban.Reading) {
+	if r.Refused.Total > 0 {
+		first := r.Refused.First[0]
+		n.log.Warn("decisions were not turned into bans", "refused", r.Refused.Total, "first", first.Value, "reason", first.Reason)
+	}
+	if r.Ignored.Total > 0 {
+		first := r.Ignored.First[0]
+		n.log.Debug("decisions were passed over", "ignored", r.Ignored.Total, "first", first.Value, "reason", first.Reason)
+	}
+}
+
+// test answers `cscli notifications test` with how a check of the appliance
+// went. It keeps to the login hold-off, so that the repetitions of a failing
+// test make no further attempt.
+func (n *notification) test(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		// Leave time for the answer itself.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-500*time.Millisecond))
+		defer cancel()
+	}
+	hold, held, err := n.ledger.HeldOff(ctx, n.secret, time.Now())
+	if err != nil {
+		return err
+	}
+	if held {
+		return fmt.Errorf("no login is tried before %s, so as not to lock the account: %s", hold.Until.Local().Format("15:04:05"), hold.Reason)
+	}
+	err = n.appliance.Check(ctx)
+	var refused *enforcer.LoginError
+	if errors.As(err, &refused) {
+		_, failed := n.ledger.LoginRefused(context.WithoutCancel(ctx), n.secret, refused.Error(), refused.Delay, time.Now())
+		return errors.Join(err, failed)
+	}
+	if err != nil {
+		return err
+	}
+	n.log.Info("the test alert arrived, and the appliance is set up well")
+	return n.ledger.LoginAccepted(ctx)
+}

@@ -1,0 +1,68 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+)
+
+// cookieKey names the environment variable by which CrowdSec tells a plugin
+// that it is one (crowdsec, pkg/csplugin).
+const cookieKey = "CROWDSEC_PLUGIN_KEY"
+
+// largestMessage is more than the Local API lets through (50 MiB).
+const largestMessage = 64 << 20
+
+// Started reports whether CrowdSec started this process.
+func Started() bool { return os.Getenv(cookieKey) != "" }
+
+// Serve answers CrowdSec until it says that it is over. Whoever calls it must
+// leave the process at once when it returns: CrowdSec would take a process
+// that lingers for a broken one and never start another.
+func Serve(p *Plugin, log hclog.Logger) {
+	goplugin.Serve(&goplugin.ServeConfig{
+		HandshakeConfig: goplugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: cookieKey, MagicCookieValue: os.Getenv(cookieKey)},
+		Plugins:         map[string]goplugin.Plugin{"stormshield": &service{plugin: p}},
+		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
+			return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(largestMessage), grpc.UnaryInterceptor(survive(log)))...)
+		},
+		Logger: log,
+	})
+}
+
+// service is the plugin as go-plugin takes it.
+type service struct {
+	goplugin.NetRPCUnsupportedPlugin
+	plugin *Plugin
+}
+
+// GRPCServer registers the service.
+func (s *service) GRPCServer(_ *goplugin.GRPCBroker, server *grpc.Server) error {
+	protobufs.RegisterNotifierServer(server, s.plugin)
+	return nil
+}
+
+// GRPCClient is CrowdSec's part.
+func (*service) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return protobufs.NewNotifierClient(conn), nil
+}
+
+// survive turns a panic in a call into an error: CrowdSec never starts a
+// crashed plugin again before its next reload.
+func survive(log hclog.Logger) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				log.Error("a call panicked, which is a fault of this program", "call", info.FullMethod, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+				err = fmt.Errorf("%s: internal error: %v", info.FullMethod, r)
+			}
+		}()
+		return next(ctx, request)
+	}
+}
