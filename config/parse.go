@@ -77,7 +77,7 @@ func parse(text []byte, from source) ([]Document, error) {
 	for n := 1; ; n++ {
 		var node yaml.Node
 		if err := decoder.Decode(&node); err != nil {
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				faults = append(faults, syntaxFault(err))
 			}
 			break

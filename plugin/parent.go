@@ -16,7 +16,7 @@ func ParentGone(ctx context.Context) {
 	parent := os.Getppid()
 	pidfd, err := unix.PidfdOpen(parent, 0)
 	if err == nil {
-		defer unix.Close(pidfd)
+		defer func() { _ = unix.Close(pidfd) }()
 	}
 	for ctx.Err() == nil && os.Getppid() == parent {
 		if err != nil {

@@ -44,7 +44,7 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"host key changed":           {func(p *pair, _ *stormshield.Config) { p.sim.ChangeHostKey() }, "SSH login", "not trusted", "ssh_host_key", 0},
 		"SSH password wrong":         {func(_ *pair, c *stormshield.Config) { c.SSH.Password = "wrong" }, "SSH login", "refused the SSH account", "ssh_password", 1},
 		"API port closed":            {faults(func(f *snstest.Faults) { f.APIRefuse = true }), "API login", "refused", "api_port", 0},
-		"certificate changed":        {func(p *pair, c *stormshield.Config) { p.sim.ChangeCertificate() }, "API login", "not trusted", "api_ca_path", 0},
+		"certificate changed":        {func(p *pair, _ *stormshield.Config) { p.sim.ChangeCertificate() }, "API login", "not trusted", "api_ca_path", 0},
 		"certificate not trusted":    {func(_ *pair, c *stormshield.Config) { c.API.Trust = serverd.Trust{} }, "API login", "not trusted", "api_cert_fingerprint", 0},
 		"certificate of another":     {func(_ *pair, c *stormshield.Config) { c.API.Trust.ServerName = "other" }, "API login", "belongs to", "api_cert_fingerprint", 0},
 		"API password wrong":         {func(_ *pair, c *stormshield.Config) { c.API.Password = "wrong" }, "API login", "AUTH_FAILED", "api_password", 1},

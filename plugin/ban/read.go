@@ -66,9 +66,9 @@ func (r *reader) values() error {
 	for n := 0; ; n++ {
 		token, err := r.decoder.Token()
 		switch {
-		case err == io.EOF && n > 0:
+		case errors.Is(err, io.EOF) && n > 0:
 			return nil
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return errors.New("it is empty")
 		case err != nil:
 			return err

@@ -161,13 +161,10 @@ func (e *Enforcer) refuse(ctx context.Context) {
 
 // watch pokes when another process recorded something.
 func (e *Enforcer) watch(ctx context.Context) {
-	seen, err := e.Ledger.Changes(ctx)
-	for {
-		if !sleep(ctx, changesEvery) {
-			return
-		}
-		var changes int64
-		if changes, err = e.Ledger.Changes(ctx); err != nil {
+	seen := int64(0) // at first, what others recorded before this process counts as new
+	for sleep(ctx, changesEvery) {
+		changes, err := e.Ledger.Changes(ctx)
+		if err != nil {
 			continue // the next flush says what is wrong with the ledger
 		}
 		if changes > seen && !e.own.has(changes) {

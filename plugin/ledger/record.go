@@ -105,7 +105,7 @@ func newRecorder(ctx context.Context, tx *sql.Tx, source Source, now time.Time) 
 		"UPDATE ban SET until = ?, local = ?, recorded = ?, expires = 0, written = 0 WHERE prefix = ?":                &r.revive,
 		`INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET until = MAX(until, excluded.until)`: &r.decision,
 	} {
-		if *to, err = tx.PrepareContext(ctx, text); err != nil {
+		if *to, err = tx.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // the end of the transaction closes it
 			return nil, err
 		}
 	}

@@ -31,9 +31,9 @@ const (
 	hostPrefix    = "crowdsec_ip_"
 	networkPrefix = "crowdsec_net_"
 
-	// HostSection and NetworkSection are the sections of `object` that hold
-	// single addresses and ranges.
-	HostSection    = "Host"
+	// HostSection is the section of `object` that holds single addresses.
+	HostSection = "Host"
+	// NetworkSection is the section of `object` that holds ranges.
 	NetworkSection = "Network"
 )
 

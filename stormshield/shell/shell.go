@@ -160,7 +160,7 @@ func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byt
 	if err != nil {
 		return nil, c.broken(ctx, err)
 	}
-	defer session.Close()
+	defer func() { _ = session.Close() }() // it has ended by then, or the connection is broken
 	var out, complaint bytes.Buffer
 	session.Stdin, session.Stdout, session.Stderr = stdin, &out, &limited{&complaint, 4 << 10}
 	err = session.Run("/bin/sh -c '" + script + "'")

@@ -148,7 +148,7 @@ func (w *web) text(line, accept string) string {
 
 func (w *web) get(line, accept string) *http.Response {
 	w.t.Helper()
-	request, err := http.NewRequest("GET", w.url("/api/command?sessionid="+w.session+"&cmd="+url.PathEscape(line)), nil)
+	request, err := http.NewRequest(http.MethodGet, w.url("/api/command?sessionid="+w.session+"&cmd="+url.PathEscape(line)), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

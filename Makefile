@@ -1,0 +1,32 @@
+# `make help` lists the targets.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+PLUGIN  := bin/notification-stormshield
+LINTER  := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: help build test lint demo e2e bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/notification-stormshield, static, with version and commit inside
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(PLUGIN) ./plugin/notification-stormshield
+
+test: ## the tests, with the race detector; no root needed
+	go test -race -timeout 20m ./...
+
+lint: ## the linters, and the import rules of the house
+	$(LINTER) run ./...
+	cd e2e && $(LINTER) run --config ../.golangci.yml ./...
+
+demo: build ## the main job, against the simulated appliance
+	go run ./demo -plugin $(PLUGIN)
+
+e2e: build ## under real CrowdSec and real OpenSSH; needs root, and the packages named in e2e/README.md
+	e2e/prepare.sh
+	cd e2e && go test -count=1 -timeout 40m -v ./...
+
+bench: build ## latency, bytes and memory, as a table
+	go run ./bench -plugin $(PLUGIN)

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/config"
+	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/stormshield/snstest"
+)
+
+func TestWithoutACommandItPrintsItsHelp(t *testing.T) {
+	w := newWorld(t)
+	status, out, _ := w.run()
+	if status != 0 || !strings.Contains(out, "CrowdSec notification plugin") || !strings.Contains(out, "cleanup") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+}
+
+func TestWrongUsageEndsWithStatus2AndSaysWhere(t *testing.T) {
+	w := newWorld(t)
+	for _, args := range [][]string{
+		{"bogus"}, {"check"}, {"check", "--bogus"}, {"check", "-c", w.file, "more"}, {"config", "more"}, {"cleanup"}, {"trust"},
+	} {
+		if status, _, complaint := w.run(args...); status != 2 || !strings.Contains(complaint, "--help") {
+			t.Errorf("%v: status %d, %s", args, status, complaint)
+		}
+	}
+}
+
+func TestConfigPrintsTheSample(t *testing.T) {
+	w := newWorld(t)
+	if status, out, _ := w.run("config"); status != 0 || out != config.Sample() {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+}
+
+func TestVersionNamesTheGoVersion(t *testing.T) {
+	w := newWorld(t)
+	if status, out, _ := w.run("version"); status != 0 || !strings.Contains(out, "go1.") {
+		t.Errorf("status %d: %s", status, out)
+	}
+}
+
+func TestWhatTrustPrintsMakesTheConfigurationPassCheck(t *testing.T) {
+	w := newWorld(t)
+	w.write(w.yaml(map[string]string{"ssh_host_key": "", "api_cert_fingerprint": ""}))
+	if status, _, complaint := w.run("check", "-c", w.file); status != 1 || !strings.Contains(complaint, "notification-stormshield trust") {
+		t.Errorf("check without an identity: status %d, %s", status, complaint)
+	}
+	status, out, complaint := w.run("trust", "-c", w.file)
+	if status != 0 {
+		t.Fatalf("trust: status %d, %s", status, complaint)
+	}
+	if seen := w.sim.Stats().CredentialsSeen; seen != 0 {
+		t.Errorf("trust showed a credential %d times", seen)
+	}
+	text := w.yaml(map[string]string{"ssh_host_key": "", "api_cert_fingerprint": ""})
+	for line := range strings.Lines(out) {
+		text += "  " + line
+	}
+	w.write(text)
+	if status, out, complaint := w.run("check", "-c", w.file); status != 0 || !strings.Contains(out, "All is well") {
+		t.Errorf("check: status %d\n%s%s", status, out, complaint)
+	}
+}
+
+func TestCheckNamesEachFaultAndWhatToDo(t *testing.T) {
+	for name, c := range map[string]struct {
+		faults func(*snstest.Faults)
+		world  func(*world)
+		says   []string
+	}{
+		"SSH refused":             {faults: func(f *snstest.Faults) { f.SSHRefuse = true }, says: []string{"SSH login", "refused", "switch SSH on"}},
+		"host key changed":        {world: func(w *world) { w.sim.ChangeHostKey() }, says: []string{"SSH login", "not trusted", "ssh_host_key"}},
+		"SSH password wrong":      {world: func(w *world) { w.write(w.yaml(map[string]string{"ssh_password": "wrong"})) }, says: []string{"SSH login", "correct ssh_username, ssh_password"}},
+		"API port closed":         {faults: func(f *snstest.Faults) { f.APIRefuse = true }, says: []string{"API login", "refused", "api_port"}},
+		"certificate not trusted": {world: func(w *world) { w.sim.ChangeCertificate() }, says: []string{"API login", "not trusted", "api_cert_fingerprint"}},
+		"API password wrong":      {world: func(w *world) { w.write(w.yaml(map[string]string{"api_password": "wrong"})) }, says: []string{"API login", "AUTH_FAILED", "api_password"}},
+		"without mon_write":       {faults: func(f *snstest.Faults) { f.NoMonWrite = true }, says: []string{"right to the blacklist", "mon_write"}},
+		"config_dir missing":      {world: func(w *world) { w.write(w.yaml(map[string]string{"config_dir": "/nowhere"})) }, says: []string{"configuration folder", "/nowhere", "set config_dir"}},
+		"[Host] missing": {world: func(w *world) {
+			_ = w.sim.Write("object", []byte(strings.Replace(string(w.sim.Read("object")), "[Host]", "[Ghost]", 1)))
+		}, says: []string{"object", "no section [Host]", "restore"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if c.faults != nil {
+				w.sim.SetFaults(c.faults)
+			}
+			if c.world != nil {
+				c.world(w)
+			}
+			status, out, complaint := w.run("check", "-c", w.file)
+			if status != 1 || !strings.Contains(complaint, "see above") {
+				t.Errorf("status %d, %s", status, complaint)
+			}
+			for _, say := range c.says {
+				if !strings.Contains(out, say) {
+					t.Errorf("it does not say %q:\n%s", say, out)
+				}
+			}
+			if n := strings.Count(out, "WRONG"); n != 1 {
+				t.Errorf("%d faults named:\n%s", n, out)
+			}
+		})
+	}
+}
+
+func TestCheckOfALockedApplianceSaysForHowLong(t *testing.T) {
+	w := newWorld(t)
+	wrong := w.yaml(map[string]string{"api_password": "wrong"})
+	w.write(wrong)
+	for range 3 { // without state there is no hold-off to keep to
+		w.run("check", "-c", w.file)
+	}
+	if w.sim.Locked() > 0 {
+		t.Fatal("a success over SSH did not reset the count")
+	}
+	for range 3 {
+		w.write(w.yaml(map[string]string{"ssh_password": "wrong"}))
+		w.run("check", "-c", w.file)
+	}
+	if w.sim.Locked() == 0 {
+		t.Fatal("the appliance is not locked")
+	}
+	w.write(w.yaml(nil))
+	status, out, _ := w.run("check", "-c", w.file)
+	if status != 1 || !strings.Contains(out, "locks both SSH and web") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+}
+
+func TestARefusedLoginHoldsTheNextCheckOff(t *testing.T) {
+	w := newWorld(t)
+	w.write(w.yaml(map[string]string{"api_password": "wrong"}))
+	w.books()
+	w.run("check", "-c", w.file)
+	status, _, complaint := w.run("check", "-c", w.file)
+	if status != 1 || !strings.Contains(complaint, "no login is tried before") {
+		t.Errorf("second check: status %d, %s", status, complaint)
+	}
+	if n := w.sim.Stats().APILoginsFailed; n != 1 {
+		t.Errorf("%d attempts with a wrong password", n)
+	}
+	w.write(w.yaml(nil))
+	if status, out, complaint := w.run("check", "-c", w.file); status != 0 {
+		t.Errorf("with the right password, at once: status %d\n%s%s", status, out, complaint)
+	}
+}
+
+// books makes the state that the plugin would have made.
+func (w *world) books() *ledger.Ledger {
+	w.t.Helper()
+	l, err := ledger.Open(w.t.Context(), plugin.StateOf(w.document()).Path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func TestCleanupTakesEverythingOffAndLeavesEveryOtherByte(t *testing.T) {
+	w := newWorld(t)
+	object, groups := string(w.sim.Read("object")), string(w.sim.Read("objectgroup"))
+	l, now := w.books(), time.Now()
+	var bans []ban.Ban
+	for i := range 100 {
+		bans = append(bans, ban.Ban{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), 32), Until: now.Add(time.Hour)})
+	}
+	if _, err := l.Record(t.Context(), bans, ledger.Alert, now, 1000); err != nil {
+		t.Fatal(err)
+	}
+	w.flush(l)
+	if n := w.sim.BlacklistLen(); n != 100 {
+		t.Fatalf("%d entries on the blacklist", n)
+	}
+
+	lease, err := ledger.TryLease(plugin.StateOf(w.document()).Lease)
+	if err != nil || lease == nil {
+		t.Fatal(lease, err)
+	}
+	status, _, complaint := w.run("cleanup", "-c", w.file)
+	if status != 1 || !strings.Contains(complaint, "stop CrowdSec first") || w.sim.BlacklistLen() != 100 {
+		t.Errorf("beside a running plugin: status %d, %s", status, complaint)
+	}
+	_ = lease.Release()
+
+	status, out, complaint := w.run("cleanup", "-c", w.file)
+	if status != 0 || !strings.Contains(out, "100 entries") {
+		t.Errorf("status %d: %s%s", status, out, complaint)
+	}
+	if w.sim.BlacklistLen() != 0 || string(w.sim.Read("object")) != object || string(w.sim.Read("objectgroup")) != groups {
+		t.Errorf("%d entries left, object:\n%s\nobjectgroup:\n%s", w.sim.BlacklistLen(), w.sim.Read("object"), w.sim.Read("objectgroup"))
+	}
+
+	w.flush(l)
+	if n := w.sim.BlacklistLen(); n != 100 {
+		t.Errorf("started again, the plugin blocks %d of 100", n)
+	}
+}

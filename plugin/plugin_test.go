@@ -1,0 +1,237 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
+	"github.com/hashicorp/go-hclog"
+
+	"notification-stormshield/config"
+	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/ledger"
+)
+
+// firewall is an appliance that only counts what it is asked.
+type firewall struct {
+	mu     sync.Mutex
+	checks int
+	calls  int
+	wrong  error // what a check finds
+}
+
+func (f *firewall) Apply(context.Context, enforcer.Change) (enforcer.Done, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls++
+	return enforcer.Done{}, nil
+}
+
+func (f *firewall) Blocked(context.Context) ([]netip.Prefix, error) { return nil, nil }
+
+func (f *firewall) Check(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.checks++
+	return f.wrong
+}
+
+// host is a plugin with one configuration, and its firewall.
+type host struct {
+	t  *testing.T
+	p  *plugin.Plugin
+	fw *firewall
+	d  config.Document
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	h := &host{t: t, fw: &firewall{}}
+	h.p = plugin.New(plugin.Options{
+		Log: hclog.NewNullLogger(), Started: time.Now().Add(time.Hour), // nothing is flushed here
+		Connect: func(config.Document) plugin.Appliance { return h.fw },
+	})
+	t.Cleanup(h.p.Close)
+	text := configuration(t.TempDir())
+	if _, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)}); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if h.d, err = config.ParseOne([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func configuration(dir string) string {
+	return `type: stormshield
+name: test
+format: "{{.|toJson}}"
+state_dir: ` + dir + `
+stormshield:
+  host: 192.0.2.1
+  ssh_password: "one"
+  ssh_insecure_ignore_host_key: true
+  api_password: "two"
+  api_insecure_skip_verify: true
+`
+}
+
+func (h *host) notify(text string) error {
+	_, err := h.p.Notify(h.t.Context(), &protobufs.Notification{Name: "test", Text: text})
+	return err
+}
+
+// standing are the bans in the ledger, read as another process would.
+func (h *host) standing() []string {
+	h.t.Helper()
+	l, err := ledger.Open(h.t.Context(), plugin.StateOf(h.d).Path)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer l.Close()
+	p, err := l.Plan(h.t.Context(), time.Now(), time.Now(), true)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var out []string
+	for _, s := range p.Standing {
+		out = append(out, s.String())
+	}
+	return out
+}
+
+func alert(value, more string) string {
+	return fmt.Sprintf(`[{"decisions":[{"duration":"4h","origin":"crowdsec","scenario":"crowdsecurity/ssh-bf","scope":"Ip","type":"ban","uuid":"1","value":%q%s}],"stop_at":%q}]`,
+		value, more, time.Now().UTC().Format(time.RFC3339Nano))
+}
+
+const testAlert = `[{"decisions":[{"duration":"4h","origin":"cscli","scenario":"test alert","scope":"Ip","type":"ban","value":"10.10.10.10"}],"scenario":"test alert","stop_at":"2026-11-20T10:00:00Z"}]`
+
+func TestNotifyHasRecordedEveryBanWhenItAnswers(t *testing.T) {
+	h := newHost(t)
+	text := alert("203.0.113.7", "")
+	for range 2 { // the same message twice is the same as once
+		if err := h.notify(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(h.standing()); got != "[203.0.113.7/32]" {
+		t.Errorf("recorded: %s", got)
+	}
+	if h.fw.calls+h.fw.checks > 0 {
+		t.Error("Notify talked to the appliance")
+	}
+}
+
+func TestAMalformedMessageLosesNoneOfItsWholeAlerts(t *testing.T) {
+	h := newHost(t)
+	whole := strings.TrimSuffix(alert("203.0.113.7", ""), "]")
+	if err := h.notify(whole + `, {"decisions":`); err == nil || !strings.Contains(err.Error(), "format") {
+		t.Errorf("a cut message: %v", err)
+	}
+	if got := fmt.Sprint(h.standing()); got != "[203.0.113.7/32]" {
+		t.Errorf("recorded: %s", got)
+	}
+}
+
+func TestTheAppliancesOwnAddressIsNeverBlocked(t *testing.T) {
+	h := newHost(t)
+	if err := h.notify(alert("192.0.2.1", "")); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.standing(); len(got) > 0 {
+		t.Errorf("recorded: %s", got)
+	}
+}
+
+func TestTheTestAlertAnswersHowACheckWentAndIsNoBan(t *testing.T) {
+	h := newHost(t)
+	if err := h.notify(testAlert); err != nil {
+		t.Errorf("a test of a good set-up: %v", err)
+	}
+	h.fw.wrong = errors.New("the folder is missing")
+	if err := h.notify(testAlert); err == nil || !strings.Contains(err.Error(), "the folder is missing") {
+		t.Errorf("a test of a bad set-up: %v", err)
+	}
+	if h.fw.checks != 2 || len(h.standing()) > 0 {
+		t.Errorf("%d checks, recorded: %s", h.fw.checks, h.standing())
+	}
+}
+
+func TestARepeatedTestWithAWrongPasswordMakesOneAttempt(t *testing.T) {
+	h := newHost(t)
+	h.fw.wrong = &enforcer.LoginError{Err: errors.New("AUTH_FAILED")}
+	for range 5 {
+		if err := h.notify(testAlert); err == nil || !strings.Contains(err.Error(), "AUTH_FAILED") {
+			t.Errorf("a test with a wrong password: %v", err)
+		}
+	}
+	if h.fw.checks != 1 {
+		t.Errorf("%d attempts", h.fw.checks)
+	}
+}
+
+func TestNotifyForAnUnknownNameIsAnError(t *testing.T) {
+	h := newHost(t)
+	_, err := h.p.Notify(t.Context(), &protobufs.Notification{Name: "other", Text: alert("203.0.113.7", "")})
+	if err == nil || !strings.Contains(err.Error(), `"other"`) {
+		t.Errorf("error: %v", err)
+	}
+}
+
+func TestConfigureRefusesWhatIsWrongInTheConfiguration(t *testing.T) {
+	h := newHost(t)
+	text := strings.Replace(configuration(t.TempDir()), "ssh_insecure_ignore_host_key", "ssh_insecure_ignore_hostkey", 1)
+	_, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)})
+	if err == nil || !strings.Contains(err.Error(), "ssh_insecure_ignore_host_key") || !strings.Contains(err.Error(), "trust") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+func TestConfigureSaysWhatToDoWhenTheStateCannotBeOpened(t *testing.T) {
+	h := newHost(t)
+	text := configuration("/proc/nowhere")
+	_, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)})
+	if err == nil || !strings.Contains(err.Error(), "install -d -m 700") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+func TestConfiguredAgainTheSameNameGoesOnWithItsBans(t *testing.T) {
+	h := newHost(t)
+	if err := h.notify(alert("203.0.113.7", "")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(configuration(h.d.StateDir))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.notify(alert("203.0.113.8", "")); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.standing(); len(got) != 2 {
+		t.Errorf("recorded: %s in %s", got, filepath.Base(h.d.StateDir))
+	}
+}
+
+func TestAPanicInACallIsAnError(t *testing.T) {
+	p := plugin.New(plugin.Options{
+		Log: hclog.NewNullLogger(), Started: time.Now().Add(time.Hour),
+		Connect: func(config.Document) plugin.Appliance { panic("boom") },
+	})
+	_, err := plugin.Survive(hclog.NewNullLogger())(t.Context(), &protobufs.Config{Config: []byte(configuration(t.TempDir()))},
+		plugin.CallInfo("Configure"), func(ctx context.Context, request any) (any, error) {
+			return p.Configure(ctx, request.(*protobufs.Config))
+		})
+	if err == nil || !strings.Contains(err.Error(), "boom") {
+		t.Errorf("error: %v", err)
+	}
+}
