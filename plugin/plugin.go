@@ -196,8 +196,7 @@ func (p *Plugin) Notify(ctx context.Context, message *protobufs.Notification) (*
 func (n *notification) notify(ctx context.Context, text string, now time.Time) error {
 	reading, malformed := ban.Read(text, n.filter, now)
 	if len(reading.Bans) > 0 {
-		// Once begun, a record is finished: CrowdSec would only send it again.
-		recorded, err := n.ledger.Record(context.WithoutCancel(ctx), reading.Bans, ledger.Alert, now, n.document.Decisions.MaxBans)
+		recorded, err := n.ledger.Record(ctx, reading.Bans, ledger.Alert, now, n.document.Decisions.MaxBans)
 		if err != nil {
 			return err
 		}

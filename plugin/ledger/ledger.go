@@ -140,7 +140,6 @@ CREATE TABLE decision (
 	scenario TEXT NOT NULL,
 	PRIMARY KEY (prefix, source, uuid)
 ) WITHOUT ROWID;
-CREATE INDEX decision_until ON decision (until);
 
 CREATE TABLE ban (
 	prefix  TEXT PRIMARY KEY,

@@ -109,7 +109,7 @@ func (p *Plan) difference(ctx context.Context, tx *sql.Tx, asserted, renew int64
 		return err
 	}
 	return tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM ban WHERE until <= ?1 AND written = -1),
-		EXISTS (SELECT 1 FROM ban WHERE until <= ?1 AND written = 0 AND expires = 0) OR EXISTS (SELECT 1 FROM decision WHERE until <= ?1)`,
+		EXISTS (SELECT 1 FROM ban WHERE until <= ?1 AND written = 0 AND expires = 0)`,
 		p.now).Scan(&p.Untidy, &p.Stale)
 }
 
@@ -145,8 +145,13 @@ func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM ban WHERE until <= ?", now.UnixMilli()); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "UPDATE ban SET written = 0, expires = 0"); err != nil {
-			return err
+		for _, statement := range []string{
+			"DELETE FROM decision WHERE prefix NOT IN (SELECT prefix FROM ban)",
+			"UPDATE ban SET written = 0, expires = 0",
+		} {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
 		}
 		var rows int64
 		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban").Scan(&rows); err != nil {

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -38,6 +37,8 @@ type Recorded struct {
 // detections.
 func (l *Ledger) Record(ctx context.Context, bans []ban.Ban, source Source, now time.Time, limit int) (Recorded, error) {
 	var recorded Recorded
+	// Once begun, a record is finished: CrowdSec would only send it again.
+	ctx = context.WithoutCancel(ctx)
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		r, err := newRecorder(ctx, tx, source, now)
 		if err != nil {
@@ -85,7 +86,7 @@ type recorder struct {
 	recorded Recorded
 	rows     int64
 
-	find, insert, extend, revive, decision *sql.Stmt
+	find, insert, extend, revive, decision, over *sql.Stmt
 }
 
 func newRecorder(ctx context.Context, tx *sql.Tx, source Source, now time.Time) (*recorder, error) {
@@ -100,7 +101,8 @@ func newRecorder(ctx context.Context, tx *sql.Tx, source Source, now time.Time) 
 	}
 	for text, to := range map[string]**sql.Stmt{
 		"SELECT until FROM ban WHERE prefix = ?":                                                                      &r.find,
-		"INSERT INTO ban (prefix, until, local, recorded) VALUES (?, ?, ?, ?)":                                        &r.insert,
+		"DELETE FROM decision WHERE prefix = ? AND until <= ?":                                                        &r.over,
+		"INSERT INTO ban (prefix, until, local, recorded) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING":                 &r.insert,
 		"UPDATE ban SET until = ?, local = MAX(local, ?) WHERE prefix = ?":                                            &r.extend,
 		"UPDATE ban SET until = ?, local = ?, recorded = ?, expires = 0, written = 0 WHERE prefix = ?":                &r.revive,
 		`INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET until = MAX(until, excluded.until)`: &r.decision,
@@ -122,13 +124,22 @@ func (r *recorder) record(ctx context.Context, b ban.Ban) error {
 		return err
 	}
 	local := isLocal(b.Origin)
+	added, err := affected(r.insert.ExecContext(ctx, prefix, until, local, r.recorded.Change))
+	if err != nil || added > 0 {
+		r.recorded.Added += int(added)
+		r.rows += added
+		return err
+	}
+	return r.again(ctx, prefix, until, local)
+}
+
+// again records a ban on a prefix that has a row.
+func (r *recorder) again(ctx context.Context, prefix string, until int64, local bool) error {
+	if _, err := r.over.ExecContext(ctx, prefix, r.now); err != nil {
+		return err
+	}
 	var before int64
 	switch err := r.find.QueryRowContext(ctx, prefix).Scan(&before); {
-	case errors.Is(err, sql.ErrNoRows):
-		r.recorded.Added++
-		r.rows++
-		_, err = r.insert.ExecContext(ctx, prefix, until, local, r.recorded.Change)
-		return err
 	case err != nil:
 		return err
 	case before <= r.now:

@@ -115,36 +115,46 @@ func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 }
 
 // forget drops the rows that nothing is owed for any more: bans that ended
-// before any flush, those that are off blacklist and files, and the decisions
-// that are over.
+// before any flush, and those that are off blacklist and files.
 func (l *Ledger) forget(ctx context.Context, p Plan, filed bool) error {
 	gone := "written = 0 AND expires = 0"
 	if filed {
 		gone = "(written = -1 OR " + gone + ")"
 	}
 	for {
-		var bans, decisions int64
+		var over []netip.Prefix
 		err := l.write(ctx, func(tx *sql.Tx) (err error) {
-			bans, err = affected(tx.ExecContext(ctx, "DELETE FROM ban WHERE prefix IN (SELECT prefix FROM ban WHERE until <= ? AND recorded <= ? AND "+
-				gone+" LIMIT ?)", p.now, p.change, chunk))
-			if err != nil {
+			over, err = prefixes(tx.QueryContext(ctx, "SELECT prefix FROM ban WHERE until <= ? AND recorded <= ? AND "+gone+" LIMIT ?",
+				p.now, p.change, chunk))
+			if err != nil || len(over) == 0 {
 				return err
 			}
-			decisions, err = affected(tx.ExecContext(ctx, `DELETE FROM decision WHERE (prefix, source, uuid) IN (
-				SELECT prefix, source, uuid FROM decision WHERE until <= ? LIMIT ?)`, p.now, chunk))
-			if err != nil {
-				return err
-			}
-			rows, err := number(fact(ctx, tx, factRows))
-			if err != nil {
-				return err
-			}
-			return setFacts(ctx, tx, map[string]int64{factRows: rows - bans})
+			return drop(ctx, tx, over)
 		})
-		if err != nil || bans < chunk && decisions < chunk {
+		if err != nil || len(over) < chunk {
 			return err
 		}
 	}
+}
+
+// drop deletes bans and their decisions.
+func drop(ctx context.Context, tx *sql.Tx, over []netip.Prefix) error {
+	for _, table := range []string{"ban", "decision"} {
+		statement, err := tx.PrepareContext(ctx, "DELETE FROM "+table+" WHERE prefix = ?") //nolint:sqlclosecheck // the end of the transaction closes it
+		if err != nil {
+			return err
+		}
+		for _, prefix := range over {
+			if _, err := statement.ExecContext(ctx, prefix.String()); err != nil {
+				return err
+			}
+		}
+	}
+	rows, err := number(fact(ctx, tx, factRows))
+	if err != nil {
+		return err
+	}
+	return setFacts(ctx, tx, map[string]int64{factRows: rows - int64(len(over))})
 }
 
 func inChunks[T any](ctx context.Context, l *Ledger, items []T, do func(*sql.Tx, T) error) error {
