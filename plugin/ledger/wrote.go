@@ -139,8 +139,8 @@ func (l *Ledger) forget(ctx context.Context, p Plan, filed bool) error {
 
 // drop deletes bans and their decisions.
 func drop(ctx context.Context, tx *sql.Tx, over []netip.Prefix) error {
-	for _, table := range []string{"ban", "decision"} {
-		statement, err := tx.PrepareContext(ctx, "DELETE FROM "+table+" WHERE prefix = ?") //nolint:sqlclosecheck // the end of the transaction closes it
+	for _, text := range []string{"DELETE FROM ban WHERE prefix = ?", "DELETE FROM decision WHERE prefix = ?"} {
+		statement, err := tx.PrepareContext(ctx, text) //nolint:sqlclosecheck // the end of the transaction closes it
 		if err != nil {
 			return err
 		}
