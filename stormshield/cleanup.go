@@ -2,13 +2,11 @@ package stormshield
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 
 	"notification-stormshield/stormshield/objects"
-	"notification-stormshield/stormshield/shell"
 )
 
 // Cleaned is what Cleanup did.
@@ -35,35 +33,25 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix) (Cleaned,
 		return Cleaned{Unblocked: len(f.done.Unblocked)}, err
 	}
 	cleaned := Cleaned{Unblocked: len(f.done.Unblocked)}
-	for attempt := 0; ; attempt++ {
-		err := f.removeFrame(ctx)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, shell.ErrChanged) || attempt == maxAttempts {
-			return cleaned, err
-		}
-		if err := f.files.read(ctx); err != nil {
-			return cleaned, err
-		}
+	if err := f.files.edit(ctx, func() error { return f.removeFrame(ctx) }); err != nil {
+		return cleaned, err
 	}
 	cleaned.Objects = had - len(slices.Collect(objects.Defined(f.files.object.text)))
 	cleaned.Kept = f.kept()
-	return cleaned, f.wrote(ctx, true)
+	return cleaned, f.noteWritten(ctx, true)
 }
 
 // removeFrame takes out what stays between flushes: the groups, and sections
 // that were made.
 func (f *flush) removeFrame(ctx context.Context) error {
-	_, err := f.files.objectgroup.edit(ctx, func(text []byte) []byte {
+	err := f.files.objectgroup.edit(ctx, func(text []byte) []byte {
 		return objects.RemoveGroup(objects.RemoveGroup(text, f.config.DeleteGroup), f.config.Group)
 	})
 	if err != nil {
 		return err
 	}
 	used := objects.Referenced(f.files.objectgroup.text)
-	_, err = f.files.object.edit(ctx, func(text []byte) []byte { return objects.Remove(text, used) })
-	return err
+	return f.files.object.edit(ctx, func(text []byte) []byte { return objects.Remove(text, used) })
 }
 
 func (f *flush) kept() []string {

@@ -3,9 +3,11 @@ package stormshield
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/shell"
@@ -18,15 +20,16 @@ const maxAttempts = 5
 // files are the appliance's two files over one SSH connection.
 type files struct {
 	shell       *shell.Client
-	object      file
-	objectgroup file
+	object      *file
+	objectgroup *file
+	written     int // how often one of them was replaced
 }
 
 // file is one of them, as it was last read or written.
 type file struct {
-	shell *shell.Client
-	path  string
-	text  []byte
+	of   *files
+	path string
+	text []byte
 }
 
 func (a *Appliance) openFiles(ctx context.Context) (*files, error) {
@@ -34,11 +37,8 @@ func (a *Appliance) openFiles(ctx context.Context) (*files, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &files{
-		shell:       client,
-		object:      file{shell: client, path: a.object()},
-		objectgroup: file{shell: client, path: a.objectgroup()},
-	}
+	f := &files{shell: client}
+	f.object, f.objectgroup = &file{of: f, path: a.object()}, &file{of: f, path: a.objectgroup()}
 	if err := f.read(ctx); err != nil {
 		f.close()
 		return nil, err
@@ -76,19 +76,34 @@ func (f *files) leftovers(groups ...string) iter.Seq[netip.Prefix] {
 	}
 }
 
+// edit runs edits of the two files, again with what they hold by then if
+// somebody else changed one meanwhile.
+func (f *files) edit(ctx context.Context, edits func() error) error {
+	for attempt := 0; ; attempt++ {
+		err := edits()
+		if !errors.Is(err, shell.ErrChanged) || attempt == maxAttempts {
+			return err
+		}
+		if err := f.read(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // edit replaces the file by what the edit makes of its text, if that is
 // another. A file that somebody else changed since it was read is
 // [shell.ErrChanged].
-func (f *file) edit(ctx context.Context, edit func(text []byte) []byte) (changed bool, err error) {
+func (f *file) edit(ctx context.Context, edit func(text []byte) []byte) error {
 	text := edit(f.text)
 	if bytes.Equal(text, f.text) {
-		return false, nil
+		return nil
 	}
-	if err := f.shell.Replace(ctx, f.path, f.text, text); err != nil {
-		return false, err
+	if err := f.of.shell.Replace(ctx, f.path, f.text, text); err != nil {
+		return err
 	}
 	f.text = text
-	return true, nil
+	f.of.written++
+	return nil
 }
 
 // Members reads which prefixes the group of bans lists now: what the older
@@ -99,9 +114,5 @@ func (a *Appliance) Members(ctx context.Context) ([]netip.Prefix, error) {
 		return nil, fmt.Errorf("look for bans of an earlier installation: %w", err)
 	}
 	defer f.close()
-	var members []netip.Prefix
-	for p := range objects.Members(f.objectgroup.text, a.config.Group) {
-		members = append(members, p)
-	}
-	return members, nil
+	return slices.Collect(objects.Members(f.objectgroup.text, a.config.Group)), nil
 }

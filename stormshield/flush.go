@@ -2,7 +2,6 @@ package stormshield
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
-	"notification-stormshield/stormshield/shell"
 )
 
 // Apply brings a change about. Every step may fail and be asked for again:
@@ -169,7 +167,7 @@ func (f *flush) blacklist(ctx context.Context, files bool) (blacklist, error) {
 	return blacklist{f.session}, nil
 }
 
-// writeFiles makes the files define and list everything standing, and defines
+// writeFiles makes the files define and list everything standing, and define
 // what must be named to be unblocked. It returns all that must be unblocked:
 // the ended bans, and leftovers that nothing asked for.
 func (f *flush) writeFiles(ctx context.Context) (ended []netip.Prefix, err error) {
@@ -178,64 +176,47 @@ func (f *flush) writeFiles(ctx context.Context) (ended []netip.Prefix, err error
 			return nil, err
 		}
 	}
-	wrote := false
-	for attempt := 0; ; attempt++ {
+	before := f.files.written
+	err = f.files.edit(ctx, func() error {
 		ended = f.ended()
-		named := objects.NewSet(slices.DeleteFunc(slices.Clone(ended), func(p netip.Prefix) bool {
-			return p.IsSingleIP() && len(ended) <= f.config.SingleMax
-		}))
-		toDelete := named
-		if len(ended) <= f.config.SingleMax {
-			toDelete = objects.Set{}
+		named, listed := objects.NewSet(slices.Clone(ended)), objects.NewSet(slices.Clone(ended))
+		if len(ended) <= f.config.SingleMax { // one by one: only ranges need an object, and nothing a group
+			named, listed = objects.NewSet(slices.DeleteFunc(slices.Clone(ended), netip.Prefix.IsSingleIP)), objects.Set{}
 		}
-		changed, err := f.files.object.edit(ctx, func(text []byte) []byte {
+		err := f.files.object.edit(ctx, func(text []byte) []byte {
 			return objects.Define(text, f.standing.Union(named))
 		})
-		wrote = wrote || changed
-		if err == nil {
-			changed, err = f.files.objectgroup.edit(ctx, func(text []byte) []byte {
-				text = objects.SetMembers(text, f.config.Group, f.standing)
-				return objects.SetMembers(text, f.config.DeleteGroup, toDelete)
-			})
-			wrote = wrote || changed
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, shell.ErrChanged) || attempt == maxAttempts {
-			return nil, err
-		}
-		if err := f.files.read(ctx); err != nil {
-			return nil, err
-		}
+		return f.files.objectgroup.edit(ctx, func(text []byte) []byte {
+			text = objects.SetMembers(text, f.config.Group, f.standing)
+			return objects.SetMembers(text, f.config.DeleteGroup, listed)
+		})
+	})
+	if err != nil {
+		return nil, err
 	}
-	return ended, f.wrote(ctx, wrote)
+	return ended, f.noteWritten(ctx, f.files.written > before)
 }
 
 // clearFiles empties the group of ended bans and drops the objects that no
 // ban and no group of the administrator needs.
 func (f *flush) clearFiles(ctx context.Context) error {
-	for attempt := 0; ; attempt++ {
-		_, err := f.files.objectgroup.edit(ctx, func(text []byte) []byte {
+	err := f.files.edit(ctx, func() error {
+		err := f.files.objectgroup.edit(ctx, func(text []byte) []byte {
 			return objects.SetMembers(text, f.config.DeleteGroup, objects.Set{})
 		})
-		if err == nil {
-			used := objects.Referenced(f.files.objectgroup.text, f.config.Group, f.config.DeleteGroup)
-			_, err = f.files.object.edit(ctx, func(text []byte) []byte {
-				return objects.Retain(text, f.standing, used)
-			})
-		}
-		if err == nil {
-			f.done.Filed = true
-			return nil
-		}
-		if !errors.Is(err, shell.ErrChanged) || attempt == maxAttempts {
+		if err != nil {
 			return err
 		}
-		if err := f.files.read(ctx); err != nil {
-			return err
-		}
-	}
+		used := objects.Referenced(f.files.objectgroup.text, f.config.Group, f.config.DeleteGroup)
+		return f.files.object.edit(ctx, func(text []byte) []byte {
+			return objects.Retain(text, f.standing, used)
+		})
+	})
+	f.done.Filed = err == nil
+	return err
 }
 
 // ended returns what must be unblocked according to the change and the files
@@ -253,9 +234,9 @@ func (f *flush) ended() []netip.Prefix {
 	return slices.Collect(asked.Union(leftovers).All())
 }
 
-// wrote takes note that the files changed under the open session, and has the
-// appliance read them if it was told how.
-func (f *flush) wrote(ctx context.Context, changed bool) error {
+// noteWritten takes note that the files changed under the open session, and
+// has the appliance read them if it was told how.
+func (f *flush) noteWritten(ctx context.Context, changed bool) error {
 	if !changed {
 		return nil
 	}
