@@ -53,6 +53,7 @@ type Change struct {
 	Unblock  []netip.Prefix
 	Standing []netip.Prefix // all bans in force
 	Reassert bool           // block all of them anew
+	Begin    func() error   // to be called before the appliance is told anything; its error ends the flush
 }
 
 // Done is what an appliance acknowledged.
@@ -243,7 +244,10 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 
 func (e *Enforcer) apply(ctx context.Context, p ledger.Plan, reassert bool) (pacer.Result, error) {
 	start, total := time.Now(), len(p.Standing)
-	done, failed := e.Appliance.Apply(ctx, Change{Block: p.Block, Unblock: p.Unblock, Standing: p.Standing, Reassert: reassert})
+	done, failed := e.Appliance.Apply(ctx, Change{
+		Block: p.Block, Unblock: p.Unblock, Standing: p.Standing, Reassert: reassert,
+		Begin: func() error { return e.Ledger.Trying(ctx, p) },
+	})
 	// What was acknowledged is recorded also when the time for the rest is over.
 	recording := context.WithoutCancel(ctx)
 	if err := e.Ledger.Wrote(recording, p, done.Outcome); err != nil {
@@ -260,7 +264,7 @@ func (e *Enforcer) apply(ctx context.Context, p ledger.Plan, reassert bool) (pac
 	}
 	e.complaint.over()
 	e.Log.Info("flushed", "added", len(p.Block), "removed", len(p.Unblock), "leftovers", done.Leftovers,
-		"total", total, "reasserted", !done.Asserted.IsZero(), "took", time.Since(start).Round(time.Millisecond))
+		"total", total, "reasserted", !done.Asserted.IsZero(), "took", time.Since(start).Round(time.Millisecond).String())
 	if !done.Asserted.IsZero() {
 		p.Asserted, p.AssertedUntil = done.Asserted, done.AssertedUntil
 	}

@@ -46,6 +46,9 @@ func (f *firewall) Apply(_ context.Context, c enforcer.Change) (enforcer.Done, e
 		panic("boom")
 	}
 	var done enforcer.Done
+	if err := c.Begin(); err != nil {
+		return done, err
+	}
 	if f.fail != nil {
 		return done, f.fail
 	}

@@ -146,7 +146,7 @@ CREATE TABLE ban (
 	until   INTEGER NOT NULL,            -- the latest decision's
 	local   INTEGER NOT NULL,            -- 1: a detection of this CrowdSec, not of a list
 	recorded INTEGER NOT NULL,           -- number of the change that brought it
-	expires INTEGER NOT NULL DEFAULT 0,  -- when its own blacklist entry ends by itself; 0: it has none
+	expires INTEGER NOT NULL DEFAULT 0,  -- when its own blacklist entry ends by itself; 0: it has none; 1: it may have one
 	written INTEGER NOT NULL DEFAULT 0   -- the flush that wrote it to the files; 0: none; -1: off the blacklist again
 ) WITHOUT ROWID;
 CREATE INDEX ban_until ON ban (until);

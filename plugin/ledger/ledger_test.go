@@ -215,6 +215,21 @@ func TestRefusedBansEnd(t *testing.T) {
 	want(t, "to unblock", texts(plan(t, l, start).Unblock), []string{"203.0.113.1/32"})
 }
 
+func TestAnEntryThatACrashLeftUnacknowledgedIsOwedItsRemoval(t *testing.T) {
+	l := open(t)
+	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)))
+	p := plan(t, l, start)
+	if err := l.Trying(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	// The process dies here, whatever the appliance did.
+	want(t, "to block", blocks(plan(t, l, start)), []string{"203.0.113.1/32"})
+	written, err := l.Written(t.Context())
+	want(t, "possibly on the appliance", texts(written), []string{"203.0.113.1/32"})
+	want(t, "error", err, nil)
+	want(t, "to unblock at its end", texts(plan(t, l, start.Add(time.Hour)).Unblock), []string{"203.0.113.1/32"})
+}
+
 func TestForgetOwesEverythingAgain(t *testing.T) {
 	l := open(t)
 	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)), aBan("203.0.113.2/32", start.Add(time.Minute)))

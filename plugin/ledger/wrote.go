@@ -27,6 +27,32 @@ type Entry struct {
 // chunk is how many rows one transaction changes: Record must not wait long.
 const chunk = 1000
 
+// tried stands in ban.expires for an entry that the appliance was about to be
+// asked for, and that it did not acknowledge: there may be one.
+const tried = 1
+
+// Trying writes down, before the appliance is told, which entries it may have
+// from now on, so that one which a crash left unacknowledged is taken off in
+// the end. More than a thousand are blocked by group, and then the files name
+// them first; that is note enough.
+func (l *Ledger) Trying(ctx context.Context, p Plan) error {
+	if len(p.Block) == 0 || len(p.Block) > chunk {
+		return nil
+	}
+	err := l.write(ctx, func(tx *sql.Tx) error {
+		for _, b := range p.Block {
+			if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ? AND expires = 0", tried, b.Prefix.String()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("record what the appliance is about to be told in %s: %w", l.path, err)
+	}
+	return nil
+}
+
 // Wrote writes down what the appliance acknowledged. What was recorded since
 // the plan was made is left as owed.
 func (l *Ledger) Wrote(ctx context.Context, p Plan, o Outcome) error {

@@ -47,6 +47,9 @@ func describe(d config.Document) stormshield.Config {
 }
 
 func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done, error) {
+	if err := c.Begin(); err != nil {
+		return enforcer.Done{}, err
+	}
 	now := time.Now()
 	change := stormshield.Change{Unblock: c.Unblock, Standing: c.Standing, Reassert: c.Reassert}
 	for _, b := range c.Block {
