@@ -1,0 +1,165 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Appliance is a simulated appliance without its SSH server, run as a program of its own and looked at through its
+// control address.
+type Appliance struct {
+	*process
+	port        int
+	fingerprint string // of the API's certificate
+	configDir   string
+	control     string
+}
+
+// startAppliance starts one whose disk is owned by the SSH user.
+func startAppliance(t testing.TB, folder, disk string) *Appliance {
+	t.Helper()
+	ready := filepath.Join(folder, "appliance.ready")
+	a := &Appliance{process: start(t, folder, "appliance", exec.CommandContext(t.Context(), cached("appliance"),
+		"-no-ssh", "-dir", disk, "-user", user, "-password", password, "-control", "127.0.0.1:0", "-ready", ready, "-json"))}
+
+	var facts struct {
+		APIPort            int    `json:"api_port"`
+		APICertFingerprint string `json:"api_cert_fingerprint"`
+		ConfigDir          string `json:"config_dir"`
+		Control            string `json:"control"`
+	}
+	waitFor(t, 10*time.Second, "the appliance is ready", func() (bool, string) {
+		a.running(t)
+		text, err := os.ReadFile(ready)
+		if err != nil {
+			return false, err.Error()
+		}
+		err = json.Unmarshal(text, &facts)
+		return err == nil, fmt.Sprint(err)
+	})
+	a.port, a.fingerprint = facts.APIPort, facts.APICertFingerprint
+	a.configDir, a.control = facts.ConfigDir, facts.Control
+
+	err := filepath.WalkDir(disk, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chown(path, userID, userID)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// ask sends a request without a body to the control address.
+func (a *Appliance) ask(ctx context.Context, method, path string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, a.control+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return http.DefaultClient.Do(request)
+}
+
+// look asks the control address for something.
+func (a *Appliance) look(ctx context.Context, path string, answer any) error {
+	response, err := a.ask(ctx, http.MethodGet, path)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", path, response.Status)
+	}
+	return json.NewDecoder(response.Body).Decode(answer)
+}
+
+func (a *Appliance) mustLook(t testing.TB, path string, answer any) {
+	t.Helper()
+	if err := a.look(t.Context(), path, answer); err != nil {
+		t.Fatalf("ask the appliance: %v", err)
+	}
+}
+
+// blacklist returns what is blocked now, and until when.
+func (a *Appliance) blacklist(ctx context.Context) (map[netip.Prefix]time.Time, error) {
+	var entries []struct {
+		Source  netip.Prefix `json:"source"`
+		Expires time.Time    `json:"expires"`
+	}
+	if err := a.look(ctx, "/blacklist", &entries); err != nil {
+		return nil, err
+	}
+	list := make(map[netip.Prefix]time.Time, len(entries))
+	for _, e := range entries {
+		list[e.Source] = e.Expires
+	}
+	return list, nil
+}
+
+// Blacklist returns what is blocked now, and until when.
+func (a *Appliance) Blacklist(t testing.TB) map[netip.Prefix]time.Time {
+	t.Helper()
+	list, err := a.blacklist(t.Context())
+	if err != nil {
+		t.Fatalf("ask the appliance: %v", err)
+	}
+	return list
+}
+
+// Blocked tells whether exactly this prefix is on the blacklist, and until when.
+func (a *Appliance) Blocked(t testing.TB, prefix netip.Prefix) (expires time.Time, blocked bool) {
+	t.Helper()
+	expires, blocked = a.Blacklist(t)[prefix]
+	return expires, blocked
+}
+
+// Problems are the faults a real appliance would find in its files now.
+func (a *Appliance) Problems(t testing.TB) []string {
+	t.Helper()
+	var problems []string
+	a.mustLook(t, "/problems", &problems)
+	return problems
+}
+
+// Stats is what the appliance's API was asked.
+type Stats struct {
+	APILoginsOK, APILoginsFailed int
+	APICommands                  []string
+	Lockouts, Evictions          int
+}
+
+// Stats returns what the appliance's API was asked so far.
+func (a *Appliance) Stats(t testing.TB) Stats {
+	t.Helper()
+	var s Stats
+	a.mustLook(t, "/stats", &s)
+	return s
+}
+
+// Files returns every file of the configuration folder.
+func (a *Appliance) Files(t testing.TB) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(a.configDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(a.configDir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.Name()] = string(text)
+	}
+	return files
+}

@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// Release is a CrowdSec release to run.
+type Release struct {
+	Version string
+	// bin is the folder of crowdsec and cscli, lib that of libraries they need beside the system's ("" for none).
+	bin, lib string
+	// profiles names the template of profiles.yaml.
+	profiles string
+}
+
+// Combination is what a test runs with.
+type Combination struct {
+	CrowdSec Release
+	// LoginShell is that of the appliance's SSH user.
+	LoginShell string
+}
+
+// CrowdSec 1.4.6 leaves remediation unset on what `cscli decisions add` sends, so that the default profiles match
+// nothing there: it gets one profile more.
+var (
+	current = Release{Version: "1.7.8", bin: cached("crowdsec-1.7.8"), profiles: "profiles.yaml"}
+	older   = Release{
+		Version: "1.4.6", bin: cached("crowdsec-1.4.6/usr/bin"), lib: cached("crowdsec-1.4.6/libraries"),
+		profiles: "profiles-1.4.6.yaml",
+	}
+)
+
+// cached is the absolute path of something prepare.sh made.
+func cached(name string) string {
+	path, err := filepath.Abs(filepath.Join(".cache", name))
+	if err != nil {
+		panic(err)
+	}
+	return path
+}
+
+// everyCombination runs a behaviour with both releases and both login shells, each in a world of its own, and checks
+// afterwards that the world can be left as if the plugin had never been there.
+func everyCombination(t *testing.T, behaviour func(*testing.T, *World)) {
+	t.Helper()
+	every(t, []Release{current, older}, behaviour)
+}
+
+// everyShell does so with the newest release alone.
+func everyShell(t *testing.T, behaviour func(*testing.T, *World)) {
+	t.Helper()
+	every(t, []Release{current}, behaviour)
+}
+
+func every(t *testing.T, releases []Release, behaviour func(*testing.T, *World)) {
+	t.Helper()
+	for _, release := range releases {
+		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
+			for _, shell := range []string{"/bin/sh", "/bin/csh"} {
+				t.Run(filepath.Base(shell), func(t *testing.T) {
+					w := newWorld(t, Combination{CrowdSec: release, LoginShell: shell})
+					behaviour(t, w)
+					w.leaveNoTrace(t)
+				})
+			}
+		})
+	}
+}

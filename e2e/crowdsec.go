@@ -1,0 +1,137 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// machine is the name under which cscli and the tests report alerts.
+const machine = "e2e"
+
+// CrowdSec is a private CrowdSec: a Local API with our notification, and cscli to talk to it.
+type CrowdSec struct {
+	*process
+	release Release
+	folder  string // of its logs
+	dir     string // its configuration
+	port    int
+}
+
+// installCrowdSec writes a configuration and registers the machine. Nothing runs yet.
+func installCrowdSec(t testing.TB, folder string, release Release) *CrowdSec {
+	t.Helper()
+	c := &CrowdSec{release: release, folder: folder, dir: filepath.Join(folder, "crowdsec"), port: freePort(t)}
+	for _, dir := range []string{"data", "hub", "notifications", "plugins"} {
+		if err := os.MkdirAll(filepath.Join(c.dir, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The plugins' sockets go to a folder of ours: an orphan leaves its own behind.
+	if err := os.Mkdir(c.sockets(), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(c.sockets(), 0o1777); err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range map[string]string{
+		"hub/.index.json":            "{}\n",
+		"simulation.yaml":            "simulation: false\n",
+		"local_api_credentials.yaml": "",
+	} {
+		if err := os.WriteFile(filepath.Join(c.dir, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	values := map[string]any{"Dir": c.dir, "Port": c.port}
+	fill(t, "config.yaml", c.config(), 0o600, values)
+	fill(t, release.profiles, filepath.Join(c.dir, "profiles.yaml"), 0o600, values)
+	c.mustCscli(t, "machines", "add", machine, "--password", machinePassword, "--force",
+		"--url", c.url(), "-f", filepath.Join(c.dir, "local_api_credentials.yaml"))
+	return c
+}
+
+func (c *CrowdSec) config() string  { return filepath.Join(c.dir, "config.yaml") }
+func (c *CrowdSec) sockets() string { return filepath.Join(c.dir, "tmp") }
+func (c *CrowdSec) url() string     { return fmt.Sprintf("http://127.0.0.1:%d", c.port) }
+
+// command is one of the release's programs under this configuration.
+func (c *CrowdSec) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(c.release.bin, program), append([]string{"-c", c.config()}, args...)...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+c.sockets())
+	if c.release.lib != "" {
+		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+c.release.lib)
+	}
+	return cmd
+}
+
+// Start starts CrowdSec and waits until its Local API lets the machine in.
+func (c *CrowdSec) Start(t testing.TB) {
+	t.Helper()
+	c.process = start(t, c.folder, "crowdsec", c.command(t.Context(), "crowdsec", "-no-cs"))
+	c.waitForAPI(t)
+}
+
+func (c *CrowdSec) waitForAPI(t testing.TB) {
+	t.Helper()
+	waitFor(t, 20*time.Second, "the Local API lets us in", func() (bool, string) {
+		c.running(t)
+		_, err := c.logIn(t.Context())
+		return err == nil, fmt.Sprint(err)
+	})
+}
+
+// Reload does what systemd does to reload CrowdSec: `crowdsec -t` in a process of its own, then SIGHUP. It waits until CrowdSec says that it is done and the Local API answers again.
+func (c *CrowdSec) Reload(t testing.TB) {
+	t.Helper()
+	const done = "Reload is finished"
+	before := c.logged(done)
+	run(t, c.command(t.Context(), "crowdsec", "-no-cs", "-t"))
+	c.signal(t, syscall.SIGHUP)
+	waitFor(t, 30*time.Second, "CrowdSec has reloaded", func() (bool, string) {
+		c.running(t)
+		return c.logged(done) > before, "it has not said so"
+	})
+	c.waitForAPI(t)
+}
+
+// Stop ends CrowdSec as systemd does.
+func (c *CrowdSec) Stop(t testing.TB) {
+	t.Helper()
+	c.signal(t, syscall.SIGTERM)
+	waitFor(t, 20*time.Second, "CrowdSec ends after SIGTERM", func() (bool, string) { return c.gone(), "it runs" })
+}
+
+// Cscli runs cscli and returns all it printed.
+func (c *CrowdSec) Cscli(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	out, err := c.command(t.Context(), "cscli", args...).CombinedOutput()
+	return string(out), err
+}
+
+func (c *CrowdSec) mustCscli(t testing.TB, args ...string) {
+	t.Helper()
+	if out, err := c.Cscli(t, args...); err != nil {
+		t.Fatalf("cscli %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// Decision is a decision made with `cscli decisions add`: when it was asked for, and when CrowdSec counts it as ended.
+type Decision struct {
+	asked, ends time.Time
+}
+
+// Ban bans an address (flag "--ip") or a network (flag "--range") with cscli.
+func (c *CrowdSec) Ban(t testing.TB, flag, value string, lasts time.Duration) Decision {
+	t.Helper()
+	d := Decision{asked: time.Now()}
+	c.mustCscli(t, "decisions", "add", flag, value, "-d", lasts.String())
+	d.ends = c.newestAlert(t, value).Add(lasts)
+	return d
+}

@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is a program a test started. It dies with the test binary, whatever happens to that.
+type process struct {
+	name  string
+	log   string // file of its output
+	cmd   *exec.Cmd
+	ended chan struct{}
+}
+
+// start starts a program with its output appended to <folder>/<name>.log. The test kills it at its end.
+func start(t testing.TB, folder, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{name: name, log: filepath.Join(folder, name+".log"), cmd: cmd, ended: make(chan struct{})}
+	output, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Through a pipe, as under systemd: CrowdSec syncs its standard error while it reloads, which takes so long on a
+	// file that it goes on to kill the plugin it has just started.
+	piped := struct{ io.Writer }{output}
+	cmd.Stdout, cmd.Stderr = piped, piped
+	cmd.WaitDelay = time.Second
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	if err := cmd.Start(); err != nil {
+		_ = output.Close()
+		t.Fatalf("start %s: %v", name, err)
+	}
+	go func() {
+		_ = cmd.Wait() // how it ended stands in its log; that it ended is what matters here
+		_ = output.Close()
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("end of %s:\n%s", filepath.Base(p.log), tail(p.log, 60))
+		}
+	})
+	return p
+}
+
+func (p *process) signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatalf("send %s to %s: %v", s, p.name, err)
+	}
+}
+
+// kill kills the process and waits for its end. Harmless when it is gone already.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// running fails the test when the process has ended by itself.
+func (p *process) running(t testing.TB) {
+	t.Helper()
+	if p.gone() {
+		t.Fatalf("%s ended:\n%s", p.name, tail(p.log, 60))
+	}
+}
+
+func (p *process) gone() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// logged counts the lines of the process's output that contain a text.
+func (p *process) logged(text string) int {
+	output, _ := os.ReadFile(p.log)
+	return strings.Count(string(output), text)
+}
+
+func tail(file string, lines int) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	for i, line := range all {
+		if len(line) > 600 {
+			all[i] = line[:600] + fmt.Sprintf("… (%d bytes)", len(line))
+		}
+	}
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// processesOf returns the processes that run an executable, by its path. Zombies run none.
+func processesOf(executable string) []int {
+	var pids []int
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil && strings.TrimSuffix(target, " (deleted)") == executable {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// age is how long a process has run, 0 when it is gone (proc(5): field 22 of stat counts hundredths of a second since
+// boot, and the second field may contain anything between its parentheses).
+func age(pid int) time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	uptime, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	ticks, _ := strconv.ParseFloat(fields[19], 64)
+	seconds, _ := strconv.ParseFloat(strings.Fields(string(uptime))[0], 64)
+	return time.Duration((seconds - ticks/100) * float64(time.Second))
+}
+
+// killAll kills every process of an executable: what an orphan is to the end of a test.
+func killAll(executable string) {
+	for _, pid := range processesOf(executable) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}

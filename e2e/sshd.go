@@ -1,0 +1,79 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The appliance's account. The hash is that of password, made with `openssl passwd -6 -salt stormshieldsim`.
+const (
+	user         = "admin"
+	password     = "Correct-Horse+7 é"
+	passwordHash = "$6$stormshieldsim$kLSMl2K94yrjSWa0dNlr60mPPaF4qyIfpNO4yPjTMso.CkrtmgzeFkOJDbcRKJEHbLanGKNVTiRQUBa5xNLod0"
+	userID       = 47110
+)
+
+// sshd is a private OpenSSH server: its own port, host key and accounts.
+type sshd struct {
+	*process
+	port    int
+	hostKey string // fingerprint, as `ssh-keygen -l` prints it
+}
+
+// privately starts sshd where /etc/passwd, shadow and group are ours and /run is empty but for the folder that sshd
+// wants. The namespaces are made by the caller; sshd becomes process 1 in its own, so that whatever it forked dies with it.
+const privately = `set -e
+mount --bind "$1/passwd" /etc/passwd
+mount --bind "$1/shadow" /etc/shadow
+mount --bind "$1/group" /etc/group
+mount -t tmpfs -o mode=0755 none /run
+mkdir -m 0755 /run/sshd
+exec /usr/sbin/sshd -D -e -f "$1/sshd_config"`
+
+// startSSHD starts a server whose only user has this login shell and this home, and may log in with the password.
+func startSSHD(t testing.TB, folder, home, shell string) *sshd {
+	t.Helper()
+	private := filepath.Join(folder, "sshd")
+	if err := os.Mkdir(private, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := &sshd{port: freePort(t)}
+	key := filepath.Join(private, "host_key")
+	run(t, exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "e2e", "-f", key))
+	s.hostKey = strings.Fields(run(t, exec.CommandContext(t.Context(), "ssh-keygen", "-l", "-E", "sha256", "-f", key+".pub")))[1]
+
+	values := map[string]any{
+		"User": user, "UID": userID, "Home": home, "Shell": shell, "PasswordHash": passwordHash,
+		"Port": s.port, "HostKey": key,
+	}
+	for file, mode := range map[string]os.FileMode{"passwd": 0o644, "group": 0o644, "shadow": 0o600, "sshd_config": 0o600} {
+		fill(t, file, filepath.Join(private, file), mode, values)
+	}
+
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", privately, "sh", private)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Cloneflags: syscall.CLONE_NEWPID}
+	s.process = start(t, folder, "sshd", cmd)
+	waitFor(t, 10*time.Second, "sshd listens", func() (bool, string) {
+		s.running(t)
+		return s.logged("Server listening on 127.0.0.1") > 0, "it has not said so"
+	})
+	return s
+}
+
+// run runs a short command and returns its standard output.
+func run(t testing.TB, cmd *exec.Cmd) string {
+	t.Helper()
+	var out, errors bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errors
+	if err := cmd.Run(); err != nil {
+		t.Fatal(fmt.Errorf("%s: %w\n%s%s", cmd, err, &out, &errors))
+	}
+	return out.String()
+}

@@ -1,0 +1,62 @@
+package plugintest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Configuration is a notification's YAML document, with the keys that a test
+// sets. The rest have the plugin's defaults.
+type Configuration struct {
+	Name            string
+	StateDir        string
+	UpdateFrequency time.Duration
+	Debounce        time.Duration
+	MaxBans         int // 0: the default
+
+	// The appliance.
+	Host             string
+	SSHPort          int
+	APIPort          int
+	User             string // of both SSH and the API
+	Password         string
+	HostKey          string // SHA256:…
+	CertFingerprint  string // SHA256:…
+	ConfigDir        string
+	BlacklistTimeout time.Duration // 0: the default
+	ReassertEvery    time.Duration // 0: the default
+}
+
+// YAML is the document.
+func (c Configuration) YAML() string {
+	var out strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
+	line("type: stormshield")
+	line("name: %s", c.Name)
+	line("format: |\n  {{.|toJson}}")
+	line("update_frequency: %s", c.UpdateFrequency)
+	line("debounce: %s", c.Debounce)
+	line("state_dir: %q", c.StateDir)
+	if c.MaxBans > 0 {
+		line("decisions:\n  max_bans: %d", c.MaxBans)
+	}
+	line("stormshield:")
+	line("  host: %q", c.Host)
+	line("  ssh_port: %d", c.SSHPort)
+	line("  ssh_username: %q", c.User)
+	line("  ssh_password: %q", c.Password)
+	line("  ssh_host_key: %q", c.HostKey)
+	line("  config_dir: %q", c.ConfigDir)
+	line("  api_port: %d", c.APIPort)
+	line("  api_username: %q", c.User)
+	line("  api_password: %q", c.Password)
+	line("  api_cert_fingerprint: %q", c.CertFingerprint)
+	if c.BlacklistTimeout > 0 {
+		line("  blacklist_timeout: %s", c.BlacklistTimeout)
+	}
+	if c.ReassertEvery > 0 {
+		line("  reassert_every: %s", c.ReassertEvery)
+	}
+	return out.String()
+}
