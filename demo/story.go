@@ -49,7 +49,7 @@ func (s *stage) before(ctx context.Context) error {
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	if err := s.flushed(ctx, 0, 3*time.Second); err != nil {
+	if err := s.flushed(ctx, 0, 0, 3*time.Second); err != nil {
 		return err
 	}
 	groups := string(s.appliance.Read(snstest.GroupFile))
@@ -58,12 +58,14 @@ func (s *stage) before(ctx context.Context) error {
 	return nil
 }
 
-// flushed waits for the plugin to log that a flush is complete, which must be
-// so after a time. Log lines before a number are passed over.
-func (s *stage) flushed(ctx context.Context, number int, after time.Duration) error {
+// flushed waits for the plugin to log that a flush is complete which blocked so
+// many; that must be so after a time. Log lines before a number are passed over.
+func (s *stage) flushed(ctx context.Context, number, added int, after time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, after+patience, fmt.Errorf("no flush came to its end"))
 	defer cancel()
-	_, err := s.plugin.Log().Wait(ctx, number, func(l plugintest.Line) bool { return l.Message == "flushed" })
+	_, err := s.plugin.Log().Wait(ctx, number, func(l plugintest.Line) bool {
+		return l.Message == "flushed" && l.Int("added") == added
+	})
 	return err
 }
 
@@ -219,7 +221,7 @@ func (s *stage) cleanup(ctx context.Context) error {
 	if err := s.notify(ctx, plugintest.Ban(leftFor, left)); err != nil {
 		return err
 	}
-	if err := s.flushed(ctx, logged, updateFrequency); err != nil {
+	if err := s.flushed(ctx, logged, 1, updateFrequency); err != nil {
 		return err
 	}
 	s.check(s.plugin.Kill(), "the plugin left by itself when it was asked to")

@@ -121,7 +121,7 @@ func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, e
 		Appliance: told, Ledger: books, LeasePath: state.Lease, NotBefore: p.options.Started.Add(quiet),
 		Rhythm:   pacer.Rhythm{Every: d.UpdateFrequency, Debounce: d.Debounce},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
-		Credentials: n.secret, Refuses: n.refuses, Log: log,
+		Few: d.Stormshield.APISingleMax, Credentials: n.secret, Refuses: n.refuses, Log: log,
 	})
 	running, stop := context.WithCancel(context.Background())
 	n.stop = stop

@@ -98,7 +98,7 @@ func (h *host) standing() []string {
 		h.t.Fatal(err)
 	}
 	defer l.Close()
-	p, err := l.Plan(h.t.Context(), time.Now(), time.Now(), true)
+	p, err := l.Plan(h.t.Context(), ledger.Question{Now: time.Now(), All: true})
 	if err != nil {
 		h.t.Fatal(err)
 	}

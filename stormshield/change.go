@@ -8,7 +8,8 @@ import (
 // Change is what one flush must bring about.
 type Change struct {
 	// Block are the bans to put on the blacklist, each for a time of its own:
-	// new ones, and those whose entry would end before they do.
+	// new ones, and those whose entry would end before they do. If they are
+	// more than Config.SingleMax, it need not hold all of them.
 	Block []Block
 	// Unblock are the ended bans that may still be on the blacklist.
 	Unblock []netip.Prefix

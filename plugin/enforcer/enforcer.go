@@ -49,7 +49,7 @@ type Appliance interface {
 
 // Change is what an appliance is told.
 type Change struct {
-	Block    []ledger.Standing // to block, each until its end
+	Block    []ledger.Standing // to block, each until its end; if they are more than Config.Few, not all of them
 	Unblock  []netip.Prefix
 	Standing []netip.Prefix // all bans in force
 	Reassert bool           // block all of them anew
@@ -81,6 +81,7 @@ type Config struct {
 	Rhythm      pacer.Rhythm
 	Reassert    time.Duration // how often everything is blocked anew; 0: before entries end
 	EntryLife   time.Duration // how long the entries live that a re-assert makes
+	Few         int           // how many bans the appliance blocks one by one
 	MaxBans     int
 	Credentials string                  // a hold-off counts for these alone
 	Refuses     func(netip.Prefix) bool // what the configuration protects
@@ -217,7 +218,7 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 }
 
 func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {
-	p, err := e.Ledger.Plan(ctx, now, e.renew(now), false)
+	p, err := e.Ledger.Plan(ctx, e.question(now, false))
 	if err != nil {
 		return pacer.Result{}, err
 	}
@@ -235,7 +236,7 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 		}
 	}
 	if first || !p.Due() {
-		if p, err = e.Ledger.Plan(ctx, now, e.renew(now), true); err != nil {
+		if p, err = e.Ledger.Plan(ctx, e.question(now, true)); err != nil {
 			return pacer.Result{}, err
 		}
 	}
@@ -263,7 +264,7 @@ func (e *Enforcer) apply(ctx context.Context, p ledger.Plan, reassert bool) (pac
 		return pacer.Result{Acted: true, Next: p.Next}, nil
 	}
 	e.complaint.over()
-	e.Log.Info("flushed", "added", len(p.Block), "removed", len(p.Unblock), "leftovers", done.Leftovers,
+	e.Log.Info("flushed", "added", p.Blocks, "removed", len(p.Unblock), "leftovers", done.Leftovers,
 		"total", total, "reasserted", !done.Asserted.IsZero(), "took", time.Since(start).Round(time.Millisecond).String())
 	if !done.Asserted.IsZero() {
 		p.Asserted, p.AssertedUntil = done.Asserted, done.AssertedUntil
@@ -294,9 +295,11 @@ func (e *Enforcer) takeOver(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// renew is the moment until which every entry must last: one that ends before
-// it, and before its ban, is renewed.
-func (e *Enforcer) renew(now time.Time) time.Time { return now.Add(e.EntryLife / 2) }
+// question is what the ledger is asked. An entry that would end within half of
+// its usual life, and before its ban, is renewed.
+func (e *Enforcer) question(now time.Time, all bool) ledger.Question {
+	return ledger.Question{Now: now, Renew: now.Add(e.EntryLife / 2), Few: e.Few, All: all}
+}
 
 // reassertAt is when everything is to be blocked anew.
 func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {

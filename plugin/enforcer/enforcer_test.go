@@ -148,7 +148,7 @@ func (h *house) process(change func(c *enforcer.Config)) (*enforcer.Enforcer, fu
 	c := enforcer.Config{
 		Appliance: h.fw, Ledger: h.ledger, LeasePath: filepath.Join(h.dir, "test.lock"),
 		Rhythm:   pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second},
-		Reassert: 10 * time.Minute, EntryLife: entryLife, MaxBans: 1000, Credentials: "secret",
+		Reassert: 10 * time.Minute, EntryLife: entryLife, MaxBans: 1000, Few: 100, Credentials: "secret",
 		Refuses: func(netip.Prefix) bool { return false },
 		Log:     hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true}),
 	}
@@ -311,7 +311,7 @@ func TestWhatWasAcknowledgedBeforeAFailureIsNotOwedAgain(t *testing.T) {
 		if blocked != 1 {
 			t.Errorf("one ban was blocked %d times", blocked)
 		}
-		p, err := h.ledger.Plan(context.Background(), time.Now(), time.Now().Add(time.Hour), false)
+		p, err := h.ledger.Plan(context.Background(), ledger.Question{Now: time.Now(), Renew: time.Now().Add(time.Hour)})
 		if err != nil || p.Due() {
 			t.Errorf("still owed: %+v, %v", p, err)
 		}

@@ -66,7 +66,7 @@ func Open(ctx context.Context, path string) (*Ledger, error) {
 	}
 	query := url.Values{"_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)",
-		"foreign_keys(ON)", "cache_size(-4000)", "temp_store(FILE)",
+		"foreign_keys(ON)", "cache_size(-2000)", "temp_store(FILE)",
 	}, "_txlock": {"immediate"}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String())
 	if err != nil {

@@ -49,7 +49,7 @@ func record(t testing.TB, l *ledger.Ledger, now time.Time, bans ...ban.Ban) ledg
 
 func plan(t testing.TB, l *ledger.Ledger, now time.Time) ledger.Plan {
 	t.Helper()
-	p, err := l.Plan(t.Context(), now, now.Add(12*time.Hour), true)
+	p, err := l.Plan(t.Context(), ledger.Question{Now: now, Renew: now.Add(12 * time.Hour), Few: 32, All: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,8 @@ const unblocked = -1
 // Plan is what differs between the bans in force and what the appliance
 // acknowledged, at one moment.
 type Plan struct {
-	Block    []Standing     // not on the blacklist, or not for long enough
+	Block    []Standing     // not on the blacklist, or not for long enough; no more than one above Question.Few of them
+	Blocks   int            // how many those are altogether
 	Unblock  []netip.Prefix // ended, and perhaps still on the blacklist
 	Untidy   bool           // the files name bans that have ended
 	Standing []netip.Prefix // all bans in force; only loaded if there is something to do
@@ -50,11 +51,22 @@ type Standing struct {
 // Due reports whether the appliance must be told something.
 func (p Plan) Due() bool { return len(p.Block) > 0 || len(p.Unblock) > 0 || p.Untidy }
 
-// Plan compares. An entry on the blacklist is good if it lasts until its ban's
-// end or until renew, whichever comes first. With all, Standing is loaded even
-// if nothing differs.
-func (l *Ledger) Plan(ctx context.Context, now, renew time.Time, all bool) (Plan, error) {
-	p := Plan{now: now.UnixMilli()}
+// Question is what a plan is asked for.
+type Question struct {
+	Now time.Time
+	// Renew is until when an entry on the blacklist must last, or until its
+	// ban's end if that comes first, to be left as it is.
+	Renew time.Time
+	// Few is how many bans may be blocked one by one. Of more than that Plan
+	// names only so many that it shows, for then a group names them all.
+	Few int
+	// All loads Standing even if nothing differs.
+	All bool
+}
+
+// Plan compares.
+func (l *Ledger) Plan(ctx context.Context, q Question) (Plan, error) {
+	p := Plan{now: q.Now.UnixMilli()}
 	err := l.read(ctx, func(tx *sql.Tx) error {
 		facts, err := allFacts(ctx, tx)
 		if err != nil {
@@ -62,7 +74,7 @@ func (l *Ledger) Plan(ctx context.Context, now, renew time.Time, all bool) (Plan
 		}
 		p.change = facts[factChanges]
 		p.Flushed, p.Asserted, p.AssertedUntil = moment(facts[factFlushed]), moment(facts[factAsserted]), moment(facts[factAssertedUntil])
-		if err := p.difference(ctx, tx, facts[factAssertedFlush], renew.UnixMilli()); err != nil {
+		if err := p.difference(ctx, tx, q, facts[factAssertedFlush]); err != nil {
 			return err
 		}
 		var next sql.NullInt64
@@ -70,11 +82,10 @@ func (l *Ledger) Plan(ctx context.Context, now, renew time.Time, all bool) (Plan
 			return err
 		}
 		p.Next = moment(next.Int64)
-		if !p.Due() && !all {
+		if !p.Due() && !q.All {
 			return nil
 		}
-		p.Standing, err = prefixes(tx.QueryContext(ctx, "SELECT prefix FROM ban WHERE until > ?", p.now))
-		return err
+		return p.stand(ctx, tx)
 	})
 	if err != nil {
 		return Plan{}, fmt.Errorf("compare the bans in %s: %w", l.path, err)
@@ -82,12 +93,35 @@ func (l *Ledger) Plan(ctx context.Context, now, renew time.Time, all bool) (Plan
 	return p, nil
 }
 
-func (p *Plan) difference(ctx context.Context, tx *sql.Tx, asserted, renew int64) error {
+// stand loads what is in force, at once into a slice of the right size: it may
+// be hundreds of thousands.
+func (p *Plan) stand(ctx context.Context, tx *sql.Tx) error {
+	var standing int
+	if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban WHERE until > ?", p.now).Scan(&standing); err != nil {
+		return err
+	}
+	p.Standing = make([]netip.Prefix, 0, standing)
+	rows, err := tx.QueryContext(ctx, "SELECT prefix FROM ban WHERE until > ?", p.now)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		prefix, err := scanPrefix(rows)
+		if err != nil {
+			return err
+		}
+		p.Standing = append(p.Standing, prefix)
+	}
+	return rows.Err()
+}
+
+func (p *Plan) difference(ctx context.Context, tx *sql.Tx, q Question, asserted int64) error {
 	// What flush `asserted` and those before it wrote is on the blacklist for
 	// as long as the enforcer re-asserts it; only what came later has an entry
 	// of its own to look at.
 	rows, err := tx.QueryContext(ctx, `SELECT prefix, until FROM ban
-		WHERE (written = 0 OR written > ?) AND until > ? AND expires < MIN(until, ?)`, asserted, p.now, renew)
+		WHERE (written = 0 OR written > ?) AND until > ? AND expires < MIN(until, ?)`, asserted, p.now, q.Renew.UnixMilli())
 	if err != nil {
 		return err
 	}
@@ -98,7 +132,9 @@ func (p *Plan) difference(ctx context.Context, tx *sql.Tx, asserted, renew int64
 		if err != nil {
 			return err
 		}
-		p.Block = append(p.Block, Standing{prefix, moment(until)})
+		if p.Blocks++; len(p.Block) <= q.Few {
+			p.Block = append(p.Block, Standing{prefix, moment(until)})
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return err

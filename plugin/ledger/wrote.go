@@ -33,10 +33,10 @@ const tried = 1
 
 // Trying writes down, before the appliance is told, which entries it may have
 // from now on, so that one which a crash left unacknowledged is taken off in
-// the end. More than a thousand are blocked by group, and then the files name
+// the end. Those that are too many to name go by group, and then the files name
 // them first; that is note enough.
 func (l *Ledger) Trying(ctx context.Context, p Plan) error {
-	if len(p.Block) == 0 || len(p.Block) > chunk {
+	if len(p.Block) == 0 || len(p.Block) < p.Blocks {
 		return nil
 	}
 	err := l.write(ctx, func(tx *sql.Tx) error {

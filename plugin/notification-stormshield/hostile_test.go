@@ -23,7 +23,7 @@ func (w *world) flush(l *ledger.Ledger) {
 	d := w.document()
 	e := enforcer.New(enforcer.Config{
 		Appliance: connect(d), Ledger: l, LeasePath: plugin.StateOf(d).Lease, Rhythm: pacer.Rhythm{Every: d.UpdateFrequency},
-		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
+		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans, Few: d.Stormshield.APISingleMax,
 		Refuses: func(netip.Prefix) bool { return false }, Log: hclog.NewNullLogger(),
 	})
 	if _, err := e.Flush(w.t.Context()); err != nil {

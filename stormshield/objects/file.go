@@ -145,6 +145,7 @@ func define(object []byte, want Set, keep func(netip.Prefix) bool) []byte {
 			}
 		},
 		missing: sectionsOf(missing),
+		grow:    growth(missing, func(p netip.Prefix) int { return len(Name(p)) + len(Value(p)) }),
 	}.apply(object)
 }
 
@@ -175,6 +176,16 @@ func missingFrom(want Set, have iter.Seq[netip.Prefix]) []netip.Prefix {
 		}
 	}
 	return missing
+}
+
+// growth returns how many bytes the lines of prefixes take: the texts of large
+// files should be made in one piece.
+func growth(prefixes []netip.Prefix, line func(netip.Prefix) int) int {
+	total := 0
+	for _, p := range prefixes {
+		total += line(p) + len("=\r\n")
+	}
+	return total
 }
 
 func sectionsOf(prefixes []netip.Prefix) []string {
@@ -222,6 +233,7 @@ func SetMembers(objectgroup []byte, group string, want Set) []byte {
 			}
 		},
 		missing: []string{group},
+		grow:    growth(missing, func(p netip.Prefix) int { return len(Name(p)) }),
 	}.apply(objectgroup)
 }
 

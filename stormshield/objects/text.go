@@ -60,13 +60,15 @@ type edit struct {
 	// missing names the sections to make at the end of the text if it has
 	// none of that name.
 	missing []string
+	// grow is about how many bytes the edit adds.
+	grow int
 }
 
 // apply carries out the edit in one pass. Whether the last line has a line end
 // is the text's own property and stays as it was, so that taking out what was
 // added gives back the same bytes.
 func (e edit) apply(text []byte) []byte {
-	w := writer{out: make([]byte, 0, len(text)+len(text)/8)}
+	w := writer{out: make([]byte, 0, len(text)+e.grow+256)}
 	made := map[string]bool{}
 	section, usual := "", ""
 	for line := range lines(text) {

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -161,16 +162,17 @@ func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byt
 		return nil, c.broken(ctx, err)
 	}
 	defer func() { _ = session.Close() }() // it has ended by then, or the connection is broken
-	var out, complaint bytes.Buffer
+	var out pieces
+	var complaint bytes.Buffer
 	session.Stdin, session.Stdout, session.Stderr = stdin, &out, &limited{&complaint, 4 << 10}
 	err = session.Run("/bin/sh -c '" + script + "'")
 	var exit *ssh.ExitError
 	switch {
 	case err == nil:
-		return out.Bytes(), nil
+		return out.bytes(), nil
 	case errors.As(err, &exit) && exit.Signal() == "":
 		line, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
-		return out.Bytes(), &ExitError{Status: exit.ExitStatus(), Stderr: strings.ToValidUTF8(line, "?")}
+		return out.bytes(), &ExitError{Status: exit.ExitStatus(), Stderr: strings.ToValidUTF8(line, "?")}
 	}
 	return nil, c.broken(ctx, err)
 }
@@ -198,6 +200,30 @@ func (c *Client) Has(ctx context.Context, tool string) (bool, error) {
 	}
 	return c.tools[tool], nil
 }
+
+// pieces collects what is written and gives it out in one slice of the right
+// size: files of many megabytes come this way.
+type pieces struct {
+	full [][]byte
+	last []byte
+}
+
+func (p *pieces) Write(b []byte) (int, error) {
+	const size = 64 << 10
+	for rest := b; len(rest) > 0; {
+		if len(p.last) == cap(p.last) {
+			if len(p.last) > 0 {
+				p.full = append(p.full, p.last)
+			}
+			p.last = make([]byte, 0, size)
+		}
+		n := min(len(rest), cap(p.last)-len(p.last))
+		p.last, rest = append(p.last, rest[:n]...), rest[n:]
+	}
+	return len(b), nil
+}
+
+func (p *pieces) bytes() []byte { return slices.Concat(append(p.full, p.last)...) }
 
 // limited keeps the first bytes of what is written.
 type limited struct {
