@@ -100,20 +100,12 @@ func (p *Plan) stand(ctx context.Context, tx *sql.Tx) error {
 	if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban WHERE until > ?", p.now).Scan(&standing); err != nil {
 		return err
 	}
-	p.Standing = make([]netip.Prefix, 0, standing)
 	rows, err := tx.QueryContext(ctx, "SELECT prefix FROM ban WHERE until > ?", p.now)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		prefix, err := scanPrefix(rows)
-		if err != nil {
-			return err
-		}
-		p.Standing = append(p.Standing, prefix)
-	}
-	return rows.Err()
+	p.Standing, err = appendPrefixes(make([]netip.Prefix, 0, standing), rows)
+	return err
 }
 
 func (p *Plan) difference(ctx context.Context, tx *sql.Tx, q Question, asserted int64) error {

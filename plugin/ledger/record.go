@@ -237,8 +237,12 @@ func prefixes(rows *sql.Rows, err error) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, err
 	}
+	return appendPrefixes(nil, rows)
+}
+
+// appendPrefixes reads rows to their end and closes them.
+func appendPrefixes(found []netip.Prefix, rows *sql.Rows) ([]netip.Prefix, error) {
 	defer rows.Close()
-	var found []netip.Prefix
 	for rows.Next() {
 		p, err := scanPrefix(rows)
 		if err != nil {
