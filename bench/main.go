@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -70,13 +71,14 @@ func main() {
 
 func run(ctx context.Context, o options) error {
 	var t table
+	before := load()
 	for _, s := range o.sizes() {
 		if err := measure(ctx, o, s, &t); err != nil {
 			return fmt.Errorf("with %s bans in force: %w", grouped(s.bans), err)
 		}
 	}
-	fmt.Printf("%s on %s/%s, %d processors, state on %s.\n\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), filesystem(o.dir))
+	fmt.Printf("%s on %s/%s, %d processors (load %s before, %s after), state on %s.\n\n",
+		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), before, load(), filesystem(o.dir))
 	t.print()
 	if t.missed && !o.noFail {
 		return errMissed
@@ -118,6 +120,17 @@ func measure(ctx context.Context, o options, s size, t *table) error {
 		return w.storm(ctx, s, t)
 	}
 	return nil
+}
+
+// load is how busy the machine was in the last minute: what runs beside the
+// benchmark slows it down.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	minute, _, ok := strings.Cut(string(text), " ")
+	if err != nil || !ok {
+		return "unknown"
+	}
+	return minute
 }
 
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

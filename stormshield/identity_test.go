@@ -1,0 +1,192 @@
+package stormshield_test
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/serverd"
+	"notification-stormshield/stormshield/shell"
+	"notification-stormshield/stormshield/snstest"
+)
+
+func checked(t *testing.T, c stormshield.Config) error {
+	t.Helper()
+	return stormshield.FirstFault(stormshield.New(c).Check(t.Context()))
+}
+
+func save(t *testing.T, name string, text []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// keyPair is a new key, and the file of its private part.
+func keyPair(t *testing.T, passphrase string) (ssh.PublicKey, string) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if passphrase != "" {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "", []byte(passphrase))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, save(t, "key", pem.EncodeToMemory(block))
+}
+
+func TestLoginWithAKey(t *testing.T) {
+	for name, passphrase := range map[string]string{"plain": "", "with a passphrase": "open sesame"} {
+		t.Run(name, func(t *testing.T) {
+			sim := snstest.Start(t)
+			sim.SetFaults(func(f *snstest.Faults) { f.PublicKeyOnly = true })
+			config := configFor(t, sim)
+			key, path := keyPair(t, passphrase)
+			config.SSH.Password, config.SSH.PrivateKeyPath, config.SSH.PrivateKeyPassphrase = "", path, passphrase
+			if err := checked(t, config); err == nil || !strings.Contains(err.Error(), "refused the SSH account") {
+				t.Errorf("with a key that the appliance does not know: %v", err)
+			}
+			sim.AuthorizeKey(key)
+			if err := checked(t, config); err != nil {
+				t.Errorf("with a key that the appliance knows: %v", err)
+			}
+			config.SSH.PrivateKeyPassphrase = "wrong"
+			if err := checked(t, config); passphrase != "" && (err == nil || !strings.Contains(err.Error(), "ssh_private_key_passphrase")) {
+				t.Errorf("with a wrong passphrase: %v", err)
+			}
+		})
+	}
+}
+
+func TestKnownHosts(t *testing.T) {
+	sim := snstest.Start(t)
+	config := configFor(t, sim)
+	config.SSH.HostKey = ""
+	config.SSH.KnownHostsPath = save(t, "known_hosts", []byte(sim.KnownHosts()+"\n"))
+	if err := checked(t, config); err != nil {
+		t.Errorf("with the right known_hosts: %v", err)
+	}
+	sim.ChangeHostKey()
+	sim.ResetStats()
+	if err := checked(t, config); err == nil || !strings.Contains(err.Error(), "ssh_known_hosts_path") {
+		t.Errorf("with another key than in known_hosts: %v", err)
+	}
+	if n := sim.Stats().SSHAuthOK + sim.Stats().SSHAuthFailed; n > 0 {
+		t.Errorf("%d logins were tried at a stranger", n)
+	}
+}
+
+func TestOldFirmwareNeedsLegacyAlgorithms(t *testing.T) {
+	sim := snstest.Start(t)
+	sim.SetFaults(func(f *snstest.Faults) { f.LegacyAlgorithmsOnly = true })
+	config := configFor(t, sim)
+	if err := checked(t, config); err == nil || !strings.Contains(err.Error(), "algorithm") {
+		t.Errorf("without legacy algorithms: %v", err)
+	}
+	config.SSH.LegacyAlgorithms = true
+	if err := checked(t, config); err != nil {
+		t.Errorf("with legacy algorithms: %v", err)
+	}
+}
+
+func TestOnlyATrustedCertificateSeesThePassword(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind    snstest.CertificateKind
+		trust   func(sim *snstest.Appliance, ca string) serverd.Trust
+		trusted bool
+	}{
+		"factory, CA and serial number": {snstest.FactoryCertificate, func(sim *snstest.Appliance, ca string) serverd.Trust {
+			return serverd.Trust{CAPath: ca, ServerName: sim.CertificateName()}
+		}, true},
+		"factory, CA and no name": {snstest.FactoryCertificate, func(_ *snstest.Appliance, ca string) serverd.Trust {
+			return serverd.Trust{CAPath: ca}
+		}, false},
+		"modern, CA and no name": {snstest.ModernCertificate, func(_ *snstest.Appliance, ca string) serverd.Trust {
+			return serverd.Trust{CAPath: ca}
+		}, true},
+		"fingerprint": {snstest.SelfSigned, func(sim *snstest.Appliance, _ string) serverd.Trust {
+			return serverd.Trust{Fingerprint: fingerprint(t, sim)}
+		}, true},
+		"another fingerprint": {snstest.SelfSigned, func(*snstest.Appliance, string) serverd.Trust {
+			return serverd.Trust{Fingerprint: sha256.Sum256(nil)}
+		}, false},
+		"self-signed, nothing configured": {snstest.SelfSigned, func(*snstest.Appliance, string) serverd.Trust {
+			return serverd.Trust{}
+		}, false},
+		"any": {snstest.SelfSigned, func(*snstest.Appliance, string) serverd.Trust {
+			return serverd.Trust{Insecure: true}
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim := snstest.Start(t, func(o *snstest.Options) { o.Certificate = c.kind })
+			config := configFor(t, sim)
+			config.API.Trust = c.trust(sim, save(t, "ca.pem", sim.CA()))
+			session, err := serverd.Dial(t.Context(), config.API)
+			if c.trusted != (err == nil) {
+				t.Errorf("login: %v, want it trusted: %t", err, c.trusted)
+			}
+			if err != nil && (!strings.Contains(err.Error(), "not trusted") || sim.Stats().CredentialsSeen > 0) {
+				t.Errorf("error: %v; credentials shown: %d", err, sim.Stats().CredentialsSeen)
+			}
+			if session != nil {
+				if err := session.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// fingerprint is what `trust` would show.
+func fingerprint(t *testing.T, sim *snstest.Appliance) [32]byte {
+	t.Helper()
+	certificate, err := serverd.Certificate(t.Context(), sim.Host(), sim.APIPort())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(certificate.Raw)
+	if shown := serverd.Fingerprint(sum); shown != sim.CertificateFingerprint() {
+		t.Errorf("fingerprint %s, the appliance says %s", shown, sim.CertificateFingerprint())
+	}
+	return sum
+}
+
+func TestAHostKeyIsShownWithoutALogin(t *testing.T) {
+	sim := snstest.Start(t)
+	key, err := shell.HostKey(t.Context(), shell.Config{Host: sim.Host(), Port: sim.SSHPort()})
+	if err != nil || ssh.FingerprintSHA256(key) != sim.HostKeyFingerprint() || sim.Stats().CredentialsSeen > 0 {
+		t.Errorf("key %v, %v", key, err)
+	}
+}
+
+func TestAScriptThatALoginShellWouldMisreadIsRefused(t *testing.T) {
+	sim := snstest.Start(t)
+	client, err := shell.Dial(t.Context(), configFor(t, sim).SSH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, script := range []string{"echo 'a'", "echo !!", "echo a\necho b", "echo a\x00"} {
+		if out, err := client.Run(t.Context(), script, nil); err == nil {
+			t.Errorf("%q was run: %s", script, out)
+		}
+	}
+}
