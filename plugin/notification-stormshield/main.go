@@ -46,7 +46,7 @@ func main() {
 func serve(started time.Time) {
 	// A flush of many bans holds the text of large files for a moment. Collecting
 	// garbage more often than usual costs little and keeps the process small.
-	debug.SetGCPercent(30)
+	debug.SetGCPercent(20)
 	// Made before plugin.Serve, which replaces os.Stderr.
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: os.Stderr, JSONFormat: true, IndependentLevels: true})
 	go func() {

@@ -137,15 +137,15 @@ func define(object []byte, want Set, keep func(netip.Prefix) bool) []byte {
 				if isNew && !yield(madeHere) {
 					return
 				}
-				for _, p := range missing {
+				for p := range missing.all {
 					if Section(p) == section && !yield(Name(p)+"="+Value(p)) {
 						return
 					}
 				}
 			}
 		},
-		missing: sectionsOf(missing),
-		grow:    growth(missing, func(p netip.Prefix) int { return len(Name(p)) + len(Value(p)) }),
+		missing: missing.sections(),
+		grow:    missing.growth(len("crowdsec_ip_4294967295=255.255.255.255,resolve=static\r\n")),
 	}.apply(object)
 }
 
@@ -162,40 +162,50 @@ func holds(value []byte, p netip.Prefix) bool {
 	return err == nil && q == p
 }
 
-func missingFrom(want Set, have iter.Seq[netip.Prefix]) []netip.Prefix {
-	there := make([]bool, want.Len())
+// absent is what of a set is not there yet. It is walked rather than listed:
+// it may be everything.
+type absent struct {
+	want  Set
+	there []bool
+}
+
+func missingFrom(want Set, have iter.Seq[netip.Prefix]) absent {
+	a := absent{want, make([]bool, want.Len())}
 	for p := range have {
 		if i, ok := want.index(p); ok {
-			there[i] = true
+			a.there[i] = true
 		}
 	}
-	var missing []netip.Prefix
-	for i, p := range want.sorted {
-		if !there[i] {
-			missing = append(missing, p)
+	return a
+}
+
+func (a absent) all(yield func(netip.Prefix) bool) {
+	for i, p := range a.want.sorted {
+		if !a.there[i] && !yield(p) {
+			return
 		}
 	}
-	return missing
 }
 
-// growth returns how many bytes the lines of prefixes take: the texts of large
-// files should be made in one piece.
-func growth(prefixes []netip.Prefix, line func(netip.Prefix) int) int {
-	total := 0
-	for _, p := range prefixes {
-		total += line(p) + len("=\r\n")
-	}
-	return total
-}
-
-func sectionsOf(prefixes []netip.Prefix) []string {
+// sections returns the sections that the absent objects belong to.
+func (a absent) sections() []string {
 	var sections []string
-	for _, name := range []string{HostSection, NetworkSection} {
-		if slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return Section(p) == name }) {
-			sections = append(sections, name)
+	for p := range a.all {
+		if section := Section(p); !slices.Contains(sections, section) {
+			sections = append(sections, section)
 		}
 	}
 	return sections
+}
+
+// growth returns how many bytes the absent lines take, at bytes a line: the
+// text of a large file should be made in one piece.
+func (a absent) growth(bytes int) int {
+	n := 0
+	for range a.all {
+		n += bytes
+	}
+	return n
 }
 
 // SetMembers returns the text of `objectgroup` in which, of our objects, the
@@ -225,7 +235,7 @@ func SetMembers(objectgroup []byte, group string, want Set) []byte {
 				return none(section, isNew)
 			}
 			return func(yield func(string) bool) {
-				for _, p := range missing {
+				for p := range missing.all {
 					if !yield(Name(p)) {
 						return
 					}
@@ -233,7 +243,7 @@ func SetMembers(objectgroup []byte, group string, want Set) []byte {
 			}
 		},
 		missing: []string{group},
-		grow:    growth(missing, func(p netip.Prefix) int { return len(Name(p)) }),
+		grow:    missing.growth(len("crowdsec_ip_4294967295\r\n")),
 	}.apply(objectgroup)
 }
 
