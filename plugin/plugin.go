@@ -54,6 +54,7 @@ type Options struct {
 type Plugin struct {
 	protobufs.UnimplementedNotifierServer
 	options Options
+	settle  sync.Once // waits for the process of before a reload
 
 	mu      sync.Mutex
 	running map[string]*notification // by name
@@ -86,6 +87,7 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 	if err != nil {
 		return nil, err
 	}
+	p.settle.Do(func() { awaitPredecessor(ctx, "/proc") })
 	n, err := p.start(ctx, document)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", document.Name, err)
@@ -256,5 +258,5 @@ func (n *notification) test(ctx context.Context) error {
 		return err
 	}
 	n.log.Info("the test alert arrived, and the appliance is set up well")
-	return n.ledger.LoginAccepted(ctx)
+	return n.ledger.LoginAccepted(ctx, n.secret)
 }

@@ -103,7 +103,7 @@ func (e *Enforcer) apply(ctx context.Context, p ledger.Plan, reassert bool) (pac
 	if failed != nil {
 		return pacer.Result{}, failed
 	}
-	if err := e.Ledger.LoginAccepted(recording); err != nil {
+	if err := e.Ledger.LoginAccepted(recording, e.Credentials); err != nil {
 		return pacer.Result{}, err
 	}
 	if done.At.IsZero() { // a dry run: nothing was done, nothing is known to have changed

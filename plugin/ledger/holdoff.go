@@ -84,11 +84,16 @@ func (l *Ledger) LoginRefused(ctx context.Context, credentials, reason string, a
 	return h, nil
 }
 
-// LoginAccepted ends the hold-off, if there is one.
-func (l *Ledger) LoginAccepted(ctx context.Context) error {
-	value, err := fact(ctx, l.db, factHoldOffUntil)
-	if err == nil && value != "" {
+// LoginAccepted ends the hold-off that these credentials earned, if there is
+// one. That of others stands: a process with an older configuration may log in
+// well while the corrected one is wrong.
+func (l *Ledger) LoginAccepted(ctx context.Context, credentials string) error {
+	earned, err := fact(ctx, l.db, factHoldOffFor)
+	if err == nil && earned != "" {
 		err = l.write(ctx, func(tx *sql.Tx) error {
+			if _, mine, err := heldOff(ctx, tx, credentials); err != nil || !mine {
+				return err
+			}
 			_, err := tx.ExecContext(ctx, "DELETE FROM fact WHERE name IN (?, ?, ?, ?)",
 				factHoldOffUntil, factHoldOffFailures, factHoldOffReason, factHoldOffFor)
 			return err

@@ -380,10 +380,12 @@ func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 		refuse(0, start)
 	}
 	want(t, "longest", refuse(0, start).Until, start.Add(24*time.Hour))
-	if err := l.LoginAccepted(t.Context()); err != nil {
-		t.Fatal(err)
+	for _, credentials := range []string{"other", "wrong"} {
+		if err := l.LoginAccepted(t.Context(), credentials); err != nil {
+			t.Fatal(err)
+		}
+		want(t, "held after a success of "+credentials, held("wrong", start), credentials == "other")
 	}
-	want(t, "held after success", held("wrong", start), false)
 	want(t, "first again", refuse(0, start).Until, start.Add(30*time.Minute))
 }
 

@@ -118,7 +118,7 @@ func (l logins) came(ctx context.Context, result error) error {
 		return err
 	}
 	if result == nil {
-		return l.ledger.LoginAccepted(ctx)
+		return l.ledger.LoginAccepted(ctx, l.credentials)
 	}
 	return nil
 }
