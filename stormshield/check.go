@@ -24,14 +24,14 @@ type Finding struct {
 }
 
 // Check tries what the other calls rest on, and changes nothing but the
-// monitor right, which it takes if it is free, and gives back. It logs in at most once over
-// SSH and once to the API; when one login is refused, the other is not tried,
-// for both count towards the same lock-out.
+// monitor right, which it takes if it is free, and gives back. It logs in at
+// most once to the API and once over SSH. The API comes first, for it tells a
+// wrong password from a lock-out; when its login is refused, SSH is not tried,
+// as both count towards the same lock-out.
 func (a *Appliance) Check(ctx context.Context) []Finding {
 	c := &checker{Appliance: a}
-	c.overSSH(ctx)
-	if !c.refused {
-		c.overAPI(ctx)
+	if refused := c.overAPI(ctx); !refused {
+		c.overSSH(ctx)
 	}
 	return c.findings
 }
@@ -50,7 +50,6 @@ func FirstFault(findings []Finding) error {
 type checker struct {
 	*Appliance
 	findings []Finding
-	refused  bool // a login was
 }
 
 func (c *checker) good(subject, detail string) {
@@ -61,10 +60,37 @@ func (c *checker) bad(subject string, err error, hint string) {
 	c.findings = append(c.findings, Finding{Subject: subject, Err: err, Hint: hint})
 }
 
+func (c *checker) overAPI(ctx context.Context) (refused bool) {
+	session, err := serverd.Dial(ctx, c.config.API)
+	if err != nil {
+		c.bad("API login", err, c.apiHint(err))
+		return c.loginRefused(err)
+	}
+	defer release(ctx, session)
+	c.good("API login", fmt.Sprintf("%s at %s, rights %s", c.config.API.User, c.config.API.Host, strings.Join(session.Levels(), " ")))
+	if answer, err := session.Run(ctx, "SYSTEM PROPERTY"); err == nil {
+		result := answer.Section("Result")
+		c.good("appliance", strings.TrimSpace(result["Model"]+" "+result["Version"]))
+	} else {
+		c.bad("appliance", err, "the account needs the right base")
+	}
+	// Without FORCE: a flush under way elsewhere keeps the right.
+	_, err = session.Run(ctx, "MODIFY MONITOR ON")
+	var command *serverd.CommandError
+	switch {
+	case err == nil:
+		c.good("right to the blacklist", "MODIFY MONITOR")
+	case errors.As(err, &command) && command.Ret == serverd.RetTooMany:
+		c.good("right to the blacklist", "another session holds it at the moment")
+	default:
+		c.bad("right to the blacklist", err, fmt.Sprintf("give the account %s the right mon_write on the appliance", c.config.API.User))
+	}
+	return false
+}
+
 func (c *checker) overSSH(ctx context.Context) {
 	client, err := shell.Dial(ctx, c.config.SSH)
 	if err != nil {
-		_, c.refused = LoginRefused(err)
 		c.bad("SSH login", err, c.sshHint(err))
 		return
 	}
@@ -144,33 +170,6 @@ func (c *checker) file(ctx context.Context, client *shell.Client, path, section 
 			}
 		}
 		c.good("file "+path, detail)
-	}
-}
-
-func (c *checker) overAPI(ctx context.Context) {
-	session, err := serverd.Dial(ctx, c.config.API)
-	if err != nil {
-		c.bad("API login", err, c.apiHint(err))
-		return
-	}
-	defer release(ctx, session)
-	c.good("API login", fmt.Sprintf("%s at %s, rights %s", c.config.API.User, c.config.API.Host, strings.Join(session.Levels(), " ")))
-	if answer, err := session.Run(ctx, "SYSTEM PROPERTY"); err == nil {
-		result := answer.Section("Result")
-		c.good("appliance", strings.TrimSpace(result["Model"]+" "+result["Version"]))
-	} else {
-		c.bad("appliance", err, "the account needs the right base")
-	}
-	// Without FORCE: a flush under way elsewhere keeps the right.
-	_, err = session.Run(ctx, "MODIFY MONITOR ON")
-	var command *serverd.CommandError
-	switch {
-	case err == nil:
-		c.good("right to the blacklist", "MODIFY MONITOR")
-	case errors.As(err, &command) && command.Ret == serverd.RetTooMany:
-		c.good("right to the blacklist", "another session holds it at the moment")
-	default:
-		c.bad("right to the blacklist", err, fmt.Sprintf("give the account %s the right mon_write on the appliance", c.config.API.User))
 	}
 }
 

@@ -7,8 +7,8 @@
 // [Ledger]; [Open] opens one.
 //
 //	recorded, err := l.Record(ctx, bans, ledger.Alert, now, limit)  // when CrowdSec speaks
-//	plan, err := l.Plan(ctx, now, renew)                            // what differs
-//	err = l.Wrote(ctx, outcome)                                     // what the appliance acknowledged
+//	plan, err := l.Plan(ctx, ledger.Question{Now: now, …})          // what differs
+//	err = l.Wrote(ctx, plan, outcome)                               // what the appliance acknowledged
 //
 // A prefix may be banned by several decisions, from several sources; it stands
 // until the latest of them ends:
