@@ -179,7 +179,8 @@ func (f *flush) writeFiles(ctx context.Context) (ended []netip.Prefix, err error
 	before := f.files.written
 	err = f.files.edit(ctx, func() error {
 		ended = f.ended()
-		named, listed := objects.NewSet(slices.Clone(ended)), objects.NewSet(slices.Clone(ended))
+		named := objects.NewSet(slices.Clone(ended))
+		listed := named
 		if len(ended) <= f.config.SingleMax { // one by one: only ranges need an object, and nothing a group
 			named, listed = objects.NewSet(slices.DeleteFunc(slices.Clone(ended), netip.Prefix.IsSingleIP)), objects.Set{}
 		}
