@@ -103,11 +103,11 @@ func (e *Enforcer) apply(ctx context.Context, p ledger.Plan, reassert bool) (pac
 	if failed != nil {
 		return pacer.Result{}, failed
 	}
+	if done.At.IsZero() { // a dry run: nothing was done, nobody logged in
+		return pacer.Result{Acted: true, Next: p.Next}, nil
+	}
 	if err := e.Ledger.LoginAccepted(recording, e.Credentials); err != nil {
 		return pacer.Result{}, err
-	}
-	if done.At.IsZero() { // a dry run: nothing was done, nothing is known to have changed
-		return pacer.Result{Acted: true, Next: p.Next}, nil
 	}
 	e.complaint.over()
 	e.Log.Info("flushed", "added", p.Blocks, "removed", len(p.Unblock), "leftovers", done.Leftovers,

@@ -97,8 +97,9 @@ func (c *Client) upload(ctx context.Context, path, beside string, text []byte) e
 // There is no rename in a shell that also compares, so the moment between the
 // two is made as short as a shell can: `mv -i` is started first, and once it
 // waits at its question, that is answered as soon as the file is seen to be
-// still the one whose text was compared. The second link, .old, is that file; should
-// somebody have written into it until after the rename, their text is put back.
+// still the one whose text was compared. The second link, .old, is that file;
+// should somebody have written into it until after the rename, their text is
+// put back.
 func (c *Client) exchange(ctx context.Context, path, beside string, old, new []byte) (string, error) {
 	sums, err := c.Has(ctx, "cksum")
 	if err != nil {
