@@ -1,14 +1,21 @@
 // The benchmark runs the real plugin binary against the simulated appliance
-// and prints what it measured as a Markdown table: how soon a ban is in force,
+// and prints what it measured as Markdown tables: how soon a ban is in force,
 // how fast a notification is answered, what a flush costs, and how much memory
 // the plugin takes.
 //
+// Flushes are measured in two ways and over two networks. The plugin sends
+// the change alone and has the appliance edit its files (the delta way);
+// where the appliance has no awk, it moves both files whole (the whole-file
+// way). So the same plugin meets an appliance with awk and one without, turn
+// by turn, over the loopback interface and over an emulated link.
+//
 // Every number is of this run on this machine. The simulated appliance and
 // CrowdSec's part run in the benchmark's own process: they take none of the
-// plugin's memory, but share the machine's processors with it. Where a target
-// is missed, it ends with status 1.
+// plugin's memory, but share the machine's processors with it. So of times,
+// ratios within one run say most. Where a target is missed, it ends with
+// status 1.
 //
-//	go run ./bench -plugin bin/notification-stormshield [-quick] [-no-fail]
+//	go run ./bench -plugin bin/notification-stormshield [-quick] [-totals 1000,100000] [-svg FILE] [-no-fail]
 package main
 
 import (
@@ -16,6 +23,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -32,25 +40,9 @@ type options struct {
 	binary string
 	dir    string // where state folders are made
 	quick  bool
+	totals string // the numbers of bans in force to measure with; "": the usual ones
+	svg    string // where to draw; "": nowhere
 	noFail bool
-}
-
-// size is what is measured with so many bans in force.
-type size struct {
-	bans  int
-	lone  int           // how many lone bans are tried
-	storm time.Duration // how long a storm lasts; 0: none
-}
-
-// enoughTries is how many lone bans it takes to say something about all.
-const enoughTries = 5
-
-func (o options) sizes() []size {
-	if o.quick {
-		return []size{{0, 5, 5 * time.Second}, {1_000, 2, 0}, {10_000, 5, 5 * time.Second}}
-	}
-	const storm = 20 * time.Second
-	return []size{{0, 20, storm}, {1_000, 3, 0}, {10_000, 20, storm}, {100_000, 20, storm}}
 }
 
 func main() {
@@ -58,6 +50,8 @@ func main() {
 	flag.StringVar(&o.binary, "plugin", "bin/notification-stormshield", "the plugin's `binary`")
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "a `folder` for the plugin's state, on a disk like the one it will have")
 	flag.BoolVar(&o.quick, "quick", false, "fewer bans and fewer tries")
+	flag.StringVar(&o.totals, "totals", "", "measure with these `numbers` of bans in force, e.g. 1000,100000")
+	flag.StringVar(&o.svg, "svg", "", "draw what one more ban costs into this `file`")
 	flag.BoolVar(&o.noFail, "no-fail", false, "only report; a missed target is no failure")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -70,56 +64,45 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	var t table
+	p, err := o.plan()
+	if err != nil {
+		return err
+	}
 	before := load()
-	for _, s := range o.sizes() {
-		if err := measure(ctx, o, s, &t); err != nil {
-			return fmt.Errorf("with %s bans in force: %w", grouped(s.bans), err)
+	m, err := p.measure(ctx, o)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s on %s/%s, %d processors (load %s before, %s after), state on %s, in %s.\n\n",
+		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), before, load(), filesystem(o.dir),
+		time.Since(launched).Round(time.Second))
+	judged := m.targets()
+	show(os.Stdout, judged, m)
+	if o.svg != "" {
+		if err := os.WriteFile(o.svg, []byte(figure(m.costs).svg()), 0o644); err != nil {
+			return fmt.Errorf("draw what one more ban costs: %w", err)
 		}
 	}
-	fmt.Printf("%s on %s/%s, %d processors (load %s before, %s after), state on %s.\n\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), before, load(), filesystem(o.dir))
-	t.print()
-	if t.missed && !o.noFail {
+	if missed(judged) && !o.noFail {
 		return errMissed
 	}
 	return nil
 }
 
-// measure measures everything of one size.
-func measure(ctx context.Context, o options, s size, t *table) error {
-	progress("%s bans in force: start", grouped(s.bans))
-	w, err := newWorld(o)
-	if err != nil {
-		return err
+// show prints everything.
+func show(out io.Writer, judged []target, m measured) {
+	targetTable(judged).print(out)
+	if len(m.costs) > 0 {
+		fmt.Fprintf(out, "\nWhat a flush costs: whole files → the change alone (how many times less). Bytes, connections and\n"+
+			"the processor's time of the appliance's shell are those over loopback; the link has %s and %s there and back.\n\n",
+			rate(emulated), brief(emulated.RoundTrip))
+		costTable(m.costs).print(out)
 	}
-	defer w.close()
-	if err := w.start(ctx); err != nil {
-		return err
+	if len(m.batches) > 0 {
+		fmt.Fprintf(out, "\nNew bans with %s in force: from the flush's first connection to the first / last of them on the blacklist.\n\n",
+			grouped(m.batches[0].bans))
+		batchTable(m.batches).print(out)
 	}
-	if err := w.receive(ctx, s.bans, t); err != nil {
-		return err
-	}
-	progress("  first flush")
-	first, err := w.firstFlush(ctx, s.bans)
-	if err != nil {
-		return err
-	}
-	progress("  lone bans")
-	alone, err := w.loneBans(ctx, s.lone)
-	if err != nil {
-		return err
-	}
-	t.flushes(s.bans, first, alone.flushes)
-	if s.lone >= enoughTries {
-		t.lone(s.bans, alone.latencies)
-	}
-	t.memory(s.bans, alone.peak)
-	if s.storm > 0 {
-		progress("  storm")
-		return w.storm(ctx, s, t)
-	}
-	return nil
 }
 
 // load is how busy the machine was in the last minute: what runs beside the
@@ -133,4 +116,11 @@ func load() string {
 	return minute
 }
 
-func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+// launched is when the benchmark was.
+var launched = time.Now()
+
+// progress tells whoever waits what is measured now.
+func progress(format string, args ...any) {
+	elapsed := time.Since(launched).Round(time.Second)
+	fmt.Fprintf(os.Stderr, "%02d:%02d "+format+"\n", append([]any{int(elapsed.Minutes()), int(elapsed.Seconds()) % 60}, args...)...)
+}

@@ -13,40 +13,41 @@ import (
 // perSecond is how many alerts a storm has in a second.
 const perSecond = 100
 
+// storm is what came of one.
+type storm struct {
+	took    []time.Duration // to answer, from when the alert was due
+	flushes int             // meanwhile
+}
+
 // storm sends alerts of one decision each at a steady pace, whether or not
-// those before have been answered, while the plugin flushes. An answer's time
-// counts from when its alert was due.
-func (w *world) storm(ctx context.Context, s size, t *table) error {
-	count := int(s.storm.Seconds() * perSecond)
+// those before have been answered, while the plugin flushes.
+func (w *world) storm(ctx context.Context, lasting time.Duration) (storm, error) {
+	count := int(lasting.Seconds() * perSecond)
 	texts := make([]string, count)
-	for i, p := range w.take(count) {
+	for i, p := range w.fresh.next(count) {
 		texts[i] = plugintest.Ban(banFor, p).Text()
 	}
-	took, failures := make([]time.Duration, count), make([]error, count)
+	w.banned += count
+	s, failures := storm{took: make([]time.Duration, count)}, make([]error, count)
 	logged, start := w.plugin.Log().Len(), time.Now()
 	var sent sync.WaitGroup
 	for i, text := range texts {
 		due := start.Add(time.Duration(i) * time.Second / perSecond)
 		if err := pause(ctx, time.Until(due)); err != nil {
 			sent.Wait()
-			return err
+			return s, err
 		}
 		sent.Go(func() {
 			failures[i] = w.plugin.Notify(ctx, notification, text)
-			took[i] = time.Since(due)
+			s.took[i] = time.Since(due)
 		})
 	}
 	sent.Wait()
 	if err := errors.Join(failures...); err != nil {
-		return fmt.Errorf("in the storm: %w", err)
+		return s, fmt.Errorf("in the storm: %w", err)
 	}
-	t.notify(s, took, w.flushesSince(logged))
-	if err := w.allBlocked(ctx); err != nil {
-		return err
-	}
-	peak, err := w.plugin.PeakMemory()
-	t.memoryAfterAll(s.bans, peak)
-	return err
+	s.flushes = w.flushesSince(logged)
+	return s, w.allBlocked(ctx)
 }
 
 func (w *world) flushesSince(logged int) int {

@@ -1,126 +1,128 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"math"
-	"slices"
+	"io"
 	"strings"
 	"time"
+
+	"notification-stormshield/stormshield/snstest"
 )
 
-// The targets.
-const (
-	loneTarget   = 1500 * time.Millisecond // at p95, with a debounce of 1s
-	notifyTarget = 50 * time.Millisecond   // at p99
-	peakTarget   = 64_000_000              // bytes
-)
+// table is one in Markdown. The first row is the head; a column whose head
+// begins with > is aligned to the right.
+type table [][]string
 
-// table is what is printed. The rows come in the order of its questions, each
-// with all its sizes.
-type table struct {
-	rows   [questions][]row
-	missed bool
-}
-
-// The questions a benchmark answers.
-const (
-	askLone = iota
-	askNotify
-	askReceive
-	askFirst
-	askMore
-	askMemory
-	questions
-)
-
-type row struct{ what, bans, measured, target, reached string }
-
-// add adds a row without a target.
-func (t *table) add(question int, what string, bans int, measured string) {
-	t.rows[question] = append(t.rows[question], row{what, grouped(bans), measured, "–", "–"})
-}
-
-// judge adds a row with one.
-func (t *table) judge(question int, what string, bans int, measured, target string, reached bool) {
-	word := "yes"
-	if !reached {
-		word = "**no**"
-		t.missed = true
+func (t table) print(out io.Writer) {
+	for i, row := range t {
+		if i > 0 {
+			fmt.Fprintf(out, "| %s |\n", strings.Join(row, " | "))
+			continue
+		}
+		var rule strings.Builder
+		for j, head := range row {
+			title, right := strings.CutPrefix(head, ">")
+			row[j] = title
+			if right {
+				rule.WriteString("|--:")
+			} else {
+				rule.WriteString("|---")
+			}
+		}
+		fmt.Fprintf(out, "| %s |\n%s|\n", strings.Join(row, " | "), rule.String())
 	}
-	t.rows[question] = append(t.rows[question], row{what, grouped(bans), measured, target, word})
 }
 
-func (t *table) lone(bans int, latencies []time.Duration) {
-	p50, p95 := quantile(latencies, 0.5), quantile(latencies, 0.95)
-	t.judge(askLone, fmt.Sprintf("a lone ban, from Notify's answer to the entry (debounce %s), p50 / p95 of %d", debounce, len(latencies)), bans,
-		fmt.Sprintf("%s / %s", seconds(p50), seconds(p95)), fmt.Sprintf("p95 ≤ %s", seconds(loneTarget)), p95 <= loneTarget)
+func targetTable(targets []target) table {
+	t := table{{"What", ">Bans in force", ">Measured", ">Target", "Reached"}}
+	for _, g := range targets {
+		aim, reached := g.aim, "yes"
+		switch {
+		case aim == "":
+			aim, reached = "–", "–"
+		case !g.reached:
+			reached = "**no**"
+		}
+		t = append(t, []string{g.what, grouped(g.bans), g.measured, aim, reached})
+	}
+	return t
 }
 
-func (t *table) notify(s size, took []time.Duration, flushes int) {
-	p50, p99 := quantile(took, 0.5), quantile(took, 0.99)
-	t.judge(askNotify, fmt.Sprintf("Notify at %d alerts a second for %s, p50 / p99 / most (%d flushes meanwhile)", perSecond, s.storm, flushes), s.bans,
-		fmt.Sprintf("%s / %s / %s", millis(p50), millis(p99), millis(slices.Max(took))), "p99 ≤ "+millis(notifyTarget), p99 <= notifyTarget)
-}
-
-func (t *table) received(bans int, took []time.Duration) {
-	t.add(askReceive, fmt.Sprintf("Notify of an alert with %s decisions, p50 / most of %d", grouped(perAlert), len(took)), bans,
-		fmt.Sprintf("%s / %s", millis(quantile(took, 0.5)), millis(slices.Max(took))))
-}
-
-func (t *table) flushes(bans int, first flush, more []flush) {
-	t.add(askFirst, "first flush: time; bytes up / down", bans, first.String())
-	slices.SortFunc(more, func(a, b flush) int { return cmp.Compare(a.wall, b.wall) })
-	t.add(askMore, fmt.Sprintf("flush of one more ban, the median of %d: time; bytes up / down", len(more)), bans, more[(len(more)-1)/2].String())
-}
-
-func (f flush) String() string {
-	return fmt.Sprintf("%s; SSH %s / %s; API %s / %s", seconds(f.wall), bytes(f.sshUp), bytes(f.sshDown), bytes(f.apiUp), bytes(f.apiDown))
-}
-
-func (t *table) memory(bans int, peak int64) {
-	t.judge(askMemory, "peak of the plugin's memory: receiving, first flush, one more", bans, bytes(peak), "≤ "+bytes(peakTarget), peak <= peakTarget)
-}
-
-func (t *table) memoryAfterAll(bans int, peak int64) {
-	t.add(askMemory, "the same, with every lone ban and the storm", bans, bytes(peak))
-}
-
-func (t *table) print() {
-	fmt.Println("| What | Bans in force | Measured | Target | Reached |")
-	fmt.Println("|---|--:|--:|--:|---|")
-	for _, rows := range t.rows {
-		for _, r := range rows {
-			fmt.Println("| " + strings.Join([]string{r.what, r.bans, r.measured, r.target, r.reached}, " | ") + " |")
+// costTable has a row for each flush and number of bans. The two networks of
+// a number stand side by side.
+func costTable(all []costs) table {
+	t := table{{
+		"Flush", ">Bans in force", ">SSH up / down", ">API up / down", ">SSH connections, API log-ins",
+		">Appliance's shell", ">Time over loopback", ">Time over the link",
+	}}
+	for k := range kinds {
+		for _, c := range all {
+			if c.link != (snstest.Link{}) {
+				continue
+			}
+			whole, change := typical(c.of[wholeFiles][k]), typical(c.of[changeOnly][k])
+			t = append(t, []string{
+				k.String(), grouped(c.bans),
+				less(spread(bytes(whole.sshUp), bytes(whole.sshDown)), spread(bytes(change.sshUp), bytes(change.sshDown)),
+					times(float64(whole.ssh()), float64(change.ssh()))),
+				to(spread(bytes(whole.apiUp), bytes(whole.apiDown)), spread(bytes(change.apiUp), bytes(change.apiDown))),
+				to(fmt.Sprintf("%d, %d", whole.connections, whole.logins), fmt.Sprintf("%d, %d", change.connections, change.logins)),
+				to(brief(whole.shellCPU), brief(change.shellCPU)),
+				wallsOf(c, k), wallsOverLink(all, c.bans, k),
+			})
 		}
 	}
+	return t
 }
 
-// quantile is by the nearest rank.
-func quantile(values []time.Duration, q float64) time.Duration {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
+func wallsOf(c costs, k kind) string {
+	whole, change := typical(c.of[wholeFiles][k]), typical(c.of[changeOnly][k])
+	return less(brief(whole.wall), brief(change.wall), times(whole.wall.Seconds(), change.wall.Seconds()))
 }
 
-func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
-
-func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
-
-// bytes is a number of bytes in decimal units: 1 MB is 1,000,000.
-func bytes(n int64) string {
-	switch {
-	case n < 10_000:
-		return fmt.Sprintf("%d B", n)
-	case n < 1_000_000:
-		return fmt.Sprintf("%.0f kB", float64(n)/1e3)
+// to sets what it was against what it is, if that is another.
+func to(was, is string) string {
+	if was == is {
+		return is
 	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	return was + " → " + is
 }
 
-func grouped(n int) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
+// less is to with how many times less it is.
+func less(was, is, times string) string { return fmt.Sprintf("%s → %s (%s)", was, is, times) }
+
+func wallsOverLink(all []costs, bans int, k kind) string {
+	for _, c := range all {
+		if c.bans == bans && c.link != (snstest.Link{}) {
+			return wallsOf(c, k)
+		}
 	}
-	return text
+	return "–"
+}
+
+// batchTable has a row for each number of new bans over each network. Times
+// are medians.
+func batchTable(all []batches) table {
+	t := table{{"New bans", "Over", ">Address by address", ">By the group", "Sooner for the last"}}
+	for _, over := range all {
+		for _, b := range over.of {
+			single, group := typicalSpan(b.single), typicalSpan(b.group)
+			sooner := "address by address"
+			if group.last < single.last {
+				sooner = "by the group"
+			}
+			t = append(t, []string{
+				grouped(b.number), network(over.link),
+				spread(brief(single.first), brief(single.last)), spread(brief(group.first), brief(group.last)), sooner,
+			})
+		}
+	}
+	return t
+}
+
+func typicalSpan(of []span) span {
+	return span{
+		first: median(column(of, func(s span) time.Duration { return s.first })),
+		last:  median(column(of, func(s span) time.Duration { return s.last })),
+	}
 }

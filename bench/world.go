@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -16,42 +15,73 @@ import (
 )
 
 const (
-	notification    = "bench"
-	updateFrequency = 2 * time.Second
-	debounce        = time.Second
-	maxBans         = 1_000_000
-	banFor          = 4 * time.Hour
-	perAlert        = 1000 // bans in one alert, while receiving
+	notification = "bench"
+	maxBans      = 1_000_000
+	banFor       = 4 * time.Hour
+	perAlert     = 1000   // bans in one alert where receiving is measured
+	perLarge     = 25_000 // and where it is not
+
+	// seldom is a reassert_every within which nothing is measured.
+	seldom = 12 * time.Hour
 
 	// patience is how long anything may take before the benchmark gives up.
-	patience = 3 * time.Minute
+	patience = 5 * time.Minute
 )
+
+// way is how the plugin changes the appliance's files.
+type way int
+
+const (
+	wholeFiles way = iota // both move whole
+	changeOnly            // the appliance edits them: the delta way
+	ways
+)
+
+func (w way) String() string { return [...]string{"whole files", "the change alone"}[w] }
+
+// setting is what a world is made with.
+type setting struct {
+	link      snstest.Link
+	way       way
+	frequency time.Duration // update_frequency
+	debounce  time.Duration
+}
 
 // world is one appliance and one plugin.
 type world struct {
+	setting
 	binary    string
 	folder    string // temporary: the plugin's state
 	appliance *snstest.Appliance
 	plugin    *plugintest.Process
-	next      netip.Addr // the first address that was not banned yet
-	banned    int
+	fresh     addresses
+	banned    int       // how many bans are in force
+	rested    time.Time // from when on the rhythm lets a flush begin
 }
 
-// newWorld makes an appliance that cannot be reached yet, and no plugin.
-func newWorld(o options) (*world, error) {
-	// Public addresses: by default, private ones are never blocked. None is
-	// ever contacted.
-	w := &world{binary: o.binary, next: netip.MustParseAddr("1.0.0.0")}
-	var err error
+// newWorld makes an appliance that cannot be reached yet, and starts a plugin
+// for it.
+func newWorld(ctx context.Context, o options, s setting) (w *world, err error) {
+	w = &world{setting: s, binary: o.binary}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
 	if w.folder, err = os.MkdirTemp(o.dir, "stormshield-bench-"); err != nil {
 		return nil, err
 	}
-	if w.appliance, err = snstest.New(snstest.Options{}); err != nil {
-		w.close()
+	if w.appliance, err = snstest.New(snstest.Options{Link: s.link}); err != nil {
 		return nil, err
 	}
 	w.reachable(false)
-	return w, nil
+	if s.way == wholeFiles {
+		w.appliance.SetFaults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} })
+	}
+	if w.plugin, err = plugintest.Start(w.binary); err != nil {
+		return nil, err
+	}
+	return w, w.configure(ctx, nil)
 }
 
 // reachable opens or closes the appliance's ports.
@@ -59,89 +89,50 @@ func (w *world) reachable(yes bool) {
 	w.appliance.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.APIRefuse = !yes, !yes })
 }
 
-// start starts the plugin and configures it.
-func (w *world) start(ctx context.Context) (err error) {
-	if w.plugin, err = plugintest.Start(w.binary); err != nil {
-		return err
-	}
+// configure configures the plugin, again if need be: it then starts afresh on
+// the state it has. Edit may be nil.
+func (w *world) configure(ctx context.Context, edit func(*plugintest.Configuration)) error {
 	a := w.appliance
-	return w.plugin.Configure(ctx, plugintest.Configuration{
+	c := plugintest.Configuration{
 		Name: notification, StateDir: filepath.Join(w.folder, "state"),
-		UpdateFrequency: updateFrequency, Debounce: debounce, MaxBans: maxBans,
+		UpdateFrequency: w.frequency, Debounce: w.debounce, MaxBans: maxBans,
 		Host: a.Host(), SSHPort: a.SSHPort(), APIPort: a.APIPort(), User: a.User(), Password: a.Password(),
 		HostKey: a.HostKeyFingerprint(), CertFingerprint: a.CertificateFingerprint(), ConfigDir: a.ConfigDir(),
-		ReassertEvery: 12 * time.Hour, // none while measuring
-	}.YAML())
+		ReassertEvery: seldom,
+	}
+	if edit != nil {
+		edit(&c)
+	}
+	return w.plugin.Configure(ctx, c.YAML())
 }
 
-// take returns the next addresses.
-func (w *world) take(n int) []netip.Prefix {
-	prefixes := plugintest.Addresses(w.next, n)
-	w.next = prefixes[n-1].Addr().Next()
-	w.banned += n
-	return prefixes
+// ban sends one alert with a ban of each prefix, and returns how long the
+// answer took. That it is too long for CrowdSec is not its business.
+func (w *world) ban(ctx context.Context, lasting time.Duration, prefixes ...netip.Prefix) (time.Duration, error) {
+	text := plugintest.Ban(lasting, prefixes...).Text()
+	start := time.Now()
+	if err := w.plugin.NotifyWithin(ctx, patience, notification, text); err != nil {
+		return 0, err
+	}
+	w.banned += len(prefixes)
+	return time.Since(start), nil
 }
 
-// receive sends the plugin so many bans while the appliance cannot be reached.
-func (w *world) receive(ctx context.Context, bans int, t *table) error {
-	var took []time.Duration
+// receive sends the plugin so many bans, so many in one alert, while the
+// appliance cannot be reached, and returns how long each answer took.
+func (w *world) receive(ctx context.Context, bans, perAlert int) (took []time.Duration, err error) {
 	for w.banned < bans {
-		text := plugintest.Ban(banFor, w.take(min(perAlert, bans-w.banned))...).Text()
-		start := time.Now()
-		if err := w.plugin.Notify(ctx, notification, text); err != nil {
-			return err
+		answered, err := w.ban(ctx, banFor, w.fresh.next(min(perAlert, bans-w.banned))...)
+		if err != nil {
+			return nil, err
 		}
-		took = append(took, time.Since(start))
+		took = append(took, answered)
 	}
-	if bans > perAlert {
-		t.received(bans, took)
-	}
-	return nil
+	return took, nil
 }
 
-// flush is what one flush cost.
-type flush struct {
-	wall           time.Duration // from the first connection to the end
-	sshUp, sshDown int64         // bytes; up is to the appliance
-	apiUp, apiDown int64
-}
-
-// firstFlush lets the plugin reach the appliance, and waits until all is done.
-func (w *world) firstFlush(ctx context.Context, bans int) (flush, error) {
-	logged := w.plugin.Log().Len()
-	w.appliance.ResetStats()
-	w.reachable(true)
-	f, err := w.flush(ctx, logged)
-	if err == nil && w.appliance.BlacklistLen() != bans {
-		err = fmt.Errorf("after the first flush the appliance blocks %d", w.appliance.BlacklistLen())
-	}
-	return f, err
-}
-
-// flush measures the flush that comes next. Log lines before a number, and
-// what the appliance's statistics hold, are of earlier ones.
-func (w *world) flush(ctx context.Context, logged int) (flush, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("no flush came to its end"))
-	defer cancel()
-	for {
-		s := w.appliance.Stats()
-		if s.SSHConnections+s.APIConnections > 0 {
-			break
-		}
-		if err := pause(ctx, time.Millisecond); err != nil {
-			return flush{}, err
-		}
-	}
-	begun := time.Now()
-	end, err := w.plugin.Log().Wait(ctx, logged, func(l plugintest.Line) bool { return l.Message == "flushed" })
-	if err != nil {
-		return flush{}, err
-	}
-	s := w.appliance.Stats()
-	return flush{
-		wall: end.Received.Sub(begun), sshUp: s.SSHBytesIn, sshDown: s.SSHBytesOut, apiUp: s.APIBytesIn, apiDown: s.APIBytesOut,
-	}, nil
-}
+// rest waits until a flush may begin as far as the rhythm goes.
+func (w *world) rest(ctx context.Context) error { return pause(ctx, time.Until(w.rested)) }
 
 func (w *world) close() {
 	if w.plugin != nil {
@@ -161,6 +152,17 @@ func pause(ctx context.Context, d time.Duration) error {
 		return context.Cause(ctx)
 	}
 }
+
+// network is what a link is called.
+func network(l snstest.Link) string {
+	if l == (snstest.Link{}) {
+		return "loopback"
+	}
+	return fmt.Sprintf("%s, %s", rate(l), brief(l.RoundTrip))
+}
+
+// rate is that of a link.
+func rate(l snstest.Link) string { return fmt.Sprintf("%g Mbit/s", float64(l.BitsPerSecond)/1e6) }
 
 // filesystem says whether a folder is on a real disk, which is what makes a
 // durable write take time.

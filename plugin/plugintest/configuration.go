@@ -26,6 +26,7 @@ type Configuration struct {
 	ConfigDir        string
 	BlacklistTimeout time.Duration // 0: the default
 	ReassertEvery    time.Duration // 0: the default
+	APISingleMax     int           // 0: the default
 }
 
 // YAML is the document.
@@ -57,6 +58,9 @@ func (c Configuration) YAML() string {
 	}
 	if c.ReassertEvery > 0 {
 		line("  reassert_every: %s", c.ReassertEvery)
+	}
+	if c.APISingleMax > 0 {
+		line("  api_single_max: %d", c.APISingleMax)
 	}
 	return out.String()
 }

@@ -93,7 +93,13 @@ func (p *Process) Configure(ctx context.Context, yaml string) error {
 // Notify hands over the text of a notification to the configuration of a name,
 // with the deadline that CrowdSec sets by default (5 s).
 func (p *Process) Notify(ctx context.Context, name, text string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	return p.NotifyWithin(ctx, 5*time.Second, name, text)
+}
+
+// NotifyWithin is Notify with another deadline (timeout in a notification's
+// configuration).
+func (p *Process) NotifyWithin(ctx context.Context, timeout time.Duration, name, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	_, err := p.notifier.Notify(ctx, &protobufs.Notification{Name: name, Text: text})
 	return err

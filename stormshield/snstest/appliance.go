@@ -72,14 +72,15 @@ func (a *Appliance) assemble() (err error) {
 		return err
 	}
 	a.toolbox = &toolbox{replace: a.options.Tools}
-	if a.apiGate, err = openGate(address(a.options.Listen, a.options.APIPort)); err != nil {
+	cable := newCable(a.options.Link)
+	if a.apiGate, err = openGate(address(a.options.Listen, a.options.APIPort), cable); err != nil {
 		return err
 	}
 	a.web = a.webServer()
 	if a.options.NoSSH {
 		return nil
 	}
-	a.sshGate, err = openGate(address(a.options.Listen, a.options.SSHPort))
+	a.sshGate, err = openGate(address(a.options.Listen, a.options.SSHPort), cable)
 	return err
 }
 

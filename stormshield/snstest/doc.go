@@ -11,6 +11,7 @@
 // that a misunderstanding cannot hide in both), never listens beyond the loopback interface, and never needs root.
 //
 // The main type is [Appliance]: New or Start makes one, its methods tell how to reach it, let a test look at what it
-// blocks and what it was asked, and let the rest of the world act on it (administrators, reboots, faults).
+// blocks and what it was asked, and let the rest of the world act on it (administrators, reboots, faults). A [Link] puts
+// it at the other end of a slow network.
 // The program in snstest/appliance runs one by hand.
 package snstest

@@ -132,6 +132,7 @@ func (a *Appliance) applyFaults(f *Faults) {
 		a.hostKeys.needRSA()
 	}
 	a.disk.setReadOnly(f.ReadOnlyDir)
+	_, _ = a.toolbox.path(f.MissingTools) // now, so that no command takes longer for it; one says what failed
 }
 
 // pause waits for the delay and for the end of a hang. It reports false when the caller should give up.

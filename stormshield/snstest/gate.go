@@ -12,8 +12,10 @@ import (
 // gate is a listener that can be shut and opened again on the same port. It counts what passes, on the wire.
 type gate struct {
 	address  string
+	cable    *cable // nil: clients are as near as they are
 	in, out  atomic.Int64
 	accepted atomic.Int64
+	carriers sync.WaitGroup // of what is under way on the cable
 
 	mu      sync.Mutex
 	ln      net.Listener // nil while shut
@@ -22,13 +24,14 @@ type gate struct {
 	conns   map[*countedConn]struct{}
 }
 
-func openGate(address string) (*gate, error) {
+func openGate(address string, c *cable) (*gate, error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	return &gate{
 		address: ln.Addr().String(),
+		cable:   c,
 		ln:      ln,
 		changed: make(chan struct{}),
 		conns:   map[*countedConn]struct{}{},
@@ -87,13 +90,17 @@ func (g *gate) admit(from net.Listener, conn net.Conn, err error) net.Conn {
 		return nil
 	}
 	g.accepted.Add(1)
-	counted := &countedConn{Conn: conn, gate: g}
+	counted := &countedConn{Conn: conn, gate: g, gone: make(chan struct{})}
 	g.conns[counted] = struct{}{}
-	return counted
+	if g.cable == nil {
+		return counted
+	}
+	return g.linked(counted)
 }
 
 // Close implements net.Listener: the gate stays shut for good and connections are cut.
 func (g *gate) Close() error {
+	defer g.carriers.Wait()
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
@@ -159,7 +166,7 @@ func listenAgain(address string) (ln net.Listener, err error) {
 	}
 }
 
-// cut drops every connection.
+// cut drops every connection, with all that is under way.
 func (g *gate) cut() {
 	g.mu.Lock()
 	conns := make([]*countedConn, 0, len(g.conns))
@@ -182,6 +189,8 @@ func (g *gate) resetCounts() {
 type countedConn struct {
 	net.Conn
 	gate *gate
+	gone chan struct{} // closed by Close
+	once sync.Once
 }
 
 func (c *countedConn) Read(p []byte) (int, error) {
@@ -200,5 +209,6 @@ func (c *countedConn) Close() error {
 	c.gate.mu.Lock()
 	delete(c.gate.conns, c)
 	c.gate.mu.Unlock()
+	c.once.Do(func() { close(c.gone) })
 	return c.Conn.Close()
 }

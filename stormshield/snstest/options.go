@@ -43,6 +43,8 @@ type Options struct {
 	Listen string
 	// APIPort and SSHPort are the ports; 0 takes any.
 	APIPort, SSHPort int
+	// Link is the network that clients reach both ports over. The zero value is the loopback interface as it is.
+	Link Link
 	// HighAvailability gives the appliance a passive peer: SYSTEM PROPERTY says so and HA commands work.
 	HighAvailability bool
 	// MaxSessions limits API sessions open at once, default 20 (an EVA2).
@@ -105,6 +107,9 @@ func (o *Options) check() error {
 		if err := executable(o.LoginShell); err != nil {
 			return fmt.Errorf("login shell %s is not usable on this machine (csh comes with the package tcsh): %w", o.LoginShell, err)
 		}
+	}
+	if o.Link.BitsPerSecond < 0 || o.Link.RoundTrip < 0 {
+		return fmt.Errorf("link %d bit/s, %s: neither can be negative", o.Link.BitsPerSecond, o.Link.RoundTrip)
 	}
 	for name, path := range o.Tools {
 		if err := executable(path); err != nil {

@@ -35,13 +35,13 @@ func (b *toolbox) path(missing []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := b.fill(folder, missing); err != nil {
+		return "", fmt.Errorf("make a folder of tools: %w", errors.Join(err, os.RemoveAll(folder)))
+	}
 	if b.boxes == nil {
 		b.boxes = map[string]string{}
 	}
 	b.boxes[key] = folder
-	if err := b.fill(folder, missing); err != nil {
-		return "", fmt.Errorf("make a folder of tools: %w", err)
-	}
 	return folder, nil
 }
 

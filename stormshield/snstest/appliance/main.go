@@ -62,6 +62,7 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	flags.BoolVar(&factory, "factory", true, "factory certificate: the serial number as common name, no other name")
 	flags.BoolVar(&modern, "modern", false, "certificate valid for localhost, from the appliance's own CA")
 	flags.BoolVar(&selfSigned, "self-signed", false, "self-signed certificate valid for localhost")
+	flags.TextVar(&o.Link, "link", snstest.Link{}, "emulate a network of this rate each way and round trip, e.g. 20mbit,20ms")
 	flags.DurationVar(&o.BruteForceLock, "lock", time.Minute, "how long three failures lock web and SSH")
 	flags.DurationVar(&s.lasts, "for", 0, "end after this time (0: run until interrupted)")
 	flags.StringVar(&s.control, "control", "", "loopback address, e.g. 127.0.0.1:0, of plain HTTP for tests")

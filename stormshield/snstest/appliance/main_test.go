@@ -191,8 +191,18 @@ func TestEndsWhenItsTimeIsOver(t *testing.T) {
 	}
 }
 
+func TestALinkIsEmulatedWhenAskedFor(t *testing.T) {
+	for text, want := range map[string]snstest.Link{
+		"20mbit,20ms": {BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Millisecond}, "none": {},
+	} {
+		if s, err := parseFlags([]string{"-link", text}, io.Discard); err != nil || s.options.Link != want {
+			t.Errorf("-link %s: %+v, %v", text, s.options.Link, err)
+		}
+	}
+}
+
 func TestWrongUsageIsRefused(t *testing.T) {
-	for _, flags := range [][]string{{"argument"}, {"-nonsense"}} {
+	for _, flags := range [][]string{{"argument"}, {"-nonsense"}, {"-link", "fast"}} {
 		if _, err := parseFlags(flags, io.Discard); err == nil {
 			t.Errorf("%q is accepted", flags)
 		}

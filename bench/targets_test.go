@@ -1,0 +1,85 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// good is a run that reaches every target.
+func good() measured {
+	m := measured{
+		alert: bigAlert{bans: many, answered: alertTarget, peak: alertPeakTarget},
+		costs: example(),
+	}
+	for _, bans := range []int{0, many, most} {
+		at := atSize{size: size{bans: bans, lone: 1, storm: time.Second}, peakFirst: peakTarget, latencies: []time.Duration{loneTargetMost}}
+		at.inStorm.took, at.received = []time.Duration{notifyTarget}, []time.Duration{1}
+		m.sizes = append(m.sizes, at)
+	}
+	m.sizes[2].peakFirst = peakTargetMost
+	return m
+}
+
+func TestARunAtItsTargetsReachesThem(t *testing.T) {
+	for _, g := range good().targets() {
+		if g.aim != "" && !g.reached {
+			t.Errorf("%s with %d: %s misses %s", g.what, g.bans, g.measured, g.aim)
+		}
+	}
+}
+
+func TestEachMissIsSeen(t *testing.T) {
+	change := func(i int, k kind, spoil func(*cost)) func(*measured) {
+		return func(m *measured) {
+			worst := m.costs[i].of[changeOnly][k][0]
+			spoil(&worst)
+			m.costs[i].of[changeOnly][k] = append(m.costs[i].of[changeOnly][k], worst)
+		}
+	}
+	all := func(i int, spoil func(*cost)) func(*measured) {
+		return func(m *measured) { spoil(&m.costs[i].of[changeOnly][oneMore][0]) }
+	}
+	for name, c := range map[string]struct {
+		spoil func(*measured)
+		what  string
+	}{
+		"slow lone ban":              {func(m *measured) { m.sizes[1].latencies[0] = loneTarget + 1 }, "a lone ban"},
+		"slow lone ban with most":    {func(m *measured) { m.sizes[2].latencies[0]++ }, "a lone ban"},
+		"slow answer":                {func(m *measured) { m.sizes[0].inStorm.took[0]++ }, "Notify at"},
+		"memory":                     {func(m *measured) { m.sizes[1].peakFirst++ }, "receiving in alerts"},
+		"memory with most":           {func(m *measured) { m.sizes[2].peakFirst++ }, "receiving in alerts"},
+		"slow alert":                 {func(m *measured) { m.alert.answered++ }, "Notify of one alert"},
+		"memory of the alert":        {func(m *measured) { m.alert.peak++ }, "that alert alone"},
+		"one try with many bytes":    {change(2, oneMore, func(c *cost) { c.sshDown = oneBanTarget }), "one more ban: bytes"},
+		"one end with many bytes":    {change(3, oneEnded, func(c *cost) { c.sshDown = oneBanTarget }), "one ended ban: bytes"},
+		"a second SSH connection":    {change(0, oneMore, func(c *cost) { c.connections++ }), "one more ban: SSH connections"},
+		"a second log-in":            {change(1, oneEnded, func(c *cost) { c.logins++ }), "one ended ban: SSH connections"},
+		"large first flush":          {func(m *measured) { m.costs[2].of[changeOnly][firstOfAll][0].sshUp = firstTarget + 1 }, "the first flush"},
+		"bytes too alike":            {all(2, func(c *cost) { c.sshUp = 18_003 - 1_000 }), "fewer bytes"},
+		"time too alike on loopback": {all(2, func(c *cost) { c.wall = 10*time.Second + 1 }), "share of the time (loopback)"},
+		"time too alike on the link": {all(3, func(c *cost) { c.wall = 2*time.Second + 1 }), "share of the time (20 Mbit/s"},
+	} {
+		m := good()
+		c.spoil(&m)
+		judged := m.targets()
+		if !missed(judged) {
+			t.Errorf("%s: no target is missed", name)
+		}
+		if !slices.ContainsFunc(judged, func(g target) bool { return g.aim != "" && !g.reached && strings.Contains(g.what, c.what) }) {
+			t.Errorf("%s: no line about %q says so", name, c.what)
+		}
+	}
+}
+
+func TestWhatHasNoTargetIsNeverMissed(t *testing.T) {
+	m := good()
+	m.alert = bigAlert{bans: 10, answered: time.Hour, peak: 1 << 40}
+	m.costs = m.costs[:2]
+	m.costs[0].of[changeOnly][oneMore][0].sshUp = 1 << 40
+	m.sizes[0].peak = 1 << 40
+	if missed(m.targets()) {
+		t.Error("a target is missed that is none")
+	}
+}
