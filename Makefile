@@ -31,5 +31,6 @@ e2e: build ## under real CrowdSec and real OpenSSH; needs root, and the packages
 	e2e/prepare.sh
 	cd e2e && go test -count=1 -timeout 40m -v ./...
 
-bench: build ## latency, bytes and memory, as a table
-	go run ./bench -plugin $(PLUGIN)
+bench: build ## latency, bytes and memory as tables, and docs/flush-cost.svg; takes about 25 minutes
+	@mkdir -p docs
+	go run ./bench -plugin $(PLUGIN) -svg docs/flush-cost.svg

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -34,8 +33,6 @@ func (f *firewall) Apply(context.Context, enforcer.Change) (enforcer.Done, error
 	f.calls++
 	return enforcer.Done{}, nil
 }
-
-func (f *firewall) Blocked(context.Context) ([]netip.Prefix, error) { return nil, nil }
 
 func (f *firewall) Check(context.Context) error {
 	f.mu.Lock()
@@ -98,12 +95,16 @@ func (h *host) standing() []string {
 		h.t.Fatal(err)
 	}
 	defer l.Close()
-	p, err := l.Plan(h.t.Context(), ledger.Question{Now: time.Now(), All: true})
+	p, err := l.Plan(h.t.Context(), ledger.Question{Now: time.Now()})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	standing, err := l.Standing(h.t.Context(), p)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	var out []string
-	for _, s := range p.Standing {
+	for _, s := range standing {
 		out = append(out, s.String())
 	}
 	return out

@@ -47,9 +47,6 @@ type Appliance struct {
 // New returns the appliance described. Nothing is opened.
 func New(c Config) *Appliance { return &Appliance{config: c} }
 
-func (a *Appliance) object() string      { return a.config.ConfigDir + "/object" }
-func (a *Appliance) objectgroup() string { return a.config.ConfigDir + "/objectgroup" }
-
 // LoginRefused reports whether err says that the appliance refused a login,
 // over SSH or to the API, and for how long it asked to be left alone, if it
 // did. Both count towards the same lock-out.

@@ -1,12 +1,13 @@
 package stormshield_test
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,8 @@ type pair struct {
 	app *stormshield.Appliance
 
 	standing map[netip.Prefix]bool
+	files    stormshield.Files // what the last flush said
+	compared int               // how often a flush read the files whole
 }
 
 func start(t *testing.T, options ...func(*snstest.Options)) *pair {
@@ -71,7 +74,7 @@ func addresses(n int) []netip.Prefix {
 // flush adds and removes bans in one Apply, and returns what came of it.
 func (p *pair) flush(add, remove []netip.Prefix, reassert bool) (stormshield.Done, error) {
 	p.t.Helper()
-	change := stormshield.Change{Unblock: remove, Reassert: reassert}
+	change := stormshield.Change{Unblock: remove, Add: add, Remove: remove, Reassert: reassert, Files: p.files, Standing: p.all}
 	for _, b := range add {
 		p.standing[b] = true
 		change.Block = append(change.Block, stormshield.Block{Prefix: b, Timeout: time.Hour})
@@ -79,10 +82,16 @@ func (p *pair) flush(add, remove []netip.Prefix, reassert bool) (stormshield.Don
 	for _, b := range remove {
 		delete(p.standing, b)
 	}
-	for b := range p.standing {
-		change.Standing = append(change.Standing, b)
-	}
-	return p.app.Apply(p.t.Context(), change)
+	change.Total = len(p.standing)
+	done, err := p.app.Apply(p.t.Context(), change)
+	p.files = done.Files
+	return done, err
+}
+
+// all answers a flush that compares the files whole.
+func (p *pair) all(context.Context, []netip.Prefix) ([]netip.Prefix, error) {
+	p.compared++
+	return slices.Collect(maps.Keys(p.standing)), nil
 }
 
 func (p *pair) mustFlush(add, remove []netip.Prefix, reassert bool) stormshield.Done {
@@ -140,8 +149,8 @@ func TestFewBansGoByAddressAndManyByGroup(t *testing.T) {
 				bans := append(addresses(n-1), netip.MustParsePrefix("2001:db8::7/128"))
 				done := p.mustFlush(bans, nil, false)
 				p.wantStanding()
-				if few := n <= 4; few != (len(done.Blocked) == n) || few != done.Asserted.IsZero() || !done.Filed {
-					t.Errorf("done: %d blocked one by one, asserted %v, filed %t", len(done.Blocked), done.Asserted, done.Filed)
+				if few := n <= 4; few != (len(done.Blocked) == n) || few != done.Asserted.IsZero() || !done.Listed || !done.Cleared {
+					t.Errorf("done: %d blocked one by one, asserted %v, listed %t, cleared %t", len(done.Blocked), done.Asserted, done.Listed, done.Cleared)
 				}
 				done = p.mustFlush(nil, bans, false)
 				p.wantStanding()
@@ -190,21 +199,26 @@ func TestAReassertBringsBackWhatARebootTook(t *testing.T) {
 func TestWhatTheOlderComponentLeftIsTakenOff(t *testing.T) {
 	p := start(t)
 	p.mustFlush(addresses(3), nil, true)
-	p.standing = map[netip.Prefix]bool{} // nobody remembers them
+	p.standing, p.files = map[netip.Prefix]bool{}, stormshield.Files{} // nobody remembers them
 	if done := p.mustFlush(prefixes("192.0.2.1/32"), nil, false); done.Leftovers != 3 {
 		t.Errorf("%d leftovers, want 3", done.Leftovers)
 	}
 	p.wantStanding()
 }
 
-func TestAMemberOfTheGroupOfBansIsFound(t *testing.T) {
+func TestAComparisonIsToldWhatTheGroupLists(t *testing.T) {
 	p := start(t)
 	p.mustFlush(addresses(3), nil, true)
-	members, err := p.app.Members(t.Context())
-	slices.SortFunc(members, netip.Prefix.Compare)
-	if err != nil || !slices.Equal(members, addresses(3)) {
-		t.Errorf("members: %v, %v", members, err)
+	var listed []netip.Prefix
+	_, err := p.app.Apply(t.Context(), stormshield.Change{Standing: func(_ context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
+		listed = slices.Clone(found)
+		return found, nil
+	}})
+	slices.SortFunc(listed, netip.Prefix.Compare)
+	if err != nil || !slices.Equal(listed, addresses(3)) {
+		t.Errorf("listed: %v, %v", listed, err)
 	}
+	p.wantStanding()
 }
 
 func TestAnEntryThatTimedOutIsNoLongerOwed(t *testing.T) {
@@ -252,48 +266,4 @@ func TestModeAndOwnerStay(t *testing.T) {
 	if os.SameFile(before, after) {
 		t.Error("the file was written in place")
 	}
-}
-
-// An edit comes in right before each command of a flush, in turn: between
-// reading and uploading, between uploading and renaming, and so on.
-func TestAnAdministratorsEditDuringAFlushIsNotLost(t *testing.T) {
-	for name, edit := range map[string]func(*snstest.Appliance, string, func([]byte) []byte) error{
-		"renamed":  (*snstest.Appliance).AdminEdit,
-		"in place": (*snstest.Appliance).AdminEditInPlace,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			editDuringFlushes(t, edit)
-		})
-	}
-}
-
-func editDuringFlushes(t *testing.T, edit func(*snstest.Appliance, string, func([]byte) []byte) error) {
-	p := start(t)
-	p.sim.SetFaults(func(f *snstest.Faults) { f.Delay = 15 * time.Millisecond })
-	const flushes = 24
-	for i := range flushes {
-		before := p.sim.Stats().SSHCommandCount
-		edited := make(chan error)
-		go func() {
-			// The command is counted when it arrives, and held back for the delay.
-			for p.sim.Stats().SSHCommandCount <= before+i%8 {
-				time.Sleep(time.Millisecond)
-			}
-			edited <- edit(p.sim, []string{"object", "objectgroup"}[i/8%2], func(text []byte) []byte {
-				return fmt.Appendf(text, "# edit %d\n", i)
-			})
-		}()
-		p.mustFlush(addresses(i + 1)[i:], addresses(i), i == flushes-1)
-		if err := <-edited; err != nil {
-			t.Fatal(err)
-		}
-	}
-	all := string(p.sim.Read("object")) + string(p.sim.Read("objectgroup"))
-	for i := range flushes {
-		if !strings.Contains(all, fmt.Sprintf("# edit %d\n", i)) {
-			t.Errorf("edit %d is lost", i)
-		}
-	}
-	p.wantStanding()
 }

@@ -1,8 +1,11 @@
 package stormshield
 
 import (
+	"context"
 	"net/netip"
 	"time"
+
+	"notification-stormshield/stormshield/edit"
 )
 
 // Change is what one flush must bring about.
@@ -13,12 +16,25 @@ type Change struct {
 	Block []Block
 	// Unblock are the ended bans that may still be on the blacklist.
 	Unblock []netip.Prefix
-	// Standing are all bans in force, those of Block among them: what the
-	// files must list, no more and no less. Apply takes the slice over.
-	Standing []netip.Prefix
+	// Add are bans in force that the files may lack, and Remove ended ones that
+	// the files may name; what Unblock holds need not stand there too.
+	Add, Remove []netip.Prefix
+	// Total is how many bans are in force.
+	Total int
+	// Files is what Done.Files said when the files were last written. While
+	// they are like that, they are not read: what Add and Remove name is all
+	// that is edited. A zero Files is not known.
+	Files Files
+	// Standing returns all bans in force: what the files must list, no more and
+	// no less. It is called when the files must be read and compared, each
+	// time; listed is what their group lists by then.
+	Standing func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
 	// Reassert puts everything standing on the blacklist anew.
 	Reassert bool
 }
+
+// Files tells the appliance's two files from any others.
+type Files = edit.State
 
 // Block is one entry for the blacklist.
 type Block struct {
@@ -34,8 +50,11 @@ type Done struct {
 	// Asserted is when everything standing was put on the blacklist for
 	// Config.BlacklistTimeout; zero if it was not.
 	Asserted time.Time
-	// Filed says that the files list what stands, and nothing else of ours.
-	Filed bool
+	// Listed says that the files list what stands, and Cleared that they name
+	// nothing else of ours.
+	Listed, Cleared bool
+	// Files is what the files are now; zero if that is not known.
+	Files Files
 	// Leftovers counts our objects that were found in the files though nothing
 	// asked for them, and that were taken off.
 	Leftovers int

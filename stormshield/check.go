@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
@@ -97,8 +98,9 @@ func (c *checker) overSSH(ctx context.Context) {
 	defer func() { _ = client.Close() }()
 	c.good("SSH login", c.config.SSH.User+" at "+c.config.SSH.Host)
 	if c.tools(ctx, client) && c.folder(ctx, client) {
-		c.file(ctx, client, c.object(), objects.HostSection)
-		c.file(ctx, client, c.objectgroup(), "")
+		files := edit.In(c.config.ConfigDir, client)
+		c.file(ctx, files, "object", objects.HostSection)
+		c.file(ctx, files, "objectgroup", "")
 	}
 }
 
@@ -150,8 +152,9 @@ func (c *checker) folder(ctx context.Context, client *shell.Client) bool {
 	return false
 }
 
-func (c *checker) file(ctx context.Context, client *shell.Client, path, section string) {
-	text, err := client.Read(ctx, path)
+func (c *checker) file(ctx context.Context, files *edit.Files, name, section string) {
+	path := c.config.ConfigDir + "/" + name
+	text, err := files.File(ctx, name)
 	switch {
 	case err != nil:
 		c.bad("file "+path, err, "set config_dir to the folder that holds the files object and objectgroup")

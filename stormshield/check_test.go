@@ -118,7 +118,7 @@ func TestOneWrongPasswordIsOneFailureWhateverTheServerOffers(t *testing.T) {
 			p.sim.ResetStats()
 			config := configFor(t, p.sim)
 			config.SSH.Password = "wrong"
-			_, err := stormshield.New(config).Members(t.Context())
+			_, err := stormshield.New(config).Apply(t.Context(), stormshield.Change{})
 			if _, refused := stormshield.LoginRefused(err); !refused {
 				t.Errorf("a wrong password is not known as such: %v", err)
 			}

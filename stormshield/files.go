@@ -4,115 +4,85 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"iter"
-	"net/netip"
-	"slices"
 
+	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/shell"
 )
 
-// maxAttempts is how often a flush reads a file anew because somebody else
-// changed it in the moment between reading and renaming.
-const maxAttempts = 5
-
 // files are the appliance's two files over one SSH connection.
 type files struct {
-	shell       *shell.Client
-	object      *file
-	objectgroup *file
-	written     int // how often one of them was replaced
+	shell *shell.Client
+	edit  *edit.Files
+	group string     // the group of bans in force
+	state edit.State // what they are; zero: not known
+	whole bool       // the appliance lacks what it takes to edit them there
+	text  edit.Texts // what they hold
+	known bool       // text says so; what was edited there is not known here
 }
 
-// file is one of them, as it was last read or written.
-type file struct {
-	of   *files
-	path string
-	text []byte
-}
-
-func (a *Appliance) openFiles(ctx context.Context) (*files, error) {
+func (a *Appliance) openFiles(ctx context.Context, state edit.State) (*files, error) {
 	client, err := shell.Dial(ctx, a.config.SSH)
 	if err != nil {
 		return nil, err
 	}
-	f := &files{shell: client}
-	f.object, f.objectgroup = &file{of: f, path: a.object()}, &file{of: f, path: a.objectgroup()}
-	if err := f.read(ctx); err != nil {
-		f.close()
-		return nil, err
-	}
-	return f, nil
+	return &files{shell: client, edit: edit.In(a.config.ConfigDir, client), group: a.config.Group, state: state}, nil
 }
 
 func (f *files) close() { _ = f.shell.Close() }
 
-func (f *files) read(ctx context.Context) (err error) {
-	if f.object.text, err = f.shell.Read(ctx, f.object.path); err != nil {
-		return err
+// forget takes note that the files are not what they were thought to be.
+func (f *files) forget() { f.state, f.text, f.known = edit.State{}, edit.Texts{}, false }
+
+func (f *files) read(ctx context.Context) error {
+	f.forget()
+	text, err := f.edit.Read(ctx)
+	if err == nil {
+		f.is(text)
 	}
-	f.objectgroup.text, err = f.shell.Read(ctx, f.objectgroup.path)
 	return err
 }
 
-// leftovers yields everything of ours that the files name and only we use:
-// members of our groups, and objects that no other group lists.
-func (f *files) leftovers(groups ...string) iter.Seq[netip.Prefix] {
-	used := objects.Referenced(f.objectgroup.text, groups...)
-	return func(yield func(netip.Prefix) bool) {
-		for _, g := range groups {
-			for p := range objects.Members(f.objectgroup.text, g) {
-				if !yield(p) {
-					return
-				}
-			}
-		}
-		for p := range objects.Defined(f.object.text) {
-			if !used.Has(p) && !yield(p) {
-				return
-			}
-		}
+// is takes note of what the files hold. What an awk may not keep is no state to
+// build on: the next flush must read it again.
+func (f *files) is(text edit.Texts) {
+	f.text, f.known, f.state = text, true, edit.State{}
+	if plain(text) {
+		f.state = text.State(f.group)
 	}
 }
 
-// edit runs edits of the two files, again with what they hold by then if
-// somebody else changed one meanwhile.
-func (f *files) edit(ctx context.Context, edits func() error) error {
-	for attempt := 0; ; attempt++ {
-		err := edits()
-		if !errors.Is(err, shell.ErrChanged) || attempt == maxAttempts {
-			return err
+// patch carries a patch out: on the appliance if that is possible, otherwise
+// here, for which they must have been read.
+func (f *files) patch(ctx context.Context, p objects.Patch) (changed bool, err error) {
+	if !f.whole && f.state.Known() {
+		is, err := f.edit.Patch(ctx, f.state, p)
+		var unable *edit.UnableError
+		if !errors.As(err, &unable) {
+			changed = is != f.state
+			f.forget()
+			f.state = is
+			return changed, err
 		}
-		if err := f.read(ctx); err != nil {
-			return err
-		}
+		f.whole = true
 	}
+	if !f.known {
+		return false, edit.ErrChanged // for all that is known here
+	}
+	return f.replace(ctx, p.Apply(f.text.Object, f.text.Objectgroup))
 }
 
-// edit replaces the file by what the edit makes of its text, if that is
-// another. A file that somebody else changed since it was read is
-// [shell.ErrChanged].
-func (f *file) edit(ctx context.Context, edit func(text []byte) []byte) error {
-	text := edit(f.text)
-	if bytes.Equal(text, f.text) {
-		return nil
+// replace puts texts that were made here in the place of those that were read.
+func (f *files) replace(ctx context.Context, is objects.Patched) (changed bool, err error) {
+	if err := f.edit.Replace(ctx, f.text, is); err != nil {
+		return false, err
 	}
-	if err := f.of.shell.Replace(ctx, f.path, f.text, text); err != nil {
-		return err
-	}
-	f.text = text
-	f.of.written++
-	return nil
+	was := f.text
+	f.is(edit.Texts{Object: is.Object, Objectgroup: is.Objectgroup})
+	return !bytes.Equal(is.Object, was.Object) || !bytes.Equal(is.Objectgroup, was.Objectgroup), nil
 }
 
-// Members reads which prefixes the group of bans lists now: what the older
-// Python component, or a plugin whose state was lost, has blocked.
-func (a *Appliance) Members(ctx context.Context) ([]netip.Prefix, error) {
-	f, err := a.openFiles(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("look for bans of an earlier installation: %w", err)
-	}
-	defer f.close()
-	return slices.Collect(objects.Members(f.objectgroup.text, a.config.Group)), nil
+// plain reports whether every awk keeps a text: some end a line at a zero byte.
+func plain(t edit.Texts) bool {
+	return bytes.IndexByte(t.Object, 0) < 0 && bytes.IndexByte(t.Objectgroup, 0) < 0
 }

@@ -2,60 +2,128 @@ package stormshield
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
+	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
 )
 
+// maxAttempts is how often a flush compares the files anew because somebody
+// else changed them under its hands.
+const maxAttempts = 5
+
 // Apply brings a change about. Every step may fail and be asked for again:
-// blocking twice renews, unblocking twice is once, and the files are compared
-// with what they must hold. What was acknowledged until then is in Done.
+// blocking twice renews, unblocking twice is once, and what the files say
+// already is not written again. What was acknowledged until then is in Done.
 func (a *Appliance) Apply(ctx context.Context, change Change) (Done, error) {
-	f := &flush{Appliance: a, change: change, standing: objects.NewSet(change.Standing)}
+	f := a.flush(ctx, change)
 	defer f.close(ctx)
 	err := f.run(ctx)
+	if f.files != nil {
+		f.done.Files = f.files.state
+	}
 	return f.done, err
 }
 
-// flush is one run of Apply: its connections and what came of it so far.
+// flush is one run of Apply: its connections, what is left to do, and what came
+// of it so far.
 type flush struct {
 	*Appliance
-	change   Change
-	standing objects.Set
-	done     Done
+	change Change
+	done   Done
 
+	// What the files are still to be made to say.
+	add    []netip.Prefix // lists as standing
+	owed   []netip.Prefix // names, because it is yet to be taken off the blacklist
+	remove []netip.Prefix // forgets
+
+	total   int // how many bans are in force
 	session *serverd.Session
 	stale   bool // the files were written after the session was opened
+	leaving sync.WaitGroup
+
 	files   *files
+	connect func() (*files, error) // logs in over SSH, once
+	dialed  bool                   // connect has been called
+}
+
+func (a *Appliance) flush(ctx context.Context, change Change) *flush {
+	return &flush{
+		Appliance: a, change: change, done: Done{Files: change.Files},
+		total: change.Total, add: change.Add, owed: change.Unblock, remove: without(change.Remove, change.Unblock),
+		connect: sync.OnceValues(func() (*files, error) { return a.openFiles(ctx, change.Files) }),
+	}
 }
 
 func (f *flush) run(ctx context.Context) error {
 	few := len(f.change.Block) <= f.config.SingleMax
+	if err := f.singly(ctx, few); err != nil {
+		return err
+	}
+	if few && !f.change.Reassert && len(f.owed) == 0 && !slices.ContainsFunc(f.change.Block, func(b Block) bool { return isRange(b.Prefix) }) {
+		f.leave(ctx)
+	}
+	if err := f.write(ctx); err != nil {
+		return err
+	}
+	f.done.Listed = true
+	var err error
+	if f.change.Reassert || !few {
+		err = f.assert(ctx)
+	} else {
+		err = f.block(ctx, isRange)
+	}
+	if err != nil {
+		return err
+	}
+	for len(f.owed) > 0 {
+		if err := f.unblock(ctx); err != nil {
+			return err
+		}
+		if err := f.write(ctx); err != nil { // which may find more that is owed
+			return err
+		}
+	}
+	f.done.Cleared = true
+	return nil
+}
+
+// singly does what needs no file, and does it before any file is touched: it
+// blocks and unblocks single addresses, if they are few.
+func (f *flush) singly(ctx context.Context, few bool) error {
 	if few {
 		if err := f.block(ctx, netip.Prefix.IsSingleIP); err != nil {
 			return err
 		}
 	}
-	ended, err := f.writeFiles(ctx)
+	addresses := slices.DeleteFunc(slices.Clone(f.owed), isRange)
+	if len(addresses) == 0 || len(f.owed) > f.config.SingleMax {
+		return nil
+	}
+	list, err := f.blacklist(ctx, false)
 	if err != nil {
 		return err
 	}
-	if f.change.Reassert || !few {
-		err = f.assert(ctx)
-	} else {
-		err = f.block(ctx, func(p netip.Prefix) bool { return !p.IsSingleIP() })
+	removed, err := list.removeEach(ctx, addresses)
+	f.unblocked(removed)
+	if err != nil && !serverd.Refused(err) { // refused ones are tried again when the new bans are in the files
+		return fmt.Errorf("unblock %s: %w", addresses[len(removed)], err)
 	}
-	if err != nil {
-		return err
-	}
-	if err := f.unblock(ctx, ended); err != nil {
-		return err
-	}
-	return f.clearFiles(ctx)
+	return nil
+}
+
+// unblocked takes note of what is off the blacklist: the files need not name it
+// any more.
+func (f *flush) unblocked(prefixes []netip.Prefix) {
+	f.done.Unblocked = append(f.done.Unblocked, prefixes...)
+	f.remove = append(f.remove, prefixes...)
+	f.owed = without(f.owed, prefixes)
 }
 
 // block puts the bans that are of a kind on the blacklist, one by one. An
@@ -81,7 +149,7 @@ func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
 
 // assert puts everything standing on the blacklist by the group.
 func (f *flush) assert(ctx context.Context) error {
-	if f.standing.Len() == 0 {
+	if f.total == 0 {
 		return nil
 	}
 	list, err := f.blacklist(ctx, true)
@@ -90,55 +158,56 @@ func (f *flush) assert(ctx context.Context) error {
 	}
 	now := time.Now()
 	if err := list.add(ctx, f.config.Group, f.config.BlacklistTimeout); err != nil {
-		return fmt.Errorf("block the %d addresses of group %s: %w%s", f.standing.Len(), f.config.Group, err, f.unseen(err))
+		return fmt.Errorf("block the %d addresses of group %s: %w%s", f.total, f.config.Group, err, f.unseen(err))
 	}
 	f.done.Asserted = now
 	return nil
 }
 
-// unblock takes ended bans off the blacklist: few one by one, many by the
+// unblock takes what is owed off the blacklist: few one by one, many by the
 // group that lists them.
-func (f *flush) unblock(ctx context.Context, ended []netip.Prefix) error {
-	if len(ended) == 0 {
+func (f *flush) unblock(ctx context.Context) error {
+	if len(f.owed) > f.config.SingleMax {
+		if err := f.unblockGroup(ctx); err != nil {
+			return err
+		}
+	}
+	if len(f.owed) == 0 {
 		return nil
 	}
-	if len(ended) > f.config.SingleMax {
-		list, err := f.blacklist(ctx, true)
-		if err != nil {
-			return err
-		}
-		err = list.remove(ctx, f.config.DeleteGroup)
-		if err == nil {
-			f.done.Unblocked = append(f.done.Unblocked, ended...)
-			return nil
-		}
-		if !serverd.Refused(err) {
-			return fmt.Errorf("unblock the %d addresses of group %s: %w", len(ended), f.config.DeleteGroup, err)
-		}
-		listed, err := list.listed(ctx)
-		if err != nil {
-			return err
-		}
-		// Those that timed out may be why the group was refused.
-		remaining := slices.DeleteFunc(slices.Clone(ended), func(p netip.Prefix) bool {
-			if listed.has(p) {
-				return false
-			}
-			f.done.Unblocked = append(f.done.Unblocked, p)
-			return true
-		})
-		ended = remaining
-	}
-	ranges := slices.ContainsFunc(ended, func(p netip.Prefix) bool { return !p.IsSingleIP() })
-	list, err := f.blacklist(ctx, ranges)
+	list, err := f.blacklist(ctx, slices.ContainsFunc(f.owed, isRange))
 	if err != nil {
 		return err
 	}
-	removed, err := list.removeEach(ctx, ended)
-	f.done.Unblocked = append(f.done.Unblocked, removed...)
+	owed := f.owed
+	removed, err := list.removeEach(ctx, owed)
+	f.unblocked(removed)
 	if err != nil {
-		return fmt.Errorf("unblock %s: %w", ended[len(removed)], err)
+		return fmt.Errorf("unblock %s: %w", owed[len(removed)], err)
 	}
+	return nil
+}
+
+// unblockGroup unblocks by group. If the appliance refuses that, those that
+// have timed out by themselves may be why: it then leaves the others owed.
+func (f *flush) unblockGroup(ctx context.Context) error {
+	list, err := f.blacklist(ctx, true)
+	if err != nil {
+		return err
+	}
+	err = list.remove(ctx, f.config.DeleteGroup)
+	if err == nil {
+		f.unblocked(f.owed)
+		return nil
+	}
+	if !serverd.Refused(err) {
+		return fmt.Errorf("unblock the %d addresses of group %s: %w", len(f.owed), f.config.DeleteGroup, err)
+	}
+	listed, err := list.listed(ctx)
+	if err != nil {
+		return err
+	}
+	f.unblocked(slices.DeleteFunc(slices.Clone(f.owed), listed.has))
 	return nil
 }
 
@@ -154,8 +223,7 @@ func (f *flush) unseen(err error) string {
 // with files, in one that sees the files as they are now.
 func (f *flush) blacklist(ctx context.Context, files bool) (blacklist, error) {
 	if f.session != nil && files && f.stale {
-		release(ctx, f.session)
-		f.session = nil
+		f.leave(ctx)
 	}
 	if f.session == nil {
 		session, err := f.monitor(ctx)
@@ -163,76 +231,94 @@ func (f *flush) blacklist(ctx context.Context, files bool) (blacklist, error) {
 			return blacklist{}, err
 		}
 		f.session, f.stale = session, false
+		// The login was not refused, so the one over SSH may go on beside: over
+		// a slow link most of a small flush is waiting.
+		f.dial()
 	}
 	return blacklist{f.session}, nil
 }
 
-// writeFiles makes the files define and list everything standing, and define
-// what must be named to be unblocked. It returns all that must be unblocked:
-// the ended bans, and leftovers that nothing asked for.
-func (f *flush) writeFiles(ctx context.Context) (ended []netip.Prefix, err error) {
-	if f.files == nil {
-		if f.files, err = f.openFiles(ctx); err != nil {
-			return nil, err
-		}
+// leave ends the session while the flush goes on.
+func (f *flush) leave(ctx context.Context) {
+	if session := f.session; session != nil {
+		f.session = nil
+		f.leaving.Go(func() { release(ctx, session) })
 	}
-	before := f.files.written
-	err = f.files.edit(ctx, func() error {
-		ended = f.ended()
-		named := objects.NewSet(slices.Clone(ended))
-		listed := named
-		if len(ended) <= f.config.SingleMax { // one by one: only ranges need an object, and nothing a group
-			named, listed = objects.NewSet(slices.DeleteFunc(slices.Clone(ended), netip.Prefix.IsSingleIP)), objects.Set{}
+}
+
+// dial begins to log in over SSH.
+func (f *flush) dial() {
+	if !f.dialed {
+		f.dialed = true
+		f.leaving.Go(func() { _, _ = f.connect() })
+	}
+}
+
+// write makes the files say what they must: list what stands, name what is
+// owed, and forget the rest. If they are not what they are thought to be, or
+// nobody knows, they are read and compared whole.
+func (f *flush) write(ctx context.Context) (err error) {
+	f.dialed = true
+	if f.files, err = f.connect(); err != nil {
+		return err
+	}
+	for attempt := 0; ; attempt++ {
+		changed, err := f.writeOnce(ctx)
+		if err == nil {
+			f.add, f.remove = nil, nil
+			return f.noteWritten(ctx, changed)
 		}
-		err := f.files.object.edit(ctx, func(text []byte) []byte {
-			return objects.Define(text, f.standing.Union(named))
-		})
-		if err != nil {
+		f.files.forget()
+		if !errors.Is(err, edit.ErrChanged) || attempt == maxAttempts {
 			return err
 		}
-		return f.files.objectgroup.edit(ctx, func(text []byte) []byte {
-			text = objects.SetMembers(text, f.config.Group, f.standing)
-			return objects.SetMembers(text, f.config.DeleteGroup, listed)
-		})
-	})
+	}
+}
+
+func (f *flush) writeOnce(ctx context.Context) (changed bool, err error) {
+	patch := objects.Patch{Group: f.config.Group, DeleteGroup: f.config.DeleteGroup}
+	complete := true
+	if f.files.state.Known() || f.files.known {
+		patch.Standing = objects.NewSet(slices.Clone(f.add))
+	} else {
+		survey, err := f.compare(ctx)
+		if err != nil {
+			return false, err
+		}
+		patch.Standing, complete = objects.NewSet(survey.Amiss), survey.Complete
+	}
+	patch.Absent = objects.NewSet(slices.Clone(f.remove))
+	if owed := objects.NewSet(slices.Clone(f.owed)); len(f.owed) > f.config.SingleMax {
+		patch.Ended = owed
+	} else { // one by one: a range goes by its name, and nothing needs a group
+		patch.Named = owed
+	}
+	if patch.Empty() && !complete { // the groups are made here
+		return f.files.replace(ctx, patch.Apply(f.files.text.Object, f.files.text.Objectgroup))
+	}
+	return f.files.patch(ctx, patch)
+}
+
+// compare reads the files and looks what they say. What they name though it is
+// not in force is owed from then on.
+func (f *flush) compare(ctx context.Context) (objects.Survey, error) {
+	if err := f.files.read(ctx); err != nil {
+		return objects.Survey{}, err
+	}
+	standing, err := f.change.Standing(ctx, slices.Collect(objects.Members(f.files.text.Objectgroup, f.config.Group)))
 	if err != nil {
-		return nil, err
+		return objects.Survey{}, err
 	}
-	return ended, f.noteWritten(ctx, f.files.written > before)
-}
-
-// clearFiles empties the group of ended bans and drops the objects that no
-// ban and no group of the administrator needs.
-func (f *flush) clearFiles(ctx context.Context) error {
-	err := f.files.edit(ctx, func() error {
-		err := f.files.objectgroup.edit(ctx, func(text []byte) []byte {
-			return objects.SetMembers(text, f.config.DeleteGroup, objects.Set{})
-		})
-		if err != nil {
-			return err
-		}
-		used := objects.Referenced(f.files.objectgroup.text, f.config.Group, f.config.DeleteGroup)
-		return f.files.object.edit(ctx, func(text []byte) []byte {
-			return objects.Retain(text, f.standing, used)
-		})
-	})
-	f.done.Filed = err == nil
-	return err
-}
-
-// ended returns what must be unblocked according to the change and the files
-// as they were read.
-func (f *flush) ended() []netip.Prefix {
-	asked := objects.NewSet(slices.Clone(f.change.Unblock))
-	var left []netip.Prefix
-	for p := range f.files.leftovers(f.config.Group, f.config.DeleteGroup) {
-		if !f.standing.Has(p) && !asked.Has(p) {
-			left = append(left, p)
-		}
-	}
-	leftovers := objects.NewSet(left)
-	f.done.Leftovers = leftovers.Len()
-	return slices.Collect(asked.Union(leftovers).All())
+	inForce := objects.NewSet(standing)
+	f.total = inForce.Len()
+	survey := objects.Take(f.files.text.Object, f.files.text.Objectgroup, f.config.Group, f.config.DeleteGroup, inForce)
+	f.owed = slices.DeleteFunc(slices.Clone(f.owed), inForce.Has)
+	named := without(survey.Leftovers, f.owed)
+	unexplained := without(named, slices.Concat(f.remove, f.done.Unblocked))
+	f.remove = without(named, unexplained)
+	f.owed = append(f.owed, unexplained...)
+	f.done.Leftovers += len(unexplained)
+	return survey, nil
 }
 
 // noteWritten takes note that the files changed under the open session, and
@@ -252,10 +338,22 @@ func (f *flush) noteWritten(ctx context.Context, changed bool) error {
 }
 
 func (f *flush) close(ctx context.Context) {
-	if f.session != nil {
-		release(ctx, f.session)
+	f.leave(ctx)
+	f.leaving.Wait()
+	if f.dialed {
+		if files, err := f.connect(); err == nil {
+			files.close()
+		}
 	}
-	if f.files != nil {
-		f.files.close()
+}
+
+func isRange(p netip.Prefix) bool { return !p.IsSingleIP() }
+
+// without returns the prefixes that are not among some others.
+func without(prefixes, others []netip.Prefix) []netip.Prefix {
+	if len(prefixes) == 0 || len(others) == 0 {
+		return prefixes
 	}
+	set := objects.NewSet(slices.Clone(others))
+	return slices.DeleteFunc(slices.Clone(prefixes), set.Has)
 }

@@ -241,9 +241,6 @@ func (r *reader) keep(d *decision) error {
 		return err
 	}
 	b := Ban{Origin: r.label(d.Origin), Scenario: r.label(d.Scenario)}
-	if len(d.UUID) <= longestUUID {
-		b.UUID = label(d.UUID)
-	}
 	for _, b.Prefix = range r.parts {
 		r.reading.Bans = append(r.reading.Bans, b)
 		r.durations = append(r.durations, duration)

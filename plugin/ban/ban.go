@@ -21,8 +21,9 @@ import (
 
 // Ban is one address or range that must stay blocked until a moment.
 //
-// One decision gives several bans, all with its UUID, when the range it names
-// holds addresses that may never be blocked.
+// One decision gives several bans when the range it names holds addresses that
+// may never be blocked. Which decision gave a ban is not kept: one that is sent
+// again comes under a new uuid.
 type Ban struct {
 	// Prefix is masked, and an IPv4-mapped IPv6 prefix is written as IPv4. A
 	// single address has 32 or 128 bits.
@@ -31,9 +32,6 @@ type Ban struct {
 	// decision's duration. It is never later than the year 2261, so that it
 	// also fits in 64 bits of nanoseconds.
 	Until time.Time
-	// UUID is the decision's own, or "" when CrowdSec gave none (version 1.4.6,
-	// re-injected alerts). A decision sent again carries a new one.
-	UUID string
 	// Origin is who decided: crowdsec, cscli, cscli-import, CAPI, lists:….
 	Origin string
 	// Scenario is why: the scenario's name, or the reason given to cscli. Like

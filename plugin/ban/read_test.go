@@ -68,7 +68,7 @@ func TestReadKeepsEveryFieldOfABan(t *testing.T) {
 	reading := read(t, "["+alertOf(decisionOf(nil))+"]", ban.Filter{})
 	want := []ban.Ban{{
 		Prefix: netip.MustParsePrefix("203.0.113.7/32"), Until: stopAt.Add(4 * time.Hour),
-		UUID: "20f8", Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf",
+		Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf",
 	}}
 	if !slices.Equal(reading.Bans, want) {
 		t.Errorf("bans = %+v, want %+v", reading.Bans, want)
@@ -305,11 +305,6 @@ func TestReadSplitsARangeAroundWhatIsNeverBlocked(t *testing.T) {
 	if got := shown(reading.Bans); !slices.Equal(got, want) {
 		t.Errorf("bans = %q, want %q", got, want)
 	}
-	for _, b := range reading.Bans {
-		if b.UUID != "20f8" {
-			t.Errorf("part %s has uuid %q, want the decision's", b.Prefix, b.UUID)
-		}
-	}
 	checkSkips(t, "refused", reading.Refused, "10.0.0.0/8")
 }
 
@@ -365,7 +360,7 @@ func TestReadMakesForeignTextSafe(t *testing.T) {
 	text := "[" + alertOf(
 		decisionOf(map[string]any{"value": "\x1b[31m" + strings.Repeat("é", 500)}),
 		decisionOf(map[string]any{"value": "a\"b"}),
-		decisionOf(map[string]any{"scenario": "red \x1b[31m " + strings.Repeat("é", 500), "origin": "a\nb", "uuid": strings.Repeat("u", 65)}),
+		decisionOf(map[string]any{"scenario": "red \x1b[31m " + strings.Repeat("é", 500), "origin": "a\nb"}),
 	) + "]"
 	reading := read(t, text, ban.Filter{})
 	for _, skip := range reading.Refused.First {
@@ -377,7 +372,7 @@ func TestReadMakesForeignTextSafe(t *testing.T) {
 		t.Errorf("quoted value = %s", got)
 	}
 	b := reading.Bans[0]
-	if b.Origin != "a?b" || b.UUID != "" || len(b.Scenario) > 200 || !strings.HasPrefix(b.Scenario, "red ?[31m éé") {
+	if b.Origin != "a?b" || len(b.Scenario) > 200 || !strings.HasPrefix(b.Scenario, "red ?[31m éé") {
 		t.Errorf("ban = %+v", b)
 	}
 }

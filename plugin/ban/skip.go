@@ -14,7 +14,6 @@ const (
 	// decision's text.
 	longestValue = 64
 	longestLabel = 200
-	longestUUID  = 64
 )
 
 // Skip is one decision, or one alert, that did not become a ban.

@@ -2,7 +2,6 @@ package enforcer
 
 import (
 	"context"
-	"net/netip"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -15,8 +14,8 @@ func DryRun(log hclog.Logger) Appliance { return dryRun{log} }
 type dryRun struct{ log hclog.Logger }
 
 func (d dryRun) Apply(_ context.Context, c Change) (Done, error) {
-	d.log.Info("dry run: nothing is sent", "added", len(c.Block), "removed", len(c.Unblock), "total", len(c.Standing))
-	return Done{}, nil
+	d.log.Info("dry run: nothing is sent", "added", len(c.Add), "removed", len(c.Unblock), "total", c.Total)
+	done := Done{}
+	done.Mark = c.Mark // the files are what they were
+	return done, nil
 }
-
-func (dryRun) Blocked(context.Context) ([]netip.Prefix, error) { return nil, nil }

@@ -25,41 +25,6 @@ const (
 	changesEvery = time.Second
 )
 
-// Appliance is a firewall.
-type Appliance interface {
-	// Apply brings a change about and returns what was acknowledged, also
-	// with an error: what is missing there is still owed. A refused login is
-	// a [LoginError].
-	Apply(ctx context.Context, c Change) (Done, error)
-	// Blocked returns what an earlier installation left blocked.
-	Blocked(ctx context.Context) ([]netip.Prefix, error)
-}
-
-// Change is what an appliance is told.
-type Change struct {
-	Block    []ledger.Standing // to block, each until its end; if they are more than Config.Few, not all of them
-	Unblock  []netip.Prefix
-	Standing []netip.Prefix // all bans in force
-	Reassert bool           // block all of them anew
-	Begin    func() error   // to be called before the appliance is told anything; its error ends the flush
-}
-
-// Done is what an appliance acknowledged.
-type Done struct {
-	ledger.Outcome
-	Leftovers int // objects of ours that nothing asked for, taken off
-}
-
-// LoginError says that an appliance refused the login.
-type LoginError struct {
-	Delay time.Duration // how long it wants to be left alone; 0: not said
-	Err   error
-}
-
-func (e *LoginError) Error() string { return e.Err.Error() }
-
-func (e *LoginError) Unwrap() error { return e.Err }
-
 // Config describes an enforcer.
 type Config struct {
 	Appliance   Appliance
@@ -67,7 +32,7 @@ type Config struct {
 	LeasePath   string
 	NotBefore   time.Time // of the first flush
 	Rhythm      pacer.Rhythm
-	Reassert    time.Duration // how often everything is blocked anew; 0: before entries end
+	Reassert    time.Duration // how often everything is blocked anew; 0: when half of EntryLife is over
 	EntryLife   time.Duration // how long the entries live that a re-assert makes
 	Few         int           // how many bans the appliance blocks one by one
 	MaxBans     int

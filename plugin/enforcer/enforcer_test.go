@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -21,86 +20,6 @@ import (
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/pacer"
 )
-
-// firewall is an appliance in memory.
-type firewall struct {
-	mu        sync.Mutex
-	entries   map[netip.Prefix]time.Time
-	earlier   []netip.Prefix // what an earlier installation left
-	attempts  []time.Time
-	changes   []enforcer.Change
-	fail      error // of the next calls
-	afterward error // fails after blocking, before unblocking
-	panics    bool
-}
-
-const entryLife = 24 * time.Hour
-
-func (f *firewall) Apply(_ context.Context, c enforcer.Change) (enforcer.Done, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	now := time.Now()
-	f.attempts = append(f.attempts, now)
-	f.changes = append(f.changes, c)
-	if f.panics {
-		panic("boom")
-	}
-	var done enforcer.Done
-	if err := c.Begin(); err != nil {
-		return done, err
-	}
-	if f.fail != nil {
-		return done, f.fail
-	}
-	for _, b := range c.Block {
-		f.entries[b.Prefix] = b.Until
-		done.Blocked = append(done.Blocked, ledger.Entry{Prefix: b.Prefix, Expires: b.Until})
-	}
-	if f.afterward != nil {
-		return done, f.afterward
-	}
-	if c.Reassert {
-		for _, p := range c.Standing {
-			f.entries[p] = now.Add(entryLife)
-		}
-		done.Asserted, done.AssertedUntil = now, now.Add(entryLife)
-	}
-	for _, p := range c.Unblock {
-		delete(f.entries, p)
-		done.Unblocked = append(done.Unblocked, p)
-	}
-	done.Filed, done.At = true, now
-	return done, nil
-}
-
-func (f *firewall) Blocked(context.Context) ([]netip.Prefix, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.earlier), f.fail
-}
-
-func (f *firewall) blocked() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var out []string
-	for p := range maps.Keys(f.entries) {
-		out = append(out, p.Addr().String())
-	}
-	slices.Sort(out)
-	return out
-}
-
-func (f *firewall) count() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.attempts)
-}
-
-func (f *firewall) set(change func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	change()
-}
 
 // house is a ledger, an appliance and a process in a bubble.
 type house struct {
@@ -139,7 +58,7 @@ func bubble(t *testing.T, story func(h *house)) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		story(&house{t: t, ledger: l, fw: &firewall{entries: map[netip.Prefix]time.Time{}}, log: new(logBook), dir: dir, start: time.Now()})
+		story(&house{t: t, ledger: l, fw: newFirewall(), log: new(logBook), dir: dir, start: time.Now()})
 	})
 }
 
@@ -148,7 +67,7 @@ func (h *house) process(change func(c *enforcer.Config)) (*enforcer.Enforcer, fu
 	c := enforcer.Config{
 		Appliance: h.fw, Ledger: h.ledger, LeasePath: filepath.Join(h.dir, "test.lock"),
 		Rhythm:   pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second},
-		Reassert: 10 * time.Minute, EntryLife: entryLife, MaxBans: 1000, Few: 100, Credentials: "secret",
+		Reassert: 10 * time.Minute, EntryLife: h.fw.life, MaxBans: 1000, Few: h.fw.few, Credentials: "secret",
 		Refuses: func(netip.Prefix) bool { return false },
 		Log:     hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true}),
 	}
@@ -177,7 +96,7 @@ func (h *house) at(since time.Duration) {
 func (h *house) ban(address string, d time.Duration) int64 {
 	h.t.Helper()
 	addr := netip.MustParseAddr(address)
-	b := ban.Ban{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Until: time.Now().Add(d), UUID: address + d.String()}
+	b := ban.Ban{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Until: time.Now().Add(d)}
 	r, err := h.ledger.Record(context.Background(), []ban.Ban{b}, ledger.Alert, time.Now(), 1000)
 	if err != nil {
 		h.t.Fatal(err)
@@ -252,7 +171,7 @@ func TestAProcessThatHasJustStartedDoesNotFlush(t *testing.T) {
 func TestOnlyTheHolderOfTheLeaseFlushesAndTheNextTakesOver(t *testing.T) {
 	bubble(t, func(h *house) {
 		_, endFirst := h.process(nil)
-		other := &firewall{entries: map[netip.Prefix]time.Time{}}
+		other := newFirewall()
 		second, endSecond := h.process(func(c *enforcer.Config) { c.Appliance = other })
 		defer endSecond()
 		h.at(time.Minute)
@@ -299,10 +218,10 @@ func TestWhatWasAcknowledgedBeforeAFailureIsNotOwedAgain(t *testing.T) {
 		e, end := h.process(nil)
 		defer end()
 		h.at(time.Minute)
-		h.fw.set(func() { h.fw.afterward = errors.New("cut") })
+		h.fw.set(func() { h.fw.fault = failAt(afterBlocking) })
 		e.Recorded(h.ban("203.0.113.7", time.Hour))
 		h.at(70 * time.Second)
-		h.fw.set(func() { h.fw.afterward = nil })
+		h.fw.set(func() { h.fw.fault = nil })
 		h.at(5 * time.Minute)
 		var blocked int
 		for _, c := range h.fw.changes {
@@ -327,8 +246,8 @@ func TestARefusedLoginIsTriedOnceAHoldOffByAllProcessesTogether(t *testing.T) {
 			h.at(time.Duration(i+1) * time.Minute)
 			end()
 		}
-		if n := len(h.fw.attempts); n != 0 {
-			t.Errorf("%d flushes, though the look for an earlier installation was refused already", n)
+		if n := h.fw.count(); n != 2 { // at once, and after 30 minutes
+			t.Errorf("%d logins were tried in an hour, want 2", n)
 		}
 		attempts := strings.Count(h.log.String(), "no further login is tried")
 		if attempts == 0 {
@@ -361,7 +280,7 @@ func TestTheHoldOffBoundsTheAttemptsOfOneProcess(t *testing.T) {
 
 func TestWhatAnEarlierInstallationBlockedIsTakenOver(t *testing.T) {
 	bubble(t, func(h *house) {
-		h.fw.earlier = []netip.Prefix{netip.MustParsePrefix("203.0.113.50/32"), netip.MustParsePrefix("192.0.2.1/32")}
+		h.fw.leave("203.0.113.50", "192.0.2.1")
 		_, end := h.process(func(c *enforcer.Config) {
 			c.Refuses = func(p netip.Prefix) bool { return p.Addr().String() == "192.0.2.1" }
 		})

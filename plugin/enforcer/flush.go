@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/pacer"
 )
@@ -16,10 +15,6 @@ const (
 	// flushTimeout bounds one flush as a whole; every step of it has a
 	// deadline of its own.
 	flushTimeout = 15 * time.Minute
-
-	// takeover is how long a block stands that was found on the appliance and
-	// that nothing explains: as long as CrowdSec's default ban.
-	takeover = 4 * time.Hour
 )
 
 // Flush looks what differs and has the appliance told. Whoever calls it
@@ -64,95 +59,43 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 }
 
 func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {
-	p, err := e.Ledger.Plan(ctx, e.question(now, false))
+	p, err := e.Ledger.Plan(ctx, e.question(now))
 	if err != nil {
 		return pacer.Result{}, err
 	}
 	first := p.Flushed.IsZero()
-	reassert := !p.Next.IsZero() && !now.Before(e.reassertAt(p))
-	if !p.Due() && !first && !reassert {
+	reassert := first || e.mustReassert(p, now)
+	if !p.Due() && !reassert {
 		if p.Stale {
 			err = e.Ledger.Tidy(ctx, p)
 		}
 		return pacer.Result{Next: e.next(p)}, err
 	}
-	if first {
-		if err := e.takeOver(ctx, now); err != nil {
-			return pacer.Result{}, err
-		}
-	}
-	if first || !p.Due() {
-		if p, err = e.Ledger.Plan(ctx, e.question(now, true)); err != nil {
-			return pacer.Result{}, err
-		}
-	}
-	return e.apply(ctx, p, reassert || first && len(p.Standing) > 0)
+	f := flush{Enforcer: e, now: now, plan: p, first: first}
+	return f.run(ctx, reassert)
 }
 
-func (e *Enforcer) apply(ctx context.Context, p ledger.Plan, reassert bool) (pacer.Result, error) {
-	start, total := time.Now(), len(p.Standing)
-	done, failed := e.Appliance.Apply(ctx, Change{
-		Block: p.Block, Unblock: p.Unblock, Standing: p.Standing, Reassert: reassert,
-		Begin: func() error { return e.Ledger.Trying(ctx, p) },
-	})
-	// What was acknowledged is recorded also when the time for the rest is over.
-	recording := context.WithoutCancel(ctx)
-	if err := e.Ledger.Wrote(recording, p, done.Outcome); err != nil {
-		return pacer.Result{}, errors.Join(failed, err)
-	}
-	if failed != nil {
-		return pacer.Result{}, failed
-	}
-	if done.At.IsZero() { // a dry run: nothing was done, nobody logged in
-		return pacer.Result{Acted: true, Next: p.Next}, nil
-	}
-	if err := e.Ledger.LoginAccepted(recording, e.Credentials); err != nil {
-		return pacer.Result{}, err
-	}
-	e.complaint.over()
-	e.Log.Info("flushed", "added", p.Blocks, "removed", len(p.Unblock), "leftovers", done.Leftovers,
-		"total", total, "reasserted", !done.Asserted.IsZero(), "took", time.Since(start).Round(time.Millisecond).String())
-	if !done.Asserted.IsZero() {
-		p.Asserted, p.AssertedUntil = done.Asserted, done.AssertedUntil
-	}
-	return pacer.Result{Acted: true, Next: e.next(p)}, nil
+// mustReassert reports whether everything in force must be blocked anew. What
+// is blocked one by one in the same flush need not be.
+func (e *Enforcer) mustReassert(p ledger.Plan, now time.Time) bool {
+	return p.InForce > 0 && !p.Whole && !now.Before(e.reassertAt(p))
 }
 
-// takeOver records what an earlier installation left blocked, so that it stays
-// blocked for a while instead of being let in at once.
-func (e *Enforcer) takeOver(ctx context.Context, now time.Time) error {
-	blocked, err := e.Appliance.Blocked(ctx)
-	if err != nil {
-		return err
+// reassertAt is when everything is to be blocked anew: in the rhythm asked for,
+// or else when half of an entry's life is over, so that none ends before its
+// ban does.
+func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
+	every := e.Reassert
+	if every == 0 {
+		every = e.EntryLife / 2
 	}
-	var bans []ban.Ban
-	for _, p := range blocked {
-		if !e.Refuses(p) {
-			bans = append(bans, ban.Ban{Prefix: p, Until: now.Add(takeover), Scenario: "found on the appliance"})
-		}
-	}
-	if len(bans) == 0 {
-		return nil
-	}
-	if _, err := e.Ledger.Record(ctx, bans, ledger.Takeover, now, e.MaxBans); err != nil {
-		return err
-	}
-	e.Log.Info("took over bans that an earlier installation left on the appliance", "bans", len(bans), "until", now.Add(takeover).Format(time.RFC3339))
-	return nil
+	return p.Confirmed.Add(every)
 }
 
 // question is what the ledger is asked. An entry that would end within half of
 // its usual life, and before its ban, is renewed.
-func (e *Enforcer) question(now time.Time, all bool) ledger.Question {
-	return ledger.Question{Now: now, Renew: now.Add(e.EntryLife / 2), Few: e.Few, All: all}
-}
-
-// reassertAt is when everything is to be blocked anew.
-func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
-	if e.Reassert > 0 {
-		return p.Asserted.Add(e.Reassert)
-	}
-	return p.AssertedUntil.Add(-e.EntryLife / 2)
+func (e *Enforcer) question(now time.Time) ledger.Question {
+	return ledger.Question{Now: now, Renew: now.Add(e.EntryLife / 2), Few: e.Few}
 }
 
 // next is when something will be due by the clock.

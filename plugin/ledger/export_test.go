@@ -7,6 +7,45 @@ import (
 
 // SetVersion makes the ledger one of another schema version.
 func (l *Ledger) SetVersion(ctx context.Context, version int) error {
-	_, err := l.db.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
+	return l.Run(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
+}
+
+// Run runs statements in the ledger's file.
+func (l *Ledger) Run(ctx context.Context, statements string) error {
+	_, err := l.db.ExecContext(ctx, statements)
 	return err
 }
+
+// Lines returns what a query gives, row by row, of its last column.
+func (l *Ledger) Lines(ctx context.Context, query string) ([]string, error) {
+	rows, err := l.db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for rows.Next() {
+		values := make([]any, len(columns))
+		for i := range values {
+			values[i] = new(any)
+		}
+		if err := rows.Scan(values...); err != nil {
+			return nil, err
+		}
+		lines = append(lines, fmt.Sprint(*values[len(values)-1].(*any)))
+	}
+	return lines, rows.Err()
+}
+
+// FirstSchema is what the schema of version 1 is made with.
+var FirstSchema = migrations[0] + "PRAGMA user_version = 1;"
+
+// PlanQueries are all that Plan asks about bans.
+var PlanQueries = []string{queryUnlisted, queryUnasserted, queryEnded, queryNext}
+
+// EndedQueries read or change what has ended, or is to end, among many.
+var EndedQueries = []string{queryForget, evictLists, evictAny}

@@ -10,16 +10,30 @@
 //	plan, err := l.Plan(ctx, ledger.Question{Now: now, …})          // what differs
 //	err = l.Wrote(ctx, plan, outcome)                               // what the appliance acknowledged
 //
-// A prefix may be banned by several decisions, from several sources; it stands
-// until the latest of them ends:
+// A prefix has one row. It may be banned by several decisions, and stands until
+// the latest of them ends:
 //
-//	decision(prefix, source, uuid) → until        why
-//	ban(prefix)                    → until        when it ends: the latest decision
-//	                               → expires      when an entry of its own on the blacklist ends by itself
-//	                               → written      the flush that wrote it to the appliance's files
+//	ban(prefix) → until      when it ends
+//	            → expires    when an entry of its own on the blacklist ends by itself;
+//	                         0: it has none; 1: it may have one
+//	            → written    the flush that wrote it to the appliance's files;
+//	                         0: it is not in them; -1: it may be
 //
-// A ban whose end has passed is a removal owed. Its row goes once the
-// appliance acknowledged that it is off the blacklist and out of the files.
+// A ban whose end has passed is a removal owed: from the blacklist if written or
+// expires is above 0, from the files if written is not 0. Its row goes once the
+// appliance acknowledged both. A ban in force whose written is -1 is one that
+// had ended and was recorded anew: it needs to be written, and an entry of its
+// own, whatever it still has.
+//
+// A flush tells the appliance what differs, and not all that is in force. It
+// can, for as long as the appliance's files are the ones that a flush left
+// there; the appliance gives these a mark, opaque to the ledger. While a mark
+// stands in the ledger, then of the files that it tells of
+//
+//   - every name of ours in them has a row whose written is not 0;
+//   - every row in force whose written is above 0 is in them.
+//
+// So a mark is stored after all that a flush changed, and taken back before.
 package ledger
 
 import (
@@ -30,7 +44,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -128,57 +141,6 @@ func unreadable(err error) bool {
 	return false
 }
 
-// migrations bring a schema from one version to the next. The version is
-// SQLite's user_version.
-var migrations = []string{`
-CREATE TABLE decision (
-	prefix   TEXT NOT NULL,
-	source   TEXT NOT NULL,     -- who said so: alert
-	uuid     TEXT NOT NULL,     -- '' where CrowdSec gave none
-	until    INTEGER NOT NULL,  -- milliseconds since 1970
-	origin   TEXT NOT NULL,
-	scenario TEXT NOT NULL,
-	PRIMARY KEY (prefix, source, uuid)
-) WITHOUT ROWID;
-
-CREATE TABLE ban (
-	prefix  TEXT PRIMARY KEY,
-	until   INTEGER NOT NULL,            -- the latest decision's
-	local   INTEGER NOT NULL,            -- 1: a detection of this CrowdSec, not of a list
-	recorded INTEGER NOT NULL,           -- number of the change that brought it
-	expires INTEGER NOT NULL DEFAULT 0,  -- when its own blacklist entry ends by itself; 0: it has none; 1: it may have one
-	written INTEGER NOT NULL DEFAULT 0   -- the flush that wrote it to the files; 0: none; -1: off the blacklist again
-) WITHOUT ROWID;
-CREATE INDEX ban_until ON ban (until);
-CREATE INDEX ban_written ON ban (written);
-CREATE INDEX ban_lists ON ban (until) WHERE local = 0;
-
-CREATE TABLE fact (
-	name  TEXT PRIMARY KEY,
-	value TEXT NOT NULL
-) WITHOUT ROWID;
-`}
-
-// migrate runs what the file's version lacks, in one transaction, whoever
-// comes first.
-func (l *Ledger) migrate(ctx context.Context) error {
-	return l.write(ctx, func(tx *sql.Tx) error {
-		var version int
-		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-			return err
-		}
-		if version > len(migrations) {
-			return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, version, len(migrations))
-		}
-		for i := version; i < len(migrations); i++ {
-			if _, err := tx.ExecContext(ctx, migrations[i]+fmt.Sprintf("PRAGMA user_version = %d;", i+1)); err != nil {
-				return fmt.Errorf("bring the schema from version %d to %d: %w", i, i+1, err)
-			}
-		}
-		return nil
-	})
-}
-
 // write runs a transaction that takes the write lock at its start.
 func (l *Ledger) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 	l.writing.Lock()
@@ -202,44 +164,4 @@ func (l *Ledger) read(ctx context.Context, do func(tx *sql.Tx) error) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	return do(tx)
-}
-
-// querier is a database or a transaction.
-type querier interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// fact is a named value that stands once in a ledger; "" if it does not.
-func fact(ctx context.Context, q querier, name string) (string, error) {
-	var value string
-	err := q.QueryRowContext(ctx, "SELECT value FROM fact WHERE name = ?", name).Scan(&value)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return value, err
-}
-
-func setFact(ctx context.Context, tx *sql.Tx, name, value string) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO fact VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", name, value)
-	return err
-}
-
-// milliseconds is how moments are stored.
-func milliseconds(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func moment(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
-}
-
-func isLocal(origin string) bool {
-	origin = strings.ToLower(origin)
-	return origin != "capi" && origin != "console" && origin != "lists" && !strings.HasPrefix(origin, "lists:")
 }

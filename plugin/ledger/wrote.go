@@ -10,12 +10,21 @@ import (
 
 // Outcome is what the appliance acknowledged of a plan.
 type Outcome struct {
-	Blocked       []Entry
-	Unblocked     []netip.Prefix
-	Filed         bool      // the files list Plan.Standing and nothing else of ours
-	Asserted      time.Time // all of Plan.Standing was put on the blacklist; zero: not
+	Blocked   []Entry
+	Unblocked []netip.Prefix
+	Listed    bool   // the files list every ban that was in force when the plan was made
+	Cleared   bool   // the files name nothing that had ended by then
+	Mark      string // what the files are now; "": not known. Plan.Mark if they were left as they are
+
+	// Confirmed is when everything in force was put on the blacklist, by the
+	// group or one by one; zero: it was not.
+	Confirmed time.Time
+	// Asserted is when it was by the group, which then lists it all: Listed and
+	// Confirmed follow from it. Zero: it was not.
+	Asserted      time.Time
 	AssertedUntil time.Time
-	At            time.Time // when the flush ended well; zero: it failed
+
+	At time.Time // when the flush ended well; zero: it failed
 }
 
 // Entry is one entry of the appliance's blacklist.
@@ -27,9 +36,13 @@ type Entry struct {
 // chunk is how many rows one transaction changes: Record must not wait long.
 const chunk = 1000
 
-// tried stands in ban.expires for an entry that the appliance was about to be
-// asked for, and that it did not acknowledge: there may be one.
-const tried = 1
+const (
+	// tried stands in ban.expires for an entry that the appliance was about to
+	// be asked for, and that it did not acknowledge: there may be one.
+	tried = 1
+	// uncertain stands in ban.written for what may be in the files.
+	uncertain = -1
+)
 
 // Trying writes down, before the appliance is told, which entries it may have
 // from now on, so that one which a crash left unacknowledged is taken off in
@@ -56,19 +69,63 @@ func (l *Ledger) Trying(ctx context.Context, p Plan) error {
 // Wrote writes down what the appliance acknowledged. What was recorded since
 // the plan was made is left as owed.
 func (l *Ledger) Wrote(ctx context.Context, p Plan, o Outcome) error {
+	if !o.Asserted.IsZero() {
+		o.Listed = true
+		if o.Confirmed.IsZero() {
+			o.Confirmed = o.Asserted
+		}
+	}
 	if err := l.wrote(ctx, p, o); err != nil {
 		return fmt.Errorf("record what the appliance acknowledged in %s: %w", l.path, err)
 	}
 	return nil
 }
 
+// wrote needs several transactions, and may be cut off between any two: no
+// mark stands from before the rows change until after, unless the files are the
+// ones that it told of all along.
 func (l *Ledger) wrote(ctx context.Context, p Plan, o Outcome) error {
-	flush := int64(0)
-	err := l.write(ctx, func(tx *sql.Tx) (err error) {
-		flush, err = number(fact(ctx, tx, factFlushes))
-		flush++
-		if err != nil {
+	flush, err := l.beginWrote(ctx, p, o)
+	if err != nil {
+		return err
+	}
+	err = inChunks(ctx, l, o.Blocked, func(tx *sql.Tx, blocked []Entry) error {
+		for _, e := range blocked {
+			if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ?", milliseconds(e.Expires), e.Prefix.String()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := l.off(ctx, o.Unblocked); err != nil {
+		return err
+	}
+	if o.Listed {
+		if err := l.listed(ctx, p, flush); err != nil {
 			return err
+		}
+	}
+	if err := l.forget(ctx, p, o.Cleared); err != nil {
+		return err
+	}
+	return l.endWrote(ctx, p, o, flush)
+}
+
+// beginWrote numbers the flush, and takes a mark back that does not stand any
+// more.
+func (l *Ledger) beginWrote(ctx context.Context, p Plan, o Outcome) (flush int64, err error) {
+	err = l.write(ctx, func(tx *sql.Tx) (err error) {
+		if flush, err = number(fact(ctx, tx, factFlushes)); err != nil {
+			return err
+		}
+		flush++
+		if o.Mark != p.Mark {
+			if err := setFact(ctx, tx, factMark, ""); err != nil {
+				return err
+			}
 		}
 		facts := map[string]int64{factFlushes: flush}
 		if !o.At.IsZero() {
@@ -76,60 +133,62 @@ func (l *Ledger) wrote(ctx context.Context, p Plan, o Outcome) error {
 		}
 		return setFacts(ctx, tx, facts)
 	})
-	if err != nil {
-		return err
-	}
-	err = inChunks(ctx, l, o.Blocked, func(tx *sql.Tx, e Entry) error {
-		_, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ?", milliseconds(e.Expires), e.Prefix.String())
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if err := l.off(ctx, p, o.Unblocked); err != nil {
-		return err
-	}
-	asserted := !o.Asserted.IsZero()
-	if o.Filed || asserted {
-		if err := l.filed(ctx, p, flush); err != nil {
-			return err
-		}
-	}
-	if asserted {
-		err := l.write(ctx, func(tx *sql.Tx) error {
-			return setFacts(ctx, tx, map[string]int64{factAsserted: milliseconds(o.Asserted),
-				factAssertedFlush: flush, factAssertedUntil: milliseconds(o.AssertedUntil)})
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return l.forget(ctx, p, o.Filed)
+	return flush, err
 }
 
-// off takes note that ended bans are off the blacklist, unless they were
-// recorded anew since the plan.
-func (l *Ledger) off(ctx context.Context, p Plan, off []netip.Prefix) error {
-	return inChunks(ctx, l, off, func(tx *sql.Tx, prefix netip.Prefix) error {
-		_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = 0 WHERE prefix = ? AND until <= ? AND recorded <= ?",
-			unblocked, prefix.String(), p.now, p.change)
+// endWrote stores what holds only once all rows say so.
+func (l *Ledger) endWrote(ctx context.Context, p Plan, o Outcome, flush int64) error {
+	facts := map[string]int64{}
+	if !o.Confirmed.IsZero() {
+		facts[factConfirmed] = o.Confirmed.UnixMilli()
+	}
+	if !o.Asserted.IsZero() {
+		facts[factAsserted], facts[factAssertedFlush] = o.Asserted.UnixMilli(), flush
+		facts[factAssertedUntil] = milliseconds(o.AssertedUntil)
+	}
+	if len(facts) == 0 && o.Mark == p.Mark {
+		return nil
+	}
+	return l.write(ctx, func(tx *sql.Tx) error {
+		if err := setFacts(ctx, tx, facts); err != nil {
+			return err
+		}
+		return setFact(ctx, tx, factMark, o.Mark)
+	})
+}
+
+// off takes note of what is off the blacklist, and in the files at most as long
+// as it was before. A ban that was recorded anew since the plan, or extended at
+// the last moment, needs another entry.
+func (l *Ledger) off(ctx context.Context, off []netip.Prefix) error {
+	return inChunks(ctx, l, off, func(tx *sql.Tx, off []netip.Prefix) error {
+		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE written WHEN 0 THEN 0 ELSE ? END, expires = 0
+			WHERE prefix IN (SELECT value FROM json_each(?))`, uncertain, list(off))
 		return err
 	})
 }
 
-// filed takes note that a flush wrote what stood when the plan was made.
-func (l *Ledger) filed(ctx context.Context, p Plan, flush int64) error {
-	for {
-		var n int64
-		err := l.write(ctx, func(tx *sql.Tx) (err error) {
-			n, err = affected(tx.ExecContext(ctx, `UPDATE ban SET written = ? WHERE prefix IN (
-				SELECT prefix FROM ban WHERE written = 0 AND until > ? AND recorded <= ? LIMIT ?)`, flush, p.now, p.change, chunk))
-			return err
-		})
-		if err != nil || n == 0 {
-			return err
-		}
+// listed takes note that the files list what the plan wanted in them, and by
+// which flush. A ban that ended meanwhile is in them too; one that was recorded
+// anew meanwhile is another.
+func (l *Ledger) listed(ctx context.Context, p Plan, flush int64) error {
+	return inChunks(ctx, l, p.Add, func(tx *sql.Tx, added []netip.Prefix) error {
+		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = ?
+			WHERE prefix IN (SELECT value FROM json_each(?)) AND written <= 0 AND recorded <= ?`, flush, list(added), p.change)
+		return err
+	})
+}
+
+// list makes of prefixes one parameter for a query.
+func list(prefixes []netip.Prefix) string {
+	text := make([]byte, 0, len(prefixes)*len(`"203.0.113.255/32",`))
+	separator := byte('[')
+	for _, p := range prefixes {
+		text = append(text, separator, '"')
+		text = append(p.AppendTo(text), '"')
+		separator = ','
 	}
+	return string(append(text, ']'))
 }
 
 // Tidy drops what a plan found stale.
@@ -140,61 +199,43 @@ func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	return nil
 }
 
-// forget drops the rows that nothing is owed for any more: bans that ended
-// before any flush, and those that are off blacklist and files.
-func (l *Ledger) forget(ctx context.Context, p Plan, filed bool) error {
-	gone := "written = 0 AND expires = 0"
-	if filed {
-		gone = "(written = -1 OR " + gone + ")"
+// queryForget goes through what has ended; the + keeps SQLite from going through
+// all that is not in the files.
+const queryForget = `DELETE FROM ban WHERE prefix IN (SELECT prefix FROM ban
+	WHERE until <= ? AND recorded <= ? AND +written BETWEEN ? AND 0 AND expires = 0 LIMIT ?)`
+
+// forget drops the rows that nothing is owed for any more: ended bans that are
+// neither on the blacklist nor in the files. cleared says that what had ended
+// is not in the files.
+func (l *Ledger) forget(ctx context.Context, p Plan, cleared bool) error {
+	least := 0
+	if cleared {
+		least = uncertain
 	}
 	for {
-		var over []netip.Prefix
+		var gone int64
 		err := l.write(ctx, func(tx *sql.Tx) (err error) {
-			over, err = prefixes(tx.QueryContext(ctx, "SELECT prefix FROM ban WHERE until <= ? AND recorded <= ? AND "+gone+" LIMIT ?",
-				p.now, p.change, chunk))
-			if err != nil || len(over) == 0 {
+			gone, err = affected(tx.ExecContext(ctx, queryForget, p.now, p.change, least, chunk))
+			if err != nil || gone == 0 {
 				return err
 			}
-			return drop(ctx, tx, over)
+			rows, err := number(fact(ctx, tx, factRows))
+			if err != nil {
+				return err
+			}
+			return setFacts(ctx, tx, map[string]int64{factRows: rows - gone})
 		})
-		if err != nil || len(over) < chunk {
+		if err != nil || gone < chunk {
 			return err
 		}
 	}
 }
 
-// drop deletes bans and their decisions.
-func drop(ctx context.Context, tx *sql.Tx, over []netip.Prefix) error {
-	for _, text := range []string{"DELETE FROM ban WHERE prefix = ?", "DELETE FROM decision WHERE prefix = ?"} {
-		statement, err := tx.PrepareContext(ctx, text) //nolint:sqlclosecheck // the end of the transaction closes it
-		if err != nil {
-			return err
-		}
-		for _, prefix := range over {
-			if _, err := statement.ExecContext(ctx, prefix.String()); err != nil {
-				return err
-			}
-		}
-	}
-	rows, err := number(fact(ctx, tx, factRows))
-	if err != nil {
-		return err
-	}
-	return setFacts(ctx, tx, map[string]int64{factRows: rows - int64(len(over))})
-}
-
-func inChunks[T any](ctx context.Context, l *Ledger, items []T, do func(*sql.Tx, T) error) error {
+// inChunks works through many items in several transactions.
+func inChunks[T any](ctx context.Context, l *Ledger, items []T, do func(*sql.Tx, []T) error) error {
 	for len(items) > 0 {
 		n := min(len(items), chunk)
-		err := l.write(ctx, func(tx *sql.Tx) error {
-			for _, item := range items[:n] {
-				if err := do(tx, item); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		if err := l.write(ctx, func(tx *sql.Tx) error { return do(tx, items[:n]) }); err != nil {
 			return err
 		}
 		items = items[n:]

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/netip"
 	"time"
 
 	"notification-stormshield/config"
@@ -10,6 +9,7 @@ import (
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
 )
@@ -48,17 +48,22 @@ func describe(d config.Document) stormshield.Config {
 
 func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done, error) {
 	if err := c.Begin(); err != nil {
-		return enforcer.Done{}, err
+		return enforcer.Done{Outcome: ledger.Outcome{Mark: c.Mark}}, err
 	}
 	now := time.Now()
-	change := stormshield.Change{Unblock: c.Unblock, Standing: c.Standing, Reassert: c.Reassert}
+	change := stormshield.Change{
+		Unblock: c.Unblock, Add: c.Add, Remove: c.Remove, Total: c.Total, Reassert: c.Reassert,
+		Files: edit.ParseState(c.Mark), Standing: c.Standing,
+	}
 	for _, b := range c.Block {
 		change.Block = append(change.Block, stormshield.Block{Prefix: b.Prefix, Timeout: b.Until.Sub(now)})
 	}
 	done, err := a.Appliance.Apply(ctx, change)
 	acknowledged := enforcer.Done{
 		Leftovers: done.Leftovers,
-		Outcome:   ledger.Outcome{Unblocked: done.Unblocked, Filed: done.Filed, Asserted: done.Asserted},
+		Outcome: ledger.Outcome{
+			Unblocked: done.Unblocked, Listed: done.Listed, Cleared: done.Cleared, Mark: done.Files.String(), Asserted: done.Asserted,
+		},
 	}
 	for _, b := range done.Blocked {
 		acknowledged.Blocked = append(acknowledged.Blocked, ledger.Entry(b))
@@ -71,11 +76,6 @@ func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 	}
 	acknowledged.At = time.Now()
 	return acknowledged, nil
-}
-
-func (a appliance) Blocked(ctx context.Context) ([]netip.Prefix, error) {
-	members, err := a.Members(ctx)
-	return members, loginError(err)
 }
 
 func (a appliance) Check(ctx context.Context) error {

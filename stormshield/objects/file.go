@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// madeHere stands below the header of a section of `object` that the file
+// Mark stands below the header of a section of `object` that the file
 // lacked, so that [Remove] takes out the header too, and no other.
-const madeHere = "# section made by notification-stormshield"
+const Mark = "# section made by notification-stormshield"
 
 // none adds nothing below any header.
 func none(string, bool) iter.Seq[string] { return func(func(string) bool) {} }
@@ -72,6 +72,19 @@ func Foreign(objectgroup []byte, group string) []string {
 	return names
 }
 
+// Entries counts what a group lists, whoever's it is.
+func Entries(objectgroup []byte, group string) int {
+	n, section := 0, ""
+	for line := range lines(objectgroup) {
+		if name, opens := header(line); opens {
+			section = name
+		} else if section == group && len(entry(line)) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // HasSection reports whether the text opens a section of that name.
 func HasSection(text []byte, section string) bool {
 	for line := range lines(text) {
@@ -97,58 +110,6 @@ func members(objectgroup []byte, in func(section string) bool) iter.Seq[netip.Pr
 	}
 }
 
-// Define returns the text of `object` with an object for each prefix of want.
-// Our other objects stay; an object of ours with a value that is not its own
-// is corrected, and a second one of the same name goes.
-func Define(object []byte, want Set) []byte {
-	return define(object, want, func(netip.Prefix) bool { return true })
-}
-
-// Retain is [Define] that also takes out our objects which are neither in want
-// nor in used.
-func Retain(object []byte, want, used Set) []byte {
-	return define(object, want, used.Has)
-}
-
-func define(object []byte, want Set, keep func(netip.Prefix) bool) []byte {
-	missing := missingFrom(want, Defined(object))
-	seen := make([]bool, want.Len())
-	return edit{
-		line: func(section string, line []byte) []byte {
-			p, ok := ours(section, line)
-			if !ok {
-				return line
-			}
-			i, wanted := want.index(p)
-			switch {
-			case !wanted && !keep(p), wanted && seen[i]:
-				return nil
-			case !wanted:
-				return line
-			}
-			seen[i] = true
-			if _, value := split(entry(line)); !holds(value, p) {
-				return []byte(Name(p) + "=" + Value(p) + carriageReturn(line))
-			}
-			return line
-		},
-		below: func(section string, isNew bool) iter.Seq[string] {
-			return func(yield func(string) bool) {
-				if isNew && !yield(madeHere) {
-					return
-				}
-				for p := range missing.all {
-					if Section(p) == section && !yield(Name(p)+"="+Value(p)) {
-						return
-					}
-				}
-			}
-		},
-		missing: missing.sections(),
-		grow:    missing.growth(len("crowdsec_ip_4294967295=255.255.255.255,resolve=static\r\n")),
-	}.apply(object)
-}
-
 // holds reports whether the value of an object's line is p's, whatever the
 // spelling.
 func holds(value []byte, p netip.Prefix) bool {
@@ -160,91 +121,6 @@ func holds(value []byte, p netip.Prefix) bool {
 	}
 	q, err := netip.ParsePrefix(address)
 	return err == nil && q == p
-}
-
-// absent is what of a set is not there yet. It is walked rather than listed:
-// it may be everything.
-type absent struct {
-	want  Set
-	there []bool
-}
-
-func missingFrom(want Set, have iter.Seq[netip.Prefix]) absent {
-	a := absent{want, make([]bool, want.Len())}
-	for p := range have {
-		if i, ok := want.index(p); ok {
-			a.there[i] = true
-		}
-	}
-	return a
-}
-
-func (a absent) all(yield func(netip.Prefix) bool) {
-	for i, p := range a.want.sorted {
-		if !a.there[i] && !yield(p) {
-			return
-		}
-	}
-}
-
-// sections returns the sections that the absent objects belong to.
-func (a absent) sections() []string {
-	var sections []string
-	for p := range a.all {
-		if section := Section(p); !slices.Contains(sections, section) {
-			sections = append(sections, section)
-		}
-	}
-	return sections
-}
-
-// growth returns how many bytes the absent lines take, at bytes a line: the
-// text of a large file should be made in one piece.
-func (a absent) growth(bytes int) int {
-	n := 0
-	for range a.all {
-		n += bytes
-	}
-	return n
-}
-
-// SetMembers returns the text of `objectgroup` in which, of our objects, the
-// group lists exactly those of want. Members that are not ours stay. A group
-// that is missing is made, its header alone when want is empty.
-func SetMembers(objectgroup []byte, group string, want Set) []byte {
-	missing := missingFrom(want, Members(objectgroup, group))
-	seen := make([]bool, want.Len())
-	return edit{
-		line: func(section string, line []byte) []byte {
-			if section != group {
-				return line
-			}
-			p, ok := Parse(string(entry(line)))
-			if !ok {
-				return line
-			}
-			i, wanted := want.index(p)
-			if !wanted || seen[i] {
-				return nil
-			}
-			seen[i] = true
-			return line
-		},
-		below: func(section string, isNew bool) iter.Seq[string] {
-			if section != group {
-				return none(section, isNew)
-			}
-			return func(yield func(string) bool) {
-				for p := range missing.all {
-					if !yield(Name(p)) {
-						return
-					}
-				}
-			}
-		},
-		missing: []string{group},
-		grow:    missing.growth(len("crowdsec_ip_4294967295\r\n")),
-	}.apply(objectgroup)
 }
 
 // RemoveGroup returns the text of `objectgroup` without the group: its header
@@ -273,10 +149,18 @@ func RemoveGroup(objectgroup []byte, group string) []byte {
 }
 
 // Remove returns the text of `object` without any of our objects but the used
-// ones, and without the sections that [Define] made if nothing else is left
+// ones, and without the sections that [Patch.Apply] made if nothing else is left
 // in them.
 func Remove(object []byte, used Set) []byte {
-	object = Retain(object, Set{}, used)
+	object = edit{
+		line: func(section string, line []byte) []byte {
+			if p, ok := ours(section, line); ok && !used.Has(p) {
+				return nil
+			}
+			return line
+		},
+		below: none,
+	}.apply(object)
 	filled := map[string]bool{}
 	made := map[string]bool{}
 	section := ""
@@ -301,4 +185,4 @@ func Remove(object []byte, used Set) []byte {
 	}.apply(object)
 }
 
-func isMark(line []byte) bool { return string(bytes.TrimSpace(line)) == madeHere }
+func isMark(line []byte) bool { return string(bytes.TrimSpace(line)) == Mark }

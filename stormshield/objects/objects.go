@@ -2,10 +2,10 @@
 // appliance keeps its network objects: `object` and `objectgroup`.
 //
 // It is pure: text in, text out. It never touches a file, a connection or a
-// clock. Its main type is [File], the lines of one of the two files; every
-// edit changes only the lines that are ours and keeps every other byte, in its
-// order, including CRLF line ends, a missing last line end, comments, and text
-// that is no configuration at all.
+// clock. Its main type is [Patch]; every edit changes only the lines that are
+// ours and keeps every other byte, in its order, including CRLF line ends, a
+// missing last line end, comments, and text that is no configuration at all.
+// [Take] compares the files with what they should say.
 //
 // Ours are, in `object`, the lines whose name [Name] makes; in `objectgroup`,
 // the groups named in the configuration.

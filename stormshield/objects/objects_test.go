@@ -53,8 +53,15 @@ func TestParseRefusesNamesThatAreNotOurs(t *testing.T) {
 const administrator = "# the administrator's file\r\n\r\n[Host]\r\nsrv=203.0.113.10,resolve=static\r\n" +
 	"crowdsec_console=192.0.2.5,resolve=static #\"ours? no\"\n\n[Unknown]\nx\n[Service]\ncrowdsec_ip_7=1,2\n[Network]\nlan=10.0.0.0/24"
 
-func TestDefineAddsBelowTheHeaderAndKeepsEveryOtherByte(t *testing.T) {
-	got := string(objects.Define([]byte(administrator), set("203.0.113.7/32", "2001:db8::1/128", "198.51.100.0/24")))
+// patched carries a patch for the groups Crowdsec and Gone out.
+func patched(object, objectgroup string, p objects.Patch) (string, string) {
+	p.Group, p.DeleteGroup = "Crowdsec", "Gone"
+	is := p.Apply([]byte(object), []byte(objectgroup))
+	return string(is.Object), string(is.Objectgroup)
+}
+
+func TestAPatchAddsBelowTheHeaderAndKeepsEveryOtherByte(t *testing.T) {
+	got, _ := patched(administrator, "", objects.Patch{Standing: set("203.0.113.7/32", "2001:db8::1/128", "198.51.100.0/24")})
 	want := strings.Replace(administrator, "[Host]\r\n", "[Host]\r\ncrowdsec_ip_3405803783=203.0.113.7,resolve=static\r\n"+
 		"crowdsec_ip_42540766411282592856903984951653826561=2001:db8::1,resolve=static\r\n", 1)
 	want = strings.Replace(want, "[Network]\n", "[Network]\ncrowdsec_net_3325256704_24=198.51.100.0/24\n", 1)
@@ -63,51 +70,95 @@ func TestDefineAddsBelowTheHeaderAndKeepsEveryOtherByte(t *testing.T) {
 	}
 }
 
-func TestDefineCorrectsAWrongValueAndDropsASecondLine(t *testing.T) {
-	text := "[Host]\ncrowdsec_ip_1=9.9.9.9,resolve=static\ncrowdsec_ip_2=\"0.0.0.2\", resolve=static #\"by hand\"\ncrowdsec_ip_2=0.0.0.2,resolve=static\n"
-	got := string(objects.Define([]byte(text), set("0.0.0.1/32", "0.0.0.2/32")))
-	want := "[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\ncrowdsec_ip_2=\"0.0.0.2\", resolve=static #\"by hand\"\n"
-	if got != want {
-		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+func TestAPatchPutsEachPrefixWhereItBelongsWhateverWasThere(t *testing.T) {
+	object := "[Host]\ncrowdsec_ip_1=9.9.9.9,resolve=static\ncrowdsec_ip_4=0.0.0.4,resolve=static\ncrowdsec_ip_1=0.0.0.1\ncrowdsec_ip_9=0.0.0.9,resolve=static\n"
+	groups := "[Gone]\ncrowdsec_ip_1\n[Crowdsec]\ncrowdsec_ip_2\n# mine\nprinter\ncrowdsec_ip_4\ncrowdsec_ip_9\n\n[Others]\ncrowdsec_ip_4\n"
+	gotObject, gotGroups := patched(object, groups, objects.Patch{
+		Standing: set("0.0.0.1/32"), Ended: set("0.0.0.2/32"), Named: set("0.0.0.3/32"), Absent: set("0.0.0.4/32", "0.0.0.5/32")})
+	wantObject := "[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\ncrowdsec_ip_2=0.0.0.2,resolve=static\ncrowdsec_ip_3=0.0.0.3,resolve=static\n" +
+		"crowdsec_ip_4=0.0.0.4,resolve=static\ncrowdsec_ip_9=0.0.0.9,resolve=static\n" // 4: a group of the administrator lists it
+	wantGroups := "[Gone]\ncrowdsec_ip_2\n[Crowdsec]\ncrowdsec_ip_1\n# mine\nprinter\ncrowdsec_ip_9\n\n[Others]\ncrowdsec_ip_4\n"
+	if gotObject != wantObject {
+		t.Errorf("object:\n%s\nwant:\n%s", gotObject, wantObject)
 	}
-}
-
-func TestRetainDropsOnlyWhatNobodyUses(t *testing.T) {
-	text := objects.Define([]byte(administrator), set("0.0.0.1/32", "0.0.0.2/32", "0.0.0.3/32"))
-	got := objects.Retain(text, set("0.0.0.1/32"), set("0.0.0.3/32"))
-	if left := slices.Collect(objects.Defined(got)); !slices.Equal(left, []netip.Prefix{
-		netip.MustParsePrefix("0.0.0.1/32"), netip.MustParsePrefix("0.0.0.3/32")}) {
-		t.Errorf("left: %v", left)
+	if gotGroups != wantGroups {
+		t.Errorf("objectgroup:\n%s\nwant:\n%s", gotGroups, wantGroups)
 	}
-}
-
-func TestSetMembersKeepsForeignMembersAndOtherGroups(t *testing.T) {
-	text := "[Crowdsec]\ncrowdsec_ip_1\n# mine\nprinter\ncrowdsec_ip_2\n\n[Others]\ncrowdsec_ip_1\n"
-	got := string(objects.SetMembers([]byte(text), "Crowdsec", set("0.0.0.2/32", "0.0.0.3/32")))
-	want := "[Crowdsec]\ncrowdsec_ip_3\n# mine\nprinter\ncrowdsec_ip_2\n\n[Others]\ncrowdsec_ip_1\n"
-	if got != want {
-		t.Errorf("got:\n%s\nwant:\n%s", got, want)
-	}
-	if used := objects.Referenced([]byte(text), "Crowdsec"); !used.Has(netip.MustParsePrefix("0.0.0.1/32")) || used.Len() != 1 {
+	if used := objects.Referenced([]byte(groups), "Crowdsec", "Gone"); !used.Has(netip.MustParsePrefix("0.0.0.4/32")) || used.Len() != 1 {
 		t.Errorf("used by the administrator: %v", slices.Collect(used.All()))
 	}
-	if kept := string(objects.RemoveGroup([]byte(got), "Crowdsec")); kept != "[Crowdsec]\n# mine\nprinter\n\n[Others]\ncrowdsec_ip_1\n" {
+	if kept := string(objects.RemoveGroup([]byte(groups), "Crowdsec")); kept != "[Gone]\ncrowdsec_ip_1\n[Crowdsec]\n# mine\nprinter\n\n[Others]\ncrowdsec_ip_4\n" {
 		t.Errorf("a group with an administrator's member became:\n%s", kept)
 	}
 }
 
-func TestSetMembersMakesAMissingGroup(t *testing.T) {
-	for text, want := range map[string]string{
-		"":             "[Crowdsec]\ncrowdsec_ip_1\n",
-		"[A]\nx\n":     "[A]\nx\n[Crowdsec]\ncrowdsec_ip_1\n",
-		"[A]\r\nx":     "[A]\r\nx\n[Crowdsec]\r\ncrowdsec_ip_1\r",
-		"[Crowdsec]":   "[Crowdsec]\ncrowdsec_ip_1",
-		"[Crowdsec2]":  "[Crowdsec2]\n[Crowdsec]\ncrowdsec_ip_1",
-		"no newline\r": "no newline\r\n[Crowdsec]\ncrowdsec_ip_1",
+// While the steps are carried out one after the other, no group may list what
+// has no object.
+func TestAtNoStepOfAPatchDoesAGroupListWhatHasNoObject(t *testing.T) {
+	object, groups := "[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\n", "[Crowdsec]\ncrowdsec_ip_1\n[Gone]\n"
+	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: set("0.0.0.2/32"), Absent: set("0.0.0.1/32")}
+	is := p.Apply([]byte(object), []byte(groups))
+	for _, step := range []struct{ object, groups []byte }{
+		{is.Defined, []byte(groups)}, {is.Defined, is.Objectgroup}, {is.Object, is.Objectgroup},
 	} {
-		if got := string(objects.SetMembers([]byte(text), "Crowdsec", set("0.0.0.1/32"))); got != want {
+		defined := objects.NewSet(slices.Collect(objects.Defined(step.object)))
+		for m := range objects.Members(step.groups, "Crowdsec") {
+			if !defined.Has(m) {
+				t.Errorf("%s is listed and not defined:\n%s\n%s", m, step.object, step.groups)
+			}
+		}
+	}
+}
+
+func TestASurveyFindsWhatIsAmissAndWhatIsLeftOver(t *testing.T) {
+	object := "[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\ncrowdsec_ip_2=9.9.9.9,resolve=static\ncrowdsec_ip_3=\"0.0.0.3\", resolve=static #\"by hand\"\n" +
+		"crowdsec_ip_4=0.0.0.4,resolve=static\ncrowdsec_ip_4=0.0.0.4,resolve=static\ncrowdsec_ip_5=0.0.0.5,resolve=static\n" +
+		"crowdsec_ip_7=0.0.0.7,resolve=static\ncrowdsec_ip_8=0.0.0.8,resolve=static\ncrowdsec_ip_11=0.0.0.11,resolve=static\n"
+	groups := "[Crowdsec]\ncrowdsec_ip_1\ncrowdsec_ip_2\ncrowdsec_ip_3\ncrowdsec_ip_4\ncrowdsec_ip_6\ncrowdsec_ip_10\ncrowdsec_ip_11\n" +
+		"[Gone]\ncrowdsec_ip_9\ncrowdsec_ip_11\n[Mine]\ncrowdsec_ip_8\ncrowdsec_ip_10\n"
+	// In order: 1 and 3. Wrong: 2 (value), 4 (twice), 5 (no member), 6 (no object), 11 (also in Gone).
+	// Not in force: 7 (object), 9 and 10 (members); 8 is the administrator's.
+	standing := set("0.0.0.1/32", "0.0.0.2/32", "0.0.0.3/32", "0.0.0.4/32", "0.0.0.5/32", "0.0.0.6/32", "0.0.0.11/32")
+	s := objects.Take([]byte(object), []byte(groups), "Crowdsec", "Gone", standing)
+	if want := set("0.0.0.2/32", "0.0.0.4/32", "0.0.0.5/32", "0.0.0.6/32", "0.0.0.11/32"); !equal(objects.NewSet(s.Amiss), want) {
+		t.Errorf("amiss: %v", s.Amiss)
+	}
+	if want := set("0.0.0.7/32", "0.0.0.9/32", "0.0.0.10/32"); !equal(objects.NewSet(s.Leftovers), want) {
+		t.Errorf("left over: %v", s.Leftovers)
+	}
+	if len(s.Members) != 7 || !s.Complete || objects.Entries([]byte(groups), "Crowdsec") != 7 {
+		t.Errorf("members: %v, complete: %t", s.Members, s.Complete)
+	}
+	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: objects.NewSet(s.Amiss), Absent: objects.NewSet(s.Leftovers)}
+	is := p.Apply([]byte(object), []byte(groups))
+	if s := objects.Take(is.Object, is.Objectgroup, "Crowdsec", "Gone", standing); len(s.Amiss)+len(s.Leftovers) > 0 {
+		t.Errorf("after the repair: %+v\n%s\n%s", s, is.Object, is.Objectgroup)
+	}
+}
+
+func TestAPatchMakesMissingGroups(t *testing.T) {
+	for text, want := range map[string]string{
+		"":             "[Crowdsec]\ncrowdsec_ip_1\n[Gone]\n",
+		"[A]\nx\n":     "[A]\nx\n[Crowdsec]\ncrowdsec_ip_1\n[Gone]\n",
+		"[A]\r\nx":     "[A]\r\nx\n[Crowdsec]\r\ncrowdsec_ip_1\r\n[Gone]\r",
+		"[Crowdsec]":   "[Crowdsec]\ncrowdsec_ip_1\n[Gone]",
+		"[Crowdsec2]":  "[Crowdsec2]\n[Crowdsec]\ncrowdsec_ip_1\n[Gone]",
+		"no newline\r": "no newline\r\n[Crowdsec]\r\ncrowdsec_ip_1\r\n[Gone]\r",
+	} {
+		if _, got := patched("", text, objects.Patch{Standing: set("0.0.0.1/32")}); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)
 		}
+	}
+}
+
+func TestAPatchTravelsAsAddresses(t *testing.T) {
+	var b strings.Builder
+	p := objects.Patch{Standing: set("203.0.113.7/32", "198.51.100.0/24"), Absent: set("2001:db8::1/128")}
+	if err := p.Encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	if want := "=S\n3325256704 198.51.100.0/24\n203.0.113.7\n=A\n42540766411282592856903984951653826561 2001:db8::1\n"; b.String() != want {
+		t.Errorf("got:\n%s\nwant:\n%s", b.String(), want)
 	}
 }
 
@@ -126,24 +177,32 @@ func FuzzAdministratorsBytesComeBack(f *testing.F) {
 		random := rand.New(rand.NewPCG(seed, seed))
 		first, second := randomSet(random), randomSet(random)
 
-		object := objects.Define(objects.Define(text, first), second)
-		if have := objects.NewSet(slices.Collect(objects.Defined(object))); !equal(have, first.Union(second)) {
+		// First stands, then second does and what only first has ends.
+		begin := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: first}
+		var over []netip.Prefix
+		for p := range first.All() {
+			if !second.Has(p) {
+				over = append(over, p)
+			}
+		}
+		change := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: second, Ended: objects.NewSet(slices.Clone(over))}
+		end := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Absent: objects.NewSet(over)}
+		is := begin.Apply(text, text)
+		is = change.Apply(is.Object, is.Objectgroup)
+		if have := objects.NewSet(slices.Collect(objects.Defined(is.Object))); !equal(have, first.Union(second)) {
 			t.Errorf("objects: %v", slices.Collect(have.All()))
 		}
-		object = objects.Retain(object, second, objects.Set{})
-		if have := objects.NewSet(slices.Collect(objects.Defined(object))); !equal(have, second) {
-			t.Errorf("objects after Retain: %v", slices.Collect(have.All()))
+		if have := objects.NewSet(slices.Collect(objects.Members(is.Objectgroup, "Gone"))); !equal(have, change.Ended) {
+			t.Errorf("ended members: %v", slices.Collect(have.All()))
 		}
-		if got := objects.Remove(object, objects.Set{}); !bytes.Equal(got, text) {
+		is = end.Apply(is.Object, is.Objectgroup)
+		if s := objects.Take(is.Object, is.Objectgroup, "Crowdsec", "Gone", second); len(s.Amiss)+len(s.Leftovers) > 0 || !s.Complete {
+			t.Errorf("in the end: %+v", s)
+		}
+		if got := objects.Remove(is.Object, objects.Set{}); !bytes.Equal(got, text) {
 			t.Errorf("object: got %q, want %q", got, text)
 		}
-
-		group := objects.SetMembers(objects.SetMembers(text, "Crowdsec", first), "Gone", second)
-		group = objects.SetMembers(group, "Crowdsec", second)
-		if have := objects.NewSet(slices.Collect(objects.Members(group, "Crowdsec"))); !equal(have, second) {
-			t.Errorf("members: %v", slices.Collect(have.All()))
-		}
-		if got := objects.RemoveGroup(objects.RemoveGroup(group, "Gone"), "Crowdsec"); !bytes.Equal(got, text) {
+		if got := objects.RemoveGroup(objects.RemoveGroup(is.Objectgroup, "Gone"), "Crowdsec"); !bytes.Equal(got, text) {
 			t.Errorf("objectgroup: got %q, want %q", got, text)
 		}
 	})

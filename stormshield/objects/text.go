@@ -5,12 +5,15 @@ import (
 	"iter"
 )
 
+// space is what counts as white space around a name. awk and Go must agree.
+const space = " \t\r\n"
+
 // lines yields the lines of text, each with its line end.
 func lines(text []byte) iter.Seq[[]byte] { return bytes.Lines(text) }
 
 // header returns the name of the section that a line opens.
 func header(line []byte) (string, bool) {
-	line = bytes.TrimSpace(line)
+	line = bytes.Trim(line, space)
 	if len(line) == 0 || line[0] != '[' {
 		return "", false
 	}
@@ -18,18 +21,18 @@ func header(line []byte) (string, bool) {
 	if end < 0 {
 		return "", false
 	}
-	return string(bytes.TrimSpace(line[1:end])), true
+	return string(bytes.Trim(line[1:end], space)), true
 }
 
 // entry returns what a line holds without comment and white space around; it
 // is empty for blank lines, comments and headers.
 func entry(line []byte) []byte {
-	line = bytes.TrimSpace(line)
+	line = bytes.Trim(line, space)
 	if len(line) == 0 || line[0] == '#' || line[0] == '[' {
 		return nil
 	}
 	if i := bytes.Index(line, []byte(` #`)); i >= 0 {
-		line = bytes.TrimSpace(line[:i])
+		line = bytes.Trim(line[:i], space)
 	}
 	return line
 }
@@ -37,13 +40,13 @@ func entry(line []byte) []byte {
 // split takes an entry of `object` apart at its first `=`.
 func split(entry []byte) (name string, value []byte) {
 	left, right, _ := bytes.Cut(entry, []byte("="))
-	return string(bytes.TrimSpace(left)), bytes.TrimSpace(right)
+	return string(bytes.Trim(left, space)), bytes.Trim(right, space)
 }
 
-// carriageReturn returns "\r" if the line ends in CRLF. A line ends with "\n";
-// what stands before it, a "\r" too, is the line's own.
+// carriageReturn returns "\r" if that is how the line ends. A line ends with
+// "\n"; what stands before it, a "\r" too, is the line's own.
 func carriageReturn(line []byte) string {
-	if bytes.HasSuffix(line, []byte("\r\n")) {
+	if bytes.HasSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r")) {
 		return "\r"
 	}
 	return ""

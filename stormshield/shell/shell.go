@@ -1,9 +1,8 @@
-// Package shell runs commands on an appliance over SSH and replaces its files.
+// Package shell runs commands on an appliance over SSH.
 //
-// It knows nothing of bans or of what the files mean. It never writes a file
-// in place, never trusts a host key that was not configured, and sends a
-// secret at most once a connection. Its main type is [Client]; [Dial] makes
-// one.
+// It knows nothing of bans or of files. It never trusts a host key that was not
+// configured, and sends a secret at most once a connection. Its main type is
+// [Client]; [Dial] makes one.
 //
 // The login shell may be csh, so every command goes as `/bin/sh -c '…'`,
 // which both families of shells read alike as long as the text holds no single
@@ -131,6 +130,9 @@ func (c Config) connect(ctx context.Context, methods []ssh.AuthMethod, check ssh
 	}
 	return &Client{ssh: ssh.NewClient(sshConn, channels, requests), conn: raw, host: c.Host}, nil
 }
+
+// Host is the appliance as it was configured.
+func (c *Client) Host() string { return c.host }
 
 // Close ends the connection.
 func (c *Client) Close() error { return c.ssh.Close() }

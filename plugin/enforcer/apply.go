@@ -1,0 +1,119 @@
+package enforcer
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/pacer"
+)
+
+// takeover is how long a block stands that was found on the appliance and that
+// nothing explains: as long as CrowdSec's default ban.
+const takeover = 4 * time.Hour
+
+// flush is one telling of the appliance.
+type flush struct {
+	*Enforcer
+	now   time.Time
+	plan  ledger.Plan
+	first bool // nothing is known of what an earlier installation left, and nobody looked yet
+}
+
+// run has the appliance told, and records what it acknowledged.
+func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
+	start := time.Now()
+	done, failed := f.Appliance.Apply(ctx, Change{
+		Block: f.plan.Block, Unblock: f.plan.Unblock, Add: f.plan.Add, Remove: f.plan.Remove,
+		Total: f.plan.InForce, Mark: f.plan.Mark, Reassert: reassert, Standing: f.standing,
+		Begin: func() error { return f.Ledger.Trying(ctx, f.plan) },
+	})
+	done.Confirmed = f.confirmed(done, failed)
+	// What was acknowledged is recorded also when the time for the rest is over.
+	recording := context.WithoutCancel(ctx)
+	if err := f.Ledger.Wrote(recording, f.plan, done.Outcome); err != nil {
+		return pacer.Result{}, errors.Join(failed, err)
+	}
+	if failed != nil {
+		return pacer.Result{}, failed
+	}
+	if done.At.IsZero() { // a dry run: nothing was done, nobody logged in
+		return pacer.Result{Acted: true, Next: f.plan.Next}, nil
+	}
+	if err := f.Ledger.LoginAccepted(recording, f.Credentials); err != nil {
+		return pacer.Result{}, err
+	}
+	f.complaint.over()
+	f.Log.Info("flushed", "added", f.plan.Blocks, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
+		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero(), "took", time.Since(start).Round(time.Millisecond).String())
+	after := f.plan
+	if !done.Confirmed.IsZero() {
+		after.Confirmed = done.Confirmed
+	}
+	return pacer.Result{Acted: true, Next: f.next(after)}, nil
+}
+
+// standing returns everything in force. What is found in the files at the first
+// flush is taken over before.
+func (f *flush) standing(ctx context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
+	if f.first {
+		if err := f.takeOver(ctx, found); err != nil {
+			return nil, err
+		}
+		f.first = false
+	}
+	return f.Ledger.Standing(ctx, f.plan)
+}
+
+// takeOver records what an earlier installation left blocked, so that it stays
+// blocked for a while instead of being let in at once, and makes it part of the
+// plan.
+func (f *flush) takeOver(ctx context.Context, found []netip.Prefix) error {
+	until := f.now.Add(takeover)
+	var bans []ban.Ban
+	for _, p := range found {
+		if !f.Refuses(p) {
+			bans = append(bans, ban.Ban{Prefix: p, Until: until, Scenario: "found on the appliance"})
+		}
+	}
+	if len(bans) == 0 {
+		return nil
+	}
+	recorded, err := f.Ledger.Record(ctx, bans, ledger.Takeover, f.now, f.MaxBans)
+	if err != nil {
+		return err
+	}
+	if recorded.Added > 0 {
+		f.Log.Info("took over bans that an earlier installation left on the appliance", "bans", recorded.Added, "until", until.Format(time.RFC3339))
+	}
+	p, err := f.Ledger.Plan(ctx, f.question(f.now))
+	if err != nil {
+		return err
+	}
+	f.plan = p
+	return nil
+}
+
+// confirmed is when everything in force was put on the blacklist: by the group,
+// or one by one because nothing else is in force. Zero: it was not.
+func (f *flush) confirmed(done Done, failed error) time.Time {
+	if !done.Asserted.IsZero() {
+		return done.Asserted
+	}
+	if !f.plan.Whole || failed != nil || done.At.IsZero() {
+		return time.Time{}
+	}
+	blocked := map[netip.Prefix]bool{}
+	for _, e := range done.Blocked {
+		blocked[e.Prefix] = true
+	}
+	for _, b := range f.plan.Block {
+		if !blocked[b.Prefix] {
+			return time.Time{}
+		}
+	}
+	return f.now
+}

@@ -1,0 +1,60 @@
+package enforcer
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"notification-stormshield/plugin/ledger"
+)
+
+// Appliance is a firewall.
+type Appliance interface {
+	// Apply brings a change about and returns what was acknowledged, also
+	// with an error: what is missing there is still owed. A refused login is
+	// a [LoginError].
+	Apply(ctx context.Context, c Change) (Done, error)
+}
+
+// Change is what an appliance is told: what differs since the last time, and
+// how to learn of everything in force where that is not enough.
+type Change struct {
+	Block    []ledger.Standing // to block, each until its end; if they are more than Config.Few, not all of them
+	Unblock  []netip.Prefix    // ended, and perhaps on the blacklist
+	Add      []netip.Prefix    // in force, and not known to be in the appliance's files
+	Remove   []netip.Prefix    // ended, and perhaps in the files
+	Total    int               // how many bans are in force
+	Reassert bool              // block everything in force anew
+
+	// Mark is what Apply said of the files when it last wrote them; "" if that
+	// is not known. While the files are the ones that it tells of, Add and
+	// Remove are all that they differ by.
+	Mark string
+
+	// Standing returns all bans in force. Apply calls it when the files are not
+	// the ones that Mark tells of and must be compared whole, at most once each
+	// time that it reads them; found is what their group lists then.
+	Standing func(ctx context.Context, found []netip.Prefix) ([]netip.Prefix, error)
+
+	// Begin is to be called before the appliance is told anything; its error
+	// ends the flush.
+	Begin func() error
+}
+
+// Done is what an appliance acknowledged. Its Mark is Change.Mark if the files
+// were left as they are, and "" if Apply cannot say what they are now. Its
+// Confirmed is the enforcer's to tell.
+type Done struct {
+	ledger.Outcome
+	Leftovers int // objects of ours that nothing asked for, taken off
+}
+
+// LoginError says that an appliance refused the login.
+type LoginError struct {
+	Delay time.Duration // how long it wants to be left alone; 0: not said
+	Err   error
+}
+
+func (e *LoginError) Error() string { return e.Err.Error() }
+
+func (e *LoginError) Unwrap() error { return e.Err }

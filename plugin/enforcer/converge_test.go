@@ -1,0 +1,147 @@
+package enforcer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/ledger"
+)
+
+// weather is what goes wrong at random, and what is recorded at any moment.
+type weather struct {
+	*house
+	disturbed bool // something was recorded in the midst of a flush
+
+	mu     sync.Mutex
+	random *rand.Rand
+}
+
+// IntN is a random number below n, for several goroutines.
+func (w *weather) IntN(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.random.IntN(n)
+}
+
+// alert records some bans: now more of them than go one by one, now fewer, and
+// more than the ledger may hold. It may have looked at the clock a little
+// before a flush did.
+func (w *weather) alert() int64 {
+	now := time.Now().Add(-time.Duration(w.IntN(2000)) * time.Millisecond)
+	var bans []ban.Ban
+	for range 1 + w.IntN(2*w.fw.few) {
+		lasts := []time.Duration{time.Minute, time.Hour, 100 * time.Hour}[w.IntN(3)] * time.Duration(1+w.IntN(100)) / 100
+		bans = append(bans, ban.Ban{Prefix: single(fmt.Sprintf("203.0.113.%d", w.IntN(40))), Until: now.Add(lasts), Origin: "crowdsec"})
+	}
+	r, err := w.ledger.Record(context.Background(), bans, ledger.Alert, now, 25)
+	if err != nil {
+		w.t.Error(err)
+	}
+	return r.Change
+}
+
+// strike is the fault of a step, and now and then an alert in the midst of it.
+func (w *weather) strike(step) error {
+	switch w.IntN(40) {
+	case 0:
+		return errors.New("cut")
+	case 1:
+		panic("crash")
+	case 2, 3, 4:
+		w.disturbed = true
+		w.alert()
+	}
+	return nil
+}
+
+// meddle is what others do to the appliance's files.
+func (w *weather) meddle() {
+	w.fw.set(func() {
+		w.fw.version++
+		w.fw.files[single("203.0.113.99")] = true
+		for p := range w.fw.files {
+			delete(w.fw.files, p)
+			break
+		}
+	})
+}
+
+// watch looks after every flush whether what differed was all that differed.
+func (w *weather) watch(done enforcer.Done, incremental bool, standing []netip.Prefix) {
+	listed := addresses(slices.Collect(maps.Keys(w.fw.files)))
+	if want := addresses(standing); incremental && done.Listed && !slices.Equal(listed, want) {
+		w.t.Errorf("the files list %v after a flush, want %v", listed, want)
+	}
+	if blocked := w.fw.onBlacklist(); !w.disturbed && !done.At.IsZero() && !slices.Equal(blocked, listed) {
+		w.t.Errorf("blocked after a flush: %v, want %v", blocked, listed)
+	}
+	w.disturbed = false
+}
+
+func (w *weather) inForce() []string {
+	p, err := w.ledger.Plan(context.Background(), ledger.Question{Now: time.Now()})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	all, err := w.ledger.Standing(context.Background(), p)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if p.InForce != len(all) {
+		w.t.Errorf("the plan counts %d bans in force, and there are %d", p.InForce, len(all))
+	}
+	return addresses(all)
+}
+
+func addresses(prefixes []netip.Prefix) []string {
+	var out []string
+	for _, p := range prefixes {
+		out = append(out, p.Addr().String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestWhateverFailsTheApplianceEndsUpWithWhatIsInForce(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			bubble(t, func(h *house) {
+				w := &weather{house: h, random: rand.New(rand.NewPCG(seed, 0))}
+				h.fw.few, h.fw.fault, h.fw.watch = 5, w.strike, w.watch
+				e, end := h.process(func(c *enforcer.Config) {
+					if seed%2 == 1 {
+						c.Reassert = 0
+					}
+				})
+				defer end()
+				for range 80 {
+					time.Sleep(time.Duration(w.IntN(40)) * time.Second)
+					synctest.Wait()
+					e.Recorded(w.alert())
+					if w.IntN(20) == 0 {
+						w.meddle()
+					}
+				}
+				h.fw.set(func() { h.fw.fault = nil })
+				e.Recorded(h.ban("203.0.113.200", 100*time.Hour))
+				time.Sleep(10 * time.Minute) // more than the longest wait after a failure
+				synctest.Wait()
+				h.want("at the end", w.inForce()...)
+				if got, want := h.fw.listed(), w.inForce(); !slices.Equal(got, want) {
+					t.Errorf("the files list %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,233 @@
+package enforcer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/ledger"
+)
+
+// firewall is an appliance in memory: a blacklist, and files whose mark is how
+// often they were written.
+type firewall struct {
+	mu       sync.Mutex
+	few      int                        // bans that go one by one
+	life     time.Duration              // how long an entry lives at most
+	entries  map[netip.Prefix]time.Time // when they end by themselves
+	files    map[netip.Prefix]bool
+	version  int
+	attempts []time.Time
+	changes  []enforcer.Change
+	readings int // how often everything in force was asked for
+	fail     error
+	fault    func(step) error // what goes wrong at a step, if anything
+	panics   bool
+
+	// watch looks at what a flush did to the appliance, and at the bans that
+	// were in force when it began.
+	watch func(done enforcer.Done, incremental bool, standing []netip.Prefix)
+}
+
+func newFirewall() *firewall {
+	return &firewall{few: 100, life: 24 * time.Hour, entries: map[netip.Prefix]time.Time{}, files: map[netip.Prefix]bool{}}
+}
+
+// step is a moment at which a flush may fail.
+type step int
+
+const (
+	beforeBlocking step = iota
+	afterBlocking
+	afterWriting
+	afterAsserting
+	afterUnblocking
+	steps
+)
+
+func failAt(at step) func(step) error {
+	return func(s step) error {
+		if s == at {
+			return errors.New("cut")
+		}
+		return nil
+	}
+}
+
+func (f *firewall) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.attempts = append(f.attempts, time.Now())
+	f.changes = append(f.changes, c)
+	if f.panics {
+		panic("boom")
+	}
+	r := run{firewall: f, c: c}
+	r.done.Mark = c.Mark
+	if err := c.Begin(); err != nil {
+		return r.done, err
+	}
+	if f.fail != nil {
+		return r.done, f.fail
+	}
+	var standing []netip.Prefix
+	incremental := c.Mark == r.mark()
+	if r.watch != nil {
+		standing, _ = c.Standing(ctx, nil)
+	}
+	err := r.apply(ctx)
+	if err == nil {
+		r.done.At = time.Now()
+	}
+	if r.watch != nil {
+		r.watch(r.done, incremental, standing)
+	}
+	return r.done, err
+}
+
+// run is one call of Apply.
+type run struct {
+	*firewall
+	c         enforcer.Change
+	done      enforcer.Done
+	leftovers []netip.Prefix
+}
+
+func (r *run) apply(ctx context.Context) error {
+	done := func(context.Context) error { return nil }
+	for at, do := range []func(context.Context) error{r.block, r.write, r.assert, r.unblock, done} {
+		if r.fault != nil {
+			if err := r.fault(step(at)); err != nil {
+				return err
+			}
+		}
+		if err := do(ctx); err != nil {
+			return err
+		}
+	}
+	r.done.Cleared = true
+	return nil
+}
+
+func (r *run) block(context.Context) error {
+	if len(r.c.Block) > r.few {
+		return nil
+	}
+	for _, b := range r.c.Block {
+		until := b.Until
+		if life := time.Now().Add(r.life); life.Before(until) {
+			until = life
+		}
+		r.entries[b.Prefix] = until
+		r.done.Blocked = append(r.done.Blocked, ledger.Entry{Prefix: b.Prefix, Expires: until})
+	}
+	return nil
+}
+
+func (r *run) write(ctx context.Context) error {
+	wanted := maps.Clone(r.files)
+	if r.c.Mark == r.mark() {
+		for _, p := range r.c.Remove {
+			delete(wanted, p)
+		}
+		for _, p := range r.c.Add {
+			wanted[p] = true
+		}
+	} else {
+		r.readings++
+		standing, err := r.c.Standing(ctx, slices.Collect(maps.Keys(r.files)))
+		if err != nil {
+			return err
+		}
+		clear(wanted)
+		for _, p := range standing {
+			wanted[p] = true
+		}
+	}
+	for p := range r.files {
+		if !wanted[p] {
+			r.leftovers = append(r.leftovers, p)
+		}
+	}
+	if !maps.Equal(wanted, r.files) || r.version == 0 {
+		r.files = wanted
+		r.version++
+	}
+	r.done.Listed, r.done.Mark = true, r.mark()
+	return nil
+}
+
+func (f *firewall) mark() string { return fmt.Sprintf("version %d", f.version) }
+
+func (r *run) assert(context.Context) error {
+	if len(r.files) == 0 || !r.c.Reassert && len(r.c.Block) <= r.few {
+		return nil
+	}
+	r.done.Asserted, r.done.AssertedUntil = time.Now(), time.Now().Add(r.life)
+	for p := range r.files {
+		r.entries[p] = r.done.AssertedUntil
+	}
+	return nil
+}
+
+func (r *run) unblock(context.Context) error {
+	for _, p := range slices.Concat(r.c.Unblock, r.leftovers) {
+		delete(r.entries, p)
+		r.done.Unblocked = append(r.done.Unblocked, p)
+	}
+	return nil
+}
+
+// leave makes an earlier installation have blocked addresses.
+func (f *firewall) leave(addresses ...string) {
+	for _, a := range addresses {
+		p := single(a)
+		f.files[p], f.entries[p] = true, time.Now().Add(f.life)
+	}
+}
+
+func single(address string) netip.Prefix {
+	a := netip.MustParseAddr(address)
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
+func (f *firewall) blocked() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.onBlacklist()
+}
+
+func (f *firewall) onBlacklist() []string {
+	var out []string
+	for p, until := range f.entries {
+		if until.After(time.Now()) {
+			out = append(out, p.Addr().String())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (f *firewall) listed() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return addresses(slices.Collect(maps.Keys(f.files)))
+}
+
+func (f *firewall) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.attempts)
+}
+
+func (f *firewall) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}

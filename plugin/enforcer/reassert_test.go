@@ -1,0 +1,159 @@
+package enforcer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/ledger"
+)
+
+// reasserts is how many changes asked for everything to be blocked anew.
+func (h *house) reasserts() int {
+	h.fw.mu.Lock()
+	defer h.fw.mu.Unlock()
+	n := 0
+	for _, c := range h.fw.changes {
+		if c.Reassert {
+			n++
+		}
+	}
+	return n
+}
+
+func TestTheFirstBanAfterATimeWithoutAnyIsBlockedAloneAndReassertedLater(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		defer end()
+		h.at(time.Hour)
+		first := h.reasserts() // with the first flush
+		e.Recorded(h.ban("203.0.113.7", 100*time.Hour))
+		h.at(time.Hour + time.Minute)
+		h.want("a minute later", "203.0.113.7")
+		e.Recorded(h.ban("203.0.113.8", 100*time.Hour))
+		h.at(time.Hour + 9*time.Minute)
+		if n := h.reasserts() - first; n != 0 {
+			t.Errorf("%d re-asserts in the first nine minutes", n)
+		}
+		h.at(time.Hour + 11*time.Minute)
+		if n := h.reasserts() - first; n != 1 {
+			t.Errorf("%d re-asserts in the first eleven minutes, want 1", n)
+		}
+	})
+}
+
+func TestABanThatCouldNotBeBlockedAloneIsReasserted(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		defer end()
+		h.at(time.Hour)
+		first := h.reasserts()
+		h.fw.set(func() { h.fw.fault = failAt(afterBlocking) })
+		e.Recorded(h.ban("203.0.113.7", 100*time.Hour))
+		h.at(time.Hour + 10*time.Second)
+		h.fw.set(func() { h.fw.fault = nil })
+		h.at(time.Hour + 5*time.Minute)
+		if n := h.reasserts() - first; n == 0 {
+			t.Error("nothing says that what is in force is blocked, and there was no re-assert")
+		}
+		h.want("afterwards", "203.0.113.7")
+	})
+}
+
+func TestWithoutARhythmEntriesAreMadeAnewBeforeTheyEnd(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.fw.life = time.Hour
+		e, end := h.process(func(c *enforcer.Config) { c.Reassert = 0 })
+		defer end()
+		e.Recorded(h.ban("203.0.113.7", 100*time.Hour))
+		h.at(5 * time.Minute)
+		before := h.fw.count()
+		e.Recorded(h.ban("203.0.113.8", 50*time.Hour))
+		for minutes := 6; minutes < 120; minutes++ {
+			h.at(time.Duration(minutes) * time.Minute)
+			h.want(fmt.Sprintf("after %d minutes", minutes), "203.0.113.7", "203.0.113.8")
+		}
+		if n := h.fw.count() - before; n != 4 { // the second ban, and every half hour
+			t.Errorf("%d flushes in two hours, want 4", n)
+		}
+	})
+}
+
+func TestEverythingInForceIsAskedForOnlyWhenTheFilesAreOthers(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		defer end()
+		for i := range 20 {
+			e.Recorded(h.ban(fmt.Sprintf("203.0.113.%d", i), time.Duration(i+1)*time.Minute))
+			h.at(time.Duration(i+1) * time.Minute)
+		}
+		h.at(time.Hour)
+		h.want("at the end")
+		if h.fw.readings != 1 || len(h.fw.listed()) > 0 {
+			t.Errorf("asked %d times for everything, and the files list %v", h.fw.readings, h.fw.listed())
+		}
+		h.fw.set(func() { h.fw.version++ }) // somebody wrote them
+		e.Recorded(h.ban("203.0.113.50", time.Minute))
+		h.at(61 * time.Minute)
+		if h.fw.readings != 2 {
+			t.Errorf("asked %d times for everything once the files are others, want 2", h.fw.readings)
+		}
+	})
+}
+
+func TestATakeoverThatHasToBeTriedAgainTakesOverNothingElse(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.fw.leave("203.0.113.50")
+		h.ban("203.0.113.7", 10*time.Minute)
+		h.fw.fault = failAt(afterWriting)
+		_, end := h.process(nil)
+		defer end()
+		h.at(5 * time.Second)
+		h.fw.set(func() { h.fw.fault = nil })
+		h.at(5 * time.Minute)
+		h.want("once it worked", "203.0.113.50", "203.0.113.7")
+		h.at(11 * time.Minute)
+		h.want("after the end of a ban of ours", "203.0.113.50")
+		if n := strings.Count(h.log.String(), "took over"); n != 1 {
+			t.Errorf("the log speaks of %d takeovers:\n%s", n, h.log)
+		}
+	})
+}
+
+func TestAFlushSaysHowManyAreInForce(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.fw.leave("203.0.113.50", "203.0.113.51")
+		h.ban("203.0.113.7", time.Hour)
+		_, end := h.process(nil)
+		defer end()
+		h.at(time.Minute)
+		if !strings.Contains(h.log.String(), "added=3 removed=0 leftovers=0 total=3 reasserted=true") {
+			t.Errorf("the log of a first flush:\n%s", h.log)
+		}
+	})
+}
+
+func TestAFailedFlushKeepsWhatIsKnownOfTheFiles(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		defer end()
+		h.at(time.Minute)
+		h.fw.set(func() { h.fw.fail = errors.New("refused") })
+		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.at(2 * time.Minute)
+		p, err := h.ledger.Plan(context.Background(), ledger.Question{Now: time.Now()})
+		if err != nil || p.Mark != h.fw.mark() {
+			t.Errorf("the mark is %q, want %q (%v)", p.Mark, h.fw.mark(), err)
+		}
+		h.fw.set(func() { h.fw.fail = nil })
+		h.at(10 * time.Minute)
+		h.want("afterwards", "203.0.113.7")
+		if h.fw.readings != 1 {
+			t.Errorf("everything was asked for %d times", h.fw.readings)
+		}
+	})
+}

@@ -1,0 +1,69 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Who goes first when bans are too many. What is local is written out in them:
+// that is how SQLite finds the index of lists.
+const (
+	evictLists = `UPDATE ban SET until = ?1 WHERE prefix IN
+		(SELECT prefix FROM ban WHERE local = 0 AND until > ?1 ORDER BY until LIMIT ?2)`
+	evictAny = `UPDATE ban SET until = ?1 WHERE prefix IN
+		(SELECT prefix FROM ban WHERE until > ?1 ORDER BY until LIMIT ?2)`
+)
+
+// evict ends the bans that are too many.
+func (r *recorder) evict(ctx context.Context, limit int) error {
+	if r.rows <= int64(limit) {
+		return nil
+	}
+	var ended int64
+	if err := r.tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban WHERE until <= ?", r.now).Scan(&ended); err != nil {
+		return err
+	}
+	excess := r.rows - ended - int64(limit)
+	for _, query := range []string{evictLists, evictAny} {
+		if excess <= 0 {
+			return nil
+		}
+		gone, err := affected(r.tx.ExecContext(ctx, query, r.now, excess))
+		if err != nil {
+			return err
+		}
+		r.recorded.Evicted += int(gone)
+		excess -= gone
+	}
+	return nil
+}
+
+// Refuse ends the bans in force that refused says no to, such as those which a
+// changed configuration protects, and returns them.
+func (l *Ledger) Refuse(ctx context.Context, refused func(netip.Prefix) bool, now time.Time) ([]netip.Prefix, error) {
+	var ended []netip.Prefix
+	standing, err := prefixes(l.db.QueryContext(ctx, "SELECT prefix FROM ban WHERE until > ?", now.UnixMilli()))
+	if err != nil {
+		return nil, fmt.Errorf("look for bans that the configuration refuses: %w", err)
+	}
+	for _, p := range standing {
+		if refused(p) {
+			ended = append(ended, p)
+		}
+	}
+	if len(ended) == 0 {
+		return nil, nil
+	}
+	err = l.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE ban SET until = MIN(until, ?) WHERE prefix IN (SELECT value FROM json_each(?))",
+			now.UnixMilli(), list(ended))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("end bans that the configuration refuses: %w", err)
+	}
+	return ended, nil
+}

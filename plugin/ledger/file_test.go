@@ -1,0 +1,124 @@
+package ledger_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/ledger"
+)
+
+func TestSeveralProcessesWriteOneLedger(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	const writers, each = 4, 50
+	failed := make(chan error, writers)
+	for w := range writers {
+		l := openAt(t, path) // its own connections, as another process has
+		go func() {
+			for i := range each {
+				b := aBan(fmt.Sprintf("203.0.%d.%d/32", w, i), start.Add(time.Hour))
+				if _, err := l.Record(context.Background(), []ban.Ban{b}, ledger.Alert, start, many); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for range writers {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	l := openAt(t, path)
+	want(t, "in force", plan(t, l, start).InForce, writers*each)
+	changes, err := l.Changes(t.Context())
+	want(t, "changes", changes, writers*each)
+	want(t, "error", err, nil)
+}
+
+func TestTheFilesAreTheOwnersOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state", "test.db")
+	l := openAt(t, path)
+	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Minute)))
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "there are database and log", len(entries) >= 2, true)
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "mode of "+e.Name(), info.Mode().Perm(), os.FileMode(0o600))
+	}
+}
+
+func TestWhatIsNoLedgerIsLeftAloneAndCanBeSetAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	garbage := []byte("this is no database, but somebody may want it\n")
+	garbage = append(garbage, make([]byte, 4096)...)
+	if err := os.WriteFile(path, garbage, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.Open(t.Context(), path); !errors.Is(err, ledger.ErrUnreadable) {
+		t.Fatalf("Open of garbage: %v", err)
+	}
+	aside, err := ledger.SetAside(path, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadFile(aside)
+	want(t, "kept", string(kept) == string(garbage) && err == nil, true)
+	openAt(t, path)
+}
+
+func TestALedgerOfANewerVersionIsLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	if err := openAt(t, path).SetVersion(t.Context(), 99); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.Open(t.Context(), path); !errors.Is(err, ledger.ErrNewer) {
+		t.Errorf("Open of schema 99: %v", err)
+	}
+}
+
+func TestALedgerOfTheFirstSchemaGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	until := start.Add(time.Hour).UnixMilli()
+	_, err = db.ExecContext(t.Context(), ledger.FirstSchema+fmt.Sprintf(`
+		INSERT INTO decision VALUES ('203.0.113.1/32', 'alert', '1', 5, 'cscli', 'by hand'),
+			('203.0.113.1/32', 'alert', '2', %[1]d, 'crowdsec', 'ssh-bf'), ('203.0.113.2/32', 'alert', '3', %[1]d, 'crowdsec', 'http');
+		INSERT INTO ban VALUES ('203.0.113.1/32', %[1]d, 1, 1, 0, 1), ('203.0.113.2/32', %[1]d, 1, 2, 0, 0),
+			('203.0.113.3/32', 5, 1, 1, 0, -1);
+		INSERT INTO fact VALUES ('rows', '3'), ('changes', '2'), ('flushes', '1'), ('flushed', '7'),
+			('asserted', '7'), ('asserted_flush', '1'), ('asserted_until', '%[1]d')`, until))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := openAt(t, path)
+	p := plan(t, l, start)
+	want(t, "to block", blocks(p), []string{"203.0.113.2/32"})
+	want(t, "to add", texts(p.Add), []string{"203.0.113.2/32"})
+	want(t, "to remove", texts(p.Remove), []string{"203.0.113.3/32"})
+	want(t, "in force", p.InForce, 2)
+	want(t, "mark", p.Mark, "")
+	want(t, "confirmed", p.Confirmed, time.UnixMilli(7).UTC())
+	why, err := l.Lines(t.Context(), "SELECT scenario FROM ban ORDER BY prefix")
+	want(t, "scenarios", why, []string{"ssh-bf", "http", ""})
+	want(t, "error", err, nil)
+	record(t, l, start, aBan("203.0.113.4/32", start.Add(time.Hour)))
+	openAt(t, path)
+}

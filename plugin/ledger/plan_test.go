@@ -1,0 +1,155 @@
+package ledger_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/ledger"
+)
+
+func TestABanIsOwedUntilItIsWrittenAndItsRemovalUntilItIsAcknowledged(t *testing.T) {
+	l := open(t)
+	r := record(t, l, start, aBan("203.0.113.7/32", start.Add(time.Hour)))
+	want(t, "added", r.Added, 1)
+
+	p := plan(t, l, start)
+	want(t, "to block", blocks(p), []string{"203.0.113.7/32"})
+	want(t, "next", p.Next, start.Add(time.Hour))
+	wrote(t, l, p, all(p, start))
+	want(t, "due after the flush", plan(t, l, start).Due(), false)
+
+	later := start.Add(time.Hour)
+	p = plan(t, l, later)
+	want(t, "to unblock", texts(p.Unblock), []string{"203.0.113.7/32"})
+	want(t, "in force", p.InForce, 0)
+
+	wrote(t, l, p, ledger.Outcome{Unblocked: p.Unblock, At: later}) // the files could not be written
+	p = plan(t, l, later)
+	want(t, "to unblock once unblocked", len(p.Unblock), 0)
+	want(t, "to remove from the files", texts(p.Remove), []string{"203.0.113.7/32"})
+
+	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, At: later})
+	want(t, "due at the end", plan(t, l, later).Due(), false)
+}
+
+func TestAnAssertedBanNeedsNoEntryOfItsOwn(t *testing.T) {
+	l := open(t)
+	record(t, l, start, aBan("203.0.113.7/32", start.Add(time.Hour)), aBan("203.0.113.8/32", start.Add(48*time.Hour)))
+	p := plan(t, l, start)
+	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start})
+	want(t, "due", plan(t, l, start).Due(), false)
+
+	record(t, l, start, aBan("203.0.113.9/32", start.Add(time.Hour)))
+	want(t, "to block: only what came later", blocks(plan(t, l, start)), []string{"203.0.113.9/32"})
+
+	p = plan(t, l, start.Add(2*time.Hour))
+	want(t, "to unblock: never written is not owed", texts(p.Unblock), []string{"203.0.113.7/32"})
+	s, err := l.Status(t.Context(), start.Add(2*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "in force", s.InForce, 1)
+	want(t, "asserted until", s.AssertedUntil, start.Add(24*time.Hour))
+}
+
+func TestAShortEntryIsRenewedOnlyWhenItsBanOutlastsIt(t *testing.T) {
+	l := open(t)
+	record(t, l, start, aBan("203.0.113.7/32", start.Add(30*24*time.Hour)))
+	p := plan(t, l, start)
+	wrote(t, l, p, ledger.Outcome{Blocked: []ledger.Entry{{Prefix: p.Block[0].Prefix, Expires: start.Add(24 * time.Hour)}}, Listed: true, Cleared: true, At: start})
+	want(t, "due at once", plan(t, l, start).Due(), false)
+	want(t, "to block when half the time is over", len(plan(t, l, start.Add(13*time.Hour)).Block), 1)
+}
+
+func TestAPlanSaysWhetherItBlocksAllThatIsInForce(t *testing.T) {
+	l := open(t)
+	want(t, "nothing in force", plan(t, l, start).Whole, true)
+	record(t, l, start, numbered(0, 3)...)
+	p := plan(t, l, start)
+	want(t, "all new", p.Whole, true)
+	wrote(t, l, p, all(p, start))
+	want(t, "nothing new", plan(t, l, start).Whole, false)
+	record(t, l, start, numbered(3, 1)...)
+	want(t, "some new", plan(t, l, start).Whole, false)
+
+	record(t, l, start, numbered(10, 40)...)
+	p, err := open(t).Plan(t.Context(), ledger.Question{Now: start, Renew: start, Few: 0})
+	want(t, "nothing in force and none one by one", p.Whole && err == nil, true)
+	p = plan(t, l, start.Add(time.Hour))
+	want(t, "everything ended", p.InForce, 0)
+}
+
+func TestMoreThanAFewAreNotAllNamedAndNeverTheWhole(t *testing.T) {
+	l := open(t)
+	record(t, l, start, numbered(0, 50)...)
+	p := plan(t, l, start)
+	want(t, "to block", p.Blocks, 50)
+	want(t, "named", len(p.Block), 33)
+	want(t, "to add", len(p.Add), 50)
+	want(t, "whole", p.Whole, false)
+}
+
+// The queries are known by how SQLite goes about them: each through one end of
+// an index, and none through the table.
+func TestAPlanReadsNothingButWhatDiffers(t *testing.T) {
+	l := open(t)
+	ways := []string{
+		"SEARCH ban USING INDEX ban_written (written<?)",      // what is not in the files
+		"SEARCH ban USING INDEX ban_written (written>?)",      // what came after the last re-assert
+		"SEARCH ban USING INDEX ban_until (until<?)",          // what has ended
+		"SEARCH ban USING COVERING INDEX ban_until (until>?)", // what ends next: one row
+	}
+	want(t, "queries", len(ledger.PlanQueries), len(ways))
+	for i, query := range ledger.PlanQueries {
+		way, err := l.Lines(t.Context(), "EXPLAIN QUERY PLAN "+strings.ReplaceAll(query, "?", "0"))
+		want(t, "error", err, nil)
+		want(t, query, way, []string{ways[i]})
+	}
+}
+
+func TestWhatHasEndedIsFoundAmongManyByItsEnd(t *testing.T) {
+	l := open(t)
+	for i, index := range []string{"ban_until (until<?)", "ban_lists (until>?)", "ban_until (until>?)"} {
+		query := strings.NewReplacer("?1", "0", "?2", "0", "?", "0").Replace(ledger.EndedQueries[i])
+		way, err := l.Lines(t.Context(), "EXPLAIN QUERY PLAN "+query)
+		want(t, "error", err, nil)
+		want(t, query+" by "+index, strings.Contains(strings.Join(way, "\n"), index), true)
+	}
+}
+
+// numbered are bans for an hour.
+func numbered(first, count int) []ban.Ban {
+	bans := make([]ban.Ban, count)
+	for i := range bans {
+		n := first + i
+		address := netip.AddrFrom4([4]byte{203, byte(n >> 16), byte(n >> 8), byte(n)})
+		bans[i] = ban.Ban{Prefix: netip.PrefixFrom(address, 32), Until: start.Add(time.Hour), Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf"}
+	}
+	return bans
+}
+
+func BenchmarkPlan(b *testing.B) {
+	for _, inForce := range []int{1_000, 300_000} {
+		b.Run(fmt.Sprint(inForce), func(b *testing.B) {
+			l := open(b)
+			ended := numbered(inForce, 5)
+			for i := range ended {
+				ended[i].Until = start.Add(time.Minute)
+			}
+			record(b, l, start, append(numbered(0, inForce), ended...)...)
+			p := plan(b, l, start)
+			wrote(b, l, p, asserted(p, start))
+			record(b, l, start, numbered(inForce+5, 5)...)
+			for b.Loop() {
+				p = plan(b, l, start.Add(time.Minute))
+			}
+			if len(p.Add) != 5 || len(p.Remove) != 5 || p.InForce != inForce+5 {
+				b.Errorf("add %d, remove %d, in force %d", len(p.Add), len(p.Remove), p.InForce)
+			}
+		})
+	}
+}

@@ -1,0 +1,72 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Status is what a ledger says about its appliance.
+type Status struct {
+	InForce       int
+	Flushed       time.Time // the last flush; zero: none yet
+	Confirmed     time.Time // when everything in force was last put on the blacklist; zero: never
+	Asserted      time.Time // when it was by the group; zero: never
+	AssertedUntil time.Time // until when the group's entries live
+}
+
+// Status reads it.
+func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
+	var s Status
+	err := l.read(ctx, func(tx *sql.Tx) error {
+		facts, err := allFacts(ctx, tx)
+		if err != nil {
+			return err
+		}
+		s.Flushed, s.Confirmed = facts.moment(factFlushed), facts.moment(factConfirmed)
+		s.Asserted, s.AssertedUntil = facts.moment(factAsserted), facts.moment(factAssertedUntil)
+		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban WHERE until > ?", now.UnixMilli()).Scan(&s.InForce)
+	})
+	if err != nil {
+		return Status{}, fmt.Errorf("read %s: %w", l.path, err)
+	}
+	return s, nil
+}
+
+// Written returns the prefixes that may be on the appliance's blacklist or in
+// its files.
+func (l *Ledger) Written(ctx context.Context) ([]netip.Prefix, error) {
+	written, err := prefixes(l.db.QueryContext(ctx, "SELECT prefix FROM ban WHERE written <> 0 OR expires > 0"))
+	if err != nil {
+		return nil, fmt.Errorf("read what was written in %s: %w", l.path, err)
+	}
+	return written, nil
+}
+
+// Forget takes note that nothing of ours is on the appliance any more: bans
+// in force are owed again, and ended ones are done with.
+func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
+	err := l.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM ban WHERE until <= ?", now.UnixMilli()); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE ban SET written = 0, expires = 0"); err != nil {
+			return err
+		}
+		var rows int64
+		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban").Scan(&rows); err != nil {
+			return err
+		}
+		if err := setFact(ctx, tx, factMark, ""); err != nil {
+			return err
+		}
+		return setFacts(ctx, tx, map[string]int64{factRows: rows,
+			factConfirmed: 0, factAsserted: 0, factAssertedFlush: 0, factAssertedUntil: 0})
+	})
+	if err != nil {
+		return fmt.Errorf("record the clean-up in %s: %w", l.path, err)
+	}
+	return nil
+}

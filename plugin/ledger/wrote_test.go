@@ -1,0 +1,64 @@
+package ledger_test
+
+import (
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin/ledger"
+)
+
+func TestWhatIsRecordedDuringAFlushStaysOwed(t *testing.T) {
+	l := open(t)
+	record(t, l, start, aBan("203.0.113.7/32", start.Add(time.Minute)))
+	p := plan(t, l, start)
+	wrote(t, l, p, all(p, start))
+
+	later := start.Add(time.Minute)
+	p = plan(t, l, later) // takes 203.0.113.7 off
+	record(t, l, later, aBan("203.0.113.7/32", later.Add(time.Hour)), aBan("203.0.113.8/32", later.Add(time.Hour)))
+	wrote(t, l, p, ledger.Outcome{Unblocked: p.Unblock, Listed: true, Cleared: true, Asserted: later, AssertedUntil: later.Add(24 * time.Hour), At: later})
+
+	want(t, "to block", blocks(plan(t, l, later)), []string{"203.0.113.7/32", "203.0.113.8/32"})
+}
+
+func TestAnEntryThatACrashLeftUnacknowledgedIsOwedItsRemoval(t *testing.T) {
+	l := open(t)
+	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)))
+	p := plan(t, l, start)
+	if err := l.Trying(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	// The process dies here, whatever the appliance did.
+	want(t, "to block", blocks(plan(t, l, start)), []string{"203.0.113.1/32"})
+	written, err := l.Written(t.Context())
+	want(t, "possibly on the appliance", texts(written), []string{"203.0.113.1/32"})
+	want(t, "error", err, nil)
+	want(t, "to unblock at its end", texts(plan(t, l, start.Add(time.Hour)).Unblock), []string{"203.0.113.1/32"})
+}
+
+func TestForgetOwesEverythingAgain(t *testing.T) {
+	l := open(t)
+	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)), aBan("203.0.113.2/32", start.Add(time.Minute)))
+	p := plan(t, l, start)
+	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start})
+	later := start.Add(2 * time.Minute)
+	if err := l.Forget(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	p = plan(t, l, later)
+	want(t, "to block", blocks(p), []string{"203.0.113.1/32"})
+	want(t, "to unblock", len(p.Unblock), 0)
+}
+
+func TestEndedBansThatWereNeverWrittenAreTidiedAway(t *testing.T) {
+	l := open(t)
+	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Minute)))
+	later := start.Add(time.Hour)
+	p := plan(t, l, later)
+	want(t, "due", p.Due(), false)
+	want(t, "stale", p.Stale, true)
+	if err := l.Tidy(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "stale afterwards", plan(t, l, later).Stale, false)
+}

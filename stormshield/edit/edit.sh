@@ -1,0 +1,222 @@
+# Puts edited texts in the place of object and objectgroup, provided that both
+# are still the files that were meant. It runs as /bin/sh FILE on the appliance.
+# The lines before it, made by this package, set
+#
+#   folder     the configuration folder
+#   work       a folder in it, for this run alone, which holds FILE as `script`
+#   needs      the tools without which this cannot be done
+#   makes      which of object.1, objectgroup.1 and object.2 there are to be
+#   object objectgroup   what cksum says of the files meant; empty without
+#              cksum: then their texts stand in object.text, objectgroup.text
+#   object1 objectgroup1 object2   what it must say of texts that were uploaded
+#   program group deleteGroup mark had   empty for texts that were uploaded:
+#              the awk program that makes them of what stands behind #data in
+#              FILE, and its variables
+#
+# Nothing is written in place. In $work stand *.old, links to the files meant,
+# and the new texts: object.1, with what is added; objectgroup.1; object.2,
+# without what is taken out. They replace the files in this order, so that no
+# group ever lists what has no object.
+
+LC_ALL=C
+export LC_ALL
+trap "" HUP PIPE # should the connection break, this still comes to its end
+cd "$folder/$work" || exit 1
+
+# finish ends with a status, and leaves nothing behind.
+finish() {
+	cd "$folder" && rm -rf "$work"
+	exit "$1"
+}
+
+fail() {
+	echo "$2" >&2
+	finish "$1"
+}
+
+# names lists the folder without starting a process.
+names() {
+	set -- ../.* ../*
+	names=$*
+}
+
+# is tells whether a file is as cksum says, or where there is no cksum, as a
+# copy of its text.
+is() {
+	if test "$2"; then
+		test "$(cksum < "$1")" = "$2"
+	else
+		test "$(cat "$1"; echo .)" = "$(cat "$3"; echo .)"
+	fi
+}
+
+# asked waits until mv has put its question.
+asked() {
+	n=0
+	until test -s ask; do
+		n=$((n + 1))
+		test $n -lt 1000000 || break
+	done
+}
+
+# remember writes mark, and waits until the clock of the files has moved on, so
+# that whatever comes later is newer. A clock that counts seconds is not waited
+# for.
+remember() {
+	n=0
+	> mark
+	until > later; test later -nt mark; do
+		n=$((n + 1))
+		test $n -lt 1000 || break
+	done
+}
+
+# ready waits until nobody is at work: no name in the folder that is not usual
+# there, for somebody may be writing what they will rename over a file in a
+# moment; and, looked at last, no name come or gone since mark was written. It
+# gives up if the file is another one already, or in the end.
+ready() {
+	tries=0
+	until names; test "$names" = "$usual" && test "../$1" -ef "$2" && test ! .. -nt mark; do
+		test "../$1" -ef "$2" && test $tries -lt 100 || return 1
+		tries=$((tries + 1))
+		remember
+	done
+}
+
+# watch looks on until mv has renamed, and stops it if a name comes or goes
+# before: somebody has begun an edit since all was ready.
+watch() {
+	tries=0
+	while test -f "$1"; do
+		if test .. -nt mark && test -f "$1"; then
+			kill -9 "$mv"
+			break
+		fi
+		tries=$((tries + 1))
+		test $tries -lt 1000000 || break
+	done
+}
+
+# swap puts a new text in the place of a file, if that is still the one meant.
+#
+# No tool renames and compares in one step. So mv is started first, and once it
+# waits at its question, that is answered as soon as all is seen to be ready,
+# and mv is watched until it is done. To be lost, an edit would have to begin and
+# end within a step of watch. Should somebody have written into the file meant
+# until after the rename, their text is put back.
+swap() { # new text, file, link to the file meant, its sum, a copy of its text
+	if test $linked; then
+		remember
+		{ {
+			if is "$3" "$4" "$5" && asked && read -r mv < mv.pid && ready "$2" "$3"; then
+				echo y
+				watch "$1"
+			else
+				echo n
+			fi
+		} | /bin/sh -c 'echo $$ > mv.pid; exec mv -i "$1" "$2" 2> ask' sh "$1" "../$2"; } 2> /dev/null
+		test -f "$1" && fail 9 "$2"
+		is "$3" "$4" "$5" || { mv -f "$3" "../$2"; fail 9 "$2"; }
+		rm -f ask
+	else
+		is "../$2" "$4" "$5" || fail 9 "$2"
+		mv -f "$1" "../$2" || fail 13 "$2"
+	fi
+}
+
+# damaged ends the run because a new text is not what it must be: unless the
+# text that it was made of changed meanwhile, a tool or the disk lost some.
+damaged() {
+	still || fail 9 "$1"
+	fail 10 "$1"
+}
+
+# still tells whether the links hold what was meant.
+still() {
+	is object.old "$object" object.text && is objectgroup.old "$objectgroup" objectgroup.text
+}
+
+for tool in $needs; do
+	command -v "$tool" > /dev/null 2>&1 || fail 21 "$tool"
+done
+for other in ../.crowdsec-*; do # what broken runs left
+	test "$other" = "../$work" || rm -rf "$other"
+done
+names
+usual=$names
+
+# Links keep the files meant, whoever renames another over them.
+linked=
+test / -ef / 2> /dev/null && linked=1
+for file in object objectgroup; do
+	test -f ../$file || fail 11 $file
+	test -h ../$file && fail 14 $file
+	ln ../$file $file.old 2> /dev/null || { linked=; cp -p ../$file $file.old || fail 12 $file; }
+done
+still || fail 9 files
+
+if test "$program"; then
+	> used
+	for file in $makes; do
+		from=${file%.*}.old
+		test $file = object.2 && test -f object.1 && from=object.1
+		cp -p $from $file || fail 12 ${file%.*} # for mode and owner
+		used= whole=1
+		test $file = object.2 && used=used
+		test "$(tail -c 1 $from)" && whole=
+		awk -v make=$file -v group="$group" -v deleteGroup="$deleteGroup" -v mark="$mark" -v whole=$whole \
+			"$program" stage=0 script stage=1 $used stage=2 $from > $file || damaged awk
+		read -r longer had1 has1 < report
+		sum=$(cksum < $file) was=$object
+		case $file in
+		object.1) object1=$sum ;;
+		objectgroup.1)
+			test "$had1" = "${had:-$had1}" || fail 9 objectgroup
+			objectgroup1=$sum was=$objectgroup has=$has1
+			;;
+		object.2)
+			object2=$sum
+			test $from = object.1 && was=$object1
+			;;
+		esac
+		test "${sum#* }" -eq $((${was#* } + longer)) || damaged $file
+	done
+elif test "$object"; then
+	for file in $makes; do
+		case $file in
+		object.1) is $file "$object1" ;;
+		objectgroup.1) is $file "$objectgroup1" ;;
+		object.2) is $file "$object2" ;;
+		esac || damaged $file
+	done
+fi
+
+test "$makes" && sync $makes 2> /dev/null
+renice -n -20 -p $$ > /dev/null 2>&1 # nobody should come between compare and rename
+old=object.old text=object.text
+for file in $makes; do
+	case $file in
+	object.1)
+		test "$object1" && test "$object1" = "$object" && continue
+		test "$object" || cp object.1 text.1
+		test $linked && ln object.1 old.1
+		swap object.1 object object.old "$object" object.text
+		object=$object1 old=old.1 text=text.1
+		;;
+	objectgroup.1)
+		test "$objectgroup1" && test "$objectgroup1" = "$objectgroup" && continue
+		swap objectgroup.1 objectgroup objectgroup.old "$objectgroup" objectgroup.text
+		objectgroup=$objectgroup1
+		;;
+	object.2)
+		test "$object2" && test "$object2" = "$object" && continue
+		swap object.2 object $old "$object" $text
+		object=$object2
+		;;
+	esac
+done
+echo "object $object"
+echo "objectgroup $objectgroup"
+echo "has $has"
+finish 0

@@ -1,0 +1,18 @@
+package edit
+
+import (
+	"bytes"
+
+	"notification-stormshield/stormshield/objects"
+)
+
+// Program returns what Patch sends for files in a folder of this machine, and
+// the name of the folder in it where it expects to lie.
+func Program(folder string, was State, p objects.Patch) (work string, program []byte) {
+	r := In(folder, nil).begin()
+	r.patch(was, p)
+	text := bytes.NewBufferString(r.program() + "#data\n")
+	_ = p.Encode(text)
+	text.WriteString(end + "\n")
+	return r.work, text.Bytes()
+}

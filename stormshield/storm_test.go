@@ -1,0 +1,158 @@
+package stormshield_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/stormshield/snstest"
+)
+
+// administrator edits one of the two files, by a rename over it or in place.
+type administrator struct {
+	file    string
+	inPlace bool
+}
+
+func (a administrator) String() string {
+	if a.inPlace {
+		return a.file + " in place"
+	}
+	return a.file + " renamed"
+}
+
+func administrators() []administrator {
+	return []administrator{{"object", false}, {"object", true}, {"objectgroup", false}, {"objectgroup", true}}
+}
+
+func (a administrator) edit(sim *snstest.Appliance, line string) error {
+	add := func(text []byte) []byte { return append(text, line...) }
+	if a.inPlace {
+		return sim.AdminEditInPlace(a.file, add)
+	}
+	return sim.AdminEdit(a.file, add)
+}
+
+func editLine(i int) string { return fmt.Sprintf("# edit %d\n", i) }
+
+func wantEdits(t *testing.T, sim *snstest.Appliance, edits ...string) {
+	t.Helper()
+	all := string(sim.Read("object")) + string(sim.Read("objectgroup"))
+	for i, edit := range edits {
+		if !strings.Contains(all, editLine(i)) {
+			t.Errorf("edit %d is lost: %s", i, edit)
+		}
+	}
+}
+
+// The administrator edits a file at a random moment of each flush.
+func TestNoEditAndNoBanIsLostInAThousandFlushes(t *testing.T) {
+	flushes := 1000
+	if testing.Short() {
+		flushes = 100
+	}
+	p := start(t)
+	p.mustFlush(addresses(10), nil, true)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	took := 100 * time.Millisecond
+	var edits []string
+	for i := range flushes {
+		who := administrators()[random.IntN(4)]
+		at := time.Duration(random.Int64N(int64(took)))
+		edits = append(edits, fmt.Sprintf("%s after %s", who, at))
+		edited := make(chan error)
+		go func() {
+			time.Sleep(at)
+			edited <- who.edit(p.sim, editLine(i))
+		}()
+		began := time.Now()
+		p.mustFlush(addresses(i + 11)[i+10:], addresses(i + 1)[i:], false)
+		took = (9*took + time.Since(began)) / 10
+		if err := <-edited; err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("a flush took about %s; %d of %d read the files whole", took, p.compared, flushes)
+	p.mustFlush(nil, nil, true) // an edit after a flush may have brought back what the flush took out
+	wantEdits(t, p.sim, edits...)
+	p.wantStanding()
+	if p.compared < flushes/4 {
+		t.Errorf("only %d of %d flushes met an edit", p.compared, flushes)
+	}
+}
+
+// The administrator edits a file right before one of the tools runs that a
+// flush uses, so that each step of it is hit.
+func TestAnEditBeforeAnyStepOfAFlushIsNotLost(t *testing.T) {
+	for _, tool := range []string{"ln", "cp", "tail", "awk", "cksum", "sync", "mv", "rm"} {
+		for _, way := range []string{"on the appliance", "whole"} {
+			if way == "whole" && (tool == "awk" || tool == "tail") {
+				continue
+			}
+			t.Run(tool+" "+way, func(t *testing.T) {
+				t.Parallel()
+				trap := filepath.Join(t.TempDir(), tool)
+				writeTrap(t, trap, tool, "", 0, "")
+				p := start(t, func(o *snstest.Options) { o.Tools = map[string]string{tool: trap} })
+				if way == "whole" {
+					p.sim.SetFaults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} })
+				}
+				p.mustFlush(addresses(2), nil, true)
+				var edits []string
+				next := 0
+				for _, who := range administrators() {
+					for call := 1; call <= 3; call++ {
+						writeTrap(t, trap, tool, filepath.Join(p.sim.ConfigDir(), who.file), call, p.editor(who, len(edits)))
+						p.mustFlush(addresses(next + 3)[next+2:], addresses(next + 1)[next:], false)
+						next++
+						if _, err := os.Stat(trap + ".sprung"); err == nil {
+							edits = append(edits, fmt.Sprintf("%s before %s for the %d. time", who, tool, call))
+						}
+					}
+				}
+				if len(edits) == 0 {
+					t.Fatal("no flush ran the tool")
+				}
+				writeTrap(t, trap, tool, "", 0, "")
+				p.mustFlush(nil, nil, true)
+				wantEdits(t, p.sim, edits...)
+				p.wantStanding()
+			})
+		}
+	}
+}
+
+// editor is what a shell runs to edit a file as an administrator does.
+func (p *pair) editor(who administrator, i int) string {
+	path := filepath.Join(p.sim.ConfigDir(), who.file)
+	if who.inPlace {
+		return fmt.Sprintf("echo '# edit %d' >> %s", i, path)
+	}
+	return fmt.Sprintf("PATH=/bin:/usr/bin; cp -p %[2]s %[2]s.serverd; echo '# edit %[1]d' >> %[2]s.serverd; mv %[2]s.serverd %[2]s", i, path)
+}
+
+// writeTrap puts a program in the place of a tool, which edits a file right
+// before it runs the tool for the nth time.
+func writeTrap(t *testing.T, path, tool, file string, call int, editor string) {
+	t.Helper()
+	program, err := exec.LookPath(tool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(path + ".sprung")
+	_ = os.Remove(path + ".calls")
+	script := "#!/bin/sh\n"
+	if file != "" {
+		script += fmt.Sprintf("echo >> %[1]s.calls\nif test $(/usr/bin/wc -l < %[1]s.calls) -eq %[2]d; then (%[3]s); echo > %[1]s.sprung; fi\n", path, call, editor)
+	}
+	if err := os.WriteFile(path, []byte(script+"exec "+program+" \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
