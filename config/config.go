@@ -129,7 +129,7 @@ func Default() Document {
 			DeleteGroup:      "CrowdsecDeleteGroup",
 			BlacklistTimeout: 24 * time.Hour,
 			ReassertEvery:    10 * time.Minute,
-			APISingleMax:     32,
+			APISingleMax:     16,
 		},
 	}
 }

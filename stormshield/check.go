@@ -106,7 +106,7 @@ func (c *checker) overSSH(ctx context.Context) {
 
 func (c *checker) tools(ctx context.Context, client *shell.Client) bool {
 	var there, missing []string
-	for _, tool := range []string{"cat", "cp", "mv", "rm", "cksum", "ln", "sync", "awk"} {
+	for _, tool := range []string{"cat", "cp", "grep", "mv", "rm", "awk", "cksum", "tail", "ln", "sync"} {
 		has, err := client.Has(ctx, tool)
 		if err != nil {
 			c.bad("shell", err, "the account needs a login shell that runs /bin/sh; look at it on the appliance")
@@ -122,7 +122,10 @@ func (c *checker) tools(ctx context.Context, client *shell.Client) bool {
 	if len(missing) > 0 {
 		detail += ", lacks " + strings.Join(missing, " ")
 	}
-	for _, needed := range []string{"cat", "cp", "mv", "rm"} {
+	if slices.ContainsFunc([]string{"awk", "cksum", "tail"}, func(tool string) bool { return slices.Contains(missing, tool) }) {
+		detail += "; so each flush will send both files whole"
+	}
+	for _, needed := range []string{"cat", "cp", "grep", "mv", "rm"} {
 		if slices.Contains(missing, needed) {
 			c.bad("shell", errors.New(detail), needed+" is needed to replace the files; there is no way without it")
 			return false

@@ -190,7 +190,7 @@ func (c *Client) broken(ctx context.Context, err error) error {
 // connection.
 func (c *Client) Has(ctx context.Context, tool string) (bool, error) {
 	if c.tools == nil {
-		const probe = "for t in awk cat cksum cp ln ls mv rm sync wc; do command -v $t >/dev/null 2>&1 && echo $t; done; true"
+		const probe = "for t in awk cat cksum cp grep ln ls mv rm sync tail; do command -v $t >/dev/null 2>&1 && echo $t; done; true"
 		out, err := c.Run(ctx, probe, nil)
 		if err != nil {
 			return false, fmt.Errorf("ask which tools the appliance has: %w", err)

@@ -1,0 +1,98 @@
+package stormshield
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"notification-stormshield/stormshield/edit"
+	"notification-stormshield/stormshield/objects"
+)
+
+// maxAttempts is how often a flush compares the files anew because somebody
+// else changed them under its hands.
+const maxAttempts = 5
+
+// write makes the files say what they must: list what stands, name what is
+// owed, and forget the rest. If they are not what they are thought to be, or
+// nobody knows, they are read and compared whole.
+func (f *flush) write(ctx context.Context) (err error) {
+	f.dialed = true
+	if f.files, err = f.connect(); err != nil {
+		return err
+	}
+	for attempt := 0; ; attempt++ {
+		changed, err := f.writeOnce(ctx)
+		if err == nil {
+			f.add, f.remove = nil, nil
+			return f.noteWritten(ctx, changed)
+		}
+		f.files.forget()
+		if !errors.Is(err, edit.ErrChanged) || attempt == maxAttempts {
+			return err
+		}
+	}
+}
+
+func (f *flush) writeOnce(ctx context.Context) (changed bool, err error) {
+	patch := objects.Patch{Group: f.config.Group, DeleteGroup: f.config.DeleteGroup}
+	complete := true
+	if f.files.state.Known() || f.files.known {
+		patch.Standing = objects.NewSet(slices.Clone(f.add))
+	} else {
+		survey, err := f.compare(ctx)
+		if err != nil {
+			return false, err
+		}
+		patch.Standing, complete = objects.NewSet(survey.Amiss), survey.Complete
+	}
+	patch.Absent = objects.NewSet(slices.Clone(f.remove))
+	if owed := objects.NewSet(slices.Clone(f.owed)); len(f.owed) > f.config.SingleMax {
+		patch.Ended = owed
+	} else { // one by one: a range goes by its name, and nothing needs a group
+		patch.Named = owed
+	}
+	if patch.Empty() && !complete { // the groups are made here
+		return f.files.replace(ctx, patch.Apply(f.files.text.Object, f.files.text.Objectgroup))
+	}
+	return f.files.patch(ctx, patch)
+}
+
+// compare reads the files and looks what they say. What they name though it is
+// not in force is owed from then on.
+func (f *flush) compare(ctx context.Context) (objects.Survey, error) {
+	if err := f.files.read(ctx); err != nil {
+		return objects.Survey{}, err
+	}
+	standing, err := f.change.Standing(ctx, slices.Collect(objects.Members(f.files.text.Objectgroup, f.config.Group)))
+	if err != nil {
+		return objects.Survey{}, err
+	}
+	inForce := objects.NewSet(standing)
+	f.total = inForce.Len()
+	survey := objects.Take(f.files.text.Object, f.files.text.Objectgroup, f.config.Group, f.config.DeleteGroup, inForce)
+	f.owed = slices.DeleteFunc(slices.Clone(f.owed), inForce.Has)
+	named := without(survey.Leftovers, f.owed)
+	unexplained := without(named, slices.Concat(f.remove, f.done.Unblocked))
+	f.remove = without(named, unexplained)
+	f.owed = append(f.owed, unexplained...)
+	f.done.Leftovers += len(unexplained)
+	return survey, nil
+}
+
+// noteWritten takes note that the files changed under the open session, and
+// has the appliance read them if it was told how.
+func (f *flush) noteWritten(ctx context.Context, changed bool) error {
+	if !changed {
+		return nil
+	}
+	f.stale = true
+	if f.config.ReloadCommand == "" {
+		return nil
+	}
+	if _, err := f.files.shell.Run(ctx, f.config.ReloadCommand, nil); err != nil {
+		return fmt.Errorf("run %s (reload_command): %w", f.config.ReloadCommand, err)
+	}
+	return nil
+}
