@@ -52,6 +52,9 @@ func (f *files) is(text edit.Texts) {
 	}
 }
 
+// errUnread says that the files must be read before they can be written.
+var errUnread = errors.New("the files must be read first")
+
 // patch carries a patch out: on the appliance if that is possible, otherwise
 // here, for which they must have been read.
 func (f *files) patch(ctx context.Context, p objects.Patch) (changed bool, err error) {
@@ -67,7 +70,7 @@ func (f *files) patch(ctx context.Context, p objects.Patch) (changed bool, err e
 		f.whole = true
 	}
 	if !f.known {
-		return false, edit.ErrChanged // for all that is known here
+		return false, errUnread
 	}
 	return f.replace(ctx, p.Apply(f.text.Object, f.text.Objectgroup))
 }

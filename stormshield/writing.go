@@ -22,14 +22,19 @@ func (f *flush) write(ctx context.Context) (err error) {
 	if f.files, err = f.connect(); err != nil {
 		return err
 	}
+	touched := false // by an attempt that came too late for one of the files
 	for attempt := 0; ; attempt++ {
 		changed, err := f.writeOnce(ctx)
 		if err == nil {
 			f.add, f.remove = nil, nil
-			return f.noteWritten(ctx, changed)
+			return f.noteWritten(ctx, changed || touched)
 		}
 		f.files.forget()
-		if !errors.Is(err, edit.ErrChanged) || attempt == maxAttempts {
+		switch {
+		case errors.Is(err, errUnread):
+		case errors.Is(err, edit.ErrChanged) && attempt < maxAttempts:
+			touched = true
+		default:
 			return err
 		}
 	}
