@@ -146,7 +146,8 @@ func (a *Appliance) Stats(t testing.TB) Stats {
 	return s
 }
 
-// Files returns every file of the configuration folder.
+// Files returns every file of the configuration folder; what is no file, such as the folder that a flush works in, is
+// there without a text.
 func (a *Appliance) Files(t testing.TB) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(a.configDir)
@@ -155,6 +156,10 @@ func (a *Appliance) Files(t testing.TB) map[string]string {
 	}
 	files := map[string]string{}
 	for _, e := range entries {
+		if e.IsDir() {
+			files[e.Name()] = ""
+			continue
+		}
 		text, err := os.ReadFile(filepath.Join(a.configDir, e.Name()))
 		if err != nil {
 			t.Fatal(err)

@@ -65,13 +65,13 @@ func (w *World) waitUntilEnded(t testing.TB, bans map[string]Decision) {
 	}
 }
 
-// waitUntilTidy waits until the appliance's files hold none of our objects.
+// waitUntilTidy waits until the appliance's files hold none of our objects, and nothing lies beside them.
 func (w *World) waitUntilTidy(t testing.TB) {
 	t.Helper()
 	took := waitFor(t, 15*time.Second, "the files hold none of our objects", func() (bool, string) {
 		files := w.Appliance.Files(t)
 		both := files["object"] + files["objectgroup"]
-		return !strings.Contains(both, "crowdsec_ip_") && !strings.Contains(both, "crowdsec_net_"), both
+		return len(files) == len(w.before) && !strings.Contains(both, "crowdsec_ip_") && !strings.Contains(both, "crowdsec_net_"), both
 	})
 	t.Logf("MEASURED objects gone after the blacklist entries: %s", took.Round(time.Millisecond))
 }
