@@ -2,7 +2,6 @@ package stormshield_test
 
 import (
 	"bytes"
-	"fmt"
 	"testing"
 	"time"
 
@@ -10,30 +9,35 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
+// What a flush sends is a program and its data: cut off anywhere, it must not
+// run.
 func TestACutUploadChangesNothingAndTheNextFlushCompletesIt(t *testing.T) {
-	for _, after := range []int{1, 100, 500, 1000, 1400} {
-		t.Run(fmt.Sprint(after), func(t *testing.T) {
-			p := start(t)
-			p.mustFlush(addresses(10), nil, true)
-			object, groups := p.sim.Read("object"), p.sim.Read("objectgroup")
-			p.sim.SetFaults(func(f *snstest.Faults) { f.SSHCutAfterUpload = after })
-			done, err := p.flush(addresses(20)[10:], addresses(5), false)
-			if err == nil {
-				t.Fatal("the upload went through")
-			}
-			if done.Listed || done.Files.Known() {
-				t.Error("acknowledged as written")
-			}
-			if now := p.sim.Read("object"); !bytes.Equal(now, object) && len(now) < len(object) {
-				t.Errorf("object was damaged:\n%s", now)
-			}
-			if !bytes.Equal(p.sim.Read("objectgroup"), groups) {
-				t.Errorf("objectgroup was damaged:\n%s", p.sim.Read("objectgroup"))
-			}
-			p.sim.SetFaults(func(f *snstest.Faults) { f.SSHCutAfterUpload = 0 })
-			p.mustFlush(addresses(20)[10:], addresses(5), true)
-			p.wantStanding()
-		})
+	p := start(t)
+	p.mustFlush(addresses(10), nil, true)
+	p.sim.ResetStats()
+	p.mustFlush(addresses(11)[10:], addresses(1), false)
+	whole := int(p.sim.Stats().SSHUploaded)
+	next := 11
+	for _, after := range []int{1, 100, whole / 4, whole / 2, whole * 3 / 4, whole - 30, whole - 20, whole - 3} {
+		object, groups := p.sim.Read("object"), p.sim.Read("objectgroup")
+		p.sim.SetFaults(func(f *snstest.Faults) { f.SSHCutAfterUpload = after })
+		done, err := p.flush(addresses(next + 1)[next:], addresses(next - 9)[next-10:], false)
+		if err == nil {
+			t.Fatalf("cut after %d of %d bytes, the upload went through", after, whole)
+		}
+		if done.Listed || done.Files.Known() {
+			t.Errorf("cut after %d of %d bytes: acknowledged as written", after, whole)
+		}
+		p.sim.SetFaults(func(f *snstest.Faults) { f.SSHCutAfterUpload = 0 })
+		for began := time.Now(); len(p.sim.Leftovers()) > 0 && time.Since(began) < 10*time.Second; { // the shell sees the end of its input later
+			time.Sleep(time.Millisecond)
+		}
+		if !bytes.Equal(p.sim.Read("object"), object) || !bytes.Equal(p.sim.Read("objectgroup"), groups) {
+			t.Errorf("cut after %d of %d bytes: the files changed:\n%s\n%s", after, whole, p.sim.Read("object"), p.sim.Read("objectgroup"))
+		}
+		p.mustFlush(addresses(next + 1)[next:], addresses(next - 9)[next-10:], true)
+		p.wantStanding()
+		next++
 	}
 }
 
