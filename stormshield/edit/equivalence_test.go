@@ -205,6 +205,41 @@ func TestTextThatAnAwkLosesIsNeverWritten(t *testing.T) {
 	}
 }
 
+func TestFilesThatAreNotTheOnesMeantAreLeftAsTheyAre(t *testing.T) {
+	was := edit.Texts{Object: []byte("[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\n"), Objectgroup: []byte("[Crowdsec]\ncrowdsec_ip_1\n[Gone]\n")}
+	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")})}
+	for name, spoil := range map[string]func(*edit.State){
+		"object":             func(s *edit.State) { s.Object = "1" + s.Object },
+		"objectgroup":        func(s *edit.State) { s.Objectgroup = "1" + s.Objectgroup },
+		"the number of bans": func(s *edit.State) { s.Entries++ },
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := was.State(p.Group)
+			spoil(&state)
+			got, _, err := newMachine(t, toolset{}).patch(t, was, state, p)
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != 9 {
+				t.Errorf("it ended with %v", err)
+			}
+			if !bytes.Equal(got.Object, was.Object) || !bytes.Equal(got.Objectgroup, was.Objectgroup) {
+				t.Errorf("it wrote %q and %q", got.Object, got.Objectgroup)
+			}
+		})
+	}
+}
+
+func TestAStateIsReadAsItIsWritten(t *testing.T) {
+	state := edit.Texts{Object: []byte("x"), Objectgroup: []byte("[Crowdsec]\na\nb\n")}.State("Crowdsec")
+	if got := edit.ParseState(state.String()); got != state || !got.Known() || got.Entries != 2 {
+		t.Errorf("%q became %+v, want %+v", state, got, state)
+	}
+	for _, text := range []string{"", "1 2 3 4", "1 2 3 4 x", edit.State{}.String()} {
+		if got := edit.ParseState(text); got.Known() {
+			t.Errorf("%q became %+v", text, got)
+		}
+	}
+}
+
 func FuzzShellAndAwkMakeTheBytesThatGoMakes(f *testing.F) {
 	f.Add([]byte("[Host]\nsrv=1.2.3.4\n"), []byte("[Crowdsec]\n"), uint64(1))
 	f.Add([]byte("[Host]\r\n\r"), []byte("  [ Crowdsec ] x\r\n crowdsec_ip_1 #\n[Gone"), uint64(2))
