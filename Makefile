@@ -6,6 +6,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PLUGIN  := bin/notification-stormshield
 # The race detector needs a C compiler. Where CI is set, its lack is an error.
 RACE    := $(if $(or $(CI),$(shell command -v $${CC:-cc} 2>/dev/null)),-race)
+# This one measures a race between processes: other tests beside it would be load.
+ALONE   := TestNoEditAndNoBanIsLostInAThousandFlushes
 LINTER  := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .PHONY: help build test lint demo e2e bench
@@ -18,7 +20,8 @@ build: ## bin/notification-stormshield, static, with version and commit inside
 
 test: ## the tests, with the race detector; no root needed
 	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")
-	go test $(RACE) -timeout 20m ./...
+	go test $(RACE) -timeout 20m -skip '$(ALONE)' ./...
+	go test $(RACE) -timeout 20m -run '$(ALONE)' ./stormshield
 
 lint: ## the linters, and the import rules of the house
 	$(LINTER) run ./...

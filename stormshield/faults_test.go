@@ -20,6 +20,7 @@ func TestACutUploadChangesNothingAndTheNextFlushCompletesIt(t *testing.T) {
 	next := 11
 	for _, after := range []int{1, 100, whole / 4, whole / 2, whole * 3 / 4, whole - 30, whole - 20, whole - 3} {
 		object, groups := p.sim.Read("object"), p.sim.Read("objectgroup")
+		p.sim.ResetStats()
 		p.sim.SetFaults(func(f *snstest.Faults) { f.SSHCutAfterUpload = after })
 		done, err := p.flush(addresses(next + 1)[next:], addresses(next - 9)[next-10:], false)
 		if err == nil {
@@ -29,8 +30,10 @@ func TestACutUploadChangesNothingAndTheNextFlushCompletesIt(t *testing.T) {
 			t.Errorf("cut after %d of %d bytes: acknowledged as written", after, whole)
 		}
 		p.sim.SetFaults(func(f *snstest.Faults) { f.SSHCutAfterUpload = 0 })
-		for began := time.Now(); len(p.sim.Leftovers()) > 0 && time.Since(began) < 10*time.Second; { // the shell sees the end of its input later
-			time.Sleep(time.Millisecond)
+		for began := time.Now(); p.sim.Stats().ShellCPU == 0; time.Sleep(time.Millisecond) { // the shell ends later than the connection
+			if time.Since(began) > 30*time.Second {
+				t.Fatal("the shell did not end")
+			}
 		}
 		if !bytes.Equal(p.sim.Read("object"), object) || !bytes.Equal(p.sim.Read("objectgroup"), groups) {
 			t.Errorf("cut after %d of %d bytes: the files changed:\n%s\n%s", after, whole, p.sim.Read("object"), p.sim.Read("objectgroup"))

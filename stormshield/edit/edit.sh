@@ -84,17 +84,18 @@ ready() {
 	done
 }
 
-# watch looks on until mv has renamed, and stops it if a name comes or goes
-# before: somebody has begun an edit since all was ready.
-watch() {
-	tries=0
+# watch looks on until mv has renamed. It stops mv if a name comes or goes
+# before: somebody has begun an edit since all was ready. It also stops one that
+# is not done within some steps: that one waits for a processor, and an edit
+# could come and go while neither it nor this runs.
+watch() { # new text, steps
+	step=0
 	while test -f "$1"; do
-		if test .. -nt mark && test -f "$1"; then
+		if { test .. -nt mark || test $step -ge "$2"; } && test -f "$1"; then
 			kill -9 "$mv"
 			break
 		fi
-		tries=$((tries + 1))
-		test $tries -lt 1000000 || break
+		step=$((step + 1))
 	done
 }
 
@@ -102,23 +103,30 @@ watch() {
 #
 # No tool renames and compares in one step. So mv is started first, and once it
 # waits at its question, that is answered as soon as all is seen to be ready,
-# and mv is watched until it is done. To be lost, an edit would have to begin and
-# end within a step of watch. Should somebody have written into the file meant
-# until after the rename, their text is put back.
+# and mv is watched until it is done; if it had to be stopped, all is done
+# again, with more patience. To be lost, an edit would have to begin and end
+# within a step of watch. Should somebody have written into the file meant until
+# after the rename, their text is put back.
 swap() { # new text, file, link to the file meant, its sum, a copy of its text
 	if test $linked; then
-		remember
-		{ {
-			if is "$3" "$4" "$5" && asked && read -r mv < mv.pid && ready "$2" "$3"; then
-				echo y
-				watch "$1"
-			else
-				echo n
-			fi
-		} | /bin/sh -c 'echo $$ > mv.pid; exec mv -i "$1" "$2" 2> ask' sh "$1" "../$2"; } 2> /dev/null
+		is "$3" "$4" "$5" || fail 9 "$2"
+		steps=25
+		while test -f "$1" && test ! -f busy && test $steps -lt 1000000; do
+			remember
+			{ {
+				if asked && read -r mv < mv.pid && ready "$2" "$3"; then
+					echo y
+					watch "$1" $steps
+				else
+					echo n
+					> busy
+				fi
+			} | /bin/sh -c 'echo $$ > mv.pid; exec mv -i "$1" "$2" 2> ask' sh "$1" "../$2"; } 2> /dev/null
+			rm -f ask
+			steps=$((steps * 2))
+		done
 		test -f "$1" && fail 9 "$2"
 		is "$3" "$4" "$5" || { mv -f "$3" "../$2"; fail 9 "$2"; }
-		rm -f ask
 	else
 		is "../$2" "$4" "$5" || fail 9 "$2"
 		mv -f "$1" "../$2" || fail 13 "$2"
