@@ -76,9 +76,11 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 }
 
 // mustReassert reports whether everything in force must be blocked anew. What
-// is blocked one by one in the same flush need not be.
+// is blocked one by one in the same flush need not be. What was confirmed later
+// than now was so before the clock was set back: nobody knows how long ago, nor
+// how long the entries have yet to live.
 func (e *Enforcer) mustReassert(p ledger.Plan, now time.Time) bool {
-	return p.InForce > 0 && !p.Whole && !now.Before(e.reassertAt(p))
+	return p.InForce > 0 && !p.Whole && (now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
 }
 
 // reassertAt is when everything is to be blocked anew: in the rhythm asked for,

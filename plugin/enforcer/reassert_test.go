@@ -157,3 +157,31 @@ func TestAFailedFlushKeepsWhatIsKnownOfTheFiles(t *testing.T) {
 		}
 	})
 }
+
+func TestAClockThatWasSetBackHasEverythingBlockedAnew(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.ban("203.0.113.7", 100*time.Hour)
+		h.confirmed(time.Now().Add(72 * time.Hour)) // by the clock as it was
+		before := h.reasserts()
+		_, end := h.process(nil)
+		defer end()
+		h.at(time.Minute)
+		h.want("after the clock was set back", "203.0.113.7")
+		if n := h.reasserts() - before; n != 1 {
+			t.Errorf("%d re-asserts in a minute, want 1", n)
+		}
+	})
+}
+
+// confirmed has the ledger say that all is on the appliance, since a moment.
+func (h *house) confirmed(at time.Time) {
+	h.t.Helper()
+	p, err := h.ledger.Plan(context.Background(), ledger.Question{Now: at, Renew: at, Few: 16})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	o := ledger.Outcome{Listed: true, Cleared: true, Confirmed: at, Asserted: at, AssertedUntil: at.Add(24 * time.Hour), At: at}
+	if err := h.ledger.Wrote(context.Background(), p, o); err != nil {
+		h.t.Fatal(err)
+	}
+}

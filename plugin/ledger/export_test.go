@@ -49,3 +49,10 @@ var PlanQueries = []string{queryUnlisted, queryUnasserted, queryEnded, queryNext
 
 // EndedQueries read or change what has ended, or is to end, among many.
 var EndedQueries = []string{queryForget, evictLists, evictAny}
+
+// Queued is how many calls of Record nobody has begun.
+func (l *Ledger) Queued() int {
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	return len(l.queue.all)
+}

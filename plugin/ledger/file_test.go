@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -121,4 +122,35 @@ func TestALedgerOfTheFirstSchemaGoesOn(t *testing.T) {
 	want(t, "error", err, nil)
 	record(t, l, start, aBan("203.0.113.4/32", start.Add(time.Hour)))
 	openAt(t, path)
+}
+
+func TestADamageAnywhereInTheFileIsFoundWhenItIsOpened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	l := openAt(t, path)
+	var bans []ban.Ban
+	for i := range 2000 {
+		bans = append(bans, aBan(fmt.Sprintf("203.0.%d.%d/32", i/256, i%256), start.Add(time.Hour)))
+	}
+	record(t, l, start, bans...)
+	if err := l.Close(); err != nil { // which moves all into the file
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int64{100, info.Size() / 2, info.Size() - 4096} {
+		damaged := filepath.Join(t.TempDir(), "damaged.db")
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(text[at:], bytes.Repeat([]byte{0xa5}, 4096))
+		if err := os.WriteFile(damaged, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ledger.Open(t.Context(), damaged); !errors.Is(err, ledger.ErrUnreadable) {
+			t.Errorf("opened with a damage at byte %d of %d: %v", at, info.Size(), err)
+		}
+	}
 }

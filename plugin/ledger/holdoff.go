@@ -18,6 +18,7 @@ const (
 	firstHoldOff = 30 * time.Minute
 	longHoldOff  = 24 * time.Hour
 
+	factHoldOffSince    = "holdoff_since"
 	factHoldOffUntil    = "holdoff_until"
 	factHoldOffFailures = "holdoff_failures"
 	factHoldOffReason   = "holdoff_reason"
@@ -30,11 +31,15 @@ type HoldOff struct {
 	Until    time.Time
 	Failures int // in a row
 	Reason   string
+
+	since time.Time
 }
 
 // HeldOff returns the hold-off that stands for these credentials, if any. A
 // hold-off that other credentials earned does not count: a corrected
-// configuration is tried at once.
+// configuration is tried at once. One that began later than now did so before
+// the clock was set back, and begins anew: nobody knows how long ago that was,
+// and it must not last until the clock has come as far again.
 func (l *Ledger) HeldOff(ctx context.Context, credentials string, now time.Time) (HoldOff, bool, error) {
 	var h HoldOff
 	held := false
@@ -42,6 +47,12 @@ func (l *Ledger) HeldOff(ctx context.Context, credentials string, now time.Time)
 		h, held, err = heldOff(ctx, tx, credentials)
 		return err
 	})
+	if err == nil && held && now.Before(h.since) {
+		h.since, h.Until = now, now.Add(h.Until.Sub(h.since))
+		err = l.write(ctx, func(tx *sql.Tx) error {
+			return setFacts(ctx, tx, map[string]int64{factHoldOffSince: h.since.UnixMilli(), factHoldOffUntil: h.Until.UnixMilli()})
+		})
+	}
 	if err != nil {
 		return HoldOff{}, false, fmt.Errorf("read the login hold-off in %s: %w", l.path, err)
 	}
@@ -69,6 +80,7 @@ func (l *Ledger) LoginRefused(ctx context.Context, credentials, reason string, a
 			return err
 		}
 		for name, value := range map[string]string{
+			factHoldOffSince: strconv.FormatInt(now.UnixMilli(), 10),
 			factHoldOffUntil: strconv.FormatInt(h.Until.UnixMilli(), 10), factHoldOffFailures: strconv.Itoa(h.Failures),
 			factHoldOffReason: reason, factHoldOffFor: digest,
 		} {
@@ -94,8 +106,8 @@ func (l *Ledger) LoginAccepted(ctx context.Context, credentials string) error {
 			if _, mine, err := heldOff(ctx, tx, credentials); err != nil || !mine {
 				return err
 			}
-			_, err := tx.ExecContext(ctx, "DELETE FROM fact WHERE name IN (?, ?, ?, ?)",
-				factHoldOffUntil, factHoldOffFailures, factHoldOffReason, factHoldOffFor)
+			_, err := tx.ExecContext(ctx, "DELETE FROM fact WHERE name IN (?, ?, ?, ?, ?)",
+				factHoldOffSince, factHoldOffUntil, factHoldOffFailures, factHoldOffReason, factHoldOffFor)
 			return err
 		})
 	}
@@ -118,11 +130,15 @@ func heldOff(ctx context.Context, tx *sql.Tx, credentials string) (h HoldOff, sa
 	if err != nil {
 		return HoldOff{}, false, err
 	}
+	since, err := number(fact(ctx, tx, factHoldOffSince))
+	if err != nil {
+		return HoldOff{}, false, err
+	}
 	failures, err := number(fact(ctx, tx, factHoldOffFailures))
 	if err != nil {
 		return HoldOff{}, false, err
 	}
-	h = HoldOff{Until: moment(until), Failures: int(failures)}
+	h = HoldOff{Until: moment(until), Failures: int(failures), since: moment(since)}
 	h.Reason, err = fact(ctx, tx, factHoldOffReason)
 	return h, true, err
 }

@@ -42,3 +42,22 @@ func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 	}
 	want(t, "first again", refuse(0, start).Until, start.Add(30*time.Minute))
 }
+
+func TestAHoldOffBeginsAnewWhenTheClockWasSetBack(t *testing.T) {
+	l := open(t)
+	if _, err := l.LoginRefused(t.Context(), "wrong", "AUTH_FAILED", 0, start); err != nil {
+		t.Fatal(err)
+	}
+	back := start.Add(-72 * time.Hour)
+	for _, at := range []struct {
+		now  time.Time
+		held bool
+	}{{back, true}, {back.Add(29 * time.Minute), true}, {back.Add(31 * time.Minute), false}} {
+		h, held, err := l.HeldOff(t.Context(), "wrong", at.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "held at "+at.now.String(), held, at.held)
+		want(t, "until", h.Until, back.Add(30*time.Minute))
+	}
+}

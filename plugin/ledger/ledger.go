@@ -69,6 +69,7 @@ type Ledger struct {
 	// writing makes the writers of this process queue here instead of polling
 	// for SQLite's lock.
 	writing sync.Mutex
+	queue   queue
 }
 
 // Open opens the ledger in the file, making it, readable by its owner only, if
@@ -88,7 +89,11 @@ func Open(ctx context.Context, path string) (*Ledger, error) {
 	db.SetMaxOpenConns(2)
 	db.SetMaxIdleConns(2)
 	l := &Ledger{db: db, path: path}
-	if err := l.migrate(ctx); err != nil {
+	err = l.verify(ctx)
+	if err == nil {
+		err = l.migrate(ctx)
+	}
+	if err != nil {
 		db.Close()
 		if unreadable(err) {
 			err = fmt.Errorf("%w (%w)", ErrUnreadable, err)
@@ -130,7 +135,29 @@ func create(path string) error {
 	return f.Close()
 }
 
+// errDamaged says what SQLite found wrong with a file that it can open.
+type errDamaged string
+
+func (e errDamaged) Error() string { return "it is damaged: " + string(e) }
+
+// verify looks through the whole file: a damage is to be found when the ledger
+// is opened, and not when the first alert comes that meets it.
+func (l *Ledger) verify(ctx context.Context) error {
+	var found string
+	if err := l.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
+		return err
+	}
+	if found != "ok" {
+		return errDamaged(found)
+	}
+	return nil
+}
+
 func unreadable(err error) bool {
+	var damaged errDamaged
+	if errors.As(err, &damaged) {
+		return true
+	}
 	var s *sqlite.Error
 	if errors.As(err, &s) {
 		switch s.Code() & 0xff {
@@ -145,6 +172,11 @@ func unreadable(err error) bool {
 func (l *Ledger) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	return l.transact(ctx, do)
+}
+
+// transact is write for whoever holds the lock.
+func (l *Ledger) transact(ctx context.Context, do func(tx *sql.Tx) error) error {
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

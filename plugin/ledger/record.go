@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"notification-stormshield/plugin/ban"
@@ -36,32 +37,77 @@ type Recorded struct {
 // that is known already changes nothing, a shorter one neither. With more than
 // limit bans in force the soonest to end go, those of lists before local
 // detections.
+//
+// What takes time is to have the disk keep it. Calls that come while another
+// one waits for the disk are kept together, by the first of them.
 func (l *Ledger) Record(ctx context.Context, bans []ban.Ban, source Source, now time.Time, limit int) (Recorded, error) {
-	var recorded Recorded
 	// Once begun, a record is finished: CrowdSec would only send it again.
 	ctx = context.WithoutCancel(ctx)
-	inOrder := ordered(bans, now)
-	err := l.write(ctx, func(tx *sql.Tx) error {
-		r, err := newRecorder(ctx, tx, source, now)
+	w := &waiting{bans: ordered(bans, now), total: len(bans), source: source, now: now, limit: limit}
+	l.queue.add(w)
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if !w.done { // else somebody took it along
+		l.recordAll(ctx, l.queue.take())
+	}
+	if w.err != nil {
+		return Recorded{}, fmt.Errorf("record %d bans in %s: %w", len(bans), l.path, w.err)
+	}
+	return w.recorded, nil
+}
+
+// waiting is a call of Record that waits for its turn.
+type waiting struct {
+	bans   []keyed
+	total  int // with those that are over
+	source Source
+	now    time.Time
+	limit  int
+
+	// What came of it. Whoever holds the ledger's lock writes and reads these.
+	done     bool
+	recorded Recorded
+	err      error
+}
+
+// queue holds the calls of Record that nobody has begun.
+type queue struct {
+	mu  sync.Mutex
+	all []*waiting
+}
+
+func (q *queue) add(w *waiting) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.all = append(q.all, w)
+}
+
+func (q *queue) take() []*waiting {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	all := q.all
+	q.all = nil
+	return all
+}
+
+// recordAll records what several calls brought, in one transaction. Whoever
+// calls it holds the lock for writing.
+func (l *Ledger) recordAll(ctx context.Context, all []*waiting) {
+	err := l.transact(ctx, func(tx *sql.Tx) error {
+		r, err := newRecorder(ctx, tx)
 		if err != nil {
 			return err
 		}
-		for some := range slices.Chunk(inOrder, batch) {
-			if err := r.record(ctx, some); err != nil {
+		for _, w := range all {
+			if w.recorded, err = r.recordOne(ctx, w); err != nil {
 				return err
 			}
 		}
-		r.recorded.Known = len(bans) - r.recorded.Added - r.recorded.Extended
-		if err := r.evict(ctx, limit); err != nil {
-			return err
-		}
-		recorded = r.recorded
 		return r.finish(ctx)
 	})
-	if err != nil {
-		return Recorded{}, fmt.Errorf("record %d bans in %s: %w", len(bans), l.path, err)
+	for _, w := range all {
+		w.done, w.err = true, err
 	}
-	return recorded, nil
 }
 
 // Changes returns the number of the last change that any process recorded.
@@ -93,18 +139,21 @@ func ordered(bans []ban.Ban, now time.Time) []keyed {
 // taking it off right now.
 const soon = time.Minute
 
-// recorder is one call of Record.
+// recorder is one transaction of Record.
 type recorder struct {
 	tx       *sql.Tx
+	change   int64 // number of the last change
+	rows     int64
+	prepared map[string]*sql.Stmt
+
+	// The call that it is at.
 	takeover bool
 	now      int64
 	soon     int64
-	rows     int64
 	recorded Recorded
-	prepared map[string]*sql.Stmt
 }
 
-func newRecorder(ctx context.Context, tx *sql.Tx, source Source, now time.Time) (*recorder, error) {
+func newRecorder(ctx context.Context, tx *sql.Tx) (*recorder, error) {
 	change, err := number(fact(ctx, tx, factChanges))
 	if err != nil {
 		return nil, err
@@ -113,10 +162,24 @@ func newRecorder(ctx context.Context, tx *sql.Tx, source Source, now time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	return &recorder{
-		tx: tx, takeover: source == Takeover, now: now.UnixMilli(), soon: now.Add(soon).UnixMilli(),
-		rows: rows, recorded: Recorded{Change: change + 1}, prepared: map[string]*sql.Stmt{},
-	}, nil
+	return &recorder{tx: tx, change: change, rows: rows, prepared: map[string]*sql.Stmt{}}, nil
+}
+
+// recordOne records what one call brought, as a change of its own.
+func (r *recorder) recordOne(ctx context.Context, w *waiting) (Recorded, error) {
+	r.change++
+	r.takeover, r.now, r.soon = w.source == Takeover, w.now.UnixMilli(), w.now.Add(soon).UnixMilli()
+	r.recorded = Recorded{Change: r.change}
+	for some := range slices.Chunk(w.bans, batch) {
+		if err := r.record(ctx, some); err != nil {
+			return Recorded{}, err
+		}
+	}
+	r.recorded.Known = w.total - r.recorded.Added - r.recorded.Extended
+	if err := r.evict(ctx, w.limit); err != nil {
+		return Recorded{}, err
+	}
+	return r.recorded, nil
 }
 
 // batch is how many bans go to SQLite in one statement. Much of what a
@@ -181,7 +244,7 @@ func (r *recorder) insert(ctx context.Context, bans []keyed, onConflict string) 
 }
 
 func (r *recorder) finish(ctx context.Context) error {
-	return setFacts(ctx, r.tx, map[string]int64{factRows: r.rows, factChanges: r.recorded.Change})
+	return setFacts(ctx, r.tx, map[string]int64{factRows: r.rows, factChanges: r.change})
 }
 
 func isLocal(origin string) bool {

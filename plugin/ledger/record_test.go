@@ -1,9 +1,12 @@
 package ledger_test
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -133,5 +136,59 @@ func BenchmarkRecordAmongMany(b *testing.B) {
 	for b.Loop() {
 		record(b, l, start, numbered(n, 1)...)
 		n++
+	}
+}
+
+// While another process holds the ledger, calls gather; each of them is then
+// recorded as a change of its own.
+func TestCallsThatComeTogetherAreRecordedTogether(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	l := openAt(t, path)
+	other := hold(t, path)
+	const calls = 50
+	type outcome struct {
+		ledger.Recorded
+		err error
+	}
+	outcomes := make(chan outcome)
+	for i := range calls {
+		go func() {
+			b := aBan(fmt.Sprintf("203.0.113.%d/32", i), start.Add(time.Hour))
+			r, err := l.Record(context.Background(), []ban.Ban{b}, ledger.Alert, start, many)
+			outcomes <- outcome{r, err}
+		}()
+	}
+	for l.Queued() < calls-1 { // the first of them waits for the other process
+		time.Sleep(time.Millisecond)
+	}
+	want(t, "recorded while the ledger is held", plan(t, l, start).InForce, 0)
+	other()
+	changes := map[int64]bool{}
+	for range calls {
+		o := <-outcomes
+		want(t, "error", o.err, nil)
+		want(t, "added", o.Added, 1)
+		changes[o.Change] = true
+	}
+	want(t, "changes", len(changes), calls)
+	want(t, "in force", plan(t, l, start).InForce, calls)
+	want(t, "left in the queue", l.Queued(), 0)
+}
+
+// hold takes SQLite's lock for writing as another process does, until the
+// function it returns is called.
+func hold(t *testing.T, path string) (release func()) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		_ = tx.Rollback()
+		_ = db.Close()
 	}
 }
