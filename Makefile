@@ -10,7 +10,7 @@ RACE    := $(if $(or $(CI),$(shell command -v $${CC:-cc} 2>/dev/null)),-race)
 ALONE   := TestNoEditAndNoBanIsLostInAThousandFlushes
 LINTER  := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build test lint demo e2e bench
+.PHONY: help build test lint demo e2e bench torture
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,3 +37,6 @@ e2e: build ## under real CrowdSec and real OpenSSH; needs root, and the packages
 bench: build ## latency, bytes and memory as tables, and docs/flush-cost.svg; takes about 25 minutes
 	@mkdir -p docs
 	go run ./bench -plugin $(PLUGIN) -svg docs/flush-cost.svg
+
+torture: build ## worst days: faults, crashes, hostile input, as a table; about 20 minutes (TORTURE=-short: about 4)
+	go run ./torture -plugin $(PLUGIN) $(TORTURE)

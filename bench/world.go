@@ -92,14 +92,11 @@ func (w *world) reachable(yes bool) {
 // configure configures the plugin, again if need be: it then starts afresh on
 // the state it has. Edit may be nil.
 func (w *world) configure(ctx context.Context, edit func(*plugintest.Configuration)) error {
-	a := w.appliance
 	c := plugintest.Configuration{
 		Name: notification, StateDir: filepath.Join(w.folder, "state"),
 		UpdateFrequency: w.frequency, Debounce: w.debounce, MaxBans: maxBans,
-		Host: a.Host(), SSHPort: a.SSHPort(), APIPort: a.APIPort(), User: a.User(), Password: a.Password(),
-		HostKey: a.HostKeyFingerprint(), CertFingerprint: a.CertificateFingerprint(), ConfigDir: a.ConfigDir(),
 		ReassertEvery: seldom,
-	}
+	}.For(w.appliance)
 	if edit != nil {
 		edit(&c)
 	}

@@ -56,14 +56,11 @@ func (s *stage) build() (err error) {
 }
 
 func (s *stage) configuration() plugintest.Configuration {
-	a := s.appliance
 	return plugintest.Configuration{
 		Name: notification, StateDir: filepath.Join(s.folder, "state"),
 		UpdateFrequency: updateFrequency, Debounce: time.Second,
-		Host: a.Host(), SSHPort: a.SSHPort(), APIPort: a.APIPort(), User: a.User(), Password: a.Password(),
-		HostKey: a.HostKeyFingerprint(), CertFingerprint: a.CertificateFingerprint(), ConfigDir: a.ConfigDir(),
 		BlacklistTimeout: blacklistTimeout,
-	}
+	}.For(s.appliance)
 }
 
 // start starts the plugin and configures it.

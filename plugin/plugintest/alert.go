@@ -48,6 +48,12 @@ func (a Alert) Text() string {
 	return string(text)
 }
 
+// TestAlert is the text that `cscli notifications test` sends.
+func TestAlert() string {
+	return `[{"decisions":[{"duration":"4h","origin":"cscli","scenario":"test alert","scope":"Ip","type":"ban","value":"10.10.10.10"}],` +
+		`"scenario":"test alert","stop_at":"` + time.Now().UTC().Format(time.RFC3339Nano) + `"}]`
+}
+
 // scoped is how CrowdSec writes what is banned.
 func scoped(p netip.Prefix) (scope, value string) {
 	if p.IsSingleIP() {

@@ -29,6 +29,25 @@ type Configuration struct {
 	APISingleMax     int           // 0: the default
 }
 
+// Appliance is what a configuration says of an appliance.
+type Appliance interface {
+	Host() string
+	SSHPort() int
+	APIPort() int
+	User() string
+	Password() string
+	HostKeyFingerprint() string
+	CertificateFingerprint() string
+	ConfigDir() string
+}
+
+// For returns the configuration with what it says of an appliance.
+func (c Configuration) For(a Appliance) Configuration {
+	c.Host, c.SSHPort, c.APIPort, c.User, c.Password = a.Host(), a.SSHPort(), a.APIPort(), a.User(), a.Password()
+	c.HostKey, c.CertFingerprint, c.ConfigDir = a.HostKeyFingerprint(), a.CertificateFingerprint(), a.ConfigDir()
+	return c
+}
+
 // YAML is the document.
 func (c Configuration) YAML() string {
 	var out strings.Builder

@@ -114,6 +114,9 @@ func (p *Process) Started() time.Time { return p.started }
 // Log is what the plugin wrote to its standard error so far.
 func (p *Process) Log() *Log { return p.log }
 
+// Exited tells whether the process has ended.
+func (p *Process) Exited() bool { return p.client.Exited() }
+
 // PeakMemory returns the most memory that the process ever had resident, in
 // bytes: the kernel's VmHWM. It is known as long as the process runs.
 func (p *Process) PeakMemory() (int64, error) {
