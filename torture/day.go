@@ -27,11 +27,12 @@ var days = []day{
 	{name: "the appliance", short: len(applianceFaults), long: 12 * len(applianceFaults), beside: 6, try: badAppliance},
 	{name: "the administrator at work", short: 2, long: 20, beside: 1, try: administratorAtWork},
 	{name: "lock-out", short: 2 * len(lockouts), long: 10 * len(lockouts), beside: 4, try: lockOut},
-	{name: "state", short: len(stateFaults), long: 8 * len(stateFaults), beside: 5, try: badState},
+	{name: "state", short: len(stateFaults) + 1, long: 8 * (len(stateFaults) + 1), beside: 5, try: badState},
 	{name: "clock", short: 4, long: 40, beside: 4, try: badClock},
 	{name: "input", short: 19, long: 38, beside: 2, try: hostileInput},
 	{name: "load", short: 1, long: 1, beside: 1, try: load},
 	{name: "processes", short: 4, long: 40, beside: 4, try: processes},
+	{name: "secrets", short: 1, long: 4, beside: 1, try: secrets},
 	{name: "identity", short: 2, long: 10, beside: 2, try: strangers},
 }
 

@@ -2,28 +2,53 @@ package main
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"time"
 
 	"notification-stormshield/plugin/plugintest"
 	"notification-stormshield/stormshield/snstest"
 )
 
-// lockouts are the ways in which an account is refused.
+// lockouts are the ways in which an account is refused, and how the
+// administrator ends that, before giving the plugin another password.
 var lockouts = []struct {
 	name   string
-	refuse func(*world)
-	accept func(context.Context, *world) error
+	refuse func(context.Context, *world) error
+	end    func(*world)
 }{
-	{"the password was changed", func(w *world) { w.appliance.SetPassword("Another-Horse+8") }, func(ctx context.Context, w *world) error {
-		return w.reconfigure(ctx, func(c *plugintest.Configuration) { c.Password = "Another-Horse+8" })
-	}},
-	{"a one-time password is demanded", func(w *world) {
+	{"the password was changed", func(_ context.Context, w *world) error {
+		w.appliance.SetPassword(otherPassword)
+		return nil
+	}, func(*world) {}},
+	{"a one-time password is demanded", func(_ context.Context, w *world) error {
 		w.appliance.SetFaults(func(f *snstest.Faults) { f.NeedTOTP = true })
-	}, func(ctx context.Context, w *world) error {
+		return nil
+	}, func(w *world) {
 		w.appliance.SetFaults(func(f *snstest.Faults) { f.NeedTOTP = false })
-		w.appliance.SetPassword("Another-Horse+8") // the administrator makes an account that needs none
-		return w.reconfigure(ctx, func(c *plugintest.Configuration) { c.Password = "Another-Horse+8" })
 	}},
+	{"somebody else locked the appliance", somebodyLocks, func(w *world) { w.appliance.Unlock() }},
+}
+
+const otherPassword = "Another-Horse+8"
+
+// somebodyLocks logs in with wrong passwords until the appliance is locked.
+func somebodyLocks(ctx context.Context, w *world) error {
+	other := *w
+	other.folder = filepath.Join(w.folder, "somebody")
+	other.configuration.StateDir = filepath.Join(other.folder, "state") // which is not there: no hold-off is kept to
+	other.configuration.Password = "wrong"
+	if err := os.Mkdir(other.folder, 0o700); err != nil {
+		return err
+	}
+	for range 5 {
+		if w.appliance.Locked() > 0 {
+			return nil
+		}
+		_, _ = other.command(ctx, "check") // refused
+	}
+	return errors.New("the appliance is not locked by wrong passwords")
 }
 
 // lockOut has the appliance refuse the account, and everything come that could
@@ -41,7 +66,9 @@ func lockOut(ctx context.Context, t *trial) error {
 		return err
 	}
 	way := lockouts[t.number%len(lockouts)]
-	way.refuse(w)
+	if err := way.refuse(ctx, w); err != nil {
+		return err
+	}
 	w.appliance.ResetStats()
 	for range 5 {
 		if err := w.pester(ctx); err != nil {
@@ -52,7 +79,9 @@ func lockOut(ctx context.Context, t *trial) error {
 		w.found.other++
 		w.found.notef("%s: %d logins were tried", way.name, stats.APILoginsFailed+stats.SSHAuthFailed)
 	}
-	if err := way.accept(ctx, w); err != nil {
+	way.end(w)
+	w.appliance.SetPassword(otherPassword)
+	if err := w.reconfigure(ctx, func(c *plugintest.Configuration) { c.Password = otherPassword }); err != nil {
 		return err
 	}
 	return w.settle(ctx)

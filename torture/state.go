@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // to look into the plugin's state
 )
 
@@ -76,9 +79,67 @@ func (w *world) overwriteState(from, to int64) error {
 	return err
 }
 
+// fullDisk fills the disk that the state is on, while bans come. What was not
+// recorded is refused, so that CrowdSec sends it again. It needs root, for a
+// file system of its own.
+func fullDisk(ctx context.Context, t *trial) error {
+	w, err := newWorld(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer w.end()
+	w.stop()
+	dir := filepath.Join(w.folder, "state")
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,mode=700"); err != nil {
+		return fmt.Errorf("make a small disk, which needs root: %w", err)
+	}
+	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
+	if err := w.start(ctx); err != nil {
+		return err
+	}
+	w.mustBan(ctx, long, w.truth.fresh(w.random, 10)...)
+	if err := w.settle(ctx); err != nil {
+		return err
+	}
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 2<<20), 0o600); err == nil {
+		return errors.New("the disk does not get full")
+	}
+	var refused [][]netip.Prefix
+	for range 20 {
+		some := w.truth.fresh(w.random, 1+w.random.IntN(40))
+		if w.ban(ctx, long, some...) != nil {
+			refused = append(refused, some)
+		}
+	}
+	if len(refused) == 0 {
+		w.found.other++
+		w.found.notef("no alert was refused though the disk is full")
+	}
+	if w.random.IntN(2) == 0 {
+		if err := w.restart(ctx); err == nil { // it may as well say that it cannot open its state
+			w.killed = true
+		}
+	}
+	if err := os.Remove(filler); err != nil {
+		return err
+	}
+	w.killed = true
+	if err := w.restart(ctx); err != nil {
+		return err
+	}
+	for _, some := range refused {
+		w.mustBan(ctx, long, some...)
+	}
+	return w.settle(ctx)
+}
+
 // badState spoils the ledger. What was blocked stays so, for the appliance
 // still has it, and what comes from then on is recorded.
 func badState(ctx context.Context, t *trial) error {
+	if t.number%(len(stateFaults)+1) == len(stateFaults) {
+		return fullDisk(ctx, t)
+	}
 	w, err := newWorld(ctx, t)
 	if err != nil {
 		return err
@@ -90,7 +151,7 @@ func badState(ctx context.Context, t *trial) error {
 		return err
 	}
 	w.stop()
-	f := stateFaults[t.number%len(stateFaults)]
+	f := stateFaults[t.number%(len(stateFaults)+1)]
 	if err := f.do(ctx, w); err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +41,7 @@ type world struct {
 	appliance     *snstest.Appliance
 	configuration plugintest.Configuration
 	plugin        *plugintest.Process
+	spare         *plugintest.Process // of a second CrowdSec, if there is one
 	truth         truth
 	administrator administrator
 	kept          map[string]bool // objects that stay, because the administrator uses them
@@ -164,13 +167,23 @@ func (w *world) tail() string {
 	return strings.Join(text, "\n    ")
 }
 
+// lookForSecrets looks for a password in a text that nobody may find it in.
+func (w *world) lookForSecrets(where, text string) {
+	for _, secret := range []string{w.appliance.Password(), w.configuration.Password} {
+		for _, form := range []string{secret, url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret))} {
+			if strings.Contains(text, form) {
+				w.found.leaks++
+				w.found.notef("a password in %s: %s", where, text)
+				return
+			}
+		}
+	}
+}
+
 // lookAtLog looks for what a plugin must never write.
 func (w *world) lookAtLog() {
 	for _, line := range w.plugin.Log().Since(0) {
-		if strings.Contains(line.Text, w.appliance.Password()) || w.configuration.Password != "" && strings.Contains(line.Text, w.configuration.Password) {
-			w.found.leaks++
-			w.found.notef("a password in the log: %s", line.Text)
-		}
+		w.lookForSecrets("the log", line.Text)
 		if strings.Contains(line.Text, "panic") || line.Level == "" && strings.Contains(line.Text, "goroutine") {
 			w.found.crashes++
 			w.found.notef("a crash: %s", line.Text)

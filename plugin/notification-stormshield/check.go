@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ changes no file. Each login is tried once at most.`,
 			if err != nil {
 				return err
 			}
+			warnOfReaders(cmd.ErrOrStderr(), which.file)
 			return check(cmd, d)
 		},
 	}
@@ -59,6 +61,15 @@ func check(cmd *cobra.Command, d config.Document) error {
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), "\nAll is well.")
 	return nil
+}
+
+// warnOfReaders warns of a configuration file that others than its owner can
+// read: it holds passwords. CrowdSec, which is root, reads it all the same.
+func warnOfReaders(out io.Writer, file string) {
+	info, err := os.Stat(file)
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		fmt.Fprintf(out, "warning: others than its owner can read %s (%s), which holds passwords (hint: chmod 600 %[1]s)\n", file, info.Mode())
+	}
 }
 
 // printFindings prints a table of what was found, and returns how many of

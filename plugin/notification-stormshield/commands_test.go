@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,19 @@ func TestCheckNamesEachFaultAndWhatToDo(t *testing.T) {
 				t.Errorf("%d faults named:\n%s", n, out)
 			}
 		})
+	}
+}
+
+func TestCheckWarnsOfAConfigurationThatOthersCanRead(t *testing.T) {
+	w := newWorld(t)
+	for mode, warns := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o604: true, 0o644: true} {
+		if err := os.Chmod(w.file, mode); err != nil {
+			t.Fatal(err)
+		}
+		status, _, complaint := w.run("check", "-c", w.file)
+		if status != 0 || strings.Contains(complaint, "chmod 600 "+w.file) != warns {
+			t.Errorf("mode %s: status %d, %q", mode, status, complaint)
+		}
 	}
 }
 

@@ -13,7 +13,8 @@ type Configuration struct {
 	StateDir        string
 	UpdateFrequency time.Duration
 	Debounce        time.Duration
-	MaxBans         int // 0: the default
+	LogLevel        string // "": the default
+	MaxBans         int    // 0: the default
 
 	// The appliance.
 	Host             string
@@ -54,6 +55,9 @@ func (c Configuration) YAML() string {
 	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
 	line("type: stormshield")
 	line("name: %s", c.Name)
+	if c.LogLevel != "" {
+		line("log_level: %s", c.LogLevel)
+	}
 	line("format: |\n  {{.|toJson}}")
 	line("update_frequency: %s", c.UpdateFrequency)
 	line("debounce: %s", c.Debounce)

@@ -68,6 +68,14 @@ type key struct {
 	Value string `xml:"value,attr"`
 }
 
+// decode reads what the appliance answered.
+func decode(body io.Reader) (r root, err error) {
+	decoder := xml.NewDecoder(io.LimitReader(body, largestAnswer))
+	decoder.CharsetReader = latin1Reader
+	err = decoder.Decode(&r)
+	return r, err
+}
+
 // answer decides by the last status: of two, the first carries the data and
 // the second the outcome.
 func (r root) answer() (Answer, error) {

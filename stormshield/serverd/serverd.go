@@ -18,7 +18,6 @@ package serverd
 import (
 	"context"
 	"encoding/base64"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -184,10 +183,8 @@ func (s *Session) do(ctx context.Context, method, path string, body io.Reader) (
 	if response.StatusCode != http.StatusOK {
 		return root{}, fmt.Errorf("the appliance answered HTTP %s", response.Status)
 	}
-	var r root
-	decoder := xml.NewDecoder(io.LimitReader(response.Body, largestAnswer))
-	decoder.CharsetReader = latin1Reader
-	if err := decoder.Decode(&r); err != nil {
+	r, err := decode(response.Body)
+	if err != nil {
 		return root{}, fmt.Errorf("read the appliance's answer: %w", err)
 	}
 	return r, nil

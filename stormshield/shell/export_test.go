@@ -1,0 +1,16 @@
+package shell
+
+import (
+	"net"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Trusts tells whether a host key is taken for a configuration.
+func Trusts(c Config, hostname string, key ssh.PublicKey) error {
+	t, err := newTrust(c)
+	if err != nil {
+		return err
+	}
+	return t.check(hostname, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 22}, key)
+}
