@@ -17,15 +17,11 @@ import (
 // `crowdsec -t`, `cscli notifications test` and reloads make them, while bans
 // come. One of them flushes at a time, and each ban is blocked once.
 func processes(ctx context.Context, t *trial) error {
-	w, err := newWorld(ctx, t)
+	w, err := quietWorld(ctx, t)
 	if err != nil {
 		return err
 	}
 	defer w.end()
-	w.mustBan(ctx, long, w.truth.fresh(w.random, 3)...)
-	if err := w.settle(ctx); err != nil {
-		return err
-	}
 	if t.number%2 == 0 { // a second CrowdSec on the same host, by mistake
 		second, err := plugintest.Start(w.binary)
 		if err != nil {

@@ -74,6 +74,20 @@ func newWorld(ctx context.Context, t *trial, options ...func(*snstest.Options)) 
 	return w, w.start(ctx)
 }
 
+// quietWorld is a new world in which a few bans are in force, and all is well.
+func quietWorld(ctx context.Context, t *trial) (*world, error) {
+	w, err := newWorld(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	w.mustBan(ctx, long, w.truth.fresh(w.random, 3)...)
+	if err := w.settle(ctx); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
 // reconfigure hands the plugin a changed configuration.
 func (w *world) reconfigure(ctx context.Context, edit func(*plugintest.Configuration)) error {
 	edit(&w.configuration)

@@ -56,3 +56,16 @@ func (l *Ledger) Queued() int {
 	defer l.queue.mu.Unlock()
 	return len(l.queue.all)
 }
+
+// DropQueue loses the calls of Record that nobody has begun, as one does that
+// takes them along and panics.
+func (l *Ledger) DropQueue() { l.queue.take() }
+
+// Busy tells whether somebody holds the lock for writing.
+func (l *Ledger) Busy() bool {
+	if l.writing.TryLock() {
+		l.writing.Unlock()
+		return false
+	}
+	return true
+}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ type Recorded struct {
 func (l *Ledger) Record(ctx context.Context, bans []ban.Ban, source Source, now time.Time, limit int) (Recorded, error) {
 	// Once begun, a record is finished: CrowdSec would only send it again.
 	ctx = context.WithoutCancel(ctx)
-	w := &waiting{bans: ordered(bans, now), total: len(bans), source: source, now: now, limit: limit}
+	w := &waiting{bans: ordered(bans, now), total: len(bans), source: source, now: now, limit: limit, err: errNotRecorded}
 	l.queue.add(w)
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -55,6 +56,10 @@ func (l *Ledger) Record(ctx context.Context, bans []ban.Ban, source Source, now 
 	}
 	return w.recorded, nil
 }
+
+// errNotRecorded is what comes of a call that was taken along by one that
+// panicked.
+var errNotRecorded = errors.New("the transaction did not come to its end")
 
 // waiting is a call of Record that waits for its turn.
 type waiting struct {

@@ -175,6 +175,31 @@ func TestCallsThatComeTogetherAreRecordedTogether(t *testing.T) {
 	want(t, "left in the queue", l.Queued(), 0)
 }
 
+func TestACallThatWasTakenAlongAndLostIsNoSuccess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	l := openAt(t, path)
+	other := hold(t, path)
+	failed := make(chan error)
+	call := func(address string) {
+		_, err := l.Record(context.Background(), []ban.Ban{aBan(address, start.Add(time.Hour))}, ledger.Alert, start, many)
+		failed <- err
+	}
+	go call("203.0.113.1/32")
+	for !l.Busy() || l.Queued() > 0 { // it waits for the other process
+		time.Sleep(time.Millisecond)
+	}
+	go call("203.0.113.2/32")
+	for l.Queued() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	l.DropQueue()
+	other()
+	if first, second := <-failed, <-failed; (first == nil) == (second == nil) {
+		t.Errorf("of the two, one must fail: %v, %v", first, second)
+	}
+	want(t, "in force", plan(t, l, start).InForce, 1)
+}
+
 // hold takes SQLite's lock for writing as another process does, until the
 // function it returns is called.
 func hold(t *testing.T, path string) (release func()) {
