@@ -38,5 +38,5 @@ bench: build ## latency, bytes and memory as tables, and docs/flush-cost.svg; ta
 	@mkdir -p docs
 	go run ./bench -plugin $(PLUGIN) -svg docs/flush-cost.svg
 
-torture: build ## worst days: faults, crashes, hostile input, as a table; about 20 minutes (TORTURE=-short: about 4)
+torture: build ## worst days: faults, crashes, hostile input, as a table; about 20 minutes (TORTURE=-short: 6)
 	go run ./torture -plugin $(PLUGIN) $(TORTURE)
