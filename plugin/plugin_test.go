@@ -17,6 +17,7 @@ import (
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/plugintest"
 )
 
 // firewall is an appliance that only counts what it is asked.
@@ -115,8 +116,6 @@ func alert(value, more string) string {
 		value, more, time.Now().UTC().Format(time.RFC3339Nano))
 }
 
-const testAlert = `[{"decisions":[{"duration":"4h","origin":"cscli","scenario":"test alert","scope":"Ip","type":"ban","value":"10.10.10.10"}],"scenario":"test alert","stop_at":"2026-11-20T10:00:00Z"}]`
-
 func TestNotifyHasRecordedEveryBanWhenItAnswers(t *testing.T) {
 	h := newHost(t)
 	text := alert("203.0.113.7", "")
@@ -156,11 +155,11 @@ func TestTheAppliancesOwnAddressIsNeverBlocked(t *testing.T) {
 
 func TestTheTestAlertAnswersHowACheckWentAndIsNoBan(t *testing.T) {
 	h := newHost(t)
-	if err := h.notify(testAlert); err != nil {
+	if err := h.notify(plugintest.TestAlert()); err != nil {
 		t.Errorf("a test of a good set-up: %v", err)
 	}
 	h.fw.wrong = errors.New("the folder is missing")
-	if err := h.notify(testAlert); err == nil || !strings.Contains(err.Error(), "the folder is missing") {
+	if err := h.notify(plugintest.TestAlert()); err == nil || !strings.Contains(err.Error(), "the folder is missing") {
 		t.Errorf("a test of a bad set-up: %v", err)
 	}
 	if h.fw.checks != 2 || len(h.standing()) > 0 {
@@ -172,7 +171,7 @@ func TestARepeatedTestWithAWrongPasswordMakesOneAttempt(t *testing.T) {
 	h := newHost(t)
 	h.fw.wrong = &enforcer.LoginError{Err: errors.New("AUTH_FAILED")}
 	for range 5 {
-		if err := h.notify(testAlert); err == nil || !strings.Contains(err.Error(), "AUTH_FAILED") {
+		if err := h.notify(plugintest.TestAlert()); err == nil || !strings.Contains(err.Error(), "AUTH_FAILED") {
 			t.Errorf("a test with a wrong password: %v", err)
 		}
 	}

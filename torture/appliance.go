@@ -116,7 +116,7 @@ func badAppliance(ctx context.Context, t *trial) error {
 	if err := w.settle(ctx); err != nil {
 		return err
 	}
-	b := applianceFaults[t.number%len(applianceFaults)]
+	b := applianceFaults[t.choose(len(applianceFaults))]
 	mend, err := b.deal(ctx, w)
 	if err != nil {
 		return fmt.Errorf("%s: %w", b.name, err)
@@ -129,10 +129,5 @@ func badAppliance(ctx context.Context, t *trial) error {
 	if mend != nil {
 		mend()
 	}
-	before := len(w.found.notes)
-	err = w.settle(ctx)
-	if len(w.found.notes) > before {
-		w.found.notef("after: %s", b.name)
-	}
-	return err
+	return w.settleAfter(ctx, b.name)
 }

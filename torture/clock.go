@@ -49,12 +49,7 @@ func badClock(ctx context.Context, t *trial) error {
 		return err
 	}
 	w.mustBan(ctx, long, w.truth.fresh(w.random, 1+w.random.IntN(30))...)
-	before := len(w.found.notes)
-	err = w.settle(ctx)
-	if len(w.found.notes) > before {
-		w.found.notef("the clock moved by %s", moved)
-	}
-	return err
+	return w.settleAfter(ctx, fmt.Sprintf("the clock moved by %s", moved))
 }
 
 // alert sends an alert of its own time.

@@ -45,10 +45,12 @@ type trial struct {
 	binary string
 	short  bool
 	seed   uint64
-	number int // of this try, from 0 on
 	random *rand.Rand
 	found  findings
 }
+
+// choose is which of so many a try is about: consecutive seeds go through all.
+func (t *trial) choose(n int) int { return int(t.seed % uint64(n)) }
 
 // findings are what a try found lost.
 type findings struct {
@@ -78,8 +80,6 @@ type tally struct {
 	findings
 	took time.Duration
 }
-
-func (t *tally) lost() bool { return t.any() }
 
 func (t *tally) add(f findings) {
 	t.tries++
@@ -131,7 +131,7 @@ func (d day) run(ctx context.Context, o options) (tally, error) {
 func (d day) once(ctx context.Context, o options, number int) findings {
 	seed := o.seed + uint64(number)
 	t := &trial{
-		day: d.name, binary: o.binary, short: o.short, seed: seed, number: int(seed),
+		day: d.name, binary: o.binary, short: o.short, seed: seed,
 		random: rand.New(rand.NewPCG(seed, 0)),
 	}
 	limited, cancel := context.WithTimeout(ctx, tryTimeout)

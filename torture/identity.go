@@ -20,7 +20,7 @@ func strangers(ctx context.Context, t *trial) error {
 	// Each of the two ends is told apart by itself: with another certificate the
 	// SSH server is still the one that is known.
 	change, seen := w.appliance.ChangeCertificate, func(s snstest.Stats) int { return s.APILoginsOK + s.APILoginsFailed }
-	if t.number%2 == 0 {
+	if t.choose(2) == 0 {
 		change, seen = w.appliance.ChangeHostKey, func(s snstest.Stats) int { return s.SSHAuthOK + s.SSHAuthFailed }
 	}
 	change()

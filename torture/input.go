@@ -42,7 +42,7 @@ func hostileInput(ctx context.Context, t *trial) error {
 	defer w.end()
 	w.mustBan(ctx, long, w.truth.fresh(w.random, 5)...)
 	texts := hostileTexts()
-	_ = w.plugin.NotifyWithin(ctx, time.Minute, notification, texts[t.number%len(texts)])
+	_ = w.plugin.NotifyWithin(ctx, time.Minute, notification, texts[t.choose(len(texts))])
 	for range 300 {
 		_ = w.plugin.Notify(ctx, notification, w.mutated(plugintest.Ban(time.Nanosecond, w.truth.fresh(w.random, 3)...).Text()))
 		// The last line keeps a configuration from being good by chance, and so

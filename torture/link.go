@@ -70,7 +70,7 @@ func badLink(ctx context.Context, t *trial) error {
 		return err
 	}
 	healthy := w.appliance.Faults()
-	f := linkFaults[t.number%len(linkFaults)]
+	f := linkFaults[t.choose(len(linkFaults))]
 	w.appliance.SetFaults(func(now *snstest.Faults) { f.set(now, w.random) })
 	w.mustBan(ctx, long, w.truth.fresh(w.random, 1+w.random.IntN(30))...)
 	w.mustBan(ctx, time.Second, w.truth.fresh(w.random, 1+w.random.IntN(30))...)
@@ -79,10 +79,5 @@ func badLink(ctx context.Context, t *trial) error {
 	}
 	w.mustBan(ctx, long, w.truth.fresh(w.random, 1)...)
 	w.appliance.SetFaults(func(now *snstest.Faults) { *now = healthy })
-	before := len(w.found.notes)
-	err = w.settle(ctx)
-	if len(w.found.notes) > before {
-		w.found.notef("after: %s", f.name)
-	}
-	return err
+	return w.settleAfter(ctx, f.name)
 }

@@ -61,7 +61,7 @@ func lockOut(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer w.end()
-	way := lockouts[t.number%len(lockouts)]
+	way := lockouts[t.choose(len(lockouts))]
 	if err := way.refuse(ctx, w); err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func run(ctx context.Context, o options) error {
 	fmt.Printf("First seed of each day %d, in %s.\n\n", o.seed, time.Since(began).Round(time.Second))
 	printTable(os.Stdout, tallies)
 	for _, t := range tallies {
-		if t.lost() {
+		if t.any() {
 			return errLost
 		}
 	}

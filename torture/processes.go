@@ -22,7 +22,7 @@ func processes(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer w.end()
-	if t.number%2 == 0 { // a second CrowdSec on the same host, by mistake
+	if t.choose(2) == 0 { // a second CrowdSec on the same host, by mistake
 		second, err := plugintest.Start(w.binary)
 		if err != nil {
 			return err
@@ -109,12 +109,12 @@ func (w *world) visit(ctx context.Context, who visitor) error {
 
 // command runs a command of the binary on the configuration, as an
 // administrator does.
-func (w *world) command(ctx context.Context, name string, more ...string) (string, error) {
+func (w *world) command(ctx context.Context, name string) (string, error) {
 	file := filepath.Join(w.folder, "stormshield.yaml")
 	if err := os.WriteFile(file, []byte(w.configuration.YAML()), 0o600); err != nil {
 		return "", err
 	}
-	out, err := exec.CommandContext(ctx, w.binary, append([]string{name, "-c", file}, more...)...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, w.binary, name, "-c", file).CombinedOutput()
 	return string(out), err
 }
 

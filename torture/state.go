@@ -137,7 +137,7 @@ func fullDisk(ctx context.Context, t *trial) error {
 // badState spoils the ledger. What was blocked stays so, for the appliance
 // still has it, and what comes from then on is recorded.
 func badState(ctx context.Context, t *trial) error {
-	if t.number%(len(stateFaults)+1) == len(stateFaults) {
+	if t.choose(len(stateFaults)+1) == len(stateFaults) {
 		return fullDisk(ctx, t)
 	}
 	w, err := newWorld(ctx, t)
@@ -151,7 +151,7 @@ func badState(ctx context.Context, t *trial) error {
 		return err
 	}
 	w.stop()
-	f := stateFaults[t.number%(len(stateFaults)+1)]
+	f := stateFaults[t.choose(len(stateFaults)+1)]
 	if err := f.do(ctx, w); err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
@@ -160,5 +160,5 @@ func badState(ctx context.Context, t *trial) error {
 	}
 	w.mustBan(ctx, long, w.truth.fresh(w.random, 1+w.random.IntN(30))...)
 	w.mustBan(ctx, time.Second, w.truth.fresh(w.random, 1+w.random.IntN(30))...)
-	return w.settle(ctx)
+	return w.settleAfter(ctx, f.name)
 }

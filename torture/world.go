@@ -171,6 +171,16 @@ func (w *world) settle(ctx context.Context) error {
 	}
 }
 
+// settleAfter is settle, and says after what it was if something is amiss.
+func (w *world) settleAfter(ctx context.Context, what string) error {
+	notes := len(w.found.notes)
+	err := w.settle(ctx)
+	if len(w.found.notes) > notes {
+		w.found.notef("after: %s", what)
+	}
+	return err
+}
+
 // tail is the end of the plugin's log.
 func (w *world) tail() string {
 	log := w.plugin.Log()

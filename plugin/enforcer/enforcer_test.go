@@ -202,6 +202,9 @@ func TestAFailedFlushIsTriedAgainAndLosesNothing(t *testing.T) {
 		if n := strings.Count(h.log.String(), "refused"); n > 3 {
 			t.Errorf("the same error was logged %d times in 19 minutes:\n%s", n, h.log)
 		}
+		if !strings.Contains(h.log.String(), "repeated=") {
+			t.Errorf("the error was not said again with a count:\n%s", h.log)
+		}
 		h.fw.set(func() { h.fw.fail = nil })
 		h.at(26 * time.Minute)
 		h.want("once it is back", "203.0.113.7")
