@@ -91,6 +91,7 @@ func (t *tally) add(f findings) {
 	t.crashes += f.crashes
 	t.leaks += f.leaks
 	t.other += f.other
+	t.notes = append(t.notes, f.notes...)
 }
 
 // run tries a day as often as it is to be tried.
@@ -140,9 +141,12 @@ func (d day) once(ctx context.Context, o options, number int) findings {
 		t.found.other++
 		t.found.notef("the try broke off: %v", err)
 	}
-	if t.found.any() && ctx.Err() == nil {
-		fmt.Fprintf(os.Stderr, "%s: seed %d: %s\n", d.name, seed, strings.Join(t.found.notes, "\n  "))
+	if !t.found.any() || ctx.Err() != nil {
+		return t.found
 	}
+	note := fmt.Sprintf("%s: seed %d: %s", d.name, seed, strings.Join(t.found.notes, "\n  "))
+	fmt.Fprintln(os.Stderr, note)
+	t.found.notes = []string{note}
 	return t.found
 }
 

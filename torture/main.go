@@ -80,10 +80,14 @@ func run(ctx context.Context, o options) error {
 	}
 	fmt.Printf("First seed of each day %d, in %s.\n\n", o.seed, time.Since(began).Round(time.Second))
 	printTable(os.Stdout, tallies)
+	var lost error
 	for _, t := range tallies {
+		for _, note := range t.notes { // again, for whoever has only the end of a log
+			fmt.Fprintln(os.Stderr, note)
+		}
 		if t.any() {
-			return errLost
+			lost = errLost
 		}
 	}
-	return nil
+	return lost
 }

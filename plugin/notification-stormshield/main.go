@@ -29,6 +29,11 @@ const (
 	statusUsage  = 2
 )
 
+// memoryLimit is what the garbage collector keeps the plugin's memory near, in
+// bytes. Everyday life needs less than half of it; a message may have 64 MiB,
+// of which gRPC holds copies.
+const memoryLimit = 200 << 20
+
 func main() {
 	started := time.Now()
 	if plugin.Started() && len(os.Args) == 1 {
@@ -47,6 +52,7 @@ func serve(started time.Time) {
 	// A flush of many bans holds the text of large files for a moment. Collecting
 	// garbage more often than usual costs little and keeps the process small.
 	debug.SetGCPercent(20)
+	debug.SetMemoryLimit(memoryLimit)
 	// Made before plugin.Serve, which replaces os.Stderr.
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: os.Stderr, JSONFormat: true, IndependentLevels: true})
 	go func() {
