@@ -78,7 +78,7 @@ func newWorld(ctx context.Context, o options, s setting) (w *world, err error) {
 	if s.way == wholeFiles {
 		w.appliance.SetFaults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} })
 	}
-	if w.plugin, err = plugintest.Start(w.binary); err != nil {
+	if w.plugin, err = plugintest.Start(w.binary, nil); err != nil {
 		return nil, err
 	}
 	return w, w.configure(ctx, nil)

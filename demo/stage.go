@@ -65,7 +65,7 @@ func (s *stage) configuration() plugintest.Configuration {
 
 // start starts the plugin and configures it.
 func (s *stage) start(ctx context.Context) (err error) {
-	if s.plugin, err = plugintest.Start(s.binary); err != nil {
+	if s.plugin, err = plugintest.Start(s.binary, nil); err != nil {
 		return err
 	}
 	return s.plugin.Configure(ctx, s.configuration().YAML())

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -46,9 +47,12 @@ func (s State) Open(ctx context.Context, log hclog.Logger) (*ledger.Ledger, erro
 			"error", err, "aside", aside)
 		books, err = ledger.Open(ctx, s.Path)
 	}
+	if errors.Is(err, syscall.EROFS) {
+		err = fmt.Errorf("%w (hint: mount that file system for writing; if it went read-only by itself, its disk has errors, see dmesg)", err)
+	}
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 		dir := filepath.Dir(s.Path)
-		err = fmt.Errorf("%w (hint: make the folder and give it to the plugin's user: install -d -m 700 -o nobody %s)", err, dir)
+		err = fmt.Errorf("%w (hint: make the folder, and give it to the plugin's user with all that is in it: install -d -m 700 %[2]s && chown -R nobody %[2]s)", err, dir)
 	}
 	return books, err
 }

@@ -4,11 +4,13 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -108,37 +110,55 @@ func TestOldFirmwareNeedsLegacyAlgorithms(t *testing.T) {
 }
 
 func TestOnlyATrustedCertificateSeesThePassword(t *testing.T) {
+	byCA := func(sim *snstest.Appliance, ca string) serverd.Trust {
+		return serverd.Trust{CAPath: ca, ServerName: sim.CertificateName()}
+	}
+	expired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) }
+	renamed := func(c *x509.Certificate) {
+		c.Subject.CommonName, c.DNSNames, c.IPAddresses = "another", []string{"another.example"}, nil
+	}
+	renewed := func(*x509.Certificate) {}
 	for name, c := range map[string]struct {
 		kind    snstest.CertificateKind
 		trust   func(sim *snstest.Appliance, ca string) serverd.Trust
 		trusted bool
+		reissue func(*x509.Certificate) // after it is trusted; nil: it stays
 	}{
-		"factory, CA and serial number": {snstest.FactoryCertificate, func(sim *snstest.Appliance, ca string) serverd.Trust {
-			return serverd.Trust{CAPath: ca, ServerName: sim.CertificateName()}
-		}, true},
+		"factory, CA and serial number, renewed":       {snstest.FactoryCertificate, byCA, true, renewed},
+		"factory, CA and serial number, expired":       {snstest.FactoryCertificate, byCA, false, expired},
+		"factory, CA and serial number, not yet valid": {snstest.FactoryCertificate, byCA, false, early},
+		"factory, CA and serial number, of another":    {snstest.FactoryCertificate, byCA, false, renamed},
+		"modern, CA and name, renewed":                 {snstest.ModernCertificate, byCA, true, renewed},
+		"modern, CA and name, expired":                 {snstest.ModernCertificate, byCA, false, expired},
+		"modern, CA and name, of another":              {snstest.ModernCertificate, byCA, false, renamed},
+		"factory, CA and serial number":                {snstest.FactoryCertificate, byCA, true, nil},
 		"factory, CA and no name": {snstest.FactoryCertificate, func(_ *snstest.Appliance, ca string) serverd.Trust {
 			return serverd.Trust{CAPath: ca}
-		}, false},
+		}, false, nil},
 		"modern, CA and no name": {snstest.ModernCertificate, func(_ *snstest.Appliance, ca string) serverd.Trust {
 			return serverd.Trust{CAPath: ca}
-		}, true},
+		}, true, nil},
 		"fingerprint": {snstest.SelfSigned, func(sim *snstest.Appliance, _ string) serverd.Trust {
 			return serverd.Trust{Fingerprint: fingerprint(t, sim)}
-		}, true},
+		}, true, nil},
 		"another fingerprint": {snstest.SelfSigned, func(*snstest.Appliance, string) serverd.Trust {
 			return serverd.Trust{Fingerprint: sha256.Sum256(nil)}
-		}, false},
+		}, false, nil},
 		"self-signed, nothing configured": {snstest.SelfSigned, func(*snstest.Appliance, string) serverd.Trust {
 			return serverd.Trust{}
-		}, false},
+		}, false, nil},
 		"any": {snstest.SelfSigned, func(*snstest.Appliance, string) serverd.Trust {
 			return serverd.Trust{Insecure: true}
-		}, true},
+		}, true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sim := snstest.Start(t, func(o *snstest.Options) { o.Certificate = c.kind })
 			config := configFor(t, sim)
 			config.API.Trust = c.trust(sim, save(t, "ca.pem", sim.CA()))
+			if c.reissue != nil {
+				sim.ReissueCertificate(c.reissue)
+			}
 			session, err := serverd.Dial(t.Context(), config.API)
 			if c.trusted != (err == nil) {
 				t.Errorf("login: %v, want it trusted: %t", err, c.trusted)

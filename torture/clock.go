@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"notification-stormshield/plugin/plugintest"
 )
 
-// badClock has the plugin find, at a start, that the clock was set by days: what
+// badClock has the plugin stand still for a while, as on a machine that is
+// suspended, while bans end and the appliance restarts. Then it has it find, at a start, that the clock was set by days: what
 // its ledger says happened hours ahead, or long ago. And it sends alerts that
 // are over already, or end in the year 9999.
 func badClock(ctx context.Context, t *trial) error {
@@ -25,6 +28,9 @@ func badClock(ctx context.Context, t *trial) error {
 	w.alert(ctx, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), time.Hour)
 	w.alert(ctx, time.Now(), 290*365*24*time.Hour)
 	if err := w.settle(ctx); err != nil {
+		return err
+	}
+	if err := w.suspend(ctx); err != nil {
 		return err
 	}
 	w.stop()
@@ -50,6 +56,24 @@ func badClock(ctx context.Context, t *trial) error {
 	}
 	w.mustBan(ctx, long, w.truth.fresh(w.random, 1+w.random.IntN(30))...)
 	return w.settleAfter(ctx, fmt.Sprintf("the clock moved by %s", moved))
+}
+
+// suspend stops the plugin's process for some seconds in which bans end and the
+// appliance forgets those that do not.
+func (w *world) suspend(ctx context.Context) error {
+	w.mustBan(ctx, 2*time.Second, w.truth.fresh(w.random, 1+w.random.IntN(20))...)
+	if err := pause(ctx, time.Duration(w.random.IntN(2000))*time.Millisecond); err != nil {
+		return err
+	}
+	if err := syscall.Kill(w.plugin.PID(), syscall.SIGSTOP); err != nil {
+		return err
+	}
+	w.appliance.Reboot()
+	paused := pause(ctx, time.Duration(3000+w.random.IntN(4000))*time.Millisecond)
+	if err := errors.Join(paused, syscall.Kill(w.plugin.PID(), syscall.SIGCONT)); err != nil {
+		return err
+	}
+	return w.settleAfter(ctx, "the machine was suspended")
 }
 
 // alert sends an alert of its own time.

@@ -27,13 +27,13 @@ var days = []day{
 	{name: "the appliance", short: len(applianceFaults), long: 5 * len(applianceFaults), beside: 6, try: badAppliance},
 	{name: "the administrator at work", short: 2, long: 10, beside: 1, try: administratorAtWork},
 	{name: "lock-out", short: 2 * len(lockouts), long: 4 * len(lockouts), beside: 4, try: lockOut},
-	{name: "state", short: len(stateFaults) + 1, long: 4 * (len(stateFaults) + 1), beside: 5, try: badState},
+	{name: "state", short: stateKinds, long: 4 * stateKinds, beside: 4, try: badState},
 	{name: "clock", short: 4, long: 20, beside: 4, try: badClock},
 	{name: "input", short: 19, long: 38, beside: 2, try: hostileInput},
 	{name: "load", short: 1, long: 1, beside: 1, try: load},
 	{name: "processes", short: 4, long: 16, beside: 4, try: processes},
 	{name: "secrets", short: 1, long: 2, beside: 1, try: secrets},
-	{name: "identity", short: 2, long: 6, beside: 2, try: strangers},
+	{name: "identity", short: len(strangers), long: 3 * len(strangers), beside: 5, try: stranger},
 }
 
 // tryTimeout is how long one try may take before it counts as failed.

@@ -94,7 +94,7 @@ func (w *world) pester(ctx context.Context) error {
 			return err
 		}
 	case 2:
-		other, err := plugintest.Start(w.binary)
+		other, err := w.process()
 		if err != nil {
 			return err
 		}

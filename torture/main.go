@@ -10,7 +10,8 @@
 //	go run ./torture -plugin bin/notification-stormshield [-short] [-day REGEXP] [-seed N] [-tries N]
 //
 // A loss ends it with status 1. CrowdSec's part and the appliance run in its own
-// process; they listen on the loopback interface only.
+// process; they listen on the loopback interface only. It needs root, as CrowdSec
+// has: the plugin runs as nobody, and disks get full.
 package main
 
 import (
@@ -21,6 +22,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"syscall"
 	"time"
@@ -55,6 +57,25 @@ func main() {
 	}
 }
 
+// share copies the binary to where every user can run it.
+func (o *options) share() (remove func(), err error) {
+	text, err := os.ReadFile(o.binary)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "stormshield-torture-bin-")
+	if err != nil {
+		return nil, err
+	}
+	remove = func() { _ = os.RemoveAll(dir) }
+	o.binary = filepath.Join(dir, filepath.Base(o.binary))
+	if err := errors.Join(os.Chmod(dir, 0o711), os.WriteFile(o.binary, text, 0o600), os.Chmod(o.binary, 0o755)); err != nil {
+		remove()
+		return nil, err
+	}
+	return remove, nil
+}
+
 func run(ctx context.Context, o options) error {
 	chosen, err := regexp.Compile(o.day)
 	if err != nil {
@@ -63,6 +84,14 @@ func run(ctx context.Context, o options) error {
 	if o.seed == 0 {
 		o.seed = rand.Uint64N(1_000_000) + 1
 	}
+	if os.Geteuid() != 0 {
+		return errors.New("this needs root")
+	}
+	remove, err := o.share()
+	if err != nil {
+		return err
+	}
+	defer remove()
 	var tallies []tally
 	began := time.Now()
 	for _, d := range days {

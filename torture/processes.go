@@ -6,8 +6,8 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"notification-stormshield/plugin/plugintest"
@@ -23,7 +23,7 @@ func processes(ctx context.Context, t *trial) error {
 	}
 	defer w.end()
 	if t.choose(2) == 0 { // a second CrowdSec on the same host, by mistake
-		second, err := plugintest.Start(w.binary)
+		second, err := w.process()
 		if err != nil {
 			return err
 		}
@@ -70,51 +70,74 @@ const (
 	dry    visitor = iota // crowdsec -t
 	test                  // cscli notifications test
 	reload                // SIGHUP: the new one starts while the old one goes
-	person                // somebody at the command line
+	root                  // at the command line
+	other                 // user than the plugin's, at the command line
 	visitors
 )
 
 // visit starts another process, or replaces the plugin as a reload does.
 func (w *world) visit(ctx context.Context, who visitor) error {
-	other, err := plugintest.Start(w.binary)
+	process, err := w.process()
 	if err != nil {
 		return err
 	}
-	if err := other.Configure(ctx, w.configuration.YAML()); err != nil {
-		other.Kill()
+	if err := process.Configure(ctx, w.configuration.YAML()); err != nil {
+		process.Kill()
 		return err
 	}
 	switch who {
 	case dry:
-		other.Kill()
+		process.Kill()
 	case test:
-		if err := other.Notify(ctx, notification, plugintest.TestAlert()); err != nil {
+		if err := process.Notify(ctx, notification, plugintest.TestAlert()); err != nil {
 			w.found.other++
 			w.found.notef("the test alert was refused: %v", err)
 		}
-		other.Kill()
+		process.Kill()
 	case reload:
 		w.lookAtLog()
 		w.plugin.Kill()
-		w.plugin = other
-	case person:
-		other.Kill()
+		w.plugin = process
+	case root:
+		process.Kill()
 		if out, err := w.command(ctx, "check"); err != nil {
 			w.found.other++
 			w.found.notef("check: %v: %s", err, out)
+		}
+	case other:
+		process.Kill()
+		if out, err := w.commandAs(ctx, &syscall.Credential{Uid: 1, Gid: 1}, "check"); err == nil || !strings.Contains(out, "hint: run this as root") {
+			w.found.other++
+			w.found.notef("check as another user: %v: %s", err, out)
 		}
 	}
 	return nil
 }
 
-// command runs a command of the binary on the configuration, as an
-// administrator does.
+// command runs a command of the binary on the configuration, as root.
 func (w *world) command(ctx context.Context, name string) (string, error) {
-	file := filepath.Join(w.folder, "stormshield.yaml")
-	if err := os.WriteFile(file, []byte(w.configuration.YAML()), 0o600); err != nil {
+	return w.commandAs(ctx, nil, name)
+}
+
+// commandAs runs a command of the binary on the configuration, as a user who
+// can read that file.
+func (w *world) commandAs(ctx context.Context, user *syscall.Credential, name string) (string, error) {
+	file, err := os.CreateTemp(w.folder, "stormshield-*.yaml")
+	if err != nil {
 		return "", err
 	}
-	out, err := exec.CommandContext(ctx, w.binary, name, "-c", file).CombinedOutput()
+	defer file.Close()
+	if _, err := file.WriteString(w.configuration.YAML()); err != nil {
+		return "", err
+	}
+	if user != nil {
+		if err := file.Chown(int(user.Uid), int(user.Gid)); err != nil {
+			return "", err
+		}
+	}
+	command := exec.CommandContext(ctx, w.binary, name, "-c", file.Name())
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: user}
+	out, err := command.CombinedOutput()
 	return string(out), err
 }
 

@@ -6,14 +6,18 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"notification-stormshield/plugin/plugintest"
 	"notification-stormshield/stormshield/snstest"
 )
 
+// noCore is what /proc/PID/limits says of a process whose core is not written.
+var noCore = regexp.MustCompile(`(?m)^Max core file size +0 +0 `)
+
 // secrets looks for the password by its value wherever the plugin and its
 // commands leave something: what they print, well and in trouble, the process
-// list, the state.
+// list, the state. Of a crash they leave no core.
 func secrets(ctx context.Context, t *trial) error {
 	w, err := newWorld(ctx, t)
 	if err != nil {
@@ -45,6 +49,14 @@ func secrets(ctx context.Context, t *trial) error {
 			return err
 		}
 		w.lookForSecrets("/proc's "+of, string(text))
+	}
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", w.plugin.PID()))
+	if err != nil {
+		return err
+	}
+	if !noCore.Match(limits) {
+		w.found.leaks++
+		w.found.notef("a crash would leave a core, with all passwords in it")
 	}
 	if err := w.settle(ctx); err != nil {
 		return err

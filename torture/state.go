@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -90,7 +91,7 @@ func fullDisk(ctx context.Context, t *trial) error {
 	defer w.end()
 	w.stop()
 	dir := filepath.Join(w.folder, "state")
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,mode=700"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=1m,mode=700,uid=%d,gid=%d", nobody.Uid, nobody.Gid)); err != nil {
 		return fmt.Errorf("make a small disk, which needs root: %w", err)
 	}
 	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
@@ -134,11 +135,86 @@ func fullDisk(ctx context.Context, t *trial) error {
 	return w.settle(ctx)
 }
 
+// refusedStates are those that the plugin cannot work on, and leaves as they
+// are. Each gives what undoes it.
+var refusedStates = []struct {
+	name  string
+	spoil func(context.Context, *world) (mend func() error, err error)
+	says  string // what the plugin does when it is started
+}{
+	{"the ledger is of a newer version", func(ctx context.Context, w *world) (func() error, error) {
+		version, err := w.version(ctx)
+		if err != nil {
+			return nil, err
+		}
+		mend := func() error { return w.inState(ctx, fmt.Sprintf("PRAGMA user_version = %d", version)) }
+		return mend, w.inState(ctx, fmt.Sprintf("PRAGMA user_version = %d", version+1))
+	}, "install that version again"},
+	{"the state's folder is read-only", func(_ context.Context, w *world) (func() error, error) {
+		dir := filepath.Join(w.folder, "state")
+		if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+			return nil, err
+		}
+		mend := func() error { return unix.Unmount(dir, unix.MNT_DETACH) }
+		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
+			return nil, errors.Join(err, mend())
+		}
+		return mend, nil
+	}, "read-only"},
+}
+
+// version is the ledger's schema.
+func (w *world) version(ctx context.Context) (version int, err error) {
+	db, err := sql.Open("sqlite", w.stateFile())
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	return version, db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+}
+
+// refusedState starts the plugin on a state that it cannot work on. It says so,
+// and once that is mended, goes on with what it knew.
+func refusedState(ctx context.Context, t *trial, n int) error {
+	w, err := quietWorld(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer w.end()
+	w.mustBan(ctx, 5*time.Second, w.truth.fresh(w.random, 1+w.random.IntN(30))...)
+	w.stop()
+	s := refusedStates[n]
+	mend, err := s.spoil(ctx, w)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	err = w.start(ctx)
+	w.stop()
+	if mended := mend(); mended != nil {
+		return fmt.Errorf("mend that %s: %w", s.name, mended)
+	}
+	if err == nil || !strings.Contains(err.Error(), s.says) {
+		w.found.other++
+		w.found.notef("%s, and the plugin says: %v", s.name, err)
+	}
+	if err := w.start(ctx); err != nil {
+		return err
+	}
+	return w.settleAfter(ctx, s.name)
+}
+
+// stateKinds is how many ways there are.
+var stateKinds = 1 + len(stateFaults) + len(refusedStates)
+
 // badState spoils the ledger. What was blocked stays so, for the appliance
 // still has it, and what comes from then on is recorded.
 func badState(ctx context.Context, t *trial) error {
-	if t.choose(len(stateFaults)+1) == len(stateFaults) {
+	n := t.choose(stateKinds)
+	switch {
+	case n == 0:
 		return fullDisk(ctx, t)
+	case n > len(stateFaults):
+		return refusedState(ctx, t, n-1-len(stateFaults))
 	}
 	w, err := newWorld(ctx, t)
 	if err != nil {
@@ -151,9 +227,14 @@ func badState(ctx context.Context, t *trial) error {
 		return err
 	}
 	w.stop()
-	f := stateFaults[t.choose(len(stateFaults)+1)]
+	f := stateFaults[n-1]
 	if err := f.do(ctx, w); err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
+	}
+	if w.random.IntN(2) == 0 { // root comes first, and must not leave what the plugin cannot write
+		if out, err := w.command(ctx, "check"); err != nil {
+			return fmt.Errorf("%s: check: %w: %s", f.name, err, out)
+		}
 	}
 	if err := w.start(ctx); err != nil { // which would keep CrowdSec from starting
 		return fmt.Errorf("%s: %w", f.name, err)

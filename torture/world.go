@@ -34,6 +34,9 @@ const (
 	long = time.Hour // a ban that outlasts the try
 )
 
+// nobody is whom the plugin runs as, as under CrowdSec.
+var nobody = syscall.Credential{Uid: 65534, Gid: 65534}
+
 // world is an appliance, a plugin, and what must hold there.
 type world struct {
 	*trial
@@ -58,6 +61,9 @@ func newWorld(ctx context.Context, t *trial, options ...func(*snstest.Options)) 
 		}
 	}()
 	if w.folder, err = os.MkdirTemp("", "stormshield-torture-"); err != nil {
+		return nil, err
+	}
+	if err = w.makeState(); err != nil {
 		return nil, err
 	}
 	var o snstest.Options
@@ -101,9 +107,18 @@ func (w *world) way() {
 	}
 }
 
+// makeState makes the state's folder, as the README has an administrator do.
+func (w *world) makeState() error {
+	dir := filepath.Join(w.folder, "state")
+	return errors.Join(os.Chmod(w.folder, 0o711), os.Mkdir(dir, 0o700), os.Chown(dir, int(nobody.Uid), int(nobody.Gid)))
+}
+
+// process starts a process of the binary, as CrowdSec does.
+func (w *world) process() (*plugintest.Process, error) { return plugintest.Start(w.binary, &nobody) }
+
 // start starts a plugin on the state that there is.
 func (w *world) start(ctx context.Context) (err error) {
-	if w.plugin, err = plugintest.Start(w.binary); err != nil {
+	if w.plugin, err = w.process(); err != nil {
 		return err
 	}
 	w.killed = false
@@ -219,7 +234,8 @@ func (w *world) lookAtLog() {
 	}
 }
 
-// lookAtState finds what others can read of the plugin's state.
+// lookAtState finds what others can read of the plugin's state, and what the
+// plugin could not write there.
 func (w *world) lookAtState() {
 	err := filepath.WalkDir(filepath.Join(w.folder, "state"), func(path string, entry os.DirEntry, err error) error {
 		if err != nil {
@@ -229,6 +245,10 @@ func (w *world) lookAtState() {
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
 			w.found.leaks++
 			w.found.notef("others can read %s: %s", path, info.Mode())
+		}
+		if err == nil && info.Sys().(*syscall.Stat_t).Uid != nobody.Uid {
+			w.found.other++
+			w.found.notef("the plugin cannot write %s", path)
 		}
 		return err
 	})

@@ -50,7 +50,7 @@ func number(value string, err error) (int64, error) {
 }
 
 func setFact(ctx context.Context, tx *sql.Tx, name, value string) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO fact VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", name, value)
+	_, err := tx.ExecContext(ctx, "INSERT INTO fact (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", name, value)
 	return err
 }
 

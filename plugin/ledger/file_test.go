@@ -91,6 +91,27 @@ func TestALedgerOfANewerVersionIsLeftAlone(t *testing.T) {
 	}
 }
 
+func TestAProcessGoesOnWhenAnotherBringsTheLedgerToALaterSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	l := openAt(t, path)
+	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Minute)))
+	if err := openAt(t, path).Run(t.Context(), `ALTER TABLE ban ADD COLUMN later TEXT NOT NULL DEFAULT '';
+		ALTER TABLE fact ADD COLUMN later TEXT NOT NULL DEFAULT '';
+		CREATE TABLE later (prefix TEXT PRIMARY KEY) WITHOUT ROWID;
+		PRAGMA user_version = 99;`); err != nil {
+		t.Fatal(err)
+	}
+	record(t, l, start, aBan("203.0.113.2/32", start.Add(time.Hour)))
+	p := plan(t, l, start)
+	want(t, "to block", blocks(p), []string{"203.0.113.1/32", "203.0.113.2/32"})
+	wrote(t, l, p, all(p, start))
+	after := start.Add(2 * time.Minute)
+	want(t, "to remove", texts(plan(t, l, after).Remove), []string{"203.0.113.1/32"})
+	hold, err := l.LoginRefused(t.Context(), "password", "wrong", 0, after)
+	want(t, "failures", hold.Failures, 1)
+	want(t, "error", err, nil)
+}
+
 func TestALedgerOfTheFirstSchemaGoesOn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	db, err := sql.Open("sqlite", path)

@@ -9,6 +9,11 @@ import (
 // migrations bring a schema from one version to the next. The version is
 // SQLite's user_version. What expires and written mean stands in the comment of
 // the package.
+//
+// A package's upgrade replaces the binary beneath a plugin that runs: until that
+// is restarted, it goes on with its statements on the schema that a command, or a
+// test alert, of the new binary made. So a migration adds, with defaults, and
+// takes nothing away that the version before it uses.
 var migrations = []string{`
 CREATE TABLE decision (
 	prefix   TEXT NOT NULL,

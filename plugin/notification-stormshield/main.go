@@ -18,6 +18,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"notification-stormshield/plugin"
 )
@@ -36,6 +37,7 @@ const memoryLimit = 200 << 20
 
 func main() {
 	started := time.Now()
+	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) // the memory holds passwords
 	if plugin.Started() && len(os.Args) == 1 {
 		serve(started)
 		os.Exit(statusDone)

@@ -49,11 +49,12 @@ type Result struct {
 type Pacer struct {
 	rhythm Rhythm
 	pokes  chan struct{}
+	now    func() time.Time
 }
 
 // New returns a pacer. Run makes it go.
 func New(r Rhythm) *Pacer {
-	return &Pacer{rhythm: r, pokes: make(chan struct{}, 1)}
+	return &Pacer{rhythm: r, pokes: make(chan struct{}, 1), now: time.Now}
 }
 
 // Poke says that something changed. It never waits.
@@ -67,22 +68,22 @@ func (p *Pacer) Poke() {
 // Run calls flush, at first at once, until the context ends.
 func (p *Pacer) Run(ctx context.Context, flush Flush) {
 	s := schedule{rhythm: p.rhythm}
-	s.next = time.Now()
+	s.next = p.now()
 	for {
 		due := s.due()
 		var alarm <-chan time.Time // without a due moment, it never rings
 		if !due.IsZero() {
-			alarm = time.After(min(time.Until(due), nap))
+			alarm = time.After(min(due.Sub(p.now()), nap))
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.pokes:
-			s.poked(time.Now())
+			s.poked(p.now())
 		case <-alarm:
-			if now := time.Now(); !now.Before(due) {
+			if now := p.now(); !now.Before(due) {
 				result, err := flush(ctx)
-				s.flushed(now, time.Now(), result, err)
+				s.flushed(now, p.now(), result, err)
 			}
 		}
 	}

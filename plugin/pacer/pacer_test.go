@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,6 +129,32 @@ func TestAFailureIsTriedAgainWithGrowingWaitsAndThenByTheRhythm(t *testing.T) {
 		d.at(2010 * time.Second)
 		if last := d.flushes[len(d.flushes)-1]; last != 2001*s {
 			t.Errorf("after the first success, a poke was served at %v", last)
+		}
+	})
+}
+
+func TestWhatIsDueByTheClockIsServedSoonAfterASuspend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		p := pacer.New(usual)
+		var suspended atomic.Int64 // for how long
+		p.Suspend(func() time.Duration { return time.Duration(suspended.Load()) })
+		start := time.Now()
+		var flushes []time.Duration
+		go p.Run(ctx, func(context.Context) (pacer.Result, error) {
+			flushes = append(flushes, time.Since(start))
+			if len(flushes) == 1 {
+				return pacer.Result{Next: start.Add(2 * time.Hour)}, nil
+			}
+			return pacer.Result{}, nil
+		})
+		time.Sleep(10 * time.Minute)
+		suspended.Store(int64(3 * time.Hour))
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if len(flushes) != 2 || flushes[1] > 10*time.Minute+30*time.Second {
+			t.Errorf("flushed at %v of the timers' time, want it within 30 s of the suspend's end", flushes)
 		}
 	})
 }

@@ -24,6 +24,8 @@ type Configuration struct {
 	Password         string
 	HostKey          string // SHA256:…
 	CertFingerprint  string // SHA256:…
+	CAPath           string // "": none
+	ServerName       string // "": the host
 	ConfigDir        string
 	BlacklistTimeout time.Duration // 0: the default
 	ReassertEvery    time.Duration // 0: the default
@@ -75,7 +77,15 @@ func (c Configuration) YAML() string {
 	line("  api_port: %d", c.APIPort)
 	line("  api_username: %q", c.User)
 	line("  api_password: %q", c.Password)
-	line("  api_cert_fingerprint: %q", c.CertFingerprint)
+	if c.CertFingerprint != "" {
+		line("  api_cert_fingerprint: %q", c.CertFingerprint)
+	}
+	if c.CAPath != "" {
+		line("  api_ca_path: %q", c.CAPath)
+	}
+	if c.ServerName != "" {
+		line("  api_server_name: %q", c.ServerName)
+	}
 	if c.BlacklistTimeout > 0 {
 		line("  blacklist_timeout: %s", c.BlacklistTimeout)
 	}

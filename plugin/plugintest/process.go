@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
@@ -43,11 +44,13 @@ type Process struct {
 	log      *Log
 }
 
-// Start starts the plugin binary at a path and waits for its handshake. It is
-// not configured yet. Whoever calls it calls Kill.
-func Start(binary string) (*Process, error) {
+// Start starts the plugin binary at a path, as a user, and waits for its
+// handshake. It is not configured yet. Whoever calls it calls Kill. Without a
+// user it is the one of this process.
+func Start(binary string, as *syscall.Credential) (*Process, error) {
 	log := newLog()
 	command := exec.Command(binary)
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	client := goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: goplugin.HandshakeConfig{
 			ProtocolVersion: 1, MagicCookieKey: "CROWDSEC_PLUGIN_KEY", MagicCookieValue: rand.Text(),

@@ -23,9 +23,10 @@ type identity struct {
 	kind   CertificateKind
 	serial string
 
-	mu   sync.Mutex
-	ca   []byte // DER
-	leaf tls.Certificate
+	mu    sync.Mutex
+	ca    *x509.Certificate
+	caKey *ecdsa.PrivateKey
+	leaf  tls.Certificate
 }
 
 func newIdentity(kind CertificateKind, serial string) (*identity, error) {
@@ -33,18 +34,30 @@ func newIdentity(kind CertificateKind, serial string) (*identity, error) {
 	return i, i.renew()
 }
 
+// renew makes a CA and a certificate.
 func (i *identity) renew() error {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
 	ca := template("Firewall CA " + i.serial)
 	ca.IsCA, ca.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
+	der, err := x509.CreateCertificate(rand.Reader, ca, ca, &key.PublicKey, key)
+	if err != nil {
+		return err
+	}
+	if i.ca, err = x509.ParseCertificate(der); err != nil {
+		return err
+	}
+	i.caKey = key
+	return i.issue(func(*x509.Certificate) {})
+}
+
+// issue makes a certificate of the CA that there is, or of itself. The caller holds mu.
+func (i *identity) issue(edit func(*x509.Certificate)) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
@@ -55,21 +68,16 @@ func (i *identity) renew() error {
 		leaf.DNSNames = []string{"localhost"}
 		leaf.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1).To4(), net.IPv6loopback}
 	}
-	parent, signer := ca, caKey
+	edit(leaf)
+	parent, signer := i.ca, i.caKey
 	if i.kind == SelfSigned {
-		parent, signer = leaf, leafKey
+		parent, signer = leaf, key
 	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, parent, &leafKey.PublicKey, signer)
+	der, err := x509.CreateCertificate(rand.Reader, leaf, parent, &key.PublicKey, signer)
 	if err != nil {
 		return err
 	}
-	if i.kind == SelfSigned {
-		caDER = der
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.ca = caDER
-	i.leaf = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: leafKey}
+	i.leaf = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	return nil
 }
 
@@ -98,7 +106,11 @@ func (i *identity) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 func (a *Appliance) CA() []byte {
 	a.identity.mu.Lock()
 	defer a.identity.mu.Unlock()
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.identity.ca})
+	der := a.identity.ca.Raw
+	if a.identity.kind == SelfSigned {
+		der = a.identity.leaf.Certificate[0]
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // CertificateName returns the name to expect in the API's certificate: the serial number in the common name of a
@@ -136,5 +148,15 @@ func (a *Appliance) CertificateFingerprintHex() string {
 func (a *Appliance) ChangeCertificate() {
 	if err := a.identity.renew(); err != nil {
 		panic(fmt.Sprintf("snstest: change the certificate: %v", err))
+	}
+}
+
+// ReissueCertificate gives the API another certificate of the same CA, as edit changes it: expired, of another name.
+// Open connections stay.
+func (a *Appliance) ReissueCertificate(edit func(*x509.Certificate)) {
+	a.identity.mu.Lock()
+	defer a.identity.mu.Unlock()
+	if err := a.identity.issue(edit); err != nil {
+		panic(fmt.Sprintf("snstest: reissue the certificate: %v", err))
 	}
 }
