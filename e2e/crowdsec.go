@@ -87,12 +87,18 @@ func (c *CrowdSec) waitForAPI(t testing.TB) {
 	})
 }
 
+// tryConfiguration has CrowdSec look at its configuration in a process of its own, which starts the plugin too.
+func (c *CrowdSec) tryConfiguration(t testing.TB) {
+	t.Helper()
+	run(t, c.command(t.Context(), "crowdsec", "-no-cs", "-t"))
+}
+
 // Reload does what systemd does to reload CrowdSec: `crowdsec -t` in a process of its own, then SIGHUP. It waits until CrowdSec says that it is done and the Local API answers again.
 func (c *CrowdSec) Reload(t testing.TB) {
 	t.Helper()
 	const done = "Reload is finished"
 	before := c.logged(done)
-	run(t, c.command(t.Context(), "crowdsec", "-no-cs", "-t"))
+	c.tryConfiguration(t)
 	c.signal(t, syscall.SIGHUP)
 	waitFor(t, 30*time.Second, "CrowdSec has reloaded", func() (bool, string) {
 		c.running(t)
@@ -132,6 +138,7 @@ func (c *CrowdSec) Ban(t testing.TB, flag, value string, lasts time.Duration) De
 	t.Helper()
 	d := Decision{asked: time.Now()}
 	c.mustCscli(t, "decisions", "add", flag, value, "-d", lasts.String())
-	d.ends = c.newestAlert(t, value).Add(lasts)
+	_, from := c.newestAlert(t, value)
+	d.ends = from.Add(lasts)
 	return d
 }

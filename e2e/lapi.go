@@ -55,8 +55,9 @@ func (c *CrowdSec) ask(ctx context.Context, method, path, token string, body []b
 	return answer, err
 }
 
-// newestAlert returns the time from which the decisions of the newest alert on an address or network count.
-func (c *CrowdSec) newestAlert(t testing.TB, value string) time.Time {
+// newestAlert returns the number of the newest alert on an address or network, and the time from which its decisions
+// count.
+func (c *CrowdSec) newestAlert(t testing.TB, value string) (id int, from time.Time) {
 	t.Helper()
 	token, err := c.logIn(t.Context())
 	if err != nil {
@@ -67,6 +68,7 @@ func (c *CrowdSec) newestAlert(t testing.TB, value string) time.Time {
 		t.Fatal(err)
 	}
 	var alerts []struct {
+		ID     int
 		StopAt string `json:"stop_at"`
 		Source struct{ Value string }
 	}
@@ -75,11 +77,11 @@ func (c *CrowdSec) newestAlert(t testing.TB, value string) time.Time {
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05 -0700 MST"} { // the second is 1.4.6's
 		if at, err := time.Parse(layout, alerts[0].StopAt); err == nil {
-			return at
+			return alerts[0].ID, at
 		}
 	}
 	t.Fatalf("stop_at %q is no time", alerts[0].StopAt)
-	return time.Time{}
+	return 0, time.Time{}
 }
 
 // wireDecision and wireAlert are what an agent reports (the Local API's Swagger file, models Decision and Alert).

@@ -2,6 +2,10 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -30,4 +34,50 @@ func TestReloadsOfCrowdSecLoseNothing(t *testing.T) {
 		}
 		stayedBlocked()
 	})
+}
+
+// CrowdSec 1.4.6 has neither the test alert nor reinject.
+func TestOtherProcessesOfThePluginDisturbNobody(t *testing.T) {
+	everyShell(t, func(t *testing.T, w *World) {
+		const standing = "203.0.113.96"
+		w.waitUntilEnforced(t, standing, w.CrowdSec.Ban(t, "--ip", standing, time.Hour), enforcedWithin)
+		stayedBlocked := w.guardBans(t, standing)
+		alert, _ := w.CrowdSec.newestAlert(t, standing)
+		for i := range 3 {
+			value := fmt.Sprintf("203.0.113.%d", 97+i)
+			ban := w.CrowdSec.Ban(t, "--ip", value, time.Hour)
+			w.CrowdSec.tryConfiguration(t)
+			w.waitUntilEnforced(t, value, ban, 2*enforcedWithin)
+			w.CrowdSec.mustCscli(t, "notifications", "reinject", strconv.Itoa(alert))
+			testAlert(t, w)
+			if out, err := w.Plugin.Command(t, "check"); err != nil {
+				t.Errorf("check: %v\n%s", err, out)
+			}
+		}
+		// What is re-injected comes with the time that remains, and may renew its entry.
+		for _, value := range []string{"203.0.113.97", "203.0.113.98", "203.0.113.99"} {
+			if times := w.Appliance.logged("+ " + value + " "); times != 1 {
+				t.Errorf("%s was blocked %d times, want once", value, times)
+			}
+		}
+		if pids := w.Plugin.Processes(); len(pids) != 1 {
+			t.Errorf("the plugin's processes %v, want one", pids)
+		}
+		w.Plugin.ownsItsState(t)
+		stayedBlocked()
+	})
+}
+
+// ownsItsState fails the test for each file of the state that the plugin cannot write.
+func (p *Plugin) ownsItsState(t testing.TB) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(p.values["StateDir"].(string), "*"))
+	if err != nil || len(files) == 0 {
+		t.Errorf("the state: %d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		if info, err := os.Stat(file); err != nil || info.Sys().(*syscall.Stat_t).Uid != nobody {
+			t.Errorf("%s is not the plugin's user's (%v)", file, err)
+		}
+	}
 }
