@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -46,7 +47,7 @@ func stranger(ctx context.Context, t *trial) error {
 	s := strangers[t.choose(len(strangers))]
 	if s.byCA {
 		ca := filepath.Join(w.folder, "ca.pem")
-		if err := os.WriteFile(ca, w.appliance.CA(), 0o600); err != nil {
+		if err := errors.Join(os.WriteFile(ca, w.appliance.CA(), 0o600), os.Chown(ca, int(nobody.Uid), int(nobody.Gid))); err != nil {
 			return err
 		}
 		if err := w.reconfigure(ctx, func(c *plugintest.Configuration) {
