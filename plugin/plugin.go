@@ -103,7 +103,23 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 }
 
 func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, error) {
-	log := p.options.Log.Named(d.Name)
+	n, err := p.options.prepare(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	running, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	go func() {
+		defer close(n.ended)
+		n.enforcer.Run(running)
+	}()
+	n.log.Debug("configured", "host", d.Stormshield.Host, "state", StateOf(d).Path)
+	return n, nil
+}
+
+// prepare opens the state of a configuration.
+func (o Options) prepare(ctx context.Context, d config.Document) (*notification, error) {
+	log := o.Log.Named(d.Name)
 	log.SetLevel(hclog.LevelFromString(d.LogLevel))
 	state := StateOf(d)
 	books, err := state.Open(ctx, log)
@@ -112,7 +128,7 @@ func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, e
 	}
 	n := &notification{
 		document: d, filter: d.Filter(), log: log, ledger: books,
-		appliance: p.options.Connect(d), secret: Credentials(d), ended: make(chan struct{}),
+		appliance: o.Connect(d), secret: Credentials(d), ended: make(chan struct{}),
 	}
 	n.protectAppliance(ctx)
 	var told enforcer.Appliance = n.appliance
@@ -120,19 +136,28 @@ func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, e
 		told = enforcer.DryRun(log)
 	}
 	n.enforcer = enforcer.New(enforcer.Config{
-		Appliance: told, Ledger: books, LeasePath: state.Lease, NotBefore: p.options.Started.Add(quiet),
+		Appliance: told, Ledger: books, LeasePath: state.Lease, NotBefore: o.Started.Add(quiet),
 		Rhythm:   pacer.Rhythm{Every: d.UpdateFrequency, Debounce: d.Debounce},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
 		Few: d.Stormshield.APISingleMax, Credentials: n.secret, Refuses: n.refuses, Log: log,
 	})
-	running, stop := context.WithCancel(context.Background())
-	n.stop = stop
-	go func() {
-		defer close(n.ended)
-		n.enforcer.Run(running)
-	}()
-	log.Debug("configured", "host", d.Stormshield.Host, "state", state.Path)
 	return n, nil
+}
+
+// FlushOnce flushes the appliance of a configuration, and blocks everything in
+// force anew, in place of a plugin that does not run. Whoever calls it holds the
+// lease.
+func FlushOnce(ctx context.Context, d config.Document, o Options) error {
+	n, err := o.prepare(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer n.ledger.Close()
+	if _, err := n.ledger.Ask(ctx); err != nil {
+		return err
+	}
+	_, err = n.enforcer.Flush(ctx)
+	return err
 }
 
 // protectAppliance adds the appliance's own addresses to what is never

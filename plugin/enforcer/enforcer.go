@@ -19,10 +19,10 @@ import (
 
 const (
 	// leaseEvery is how often a process that does not hold the lease tries to
-	// take it, and changesEvery how often its holder looks for what other
-	// processes recorded.
-	leaseEvery   = 500 * time.Millisecond
-	changesEvery = time.Second
+	// take it, and newsEvery how often its holder looks for what other
+	// processes recorded or asked for.
+	leaseEvery = 500 * time.Millisecond
+	newsEvery  = time.Second
 )
 
 // Config describes an enforcer.
@@ -114,18 +114,21 @@ func (e *Enforcer) refuse(ctx context.Context) {
 	}
 }
 
-// watch pokes when another process recorded something.
+// watch pokes when another process recorded something, and hurries when one
+// asked for a flush.
 func (e *Enforcer) watch(ctx context.Context) {
-	seen := int64(0) // at first, what others recorded before this process counts as new
-	for sleep(ctx, changesEvery) {
-		changes, err := e.Ledger.Changes(ctx)
+	var seen ledger.News // at first, what others brought before this process counts as new
+	for sleep(ctx, newsEvery) {
+		news, err := e.Ledger.News(ctx)
 		if err != nil {
 			continue // the next flush says what is wrong with the ledger
 		}
-		if changes > seen && !e.own.has(changes) {
+		if news.Request > seen.Request {
+			e.pacer.Hurry()
+		} else if news.Change > seen.Change && !e.own.has(news.Change) {
 			e.pacer.Poke()
 		}
-		seen = changes
+		seen = news
 	}
 }
 

@@ -23,8 +23,12 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	limited, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	result, err := e.guarded(limited, time.Now())
-	if ctx.Err() == nil {
-		e.complaint.about(err, time.Now())
+	if ctx.Err() == nil && err != nil {
+		now := time.Now()
+		e.complaint.about(err, now)
+		if failed := e.Ledger.Failed(context.WithoutCancel(ctx), err.Error(), now); failed != nil {
+			e.Log.Debug("the failure could not be recorded", "error", failed)
+		}
 	}
 	return result, err
 }
@@ -80,7 +84,7 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 // than now was so before the clock was set back: nobody knows how long ago, nor
 // how long the entries have yet to live.
 func (e *Enforcer) mustReassert(p ledger.Plan, now time.Time) bool {
-	return p.InForce > 0 && !p.Whole && (now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
+	return p.InForce > 0 && !p.Whole && (p.Asked || now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
 }
 
 // reassertAt is when everything is to be blocked anew: in the rhythm asked for,

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"net/netip"
 	"time"
@@ -57,12 +56,7 @@ func (l *Ledger) Refuse(ctx context.Context, refused func(netip.Prefix) bool, no
 	if len(ended) == 0 {
 		return nil, nil
 	}
-	err = l.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE ban SET until = MIN(until, ?) WHERE prefix IN (SELECT value FROM json_each(?))",
-			now.UnixMilli(), list(ended))
-		return err
-	})
-	if err != nil {
+	if _, err := l.end(ctx, ended, now); err != nil {
 		return nil, fmt.Errorf("end bans that the configuration refuses: %w", err)
 	}
 	return ended, nil

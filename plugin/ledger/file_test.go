@@ -39,8 +39,8 @@ func TestSeveralProcessesWriteOneLedger(t *testing.T) {
 	}
 	l := openAt(t, path)
 	want(t, "in force", plan(t, l, start).InForce, writers*each)
-	changes, err := l.Changes(t.Context())
-	want(t, "changes", changes, writers*each)
+	news, err := l.News(t.Context())
+	want(t, "changes", news.Change, int64(writers*each))
 	want(t, "error", err, nil)
 }
 

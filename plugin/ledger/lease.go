@@ -3,6 +3,8 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -40,16 +42,30 @@ func TryLease(path string) (*Lease, error) {
 // Release gives the lease back.
 func (l *Lease) Release() error { return l.file.Close() }
 
-// Holder returns the process that took the lease last; whether it still holds
-// it, [TryLease] tells.
+// Holder returns the process that holds the lease; 0: nobody does.
 func Holder(path string) (pid int, err error) {
-	text, err := os.ReadFile(path)
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
 	if err != nil {
-		return 0, fmt.Errorf("read the lease: %w", err)
+		return 0, fmt.Errorf("look at the lease: %w", err)
+	}
+	defer file.Close()
+	// Whoever wants the lease meanwhile tries again; see TryLease.
+	switch err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB); {
+	case err == nil:
+		return 0, nil
+	case !errors.Is(err, unix.EWOULDBLOCK):
+		return 0, fmt.Errorf("look at the lease %s: %w", path, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, 32))
+	if err != nil {
+		return 0, fmt.Errorf("look at the lease: %w", err)
 	}
 	pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return 0, fmt.Errorf("read the lease %s: %w", path, err)
+		return 0, fmt.Errorf("look at the lease %s: %w", path, err)
 	}
 	return pid, nil
 }

@@ -21,6 +21,9 @@ func TestOneLeaseAtATime(t *testing.T) {
 	want(t, "holder", pid, os.Getpid())
 	want(t, "error", err, nil)
 	first.Release()
+	pid, err = ledger.Holder(path)
+	want(t, "holder after the release", pid, 0)
+	want(t, "error", err, nil)
 	third, err := ledger.TryLease(path)
 	if err != nil || third == nil {
 		t.Fatalf("after the release: %v, %v", third, err)

@@ -22,6 +22,7 @@ type Plan struct {
 	InForce int            // how many bans are in force
 	Next    time.Time      // when the next ban ends; zero: none is in force
 	Stale   bool           // the ledger holds what nobody needs any more: see Tidy
+	Asked   bool           // somebody asked for everything to be blocked anew
 
 	Flushed       time.Time // the last flush that went well; zero: none yet
 	Confirmed     time.Time // when everything in force was last put on the blacklist, by the group or one by one; zero: never
@@ -30,6 +31,7 @@ type Plan struct {
 
 	now    int64
 	change int64
+	asked  int64 // the last request
 }
 
 // Standing is a ban in force.
@@ -75,7 +77,8 @@ func (l *Ledger) Plan(ctx context.Context, q Question) (Plan, error) {
 		if err != nil {
 			return err
 		}
-		p.change, p.Mark = facts.number(factChanges), facts[factMark]
+		p.change, p.asked, p.Mark = facts.number(factChanges), facts.number(factAsked), facts[factMark]
+		p.Asked = p.asked > facts.number(factAnswered)
 		p.Flushed, p.Confirmed = facts.moment(factFlushed), facts.moment(factConfirmed)
 		p.Asserted, p.AssertedUntil = facts.moment(factAsserted), facts.moment(factAssertedUntil)
 		if err := p.missing(ctx, tx, q, facts.number(factAssertedFlush)); err != nil {

@@ -115,11 +115,6 @@ func (l *Ledger) recordAll(ctx context.Context, all []*waiting) {
 	}
 }
 
-// Changes returns the number of the last change that any process recorded.
-func (l *Ledger) Changes(ctx context.Context) (int64, error) {
-	return number(fact(ctx, l.db, factChanges))
-}
-
 // keyed is a ban beside its key.
 type keyed struct {
 	prefix string

@@ -10,14 +10,19 @@ import (
 
 // Status is what a ledger says about its appliance.
 type Status struct {
-	InForce       int
-	Flushed       time.Time // the last flush; zero: none yet
-	Confirmed     time.Time // when everything in force was last put on the blacklist; zero: never
-	Asserted      time.Time // when it was by the group; zero: never
-	AssertedUntil time.Time // until when the group's entries live
+	InForce   int
+	Lists     int       // of those, how many are of lists and not a detection of this CrowdSec
+	ToBlock   int       // in force, and not acknowledged by the appliance
+	ToUnblock int       // ended, and perhaps still blocked
+	Next      time.Time // when the next ban ends; zero: none is in force
+
+	Flushed   time.Time // the last flush that went well; zero: none yet
+	Confirmed time.Time // when everything in force was last put on the blacklist; zero: never
+	Trouble   Trouble
+	Answered  int64 // the last flush that somebody asked for and that went well
 }
 
-// Status reads it.
+// Status reads it. It looks at every ban.
 func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 	var s Status
 	err := l.read(ctx, func(tx *sql.Tx) error {
@@ -25,9 +30,18 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		if err != nil {
 			return err
 		}
-		s.Flushed, s.Confirmed = facts.moment(factFlushed), facts.moment(factConfirmed)
-		s.Asserted, s.AssertedUntil = facts.moment(factAsserted), facts.moment(factAssertedUntil)
-		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban WHERE until > ?", now.UnixMilli()).Scan(&s.InForce)
+		s.Flushed, s.Confirmed, s.Answered = facts.moment(factFlushed), facts.moment(factConfirmed), facts.number(factAnswered)
+		s.Trouble = facts.trouble()
+		var next sql.NullInt64
+		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(*) FILTER (WHERE local = 0),
+			COUNT(*) FILTER (WHERE written <= 0 AND expires <= ?1), MIN(until) FROM ban WHERE until > ?1`, now.UnixMilli()).
+			Scan(&s.InForce, &s.Lists, &s.ToBlock, &next)
+		if err != nil {
+			return err
+		}
+		s.Next = moment(next.Int64)
+		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban WHERE until <= ? AND (written > 0 OR expires > 0)", now.UnixMilli()).
+			Scan(&s.ToUnblock)
 	})
 	if err != nil {
 		return Status{}, fmt.Errorf("read %s: %w", l.path, err)

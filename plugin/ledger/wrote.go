@@ -130,6 +130,9 @@ func (l *Ledger) beginWrote(ctx context.Context, p Plan, o Outcome) (flush int64
 		facts := map[string]int64{factFlushes: flush}
 		if !o.At.IsZero() {
 			facts[factFlushed] = o.At.UnixMilli()
+			if err := over(ctx, tx); err != nil {
+				return err
+			}
 		}
 		return setFacts(ctx, tx, facts)
 	})
@@ -145,6 +148,9 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o Outcome, flush int64) e
 	if !o.Asserted.IsZero() {
 		facts[factAsserted], facts[factAssertedFlush] = o.Asserted.UnixMilli(), flush
 		facts[factAssertedUntil] = milliseconds(o.AssertedUntil)
+	}
+	if p.Asked && !o.At.IsZero() {
+		facts[factAnswered] = p.asked
 	}
 	if len(facts) == 0 && o.Mark == p.Mark {
 		return nil

@@ -16,12 +16,16 @@ import (
 
 func checkCommand() *cobra.Command {
 	var which selection
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check -c FILE [-n NAME]",
 		Short: "Try the configuration on the appliance",
 		Long: `Validates the file, then tries on the appliance what the plugin rests on: the
 logins, the shell and its tools, the files, the rights. It blocks nothing and
-changes no file. Each login is tried once at most.`,
+changes no file. Each login is tried once at most.
+
+With --json: name, host, well, findings (a list of: subject, well, and either
+detail, or problem and hint).`,
 		Example: "  notification-stormshield check -c /etc/crowdsec/notifications/stormshield.yaml",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -30,14 +34,15 @@ changes no file. Each login is tried once at most.`,
 				return err
 			}
 			warnOfReaders(cmd.ErrOrStderr(), which.file)
-			return check(cmd, d)
+			return check(cmd, d, asJSON)
 		},
 	}
 	which.flags(cmd)
+	addJSON(cmd, &asJSON)
 	return cmd
 }
 
-func check(cmd *cobra.Command, d config.Document) error {
+func check(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	ctx := cmd.Context()
 	state, err := books(ctx, d, cmd.ErrOrStderr())
 	if err != nil {
@@ -51,16 +56,48 @@ func check(cmd *cobra.Command, d config.Document) error {
 		return err
 	}
 	findings := stormshield.New(describe(d)).Check(ctx)
-	fmt.Fprintf(cmd.OutOrStdout(), "%s, the appliance at %s\n\n", d.Name, d.Stormshield.Host)
-	faults := printFindings(cmd.OutOrStdout(), findings)
-	if err := keep.came(ctx, stormshield.FirstFault(findings)); err != nil {
+	fault := stormshield.FirstFault(findings)
+	if err := keep.came(ctx, fault); err != nil {
 		return err
 	}
-	if faults > 0 {
-		return errors.New("the set-up does not work as it is; see above")
+	if asJSON {
+		err = printJSON(cmd.OutOrStdout(), reportOf(d, findings))
+	} else {
+		printFindings(cmd.OutOrStdout(), d, findings)
 	}
-	fmt.Fprintln(cmd.OutOrStdout(), "\nAll is well.")
-	return nil
+	if err == nil && fault != nil {
+		err = errors.New("the set-up does not work as it is; see above")
+	}
+	return err
+}
+
+// report is what `check` found, for programs.
+type report struct {
+	Name     string    `json:"name"`
+	Host     string    `json:"host"`
+	Well     bool      `json:"well"`
+	Findings []finding `json:"findings"`
+}
+
+// finding is one of them.
+type finding struct {
+	Subject string `json:"subject"`
+	Well    bool   `json:"well"`
+	Detail  string `json:"detail,omitempty"`
+	Problem string `json:"problem,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+func reportOf(d config.Document, findings []stormshield.Finding) report {
+	r := report{Name: d.Name, Host: d.Stormshield.Host, Well: stormshield.FirstFault(findings) == nil}
+	for _, f := range findings {
+		one := finding{Subject: f.Subject, Well: f.Err == nil, Detail: f.Detail}
+		if f.Err != nil {
+			one.Problem, one.Hint = f.Err.Error(), f.Hint
+		}
+		r.Findings = append(r.Findings, one)
+	}
+	return r
 }
 
 // warnOfReaders warns of a configuration file that others than its owner can
@@ -72,19 +109,20 @@ func warnOfReaders(out io.Writer, file string) {
 	}
 }
 
-// printFindings prints a table of what was found, and returns how many of
-// them are wrong.
-func printFindings(out io.Writer, findings []stormshield.Finding) (faults int) {
+// printFindings prints a table of what was found.
+func printFindings(out io.Writer, d config.Document, findings []stormshield.Finding) {
+	fmt.Fprintf(out, "%s, the appliance at %s\n\n", d.Name, d.Stormshield.Host)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, f := range findings {
 		if f.Err == nil {
 			fmt.Fprintf(table, "  ok\t%s\t%s\n", f.Subject, f.Detail)
 			continue
 		}
-		faults++
 		fmt.Fprintf(table, "  WRONG\t%s\t%v\n", f.Subject, f.Err)
 		fmt.Fprintf(table, "  \t\thint: %s\n", f.Hint)
 	}
 	_ = table.Flush()
-	return faults
+	if stormshield.FirstFault(findings) == nil {
+		fmt.Fprintln(out, "\nAll is well.")
+	}
 }

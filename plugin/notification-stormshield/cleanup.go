@@ -15,6 +15,7 @@ import (
 
 func cleanupCommand() *cobra.Command {
 	var which selection
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "cleanup -c FILE [-n NAME]",
 		Short: "Take everything this plugin made off the appliance",
@@ -24,7 +25,10 @@ the appliance's files stays as it is.
 
 Stop CrowdSec first, or take the notification out of profiles.yaml and the
 notifications folder: while the plugin runs, this command refuses to. Bans that
-are still in force are put back when the plugin starts again.`,
+are still in force are put back when the plugin starts again.
+
+With --json: host, unblocked, objects (numbers), kept (a list of texts: what is
+not ours alone, and stayed).`,
 		Example: "  systemctl stop crowdsec\n  notification-stormshield cleanup -c /etc/crowdsec/notifications/stormshield.yaml",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,14 +36,15 @@ are still in force are put back when the plugin starts again.`,
 			if err != nil {
 				return err
 			}
-			return cleanup(cmd, d)
+			return cleanup(cmd, d, asJSON)
 		},
 	}
 	which.flags(cmd)
+	addJSON(cmd, &asJSON)
 	return cmd
 }
 
-func cleanup(cmd *cobra.Command, d config.Document) error {
+func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	ctx := cmd.Context()
 	state, err := books(ctx, d, cmd.ErrOrStderr())
 	if err != nil {
@@ -74,12 +79,23 @@ func cleanup(cmd *cobra.Command, d config.Document) error {
 		}
 	}
 	out := cmd.OutOrStdout()
+	if asJSON {
+		return printJSON(out, cleanedUp{d.Stormshield.Host, cleaned.Unblocked, cleaned.Objects, append([]string{}, cleaned.Kept...)})
+	}
 	fmt.Fprintf(out, "%s: %d entries taken off the blacklist, %d objects and the groups %s and %s removed\n",
 		d.Stormshield.Host, cleaned.Unblocked, cleaned.Objects, d.Stormshield.Group, d.Stormshield.DeleteGroup)
 	for _, kept := range cleaned.Kept {
 		fmt.Fprintf(out, "kept %s\n", kept)
 	}
 	return nil
+}
+
+// cleanedUp is what `cleanup` took off, for programs.
+type cleanedUp struct {
+	Host      string   `json:"host"`
+	Unblocked int      `json:"unblocked"`
+	Objects   int      `json:"objects"`
+	Kept      []string `json:"kept"`
 }
 
 // holdLease keeps every plugin process from flushing for as long as a command
@@ -91,7 +107,7 @@ func holdLease(path string) (release func(), err error) {
 	}
 	if lease == nil {
 		who := "the plugin"
-		if pid, err := ledger.Holder(path); err == nil {
+		if pid, err := ledger.Holder(path); err == nil && pid != 0 {
 			who = fmt.Sprintf("the plugin (process %d)", pid)
 		}
 		return nil, fmt.Errorf("%s is running and would put everything back (hint: stop CrowdSec first)", who)

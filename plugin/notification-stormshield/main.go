@@ -108,7 +108,8 @@ under notifications: in profiles.yaml and reload CrowdSec.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(configCommand(), checkCommand(), trustCommand(), cleanupCommand(), versionCommand())
+	root.AddCommand(configCommand(), trustCommand(), checkCommand(), statusCommand(), bansCommand(), flushCommand(),
+		cleanupCommand(), versionCommand())
 	return root
 }
 

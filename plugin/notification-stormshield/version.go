@@ -14,14 +14,25 @@ var (
 )
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit and Go version",
-		Args:  noArguments,
+		Long: `Prints version, commit and Go version. With --json: version, commit, go, os,
+arch.`,
+		Example: "  notification-stormshield version --json",
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{
+					"version": version, "commit": commit, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
+				})
+			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "notification-stormshield %s (commit %s, %s, %s/%s)\n",
 				version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}
+	addJSON(cmd, &asJSON)
+	return cmd
 }

@@ -49,12 +49,13 @@ type Result struct {
 type Pacer struct {
 	rhythm Rhythm
 	pokes  chan struct{}
+	hurry  chan struct{}
 	now    func() time.Time
 }
 
 // New returns a pacer. Run makes it go.
 func New(r Rhythm) *Pacer {
-	return &Pacer{rhythm: r, pokes: make(chan struct{}, 1), now: time.Now}
+	return &Pacer{rhythm: r, pokes: make(chan struct{}, 1), hurry: make(chan struct{}, 1), now: time.Now}
 }
 
 // Poke says that something changed. It never waits.
@@ -62,6 +63,15 @@ func (p *Pacer) Poke() {
 	select {
 	case p.pokes <- struct{}{}:
 	default: // one that is not taken yet says the same
+	}
+}
+
+// Hurry says that somebody waits: flush at once, whatever the rhythm and
+// earlier failures say. It never waits.
+func (p *Pacer) Hurry() {
+	select {
+	case p.hurry <- struct{}{}:
+	default:
 	}
 }
 
@@ -80,6 +90,8 @@ func (p *Pacer) Run(ctx context.Context, flush Flush) {
 			return
 		case <-p.pokes:
 			s.poked(p.now())
+		case <-p.hurry:
+			s.hurried(p.now())
 		case <-alarm:
 			if now := p.now(); !now.Before(due) {
 				result, err := flush(ctx)
@@ -105,6 +117,10 @@ func (s *schedule) poked(now time.Time) {
 		s.firstPoke = now
 	}
 	s.lastPoke = now
+}
+
+func (s *schedule) hurried(now time.Time) {
+	s.acted, s.retry, s.next = time.Time{}, time.Time{}, now
 }
 
 func (s *schedule) flushed(start, end time.Time, r Result, err error) {

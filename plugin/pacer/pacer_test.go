@@ -159,6 +159,23 @@ func TestWhatIsDueByTheClockIsServedSoonAfterASuspend(t *testing.T) {
 	})
 }
 
+func TestWhoeverHurriesWaitsNeitherForTheRhythmNorForARetry(t *testing.T) {
+	run(t, usual, func(n int) (pacer.Result, error) {
+		if n > 1 && n < 8 {
+			return pacer.Result{}, errors.New("no answer")
+		}
+		return pacer.Result{Acted: true}, nil
+	}, func(d *diary) {
+		d.at(10 * time.Second) // 20 s before the rhythm
+		d.Hurry()
+		d.at(60 * time.Second) // the next retry is at 73 s
+		d.Hurry()
+		d.at(100 * time.Second)
+		s := time.Second
+		d.want(t, 0, 10*s, 11*s, 13*s, 17*s, 25*s, 41*s, 60*s)
+	})
+}
+
 func TestNothingToDoMeansNoCalls(t *testing.T) {
 	run(t, usual, func(int) (pacer.Result, error) { return pacer.Result{}, nil }, func(d *diary) {
 		d.at(24 * time.Hour)

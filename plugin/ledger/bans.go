@@ -1,0 +1,75 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Ban is a ban in force, as people look at it.
+type Ban struct {
+	Prefix   netip.Prefix
+	Until    time.Time
+	Origin   string // of the decision that ends last
+	Scenario string
+	Blocked  bool // the appliance acknowledged it
+}
+
+// EachBan calls do for the bans in force, the soonest to end first, and ends
+// with its error.
+func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error) error {
+	rows, err := l.db.QueryContext(ctx, `SELECT prefix, until, origin, scenario, written > 0 OR expires > ?1
+		FROM ban WHERE until > ?1 ORDER BY until, prefix`, now.UnixMilli())
+	if err != nil {
+		return fmt.Errorf("list the bans in %s: %w", l.path, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var b Ban
+		var prefix string
+		var until int64
+		if err := rows.Scan(&prefix, &until, &b.Origin, &b.Scenario, &b.Blocked); err != nil {
+			return fmt.Errorf("list the bans in %s: %w", l.path, err)
+		}
+		if b.Prefix, err = netip.ParsePrefix(prefix); err != nil {
+			return fmt.Errorf("list the bans in %s: %w", l.path, err)
+		}
+		b.Until = moment(until)
+		if err := do(b); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("list the bans in %s: %w", l.path, err)
+	}
+	return nil
+}
+
+// End ends the ban of a prefix, and reports whether it was in force. It is off
+// the appliance with the next flush.
+func (l *Ledger) End(ctx context.Context, prefix netip.Prefix, now time.Time) (bool, error) {
+	ended, err := l.end(ctx, []netip.Prefix{prefix}, now)
+	if err != nil {
+		return false, fmt.Errorf("end the ban of %s in %s: %w", prefix, l.path, err)
+	}
+	return ended > 0, nil
+}
+
+// end ends bans, and says so to other processes.
+func (l *Ledger) end(ctx context.Context, ended []netip.Prefix, now time.Time) (n int64, err error) {
+	err = l.write(ctx, func(tx *sql.Tx) (err error) {
+		n, err = affected(tx.ExecContext(ctx, "UPDATE ban SET until = ?1 WHERE until > ?1 AND prefix IN (SELECT value FROM json_each(?2))",
+			now.UnixMilli(), list(ended)))
+		if err != nil || n == 0 {
+			return err
+		}
+		change, err := number(fact(ctx, tx, factChanges))
+		if err != nil {
+			return err
+		}
+		return setFacts(ctx, tx, map[string]int64{factChanges: change + 1})
+	})
+	return n, err
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"notification-stormshield/config"
+	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/ledger"
+)
+
+const (
+	// flushPatience is how long `flush` waits for the plugin: a first flush of
+	// many bans over a slow link takes minutes.
+	flushPatience = 10 * time.Minute
+	flushLook     = 200 * time.Millisecond
+)
+
+func flushCommand() *cobra.Command {
+	var which selection
+	cmd := &cobra.Command{
+		Use:   "flush -c FILE [-n NAME]",
+		Short: "Have the appliance told now, whatever the rhythm",
+		Long: `Asks the plugin to tell the appliance at once what it is owed, and to block
+everything in force anew: after an error that was mended, or after somebody
+emptied the blacklist. It waits for that flush and says how it went. While no
+plugin runs, this command does it itself.
+
+A login that was refused is not tried again before its hold-off has passed.`,
+		Example: "  notification-stormshield flush -c /etc/crowdsec/notifications/stormshield.yaml",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := which.load(config.Load)
+			if err != nil {
+				return err
+			}
+			return flush(cmd, d)
+		},
+	}
+	which.flags(cmd)
+	return cmd
+}
+
+func flush(cmd *cobra.Command, d config.Document) error {
+	ctx := cmd.Context()
+	if d.DryRun {
+		return errors.New("dry_run is set in the configuration: nothing would be sent")
+	}
+	books, err := existingBooks(cmd, d)
+	if err != nil {
+		return err
+	}
+	defer books.Close()
+	keep := logins{books, plugin.Credentials(d)}
+	if err := keep.allowed(ctx); err != nil {
+		return err
+	}
+	before, err := books.Status(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	if before.InForce+before.ToUnblock == 0 {
+		fmt.Fprintln(cmd.OutOrStdout(), "no ban is in force, and nothing is owed to the appliance")
+		return nil
+	}
+	lease, err := ledger.TryLease(plugin.StateOf(d).Lease)
+	if err != nil {
+		return err
+	}
+	if lease != nil {
+		defer func() { _ = lease.Release() }()
+		err = plugin.FlushOnce(ctx, d, plugin.Options{Log: hclog.NewNullLogger(), Connect: connect})
+		err = errors.Join(err, keep.allowed(ctx)) // a login that was refused is no error of a flush
+	} else {
+		err = ask(ctx, books, keep)
+	}
+	if err != nil {
+		return err
+	}
+	after, err := books.Status(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "the appliance at %s was told: %d bans in force, %d still to block, %d still to unblock\n",
+		d.Stormshield.Host, after.InForce, after.ToBlock, after.ToUnblock)
+	return nil
+}
+
+// ask asks the plugin for a flush, and waits for how it went.
+func ask(ctx context.Context, books *ledger.Ledger, keep logins) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, flushPatience,
+		fmt.Errorf("the plugin has not finished a flush for %s (hint: see `status`, and CrowdSec's log)", span(flushPatience)))
+	defer cancel()
+	asked := time.Now()
+	request, err := books.Ask(ctx)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(flushLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+		s, err := books.Status(ctx, time.Now())
+		switch {
+		case err != nil:
+			return err
+		case s.Answered >= request, s.InForce+s.ToUnblock == 0: // all may have ended meanwhile
+			return nil
+		case s.Trouble.Last.After(asked):
+			return errors.New("the plugin's flush failed: " + s.Trouble.Text)
+		}
+		if err := keep.allowed(ctx); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
+	"github.com/hashicorp/go-hclog"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/plugintest"
+	"notification-stormshield/stormshield/snstest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"notification-stormshield": main})
+}
+
+// TestScripts runs testdata/script: the command line as an administrator meets
+// it. Each has a simulated appliance of its own, and a configuration for it in
+// notification.yaml. Beside testscript's own commands there are:
+//
+//	plugin start|stop              the plugin, as CrowdSec runs it
+//	ban PREFIX DURATION            an alert, to the plugin that runs
+//	appliance refuse|heal|reboot   what happens to the appliance
+//	appliance password PASSWORD    its account has another password from now on
+//	[!] blocked PREFIX             waits until the appliance blocks it, or does not any more
+//	json PATH WANT                 looks into the JSON that was printed: .a.0.b
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			s, err := newStage(env.WorkDir)
+			if err != nil {
+				return err
+			}
+			env.Defer(s.close)
+			env.Values[stageKey{}] = s
+			env.Setenv("HOST", s.sim.Host())
+			env.Setenv("HOST_KEY", s.sim.HostKeyFingerprint())
+			env.Setenv("CERTIFICATE", s.sim.CertificateFingerprint())
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"plugin": onStage((*stage).pluginCommand), "ban": onStage((*stage).banCommand), "appliance": onStage((*stage).applianceCommand),
+			"blocked": blockedCommand, "json": jsonCommand,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+// stage is what a script plays on.
+type stage struct {
+	sim     *snstest.Appliance
+	healthy snstest.Faults
+	yaml    string
+	plugin  *plugin.Plugin // nil: it does not run
+}
+
+type stageKey struct{}
+
+func newStage(dir string) (*stage, error) {
+	sim, err := snstest.New(snstest.Options{})
+	if err != nil {
+		return nil, err
+	}
+	yaml := plugintest.Configuration{
+		Name: "test", StateDir: filepath.Join(dir, "state"), UpdateFrequency: time.Second, Debounce: 10 * time.Millisecond,
+	}.For(sim).YAML()
+	s := &stage{sim: sim, healthy: sim.Faults(), yaml: yaml}
+	if err := os.WriteFile(filepath.Join(dir, "notification.yaml"), []byte(yaml), 0o600); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *stage) close() {
+	if s.plugin != nil {
+		s.plugin.Close()
+	}
+	_ = s.sim.Close()
+}
+
+// onStage makes a command of a script of what happens on the stage.
+func onStage(do func(s *stage, args []string) error) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg {
+			ts.Fatalf("this command cannot be negated")
+		}
+		ts.Check(do(ts.Value(stageKey{}).(*stage), args))
+	}
+}
+
+func (s *stage) pluginCommand(args []string) error {
+	switch strings.Join(args, " ") {
+	case "start":
+		s.plugin = plugin.New(plugin.Options{
+			Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(-time.Minute), // old enough to flush at once
+		})
+		_, err := s.plugin.Configure(context.Background(), &protobufs.Config{Config: []byte(s.yaml)})
+		return err
+	case "stop":
+		s.plugin.Close()
+		s.plugin = nil
+		return nil
+	}
+	return fmt.Errorf("plugin start or stop, not %q", args)
+}
+
+func (s *stage) banCommand(args []string) error {
+	if len(args) != 2 {
+		return fmt.Errorf("ban PREFIX DURATION, not %q", args)
+	}
+	prefix, err := netip.ParsePrefix(args[0])
+	if err != nil {
+		return err
+	}
+	lasts, err := time.ParseDuration(args[1])
+	if err != nil {
+		return err
+	}
+	_, err = s.plugin.Notify(context.Background(), &protobufs.Notification{Name: "test", Text: plugintest.Ban(lasts, prefix).Text()})
+	return err
+}
+
+func (s *stage) applianceCommand(args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == "password":
+		s.sim.SetPassword(args[1])
+		return nil
+	case len(args) != 1:
+	case args[0] == "refuse":
+		s.sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse = true })
+		return nil
+	case args[0] == "heal":
+		s.sim.SetFaults(func(f *snstest.Faults) { *f = s.healthy })
+		return nil
+	case args[0] == "reboot":
+		s.sim.Reboot()
+		return nil
+	}
+	return fmt.Errorf("appliance refuse, heal, reboot, or password PASSWORD, not %q", args)
+}
+
+func blockedCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("blocked PREFIX, not %q", args)
+	}
+	prefix, err := netip.ParsePrefix(args[0])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	wait := ts.Value(stageKey{}).(*stage).sim.WaitBlocked
+	if neg {
+		wait = ts.Value(stageKey{}).(*stage).sim.WaitUnblocked
+	}
+	_, err = wait(ctx, prefix)
+	ts.Check(err)
+}
+
+// jsonCommand compares one value of the JSON that the last command printed.
+func jsonCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("json PATH WANT, not %q", args)
+	}
+	var at any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &at))
+	for key := range strings.SplitSeq(strings.Trim(args[0], "."), ".") {
+		if key == "" {
+			continue
+		}
+		switch inside := at.(type) {
+		case map[string]any:
+			value, there := inside[key]
+			if !there {
+				ts.Fatalf("there is no key %s of %s in what was printed", key, args[0])
+			}
+			at = value
+		case []any:
+			n, err := strconv.Atoi(key)
+			if key == "length" {
+				at = float64(len(inside))
+				continue
+			}
+			ts.Check(err)
+			if n >= len(inside) {
+				ts.Fatalf("%s: the list has %d values", args[0], len(inside))
+			}
+			at = inside[n]
+		default:
+			ts.Fatalf("%s: there is nothing in %v", args[0], at)
+		}
+	}
+	text, err := json.Marshal(at)
+	ts.Check(err)
+	if got := strings.Trim(string(text), `"`); (got == args[1]) == neg {
+		ts.Fatalf("%s is %s", args[0], got)
+	}
+}

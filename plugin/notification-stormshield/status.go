@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"notification-stormshield/config"
+	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/ledger"
+)
+
+func statusCommand() *cobra.Command {
+	var which selection
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status -c FILE [-n NAME]",
+		Short: "Show whether bans are enforced",
+		Long: `Shows how many bans are in force, what the appliance does not know yet, when it
+was last told, which process of the plugin does so, and what keeps it from it.
+It reads the plugin's state alone: the appliance is left in peace.
+
+With --json: name, host, state (a path), working, problem (text; absent if
+working), process (null: none runs), in_force, of_lists, to_block, to_unblock,
+next_end, last_flush, blocked_anew (times, or null), trouble (null, or text,
+since, last, count), login_hold_off (null, or until, refused, reason).`,
+		Example: "  notification-stormshield status -c /etc/crowdsec/notifications/stormshield.yaml",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := which.load(config.Load)
+			if err != nil {
+				return err
+			}
+			books, err := existingBooks(cmd, d)
+			if err != nil {
+				return err
+			}
+			defer books.Close()
+			s, err := statusOf(cmd.Context(), d, books, time.Now())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), s)
+			}
+			return s.print(cmd.OutOrStdout(), time.Now())
+		},
+	}
+	which.flags(cmd)
+	addJSON(cmd, &asJSON)
+	return cmd
+}
+
+// status is how a notification fares.
+type status struct {
+	Name    string `json:"name"`
+	Host    string `json:"host"`
+	State   string `json:"state"`
+	Working bool   `json:"working"`
+	Problem string `json:"problem,omitempty"`
+	Process *int   `json:"process"`
+
+	InForce   int `json:"in_force"`
+	OfLists   int `json:"of_lists"`
+	ToBlock   int `json:"to_block"`
+	ToUnblock int `json:"to_unblock"`
+
+	NextEnd     *time.Time `json:"next_end"`
+	LastFlush   *time.Time `json:"last_flush"`
+	BlockedAnew *time.Time `json:"blocked_anew"`
+
+	Trouble *trouble `json:"trouble"`
+	HoldOff *holdOff `json:"login_hold_off"`
+}
+
+// trouble is why flushes fail.
+type trouble struct {
+	Text  string    `json:"text"`
+	Since time.Time `json:"since"`
+	Last  time.Time `json:"last"`
+	Count int       `json:"count"`
+}
+
+// holdOff is why no login is tried.
+type holdOff struct {
+	Until   time.Time `json:"until"`
+	Refused int       `json:"refused"`
+	Reason  string    `json:"reason"`
+}
+
+// statusOf reads it.
+func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now time.Time) (status, error) {
+	read, err := books.Status(ctx, now)
+	if err != nil {
+		return status{}, err
+	}
+	hold, held, err := books.HeldOff(ctx, plugin.Credentials(d), now)
+	if err != nil {
+		return status{}, err
+	}
+	state := plugin.StateOf(d)
+	pid, err := ledger.Holder(state.Lease)
+	if err != nil {
+		return status{}, err
+	}
+	s := status{
+		Name: d.Name, Host: d.Stormshield.Host, State: state.Path,
+		InForce: read.InForce, OfLists: read.Lists, ToBlock: read.ToBlock, ToUnblock: read.ToUnblock,
+		NextEnd: moment(read.Next), LastFlush: moment(read.Flushed), BlockedAnew: moment(read.Confirmed),
+	}
+	if pid != 0 {
+		s.Process = &pid
+	}
+	if t := read.Trouble; t.Count > 0 {
+		s.Trouble = &trouble{Text: t.Text, Since: t.Since, Last: t.Last, Count: t.Count}
+	}
+	if held {
+		s.HoldOff = &holdOff{Until: hold.Until, Refused: hold.Failures, Reason: hold.Reason}
+	}
+	s.Problem = s.problem(d, now)
+	s.Working = s.Problem == ""
+	return s, nil
+}
+
+// problem says in a sentence what keeps bans from being enforced.
+func (s status) problem(d config.Document, now time.Time) string {
+	switch {
+	case s.Process == nil:
+		return "no process of the plugin runs (hint: see that profiles.yaml names " + s.Name + ", then restart CrowdSec)"
+	case d.DryRun:
+		return "dry_run is set: nothing is sent to the appliance"
+	case s.HoldOff != nil:
+		return fmt.Sprintf("no login is tried for %s, so as not to lock the account (hint: correct the account in the configuration and reload CrowdSec)",
+			span(s.HoldOff.Until.Sub(now)))
+	case s.Trouble != nil:
+		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", span(now.Sub(s.Trouble.Since)))
+	}
+	return ""
+}
+
+// print prints it for people.
+func (s status) print(out io.Writer, now time.Time) error {
+	ago := func(t *time.Time) string {
+		if t == nil {
+			return "not yet"
+		}
+		return fmt.Sprintf("%s ago", span(now.Sub(*t)))
+	}
+	verdict := "working"
+	if !s.Working {
+		verdict = "NOT WORKING: " + s.Problem
+	}
+	fmt.Fprintf(out, "%s, the appliance at %s: %s\n\n", s.Name, s.Host, verdict)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(what, format string, args ...any) {
+		fmt.Fprintf(table, "  %s\t%s\n", what, fmt.Sprintf(format, args...))
+	}
+	inForce := fmt.Sprint(s.InForce)
+	if s.OfLists > 0 {
+		inForce += fmt.Sprintf(", %d of them of lists", s.OfLists)
+	}
+	if s.NextEnd != nil {
+		inForce += ", the next ends in " + span(s.NextEnd.Sub(now))
+	}
+	row("bans in force", "%s", inForce)
+	switch {
+	case s.ToBlock+s.ToUnblock > 0:
+		row("owed", "%d to block, %d to unblock", s.ToBlock, s.ToUnblock)
+	default:
+		row("owed", "nothing")
+	}
+	row("last flush", "%s", ago(s.LastFlush))
+	row("all blocked anew", "%s", ago(s.BlockedAnew))
+	if s.Process == nil {
+		row("process", "none")
+	} else {
+		row("process", "%d", *s.Process)
+	}
+	if s.Trouble != nil {
+		row("last error", "%s, %d in a row: %s", ago(&s.Trouble.Last), s.Trouble.Count, s.Trouble.Text)
+	}
+	if s.HoldOff != nil {
+		row("logins", "%d refused in a row, the last: %s", s.HoldOff.Refused, s.HoldOff.Reason)
+	}
+	row("state", "%s", s.State)
+	return table.Flush()
+}
+
+// existingBooks opens the state that a plugin has made.
+func existingBooks(cmd *cobra.Command, d config.Document) (*ledger.Ledger, error) {
+	state, err := books(cmd.Context(), d, cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	if state == nil {
+		return nil, errors.New("there is no state yet: CrowdSec has not started the plugin with this configuration (hint: name " +
+			d.Name + " under notifications: in profiles.yaml and restart CrowdSec)")
+	}
+	return state, nil
+}
