@@ -22,11 +22,15 @@ const (
 func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	limited, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	result, err := e.guarded(limited, time.Now())
+	news, err := e.Ledger.News(limited)
+	var result pacer.Result
+	if err == nil {
+		result, err = e.guarded(limited, time.Now())
+	}
 	if ctx.Err() == nil && err != nil {
 		now := time.Now()
 		e.complaint.about(err, now)
-		if failed := e.Ledger.Failed(context.WithoutCancel(ctx), err.Error(), now); failed != nil {
+		if failed := e.Ledger.Failed(context.WithoutCancel(ctx), err.Error(), news.Request, now); failed != nil {
 			e.Log.Debug("the failure could not be recorded", "error", failed)
 		}
 	}

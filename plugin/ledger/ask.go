@@ -13,7 +13,8 @@ const (
 
 // Ask asks whoever holds the lease for a flush at once, in which everything in
 // force is blocked anew. It returns the number of the request, which
-// [Status.Answered] reaches when that flush went well.
+// [Status.Answered] reaches when that flush went well, and [Trouble.Request] when
+// it failed.
 func (l *Ledger) Ask(ctx context.Context) (request int64, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) (err error) {
 		if request, err = number(fact(ctx, tx, factAsked)); err != nil {

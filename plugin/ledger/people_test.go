@@ -82,9 +82,9 @@ func TestATroubleCountsUntilAFlushGoesWell(t *testing.T) {
 	}
 	want(t, "trouble at first", trouble(), ledger.Trouble{})
 	for i, text := range []string{"refused", "no answer"} {
-		want(t, "error", l.Failed(t.Context(), text, start.Add(time.Duration(i)*time.Minute)), nil)
+		want(t, "error", l.Failed(t.Context(), text, int64(i), start.Add(time.Duration(i)*time.Minute)), nil)
 	}
-	want(t, "trouble", trouble(), ledger.Trouble{Text: "no answer", Since: start, Last: start.Add(time.Minute), Count: 2})
+	want(t, "trouble", trouble(), ledger.Trouble{Text: "no answer", Since: start, Last: start.Add(time.Minute), Count: 2, Request: 1})
 	p := plan(t, l, start)
 	wrote(t, l, p, ledger.Outcome{Mark: p.Mark}) // acknowledged a part
 	want(t, "failures after a broken flush", trouble().Count, 2)

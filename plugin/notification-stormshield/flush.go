@@ -96,7 +96,6 @@ func ask(ctx context.Context, books *ledger.Ledger, keep logins) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, flushPatience,
 		fmt.Errorf("the plugin has not finished a flush for %s (hint: see `status`, and CrowdSec's log)", span(flushPatience)))
 	defer cancel()
-	asked := time.Now()
 	request, err := books.Ask(ctx)
 	if err != nil {
 		return err
@@ -115,7 +114,7 @@ func ask(ctx context.Context, books *ledger.Ledger, keep logins) error {
 			return err
 		case s.Answered >= request, s.InForce+s.ToUnblock == 0: // all may have ended meanwhile
 			return nil
-		case s.Trouble.Last.After(asked):
+		case s.Trouble.Request >= request:
 			return errors.New("the plugin's flush failed: " + s.Trouble.Text)
 		}
 		if err := keep.allowed(ctx); err != nil {
