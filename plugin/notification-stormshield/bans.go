@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"notification-stormshield/config"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -36,11 +35,7 @@ With --json, a list of: prefix, until (a time), origin, scenario, blocked
 				}
 				covers = func(p netip.Prefix) bool { return p.Bits() <= wanted.Bits() && p.Contains(wanted.Addr()) }
 			}
-			d, err := which.load(config.Load)
-			if err != nil {
-				return err
-			}
-			books, err := existingBooks(cmd, d)
+			_, books, err := which.open(cmd)
 			if err != nil {
 				return err
 			}
@@ -118,11 +113,7 @@ alert bans the address again. To end both, use cscli decisions delete as well.`,
 			if err != nil {
 				return err
 			}
-			d, err := which.load(config.Load)
-			if err != nil {
-				return err
-			}
-			books, err := existingBooks(cmd, d)
+			_, books, err := which.open(cmd)
 			if err != nil {
 				return err
 			}

@@ -35,27 +35,23 @@ A login that was refused is not tried again before its hold-off has passed.`,
 		Example: "  notification-stormshield flush -c /etc/crowdsec/notifications/stormshield.yaml",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := which.load(config.Load)
+			d, books, err := which.open(cmd)
 			if err != nil {
 				return err
 			}
-			return flush(cmd, d)
+			defer books.Close()
+			return flush(cmd, d, books)
 		},
 	}
 	which.flags(cmd)
 	return cmd
 }
 
-func flush(cmd *cobra.Command, d config.Document) error {
+func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 	ctx := cmd.Context()
 	if d.DryRun {
 		return errors.New("dry_run is set in the configuration: nothing would be sent")
 	}
-	books, err := existingBooks(cmd, d)
-	if err != nil {
-		return err
-	}
-	defer books.Close()
 	keep := logins{books, plugin.Credentials(d)}
 	if err := keep.allowed(ctx); err != nil {
 		return err

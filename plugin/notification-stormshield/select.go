@@ -89,6 +89,21 @@ func books(ctx context.Context, d config.Document, stderr io.Writer) (*ledger.Le
 	return state.Open(ctx, hclog.New(&hclog.LoggerOptions{Output: stderr, Level: hclog.Warn}))
 }
 
+// open reads the configuration that was selected, and opens the state that the
+// plugin has made for it.
+func (s *selection) open(cmd *cobra.Command) (config.Document, *ledger.Ledger, error) {
+	d, err := s.load(config.Load)
+	if err != nil {
+		return config.Document{}, nil, err
+	}
+	state, err := books(cmd.Context(), d, cmd.ErrOrStderr())
+	if err == nil && state == nil {
+		err = errors.New("there is no state yet: CrowdSec has not started the plugin with this configuration (hint: name " +
+			d.Name + " under notifications: in profiles.yaml and restart CrowdSec)")
+	}
+	return d, state, err
+}
+
 // logins keeps a command to the login hold-off that the plugin keeps to.
 type logins struct {
 	ledger      *ledger.Ledger // nil: there is no state

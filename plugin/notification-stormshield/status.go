@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -32,11 +31,7 @@ since, last, count), login_hold_off (null, or until, refused, reason).`,
 		Example: "  notification-stormshield status -c /etc/crowdsec/notifications/stormshield.yaml",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := which.load(config.Load)
-			if err != nil {
-				return err
-			}
-			books, err := existingBooks(cmd, d)
+			d, books, err := which.open(cmd)
 			if err != nil {
 				return err
 			}
@@ -189,17 +184,4 @@ func (s status) print(out io.Writer, now time.Time) error {
 	}
 	row("state", "%s", s.State)
 	return table.Flush()
-}
-
-// existingBooks opens the state that a plugin has made.
-func existingBooks(cmd *cobra.Command, d config.Document) (*ledger.Ledger, error) {
-	state, err := books(cmd.Context(), d, cmd.ErrOrStderr())
-	if err != nil {
-		return nil, err
-	}
-	if state == nil {
-		return nil, errors.New("there is no state yet: CrowdSec has not started the plugin with this configuration (hint: name " +
-			d.Name + " under notifications: in profiles.yaml and restart CrowdSec)")
-	}
-	return state, nil
 }
