@@ -107,7 +107,6 @@ under notifications: in profiles.yaml and reload CrowdSec.`,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(configCommand(), trustCommand(), checkCommand(), statusCommand(), bansCommand(), flushCommand(),
 		cleanupCommand(), versionCommand())
 	return root
