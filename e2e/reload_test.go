@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -50,9 +51,9 @@ func TestOtherProcessesOfThePluginDisturbNobody(t *testing.T) {
 			w.waitUntilEnforced(t, value, ban, 2*enforcedWithin)
 			w.CrowdSec.mustCscli(t, "notifications", "reinject", strconv.Itoa(alert))
 			testAlert(t, w)
-			if out, err := w.Plugin.Command(t, "check"); err != nil {
-				t.Errorf("check: %v\n%s", err, out)
-			}
+			w.says(t, "check", "All is well")
+			w.says(t, "status", ": working")
+			w.says(t, "bans", value)
 		}
 		// What is re-injected comes with the time that remains, and may renew its entry.
 		for _, value := range []string{"203.0.113.97", "203.0.113.98", "203.0.113.99"} {
@@ -60,12 +61,21 @@ func TestOtherProcessesOfThePluginDisturbNobody(t *testing.T) {
 				t.Errorf("%s was blocked %d times, want once", value, times)
 			}
 		}
+		w.says(t, "flush", "4 bans in force, 0 still to block")
 		if pids := w.Plugin.Processes(); len(pids) != 1 {
 			t.Errorf("the plugin's processes %v, want one", pids)
 		}
 		w.Plugin.ownsItsState(t)
 		stayedBlocked()
 	})
+}
+
+// says fails the test if a command of the plugin does not go well and say so.
+func (w *World) says(t testing.TB, command, text string) {
+	t.Helper()
+	if out, err := w.Plugin.Command(t, command); err != nil || !strings.Contains(out, text) {
+		t.Errorf("%s: %v\n%s", command, err, out)
+	}
 }
 
 // ownsItsState fails the test for each file of the state that the plugin cannot write.
