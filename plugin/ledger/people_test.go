@@ -90,6 +90,14 @@ func TestATroubleCountsUntilAFlushGoesWell(t *testing.T) {
 	want(t, "failures after a broken flush", trouble().Count, 2)
 	wrote(t, l, p, all(p, start))
 	want(t, "trouble after a good flush", trouble(), ledger.Trouble{})
+
+	want(t, "error", l.Failed(t.Context(), "no answer", 0, start), nil)
+	p = plan(t, l, start)
+	want(t, "due", p.Due(), false)
+	want(t, "stale", p.Stale, true)
+	want(t, "error", l.Tidy(t.Context(), p), nil)
+	want(t, "trouble when nothing is owed", trouble(), ledger.Trouble{})
+	want(t, "stale afterwards", plan(t, l, start).Stale, false)
 }
 
 func TestARequestForAFlushIsAnsweredByTheFirstGoodOneThatBeganAfterIt(t *testing.T) {

@@ -79,6 +79,7 @@ func (l *Ledger) Plan(ctx context.Context, q Question) (Plan, error) {
 		}
 		p.change, p.asked, p.Mark = facts.number(factChanges), facts.number(factAsked), facts[factMark]
 		p.Asked = p.asked > facts.number(factAnswered)
+		p.Stale = facts.trouble().Count > 0
 		p.Flushed, p.Confirmed = facts.moment(factFlushed), facts.moment(factConfirmed)
 		p.Asserted, p.AssertedUntil = facts.moment(factAsserted), facts.moment(factAssertedUntil)
 		if err := p.missing(ctx, tx, q, facts.number(factAssertedFlush)); err != nil {

@@ -16,7 +16,8 @@ const (
 	factTroubleRequest = "trouble_request"
 )
 
-// Trouble is why flushes fail. It is over with the first that goes well.
+// Trouble is why flushes fail. It is over with the first that goes well, and
+// with the first that finds nothing to do.
 type Trouble struct {
 	Text    string    // of the last failure; "": there is none
 	Since   time.Time // the first failure
@@ -48,7 +49,7 @@ func (l *Ledger) Failed(ctx context.Context, text string, request int64, now tim
 	return nil
 }
 
-// over takes note that a flush went well.
+// over takes note that nothing is wrong any more.
 func over(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, "DELETE FROM fact WHERE name IN (?, ?, ?, ?, ?)",
 		factTrouble, factTroubleSince, factTroubleLast, factTroubleCount, factTroubleRequest)

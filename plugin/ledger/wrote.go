@@ -197,9 +197,13 @@ func list(prefixes []netip.Prefix) string {
 	return string(append(text, ']'))
 }
 
-// Tidy drops what a plan found stale.
+// Tidy drops what a plan found stale, when nothing is owed.
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
-	if err := l.forget(ctx, p, false); err != nil {
+	err := l.forget(ctx, p, false)
+	if err == nil {
+		err = l.write(ctx, func(tx *sql.Tx) error { return over(ctx, tx) })
+	}
+	if err != nil {
 		return fmt.Errorf("tidy up %s: %w", l.path, err)
 	}
 	return nil
