@@ -38,7 +38,7 @@ func load(path string, from source) ([]Document, error) {
 	docs, err := parse(text, from)
 	if err == nil && len(docs) == 0 {
 		err = errorOf([]Fault{{Problem: "holds no document of type " + Type,
-			Hint: "`notification-stormshield config` prints a sample"}})
+			Hint: "`crowdsec-stormshield config` prints a sample"}})
 	}
 	var faulty *Error
 	if errors.As(err, &faulty) {

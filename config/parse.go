@@ -100,7 +100,7 @@ func parse(text []byte, from source) ([]Document, error) {
 		return nil, err
 	}
 	if len(docs) == 0 && !from.isFile() {
-		return nil, errorOf([]Fault{{Problem: "is empty", Hint: "`notification-stormshield config` prints a sample"}})
+		return nil, errorOf([]Fault{{Problem: "is empty", Hint: "`crowdsec-stormshield config` prints a sample"}})
 	}
 	return docs, nil
 }

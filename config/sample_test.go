@@ -18,7 +18,7 @@ func identified() string {
 func TestSampleLeavesOnlyTheIdentityToItsReader(t *testing.T) {
 	_, err := config.ParseOne([]byte(config.Sample()))
 	for _, fault := range faultsOf(t, err) {
-		if !strings.Contains(fault.Hint, "notification-stormshield trust") {
+		if !strings.Contains(fault.Hint, "crowdsec-stormshield trust") {
 			t.Errorf("fault = %v", fault)
 		}
 	}

@@ -68,7 +68,7 @@ func fingerprint(target *Fingerprint) setter {
 		parsed, err := ParseFingerprint(text)
 		if err != nil {
 			return &problem{shown(text) + " is not the SHA-256 fingerprint of a certificate",
-				"write SHA256:… as `notification-stormshield trust` prints it, or 64 hexadecimal digits"}
+				"write SHA256:… as `crowdsec-stormshield trust` prints it, or 64 hexadecimal digits"}
 		}
 		*target = parsed
 		return nil

@@ -101,7 +101,7 @@ func (s Stormshield) checkAPI(c *checks) {
 
 // checkIdentity demands that the appliance is known before a password is sent.
 func (s Stormshield) checkIdentity(c *checks) {
-	const trust = "paste what `notification-stormshield trust` prints"
+	const trust = "paste what `crowdsec-stormshield trust` prints"
 	c.identity(s.SSHHostKey != "" || s.SSHKnownHostsPath != "" || s.SSHInsecureIgnoreHostKey, "stormshield.ssh_host_key",
 		"is empty, and so is ssh_known_hosts_path: nothing tells the appliance from an impostor", trust,
 		"stormshield.ssh_known_hosts_path", "stormshield.ssh_insecure_ignore_host_key")

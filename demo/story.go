@@ -229,7 +229,7 @@ func (s *stage) cleanup(ctx context.Context) error {
 	s.printFiles(false)
 	say("")
 	s.check(blocked(s.diary.of(left)), "without the plugin, %s stays blocked", left.Addr())
-	say("\n  $ notification-stormshield cleanup -c stormshield.yaml")
+	say("\n  $ crowdsec-stormshield cleanup -c stormshield.yaml")
 	out, err := exec.CommandContext(ctx, s.binary, "cleanup", "-c", s.config).CombinedOutput()
 	for line := range strings.Lines(string(out)) {
 		say("  %s", strings.TrimRight(line, "\n"))

@@ -16,15 +16,15 @@ func bansCommand() *cobra.Command {
 	var which selection
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "bans -c FILE [-n NAME] [ADDRESS]",
+		Use:   "bans [-c FILE] [-n NAME] [ADDRESS]",
 		Short: "List the bans in force, or those that cover an address",
 		Long: `Lists the bans in force, the soonest to end first, from the plugin's state
 alone. With an address, or a range, it lists those that cover it.
 
 With --json, a list of: prefix, until (a time), origin, scenario, blocked
 (whether the appliance has acknowledged it).`,
-		Example: `  notification-stormshield bans -c /etc/crowdsec/notifications/stormshield.yaml
-  notification-stormshield bans -c /etc/crowdsec/notifications/stormshield.yaml 203.0.113.7`,
+		Example: `  crowdsec-stormshield bans
+  crowdsec-stormshield bans 203.0.113.7`,
 		Args: atMostOne("an address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			covers := func(netip.Prefix) bool { return true }
@@ -96,12 +96,12 @@ func printBans(cmd *cobra.Command, bans []standing, now time.Time) error {
 func bansRemoveCommand() *cobra.Command {
 	var which selection
 	cmd := &cobra.Command{
-		Use:   "remove -c FILE [-n NAME] PREFIX",
+		Use:   "remove [-c FILE] [-n NAME] PREFIX",
 		Short: "End a ban before its time",
 		Long: `Ends the ban of an address or a range; the plugin takes it off the appliance
 with its next flush. It ends here alone: CrowdSec's own decision stays, and a new
 alert bans the address again. To end both, use cscli decisions delete as well.`,
-		Example: "  notification-stormshield bans remove -c /etc/crowdsec/notifications/stormshield.yaml 203.0.113.7",
+		Example: "  crowdsec-stormshield bans remove 203.0.113.7",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageError{fmt.Errorf("say which ban to end: one address or range, as `bans` lists it")}

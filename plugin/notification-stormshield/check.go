@@ -18,7 +18,7 @@ func checkCommand() *cobra.Command {
 	var which selection
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "check -c FILE [-n NAME]",
+		Use:   "check [-c FILE] [-n NAME]",
 		Short: "Try the configuration on the appliance",
 		Long: `Validates the file, then tries on the appliance what the plugin rests on: the
 logins, the shell and its tools, the files, the rights. It blocks nothing and
@@ -26,7 +26,7 @@ changes no file. Each login is tried once at most.
 
 With --json: name, host, well, findings (a list of: subject, well, and either
 detail, or problem and hint).`,
-		Example: "  notification-stormshield check -c /etc/crowdsec/notifications/stormshield.yaml",
+		Example: "  crowdsec-stormshield check",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := which.load(config.Load)

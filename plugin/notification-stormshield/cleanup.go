@@ -17,7 +17,7 @@ func cleanupCommand() *cobra.Command {
 	var which selection
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "cleanup -c FILE [-n NAME]",
+		Use:   "cleanup [-c FILE] [-n NAME]",
 		Short: "Take everything this plugin made off the appliance",
 		Long: `Takes off the appliance what this plugin, or the older Python component, made:
 the entries of the blacklist, both groups, and the objects. Every other byte of
@@ -29,7 +29,7 @@ are still in force are put back when the plugin starts again.
 
 With --json: host, unblocked, objects (numbers), kept (a list of texts: what is
 not ours alone, and stayed).`,
-		Example: "  systemctl stop crowdsec\n  notification-stormshield cleanup -c /etc/crowdsec/notifications/stormshield.yaml",
+		Example: "  systemctl stop crowdsec\n  crowdsec-stormshield cleanup",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := which.load(config.Load)

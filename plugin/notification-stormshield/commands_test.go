@@ -25,7 +25,7 @@ func TestWithoutACommandItPrintsItsHelp(t *testing.T) {
 func TestWrongUsageEndsWithStatus2AndSaysWhere(t *testing.T) {
 	w := newWorld(t)
 	for _, args := range [][]string{
-		{"bogus"}, {"check"}, {"check", "--bogus"}, {"check", "-c", w.file, "more"}, {"config", "more"}, {"cleanup"}, {"trust"},
+		{"bogus"}, {"check", "--bogus"}, {"check", "-c"}, {"check", "-c", w.file, "more"}, {"config", "more"}, {"bans", "remove", "-c", w.file},
 	} {
 		if status, _, complaint := w.run(args...); status != 2 || !strings.Contains(complaint, "--help") {
 			t.Errorf("%v: status %d, %s", args, status, complaint)
@@ -50,7 +50,7 @@ func TestVersionNamesTheGoVersion(t *testing.T) {
 func TestWhatTrustPrintsMakesTheConfigurationPassCheck(t *testing.T) {
 	w := newWorld(t)
 	w.write(w.yaml(map[string]string{"ssh_host_key": "", "api_cert_fingerprint": ""}))
-	if status, _, complaint := w.run("check", "-c", w.file); status != 1 || !strings.Contains(complaint, "notification-stormshield trust") {
+	if status, _, complaint := w.run("check", "-c", w.file); status != 1 || !strings.Contains(complaint, "crowdsec-stormshield trust") {
 		t.Errorf("check without an identity: status %d, %s", status, complaint)
 	}
 	status, out, complaint := w.run("trust", "-c", w.file)

@@ -12,7 +12,7 @@ func configCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "config",
 		Short:   "Print a commented sample configuration",
-		Example: "  notification-stormshield config > /etc/crowdsec/notifications/stormshield.yaml",
+		Example: "  crowdsec-stormshield config > /etc/crowdsec/notifications/stormshield.yaml",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprint(cmd.OutOrStdout(), config.Sample())

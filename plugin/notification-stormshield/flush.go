@@ -24,7 +24,7 @@ const (
 func flushCommand() *cobra.Command {
 	var which selection
 	cmd := &cobra.Command{
-		Use:   "flush -c FILE [-n NAME]",
+		Use:   "flush [-c FILE] [-n NAME]",
 		Short: "Have the appliance told now, whatever the rhythm",
 		Long: `Asks the plugin to tell the appliance at once what it is owed, and to block
 everything in force anew: after an error that was mended, or after somebody
@@ -32,7 +32,7 @@ emptied the blacklist. It waits for that flush and says how it went. While no
 plugin runs, this command does it itself.
 
 A login that was refused is not tried again before its hold-off has passed.`,
-		Example: "  notification-stormshield flush -c /etc/crowdsec/notifications/stormshield.yaml",
+		Example: "  crowdsec-stormshield flush",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, books, err := which.open(cmd)

@@ -1,5 +1,5 @@
 // The binary notification-stormshield is the plugin when CrowdSec starts it,
-// and a command line for administrators otherwise.
+// and a command line for administrators otherwise, then as crowdsec-stormshield.
 //
 // What it does as a plugin is in package plugin; here are its commands, one
 // file each, and the wiring of configuration, plugin and appliance.
@@ -88,10 +88,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "notification-stormshield",
+		Use:   "crowdsec-stormshield",
 		Short: "Keeps CrowdSec's bans enforced on Stormshield firewalls",
 		Long: `notification-stormshield is a CrowdSec notification plugin. CrowdSec starts it;
-there is no need to run it by hand, except for the commands below.
+crowdsec-stormshield is the same program for you: the commands below.
 
 Set-up: print a sample with 'config', put it into CrowdSec's notifications
 folder, fill it in with the help of 'trust', try it with 'check', then name it

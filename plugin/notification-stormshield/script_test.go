@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"notification-stormshield": main})
+	testscript.Main(m, map[string]func(){"crowdsec-stormshield": main})
 }
 
 // TestScripts runs testdata/script: the command line as an administrator meets

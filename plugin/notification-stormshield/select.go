@@ -20,6 +20,9 @@ import (
 	"notification-stormshield/stormshield"
 )
 
+// usualFile is where a notification's configuration is, unless -c says otherwise.
+const usualFile = "/etc/crowdsec/notifications/stormshield.yaml"
+
 // selection is which configuration a command is about.
 type selection struct {
 	file string
@@ -27,16 +30,16 @@ type selection struct {
 }
 
 func (s *selection) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&s.file, "config", "c", "", "the notification's YAML `file`")
+	cmd.Flags().StringVarP(&s.file, "config", "c", usualFile, "the notification's YAML `file`")
 	cmd.Flags().StringVarP(&s.name, "name", "n", "", "the notification's `name`, if the file holds several")
 }
 
 // load reads the configuration that was selected.
 func (s *selection) load(read func(path string) ([]config.Document, error)) (config.Document, error) {
-	if s.file == "" {
-		return config.Document{}, usageError{errors.New("say which configuration with -c FILE")}
-	}
 	documents, err := read(s.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return config.Document{}, fmt.Errorf("%w (hint: say which file with -c FILE, or make one with `config`)", err)
+	}
 	if err != nil {
 		return config.Document{}, err
 	}

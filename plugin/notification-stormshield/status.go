@@ -18,7 +18,7 @@ func statusCommand() *cobra.Command {
 	var which selection
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "status -c FILE [-n NAME]",
+		Use:   "status [-c FILE] [-n NAME]",
 		Short: "Show whether bans are enforced",
 		Long: `Shows how many bans are in force, what the appliance does not know yet, when it
 was last told, which process of the plugin does so, and what keeps it from it.
@@ -28,7 +28,7 @@ With --json: name, host, state (a path), working, problem (text; absent if
 working), process (null: none runs), in_force, of_lists, to_block, to_unblock,
 next_end, last_flush, blocked_anew (times, or null), trouble (null, or text,
 since, last, count), login_hold_off (null, or until, refused, reason).`,
-		Example: "  notification-stormshield status -c /etc/crowdsec/notifications/stormshield.yaml",
+		Example: "  crowdsec-stormshield status",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, books, err := which.open(cmd)

@@ -20,7 +20,7 @@ func trustCommand() *cobra.Command {
 	var which selection
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "trust -c FILE [-n NAME]",
+		Use:   "trust [-c FILE] [-n NAME]",
 		Short: "Show the fingerprints of the appliance's SSH host key and API certificate",
 		Long: `Asks the appliance for its SSH host key and its API certificate, and prints
 the lines that make the configuration trust them. No secret is sent. Compare
@@ -29,7 +29,7 @@ the fingerprints with what the appliance itself shows before you paste them.
 With --json: host, ssh_host_key, ssh_key_type, api_cert_fingerprint,
 api_cert_name, api_cert_issuer, api_cert_until (a time). What could not be asked
 is missing.`,
-		Example: "  notification-stormshield trust -c /etc/crowdsec/notifications/stormshield.yaml",
+		Example: "  crowdsec-stormshield trust",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := which.load(config.LoadStranger)

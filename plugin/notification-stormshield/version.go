@@ -20,7 +20,7 @@ func versionCommand() *cobra.Command {
 		Short: "Print version, commit and Go version",
 		Long: `Prints version, commit and Go version. With --json: version, commit, go, os,
 arch.`,
-		Example: "  notification-stormshield version --json",
+		Example: "  crowdsec-stormshield version --json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON {
@@ -28,7 +28,7 @@ arch.`,
 					"version": version, "commit": commit, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
 				})
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "notification-stormshield %s (commit %s, %s, %s/%s)\n",
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "crowdsec-stormshield %s (commit %s, %s, %s/%s)\n",
 				version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
