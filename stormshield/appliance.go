@@ -35,6 +35,9 @@ type Config struct {
 	// BlacklistTimeout is the longest that an entry stays on the blacklist
 	// without being renewed.
 	BlacklistTimeout time.Duration
+	// Doing is told what a call has begun to do, for somebody who waits; nil for
+	// nobody.
+	Doing func(what string)
 	// SingleMax is how many changes go address by address; more go by group.
 	SingleMax int
 }
@@ -46,6 +49,12 @@ type Appliance struct {
 
 // New returns the appliance described. Nothing is opened.
 func New(c Config) *Appliance { return &Appliance{config: c} }
+
+func (a *Appliance) doing(format string, args ...any) {
+	if a.config.Doing != nil {
+		a.config.Doing(fmt.Sprintf(format, args...))
+	}
+}
 
 // LoginRefused reports whether err says that the appliance refused a login,
 // over SSH or to the API, and for how long it asked to be left alone, if it

@@ -36,15 +36,20 @@ func (b blacklist) listed(ctx context.Context) (sources, error) {
 	if err != nil {
 		return nil, err
 	}
+	return sourcesOf(answer.Lines()), nil
+}
+
+// sourcesOf returns the sources in lines of SHOW.
+func sourcesOf(lines []string) sources {
 	listed := sources{}
-	for _, line := range answer.Lines() {
+	for _, line := range lines {
 		for word := range strings.FieldsSeq(line) {
 			if source, ok := strings.CutPrefix(strings.ToLower(word), "src="); ok {
 				listed[source] = true
 			}
 		}
 	}
-	return listed, nil
+	return listed
 }
 
 // removeEach takes prefixes off one by one. A refusal is final only if the

@@ -137,6 +137,36 @@ func (c *Client) Host() string { return c.host }
 // Close ends the connection.
 func (c *Client) Close() error { return c.ssh.Close() }
 
+// Server tells what the appliance's SSH server calls itself, and by what
+// algorithms this connection is kept: key exchange, host key, cipher.
+func (c *Client) Server() string {
+	text := strings.ToValidUTF8(string(c.ssh.ServerVersion()), "?")
+	if with, ok := c.ssh.Conn.(ssh.AlgorithmsConnMetadata); ok {
+		a := with.Algorithms()
+		text += fmt.Sprintf(", %s, %s, %s", a.KeyExchange, a.HostKey, a.Write.Cipher)
+	}
+	return text
+}
+
+// HasSubsystem reports whether the server has a subsystem, such as sftp.
+func (c *Client) HasSubsystem(ctx context.Context, name string) (bool, error) {
+	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
+	defer stop()
+	session, err := c.ssh.NewSession()
+	if err != nil {
+		return false, c.broken(ctx, err)
+	}
+	defer func() { _ = session.Close() }() // it was not to do anything
+	return session.RequestSubsystem(name) == nil, nil
+}
+
+// NothingInCommon reports whether err says that the appliance and this program
+// offer no algorithm that the other knows.
+func NothingInCommon(err error) bool {
+	var negotiation *ssh.AlgorithmNegotiationError
+	return errors.As(err, &negotiation)
+}
+
 // ExitError says that a command ran and failed.
 type ExitError struct {
 	Status int
@@ -186,11 +216,16 @@ func (c *Client) broken(ctx context.Context, err error) error {
 	return fmt.Errorf("the SSH connection to %s broke: %w", c.host, err)
 }
 
-// Has reports whether the appliance's shell finds a tool. It asks once a
-// connection.
+// Tools are what [Client.Has] asks for.
+var Tools = []string{
+	"awk", "cat", "cksum", "cmp", "cp", "dd", "enobject", "grep", "gzip", "ln", "ls", "md5", "mv", "rm", "sed", "sync", "tail",
+}
+
+// Has reports whether the appliance's shell finds a tool, one of [Tools]. It
+// asks once a connection.
 func (c *Client) Has(ctx context.Context, tool string) (bool, error) {
 	if c.tools == nil {
-		const probe = "for t in awk cat cksum cp grep ln ls mv rm sync tail; do command -v $t >/dev/null 2>&1 && echo $t; done; true"
+		probe := "for t in " + strings.Join(Tools, " ") + "; do command -v $t >/dev/null 2>&1 && echo $t; done; true"
 		out, err := c.Run(ctx, probe, nil)
 		if err != nil {
 			return false, fmt.Errorf("ask which tools the appliance has: %w", err)

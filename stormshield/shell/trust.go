@@ -73,8 +73,7 @@ func (t *trust) each(connect func(algorithms []string) error) error {
 		{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSA},
 	} {
 		again := connect(family)
-		var negotiation *ssh.AlgorithmNegotiationError
-		if !errors.As(again, new(*HostKeyError)) && !errors.As(again, &negotiation) {
+		if !errors.As(again, new(*HostKeyError)) && !NothingInCommon(again) {
 			return again
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +15,7 @@ import (
 func (c *call) mayMonitor() bool {
 	desk, id := c.appliance.desk, c.session.id
 	return c.session.has("mon_write") && c.session.has("filter") &&
-		(desk.holds(id, monitorRight) || desk.holds(id, configRight))
+		(desk.holds(id, monitorRight) && !c.faults.MonitorIsNotEnough || desk.holds(id, configRight))
 }
 
 // isBlacklist checks the argument Type. Only the blacklist is simulated.
@@ -33,16 +34,13 @@ func (c *call) named() (prefixes []netip.Prefix, ok bool) {
 	if !known {
 		return nil, false
 	}
-	if c.faults.NoIPv6 {
-		all := prefixes
-		prefixes = nil
-		for _, p := range all {
-			if p.Addr().Is4() {
-				prefixes = append(prefixes, p)
-			}
-		}
-	}
+	prefixes = slices.DeleteFunc(prefixes, c.passedOver) // resolve made them for this call
 	return prefixes, len(prefixes) > 0 || c.faults.EmptyGroupIsFine
+}
+
+// passedOver tells whether the appliance cannot block this.
+func (c *call) passedOver(p netip.Prefix) bool {
+	return c.faults.NoIPv6 && p.Addr().Is6() || c.faults.NetworksRefused && !p.IsSingleIP()
 }
 
 // literal reads an address in place of a name. The prefix is not valid when the appliance refuses this address.
@@ -57,7 +55,7 @@ func (c *call) literal(name string) (p netip.Prefix, isAddress bool) {
 	} else if !c.faults.AcceptPrefix || p != p.Masked() {
 		return netip.Prefix{}, true
 	}
-	if c.faults.NoIPv6 && p.Addr().Is6() {
+	if c.passedOver(p) {
 		return netip.Prefix{}, true
 	}
 	return p, true
@@ -81,6 +79,12 @@ func (c *call) addressAdd() answer {
 	prefixes, ok := c.named()
 	if !ok {
 		return plain(statusArgument)
+	}
+	if c.faults.RenewalIgnored {
+		prefixes = slices.DeleteFunc(prefixes, func(p netip.Prefix) bool {
+			_, listed := c.appliance.BlockedPrefix(p)
+			return listed
+		})
 	}
 	if len(prefixes) > 0 {
 		c.appliance.blacklist.add(prefixes, time.Now().Add(time.Duration(seconds)*time.Second))
@@ -123,6 +127,9 @@ func (c *call) addressShow() answer {
 	if !c.isBlacklist() {
 		return plain(statusArgument)
 	}
+	if c.faults.ShowOtherwise {
+		return c.showOtherwise()
+	}
 	var b strings.Builder
 	for _, e := range c.appliance.blacklist.list() {
 		source, destination := e.Source.String(), "0.0.0.0-255.255.255.255"
@@ -136,4 +143,15 @@ func (c *call) addressShow() answer {
 		fmt.Fprintf(&b, "src=%s dstrange=%s timeout=%.0f\n", source, destination, max(0, left))
 	}
 	return rawAnswer(b.String())
+}
+
+// showOtherwise is addressShow in the format section_line, under names that no source shows.
+func (c *call) showOtherwise() answer {
+	var lines [][]keyValue
+	for _, e := range c.appliance.blacklist.list() {
+		lines = append(lines, []keyValue{
+			{"host", e.Source.String()}, {"expires", e.Expires.UTC().Format(time.RFC3339)},
+		})
+	}
+	return linesAnswer("Result", lines)
 }

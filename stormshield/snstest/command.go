@@ -44,6 +44,9 @@ func (a *Appliance) runLine(c *call, line string) string {
 	if ret >= 200 {
 		return forced.xml(language)
 	}
+	if c.faults.EmptyGroupBreaks && c.session.view.parse().hasEmptyGroup() {
+		return rootXML(501, "")
+	}
 	if c.faults.BrokenFilesUnreachable && len(c.session.view.problems()) > 0 {
 		return rootXML(501, "")
 	}

@@ -55,6 +55,18 @@ type Faults struct {
 	DeleteUnknownFails bool
 	// EmptyGroupIsFine makes ADD and DELETE of a group without members answer ret 100 instead of 200.
 	EmptyGroupIsFine bool
+	// NetworksRefused is what NoIPv6 is for networks.
+	NetworksRefused bool
+	// RenewalIgnored makes ADD of what is listed answer ret 100 and leave its time as it is.
+	RenewalIgnored bool
+	// MonitorIsNotEnough makes changes of the address lists ask for the configuration right.
+	MonitorIsNotEnough bool
+	// ShowOtherwise prints the blacklist in the format section_line, with other names.
+	ShowOtherwise bool
+	// StaleUntilReload lets sessions see the files as the last session before saw them, until enobject ran.
+	StaleUntilReload bool
+	// EmptyGroupBreaks answers root code 501 when the files a session sees have a group without members.
+	EmptyGroupBreaks bool
 	// AcceptPrefix takes a prefix such as 192.0.2.0/24 as Name1, which no source shows a real appliance to do.
 	AcceptPrefix bool
 	// BrokenFilesUnreachable answers root code 501 when the files a session sees have problems (see Appliance.Problems).

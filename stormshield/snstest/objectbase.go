@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 )
 
 // view is the two files as they were at one moment: what a session sees. It is parsed when first needed, and shared by
@@ -31,12 +32,20 @@ type viewer struct {
 	disk *disk
 	mu   sync.Mutex
 	last *view
+
+	reload time.Time // when enobject last ran
 }
 
-func (r *viewer) look() *view {
+// look returns the files as they are; a stale view is that of the last session, unless enobject ran since.
+func (r *viewer) look(stale bool) *view {
+	reload := r.disk.reloaded()
 	object, groups := r.disk.read(ObjectFile), r.disk.read(GroupFile)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if stale && r.last != nil && !reload.After(r.reload) {
+		return r.last
+	}
+	r.reload = reload
 	if r.last == nil || !r.last.sees(object, groups) {
 		r.last = newView(object, groups)
 	}
@@ -105,6 +114,16 @@ func (b *objectBase) knows(name string) bool {
 	_, other := b.others[name]
 	_, group := b.groups[name]
 	return address || other || group
+}
+
+// hasEmptyGroup tells whether a group has no member.
+func (b *objectBase) hasEmptyGroup() bool {
+	for _, members := range b.groups {
+		if len(members) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // resolve returns the addresses and networks that a name stands for; one that is a member twice may be there twice.

@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// toolbox makes the PATH of SSH commands: the machine's own, or a folder of links that lacks some programs or has
-// others in their place. Links go to the real path, so that programs which look at their own name still work.
+// toolbox makes the PATH of SSH commands: the machine's own and enobject, or a folder of links that lacks some programs
+// or has others in their place. Links go to the real path, so that programs which look at their own name still work.
 type toolbox struct {
 	replace map[string]string
 
@@ -20,16 +20,16 @@ type toolbox struct {
 	boxes map[string]string // what is missing → folder
 }
 
+// enobject has the appliance read its objects anew. What it costs there is not simulated.
+const enobject = "#!/bin/sh\n: > \"$HOME/" + reloadMark + "\"\n"
+
 func (b *toolbox) path(missing []string) (string, error) {
-	if len(missing) == 0 && len(b.replace) == 0 {
-		return os.Getenv("PATH"), nil
-	}
 	missing = slices.Sorted(slices.Values(missing))
 	key := strings.Join(missing, "\x00")
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if folder, ok := b.boxes[key]; ok {
-		return folder, nil
+		return b.from(folder, missing), nil
 	}
 	folder, err := os.MkdirTemp("", "snstest-tools-")
 	if err != nil {
@@ -42,13 +42,33 @@ func (b *toolbox) path(missing []string) (string, error) {
 		b.boxes = map[string]string{}
 	}
 	b.boxes[key] = folder
-	return folder, nil
+	return b.from(folder, missing), nil
+}
+
+// from is the PATH with a folder: the folder alone when it is to lack or to replace something.
+func (b *toolbox) from(folder string, missing []string) string {
+	if len(missing)+len(b.replace) == 0 {
+		return folder + string(filepath.ListSeparator) + os.Getenv("PATH")
+	}
+	return folder
 }
 
 func (b *toolbox) fill(folder string, missing []string) error {
+	if err := os.Chmod(folder, 0o755); err != nil {
+		return err
+	}
 	there := map[string]bool{}
 	for _, name := range missing {
 		there[name] = true
+	}
+	if !there["enobject"] && b.replace["enobject"] == "" {
+		there["enobject"] = true
+		if err := os.WriteFile(filepath.Join(folder, "enobject"), []byte(enobject), 0o755); err != nil {
+			return err
+		}
+	}
+	if len(missing)+len(b.replace) == 0 {
+		return nil
 	}
 	for name, program := range b.replace {
 		if there[name] {

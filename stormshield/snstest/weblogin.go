@@ -68,7 +68,7 @@ func (a *Appliance) webOpenSession(_ http.ResponseWriter, r *http.Request, f *Fa
 	if r.ParseForm() != nil || r.PostForm.Get("app") != "sslclient" || r.PostForm.Get("id") != "0" {
 		return rootXML(200, "")
 	}
-	s := a.desk.openSession(cookie, grantLevels(f, r.PostForm.Get("reqlevel")), a.viewer.look)
+	s := a.desk.openSession(cookie, grantLevels(f, r.PostForm.Get("reqlevel")), func() *view { return a.viewer.look(f.StaleUntilReload) })
 	if s == nil {
 		var b strings.Builder
 		statusTooMany.open(&b, a.language(f))

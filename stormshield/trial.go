@@ -1,0 +1,251 @@
+package stormshield
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"notification-stormshield/stormshield/edit"
+	"notification-stormshield/stormshield/objects"
+	"notification-stormshield/stormshield/serverd"
+)
+
+// What is blocked and written to try an appliance: addresses for documentation
+// (RFC 5737, RFC 3849), which nobody has, and groups of their own, so that the
+// plugin may be at work meanwhile and leaves them alone.
+var (
+	trialAddress = netip.MustParsePrefix("198.51.100.253/32")
+	trialEnded   = netip.MustParsePrefix("198.51.100.254/32")
+	trialRange   = netip.MustParsePrefix("198.51.100.240/29")
+	trialIPv6    = netip.MustParsePrefix("2001:db8::c5ec/128")
+)
+
+const (
+	trialGroup      = "CrowdsecCheck"
+	trialEndedGroup = "CrowdsecCheckEnded"
+
+	// trialTime is how long an entry lasts if its removal fails.
+	trialTime = 5 * time.Minute
+)
+
+func trialPrefixes() []netip.Prefix {
+	return []netip.Prefix{trialAddress, trialEnded, trialRange, trialIPv6}
+}
+
+// Try is Check, and then tries what only writing shows: it blocks addresses for
+// documentation, writes their objects and groups into the files, looks what the
+// appliance makes of them, and takes everything off again. Nothing else on the
+// appliance is touched, and a flush may go on beside. It opens several sessions
+// of the API, one after another.
+func (a *Appliance) Try(ctx context.Context) []Finding {
+	t := &trial{checker: checker{Appliance: a}}
+	defer t.close()
+	t.check(ctx)
+	if t.works(blacklistRight) && t.works(apiLogin) {
+		t.run(ctx)
+	}
+	return t.report(slices.Concat(checked, tried)...)
+}
+
+// trial is one run of Try.
+type trial struct {
+	checker
+	session *serverd.Session
+	files   *edit.Files // nil: they cannot be written
+	before  edit.Texts  // what they were
+	is      edit.Texts  // what they are
+	wrote   bool        // they may name what is tried
+	blocked bool        // the blacklist may
+	sees    bool        // a new session knows what was written
+	reload  bool        // but only after enobject
+}
+
+func (t *trial) run(ctx context.Context) {
+	defer t.tidy(ctx)
+	if err := t.open(ctx); err != nil {
+		t.wrong(addressBlock, err, t.apiHint(err))
+		return
+	}
+	t.doing("blocking addresses for documentation")
+	if !t.singly(ctx) || !t.works(groupFile) || !t.works(objectFile) {
+		return
+	}
+	t.files = edit.In(t.config.ConfigDir, t.shell)
+	if !t.written(ctx) {
+		return
+	}
+	t.doing("blocking by object and by group")
+	t.seen(ctx)
+	t.group(ctx)
+	t.ranges(ctx)
+	t.doing("trying IPv6")
+	t.addressIPv6(ctx)
+	t.objectIPv6(ctx)
+	t.doing("trying an empty group")
+	t.empty(ctx)
+}
+
+// open opens a session with the monitor right, instead of the one there is.
+func (t *trial) open(ctx context.Context) error {
+	t.leave(ctx)
+	session, err := t.monitor(ctx)
+	if err == nil {
+		t.session = session
+	}
+	return err
+}
+
+func (t *trial) leave(ctx context.Context) {
+	if t.session != nil {
+		release(ctx, t.session)
+		t.session = nil
+	}
+}
+
+// command runs a command on the blacklist. A flush that began meanwhile may have
+// taken the monitor right: then it is taken back, once.
+func (t *trial) command(ctx context.Context, format string, args ...any) (serverd.Answer, error) {
+	if t.session == nil {
+		if err := t.open(ctx); err != nil {
+			return serverd.Answer{}, err
+		}
+	}
+	line := "MONITOR ADDRESSLIST " + fmt.Sprintf(format, args...)
+	answer, err := t.session.Run(ctx, line)
+	if serverd.NoRight(err) {
+		if _, again := t.session.Run(ctx, "MODIFY MONITOR FORCE ON"); again == nil {
+			answer, err = t.session.Run(ctx, line)
+		}
+	}
+	return answer, err
+}
+
+func (t *trial) add(ctx context.Context, name string, lasts time.Duration) error {
+	t.blocked = true
+	_, err := t.command(ctx, "ADD Type=BlackList Name1=%s Timeout=%d", name, seconds(lasts))
+	return err
+}
+
+func (t *trial) remove(ctx context.Context, name string) error {
+	_, err := t.command(ctx, "DELETE Type=BlackList Name1=%s", name)
+	return err
+}
+
+// shown is what SHOW prints of an entry.
+type shown struct {
+	line    string // "" if there is none
+	usual   bool   // in the form src=ADDRESS
+	seconds int    // of its timeout=; 0 if there is none
+}
+
+func (t *trial) show(ctx context.Context, p netip.Prefix) (shown, error) {
+	answer, err := t.command(ctx, "SHOW type=blacklist")
+	if err != nil {
+		return shown{}, err
+	}
+	for _, line := range answer.Lines() {
+		if !mentions(line, p) {
+			continue
+		}
+		s := shown{line: line, usual: sourcesOf([]string{line}).has(p)}
+		for word := range strings.FieldsSeq(strings.ToLower(line)) {
+			if value, ok := strings.CutPrefix(word, "timeout="); ok {
+				s.seconds, _ = strconv.Atoi(value) // 0 for what is no number
+			}
+		}
+		return s, nil
+	}
+	return shown{}, nil
+}
+
+// mentions reports whether a line holds the first address of a prefix, in
+// whatever form addresses have, or the name of its object.
+func mentions(line string, p netip.Prefix) bool {
+	if strings.Contains(line, objects.Name(p)) {
+		return true
+	}
+	return slices.ContainsFunc(strings.FieldsFunc(line, func(r rune) bool {
+		return !strings.ContainsRune("0123456789abcdefABCDEF:.", r)
+	}), func(word string) bool {
+		address, err := netip.ParseAddr(word)
+		return err == nil && address.Unmap() == p.Addr()
+	})
+}
+
+// singly tries what needs no file. It reports whether blocking works at all.
+func (t *trial) singly(ctx context.Context) bool {
+	if was, err := t.show(ctx, trialAddress); err == nil && was.line != "" {
+		t.untried(addressBlock, trialAddress.Addr().String()+" is on the blacklist already: unblock it first")
+		return false
+	}
+	name := entryName(trialAddress)
+	if err := t.add(ctx, name, trialTime); err != nil {
+		hint := "the plugin cannot block anything; paste this report into a bug report"
+		if serverd.NoRight(err) {
+			hint = fmt.Sprintf("give the account %s the rights mon_write and filter; if it has them, paste this report into a bug report", t.config.API.User)
+		}
+		t.wrong(addressBlock, err, hint)
+		return false
+	}
+	is, err := t.show(ctx, trialAddress)
+	switch {
+	case err != nil:
+		t.holds(addressBlock, "accepted")
+		t.wrong(showPrints, err, "the account needs the right to see the blacklist")
+		return true
+	case is.line == "":
+		t.wrong(addressBlock, errors.New("ADD succeeds, and SHOW prints no line with the address"),
+			"look on the appliance whether "+name+" is blocked; paste this report into a bug report")
+		return true
+	}
+	t.holds(addressBlock, "accepted and listed")
+	if is.usual && is.seconds > 0 {
+		t.holds(showPrints, is.line)
+	} else {
+		t.differs(showPrints, is.line, "where the appliance refuses to take an entry off, the plugin cannot see whether it has ended by itself; paste this report into a bug report")
+	}
+	t.renew(ctx, is)
+	t.takeOff(ctx)
+	return true
+}
+
+func (t *trial) renew(ctx context.Context, was shown) {
+	err := t.add(ctx, entryName(trialAddress), 2*trialTime)
+	if err != nil {
+		t.wrong(renewing, err, "re-asserting fails: set reassert_every: 0, and paste this report into a bug report")
+		return
+	}
+	is, err := t.show(ctx, trialAddress)
+	switch {
+	case err != nil || was.seconds == 0 || is.seconds == 0:
+		t.untried(renewing, "accepted, but SHOW does not tell how long an entry lasts")
+	case is.seconds <= int(seconds(trialTime)):
+		t.wrong(renewing, fmt.Errorf("ADD with Timeout=%d succeeds, and the entry still ends in %d s", seconds(2*trialTime), is.seconds),
+			"entries end after blacklist_timeout: set that to more than your longest ban, and paste this report into a bug report")
+	default:
+		t.holds(renewing, fmt.Sprintf("from %d s to %d s", was.seconds, is.seconds))
+	}
+}
+
+func (t *trial) takeOff(ctx context.Context) {
+	name := entryName(trialAddress)
+	if err := t.remove(ctx, name); err != nil {
+		t.wrong(unblocking, err, "bans cannot be ended before blacklist_timeout: paste this report into a bug report")
+		return
+	}
+	if is, err := t.show(ctx, trialAddress); err == nil && is.line != "" {
+		t.wrong(unblocking, errors.New("DELETE succeeds, and SHOW still prints "+is.line), "paste this report into a bug report")
+		return
+	}
+	if err := t.remove(ctx, name); err != nil {
+		t.differs(unblocking, fmt.Sprintf("taken off; once more: %v", err),
+			"after such an answer the plugin looks with SHOW whether the entry is gone")
+		return
+	}
+	t.holds(unblocking, "taken off; once more: accepted")
+}

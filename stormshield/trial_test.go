@@ -1,0 +1,240 @@
+package stormshield_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/snstest"
+)
+
+// wantUntouched says that an appliance is as it was before a trial.
+func (p *pair) wantUntouched(object, objectgroup []byte) {
+	p.t.Helper()
+	p.wantStanding()
+	if !bytes.Equal(p.sim.Read("object"), object) || !bytes.Equal(p.sim.Read("objectgroup"), objectgroup) {
+		p.t.Error("a file is not what it was")
+	}
+}
+
+func TestATrialOfAGoodApplianceFindsEverythingWellAndLeavesNothing(t *testing.T) {
+	for _, shell := range []string{"/bin/sh", "/bin/csh"} {
+		p := start(t, func(o *snstest.Options) { o.LoginShell = shell })
+		p.mustFlush(append(addresses(3), prefixes("203.0.113.0/24")...), nil, false)
+		object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
+		findings := p.app.Try(t.Context())
+		for _, f := range findings {
+			if f.Verdict != stormshield.Holds || f.Detail == "" || f.Assumed == "" {
+				t.Errorf("%s: %s, %s %v", f.Subject, f.Verdict, f.Detail, f.Err)
+			}
+		}
+		if len(findings) < 24 {
+			t.Errorf("only %d findings", len(findings))
+		}
+		p.wantUntouched(object, objectgroup)
+	}
+}
+
+// Each appliance breaks one assumption; the findings about it are all that is
+// not well.
+func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
+	const wrong, differs, untried = stormshield.Wrong, stormshield.Differs, stormshield.Untried
+	type verdicts map[string]stormshield.Verdict
+	faults := func(set func(*snstest.Faults)) func(*pair, *stormshield.Config) {
+		return func(p *pair, _ *stormshield.Config) { p.sim.SetFaults(set) }
+	}
+	files := verdicts{"editing on the appliance": untried, "mode and owner": untried, "a new session sees a write": untried, "blocking a group": untried,
+		"unblocking a group": untried, "blocking a range": untried, "IPv6 address": untried, "IPv6 object": untried, "empty group": untried}
+	plus := func(some verdicts, others ...verdicts) verdicts {
+		all := maps.Clone(some)
+		for _, o := range others {
+			maps.Copy(all, o)
+		}
+		return all
+	}
+	for name, c := range map[string]struct {
+		breaks func(*pair, *stormshield.Config)
+		want   verdicts
+		says   string // of the first that is not well
+	}{
+		"files elsewhere": {func(_ *pair, c *stormshield.Config) { c.ConfigDir += "/elsewhere" },
+			plus(files, verdicts{"configuration folder": wrong, "file object": untried, "file objectgroup": untried}), "config_dir"},
+		"a folder that only its owner may write": {faults(func(f *snstest.Faults) { f.ReadOnlyDir = true }),
+			plus(files, verdicts{"configuration folder": wrong, "file object": untried, "file objectgroup": untried}), "ssh_username"},
+		"no awk": {faults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} }),
+			verdicts{"tools": differs, "editing on the appliance": differs}, "both files whole"},
+		"a cp that keeps no mode": {func(p *pair, _ *stormshield.Config) {
+			if err := os.Chmod(filepath.Join(p.sim.ConfigDir(), "object"), 0o604); err != nil {
+				p.t.Fatal(err)
+			}
+		}, verdicts{"mode and owner": wrong}, "-rw----r--"},
+		"files read at enobject only": {faults(func(f *snstest.Faults) { f.StaleUntilReload = true }),
+			verdicts{"a new session sees a write": wrong}, "reload_command: enobject"},
+		"files never read again": {faults(func(f *snstest.Faults) { f.StaleUntilReload, f.MissingTools = true, []string{"enobject"} }),
+			verdicts{"a new session sees a write": wrong, "blocking a group": untried, "unblocking a group": untried,
+				"blocking a range": untried, "IPv6 object": untried, "empty group": untried}, "reload_command"},
+		"no IPv6": {faults(func(f *snstest.Faults) { f.NoIPv6 = true }),
+			verdicts{"IPv6 address": wrong, "IPv6 object": wrong}, "::/0"},
+		"an empty group breaks the files": {faults(func(f *snstest.Faults) { f.EmptyGroupBreaks = true }),
+			verdicts{"empty group": wrong}, "501"},
+		"entries that cannot be renewed": {faults(func(f *snstest.Faults) { f.RenewalIgnored = true }),
+			verdicts{"renewing an entry": wrong}, "blacklist_timeout"},
+		"another SHOW": {faults(func(f *snstest.Faults) { f.ShowOtherwise = true }),
+			verdicts{"what SHOW prints": differs, "renewing an entry": untried}, "expires="},
+		"no ranges": {faults(func(f *snstest.Faults) { f.NetworksRefused = true }),
+			verdicts{"blocking a range": wrong}, "ranges are not blocked"},
+		"no groups": {faults(func(f *snstest.Faults) {
+			f.Ret = map[string]int{"MONITOR ADDRESSLIST ADD Type=BlackList Name1=CrowdsecCheck": 200}
+		}), verdicts{"blocking a group": wrong, "unblocking a group": untried, "blocking a range": untried}, "go by group"},
+		"no unblocking of groups": {faults(func(f *snstest.Faults) {
+			f.Ret = map[string]int{"MONITOR ADDRESSLIST DELETE Type=BlackList Name1=CrowdsecCheck": 200}
+		}), verdicts{"unblocking a group": wrong}, "api_single_max"},
+		"DELETE of what is not listed fails": {faults(func(f *snstest.Faults) { f.DeleteUnknownFails = true }),
+			verdicts{"unblocking an address": differs}, "looks with SHOW"},
+		"the blacklist needs the configuration right": {faults(func(f *snstest.Faults) { f.MonitorIsNotEnough = true }),
+			plus(files, verdicts{"blocking an address": wrong, "what SHOW prints": untried, "renewing an entry": untried, "unblocking an address": untried}), "mon_write and filter"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, func(o *snstest.Options) {
+				if strings.Contains(name, "keeps no mode") {
+					o.Tools = map[string]string{"cp": forgetfulCopy(t)}
+				}
+			})
+			config := configFor(t, p.sim)
+			c.breaks(p, &config)
+			object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
+			findings := stormshield.New(config).Try(t.Context())
+			got, said := verdicts{}, ""
+			for _, f := range findings {
+				if f.Verdict != stormshield.Holds {
+					got[f.Subject] = f.Verdict
+					said += fmt.Sprintf("%s %s: %s %v (hint: %s)\n", f.Verdict, f.Subject, f.Detail, f.Err, f.Hint)
+				}
+			}
+			if !maps.Equal(got, c.want) || !strings.Contains(said, c.says) {
+				t.Errorf("found\n%swant %v and %q", said, c.want, c.says)
+			}
+			p.wantUntouched(object, objectgroup)
+		})
+	}
+}
+
+// forgetfulCopy makes a cp that forgets about -p.
+func forgetfulCopy(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "cp")
+	const script = "#!/bin/sh\ntest \"$1\" = -p && shift\numask 077\nexec /bin/cp \"$@\"\n"
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestATrialThatIsBrokenOffLeavesNothing(t *testing.T) {
+	for after := range 6 {
+		p := start(t)
+		object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
+		ctx, cancel := context.WithCancel(t.Context())
+		config := configFor(t, p.sim)
+		step := 0
+		config.Doing = func(string) {
+			if step++; step == after+3 { // both logins come before
+				cancel()
+			}
+		}
+		findings := stormshield.New(config).Try(ctx)
+		if step < after+3 {
+			t.Fatalf("a trial has %d steps", step)
+		}
+		if last := findings[len(findings)-1]; last.Verdict != stormshield.Holds {
+			t.Errorf("given up at step %d: %s %s %v", step, last.Verdict, last.Detail, last.Err)
+		}
+		p.wantUntouched(object, objectgroup)
+		cancel()
+	}
+}
+
+func TestATrialTakesOffWhatAnEarlierOneLeft(t *testing.T) {
+	p := start(t)
+	object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
+	ctx, cancel := context.WithCancel(t.Context())
+	config := configFor(t, p.sim)
+	config.Doing = func(what string) {
+		if strings.Contains(what, "IPv6") { // the files name the objects by now
+			p.sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.APIRefuse = true, true })
+			cancel()
+		}
+	}
+	config.API.Timeout, config.SSH.Timeout = time.Second, time.Second
+	findings := stormshield.New(config).Try(ctx)
+	if last := findings[len(findings)-1]; last.Verdict != stormshield.Wrong || !strings.Contains(last.Err.Error(), "CrowdsecCheck") {
+		t.Errorf("an appliance that went away: %s %s %v", last.Verdict, last.Detail, last.Err)
+	}
+	if bytes.Equal(p.sim.Read("objectgroup"), objectgroup) {
+		t.Fatal("nothing was left")
+	}
+	p.sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.APIRefuse = false, false })
+	p.sim.Reboot() // ends the sessions and the entries
+	if err := stormshield.FirstFault(p.app.Try(t.Context())); err != nil {
+		t.Error(err)
+	}
+	p.wantUntouched(object, objectgroup)
+}
+
+func TestATrialLeavesABanOfItsAddressAlone(t *testing.T) {
+	p := start(t)
+	banned := prefixes("198.51.100.253/32")
+	p.mustFlush(banned, nil, false)
+	object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
+	findings := p.app.Try(t.Context())
+	for _, f := range findings {
+		if f.Subject == "blocking an address" && (f.Verdict != stormshield.Untried || !strings.Contains(f.Detail, "on the blacklist already")) {
+			t.Errorf("%s: %s", f.Verdict, f.Detail)
+		}
+	}
+	p.wantUntouched(object, objectgroup)
+}
+
+func TestFlushesGoOnBesideATrial(t *testing.T) {
+	p := start(t)
+	p.mustFlush(addresses(2), nil, false)
+	done := make(chan []stormshield.Finding)
+	go func() { done <- stormshield.New(configFor(t, p.sim)).Try(t.Context()) }()
+	rhythm := time.NewTicker(300 * time.Millisecond) // update_frequency, in small
+	defer rhythm.Stop()
+	for n := 3; ; n++ {
+		p.flushUntilDone(n)
+		select {
+		case <-rhythm.C:
+		case findings := <-done:
+			for _, f := range findings {
+				if f.Verdict != stormshield.Holds {
+					t.Errorf("%s: %s, %s %v", f.Subject, f.Verdict, f.Detail, f.Err)
+				}
+			}
+			p.mustFlush(nil, nil, true)
+			p.wantStanding()
+			return
+		}
+	}
+}
+
+// flushUntilDone adds a ban, as the plugin would: again after a failure.
+func (p *pair) flushUntilDone(n int) {
+	p.t.Helper()
+	for {
+		_, err := p.flush(addresses(n)[n-1:], nil, false)
+		if err == nil {
+			return
+		}
+		if p.t.Context().Err() != nil {
+			p.t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package stormshield
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"notification-stormshield/stormshield/edit"
+	"notification-stormshield/stormshield/objects"
+	"notification-stormshield/stormshield/shell"
+)
+
+// tidy takes off everything that was tried, also when the caller gave up.
+func (t *trial) tidy(ctx context.Context) {
+	t.doing("taking everything off again")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	defer cancel()
+	var errs []error
+	blocked := t.unblockAll(ctx)
+	t.leave(ctx)
+	if t.wrote {
+		if err := t.erase(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("take the groups %s and %s out of the files: %w", trialGroup, trialEndedGroup, err))
+		}
+	}
+	if blocked != nil { // a session may be of no use while the files are as they were
+		blocked = t.unblockAll(ctx)
+		t.leave(ctx)
+		errs = append(errs, blocked)
+	}
+	switch {
+	case errors.Join(errs...) != nil:
+		t.wrong(nothingIsLeft, errors.Join(errs...), fmt.Sprintf("run this again; entries end by themselves within %s", 2*trialTime))
+	case !t.wrote:
+		t.holds(nothingIsLeft, "no file was written")
+	case bytes.Equal(t.is.Object, t.before.Object) && bytes.Equal(t.is.Objectgroup, t.before.Objectgroup):
+		t.holds(nothingIsLeft, "both files are what they were, byte for byte")
+	default:
+		t.holds(nothingIsLeft, "all is taken off; somebody else changed the files meanwhile")
+	}
+}
+
+// unblockAll takes off the blacklist what is still on it.
+func (t *trial) unblockAll(ctx context.Context) error {
+	if !t.blocked {
+		return nil
+	}
+	var errs []error
+	for _, p := range trialPrefixes() {
+		is, err := t.show(ctx, p)
+		if err == nil && is.line == "" && t.works(showPrints) {
+			continue
+		}
+		if failed := t.remove(ctx, entryName(p)); failed != nil && (err != nil || is.line != "") {
+			errs = append(errs, fmt.Errorf("unblock %s: %w", p, failed))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// erase makes the files name nothing of what is tried. A connection that was
+// given up is opened anew, once.
+func (t *trial) erase(ctx context.Context) error {
+	if _, err := t.files.Read(ctx); err != nil {
+		client, failed := shell.Dial(ctx, t.config.SSH)
+		if failed != nil {
+			return failed
+		}
+		_ = t.shell.Close()
+		t.shell, t.files = client, edit.In(t.config.ConfigDir, client)
+	}
+	err := t.patiently(ctx, func() error { return t.eraseOnce(ctx) })
+	if err == nil {
+		err = t.reloaded(ctx)
+	}
+	return err
+}
+
+func (t *trial) eraseOnce(ctx context.Context) (err error) {
+	if t.is, err = t.files.Read(ctx); err != nil {
+		return err
+	}
+	p := trialPatch()
+	p.Absent = objects.NewSet(trialPrefixes())
+	without := p.Apply(t.is.Object, t.is.Objectgroup)
+	groups := objects.RemoveGroup(objects.RemoveGroup(without.Objectgroup, trialGroup), trialEndedGroup)
+	others := objects.NewSet(slices.Collect(objects.Defined(without.Object))) // stay; a section that was made may go
+	object := objects.Remove(without.Object, others)
+	if err := t.files.Replace(ctx, t.is, objects.Patched{Defined: t.is.Object, Objectgroup: groups, Object: object}); err != nil {
+		return err
+	}
+	t.is, err = t.files.Read(ctx)
+	return err
+}
