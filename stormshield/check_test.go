@@ -53,7 +53,7 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"[Host] missing": {func(p *pair, _ *stormshield.Config) {
 			_ = p.sim.Write("object", bytes.Replace(p.sim.Read("object"), []byte("[Host]"), []byte("[Ghost]"), 1))
 		}, "object", "no section [Host]", "restore", 0},
-		"cp missing": {faults(func(f *snstest.Faults) { f.MissingTools = []string{"cp"} }), "shell", "lacks cp", "cp is needed", 0},
+		"cp missing": {faults(func(f *snstest.Faults) { f.MissingTools = []string{"cp"} }), "tools", "lacks cp", "cp is needed", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := start(t)
