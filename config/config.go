@@ -96,7 +96,8 @@ type Stormshield struct {
 	DeleteGroup string
 	// BlacklistTimeout is when entries of the blacklist end by themselves.
 	BlacklistTimeout time.Duration
-	// ReassertEvery is how often all bans are written again; 0 is never.
+	// ReassertEvery is how often all bans are written again; 0 is half of
+	// BlacklistTimeout, so that no entry ends before its ban.
 	ReassertEvery time.Duration
 	// ReloadCommand is run over SSH after a write, if it is not "".
 	ReloadCommand string

@@ -124,7 +124,7 @@ func (s Stormshield) checkTimes(c *checks) {
 	c.that(s.BlacklistTimeout >= time.Minute && s.BlacklistTimeout <= year, "stormshield.blacklist_timeout",
 		"is not between 1m and 365d", "write 24h")
 	c.that(s.ReassertEvery == 0 || s.ReassertEvery >= 10*time.Second, "stormshield.reassert_every",
-		"is shorter than 10s", "write 10m, or 0 for never")
+		"is shorter than 10s", "write 10m, or 0 for half of blacklist_timeout")
 	c.that(s.ReassertEvery <= s.BlacklistTimeout/2, "stormshield.reassert_every",
 		"is longer than half of blacklist_timeout, so that entries could end before they are renewed", "write 10m",
 		"stormshield.blacklist_timeout")

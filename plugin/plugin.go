@@ -271,7 +271,8 @@ func (n *notification) test(ctx context.Context) error {
 		return err
 	}
 	if held {
-		return fmt.Errorf("no login is tried before %s, so as not to lock the account: %s", hold.Until.Local().Format("15:04:05"), hold.Reason)
+		return fmt.Errorf("no login is tried before %s, so as not to lock the account: %s (hint: correct the account in the configuration and reload CrowdSec, that is tried at once)",
+			hold.Until.Local().Format(time.DateTime), hold.Reason)
 	}
 	err = n.appliance.Check(ctx)
 	var refused *enforcer.LoginError

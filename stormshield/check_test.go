@@ -128,3 +128,14 @@ func TestOneWrongPasswordIsOneFailureWhateverTheServerOffers(t *testing.T) {
 		})
 	}
 }
+
+func TestARefusedLoginIsKnownAsSuchWhateverElseIsWrong(t *testing.T) {
+	p := start(t)
+	p.sim.SetFaults(func(f *snstest.Faults) { f.NoMonWrite = true })
+	config := configFor(t, p.sim)
+	config.SSH.Password = "wrong"
+	findings := stormshield.New(config).Check(t.Context())
+	if _, refused := stormshield.LoginRefused(stormshield.FirstFault(findings)); !refused {
+		t.Errorf("found %v", findings)
+	}
+}

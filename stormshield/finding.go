@@ -29,14 +29,23 @@ type Finding struct {
 }
 
 // FirstFault returns the first of the findings that is wrong, as one error
-// with its hint; nil if none is.
+// with its hint; nil if none is. A refused login comes before all others: it
+// must not be tried again.
 func FirstFault(findings []Finding) error {
+	var first error
 	for _, f := range findings {
-		if f.Err != nil {
-			return fmt.Errorf("%s: %w (hint: %s)", f.Subject, f.Err, f.Hint)
+		if f.Err == nil {
+			continue
+		}
+		fault := fmt.Errorf("%s: %w (hint: %s)", f.Subject, f.Err, f.Hint)
+		if _, refused := LoginRefused(fault); refused {
+			return fault
+		}
+		if first == nil {
+			first = fault
 		}
 	}
-	return nil
+	return first
 }
 
 // The subjects of findings.

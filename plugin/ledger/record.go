@@ -238,7 +238,7 @@ func (r *recorder) insert(ctx context.Context, bans []keyed, onConflict string) 
 	}
 	parameters := append(make([]any, 0, 2+5*len(bans)), r.recorded.Change, r.soon)
 	for _, b := range bans {
-		parameters = append(parameters, b.prefix, b.Until.UnixMilli(), isLocal(b.Origin), b.Origin, b.Scenario)
+		parameters = append(parameters, b.prefix, b.Until.UnixMilli(), !r.takeover && isLocal(b.Origin), b.Origin, b.Scenario)
 	}
 	return affected(statement.ExecContext(ctx, parameters...))
 }

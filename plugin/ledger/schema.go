@@ -28,7 +28,7 @@ CREATE TABLE decision (
 CREATE TABLE ban (
 	prefix   TEXT PRIMARY KEY,
 	until    INTEGER NOT NULL,            -- the latest decision's
-	local    INTEGER NOT NULL,            -- 1: a detection of this CrowdSec, not of a list
+	local    INTEGER NOT NULL,            -- 1: a detection of this CrowdSec, not of a list or found on the appliance
 	recorded INTEGER NOT NULL,            -- number of the change that brought it
 	expires  INTEGER NOT NULL DEFAULT 0,
 	written  INTEGER NOT NULL DEFAULT 0

@@ -11,7 +11,7 @@ import (
 // Status is what a ledger says about its appliance.
 type Status struct {
 	InForce   int
-	Lists     int       // of those, how many are of lists and not a detection of this CrowdSec
+	Lists     int       // of those, how many are of lists or were found on the appliance: no detection of this CrowdSec
 	ToBlock   int       // in force, and not acknowledged by the appliance
 	ToUnblock int       // ended, and perhaps still blocked
 	Next      time.Time // when the next ban ends; zero: none is in force

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"text/tabwriter"
+	"runtime"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,17 +18,28 @@ import (
 
 func checkCommand() *cobra.Command {
 	var which selection
-	var asJSON bool
+	var c checking
 	cmd := &cobra.Command{
-		Use:   "check [-c FILE] [-n NAME]",
+		Use:   "check [-c FILE] [-n NAME] [--write]",
 		Short: "Try the configuration on the appliance",
 		Long: `Validates the file, then tries on the appliance what the plugin rests on: the
 logins, the shell and its tools, the files, the rights. It blocks nothing and
 changes no file. Each login is tried once at most.
 
-With --json: name, host, well, findings (a list of: subject, well, and either
-detail, or problem and hint).`,
-		Example: "  crowdsec-stormshield check",
+With --write it goes on, for some seconds: it blocks addresses for documentation
+(198.51.100.240/28, 2001:db8::c5ec), writes objects and groups of their own into
+the files, looks what the appliance makes of them, and takes everything off
+again. CrowdSec may run meanwhile; a flush of that moment may be tried again a
+second later. What is printed then is a report to paste into a bug report: there
+is no secret in it and no address of yours.
+
+Each line is ok; or DIFFERS: not as assumed, and the plugin works all the same;
+or WRONG, with what to do; or not tried, because something else stood in the way.
+
+With --json: name, host (not with --write), version, commit, time, well (nothing
+is wrong), findings (a list of: subject, assumed, verdict (ok, DIFFERS, WRONG,
+not tried), and of detail, problem and hint what there is).`,
+		Example: "  crowdsec-stormshield check\n  crowdsec-stormshield check --write > report.txt",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := which.load(config.Load)
@@ -34,17 +47,23 @@ detail, or problem and hint).`,
 				return err
 			}
 			warnOfReaders(cmd.ErrOrStderr(), which.file)
-			return check(cmd, d, asJSON)
+			return c.run(cmd, d)
 		},
 	}
 	which.flags(cmd)
-	addJSON(cmd, &asJSON)
+	cmd.Flags().BoolVar(&c.write, "write", false, "also block and write, and take it off again; print a report")
+	addJSON(cmd, &c.json)
 	return cmd
 }
 
-func check(cmd *cobra.Command, d config.Document, asJSON bool) error {
+// checking is how to check.
+type checking struct {
+	write, json bool
+}
+
+func (c checking) run(cmd *cobra.Command, d config.Document) error {
 	ctx := cmd.Context()
-	state, err := books(ctx, d, cmd.ErrOrStderr())
+	state, err := firstBooks(ctx, d, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -55,15 +74,19 @@ func check(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	if err := keep.allowed(ctx); err != nil {
 		return err
 	}
-	findings := stormshield.New(describe(d)).Check(ctx)
+	findings := c.look(cmd, d)
 	fault := stormshield.FirstFault(findings)
 	if err := keep.came(ctx, fault); err != nil {
 		return err
 	}
-	if asJSON {
-		err = printJSON(cmd.OutOrStdout(), reportOf(d, findings))
+	r := reportOf(d, findings)
+	if c.write {
+		r.forPublic(d.Stormshield.Host)
+	}
+	if c.json {
+		err = printJSON(cmd.OutOrStdout(), r)
 	} else {
-		printFindings(cmd.OutOrStdout(), d, findings)
+		err = r.print(cmd.OutOrStdout())
 	}
 	if err == nil && fault != nil {
 		err = errors.New("the set-up does not work as it is; see above")
@@ -71,33 +94,120 @@ func check(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	return err
 }
 
-// report is what `check` found, for programs.
+// look tries the appliance.
+func (c checking) look(cmd *cobra.Command, d config.Document) []stormshield.Finding {
+	progress := showProgress(cmd.ErrOrStderr())
+	defer progress.end()
+	described := describe(d)
+	described.Doing = progress.doing
+	if c.write {
+		return stormshield.New(described).Try(cmd.Context())
+	}
+	return stormshield.New(described).Check(cmd.Context())
+}
+
+// report is what `check` found.
 type report struct {
 	Name     string    `json:"name"`
-	Host     string    `json:"host"`
+	Host     string    `json:"host,omitempty"` // "" for the public
+	Version  string    `json:"version"`
+	Commit   string    `json:"commit"`
+	Time     time.Time `json:"time"`
 	Well     bool      `json:"well"`
 	Findings []finding `json:"findings"`
 }
 
-// finding is one of them.
+// finding is one line of it.
 type finding struct {
 	Subject string `json:"subject"`
-	Well    bool   `json:"well"`
+	Assumed string `json:"assumed"`
+	Verdict string `json:"verdict"`
 	Detail  string `json:"detail,omitempty"`
 	Problem string `json:"problem,omitempty"`
 	Hint    string `json:"hint,omitempty"`
 }
 
 func reportOf(d config.Document, findings []stormshield.Finding) report {
-	r := report{Name: d.Name, Host: d.Stormshield.Host, Well: stormshield.FirstFault(findings) == nil}
+	r := report{
+		Name: d.Name, Host: d.Stormshield.Host, Version: version, Commit: commit, Time: time.Now().UTC().Truncate(time.Second),
+		Well: stormshield.FirstFault(findings) == nil,
+	}
 	for _, f := range findings {
-		one := finding{Subject: f.Subject, Well: f.Err == nil, Detail: f.Detail}
+		one := finding{Subject: f.Subject, Assumed: f.Assumed, Verdict: f.Verdict.String(), Detail: f.Detail, Hint: f.Hint}
 		if f.Err != nil {
-			one.Problem, one.Hint = f.Err.Error(), f.Hint
+			one.Problem = strings.ReplaceAll(f.Err.Error(), "\n", "; ")
 		}
 		r.Findings = append(r.Findings, one)
 	}
 	return r
+}
+
+// forPublic takes out where the appliance is.
+func (r *report) forPublic(host string) {
+	r.Host = ""
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		for _, text := range []*string{&f.Detail, &f.Problem, &f.Hint} {
+			*text = withoutPlaces(*text, host)
+		}
+	}
+}
+
+// print prints it for people.
+func (r report) print(out io.Writer) error {
+	about := "a report without secrets and addresses"
+	if r.Host != "" {
+		about = "the appliance at " + r.Host
+	}
+	fmt.Fprintf(out, "%s, %s\ncrowdsec-stormshield %s (commit %s, %s/%s), %s\n\n",
+		r.Name, about, r.Version, r.Commit, runtime.GOOS, runtime.GOARCH, r.Time.Format(time.RFC3339))
+	width := 0
+	for _, f := range r.Findings {
+		width = max(width, len(f.Subject))
+	}
+	paint := painter(out)
+	row := func(colour, verdict, subject, text string) {
+		fmt.Fprintf(out, "  %s  %-*s  %s\n", paint(colour, fmt.Sprintf("%-9s", verdict)), width, subject, text)
+	}
+	for _, f := range r.Findings {
+		row(colourOf(f.Verdict), f.Verdict, f.Subject, f.Detail+f.Problem)
+		if f.Verdict != stormshield.Holds.String() {
+			row(faint, "", "", "assumed: "+f.Assumed)
+		}
+		if f.Hint != "" {
+			row(faint, "", "", "hint: "+f.Hint)
+		}
+	}
+	_, err := fmt.Fprintf(out, "\n%s\n", r.sum())
+	return err
+}
+
+func colourOf(verdict string) string {
+	switch verdict {
+	case stormshield.Holds.String():
+		return green
+	case stormshield.Wrong.String():
+		return red
+	}
+	return yellow
+}
+
+// sum says in a line how many are what.
+func (r report) sum() string {
+	count := map[string]int{}
+	for _, f := range r.Findings {
+		count[f.Verdict]++
+	}
+	if count[stormshield.Holds.String()] == len(r.Findings) {
+		return fmt.Sprintf("All is well: %d of %d as assumed.", len(r.Findings), len(r.Findings))
+	}
+	text := fmt.Sprintf("%d of %d as assumed", count[stormshield.Holds.String()], len(r.Findings))
+	for _, verdict := range []stormshield.Verdict{stormshield.Differs, stormshield.Wrong, stormshield.Untried} {
+		if n := count[verdict.String()]; n > 0 {
+			text += fmt.Sprintf(", %d %s", n, verdict)
+		}
+	}
+	return text + "."
 }
 
 // warnOfReaders warns of a configuration file that others than its owner can
@@ -106,23 +216,5 @@ func warnOfReaders(out io.Writer, file string) {
 	info, err := os.Stat(file)
 	if err == nil && info.Mode().Perm()&0o077 != 0 {
 		fmt.Fprintf(out, "warning: others than its owner can read %s (%s), which holds passwords (hint: chmod 600 %[1]s)\n", file, info.Mode())
-	}
-}
-
-// printFindings prints a table of what was found.
-func printFindings(out io.Writer, d config.Document, findings []stormshield.Finding) {
-	fmt.Fprintf(out, "%s, the appliance at %s\n\n", d.Name, d.Stormshield.Host)
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, f := range findings {
-		if f.Err == nil {
-			fmt.Fprintf(table, "  ok\t%s\t%s\n", f.Subject, f.Detail)
-			continue
-		}
-		fmt.Fprintf(table, "  WRONG\t%s\t%v\n", f.Subject, f.Err)
-		fmt.Fprintf(table, "  \t\thint: %s\n", f.Hint)
-	}
-	_ = table.Flush()
-	if stormshield.FirstFault(findings) == nil {
-		fmt.Fprintln(out, "\nAll is well.")
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -105,7 +106,7 @@ func TestCheckNamesEachFaultAndWhatToDo(t *testing.T) {
 					t.Errorf("it does not say %q:\n%s", say, out)
 				}
 			}
-			if n := strings.Count(out, "WRONG"); n != 1 {
+			if n := strings.Count(out, "\n  WRONG"); n != 1 {
 				t.Errorf("%d faults named:\n%s", n, out)
 			}
 		})
@@ -127,8 +128,8 @@ func TestCheckWarnsOfAConfigurationThatOthersCanRead(t *testing.T) {
 
 func TestCheckOfALockedApplianceSaysForHowLong(t *testing.T) {
 	w := newWorld(t)
-	w.write(w.yaml(map[string]string{"api_password": "wrong"}))
-	for range 3 { // without state there is no hold-off to keep to
+	for n := range 3 { // another password each time: a hold-off is of one
+		w.write(w.yaml(map[string]string{"api_password": fmt.Sprint("wrong ", n)}))
 		w.run("check", "-c", w.file)
 	}
 	if w.sim.Locked() == 0 {

@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 //	plugin start|stop              the plugin, as CrowdSec runs it
 //	ban PREFIX DURATION            an alert, to the plugin that runs
 //	appliance refuse|heal|reboot   what happens to the appliance
+//	appliance stale                its sessions see a write only after enobject
+//	appliance without TOOL         its shell does not find a tool
 //	appliance password PASSWORD    its account has another password from now on
 //	[!] blocked PREFIX             waits until the appliance blocks it, or does not any more
 //	json PATH WANT                 looks into the JSON that was printed: .a.0.b
@@ -139,9 +141,15 @@ func (s *stage) applianceCommand(args []string) error {
 	case len(args) == 2 && args[0] == "password":
 		s.sim.SetPassword(args[1])
 		return nil
+	case len(args) == 2 && args[0] == "without":
+		s.sim.SetFaults(func(f *snstest.Faults) { f.MissingTools = []string{args[1]} })
+		return nil
 	case len(args) != 1:
 	case args[0] == "refuse":
 		s.sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse = true })
+		return nil
+	case args[0] == "stale":
+		s.sim.SetFaults(func(f *snstest.Faults) { f.StaleUntilReload = true })
 		return nil
 	case args[0] == "heal":
 		s.sim.SetFaults(func(f *snstest.Faults) { *f = s.healthy })
@@ -150,7 +158,7 @@ func (s *stage) applianceCommand(args []string) error {
 		s.sim.Reboot()
 		return nil
 	}
-	return fmt.Errorf("appliance refuse, heal, reboot, or password PASSWORD, not %q", args)
+	return fmt.Errorf("appliance refuse, stale, heal, reboot, without TOOL, or password PASSWORD, not %q", args)
 }
 
 func blockedCommand(ts *testscript.TestScript, neg bool, args []string) {

@@ -60,10 +60,10 @@ func becomeOwner(dir string) error {
 	if err != nil {
 		return err
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || owner.Uid == 0 {
+	if ownedByRoot(info) {
 		return nil
 	}
+	owner := info.Sys().(*syscall.Stat_t)
 	for _, give := range []func() error{
 		func() error { return syscall.Setgroups([]int{int(owner.Gid)}) },
 		func() error { return syscall.Setgid(int(owner.Gid)) },
@@ -76,14 +76,35 @@ func becomeOwner(dir string) error {
 	return nil
 }
 
+func ownedByRoot(info fs.FileInfo) bool {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || owner.Uid == 0
+}
+
 // books opens the state of a configuration for a command. It is nil when there
-// is none yet: a command makes no state.
+// is none yet.
 func books(ctx context.Context, d config.Document, stderr io.Writer) (*ledger.Ledger, error) {
+	return booksIf(ctx, d, stderr, plugin.StateOf(d).Path)
+}
+
+// firstBooks is books for a command that logs in before the plugin has ever
+// run: it begins the state if its folder is there, so that a refused login is
+// remembered. Not so in a folder of root's that others write in: one of them may
+// be the plugin.
+func firstBooks(ctx context.Context, d config.Document, stderr io.Writer) (*ledger.Ledger, error) {
+	if info, err := os.Stat(d.StateDir); err == nil && ownedByRoot(info) && info.Mode().Perm()&0o022 != 0 {
+		return books(ctx, d, stderr)
+	}
+	return booksIf(ctx, d, stderr, d.StateDir)
+}
+
+// booksIf opens the state if a path is there.
+func booksIf(ctx context.Context, d config.Document, stderr io.Writer, there string) (*ledger.Ledger, error) {
 	if err := becomeOwner(d.StateDir); err != nil {
 		return nil, err
 	}
 	state := plugin.StateOf(d)
-	if _, err := os.Stat(state.Path); err != nil {
+	if _, err := os.Stat(there); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -22,7 +23,8 @@ func statusCommand() *cobra.Command {
 		Short: "Show whether bans are enforced",
 		Long: `Shows how many bans are in force, what the appliance does not know yet, when it
 was last told, which process of the plugin does so, and what keeps it from it.
-It reads the plugin's state alone: the appliance is left in peace.
+It reads the plugin's state alone: the appliance is left in peace. While bans are
+not enforced, the exit status is 1.
 
 With --json: name, host, state (a path), working, problem (text; absent if
 working), process (null: none runs), in_force, of_lists, to_block, to_unblock,
@@ -41,9 +43,14 @@ since, last, count), login_hold_off (null, or until, refused, reason).`,
 				return err
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), s)
+				err = printJSON(cmd.OutOrStdout(), s)
+			} else {
+				err = s.print(cmd.OutOrStdout(), time.Now())
 			}
-			return s.print(cmd.OutOrStdout(), time.Now())
+			if err == nil && !s.Working {
+				err = errors.New("bans are not enforced; see above")
+			}
+			return err
 		},
 	}
 	which.flags(cmd)
@@ -157,7 +164,7 @@ func (s status) print(out io.Writer, now time.Time) error {
 	}
 	inForce := fmt.Sprint(s.InForce)
 	if s.OfLists > 0 {
-		inForce += fmt.Sprintf(", %d of them of lists", s.OfLists)
+		inForce += fmt.Sprintf(", %d of them of lists or taken over", s.OfLists)
 	}
 	if s.NextEnd != nil {
 		inForce += ", the next ends in " + span(s.NextEnd.Sub(now))

@@ -162,6 +162,7 @@ func (a *Appliance) ConfigDir() string { return a.disk.config }
 func (a *Appliance) Reboot() {
 	a.power.Lock()
 	a.desk.clear()
+	a.viewer.forget()
 	a.blacklist.flush()
 	a.lockout.unlock()
 	a.power.Unlock()

@@ -52,6 +52,13 @@ func (r *viewer) look(stale bool) *view {
 	return r.last
 }
 
+// forget has the next session read the files, whatever it would have seen.
+func (r *viewer) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = nil
+}
+
 // objectBase is what the two files mean.
 type objectBase struct {
 	addresses map[string]netip.Prefix // [Host] and [Network]

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"notification-stormshield/stormshield/snstest"
+)
+
+func TestATextForThePublicHoldsNoAddressOfAnybody(t *testing.T) {
+	for text, want := range map[string]string{
+		"dial tcp 51.15.7.9:443: connect: refused":                  "dial tcp (address):443: connect: refused",
+		"dial tcp [2a01:e0a::1]:22: i/o timeout":                    "dial tcp [(address)]:22: i/o timeout",
+		"read tcp 10.1.2.3:5000->192.168.7.8:22: reset":             "read tcp (address):5000->(address):22: reset",
+		"source:51.15.7.9, src=2A01:E0A::FF":                        "source:(address), src=(address)",
+		"log in to the API at https://fw.example.org:443: EOF":      "log in to the API at https://(host):443: EOF",
+		"fe80::1%eth0 and ::ffff:51.15.7.9":                         "(address)%eth0 and (address)",
+		"src=198.51.100.253 dstrange=0.0.0.0-255.255.255.255":       "src=198.51.100.253 dstrange=0.0.0.0-255.255.255.255",
+		"src=2001:db8::c5ec timeout=300":                            "src=2001:db8::c5ec timeout=300",
+		"EVA2 4.8.15, object crowdsec_ip_3325256957, 12:17:32, ret": "EVA2 4.8.15, object crowdsec_ip_3325256957, 12:17:32, ret",
+		"": "",
+	} {
+		if got := withoutPlaces(text, "fw.example.org"); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestAReportOfAnApplianceThatDoesNotAnswerNamesNoPlace(t *testing.T) {
+	w := newWorld(t)
+	w.write(w.yaml(map[string]string{"host": "localhost"}))
+	w.sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse, f.SSHRefuse = true, true })
+	status, out, _ := w.run("check", "-c", w.file, "--write")
+	if status != 1 || strings.Contains(out, "localhost") || !strings.Contains(out, "(host)") || !strings.Contains(out, "refused") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+}
