@@ -12,7 +12,8 @@ import (
 
 // block puts the bans that are of a kind on the blacklist, one by one. An
 // address needs no file; a range is named by its object, which a session sees
-// only if it was opened after the write.
+// only if it was opened after the write. What the appliance refuses, such as an
+// IPv6 address where it has no IPv6, keeps no other ban from being enforced.
 func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
 	for _, b := range f.change.Block {
 		if !kind(b.Prefix) {
@@ -24,7 +25,12 @@ func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
 		}
 		timeout := min(b.Timeout, f.config.BlacklistTimeout)
 		if err := list.add(ctx, entryName(b.Prefix), timeout); err != nil {
-			return fmt.Errorf("block %s: %w", b.Prefix, err)
+			err = fmt.Errorf("block %s: %w", b.Prefix, err)
+			if !serverd.Refused(err) {
+				return err
+			}
+			f.refused = append(f.refused, err)
+			continue
 		}
 		f.done.Blocked = append(f.done.Blocked, Blocked{b.Prefix, time.Now().Add(timeout)})
 	}

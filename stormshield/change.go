@@ -2,6 +2,7 @@ package stormshield
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -58,6 +59,19 @@ type Done struct {
 	// Leftovers counts our objects that were found in the files though nothing
 	// asked for them, and that were taken off.
 	Leftovers int
+}
+
+// RefusedError says that the appliance refused to block some bans, and did all
+// else.
+type RefusedError struct {
+	Refused []error // why, one each
+}
+
+func (e *RefusedError) Error() string {
+	if len(e.Refused) == 1 {
+		return fmt.Sprintf("the appliance does not take one of the bans, and enforces all others: %v", e.Refused[0])
+	}
+	return fmt.Sprintf("the appliance does not take %d of the bans, and enforces all others; the first: %v", len(e.Refused), e.Refused[0])
 }
 
 // Blocked is one entry that the appliance put on its blacklist.

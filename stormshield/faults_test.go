@@ -2,6 +2,9 @@ package stormshield_test
 
 import (
 	"bytes"
+	"errors"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,4 +82,19 @@ func TestAFaultDuringAFlushEndsItWithAnErrorAndTheNextOneCompletesIt(t *testing.
 			p.wantStanding()
 		})
 	}
+}
+
+func TestABanThatTheApplianceRefusesKeepsNoOtherFromBeingEnforced(t *testing.T) {
+	p := start(t)
+	p.sim.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
+	done, err := p.flush(prefixes("192.0.2.1/32", "2001:db8::7/128", "192.0.2.2/32", "203.0.113.0/24"), nil, false)
+	var refused *stormshield.RefusedError
+	if !errors.As(err, &refused) || len(refused.Refused) != 1 || !strings.Contains(err.Error(), "2001:db8::7") {
+		t.Errorf("the flush says %v", err)
+	}
+	if len(done.Blocked) != 3 || !done.Listed || !done.Cleared {
+		t.Errorf("done: %+v", done)
+	}
+	delete(p.standing, netip.MustParsePrefix("2001:db8::7/128"))
+	p.wantStanding()
 }

@@ -36,6 +36,8 @@ type flush struct {
 	owed   []netip.Prefix // names, because it is yet to be taken off the blacklist
 	remove []netip.Prefix // forgets
 
+	refused []error // by bans that the appliance did not take
+
 	total   int // how many bans are in force
 	session *serverd.Session
 	stale   bool // the files were written after the session was opened
@@ -84,6 +86,9 @@ func (f *flush) run(ctx context.Context) error {
 		}
 	}
 	f.done.Cleared = true
+	if len(f.refused) > 0 {
+		return &RefusedError{f.refused}
+	}
 	return nil
 }
 

@@ -15,6 +15,10 @@ import (
 // nothing explains: as long as CrowdSec's default ban.
 const takeover = 4 * time.Hour
 
+// refusedRetry is after how long a ban that the appliance refused is tried
+// again, at the latest. What is new comes by the rhythm.
+const refusedRetry = time.Minute
+
 // flush is one telling of the appliance.
 type flush struct {
 	*Enforcer
@@ -37,7 +41,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if err := f.Ledger.Wrote(recording, f.plan, done.Outcome); err != nil {
 		return pacer.Result{}, errors.Join(failed, err)
 	}
-	if failed != nil {
+	if failed != nil && !done.Refused {
 		return pacer.Result{}, failed
 	}
 	if done.At.IsZero() { // a dry run: nothing was done, nobody logged in
@@ -46,15 +50,27 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if err := f.Ledger.LoginAccepted(recording, f.Credentials); err != nil {
 		return pacer.Result{}, err
 	}
-	f.complaint.over()
+	if !done.Refused {
+		f.complaint.over()
+	}
 	f.Log.Info("flushed", "added", f.plan.Blocks, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
 		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero(), "took", time.Since(start).Round(time.Millisecond).String())
 	after := f.plan
 	if !done.Confirmed.IsZero() {
 		after.Confirmed = done.Confirmed
 	}
-	return pacer.Result{Acted: true, Next: f.next(after)}, nil
+	result := pacer.Result{Acted: true, Next: f.next(after)}
+	if !done.Refused {
+		return result, nil
+	}
+	if retry := f.now.Add(refusedRetry); result.Next.IsZero() || retry.Before(result.Next) {
+		result.Next = retry
+	}
+	return result, refusedError{failed}
 }
+
+// refusedError is of a flush that did all but block some bans.
+type refusedError struct{ error }
 
 // standing returns everything in force. What is found in the files at the first
 // flush is taken over before.

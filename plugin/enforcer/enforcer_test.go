@@ -216,6 +216,34 @@ func TestAFailedFlushIsTriedAgainAndLosesNothing(t *testing.T) {
 	})
 }
 
+func TestABanThatIsRefusedKeepsNoOtherFromItsRhythm(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		defer end()
+		h.at(time.Minute)
+		h.fw.set(func() { h.fw.refuses = map[netip.Prefix]bool{single("2001:db8::7"): true} })
+		e.Recorded(h.ban("2001:db8::7", time.Hour))
+		h.at(2 * time.Minute)
+		e.Recorded(h.ban("203.0.113.7", 20*time.Minute))
+		h.at(2*time.Minute + 2*time.Second)
+		h.want("a moment after its alert", "203.0.113.7")
+		h.at(9 * time.Minute)
+		s, err := h.ledger.Status(context.Background(), time.Now())
+		if err != nil || s.Trouble.Text != "does not take a ban" || time.Since(s.Trouble.Since) < 7*time.Minute || s.ToBlock != 1 {
+			t.Errorf("status says %+v, %v", s, err)
+		}
+		if n := strings.Count(h.log.String(), "does not take"); n != 1 {
+			t.Errorf("the log says it %d times:\n%s", n, h.log)
+		}
+		h.fw.set(func() { h.fw.refuses = nil })
+		h.at(11 * time.Minute)
+		h.want("when it is taken", "2001:db8::7", "203.0.113.7")
+		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || s.Trouble.Count != 0 {
+			t.Errorf("status says %+v, %v", s, err)
+		}
+	})
+}
+
 func TestWhatWasAcknowledgedBeforeAFailureIsNotOwedAgain(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)

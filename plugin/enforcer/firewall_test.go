@@ -29,6 +29,7 @@ type firewall struct {
 	fail     error
 	fault    func(step) error // what goes wrong at a step, if anything
 	panics   bool
+	refuses  map[netip.Prefix]bool // what it never takes
 
 	// watch looks at what a flush did to the appliance, and at the bans that
 	// were in force when it began.
@@ -84,6 +85,9 @@ func (f *firewall) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 	err := r.apply(ctx)
 	if err == nil {
 		r.done.At = time.Now()
+		if r.done.Refused {
+			err = errors.New("does not take a ban")
+		}
 	}
 	if r.watch != nil {
 		r.watch(r.done, incremental, standing)
@@ -120,6 +124,10 @@ func (r *run) block(context.Context) error {
 		return nil
 	}
 	for _, b := range r.c.Block {
+		if r.refuses[b.Prefix] {
+			r.done.Refused = true
+			continue
+		}
 		until := b.Until
 		if life := time.Now().Add(r.life); life.Before(until) {
 			until = life

@@ -34,6 +34,10 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 			e.Log.Debug("the failure could not be recorded", "error", failed)
 		}
 	}
+	var refused refusedError
+	if errors.As(err, &refused) { // said, and no reason for all else to wait
+		return result, nil
+	}
 	return result, err
 }
 

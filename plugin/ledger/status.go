@@ -34,7 +34,8 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		s.Trouble = facts.trouble()
 		var next sql.NullInt64
 		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(*) FILTER (WHERE local = 0),
-			COUNT(*) FILTER (WHERE written <= 0 AND expires <= ?1), MIN(until) FROM ban WHERE until > ?1`, now.UnixMilli()).
+			COUNT(*) FILTER (WHERE (written <= 0 OR written > ?2) AND expires <= ?1), MIN(until) FROM ban WHERE until > ?1`,
+			now.UnixMilli(), facts.number(factAssertedFlush)).
 			Scan(&s.InForce, &s.Lists, &s.ToBlock, &next)
 		if err != nil {
 			return err

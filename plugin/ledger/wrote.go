@@ -24,7 +24,8 @@ type Outcome struct {
 	Asserted      time.Time
 	AssertedUntil time.Time
 
-	At time.Time // when the flush ended well; zero: it failed
+	At      time.Time // when the flush ended well; zero: it failed
+	Refused bool      // it ended well, but for bans that the appliance did not take: a trouble goes on
 }
 
 // Entry is one entry of the appliance's blacklist.
@@ -130,6 +131,8 @@ func (l *Ledger) beginWrote(ctx context.Context, p Plan, o Outcome) (flush int64
 		facts := map[string]int64{factFlushes: flush}
 		if !o.At.IsZero() {
 			facts[factFlushed] = o.At.UnixMilli()
+		}
+		if !o.At.IsZero() && !o.Refused {
 			if err := over(ctx, tx); err != nil {
 				return err
 			}

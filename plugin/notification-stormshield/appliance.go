@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"notification-stormshield/config"
@@ -71,11 +72,13 @@ func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 	if !done.Asserted.IsZero() {
 		acknowledged.AssertedUntil = done.Asserted.Add(a.entryLife)
 	}
-	if err != nil {
+	var refused *stormshield.RefusedError
+	acknowledged.Refused = errors.As(err, &refused)
+	if err != nil && !acknowledged.Refused {
 		return acknowledged, loginError(err)
 	}
 	acknowledged.At = time.Now()
-	return acknowledged, nil
+	return acknowledged, err
 }
 
 func (a appliance) Check(ctx context.Context) error {
