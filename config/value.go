@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"notification-stormshield/crowdsec"
 )
 
 // value is the YAML value of one key.
@@ -48,7 +50,7 @@ func (v value) text() (string, *problem) {
 		return "", &problem{"begins with a ! that YAML takes for a tag", inQuotes}
 	}
 	if v.from.isFile() {
-		return expand(v.node.Value, v.from.lookup), nil
+		return crowdsec.Expand(v.node.Value, v.from.lookup), nil
 	}
 	return v.node.Value, nil
 }
@@ -91,20 +93,6 @@ var truths = map[string]string{
 	"true": "true", "yes": "true", "on": "true", "y": "true",
 	"false": "false", "no": "false", "off": "false", "n": "false",
 }
-
-// expand puts the environment in for $NAME and ${NAME}. As in CrowdSec 1.7.8
-// (go-cs-lib, csstring.StrictExpand), what is not set stays as it is written.
-// What was put in is not looked at again.
-func expand(text string, lookup func(string) (string, bool)) string {
-	return variable.ReplaceAllStringFunc(text, func(reference string) string {
-		if found, ok := lookup(strings.Trim(reference, "${}")); ok {
-			return found
-		}
-		return reference
-	})
-}
-
-var variable = regexp.MustCompile(`\$(\{[^}]*\}|[A-Za-z0-9_]+)`)
 
 // entry is the path of an entry of a list, counted from 1.
 func entry(n int) string { return fmt.Sprintf("entry %d ", n+1) }

@@ -1,0 +1,123 @@
+package crowdsec
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Change is a notification named in profiles.
+type Change struct {
+	// Text is the new text. It is the old one with some put in between: every
+	// byte that was there is there, in its order.
+	Text []byte
+	// Named are the profiles that name the notification now. None: the text is
+	// as it was.
+	Named []string
+	// Already are the profiles with bans that named it before.
+	Already []string
+}
+
+// AddNotification names a notification in every profile (a YAML document of a
+// profiles.yaml) that makes decisions of type ban and does not name it yet.
+//
+// The new text has been read again, and differs from the old one in those names
+// alone. A text that cannot be changed so gives an error, which says where.
+func AddNotification(text []byte, name string) (Change, error) {
+	if len(text) > largest {
+		return Change{}, fmt.Errorf("is longer than %d bytes", largest)
+	}
+	roots, err := documents(text)
+	if err != nil {
+		return Change{}, err
+	}
+	item, err := yaml.Marshal(name) // with quotes, where YAML needs them
+	if err != nil {
+		return Change{}, err
+	}
+	e := editor{lines: split(text), item: strings.TrimSuffix(string(item), "\n")}
+	change := Change{Text: text}
+	named := make(map[int]bool)
+	for i, root := range roots {
+		var p profile
+		if err := root.Decode(&p); err != nil {
+			return Change{}, fmt.Errorf("profile number %d: %w", i+1, err)
+		}
+		label := cmp.Or(p.Name, fmt.Sprintf("number %d", i+1))
+		switch {
+		case !p.bans():
+			continue
+		case slices.Contains(p.Notifications, name):
+			change.Already = append(change.Already, label)
+			continue
+		}
+		if err := e.add(root); err != nil {
+			return Change{}, fmt.Errorf("profile %s, from line %d: %w", label, root.Line, err)
+		}
+		named[i] = true
+		change.Named = append(change.Named, label)
+	}
+	if len(named) > 0 {
+		change.Text = e.apply(text)
+	}
+	if err := verify(text, change.Text, named, name); err != nil {
+		return Change{}, err
+	}
+	return change, nil
+}
+
+// documents are the roots of the documents of a text; of an empty document, a
+// null.
+func documents(text []byte) ([]*yaml.Node, error) {
+	var roots []*yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var node yaml.Node
+		err := decoder.Decode(&node)
+		if errors.Is(err, io.EOF) {
+			return roots, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if node.Kind == yaml.DocumentNode && len(node.Content) > 0 {
+			node = *node.Content[0]
+		}
+		roots = append(roots, &node)
+	}
+}
+
+// profile is what matters of one; anchors and merged keys are resolved.
+type profile struct {
+	Name      string `yaml:"name"`
+	Decisions []struct {
+		Type string `yaml:"type"`
+	} `yaml:"decisions"`
+	Notifications []string `yaml:"notifications"`
+}
+
+// bans reports a profile that makes decisions of type ban.
+func (p profile) bans() bool {
+	for _, decision := range p.Decisions {
+		if strings.EqualFold(decision.Type, "ban") {
+			return true
+		}
+	}
+	return false
+}
+
+// pair is a key of a mapping and its value, nil when there is none.
+func pair(mapping *yaml.Node, key string) (name, value *yaml.Node) {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == key {
+			return mapping.Content[i], mapping.Content[i+1]
+		}
+	}
+	return nil, nil
+}
