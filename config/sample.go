@@ -9,3 +9,6 @@ var sample string
 // reader, beside addresses and passwords, is to identify the appliance: until
 // then [Parse] refuses it.
 func Sample() string { return sample }
+
+// SampleName is the name in the sample.
+const SampleName = "stormshield_default"

@@ -25,8 +25,9 @@ func TestSampleLeavesOnlyTheIdentityToItsReader(t *testing.T) {
 	if _, err := config.LoadStranger(file(t, config.Sample())); err != nil {
 		t.Errorf("LoadStranger: %v", err)
 	}
-	if _, err := config.Load(file(t, identified())); err != nil {
-		t.Errorf("Load with fingerprints: %v", err)
+	docs, err := config.Load(file(t, identified()))
+	if err != nil || docs[0].Name != config.SampleName {
+		t.Errorf("Load with fingerprints: %v, %+v", err, docs)
 	}
 }
 
