@@ -93,9 +93,10 @@ func rootCommand() *cobra.Command {
 		Long: `notification-stormshield is a CrowdSec notification plugin. CrowdSec starts it;
 crowdsec-stormshield is the same program for you: the commands below.
 
-Set-up: print a sample with 'config', put it into CrowdSec's notifications
-folder, fill it in with the help of 'trust', try it with 'check', then name it
-under notifications: in profiles.yaml and reload CrowdSec.`,
+Set-up: run 'setup' as root, and reload CrowdSec. By hand: print a sample with
+'config', put it into CrowdSec's notifications folder, fill it in with the help
+of 'trust', try it with 'check', then name it under notifications: in
+profiles.yaml and reload CrowdSec.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{fmt.Errorf("there is no command %q", args[0])}
@@ -107,7 +108,7 @@ under notifications: in profiles.yaml and reload CrowdSec.`,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(configCommand(), trustCommand(), checkCommand(), statusCommand(), bansCommand(), flushCommand(),
+	root.AddCommand(setupCommand(), configCommand(), trustCommand(), checkCommand(), statusCommand(), bansCommand(), flushCommand(),
 		cleanupCommand(), versionCommand())
 	return root
 }

@@ -48,6 +48,9 @@ func TestScripts(t *testing.T) {
 			env.Defer(s.close)
 			env.Values[stageKey{}] = s
 			env.Setenv("HOST", s.sim.Host())
+			env.Setenv("SSH_PORT", strconv.Itoa(s.sim.SSHPort()))
+			env.Setenv("API_PORT", strconv.Itoa(s.sim.APIPort()))
+			env.Setenv("CONFIG_DIR", s.sim.ConfigDir())
 			env.Setenv("HOST_KEY", s.sim.HostKeyFingerprint())
 			env.Setenv("CERTIFICATE", s.sim.CertificateFingerprint())
 			return nil

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"notification-stormshield/config"
+	"notification-stormshield/crowdsec"
+)
+
+func TestAnInterruptEndsAQuestion(t *testing.T) {
+	never, _ := io.Pipe()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if _, err := newDialogue(never, io.Discard).ask(ctx, "What", false); !errors.Is(err, errInterrupted) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestALastLineWithoutItsEndIsAnAnswer(t *testing.T) {
+	d := newDialogue(strings.NewReader("one\r\ntwo"), io.Discard)
+	for _, want := range []string{"one", "two"} {
+		if got, err := d.ask(t.Context(), "What", true); err != nil || got != want {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if _, err := d.ask(t.Context(), "What", false); !errors.Is(err, errInputEnded) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestAnswersThatWouldNotArriveAreRefused(t *testing.T) {
+	for answer, says := range map[string]string{
+		"\xff": "UTF-8", "a$b": "choose a password without $", "${SNS_PASSWORD}": "$", "a\nb": "line break", "a\x00": "control", "a\u2028b": "line break", "a\u0085": "line break",
+	} {
+		if err := usable(answer); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v", answer, err)
+		}
+	}
+	for _, answer := range []string{"", "it's # é \"x\" \\n", "*a", "0443", "null", " "} {
+		if err := usable(answer); err != nil {
+			t.Errorf("%q: %v", answer, err)
+		}
+	}
+}
+
+func TestTheStateFolderIsMadeForThePluginsUser(t *testing.T) {
+	nobody, err := user.Lookup("nobody")
+	if os.Geteuid() != 0 || err != nil {
+		t.Skip("only root can give a folder away, to a user there is")
+	}
+	dir := filepath.Join(t.TempDir(), "var", "state")
+	s := setup{out: io.Discard, document: config.Document{StateDir: dir}, place: crowdsec.Config{PluginUser: "nobody", HasPluginConfig: true}}
+	if err := s.makeStateDir(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strconv.Itoa(int(owner(info)[0])); info.Mode().Perm() != 0o700 || got != nobody.Uid {
+		t.Errorf("%s, of %s", info.Mode(), got)
+	}
+	if err := errors.Join(os.Chmod(dir, 0o755), s.makeStateDir()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("one that is there: %v, %v", info.Mode(), err)
+	}
+}
+
+func TestPathsAreQuotedForAShell(t *testing.T) {
+	for path, want := range map[string]string{"/etc/a.yaml": "/etc/a.yaml", "/a b": "'/a b'", "/it's": `'/it'\''s'`, "/$(reboot)": "'/$(reboot)'"} {
+		if got := inShell(path); got != want {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+}
+
+func TestNoPasswordIsSentBeforeTheApplianceIsConfirmed(t *testing.T) {
+	w := newWorld(t)
+	place := t.TempDir()
+	files := map[string]string{"config.yaml": "plugin_config: {user: nobody}\n", "password": w.sim.Password() + "\n"}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(place, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := rootCommand()
+	var said bytes.Buffer
+	root.SetOut(&said)
+	root.SetErr(&said)
+	root.SetIn(strings.NewReader("no\n"))
+	root.SetArgs([]string{"setup", "--yes", "--no-check", "--crowdsec", filepath.Join(place, "config.yaml"), "--host", w.sim.Host(),
+		"--ssh-port", strconv.Itoa(w.sim.SSHPort()), "--api-port", strconv.Itoa(w.sim.APIPort()), "--ssh-password-file", filepath.Join(place, "password")})
+	if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "not confirmed") {
+		t.Errorf("err = %v\n%s", err, said.String())
+	}
+	if seen := w.sim.Stats().CredentialsSeen; seen != 0 {
+		t.Errorf("a credential was shown %d times", seen)
+	}
+	if left := folderOf(t, place); left != "config.yaml password" {
+		t.Errorf("left: %s", left)
+	}
+}
