@@ -224,18 +224,17 @@ func (s *stage) cleanup(ctx context.Context) error {
 	if err := s.flushed(ctx, logged, 1, updateFrequency); err != nil {
 		return err
 	}
+	if err := s.command(ctx, "status"); err != nil {
+		return err
+	}
+	say("")
 	s.check(s.plugin.Kill(), "the plugin left by itself when it was asked to")
 	s.printBlacklist()
 	s.printFiles(false)
 	say("")
 	s.check(blocked(s.diary.of(left)), "without the plugin, %s stays blocked", left.Addr())
-	say("\n  $ crowdsec-stormshield cleanup -c stormshield.yaml")
-	out, err := exec.CommandContext(ctx, s.binary, "cleanup", "-c", s.config).CombinedOutput()
-	for line := range strings.Lines(string(out)) {
-		say("  %s", strings.TrimRight(line, "\n"))
-	}
-	if err != nil {
-		return fmt.Errorf("clean up: %w", err)
+	if err := s.command(ctx, "cleanup"); err != nil {
+		return err
 	}
 	s.printBlacklist()
 	say("")
@@ -249,6 +248,19 @@ func (s *stage) cleanup(ctx context.Context) error {
 	s.check(!held, "the right to monitor was given back")
 	s.check(s.appliance.AdminHoldsModify() && s.appliance.Stats().Evictions == 0,
 		"the administrator held the right to change the configuration all the time")
+	return nil
+}
+
+// command runs one of the plugin's commands and shows what it prints.
+func (s *stage) command(ctx context.Context, name string) error {
+	say("\n  $ crowdsec-stormshield %s -c stormshield.yaml", name)
+	out, err := exec.CommandContext(ctx, s.binary, name, "-c", s.config).CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		say("  %s", strings.TrimRight(line, "\n"))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	return nil
 }
 

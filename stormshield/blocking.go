@@ -19,6 +19,7 @@ func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
 		if !kind(b.Prefix) {
 			continue
 		}
+		f.doing("blocking %s", b.Prefix)
 		list, err := f.blacklist(ctx, !b.Prefix.IsSingleIP())
 		if err != nil {
 			return err
@@ -46,6 +47,7 @@ func (f *flush) assert(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.doing("blocking the %d bans in force", f.total)
 	now := time.Now()
 	if err := list.add(ctx, f.config.Group, f.config.BlacklistTimeout); err != nil {
 		return fmt.Errorf("block the %d addresses of group %s: %w%s", f.total, f.config.Group, err, f.unseen(err))
@@ -57,6 +59,7 @@ func (f *flush) assert(ctx context.Context) error {
 // unblock takes what is owed off the blacklist: few one by one, many by the
 // group that lists them.
 func (f *flush) unblock(ctx context.Context) error {
+	f.doing("unblocking %d", len(f.owed))
 	if len(f.owed) > f.config.SingleMax {
 		if err := f.unblockGroup(ctx); err != nil {
 			return err

@@ -26,6 +26,7 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix) (Cleaned,
 	f := a.flush(ctx, Change{Unblock: known, Standing: nothing})
 	defer f.close(ctx)
 	var err error
+	f.doing("reading the files")
 	f.dialed = true
 	if f.files, err = f.connect(); err != nil {
 		return Cleaned{}, err

@@ -22,6 +22,7 @@ func (f *flush) write(ctx context.Context) (err error) {
 	if f.files, err = f.connect(); err != nil {
 		return err
 	}
+	f.doing("writing the files")
 	touched := false // by an attempt that came too late for one of the files
 	for attempt := 0; ; attempt++ {
 		changed, err := f.writeOnce(ctx)
@@ -67,6 +68,7 @@ func (f *flush) writeOnce(ctx context.Context) (changed bool, err error) {
 // compare reads the files and looks what they say. What they name though it is
 // not in force is owed from then on.
 func (f *flush) compare(ctx context.Context) (objects.Survey, error) {
+	f.doing("reading and comparing the files")
 	if err := f.files.read(ctx); err != nil {
 		return objects.Survey{}, err
 	}

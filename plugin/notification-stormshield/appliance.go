@@ -21,8 +21,15 @@ type appliance struct {
 	entryLife time.Duration
 }
 
-func connect(d config.Document) plugin.Appliance {
-	return appliance{stormshield.New(describe(d)), d.Stormshield.BlacklistTimeout}
+func connect(d config.Document) plugin.Appliance { return connectTelling(nil)(d) }
+
+// connectTelling is connect for somebody who waits.
+func connectTelling(doing func(what string)) func(config.Document) plugin.Appliance {
+	return func(d config.Document) plugin.Appliance {
+		described := describe(d)
+		described.Doing = doing
+		return appliance{stormshield.New(described), d.Stormshield.BlacklistTimeout}
+	}
 }
 
 // describe makes of a configuration what the client of an appliance takes.

@@ -66,7 +66,11 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	if err := keep.allowed(ctx); err != nil {
 		return err
 	}
-	cleaned, failed := stormshield.New(describe(d)).Cleanup(ctx, known)
+	progress := showProgress(cmd.ErrOrStderr())
+	described := describe(d)
+	described.Doing = progress.doing
+	cleaned, failed := stormshield.New(described).Cleanup(ctx, known)
+	progress.end()
 	if err := keep.came(ctx, failed); err != nil {
 		return err
 	}
@@ -82,8 +86,8 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	if asJSON {
 		return printJSON(out, cleanedUp{d.Stormshield.Host, cleaned.Unblocked, cleaned.Objects, append([]string{}, cleaned.Kept...)})
 	}
-	fmt.Fprintf(out, "%s: %d entries taken off the blacklist, %d objects and the groups %s and %s removed\n",
-		d.Stormshield.Host, cleaned.Unblocked, cleaned.Objects, d.Stormshield.Group, d.Stormshield.DeleteGroup)
+	fmt.Fprintf(out, "%s: %s taken off the blacklist, %s and the groups %s and %s removed\n",
+		d.Stormshield.Host, count(cleaned.Unblocked, "entry", "entries"), count(cleaned.Objects, "object", "objects"), d.Stormshield.Group, d.Stormshield.DeleteGroup)
 	for _, kept := range cleaned.Kept {
 		fmt.Fprintf(out, "kept %s\n", kept)
 	}

@@ -68,13 +68,16 @@ func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 	if err != nil {
 		return err
 	}
+	progress := showProgress(cmd.ErrOrStderr())
 	if lease != nil {
 		defer func() { _ = lease.Release() }()
-		err = plugin.FlushOnce(ctx, d, plugin.Options{Log: hclog.NewNullLogger(), Connect: connect})
+		err = plugin.FlushOnce(ctx, d, plugin.Options{Log: hclog.NewNullLogger(), Connect: connectTelling(progress.doing)})
 		err = errors.Join(err, keep.allowed(ctx)) // a login that was refused is no error of a flush
 	} else {
+		progress.doing("waiting for the plugin's flush")
 		err = ask(ctx, books, keep)
 	}
+	progress.end()
 	if err != nil {
 		return err
 	}
@@ -82,8 +85,8 @@ func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "the appliance at %s was told: %d bans in force, %d still to block, %d still to unblock\n",
-		d.Stormshield.Host, after.InForce, after.ToBlock, after.ToUnblock)
+	fmt.Fprintf(cmd.OutOrStdout(), "the appliance at %s was told: %s in force, %d still to block, %d still to unblock\n",
+		d.Stormshield.Host, count(after.InForce, "ban", "bans"), after.ToBlock, after.ToUnblock)
 	return nil
 }
 

@@ -51,6 +51,14 @@ func span(d time.Duration) string {
 	return text.String()
 }
 
+// count writes a number of things.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // moment is a time for JSON; a zero one is null.
 func moment(t time.Time) *time.Time {
 	if t.IsZero() {

@@ -153,9 +153,10 @@ func (s status) print(out io.Writer, now time.Time) error {
 		}
 		return fmt.Sprintf("%s ago", span(now.Sub(*t)))
 	}
-	verdict := "working"
+	paint := painter(out)
+	verdict := paint(green, "working")
 	if !s.Working {
-		verdict = "NOT WORKING: " + s.Problem
+		verdict = paint(red, "NOT WORKING: ") + s.Problem
 	}
 	fmt.Fprintf(out, "%s, the appliance at %s: %s\n\n", s.Name, s.Host, verdict)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
