@@ -81,7 +81,7 @@ func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
 			verdicts{"a new session sees a write": wrong, "blocking a group": untried, "unblocking a group": untried,
 				"blocking a range": untried, "IPv6 object": untried, "empty group": untried}, "reload_command"},
 		"no IPv6": {faults(func(f *snstest.Faults) { f.NoIPv6 = true }),
-			verdicts{"IPv6 address": wrong, "IPv6 object": wrong}, "::/0"},
+			verdicts{"IPv6 address": wrong, "IPv6 object": wrong}, "2000::/3"},
 		"an empty group breaks the files": {faults(func(f *snstest.Faults) { f.EmptyGroupBreaks = true }),
 			verdicts{"empty group": wrong}, "501"},
 		"entries that cannot be renewed": {faults(func(f *snstest.Faults) { f.RenewalIgnored = true }),

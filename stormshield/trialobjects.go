@@ -129,7 +129,7 @@ func (t *trial) ranges(ctx context.Context) {
 	_ = t.remove(ctx, objects.Name(trialRange)) // now, for it goes by its name; tidy looks whether it is gone
 }
 
-const hintIPv6 = "IPv6 is not blocked: put ::/0 into never_block, so that it is not tried; paste this report into a bug report"
+const hintIPv6 = "IPv6 is not blocked: put 2000::/3, all of its addresses that are routed, into never_block; paste this report into a bug report"
 
 func (t *trial) addressIPv6(ctx context.Context) {
 	err := t.add(ctx, entryName(trialIPv6), trialTime)
