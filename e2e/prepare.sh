@@ -34,7 +34,7 @@ if [ ! -x $older/usr/bin/crowdsec ] || [ ! -x $older/usr/bin/cscli ]; then
 	mkdir -p $older.part
 	fetch() (cd $older.part && apt-get -q -o APT::Sandbox::User=root download 'crowdsec=1.4.6*' libsqlite3-0)
 	fetch || { apt-get -q update && fetch; }
-	for package in $older.part/*.deb; do
+	for package in "$older.part"/*.deb; do
 		dpkg -x "$package" $older.part
 		rm "$package"
 	done
