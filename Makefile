@@ -9,14 +9,21 @@ RACE    := $(if $(or $(CI),$(shell command -v $${CC:-cc} 2>/dev/null)),-race)
 # This one measures a race between processes: other tests beside it would be load.
 ALONE   := TestNoEditAndNoBanIsLostInAThousandFlushes
 LINTER  := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+NFPM    := go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
+SBOM    := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
+# Where the packages go.
+DIST    := dist
 
-.PHONY: help build test lint demo e2e bench torture
+.PHONY: help build package test lint demo e2e bench torture
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/notification-stormshield, static, with version and commit inside
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(PLUGIN) ./plugin/notification-stormshield
+
+package: ## deb, rpm and archive for amd64 and arm64, into dist/; VERSION=1.2.3 gives them that version
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' NFPM='$(NFPM)' SBOM='$(SBOM)' packaging/build.sh '$(DIST)'
 
 test: ## the tests, with the race detector; no root needed
 	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")

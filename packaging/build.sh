@@ -1,0 +1,138 @@
+#!/bin/sh
+# Builds the packages: a deb, an rpm, an archive and a bill of materials for each architecture, and their checksums, into
+# a folder. `make package` calls this, with the variables VERSION (as `git describe` says it), COMMIT, NFPM and SBOM (how
+# to run these tools). ARCHITECTURES may name fewer.
+#
+# The same commit gives the same bytes: every time is that of the commit, every owner root, every order sorted, and
+# nothing of the machine gets in.
+set -eu
+umask 022
+export LC_ALL=C TZ=UTC
+cd "$(dirname "$0")/.."
+into=$1
+: "${ARCHITECTURES:=amd64 arm64}" "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}"
+export SOURCE_DATE_EPOCH
+VERSION=$(packaging/version.sh "$VERSION")
+MAINTAINER='The notification-stormshield authors <noreply@example.org>'
+export VERSION MAINTAINER
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/dist"
+
+# whole SCRIPT prints a script with what it reads from crowdsec.sh inside.
+whole() {
+	awk '
+		/^# shellcheck source=/ { next }
+		/^\. .*\/crowdsec\.sh"$/ { while ((getline line < "packaging/scripts/crowdsec.sh") > 0) if (line !~ /^# shellcheck/) print line; next }
+		{ print }' "$1"
+}
+
+# third_party prints the licences of the modules that the program is linked with, and that of Go's own library.
+third_party() {
+	{
+		echo "Go $(go env GOROOT)"
+		go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}@{{.Version}} {{.Dir}}{{end}}{{end}}' \
+			./plugin/notification-stormshield | sort -u
+	} | while read -r module folder; do
+		texts=
+		for text in "$folder"/LICEN[CS]E* "$folder"/NOTICE* "$folder"/PATENTS*; do
+			[ -f "$text" ] || continue
+			texts=yes
+			printf '================ %s, %s\n\n' "$module" "${text##*/}"
+			cat "$text"
+			echo
+		done
+		[ -n "$texts" ] || { echo "build.sh: $module has no licence in $folder" >&2 && exit 1; }
+	done
+}
+
+# debian_copyright fills in the holder and the text of LICENSE.
+debian_copyright() {
+	awk '
+		/^Copyright: HOLDER$/ { sub(/HOLDER/, holder()) }
+		/^TEXT$/ { text(); next }
+		{ print }
+		function holder(  line) {
+			while ((getline line < "LICENSE") > 0) if (sub(/^Copyright \(c\) /, "", line)) break
+			close("LICENSE")
+			return line
+		}
+		function text(  line, begun) {
+			while ((getline line < "LICENSE") > 0) {
+				if (line ~ /^Permission/) begun = 1
+				if (begun) print line == "" ? " ." : " " line
+			}
+		}' packaging/copyright
+}
+
+debian_changelog() {
+	printf 'crowdsec-stormshield (%s) unstable; urgency=medium\n\n' "$VERSION"
+	printf '  * What changed stands in CHANGELOG.md.gz.\n\n'
+	printf ' -- %s  %s\n' "$MAINTAINER" "$(date -R -d "@$SOURCE_DATE_EPOCH")"
+}
+
+# What is the same for all architectures.
+for script in postinstall preremove postremove; do
+	whole packaging/scripts/$script.sh > "$work/$script.sh"
+done
+whole packaging/install.sh > "$work/install.sh"
+chmod 0755 "$work/install.sh"
+third_party > "$work/third-party.txt"
+debian_copyright > "$work/copyright"
+debian_changelog > "$work/changelog"
+cp CHANGELOG.md packaging/crowdsec-stormshield.8 "$work"
+for text in third-party.txt changelog CHANGELOG.md crowdsec-stormshield.8; do
+	gzip -9nk "$work/$text"
+done
+sed "s|\${WORK}|$work|" packaging/nfpm.yaml > "$work/rpm.yaml"
+sed '/^license:/d' "$work/rpm.yaml" > "$work/deb.yaml"
+for arch in $ARCHITECTURES $(go env GOHOSTARCH); do
+	[ ! -d "$work/$arch" ] || continue
+	GOOS=linux GOARCH=$arch make -s build PLUGIN="$work/$arch/notification-stormshield" VERSION="$VERSION"
+done
+mkdir "$work/completion"
+for shell in bash zsh fish; do
+	"$work/$(go env GOHOSTARCH)/notification-stormshield" completion $shell > "$work/completion/$shell"
+done
+
+# archive ARCH makes the archive: all of install.sh's files in one folder.
+archive() {
+	folder=crowdsec-stormshield-$VERSION-linux-$1
+	mkdir "$work/$folder"
+	cp "$work/$1/notification-stormshield" "$work/install.sh" "$work/third-party.txt" "$work/$folder"
+	cp -r "$work/completion" packaging/crowdsec-stormshield.8 README.md CHANGELOG.md LICENSE "$work/$folder"
+	cp config/sample.yaml "$work/$folder/stormshield.yaml.sample"
+	echo "$1" > "$work/$folder/architecture"
+	tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u+rw,go=u-w \
+		--format=ustar -cf - "$folder" | gzip -9n > "$work/dist/crowdsec-stormshield_${VERSION}_linux_$1.tar.gz"
+}
+
+# bill ARCH makes the bill of materials, with the time of the commit for that of the run.
+bill() {
+	when=$(date -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
+	CGO_ENABLED=0 GOFLAGS=-trimpath $SBOM bin -json -noserial -std -version "$VERSION" -output "$work/bill" \
+		"$work/$1/notification-stormshield"
+	sed "s/^\( *\"timestamp\": \)\"[^\"]*\"/\1\"$when\"/" "$work/bill" > "$work/dist/crowdsec-stormshield_${VERSION}_linux_$1.cdx.json"
+}
+
+for arch in $ARCHITECTURES; do
+	cp "$work/$arch/notification-stormshield" "$work"
+	case $arch in
+	amd64) machine=x86_64 ;;
+	arm64) machine=aarch64 ;;
+	esac
+	ARCH=$arch $NFPM package -f "$work/deb.yaml" -p deb \
+		-t "$work/dist/crowdsec-stormshield_${VERSION}_$arch.deb"
+	ARCH=$arch $NFPM package -f "$work/rpm.yaml" -p rpm \
+		-t "$work/dist/crowdsec-stormshield-$VERSION-1.$machine.rpm"
+	archive "$arch"
+	bill "$arch"
+done
+(cd "$work/dist" && sha256sum -- * > SHA256SUMS)
+
+# What an earlier build left is replaced.
+mkdir -p "$into"
+rm -f "$into"/crowdsec-stormshield[-_]* "$into/SHA256SUMS"
+mv "$work"/dist/* "$into"
+(cd "$into" && ls -l -- *)

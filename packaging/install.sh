@@ -1,0 +1,185 @@
+#!/bin/sh
+# Installs the plugin from its archive, or removes it again. It never starts, stops or reloads CrowdSec.
+set -eu
+umask 022
+export LC_ALL=C # one order of sorting, whoever runs this
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=packaging/scripts/crowdsec.sh
+. "$here/scripts/crowdsec.sh"
+
+prefix=/usr/local
+
+usage() {
+	cat <<-EOF
+		Usage: ./install.sh [--prefix DIR] [--uninstall] [--yes]
+
+		Installs the CrowdSec plugin notification-stormshield and its command
+		crowdsec-stormshield, or a newer version over an older one. CrowdSec is left
+		alone: what to run next is printed.
+
+		  --prefix DIR   install below DIR ($prefix): the plugin into
+		                 lib/crowdsec/plugins, the command into bin, the manual page,
+		                 completion and documents below share
+		  --uninstall    remove what was installed below that folder, and nothing else;
+		                 configuration and state stay
+		  --yes          do not ask; nothing is asked either without a terminal
+		  --help         print this
+	EOF
+}
+
+refuse() {
+	printf 'install.sh: %s\n' "$1" >&2
+	exit "${2:-1}"
+}
+
+# files prints what is put below the prefix, a line each: MODE FROM TO.
+files() {
+	doc=share/doc/crowdsec-stormshield
+	cat <<-EOF
+		0551 notification-stormshield lib/crowdsec/plugins/notification-stormshield
+		0644 crowdsec-stormshield.8 share/man/man8/crowdsec-stormshield.8
+		0644 completion/bash share/bash-completion/completions/crowdsec-stormshield
+		0644 completion/zsh share/zsh/site-functions/_crowdsec-stormshield
+		0644 completion/fish share/fish/vendor_completions.d/crowdsec-stormshield.fish
+		0644 stormshield.yaml.sample $doc/stormshield.yaml.sample
+		0644 README.md $doc/README.md
+		0644 CHANGELOG.md $doc/CHANGELOG.md
+		0644 LICENSE $doc/LICENSE
+		0644 third-party.txt $doc/third-party.txt
+	EOF
+}
+
+# links prints the links below the prefix, a line each: LINK TARGET.
+links() {
+	cat <<-EOF
+		bin/crowdsec-stormshield ../lib/crowdsec/plugins/notification-stormshield
+		lib/crowdsec-stormshield/plugins/notification-stormshield ../../crowdsec/plugins/notification-stormshield
+	EOF
+}
+
+# The record of what was installed: paths below the prefix, a folder only if it was not there before.
+installed=share/doc/crowdsec-stormshield/installed
+
+make_folder() {
+	case $1 in
+	. | */.) return 0 ;;
+	esac
+	[ ! -d "$prefix/$1" ] || return 0
+	make_folder "$(dirname "$1")"
+	mkdir "$prefix/$1"
+	printf '%s/\n' "$1" >> "$record"
+}
+
+# put MODE FROM TO replaces a file by a rename: CrowdSec may be running the one that is there.
+put() {
+	make_folder "$(dirname "$3")"
+	new=$prefix/$(dirname "$3")/.${3##*/}.new
+	cp "$2" "$new"
+	chown 0:0 "$new"
+	chmod "$1" "$new"
+	mv -f "$new" "$prefix/$3"
+	printf '%s\n' "$3" >> "$record"
+}
+
+put_link() {
+	make_folder "$(dirname "$1")"
+	ln -sfn "$2" "$prefix/$1"
+	printf '%s\n' "$1" >> "$record"
+}
+
+# take_away RECORD removes what is recorded, folders last and only when they are empty.
+take_away() {
+	grep -v '/$' "$1" | while read -r file; do
+		rm -f "$prefix/$file"
+	done
+	grep '/$' "$1" | sort -r | while read -r folder; do
+		rmdir "$prefix/$folder" 2>/dev/null || :
+	done
+}
+
+install() {
+	case $(uname -m) in
+	x86_64) machine=amd64 ;;
+	aarch64 | arm64) machine=arm64 ;;
+	*) machine=$(uname -m) ;;
+	esac
+	built=$(cat "$here/architecture")
+	[ "$machine" = "$built" ] || refuse "this archive is for $built, and this machine is $machine"
+
+	mkdir -p "$prefix/"
+	record=$(mktemp)
+	trap 'rm -f "$record"' EXIT
+	files | while read -r mode from to; do
+		put "$mode" "$here/$from" "$to"
+	done
+	links | while read -r to target; do
+		put_link "$to" "$target"
+	done
+	printf '%s\n' "$installed" >> "$record"
+	# A version before this one may have made folders, and files that this one does not have.
+	if [ -f "$prefix/$installed" ]; then
+		sort -u "$record" -o "$record"
+		comm -13 "$record" "$prefix/$installed" | grep -v '/$' | while read -r file; do
+			rm -f "$prefix/$file"
+		done
+		grep '/$' "$prefix/$installed" >> "$record" || :
+	fi
+	sort -u "$record" > "$prefix/$installed"
+	make_state
+	say "installed below $prefix"
+	case :$PATH: in
+	*:"$prefix/bin":*) ;;
+	*) say "$prefix/bin is not in your PATH" ;;
+	esac
+	say_what_comes_next "$alone"
+}
+
+uninstall() {
+	[ -f "$prefix/$installed" ] || refuse "nothing of this plugin was installed below $prefix by this script"
+	say_what_needs_us "$alone"
+	record=$(mktemp)
+	trap 'rm -f "$record"' EXIT
+	cp "$prefix/$installed" "$record"
+	take_away "$record"
+	say "removed from $prefix"
+	say "kept $state and what is in $crowdsec. To delete them:" \
+		"rm -r $state $crowdsec/notifications/stormshield.yaml"
+	say_what_stays_blocked
+}
+
+action=install
+ask=yes
+while [ $# -gt 0 ]; do
+	case $1 in
+	--prefix)
+		[ $# -gt 1 ] || refuse '--prefix needs a folder' 2
+		prefix=$2
+		shift
+		;;
+	--prefix=*) prefix=${1#--prefix=} ;;
+	--uninstall) action=uninstall ;;
+	--yes) ask= ;;
+	--help | -h)
+		usage
+		exit 0
+		;;
+	*) refuse "there is no option $1; --help lists them" 2 ;;
+	esac
+	shift
+done
+case $prefix in
+/*) prefix=${prefix%/} ;;
+*) refuse "--prefix needs a path from the root, and got \"$prefix\"" 2 ;;
+esac
+alone=$prefix/lib/crowdsec-stormshield/plugins
+[ "$(id -u)" -eq 0 ] || refuse 'run this as root'
+
+if [ -n "$ask" ] && [ -t 0 ]; then
+	printf '%s the plugin below %s? [y/N] ' "$action" "$prefix"
+	read -r answer
+	case $answer in
+	[yY]*) ;;
+	*) refuse 'nothing was done' ;;
+	esac
+fi
+$action
