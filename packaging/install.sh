@@ -142,9 +142,8 @@ uninstall() {
 	cp "$prefix/$installed" "$record"
 	take_away "$record"
 	say "removed from $prefix"
-	say "kept $state and what is in $crowdsec. To delete them:" \
-		"rm -r $state $crowdsec/notifications/stormshield.yaml"
-	say_what_stays_blocked
+	say_what_is_kept ''
+	say_what_stays_blocked 'install this again'
 }
 
 action=install

@@ -5,6 +5,7 @@
 # It reads, says and makes the state folder. It never starts, stops or reloads CrowdSec.
 
 crowdsec=/etc/crowdsec
+notification=$crowdsec/notifications/stormshield.yaml
 state=/var/lib/crowdsec-stormshield
 
 say() {
@@ -192,9 +193,19 @@ say_what_needs_us() {
 	}
 }
 
-# say_what_stays_blocked tells of the appliance, which a removal does not reach.
+# say_what_is_kept COMMAND names what a removal leaves to the administrator, and what deletes it: COMMAND, or else rm.
+say_what_is_kept() {
+	kept=
+	for one in "$notification" "$state"; do
+		[ ! -e "$one" ] || kept="$kept $one"
+	done
+	[ -z "$kept" ] || say "kept$kept" "To delete that: ${1:-rm -r$kept}"
+}
+
+# say_what_stays_blocked AGAIN tells of the appliance, which a removal does not reach. AGAIN is what to do before
+# `cleanup` can be run.
 say_what_stays_blocked() {
 	say 'unless "crowdsec-stormshield cleanup" was run, the appliance still holds its groups and objects,' \
 		'and blocks until each entry ends by itself (after blacklist_timeout, 24h by default).' \
-		'To take them off: install this again, stop CrowdSec, run that command, remove this.'
+		"To take them off: $1, stop CrowdSec, run that command, remove this."
 }

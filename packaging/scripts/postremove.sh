@@ -5,8 +5,6 @@ set -e
 # shellcheck source=packaging/scripts/crowdsec.sh
 . "$(dirname "$0")/crowdsec.sh"
 
-notification=$crowdsec/notifications/stormshield.yaml
-
 # Made by the command and not a file of the package, so that dpkg does not know it. Notifications of other plugins, if
 # the administrator put any into it, are not ours to delete.
 purge_notification() {
@@ -29,13 +27,8 @@ case $1 in
 purge)
 	purge_notification
 	purge_state
-	say_what_stays_blocked
+	say_what_stays_blocked 'install this again, set it up'
 	;;
-remove)
-	say "kept $state and what is in $crowdsec; dpkg --purge crowdsec-stormshield deletes them"
-	;;
-0)
-	say "kept $state and what is in $crowdsec. To delete them:" \
-		"rm -r $state $notification*"
-	;;
+remove) say_what_is_kept 'dpkg --purge crowdsec-stormshield' ;;
+0) say_what_is_kept '' ;;
 esac

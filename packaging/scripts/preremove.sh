@@ -10,4 +10,4 @@ remove | 0) ;;
 esac
 
 say_what_needs_us /usr/lib/crowdsec-stormshield/plugins
-say_what_stays_blocked
+say_what_stays_blocked 'install this again'
