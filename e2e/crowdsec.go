@@ -19,8 +19,9 @@ const machine = "e2e"
 type CrowdSec struct {
 	*process
 	release Release
-	folder  string // of its logs
-	dir     string // its configuration
+	debian  *debian // it is installed in; nil: it is the release's, with a configuration of ours
+	folder  string  // of its logs
+	dir     string  // its configuration
 	port    int
 }
 
@@ -63,6 +64,9 @@ func (c *CrowdSec) url() string     { return fmt.Sprintf("http://127.0.0.1:%d", 
 
 // command is one of the release's programs under this configuration.
 func (c *CrowdSec) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	if c.debian != nil {
+		return c.debian.command(ctx, append([]string{program}, args...)...)
+	}
 	cmd := exec.CommandContext(ctx, filepath.Join(c.release.bin, program), append([]string{"-c", c.config()}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+c.sockets())
 	if c.release.lib != "" {

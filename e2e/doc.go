@@ -6,5 +6,7 @@
 // else's accounts touched) and to let tests state what must be seen on the appliance and when. It imports no package
 // of the plugin: it knows what a user knows, the binary, its configuration and its commands.
 //
+// It also installs, upgrades and removes the packages, in small Debian systems that are folders ([debian]).
+//
 // The main type is [World]: one appliance, one CrowdSec, one plugin, made for one test and gone with it.
 package e2e

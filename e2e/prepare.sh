@@ -1,5 +1,6 @@
 #!/bin/sh
-# Fills .cache with what the suite runs and does not build itself: both CrowdSec releases and the simulated appliance.
+# Fills .cache with what the suite runs and does not build itself: both CrowdSec releases, two small Debian and the
+# simulated appliance.
 # Quick when there is nothing left to do. Needs Go, a C compiler (CrowdSec's SQLite) and Debian's package tools.
 set -eu
 cd "$(dirname "$0")"
@@ -42,6 +43,40 @@ if [ ! -x $older/usr/bin/crowdsec ] || [ ! -x $older/usr/bin/cscli ]; then
 	cp -a $older.part/usr/lib/*/libsqlite3.so.* $older.part/libraries
 	rm -rf $older
 	mv $older.part $older
+fi
+
+# Two Debian 12 to install packages in: a bare one, and one with its crowdsec installed. Debian comes from where this
+# machine's apt has it from.
+if [ ! -f .cache/debian.tar ] || [ ! -f .cache/debian-crowdsec.tar ]; then
+	echo "making two small Debian 12 (a minute, once)"
+	part=.cache/debian.part
+	rm -rf $part
+	mkdir $part
+	# shellcheck disable=SC2016 # apt fills it in
+	site() { apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Codename: bookworm' 'Component: main' | head -n 1; }
+	[ -n "$(site)" ] || apt-get -q update
+	eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
+	export http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}"
+	# What crowdsec depends on.
+	nice debootstrap --variant=minbase --include=ca-certificates,libsqlite3-0 bookworm $part/root "$(site)"
+	rm -rf $part/root/var/cache/apt/archives/*.deb $part/root/var/lib/apt/lists/* $part/root/usr/share/locale
+	tar -C $part/root -cf $part/debian.tar .
+
+	fetch_crowdsec() (cd $part && apt-get -q -o APT::Sandbox::User=root download 'crowdsec=1.4.6*')
+	fetch_crowdsec || { apt-get -q update && fetch_crowdsec; }
+	mv $part/crowdsec_*.deb $part/root/crowdsec.deb
+	printf '#!/bin/sh\nexit 101\n' > $part/root/usr/sbin/policy-rc.d # no service is started
+	chmod 0755 $part/root/usr/sbin/policy-rc.d
+	# A file that is not empty keeps crowdsec's installation from registering with the Central API.
+	mkdir $part/root/etc/crowdsec
+	echo '# not registered' > $part/root/etc/crowdsec/online_api_credentials.yaml
+	# shellcheck disable=SC2016 # for the inner shell
+	# What is mounted is gone with the mount namespace.
+	unshare --mount sh -ec 'mount -t proc none "$0/proc"; exec chroot "$0" dpkg -i /crowdsec.deb' $part/root
+	rm $part/root/crowdsec.deb
+	tar -C $part/root -cf $part/debian-crowdsec.tar .
+	mv $part/*.tar .cache
+	rm -rf $part
 fi
 
 # The simulated appliance is of this tree: always built anew, which costs little when nothing changed.

@@ -23,7 +23,19 @@ type World struct {
 // newWorld makes a world in which everything runs and the plugin is ready to act. The test ends it.
 func newWorld(t *testing.T, c Combination) *World {
 	t.Helper()
-	// The path is short, for sockets live in it, and open to others: the plugin and the SSH user are not root.
+	folder := temporaryFolder(t)
+	w := newAppliance(t, folder, c.LoginShell)
+	w.CrowdSec = installCrowdSec(t, folder, c.CrowdSec)
+	w.Plugin = installPlugin(t, folder, w.CrowdSec, w.Appliance, w.SSH)
+	w.CrowdSec.Start(t)
+	w.Plugin.waitUntilActive(t)
+	return w
+}
+
+// temporaryFolder makes a folder for a test. Its path is short, for sockets live in it, and open to others: the plugin and
+// the SSH user are not root.
+func temporaryFolder(t testing.TB) string {
+	t.Helper()
 	folder, err := os.MkdirTemp("", "e2e-")
 	if err != nil {
 		t.Fatal(err)
@@ -32,15 +44,17 @@ func newWorld(t *testing.T, c Combination) *World {
 	if err := os.Chmod(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	return folder
+}
+
+// newAppliance makes a world of an appliance alone.
+func newAppliance(t testing.TB, folder, loginShell string) *World {
+	t.Helper()
 	w := &World{}
 	disk := filepath.Join(folder, "appliance")
 	w.Appliance = startAppliance(t, folder, disk)
-	w.SSH = startSSHD(t, folder, disk, c.LoginShell)
+	w.SSH = startSSHD(t, folder, disk, loginShell)
 	w.before = w.Appliance.Files(t)
-	w.CrowdSec = installCrowdSec(t, folder, c.CrowdSec)
-	w.Plugin = installPlugin(t, folder, w.CrowdSec, w.Appliance, w.SSH)
-	w.CrowdSec.Start(t)
-	w.Plugin.waitUntilActive(t)
 	return w
 }
 

@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTheArchiveIsInstalledBelowAPrefixAndUninstalledWithoutATrace(t *testing.T) {
+	for name, prefix := range map[string]string{"the usual prefix": "/usr/local", "another": "/opt/crowdsec tools"} {
+		t.Run(name, func(t *testing.T) {
+			d := newDebian(t, bareDebian)
+			archive := d.bring(t, unpacked(t, "amd64"))
+			const profiles = "name: all\nnotifications: [stormshield_default]\n"
+			d.write(t, "/etc/crowdsec/profiles.yaml", 0o600, profiles)
+			d.write(t, "/etc/crowdsec/config.yaml", 0o600, "plugin_config:\n  user: daemon\n  group: mail\nconfig_paths:\n  plugin_dir: /usr/local/lib/crowdsec/plugins\n")
+			if name != "the usual prefix" {
+				// CrowdSec's folder, which is not below the prefix.
+				d.write(t, "/usr/local/lib/crowdsec/plugins/notification-other", 0o551, "")
+			}
+			d.run(t, "mkdir", "-p", prefix)
+			before := d.all(t)
+
+			out := d.run(t, archive+"/install.sh", "--prefix", prefix)
+			contains(t, out, "installed below "+prefix, "crowdsec-stormshield setup")
+			d.is(t, "-r-xr-x--x 0:0 ", prefix+"/lib/crowdsec/plugins/notification-stormshield")
+			d.is(t, "Lrwxrwxrwx 0:0 ", prefix+"/bin/crowdsec-stormshield")
+			d.is(t, "Lrwxrwxrwx 0:0 ", prefix+"/lib/crowdsec-stormshield/plugins/notification-stormshield")
+			for _, file := range []string{
+				"share/man/man8/crowdsec-stormshield.8", "share/bash-completion/completions/crowdsec-stormshield",
+				"share/zsh/site-functions/_crowdsec-stormshield", "share/fish/vendor_completions.d/crowdsec-stormshield.fish",
+				"share/doc/crowdsec-stormshield/LICENSE", "share/doc/crowdsec-stormshield/stormshield.yaml.sample",
+			} {
+				d.is(t, "-rw-r--r-- 0:0 ", prefix+"/"+file)
+			}
+			d.is(t, "drwx------ 1:8 ", stateFolder)
+			contains(t, d.run(t, prefix+"/bin/crowdsec-stormshield", "version"), "linux/amd64")
+			if name != "the usual prefix" {
+				contains(t, out, "CrowdSec looks for plugins in /usr/local/lib/crowdsec/plugins", "not in your PATH")
+			}
+
+			// The same again is an upgrade, and leaves as much to uninstall.
+			d.write(t, stateFolder+"/state.db", 0o600, "bans")
+			d.write(t, notificationFile, 0o600, "type: stormshield\nname: stormshield_default\n")
+			contains(t, d.run(t, archive+"/install.sh", "--yes", "--prefix="+prefix), "systemctl reload crowdsec")
+
+			out = d.run(t, archive+"/install.sh", "--uninstall", "--prefix", prefix)
+			contains(t, out, "/etc/crowdsec/profiles.yaml still names stormshield_default", "kept "+notificationFile+" "+stateFolder, "rm -r ")
+			after := d.all(t)
+			for _, kept := range []string{stateFolder, stateFolder + "/state.db", notificationFile, filepath.Dir(notificationFile)} {
+				if _, there := after[kept]; !there {
+					t.Errorf("%s is gone", kept)
+				}
+				delete(after, kept)
+			}
+			for file, line := range after {
+				if before[file] != line {
+					t.Errorf("left behind, or changed: %s", line)
+				}
+			}
+			for file := range before {
+				if _, there := after[file]; !there {
+					t.Errorf("%s is gone", file)
+				}
+			}
+		})
+	}
+}
+
+// is fails the test if the line of a file, whose name may have spaces, does not begin so.
+func (d *debian) is(t testing.TB, want, file string) {
+	t.Helper()
+	if line := d.line(t, file); !strings.HasPrefix(line, want) {
+		t.Errorf("found %q, want %q", line, want)
+	}
+}
+
+func TestTheInstallScriptRefusesWhatCannotWork(t *testing.T) {
+	d := newDebian(t, bareDebian)
+	amd64, arm64 := d.bring(t, unpacked(t, "amd64")), d.bring(t, unpacked(t, "arm64"))
+	before := d.all(t)
+	atTerminal := "mount -t devpts none /dev/pts; echo n | script -qec " + amd64 + "/install.sh /dev/null"
+	for name, c := range map[string]struct {
+		words []string
+		says  string
+	}{
+		"not root":               {[]string{"setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", amd64 + "/install.sh"}, "run this as root"},
+		"the wrong architecture": {[]string{arm64 + "/install.sh"}, "this archive is for arm64, and this machine is amd64"},
+		"an unknown option":      {[]string{amd64 + "/install.sh", "--force"}, "there is no option --force"},
+		"no folder":              {[]string{amd64 + "/install.sh", "--prefix"}, "--prefix needs a folder"},
+		"a relative folder":      {[]string{amd64 + "/install.sh", "--prefix", "usr"}, "a path from the root"},
+		"nothing to uninstall":   {[]string{amd64 + "/install.sh", "--uninstall"}, "nothing of this plugin was installed"},
+		"a no at the terminal":   {[]string{"sh", "-c", atTerminal}, "install the plugin below /usr/local? [y/N]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := d.command(t.Context(), c.words...).CombinedOutput()
+			if err == nil {
+				t.Error("it went well")
+			}
+			contains(t, string(out), c.says)
+		})
+	}
+	for file, line := range d.all(t) {
+		if before[file] != line {
+			t.Errorf("left behind, or changed: %s", line)
+		}
+	}
+	contains(t, d.run(t, amd64+"/install.sh", "--help"), "Usage:", "--prefix DIR", "--uninstall", "--yes")
+}

@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// makePackages has `make package` build into a folder, in a tree, by somebody with this umask; the error has what it said.
+func makePackages(umask, tree, into string, variables ...string) error {
+	into, err := filepath.Abs(into)
+	if err != nil {
+		return err
+	}
+	cmd := shell(context.Background(), `umask "$1"; shift; exec nice make package "$@"`, append([]string{umask, "-C", tree, "DIST=" + into}, variables...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	return nil
+}
+
+// The packages of this tree, for all tests, and those of a version that is higher than any other.
+var (
+	thesePackages = sync.OnceValues(func() (string, error) {
+		return cached("dist"), makePackages("022", "..", cached("dist"))
+	})
+	higherPackages = sync.OnceValues(func() (string, error) {
+		return cached("dist-99"), makePackages("022", "..", cached("dist-99"), "VERSION=v99.0.0", "ARCHITECTURES=amd64")
+	})
+)
+
+// built returns the one file of a pattern among the packages.
+func built(t testing.TB, packages func() (string, error), pattern string) string {
+	t.Helper()
+	folder, err := packages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(folder, pattern))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%d packages are called %s, want one (%v)", len(files), pattern, err)
+	}
+	return files[0]
+}
+
+// unpacked unpacks the archive of an architecture and returns its folder.
+func unpacked(t testing.TB, architecture string) string {
+	t.Helper()
+	folder := temporaryFolder(t)
+	archive := built(t, thesePackages, "*_linux_"+architecture+".tar.gz")
+	run(t, exec.CommandContext(t.Context(), "tar", "-xzf", archive, "-C", folder))
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) != 1 || !strings.HasPrefix(entries[0].Name(), "crowdsec-stormshield-") {
+		t.Fatalf("the archive does not hold one folder of a telling name: %v %v", entries, err)
+	}
+	return filepath.Join(folder, entries[0].Name())
+}
