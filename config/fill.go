@@ -24,6 +24,7 @@ func Fill(d Document) string {
 	f.put("ssh_username", quoted(s.SSHUsername), s.SSHUsername == usual.Stormshield.SSHUsername)
 	f.put("ssh_password", quoted(s.SSHPassword.Reveal()), false)
 	f.put("ssh_private_key_path", quoted(s.SSHPrivateKeyPath), s.SSHPrivateKeyPath == "")
+	f.put("ssh_private_key_passphrase", quoted(s.SSHPrivateKeyPassphrase.Reveal()), s.SSHPrivateKeyPassphrase == "")
 	f.put("ssh_host_key", quoted(s.SSHHostKey), s.SSHHostKey == "")
 	f.put("ssh_legacy_algorithms", s.SSHLegacyAlgorithms, !s.SSHLegacyAlgorithms)
 	f.put("config_dir", quoted(s.ConfigDir), s.ConfigDir == usual.Stormshield.ConfigDir)

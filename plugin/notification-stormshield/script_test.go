@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/netip"
 	"os"
@@ -15,6 +17,7 @@ import (
 	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
 	"github.com/hashicorp/go-hclog"
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ssh"
 
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/plugintest"
@@ -35,6 +38,7 @@ func TestMain(m *testing.M) {
 //	appliance stale                its sessions see a write only after enobject
 //	appliance without TOOL         its shell does not find a tool
 //	appliance password PASSWORD    its account has another password from now on
+//	key FILE PASSPHRASE            a private key that its SSH account accepts
 //	[!] blocked PREFIX             waits until the appliance blocks it, or does not any more
 //	json PATH WANT                 looks into the JSON that was printed: .a.0.b
 func TestScripts(t *testing.T) {
@@ -57,6 +61,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"plugin": onStage((*stage).pluginCommand), "ban": onStage((*stage).banCommand), "appliance": onStage((*stage).applianceCommand),
+			"key":     keyCommand,
 			"blocked": blockedCommand, "json": jsonCommand,
 		},
 		RequireExplicitExec: true,
@@ -162,6 +167,20 @@ func (s *stage) applianceCommand(args []string) error {
 		return nil
 	}
 	return fmt.Errorf("appliance refuse, stale, heal, reboot, without TOOL, or password PASSWORD, not %q", args)
+}
+
+func keyCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("key FILE PASSPHRASE, not %q", args)
+	}
+	public, private, err := ed25519.GenerateKey(nil)
+	ts.Check(err)
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(private, "", []byte(args[1]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(block), 0o600))
+	key, err := ssh.NewPublicKey(public)
+	ts.Check(err)
+	ts.Value(stageKey{}).(*stage).sim.AuthorizeKey(key)
 }
 
 func blockedCommand(ts *testscript.TestScript, neg bool, args []string) {

@@ -66,6 +66,7 @@ type setupFlags struct {
 	crowdsec, file                                              string
 	name, stateDir, host, configDir                             string
 	sshUsername, sshPasswordFile, sshPrivateKeyPath, sshHostKey string
+	sshPassphraseFile                                           string
 	apiUsername, apiPasswordFile, apiCertFingerprint            string
 	sshPort, apiPort                                            int
 	sshLegacyAlgorithms                                         bool
@@ -84,6 +85,7 @@ func (f *setupFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.sshUsername, "ssh-username", "", "the `account` for SSH (usually "+usual.Stormshield.SSHUsername+")")
 	flags.StringVar(&f.sshPasswordFile, "ssh-password-file", "", "a `file` that holds the password for SSH")
 	flags.StringVar(&f.sshPrivateKeyPath, "ssh-private-key-path", "", "the `file` of a private key for SSH, instead of a password")
+	flags.StringVar(&f.sshPassphraseFile, "ssh-private-key-passphrase-file", "", "a `file` that holds the passphrase of that key")
 	flags.StringVar(&f.sshHostKey, "ssh-host-key", "", "the `fingerprint` that the SSH host key must have")
 	flags.BoolVar(&f.sshLegacyAlgorithms, "ssh-legacy-algorithms", false, "also offer the old algorithms of old versions of SNS")
 	flags.IntVar(&f.apiPort, "api-port", usual.Stormshield.APIPort, "the `port` of its HTTPS API")

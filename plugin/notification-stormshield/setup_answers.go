@@ -10,6 +10,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/crypto/ssh"
+
 	"notification-stormshield/config"
 )
 
@@ -78,6 +80,8 @@ type question struct {
 	// key is the key of the document that take sets.
 	key  string
 	take func(answer string)
+	// check looks at what was taken, beyond the document's own rules; nil: nothing.
+	check func() error
 }
 
 // gather asks for everything that flags do not answer.
@@ -114,10 +118,8 @@ func (s *setup) gatherSSHSecret(ctx context.Context) error {
 	d := &s.document.Stormshield
 	password := question{asks: "Password for SSH, not shown (Enter: use a private key)", flag: "ssh-password-file", hidden: true, optional: true,
 		key: "stormshield.ssh_password", take: func(a string) { d.SSHPassword = config.Secret(a) }}
-	key := question{asks: "File of the private key", flag: "ssh-private-key-path", key: "stormshield.ssh_private_key_path",
-		take: func(a string) { d.SSHPrivateKeyPath = a }}
 	if s.sshPrivateKeyPath != "" {
-		if err := s.answer(ctx, key, s.sshPrivateKeyPath); err != nil || s.sshPasswordFile == "" {
+		if err := s.gatherKey(ctx); err != nil || s.sshPasswordFile == "" {
 			return err
 		}
 	}
@@ -127,7 +129,51 @@ func (s *setup) gatherSSHSecret(ctx context.Context) error {
 	if err := s.answer(ctx, password, ""); err != nil || d.SSHPassword != "" {
 		return err
 	}
-	return s.answer(ctx, key, "")
+	return s.gatherKey(ctx)
+}
+
+// gatherKey asks for a private key, and for its passphrase if it has one.
+func (s *setup) gatherKey(ctx context.Context) error {
+	d := &s.document.Stormshield
+	locked := false
+	key := question{asks: "File of the private key", flag: "ssh-private-key-path", key: "stormshield.ssh_private_key_path",
+		take: func(a string) { d.SSHPrivateKeyPath = a },
+		check: func() error {
+			err := readKey(d.SSHPrivateKeyPath, "")
+			var missing *ssh.PassphraseMissingError
+			if locked = errors.As(err, &missing); locked {
+				return nil
+			}
+			return err
+		}}
+	if err := s.answer(ctx, key, s.sshPrivateKeyPath); err != nil || !locked {
+		return err
+	}
+	phrase := question{asks: "Passphrase of the key, not shown", flag: "ssh-private-key-passphrase-file", hidden: true,
+		key: "stormshield.ssh_private_key_passphrase", take: func(a string) { d.SSHPrivateKeyPassphrase = config.Secret(a) },
+		check: func() error { return readKey(d.SSHPrivateKeyPath, d.SSHPrivateKeyPassphrase.Reveal()) }}
+	if s.sshPassphraseFile != "" {
+		return s.answerFromFile(phrase, s.sshPassphraseFile)
+	}
+	return s.answer(ctx, phrase, "")
+}
+
+// readKey looks whether a private key can be read, with a passphrase unless that
+// is "".
+func readKey(path, passphrase string) error {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("cannot be read: %w", err)
+	}
+	if passphrase == "" {
+		_, err = ssh.ParsePrivateKey(pem)
+	} else {
+		_, err = ssh.ParsePrivateKeyWithPassphrase(pem, []byte(passphrase))
+	}
+	if err != nil {
+		return fmt.Errorf("does not open the private key: %w", err)
+	}
+	return nil
 }
 
 func (s *setup) gatherAPIPassword(ctx context.Context) error {
@@ -205,14 +251,10 @@ func (s *setup) take(q question, answer string) error {
 	if answer == "" {
 		return errors.New("is needed")
 	}
-	if q.key == "stormshield.ssh_private_key_path" {
-		file, err := os.Open(answer)
-		if err != nil {
-			return fmt.Errorf("cannot be read: %w", err)
-		}
-		_ = file.Close() // only to see that it can be opened
+	if err := s.fault(q.key); err != nil || q.check == nil {
+		return err
 	}
-	return s.fault(q.key)
+	return q.check()
 }
 
 // answerFromFile takes a secret from a file, without the end of its line.

@@ -127,7 +127,7 @@ func (s *setup) try(ctx context.Context) error {
 // show is the end of a dry run.
 func (s *setup) show(ctx context.Context) error {
 	d := s.document
-	for _, secret := range []*config.Secret{&d.Stormshield.SSHPassword, &d.Stormshield.APIPassword} {
+	for _, secret := range []*config.Secret{&d.Stormshield.SSHPassword, &d.Stormshield.SSHPrivateKeyPassphrase, &d.Stormshield.APIPassword} {
 		if *secret != "" {
 			*secret = "***"
 		}
