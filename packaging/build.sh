@@ -32,8 +32,10 @@ whole() {
 third_party() {
 	{
 		echo "Go $(go env GOROOT)"
-		go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}@{{.Version}} {{.Dir}}{{end}}{{end}}' \
-			./plugin/notification-stormshield | sort -u
+		for arch in $ARCHITECTURES; do
+			CGO_ENABLED=0 GOOS=linux GOARCH=$arch go list -deps \
+				-f '{{with .Module}}{{if not .Main}}{{.Path}}@{{.Version}} {{.Dir}}{{end}}{{end}}' ./plugin/notification-stormshield
+		done | sort -u
 	} | while read -r module folder; do
 		texts=
 		for text in "$folder"/LICEN[CS]E* "$folder"/NOTICE* "$folder"/PATENTS*; do
