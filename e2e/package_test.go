@@ -14,6 +14,7 @@ import (
 const (
 	notificationFile = "/etc/crowdsec/notifications/stormshield.yaml"
 	sampleFile       = notificationFile + ".sample"
+	profilesFile     = "/etc/crowdsec/profiles.yaml"
 	stateFolder      = "/var/lib/crowdsec-stormshield"
 	debPlugin        = "/usr/lib/crowdsec/plugins/notification-stormshield"
 	ownFolder        = "/usr/lib/crowdsec-stormshield/plugins"
@@ -32,16 +33,50 @@ var debFiles = []string{
 	"-rw-r--r-- 0:0 /usr/share/fish/vendor_completions.d/crowdsec-stormshield.fish",
 }
 
-// setUp sets the plugin up in a Debian, as an administrator does: the notification's file, and its name in the profiles.
-// With CrowdSec 1.4.6 a profile for `cscli decisions add` is needed too.
+// setUp sets the plugin up in a Debian, as an administrator does: by `setup`, which is answered line by line. Then it
+// sets the rhythm that tests wait for, and adds the profile that `cscli decisions add` needs with CrowdSec 1.4.6.
 func setUp(t testing.TB, d *debian, w *World) {
 	t.Helper()
-	fill(t, "stormshield.yaml", d.path(notificationFile), 0o600, map[string]any{
-		"StateDir": stateFolder, "User": user,
-		"SSHPort": w.SSH.port, "SSHPassword": password, "SSHHostKey": w.SSH.hostKey,
-		"ConfigDir": w.Appliance.configDir, "APIPort": w.Appliance.port, "APIPassword": password, "APIFingerprint": w.Appliance.fingerprint,
-	})
-	fill(t, older.profiles, d.path("/etc/crowdsec/profiles.yaml"), 0o644, nil)
+	before := d.read(t, profilesFile)
+	answers := strings.Join([]string{
+		"127.0.0.1", user, password, user, "", // the password of the API is that of SSH
+		"192.0.2.77", // never to be blocked
+		"yes",        // these are the appliance's fingerprints
+		"yes",        // change the profiles like this
+	}, "\n") + "\n"
+	setup := d.command(t.Context(), "crowdsec-stormshield", "setup",
+		"--ssh-port", strconv.Itoa(w.SSH.port), "--api-port", strconv.Itoa(w.Appliance.port), "--config-dir", w.Appliance.configDir)
+	setup.Stdin = strings.NewReader(answers)
+	text, err := setup.CombinedOutput()
+	out := string(text)
+	t.Logf("crowdsec-stormshield setup\n%s", out)
+	if err != nil {
+		t.Fatalf("setup: %v\n%s", err, out)
+	}
+	contains(t, out, w.SSH.hostKey, w.Appliance.fingerprint, "All is well", "In the profiles default_ip_remediation", "+  - "+notification,
+		"systemctl reload crowdsec", "cscli notifications test")
+	if strings.Contains(out, password) {
+		t.Error("setup prints a password")
+	}
+	after := d.read(t, profilesFile)
+	if !strings.Contains(after, "\n  - "+notification+"\n") || len(after) <= len(before) {
+		t.Errorf("the profiles do not name the notification:\n%s", after)
+	}
+	d.has(t, "-rw------- 0:0 "+notificationFile)
+
+	const usual = "\n# update_frequency: 30s\n"
+	configuration := d.read(t, notificationFile)
+	if !strings.Contains(configuration, usual) {
+		t.Fatalf("setup wrote no commented sample:\n%s", configuration)
+	}
+	d.write(t, notificationFile, 0o600, strings.Replace(configuration, usual, "\nupdate_frequency: 2s\nlog_level: debug\n", 1))
+	d.write(t, profilesFile, 0o644, after+`---
+name: by_hand
+filters:
+ - len(Alert.Decisions) > 0
+notifications:
+ - `+notification+`
+`)
 }
 
 // debianCrowdSec configures the crowdsec that is installed in a Debian: its own folders and accounts, a port of ours,
@@ -70,7 +105,7 @@ func TestADebServesFromInstallationToPurgeUnderDebiansCrowdSec(t *testing.T) {
 	folder := temporaryFolder(t)
 	d := newDebian(t, debianWithCrowdSec)
 	w := newAppliance(t, folder, "/bin/sh")
-	profiles := d.read(t, "/etc/crowdsec/profiles.yaml")
+	profiles := d.read(t, profilesFile)
 
 	// Installation.
 	out := d.run(t, "dpkg", "-i", d.bring(t, built(t, thesePackages, "*_amd64.deb")))
@@ -79,7 +114,7 @@ func TestADebServesFromInstallationToPurgeUnderDebiansCrowdSec(t *testing.T) {
 	d.has(t, "drwx------ 65534:65534 "+stateFolder)
 	version := strings.TrimSpace(d.run(t, "dpkg-query", "-Wf", "${Version}", "crowdsec-stormshield"))
 	contains(t, d.run(t, "crowdsec-stormshield", "version"), version)
-	if left := d.read(t, "/etc/crowdsec/profiles.yaml"); left != profiles {
+	if left := d.read(t, profilesFile); left != profiles {
 		t.Errorf("the installation changed the profiles:\n%s", left)
 	}
 
@@ -138,7 +173,7 @@ func TestADebServesFromInstallationToPurgeUnderDebiansCrowdSec(t *testing.T) {
 	stayedBlocked()
 
 	// CrowdSec goes on as soon as the administrator followed the warning.
-	d.write(t, "/etc/crowdsec/profiles.yaml", 0o644, profiles)
+	d.write(t, profilesFile, 0o644, profiles)
 	w.CrowdSec.Reload(t)
 	w.Plugin.waitUntilGone(t)
 
@@ -149,7 +184,7 @@ func TestADebServesFromInstallationToPurgeUnderDebiansCrowdSec(t *testing.T) {
 	if _, blocked := w.Appliance.Blocked(t, prefix(banned)); !blocked {
 		t.Errorf("%s is not blocked any more, and the purge says that it is", banned)
 	}
-	if left := d.read(t, "/etc/crowdsec/profiles.yaml"); left != profiles {
+	if left := d.read(t, profilesFile); left != profiles {
 		t.Errorf("the purge changed the profiles:\n%s", left)
 	}
 	w.CrowdSec.Stop(t)
@@ -170,7 +205,7 @@ func worksWithOneBan(t testing.TB, d *debian) {
 // command that is there whatever becomes of the package.
 func configurationAndState(t testing.TB, d *debian) string {
 	t.Helper()
-	text := d.read(t, notificationFile) + d.read(t, sampleFile) + d.read(t, "/etc/crowdsec/profiles.yaml") + d.read(t, "/etc/crowdsec/config.yaml.local")
+	text := d.read(t, notificationFile) + d.read(t, sampleFile) + d.read(t, profilesFile) + d.read(t, "/etc/crowdsec/config.yaml.local")
 	program, err := os.ReadFile(builtPlugin())
 	if err != nil {
 		t.Fatal(err)

@@ -58,7 +58,8 @@ if [ ! -f .cache/debian.tar ] || [ ! -f .cache/debian-crowdsec.tar ]; then
 	eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
 	export http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}"
 	# What crowdsec depends on.
-	nice debootstrap --variant=minbase --include=ca-certificates,libsqlite3-0 bookworm $part/root "$(site)"
+	nice debootstrap --variant=minbase --include=ca-certificates,libsqlite3-0 bookworm $part/root "$(site)" > $part/log ||
+		{ tail -n 20 $part/log && exit 1; }
 	rm -rf $part/root/var/cache/apt/archives/*.deb $part/root/var/lib/apt/lists/* $part/root/usr/share/locale
 	tar -C $part/root -cf $part/debian.tar .
 
