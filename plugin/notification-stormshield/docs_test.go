@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -43,10 +44,16 @@ func blocks(t *testing.T, root string) []block {
 	return all
 }
 
+// indented is how a command looks that is in no fence.
+var indented = regexp.MustCompile(`^(    |\t)+(\./|make |go (run|test) |apt-get |systemctl |cscli [a-z ]*$|crowdsec-stormshield [a-z ]*$)`)
+
 func fenced(file, text string) []block {
 	var all []block
 	inside := false
 	for n, line := range strings.Split(text, "\n") {
+		if !inside && indented.MatchString(line) {
+			all = append(all, block{place: fmt.Sprintf("%s:%d", file, n+1), language: "an indented command", text: line})
+		}
 		switch info, fence := strings.CutPrefix(line, "```"); {
 		case fence && inside:
 			inside = false
