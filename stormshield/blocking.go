@@ -30,7 +30,10 @@ func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
 			if !serverd.Refused(err) {
 				return err
 			}
-			f.refused = append(f.refused, err)
+			if f.refused.First == nil {
+				f.refused.First = err
+			}
+			f.refused.Refused = append(f.refused.Refused, b.Prefix)
 			continue
 		}
 		f.done.Blocked = append(f.done.Blocked, Blocked{b.Prefix, time.Now().Add(timeout)})

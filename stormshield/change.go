@@ -64,15 +64,18 @@ type Done struct {
 // RefusedError says that the appliance refused to block some bans, and did all
 // else.
 type RefusedError struct {
-	Refused []error // why, one each
+	Refused []netip.Prefix
+	First   error // why the first was
 }
 
 func (e *RefusedError) Error() string {
 	if len(e.Refused) == 1 {
-		return fmt.Sprintf("the appliance does not take one of the bans, and enforces all others: %v", e.Refused[0])
+		return fmt.Sprintf("the appliance does not take one of the bans, and enforces all others: %v", e.First)
 	}
-	return fmt.Sprintf("the appliance does not take %d of the bans, and enforces all others; the first: %v", len(e.Refused), e.Refused[0])
+	return fmt.Sprintf("the appliance does not take %d of the bans, and enforces all others; the first: %v", len(e.Refused), e.First)
 }
+
+func (e *RefusedError) Unwrap() error { return e.First }
 
 // Blocked is one entry that the appliance put on its blacklist.
 type Blocked struct {

@@ -36,7 +36,7 @@ type flush struct {
 	owed   []netip.Prefix // names, because it is yet to be taken off the blacklist
 	remove []netip.Prefix // forgets
 
-	refused []error // by bans that the appliance did not take
+	refused RefusedError // what the appliance did not take
 
 	total   int // how many bans are in force
 	session *serverd.Session
@@ -86,8 +86,8 @@ func (f *flush) run(ctx context.Context) error {
 		}
 	}
 	f.done.Cleared = true
-	if len(f.refused) > 0 {
-		return &RefusedError{f.refused}
+	if f.refused.First != nil {
+		return &f.refused
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if err := f.Ledger.Wrote(recording, f.plan, done.Outcome); err != nil {
 		return pacer.Result{}, errors.Join(failed, err)
 	}
-	if failed != nil && !done.Refused {
+	if failed != nil && len(done.Refused) == 0 {
 		return pacer.Result{}, failed
 	}
 	if done.At.IsZero() { // a dry run: nothing was done, nobody logged in
@@ -50,7 +50,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if err := f.Ledger.LoginAccepted(recording, f.Credentials); err != nil {
 		return pacer.Result{}, err
 	}
-	if !done.Refused {
+	if len(done.Refused) == 0 {
 		f.complaint.over()
 	}
 	f.Log.Info("flushed", "added", f.plan.Blocks, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
@@ -60,7 +60,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 		after.Confirmed = done.Confirmed
 	}
 	result := pacer.Result{Acted: true, Next: f.next(after)}
-	if !done.Refused {
+	if len(done.Refused) == 0 {
 		return result, nil
 	}
 	if retry := f.now.Add(refusedRetry); result.Next.IsZero() || retry.Before(result.Next) {

@@ -12,8 +12,8 @@ import (
 type Appliance interface {
 	// Apply brings a change about and returns what was acknowledged, also
 	// with an error: what is missing there is still owed. A refused login is
-	// a [LoginError]. Where Done is Refused, the error says of which bans, and
-	// all else was done.
+	// a [LoginError]. Of bans that are Refused the error says why, and all else
+	// was done.
 	Apply(ctx context.Context, c Change) (Done, error)
 }
 

@@ -85,7 +85,7 @@ func (f *firewall) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 	err := r.apply(ctx)
 	if err == nil {
 		r.done.At = time.Now()
-		if r.done.Refused {
+		if len(r.done.Refused) > 0 {
 			err = errors.New("does not take a ban")
 		}
 	}
@@ -125,7 +125,7 @@ func (r *run) block(context.Context) error {
 	}
 	for _, b := range r.c.Block {
 		if r.refuses[b.Prefix] {
-			r.done.Refused = true
+			r.done.Refused = append(r.done.Refused, b.Prefix)
 			continue
 		}
 		until := b.Until

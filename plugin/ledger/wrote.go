@@ -24,8 +24,10 @@ type Outcome struct {
 	Asserted      time.Time
 	AssertedUntil time.Time
 
-	At      time.Time // when the flush ended well; zero: it failed
-	Refused bool      // it ended well, but for bans that the appliance did not take: a trouble goes on
+	At time.Time // when the flush ended well; zero: it failed
+	// Refused are bans that the appliance did not take, of a flush that ended
+	// well but for them: they stay owed, and a trouble goes on.
+	Refused []netip.Prefix
 }
 
 // Entry is one entry of the appliance's blacklist.
@@ -109,6 +111,9 @@ func (l *Ledger) wrote(ctx context.Context, p Plan, o Outcome) error {
 			return err
 		}
 	}
+	if err := l.off(ctx, o.Refused); err != nil { // whatever their group was said to be
+		return err
+	}
 	if err := l.forget(ctx, p, o.Cleared); err != nil {
 		return err
 	}
@@ -132,7 +137,7 @@ func (l *Ledger) beginWrote(ctx context.Context, p Plan, o Outcome) (flush int64
 		if !o.At.IsZero() {
 			facts[factFlushed] = o.At.UnixMilli()
 		}
-		if !o.At.IsZero() && !o.Refused {
+		if !o.At.IsZero() && len(o.Refused) == 0 {
 			if err := over(ctx, tx); err != nil {
 				return err
 			}

@@ -80,8 +80,9 @@ func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 		acknowledged.AssertedUntil = done.Asserted.Add(a.entryLife)
 	}
 	var refused *stormshield.RefusedError
-	acknowledged.Refused = errors.As(err, &refused)
-	if err != nil && !acknowledged.Refused {
+	if errors.As(err, &refused) {
+		acknowledged.Refused = refused.Refused
+	} else if err != nil {
 		return acknowledged, loginError(err)
 	}
 	acknowledged.At = time.Now()

@@ -95,12 +95,15 @@ func printBans(cmd *cobra.Command, bans []standing, now time.Time) error {
 
 func bansRemoveCommand() *cobra.Command {
 	var which selection
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "remove [-c FILE] [-n NAME] PREFIX",
 		Short: "End a ban before its time",
 		Long: `Ends the ban of an address or a range; the plugin takes it off the appliance
 with its next flush. It ends here alone: CrowdSec's own decision stays, and a new
-alert bans the address again. To end both, use cscli decisions delete as well.`,
+alert bans the address again. To end both, use cscli decisions delete as well.
+
+With --json: prefix, removed (true).`,
 		Example: "  crowdsec-stormshield bans remove 203.0.113.7",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -125,12 +128,22 @@ alert bans the address again. To end both, use cscli decisions delete as well.`,
 			if !ended {
 				return fmt.Errorf("no ban of %s is in force (hint: `bans` %[1]s lists those that cover it)", shownPrefix(prefix))
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "the ban of %s has ended; the appliance is told with the next flush\n", shownPrefix(prefix))
-			return nil
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), removedBan{prefix, true})
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "the ban of %s has ended; the appliance is told with the next flush\n", shownPrefix(prefix))
+			return err
 		},
 	}
 	which.flags(cmd)
+	addJSON(cmd, &asJSON)
 	return cmd
+}
+
+// removedBan is a ban that has ended before its time, for programs.
+type removedBan struct {
+	Prefix  netip.Prefix `json:"prefix"`
+	Removed bool         `json:"removed"`
 }
 
 // prefixOf reads an address or a range from the command line.

@@ -23,6 +23,7 @@ const (
 
 func flushCommand() *cobra.Command {
 	var which selection
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "flush [-c FILE] [-n NAME]",
 		Short: "Have the appliance told now, whatever the rhythm",
@@ -31,7 +32,9 @@ everything in force anew: after an error that was mended, or after somebody
 emptied the blacklist. It waits for that flush and says how it went. While no
 plugin runs, this command does it itself.
 
-A login that was refused is not tried again before its hold-off has passed.`,
+A login that was refused is not tried again before its hold-off has passed.
+
+With --json: host, in_force, to_block, to_unblock (numbers: how it stands now).`,
 		Example: "  crowdsec-stormshield flush",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,13 +43,19 @@ A login that was refused is not tried again before its hold-off has passed.`,
 				return err
 			}
 			defer books.Close()
-			return flush(cmd, d, books)
+			began := time.Now()
+			if err := flush(cmd, d, books); err != nil {
+				return err
+			}
+			return told(cmd, d, books, began, asJSON)
 		},
 	}
 	which.flags(cmd)
+	addJSON(cmd, &asJSON)
 	return cmd
 }
 
+// flush has the appliance told, by the plugin if it runs.
 func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 	ctx := cmd.Context()
 	if d.DryRun {
@@ -61,7 +70,6 @@ func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 		return err
 	}
 	if before.InForce+before.ToUnblock == 0 {
-		fmt.Fprintln(cmd.OutOrStdout(), "no ban is in force, and nothing is owed to the appliance")
 		return nil
 	}
 	lease, err := ledger.TryLease(plugin.StateOf(d).Lease)
@@ -78,16 +86,38 @@ func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 		err = ask(ctx, books, keep)
 	}
 	progress.end()
+	return err
+}
+
+// toldAppliance is how it stands after a flush, for programs.
+type toldAppliance struct {
+	Host      string `json:"host"`
+	InForce   int    `json:"in_force"`
+	ToBlock   int    `json:"to_block"`
+	ToUnblock int    `json:"to_unblock"`
+}
+
+// told says how it stands. What the flush met though it came to its end, such as
+// a ban that the appliance did not take, is an error.
+func told(cmd *cobra.Command, d config.Document, books *ledger.Ledger, began time.Time, asJSON bool) error {
+	s, err := books.Status(cmd.Context(), time.Now())
 	if err != nil {
 		return err
 	}
-	after, err := books.Status(ctx, time.Now())
-	if err != nil {
-		return err
+	out := cmd.OutOrStdout()
+	switch {
+	case asJSON:
+		err = printJSON(out, toldAppliance{d.Stormshield.Host, s.InForce, s.ToBlock, s.ToUnblock})
+	case s.InForce+s.ToUnblock == 0:
+		_, err = fmt.Fprintln(out, "no ban is in force, and nothing is owed to the appliance")
+	default:
+		_, err = fmt.Fprintf(out, "the appliance at %s was told: %s in force, %d still to block, %d still to unblock\n",
+			d.Stormshield.Host, count(s.InForce, "ban", "bans"), s.ToBlock, s.ToUnblock)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "the appliance at %s was told: %s in force, %d still to block, %d still to unblock\n",
-		d.Stormshield.Host, count(after.InForce, "ban", "bans"), after.ToBlock, after.ToUnblock)
-	return nil
+	if err == nil && s.Trouble.Last.After(began) {
+		err = errors.New(s.Trouble.Text)
+	}
+	return err
 }
 
 // ask asks the plugin for a flush, and waits for how it went.

@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 //	plugin start|stop              the plugin, as CrowdSec runs it
 //	ban PREFIX DURATION            an alert, to the plugin that runs
 //	appliance refuse|heal|reboot   what happens to the appliance
+//	appliance no-ipv6              it takes no IPv6 address
 //	appliance stale                its sessions see a write only after enobject
 //	appliance without TOOL         its shell does not find a tool
 //	appliance password PASSWORD    its account has another password from now on
@@ -156,6 +157,9 @@ func (s *stage) applianceCommand(args []string) error {
 	case args[0] == "refuse":
 		s.sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse = true })
 		return nil
+	case args[0] == "no-ipv6":
+		s.sim.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
+		return nil
 	case args[0] == "stale":
 		s.sim.SetFaults(func(f *snstest.Faults) { f.StaleUntilReload = true })
 		return nil
@@ -166,7 +170,7 @@ func (s *stage) applianceCommand(args []string) error {
 		s.sim.Reboot()
 		return nil
 	}
-	return fmt.Errorf("appliance refuse, stale, heal, reboot, without TOOL, or password PASSWORD, not %q", args)
+	return fmt.Errorf("appliance refuse, no-ipv6, stale, heal, reboot, without TOOL, or password PASSWORD, not %q", args)
 }
 
 func keyCommand(ts *testscript.TestScript, neg bool, args []string) {
