@@ -198,7 +198,7 @@ func (r *reader) decision() error {
 
 // consider turns one decision into bans, or into a skip.
 func (r *reader) consider(d *decision) {
-	if reason := r.ignores(d); reason != "" {
+	if reason := r.filter.ignores(d); reason != "" {
 		r.reading.Ignored.add(d.Value, reason)
 		return
 	}
@@ -208,23 +208,23 @@ func (r *reader) consider(d *decision) {
 }
 
 // ignores tells why a decision is none of our business, or "".
-func (r *reader) ignores(d *decision) string {
+func (f Filter) ignores(d *decision) string {
 	switch {
 	case d.Simulated:
 		return "decision is simulated"
 	case !strings.EqualFold(d.Scope, "ip") && !strings.EqualFold(d.Scope, "range"):
 		return "scope " + shorten(d.Scope) + " is neither Ip nor Range"
 	}
-	if reason := r.filter.ignoresType(d.Type); reason != "" {
+	if reason := f.ignoresType(d.Type); reason != "" {
 		return reason
 	}
-	if reason := r.filter.ignoresOrigin(d.Origin); reason != "" {
+	if reason := f.ignoresOrigin(d.Origin); reason != "" {
 		return reason
 	}
 	if d.Scenario == "" {
 		return "" // the alert's counts instead, once it is read
 	}
-	return r.filter.ignoresScenario(d.Scenario)
+	return f.ignoresScenario(d.Scenario)
 }
 
 // keep appends the bans of one decision.
