@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -156,4 +157,45 @@ func commandInPath(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return filepath.Join(dir, "bin") + string(filepath.ListSeparator) + os.Getenv("PATH")
+}
+
+// TestTestsThatTheDocumentsNameExist keeps their names from falling behind.
+func TestTestsThatTheDocumentsNameExist(t *testing.T) {
+	root := filepath.Join("..", "..")
+	known := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == ".cache" {
+			return fs.SkipDir
+		}
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, name := range regexp.MustCompile(`(?m)^func ((Test|Fuzz)\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+			known[name[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, pattern := range documents {
+		files, _ := filepath.Glob(filepath.Join(root, pattern))
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range regexp.MustCompile("`((Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(string(text), -1) {
+				named++
+				if !known[name[1]] && !strings.HasSuffix(file, "CONTRIBUTING.md") { // which has names for an example
+					t.Errorf("%s names %s, which is no test", file, name[1])
+				}
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("only %d tests are named", named)
+	}
 }
