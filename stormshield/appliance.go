@@ -9,7 +9,8 @@
 //	done, err := appliance.Apply(ctx, change)   // done is what holds now, also with an error
 //
 // A call opens its own connections and closes them at its end. [Appliance.Check]
-// tries what the other calls rest on; [Appliance.Cleanup] takes everything off.
+// tries what the other calls rest on, [Appliance.Try] also by writing;
+// [Appliance.Cleanup] takes everything off.
 package stormshield
 
 import (
