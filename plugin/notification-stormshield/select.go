@@ -60,10 +60,10 @@ func becomeOwner(dir string) error {
 	if err != nil {
 		return err
 	}
-	if ownedByRoot(info) {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 {
 		return nil
 	}
-	owner := info.Sys().(*syscall.Stat_t)
 	for _, give := range []func() error{
 		func() error { return syscall.Setgroups([]int{int(owner.Gid)}) },
 		func() error { return syscall.Setgid(int(owner.Gid)) },
@@ -76,9 +76,12 @@ func becomeOwner(dir string) error {
 	return nil
 }
 
-func ownedByRoot(info fs.FileInfo) bool {
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	return !ok || owner.Uid == 0
+// ownerOf is the user whose file it is; -1 if that is not known.
+func ownerOf(info fs.FileInfo) int {
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(owner.Uid)
+	}
+	return -1
 }
 
 // books opens the state of a configuration for a command. It is nil when there
@@ -89,10 +92,14 @@ func books(ctx context.Context, d config.Document, stderr io.Writer) (*ledger.Le
 
 // firstBooks is books for a command that logs in before the plugin has ever
 // run: it begins the state if its folder is there, so that a refused login is
-// remembered. Not so in a folder of root's that others write in: one of them may
-// be the plugin.
+// remembered. Not so in a folder where others write: one of them may be the
+// plugin.
 func firstBooks(ctx context.Context, d config.Document, stderr io.Writer) (*ledger.Ledger, error) {
-	if info, err := os.Stat(d.StateDir); err == nil && ownedByRoot(info) && info.Mode().Perm()&0o022 != 0 {
+	if err := becomeOwner(d.StateDir); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(d.StateDir)
+	if err != nil || ownerOf(info) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
 		return books(ctx, d, stderr)
 	}
 	return booksIf(ctx, d, stderr, d.StateDir)
