@@ -143,7 +143,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := c.http.Do(request)
+	response, err := c.http.Do(request) //nolint:bodyclose // the body that is returned closes it
 	if err != nil {
 		cancel(nil)
 		return nil, withoutQuery(err)

@@ -144,13 +144,15 @@ type wire struct {
 
 func (s *stream) one(deleted bool) error {
 	var w wire
-	err := s.decoder.Decode(&w)
-	var wrong *json.UnmarshalTypeError
-	if err != nil && !errors.As(err, &wrong) {
-		return err
+	readable := true
+	if err := s.decoder.Decode(&w); err != nil {
+		if !errors.As(err, new(*json.UnmarshalTypeError)) {
+			return err
+		}
+		readable = false // what follows it is
 	}
-	left, unreadable := time.ParseDuration(w.Duration)
-	if err != nil || unreadable != nil || w.Value == "" {
+	left, err := time.ParseDuration(w.Duration)
+	if readable = readable && err == nil && w.Value != ""; !readable {
 		s.seen.Unreadable++
 		return nil
 	}
