@@ -144,6 +144,7 @@ type recorder struct {
 	tx       *sql.Tx
 	change   int64 // number of the last change
 	rows     int64
+	lists    bool // the Local API's list has been read
 	prepared map[string]*sql.Stmt
 
 	// The call that it is at.
@@ -162,7 +163,11 @@ func newRecorder(ctx context.Context, tx *sql.Tx) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &recorder{tx: tx, change: change, rows: rows, prepared: map[string]*sql.Stmt{}}, nil
+	reads, err := number(fact(ctx, tx, factReads))
+	if err != nil {
+		return nil, err
+	}
+	return &recorder{tx: tx, change: change, rows: rows, lists: reads > 0, prepared: map[string]*sql.Stmt{}}, nil
 }
 
 // recordOne records what one call brought, as a change of its own.
@@ -187,17 +192,22 @@ func (r *recorder) recordOne(ctx context.Context, w *waiting) (Recorded, error) 
 const batch = 200
 
 // What to do about a prefix that has a row. The parameters are the change's
-// number, the end that is soon, and five for each ban.
+// number, the end that is soon, the change with which an alert spoke of it, and
+// six for each ban.
 const (
 	orLeave = "DO NOTHING"
 
 	orExtend = `DO UPDATE SET until = excluded.until, origin = excluded.origin, scenario = excluded.scenario,
-		local = MAX(local, excluded.local) WHERE excluded.until > ban.until AND ban.until > ?2`
+		local = MAX(local, excluded.local), heard = excluded.heard, alerted = excluded.alerted WHERE excluded.until > ban.until AND ban.until > ?2`
+
+	// It is known. That an alert spoke of it counts against a list that was read
+	// before.
+	orHear = "DO UPDATE SET heard = excluded.heard, alerted = MAX(alerted, excluded.alerted) WHERE ban.until > ?2"
 
 	// It had ended, and what it left on the appliance may be there yet, or be
 	// taken off right now.
 	orRevive = `DO UPDATE SET until = excluded.until, origin = excluded.origin, scenario = excluded.scenario,
-		local = excluded.local, recorded = excluded.recorded, written = -1, expires = 1
+		local = excluded.local, recorded = excluded.recorded, heard = excluded.heard, alerted = excluded.alerted, listed = 0, written = -1, expires = 1
 		WHERE excluded.until > ban.until AND ban.until <= ?2`
 )
 
@@ -218,16 +228,22 @@ func (r *recorder) record(ctx context.Context, bans []keyed) error {
 		return err
 	}
 	revived, err := r.insert(ctx, bans, orRevive)
+	if err != nil {
+		return err
+	}
 	r.recorded.Extended += int(extended)
 	r.recorded.Added += int(revived)
+	if r.lists {
+		_, err = r.insert(ctx, bans, orHear)
+	}
 	return err
 }
 
 // insert runs one statement, and returns how many rows it wrote.
 func (r *recorder) insert(ctx context.Context, bans []keyed, onConflict string) (int64, error) {
 	//nolint:gosec // it is of constants alone
-	query := "INSERT INTO ban (recorded, prefix, until, local, origin, scenario) VALUES (?1, ?3, ?4, ?5, ?6, ?7)" +
-		strings.Repeat(", (?1, ?, ?, ?, ?, ?)", len(bans)-1) + " ON CONFLICT " + onConflict
+	query := "INSERT INTO ban (recorded, heard, prefix, until, local, origin, scenario, alerted) VALUES (?1, ?3, ?4, ?5, ?6, ?7, ?8, ?9)" +
+		strings.Repeat(", (?1, ?3, ?, ?, ?, ?, ?, ?)", len(bans)-1) + " ON CONFLICT " + onConflict
 	statement := r.prepared[query]
 	if statement == nil {
 		var err error
@@ -236,9 +252,13 @@ func (r *recorder) insert(ctx context.Context, bans []keyed, onConflict string) 
 		}
 		r.prepared[query] = statement
 	}
-	parameters := append(make([]any, 0, 2+5*len(bans)), r.recorded.Change, r.soon)
+	heard := r.recorded.Change
+	if r.takeover {
+		heard = 0
+	}
+	parameters := append(make([]any, 0, 3+6*len(bans)), r.recorded.Change, r.soon, heard)
 	for _, b := range bans {
-		parameters = append(parameters, b.prefix, b.Until.UnixMilli(), !r.takeover && isLocal(b.Origin), b.Origin, b.Scenario)
+		parameters = append(parameters, b.prefix, b.Until.UnixMilli(), !r.takeover && isLocal(b.Origin), b.Origin, b.Scenario, b.Until.UnixMilli())
 	}
 	return affected(statement.ExecContext(ctx, parameters...))
 }

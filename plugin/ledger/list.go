@@ -1,0 +1,314 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+)
+
+// The facts of reading the Local API's list.
+const (
+	factReads     = "reads"      // number of the last full read
+	factRead      = "read"       // when a read last went well
+	factReadFails = "read_fails" // since when reads fail; does not stand while they go well
+	factReadWhy   = "read_why"   // why the last one did
+)
+
+// Listed is a ban by a decision that the Local API lists.
+type Listed struct {
+	ban.Ban
+	Number int64 // of the decision; a later one has a greater number
+}
+
+// Unlisted is a prefix that a decision banned which the Local API lists no more.
+type Unlisted struct {
+	Prefix netip.Prefix
+	Number int64
+}
+
+// Reading is one reading of the Local API's list.
+type Reading struct {
+	began int64 // what alerts said up to this change, the list knows
+	full  int64 // number of the full read; 0: of changes alone
+}
+
+// Full reports whether everything is read.
+func (r Reading) Full() bool { return r.full > 0 }
+
+// BeginRead begins to read the list: everything, or what changed. It is to be
+// called before the Local API is asked.
+func (l *Ledger) BeginRead(ctx context.Context, full bool) (r Reading, err error) {
+	err = l.write(ctx, func(tx *sql.Tx) (err error) {
+		if r.began, err = number(fact(ctx, tx, factChanges)); err != nil || !full {
+			return err
+		}
+		if r.full, err = number(fact(ctx, tx, factReads)); err != nil {
+			return err
+		}
+		r.full++
+		return setFacts(ctx, tx, map[string]int64{factReads: r.full})
+	})
+	if err != nil {
+		return Reading{}, fmt.Errorf("begin to read the Local API's list into %s: %w", l.path, err)
+	}
+	return r, nil
+}
+
+// tolerance is by how much the end that a list tells may be off: it counts whole
+// seconds, from the moment that it was written. An end as near as that is the
+// one that is known.
+const tolerance = 3 * time.Second
+
+// What a listed decision does to a prefix that has a row. The parameters are the
+// change's number, the end that is soon, the change up to which the list knows
+// alerts, the full read, the tolerance, the time, and six for each ban.
+const (
+	listInto = "INSERT INTO ban (recorded, found, prefix, until, local, origin, scenario, listed) VALUES "
+
+	// It had ended, or is about to, and the list says that it goes on.
+	orListAnew = `DO UPDATE SET until = excluded.until, origin = excluded.origin, scenario = excluded.scenario,
+		local = excluded.local, recorded = excluded.recorded, listed = excluded.listed, found = excluded.found, heard = 0, alerted = 0,
+		written = -1, expires = 1 WHERE ban.until <= ?2 AND excluded.until > ban.until + ?5`
+
+	// It is in force. The list knows of the alerts before it: a later end is that
+	// of a decision which is none any more. Of the alerts since, it knows nothing.
+	orList = `DO UPDATE SET listed = excluded.listed, found = MAX(found, excluded.found), local = MAX(local, excluded.local),
+		origin = CASE WHEN excluded.until > ban.until THEN excluded.origin ELSE ban.origin END,
+		scenario = CASE WHEN excluded.until > ban.until THEN excluded.scenario ELSE ban.scenario END,
+		alerted = CASE WHEN heard > ?3 THEN alerted ELSE 0 END,
+		until = CASE WHEN ABS(until - excluded.until) <= ?5 THEN until
+			WHEN heard > ?3 THEN MAX(alerted, excluded.until) ELSE excluded.until END
+		WHERE ban.until > ?6`
+)
+
+// List writes down some of what the list holds. When bans are too many, those of
+// the list that end the soonest are left out.
+func (l *Ledger) List(ctx context.Context, r Reading, listed []Listed, now time.Time, limit int) (recorded Recorded, left int, err error) {
+	err = l.write(ctx, func(tx *sql.Tx) error {
+		w, err := newRecorder(ctx, tx)
+		if err != nil {
+			return err
+		}
+		w.change++
+		w.now, w.soon = now.UnixMilli(), now.Add(soon).UnixMilli()
+		w.recorded = Recorded{Change: w.change}
+		fitting, err := w.fitting(ctx, listed, limit)
+		if err != nil {
+			return err
+		}
+		left = len(listed) - len(fitting)
+		for len(fitting) > 0 {
+			n := min(batch, len(fitting))
+			if err := w.list(ctx, r, fitting[:n]); err != nil {
+				return err
+			}
+			fitting = fitting[n:]
+		}
+		if err := w.evict(ctx, limit); err != nil {
+			return err
+		}
+		recorded = w.recorded
+		return w.finish(ctx)
+	})
+	if err != nil {
+		return Recorded{}, 0, fmt.Errorf("record %d listed bans in %s: %w", len(listed), l.path, err)
+	}
+	return recorded, left, nil
+}
+
+// fitting leaves out what would have to go at once, because bans are too many:
+// so a list that is longer than there is room does not push its own entries out,
+// and in again, with each read.
+func (w *recorder) fitting(ctx context.Context, listed []Listed, limit int) ([]Listed, error) {
+	if w.rows < int64(limit) {
+		return listed, nil
+	}
+	var inForce int64
+	if err := w.tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban WHERE until > ?", w.now).Scan(&inForce); err != nil {
+		return nil, err
+	}
+	if inForce < int64(limit) {
+		return listed, nil
+	}
+	var soonest sql.NullInt64
+	if err := w.tx.QueryRowContext(ctx, "SELECT MIN(until) FROM ban WHERE local = 0 AND until > ?", w.now).Scan(&soonest); err != nil {
+		return nil, err
+	}
+	known, err := w.known(ctx, listed)
+	if err != nil {
+		return nil, err
+	}
+	fits := make([]Listed, 0, len(listed))
+	for _, b := range listed {
+		if known[b.Prefix] || isLocal(b.Origin) || soonest.Valid && b.Until.UnixMilli() > soonest.Int64 {
+			fits = append(fits, b)
+		}
+	}
+	return fits, nil
+}
+
+// known tells which of the listed are in force.
+func (w *recorder) known(ctx context.Context, listed []Listed) (map[netip.Prefix]bool, error) {
+	all := make([]netip.Prefix, 0, len(listed))
+	for _, b := range listed {
+		all = append(all, b.Prefix)
+	}
+	found, err := prefixes(w.tx.QueryContext(ctx, "SELECT prefix FROM ban WHERE until > ? AND prefix IN (SELECT value FROM json_each(?))", w.now, list(all)))
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[netip.Prefix]bool, len(found))
+	for _, p := range found {
+		known[p] = true
+	}
+	return known, nil
+}
+
+// list writes down as many as fit one statement.
+func (w *recorder) list(ctx context.Context, r Reading, listed []Listed) error {
+	parameters := append(make([]any, 0, 6+6*len(listed)), w.change, w.soon, r.began, r.full, tolerance.Milliseconds(), w.now)
+	for _, b := range listed {
+		parameters = append(parameters, b.Prefix.String(), b.Until.UnixMilli(), isLocal(b.Origin), b.Origin, b.Scenario, b.Number)
+	}
+	var rows [3]int64
+	for i, onConflict := range []string{orLeave, orListAnew, orList} {
+		//nolint:gosec // it is of constants alone
+		query := listInto + "(?1, ?4, ?7, ?8, ?9, ?10, ?11, ?12)" +
+			strings.Repeat(", (?1, ?4, ?, ?, ?, ?, ?, ?)", len(listed)-1) + " ON CONFLICT " + onConflict
+		statement := w.prepared[query]
+		if statement == nil {
+			var err error
+			if statement, err = w.tx.PrepareContext(ctx, query); err != nil {
+				return err
+			}
+			w.prepared[query] = statement
+		}
+		n, err := affected(statement.ExecContext(ctx, parameters...))
+		if err != nil {
+			return err
+		}
+		rows[i] = n
+	}
+	w.rows += rows[0]
+	w.recorded.Added += int(rows[0] + rows[1])
+	w.recorded.Known += len(listed) - int(rows[0]+rows[1])
+	return nil
+}
+
+// Unlist ends what the list says is over. A ban that another decision lists by
+// now, as far as is known, stays, and is counted as doubtful: a full read
+// settles that.
+func (l *Ledger) Unlist(ctx context.Context, r Reading, gone []Unlisted, now time.Time) (ended, doubtful int, err error) {
+	for len(gone) > 0 {
+		n := min(chunk, len(gone))
+		e, d, err := l.unlist(ctx, r, gone[:n], now)
+		if err != nil {
+			return ended, doubtful, fmt.Errorf("end %d bans that are listed no more in %s: %w", len(gone), l.path, err)
+		}
+		ended, doubtful, gone = ended+e, doubtful+d, gone[n:]
+	}
+	return ended, doubtful, nil
+}
+
+func (l *Ledger) unlist(ctx context.Context, r Reading, gone []Unlisted, now time.Time) (ended, doubtful int, err error) {
+	err = l.write(ctx, func(tx *sql.Tx) error {
+		for _, g := range gone {
+			var listed, until int64
+			err := tx.QueryRowContext(ctx, "SELECT listed, until FROM ban WHERE prefix = ? AND until > ?", g.Prefix.String(), now.UnixMilli()).Scan(&listed, &until)
+			if err := ignoreNone(err); err != nil {
+				return err
+			}
+			switch {
+			case err != nil: // it is not in force
+				continue
+			case listed != 0 && listed != g.Number:
+				doubtful++
+				continue
+			}
+			n, err := affected(tx.ExecContext(ctx, `UPDATE ban SET listed = 0, until = CASE WHEN heard > ?2 THEN MAX(alerted, ?3) ELSE ?3 END
+				WHERE prefix = ?1`, g.Prefix.String(), r.began, now.UnixMilli()))
+			if err != nil {
+				return err
+			}
+			ended += int(n)
+		}
+		return bump(ctx, tx, ended)
+	})
+	return ended, doubtful, err
+}
+
+// bump numbers a change, if there was one, so that other processes look.
+func bump(ctx context.Context, tx *sql.Tx, changed int) error {
+	if changed == 0 {
+		return nil
+	}
+	change, err := number(fact(ctx, tx, factChanges))
+	if err != nil {
+		return err
+	}
+	return setFacts(ctx, tx, map[string]int64{factChanges: change + 1})
+}
+
+// EndRead takes note that a reading went well. After a full one it ends what was
+// listed before and was not found: but only what has a smaller number than last,
+// the greatest that was found, for the Local API's answer may lack its end.
+func (l *Ledger) EndRead(ctx context.Context, r Reading, last int64, now time.Time) (ended int, err error) {
+	for r.Full() {
+		n, err := l.sweep(ctx, r, last, now)
+		if err != nil {
+			return ended, fmt.Errorf("end bans that are listed no more in %s: %w", l.path, err)
+		}
+		if ended += n; n < chunk {
+			break
+		}
+	}
+	err = l.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM fact WHERE name IN (?, ?)", factReadFails, factReadWhy); err != nil {
+			return err
+		}
+		return setFacts(ctx, tx, map[string]int64{factRead: now.UnixMilli()})
+	})
+	if err != nil {
+		return ended, fmt.Errorf("record a reading in %s: %w", l.path, err)
+	}
+	return ended, nil
+}
+
+func (l *Ledger) sweep(ctx context.Context, r Reading, last int64, now time.Time) (ended int, err error) {
+	err = l.write(ctx, func(tx *sql.Tx) error {
+		n, err := affected(tx.ExecContext(ctx, `UPDATE ban SET listed = 0, until = CASE WHEN heard > ?1 THEN MAX(alerted, ?2) ELSE ?2 END
+			WHERE prefix IN (SELECT prefix FROM ban WHERE until > ?2 AND listed > 0 AND listed < ?3 AND found < ?4 LIMIT ?5)`,
+			r.began, now.UnixMilli(), last, r.full, chunk))
+		if err != nil {
+			return err
+		}
+		ended = int(n)
+		return bump(ctx, tx, ended)
+	})
+	return ended, err
+}
+
+// ReadFailed takes note of why the list could not be read. Nothing ends by that.
+func (l *Ledger) ReadFailed(ctx context.Context, text string, now time.Time) error {
+	err := l.write(ctx, func(tx *sql.Tx) error {
+		since, err := number(fact(ctx, tx, factReadFails))
+		if err != nil {
+			return err
+		}
+		if since == 0 {
+			if err := setFacts(ctx, tx, map[string]int64{factReadFails: now.UnixMilli()}); err != nil {
+				return err
+			}
+		}
+		return setFact(ctx, tx, factReadWhy, text)
+	})
+	if err != nil {
+		return fmt.Errorf("record why the list was not read in %s: %w", l.path, err)
+	}
+	return nil
+}
