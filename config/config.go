@@ -45,6 +45,7 @@ type Document struct {
 	// DryRun tells what would be done and leaves the appliance alone.
 	DryRun      bool
 	Decisions   Decisions
+	LAPI        LAPI
 	Stormshield Stormshield
 
 	// CrowdSec's own keys, zero when they are not set.
@@ -120,6 +121,7 @@ func Default() Document {
 			MinPrefixIPv6: 32,
 			MaxBans:       100_000,
 		},
+		LAPI: LAPI{ResyncEvery: 24 * time.Hour},
 		Stormshield: Stormshield{
 			SSHPort:          22,
 			SSHUsername:      "admin",

@@ -23,6 +23,7 @@ func (d *Document) keys() []key {
 		{name: "state_dir", set: text(&d.StateDir)},
 		{name: "dry_run", set: boolean(&d.DryRun)},
 		{name: "decisions", section: d.Decisions.keys()},
+		{name: "lapi", section: d.LAPI.keys()},
 		{name: "stormshield", section: d.Stormshield.keys()},
 	}
 }

@@ -72,7 +72,8 @@ func parse(text []byte, from source) ([]Document, error) {
 	}
 	var docs []Document
 	var faults []Fault
-	first := make(map[string]int) // the line of the first document of a name
+	first := make(map[string]int)   // the line of the first document of a name
+	readers := make(map[string]int) // and of a reader of the Local API
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	for n := 1; ; n++ {
 		var node yaml.Node
@@ -93,6 +94,14 @@ func parse(text []byte, from source) ([]Document, error) {
 				Problem: fmt.Sprintf("is also the name of the document on line %d", before), Hint: "give each its own"})
 		} else if doc.Name != "" {
 			first[doc.Name] = root.Line
+		}
+		if reader := doc.LAPI.Reader(); reader != "" {
+			if before, twice := readers[reader]; twice {
+				faults = append(faults, Fault{Line: root.Line, Document: doc.Name, Key: "lapi.key",
+					Problem: fmt.Sprintf("is also that of the document on line %d, and each would miss what the other reads", before),
+					Hint:    "give each a key of its own, with `cscli bouncers add`"})
+			}
+			readers[reader] = root.Line
 		}
 		docs = append(docs, doc)
 	}

@@ -92,6 +92,11 @@ func TestParseReadsEveryKey(t *testing.T) {
 			Types: []string{"ban", "drop"}, Origins: []string{"crowdsec"}, IncludeScenarios: []string{"ssh"},
 			ExcludeScenarios: []string{"http"}, NeverBlock: []string{"192.0.2.0/24"}, MinPrefixIPv4: 16, MinPrefixIPv6: 48, MaxBans: 7,
 		},
+		LAPI: config.LAPI{
+			URL: "https://192.0.2.9:8080/", Key: "0443", CertPath: "/c", KeyPath: "/ck", CACertPath: "/cca", InsecureSkipVerify: true,
+			UpdateFrequency: 10 * time.Second, ResyncEvery: 24 * time.Hour, Origins: []string{"CAPI", "lists"}, Scopes: []string{"ip"},
+			IncludeScenarios: []string{"scan"}, ExcludeScenarios: []string{"crawl"},
+		},
 		Stormshield: config.Stormshield{
 			Host: "2001:db8::1", SSHPort: 2222, SSHUsername: "bob", SSHPassword: "0443", SSHPrivateKeyPath: "/k",
 			SSHPrivateKeyPassphrase: "12345", SSHHostKey: hostKey, SSHKnownHostsPath: "/h", SSHInsecureIgnoreHostKey: true,
@@ -132,6 +137,19 @@ decisions:
   min_prefix_ipv4: 16
   min_prefix_ipv6: 48
   max_bans: 7
+lapi:
+  url: https://192.0.2.9:8080/
+  key: '0443'
+  cert_path: /c
+  key_path: /ck
+  ca_cert_path: /cca
+  insecure_skip_verify: true
+  update_frequency: 10s
+  resync_every: 1d
+  origins: [CAPI, lists]
+  scopes: [ip]
+  include_scenarios_containing: [scan]
+  exclude_scenarios_containing: [crawl]
 stormshield:
   host: "[2001:db8::1]"
   ssh_port: 2222
@@ -187,6 +205,24 @@ decisions:
   - ban
   - drop
 dry_run: "true"
+lapi:
+  ca_cert_path: /cca
+  cert_path: /c
+  exclude_scenarios_containing:
+  - crawl
+  include_scenarios_containing:
+  - scan
+  insecure_skip_verify: "true"
+  key: "0443"
+  key_path: /ck
+  origins:
+  - CAPI
+  - lists
+  resync_every: 1d
+  scopes:
+  - ip
+  update_frequency: 10s
+  url: https://192.0.2.9:8080/
 log_level: DEBUG
 state_dir: /srv/state
 stormshield:
@@ -600,5 +636,36 @@ func TestLoadStrangerAllowsAnApplianceWithoutIdentity(t *testing.T) {
 	}
 	if _, err := config.LoadStranger(file(t, with("  ssh_host_key: ''", "  ssh_port: 0"))); err == nil || len(faultsOf(t, err)) != 1 {
 		t.Errorf("LoadStranger: %v, want one fault", err)
+	}
+}
+
+func TestTheLocalAPIIsFollowedByAKeyOfItsOwn(t *testing.T) {
+	if parsed(t, minimal).LAPI.Followed() {
+		t.Error("it is followed without being named")
+	}
+	doc := parsed(t, with("lapi:\n  url: http://127.0.0.1:8080\n  key: 'abc'"))
+	if !doc.LAPI.Followed() || doc.LAPI.ResyncEvery != 24*time.Hour || doc.LAPI.UpdateFrequency != 0 {
+		t.Errorf("%+v", doc.LAPI)
+	}
+	for text, says := range map[string]string{
+		"url: 127.0.0.1:8080":                             "is not the address of a Local API, or",
+		"url: 'http://u:p@127.0.0.1/'":                    "is not the address of a Local API, or",
+		"url: http://127.0.0.1":                           "cscli bouncers add",
+		"key: abc":                                        "is empty, and there is a key",
+		"url: http://x\n  cert_path: /c":                  "belong together",
+		"url: http://x\n  key: 0443":                       "quotes",
+		"url: http://x\n  key: a\n  scopes: ['']":         "is empty or not on one line",
+		"url: http://x\n  key: a\n  resync_every: 1s":     "shorter than 1m",
+		"url: http://x\n  key: a\n  update_frequency: 2h": "between 1s and 1h",
+	} {
+		_, err := config.Load(file(t, with("lapi:\n  "+text)))
+		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "u:p") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	twice := with("lapi:\n  url: http://127.0.0.1:8080\n  key: 'abc'")
+	if _, err := config.Parse([]byte(twice + "---\n" + strings.Replace(twice, "name: edge", "name: other", 1))); err == nil ||
+		!strings.Contains(err.Error(), "each would miss what the other reads") || strings.Contains(err.Error(), "abc") {
+		t.Errorf("two that share a key: %v", err)
 	}
 }

@@ -46,7 +46,8 @@ func TestSampleShowsTheRealDefaults(t *testing.T) {
 // normal makes no difference between no list and an empty one.
 func normal(doc config.Document) config.Document {
 	d := &doc.Decisions
-	for _, list := range []*[]string{&d.Origins, &d.IncludeScenarios, &d.ExcludeScenarios} {
+	l := &doc.LAPI
+	for _, list := range []*[]string{&d.Origins, &d.IncludeScenarios, &d.ExcludeScenarios, &l.Origins, &l.Scopes, &l.IncludeScenarios, &l.ExcludeScenarios} {
 		if len(*list) == 0 {
 			*list = nil
 		}
@@ -60,11 +61,15 @@ func TestSampleHasEveryKey(t *testing.T) {
 	for _, found := range anyKey.FindAllStringSubmatch(config.Sample(), -1) {
 		shown[found[1]]++
 	}
+	there := make(map[string]int)
 	for _, found := range anyKey.FindAllStringSubmatch(everyKey, -1) {
-		if shown[found[1]] != 1 {
-			t.Errorf("%s is %d times in the sample", found[1], shown[found[1]])
+		there[found[1]]++
+	}
+	for name, n := range there {
+		if shown[name] != n {
+			t.Errorf("%s is %d times in the sample, want %d", name, shown[name], n)
 		}
-		delete(shown, found[1])
+		delete(shown, name)
 	}
 	delete(shown, "notifications") // of profiles.yaml, in a comment
 	for name := range shown {

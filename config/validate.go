@@ -17,6 +17,7 @@ func (d Document) faults() []Fault {
 	d.checkCrowdSec(&c)
 	d.checkRhythm(&c)
 	d.Decisions.check(&c)
+	d.LAPI.check(&c)
 	d.Stormshield.checkSSH(&c)
 	d.Stormshield.checkAPI(&c)
 	d.Stormshield.checkIdentity(&c)

@@ -1,0 +1,78 @@
+package config
+
+import (
+	"net/url"
+	"time"
+)
+
+// LAPI is CrowdSec's Local API, and which of its decisions are followed.
+type LAPI struct {
+	URL                string // "": it is not followed
+	Key                Secret // of `cscli bouncers add`, or a client certificate:
+	CertPath           string
+	KeyPath            string
+	CACertPath         string
+	InsecureSkipVerify bool
+	// UpdateFrequency is how often it is asked what changed; 0 is the document's.
+	UpdateFrequency time.Duration
+	// ResyncEvery is how often everything is read; 0 is at the start and after an
+	// outage alone.
+	ResyncEvery time.Duration
+	// Which decisions it gives out, beside what [Decisions] says; none: all.
+	Origins, Scopes, IncludeScenarios, ExcludeScenarios []string
+}
+
+// Followed reports whether the Local API is followed.
+func (l LAPI) Followed() bool { return l.URL != "" }
+
+// Reader is by what the Local API tells readers apart, each of which it tells of
+// every change once.
+func (l LAPI) Reader() string {
+	if !l.Followed() {
+		return ""
+	}
+	return l.URL + "\x00" + l.Key.Reveal() + "\x00" + l.CertPath
+}
+
+func (l *LAPI) keys() []key {
+	return []key{
+		{name: "url", set: text(&l.URL)},
+		{name: "key", set: text(&l.Key)},
+		{name: "cert_path", set: text(&l.CertPath)},
+		{name: "key_path", set: text(&l.KeyPath)},
+		{name: "ca_cert_path", set: text(&l.CACertPath)},
+		{name: "insecure_skip_verify", set: boolean(&l.InsecureSkipVerify)},
+		{name: "update_frequency", set: duration(&l.UpdateFrequency)},
+		{name: "resync_every", set: duration(&l.ResyncEvery)},
+		{name: "origins", set: list(&l.Origins)},
+		{name: "scopes", set: list(&l.Scopes)},
+		{name: "include_scenarios_containing", set: list(&l.IncludeScenarios)},
+		{name: "exclude_scenarios_containing", set: list(&l.ExcludeScenarios)},
+	}
+}
+
+func (l LAPI) check(c *checks) {
+	const section = "lapi."
+	if !l.Followed() {
+		c.that(l.Key == "" && l.CertPath == "", section+"url", "is empty, and there is a key or certificate for it", "write http://127.0.0.1:8080/")
+		return
+	}
+	at, err := url.Parse(l.URL)
+	c.that(err == nil && (at.Scheme == "http" || at.Scheme == "https") && at.Host != "" && at.User == nil && at.RawQuery == "" && isOneLine(l.URL),
+		section+"url", "is not the address of a Local API, or holds more than that", "write http://127.0.0.1:8080/")
+	c.that(l.Key != "" || l.CertPath != "", section+"key", "is empty, and so is cert_path", "write what `cscli bouncers add stormshield` prints",
+		section+"cert_path")
+	c.that((l.CertPath == "") == (l.KeyPath == ""), section+"key_path", "and cert_path belong together", "set both or neither")
+	c.secret(section+"key", l.Key)
+	c.absolute(section+"cert_path", l.CertPath, false)
+	c.absolute(section+"key_path", l.KeyPath, false)
+	c.absolute(section+"ca_cert_path", l.CACertPath, false)
+	c.that(l.UpdateFrequency == 0 || l.UpdateFrequency >= time.Second && l.UpdateFrequency <= time.Hour, section+"update_frequency",
+		"is not between 1s and 1h", "write 30s, or 0 for that of the document")
+	c.that(l.ResyncEvery == 0 || l.ResyncEvery >= time.Minute, section+"resync_every", "is shorter than 1m", "write 24h")
+	for name, entries := range map[string][]string{
+		"origins": l.Origins, "scopes": l.Scopes, "include_scenarios_containing": l.IncludeScenarios, "exclude_scenarios_containing": l.ExcludeScenarios,
+	} {
+		c.entries(section+name, entries)
+	}
+}
