@@ -48,6 +48,7 @@ type Options struct {
 	Log     hclog.Logger                    // whose sub-loggers have levels of their own
 	Connect func(config.Document) Appliance // makes the client of an appliance; opens nothing
 	Started time.Time                       // when the process started
+	Version string                          // of this program, for the Local API
 }
 
 // Plugin is the service. It is safe for concurrent use.
@@ -85,6 +86,9 @@ type notification struct {
 func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs.Empty, error) {
 	document, err := config.ParseOne(c.GetConfig())
 	if err != nil {
+		return nil, err
+	}
+	if err := p.sharesReader(document); err != nil {
 		return nil, err
 	}
 	p.settle.Do(func() { awaitPredecessor(ctx, "/proc") })
@@ -139,7 +143,7 @@ func (o Options) prepare(ctx context.Context, d config.Document) (*notification,
 		Appliance: told, Ledger: books, LeasePath: state.Lease, NotBefore: o.Started.Add(quiet),
 		Rhythm:   pacer.Rhythm{Every: d.UpdateFrequency, Debounce: d.Debounce},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
-		Few: d.Stormshield.APISingleMax, Credentials: n.secret, Refuses: n.refuses, Log: log,
+		Few: d.Stormshield.APISingleMax, Credentials: n.secret, Refuses: n.refuses, Log: log, Beside: o.follow(n),
 	})
 	return n, nil
 }

@@ -9,6 +9,7 @@ package enforcer
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -39,6 +40,8 @@ type Config struct {
 	Credentials string                  // a hold-off counts for these alone
 	Refuses     func(netip.Prefix) bool // what the configuration protects
 	Log         hclog.Logger
+	// Beside runs while the lease is held, until its context ends; nil: nothing.
+	Beside func(ctx context.Context)
 }
 
 // Enforcer is the loop for one appliance.
@@ -73,16 +76,20 @@ func (e *Enforcer) Run(ctx context.Context) {
 	}
 	defer func() { _ = lease.Release() }()
 	e.refuse(ctx)
-	watched := make(chan struct{})
-	watching, stop := context.WithCancel(ctx)
-	go func() {
-		defer close(watched)
-		e.watch(watching)
-	}()
+	var beside sync.WaitGroup
+	running, stop := context.WithCancel(ctx)
+	beside.Go(func() { e.watch(running) })
+	if e.Beside != nil {
+		beside.Go(func() { e.Beside(running) })
+	}
 	e.pacer.Run(ctx, e.Flush)
 	stop()
-	<-watched
+	beside.Wait()
 }
+
+// Changed says that this process changed what must be blocked, other than by
+// Recorded. It never waits.
+func (e *Enforcer) Changed() { e.pacer.Poke() }
 
 func (e *Enforcer) takeLease(ctx context.Context) *ledger.Lease {
 	waiting := false

@@ -19,6 +19,9 @@ type Status struct {
 	Flushed   time.Time // the last flush that went well; zero: none yet
 	Confirmed time.Time // when everything in force was last put on the blacklist; zero: never
 	Trouble   Trouble
+	Read      time.Time // when the Local API's list was last read; zero: never
+	Unread    time.Time // since when it cannot be; zero: it can
+	UnreadWhy string
 	Answered  int64 // the last flush that somebody asked for and that went well
 }
 
@@ -32,6 +35,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		}
 		s.Flushed, s.Confirmed, s.Answered = facts.moment(factFlushed), facts.moment(factConfirmed), facts.number(factAnswered)
 		s.Trouble = facts.trouble()
+		s.Read, s.Unread, s.UnreadWhy = facts.moment(factRead), facts.moment(factReadFails), facts[factReadWhy]
 		var next sql.NullInt64
 		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(*) FILTER (WHERE local = 0),
 			COUNT(*) FILTER (WHERE (written <= 0 OR written > ?2) AND expires <= ?1), MIN(until) FROM ban WHERE until > ?1`,
@@ -48,6 +52,28 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		return Status{}, fmt.Errorf("read %s: %w", l.path, err)
 	}
 	return s, nil
+}
+
+// Origins counts the bans in force by where they come from.
+func (l *Ledger) Origins(ctx context.Context, now time.Time) (map[string]int, error) {
+	rows, err := l.db.QueryContext(ctx, "SELECT origin, COUNT(*) FROM ban WHERE until > ? GROUP BY origin", now.UnixMilli())
+	if err != nil {
+		return nil, fmt.Errorf("count the bans in %s: %w", l.path, err)
+	}
+	defer rows.Close()
+	origins := map[string]int{}
+	for rows.Next() {
+		var origin string
+		var n int
+		if err := rows.Scan(&origin, &n); err != nil {
+			return nil, fmt.Errorf("count the bans in %s: %w", l.path, err)
+		}
+		origins[origin] = n
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("count the bans in %s: %w", l.path, err)
+	}
+	return origins, nil
 }
 
 // Written returns the prefixes that may be on the appliance's blacklist or in

@@ -61,7 +61,7 @@ func serve(started time.Time) {
 		plugin.ParentGone(context.Background())
 		os.Exit(statusDone)
 	}()
-	plugin.Serve(plugin.New(plugin.Options{Log: log, Connect: connect, Started: started}), log)
+	plugin.Serve(plugin.New(plugin.Options{Log: log, Connect: connect, Started: started, Version: version}), log)
 }
 
 // usageError says that the command line itself is wrong.

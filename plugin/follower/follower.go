@@ -1,0 +1,242 @@
+// Package follower keeps a ledger in step with CrowdSec's Local API: it reads
+// the decisions that no alert brings, and the end of those that are over before
+// their time.
+//
+// It reads everything at first, after an outage, when what it read leaves a
+// doubt, and now and then; in between, what changed. It holds one batch of
+// decisions at a time, ends nothing because the list could not be read, and
+// knows no appliance. Its main type is [Follower]. Whoever runs it is the only
+// one to read with that key: the Local API tells each change once.
+package follower
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"notification-stormshield/lapi"
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/ledger"
+)
+
+const (
+	// batch is how many decisions go to the ledger at once.
+	batch = 1000
+	// longestPause bounds the growing pauses while the list cannot be read.
+	longestPause = 5 * time.Minute
+	// repeatEvery is how often the same trouble is said again.
+	repeatEvery = 10 * time.Minute
+	// tellEvery is how often CrowdSec is told what is enforced: as its own
+	// components do (go-cs-bouncer, defaultMetricsInterval).
+	tellEvery = 15 * time.Minute
+)
+
+// List is where decisions are read; [lapi.Client] is one.
+type List interface {
+	Stream(ctx context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Seen, error)
+	Tell(ctx context.Context, u lapi.Usage, now time.Time) error
+}
+
+// Config describes a follower.
+type Config struct {
+	List    List
+	Ledger  *ledger.Ledger
+	Query   lapi.Query // Startup is the follower's to set
+	Filter  ban.Filter
+	Every   time.Duration // how often to ask what changed
+	Resync  time.Duration // how often to read everything; 0: when there is a reason
+	MaxBans int
+	Usage   lapi.Usage // Window and Active are the follower's to set
+	Changed func()     // something is to be enforced, or not any more
+	Log     hclog.Logger
+}
+
+// Follower follows one Local API for one ledger.
+type Follower struct {
+	Config
+	whole    bool      // the next reading is of everything
+	read     time.Time // when everything was last read
+	failures int
+	said     time.Time // when the trouble was last said
+	told     time.Time // when CrowdSec was last told
+	mute     bool      // it takes no usage metrics
+}
+
+// New returns a follower. Run makes it go.
+func New(c Config) *Follower { return &Follower{Config: c, whole: true} }
+
+// Run follows until the context ends.
+func (f *Follower) Run(ctx context.Context) {
+	for {
+		f.step(ctx, time.Now())
+		pause := f.Every
+		if f.failures > 0 {
+			pause = max(f.Every, min(time.Second<<min(f.failures, 16), longestPause))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// step reads once.
+func (f *Follower) step(ctx context.Context, now time.Time) {
+	if f.Resync > 0 && now.Sub(f.read) >= f.Resync {
+		f.whole = true
+	}
+	r, err := f.reading(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		f.failed(ctx, err, now)
+		return
+	}
+	if f.failures > 0 {
+		f.Log.Info("the Local API is read again", "failures", f.failures)
+	}
+	f.failures, f.whole = 0, r.doubtful > 0
+	if r.full {
+		f.read = now
+	}
+	r.say(f.Log)
+	f.tell(ctx, now)
+}
+
+// failed takes note of a reading that failed: the next one reads everything.
+func (f *Follower) failed(ctx context.Context, err error, now time.Time) {
+	f.whole = true
+	f.failures++
+	if f.failures == 1 || now.Sub(f.said) >= repeatEvery {
+		f.said = now
+		f.Log.Error("the Local API cannot be read: bans of alerts are enforced, and nothing ends that may still be listed",
+			"error", err, "failures", f.failures, "hint", "see lapi in the notification's YAML; `check` tries it")
+	}
+	if failed := f.Ledger.ReadFailed(context.WithoutCancel(ctx), err.Error(), now); failed != nil {
+		f.Log.Debug("the failure could not be recorded", "error", failed)
+	}
+}
+
+// tell tells CrowdSec what is enforced.
+func (f *Follower) tell(ctx context.Context, now time.Time) {
+	if f.mute || now.Sub(f.told) < tellEvery {
+		return
+	}
+	active, err := f.Ledger.Origins(ctx, now)
+	if err == nil {
+		usage := f.Usage
+		usage.Active, usage.Window = active, tellEvery
+		err = f.List.Tell(ctx, usage, now)
+	}
+	f.told = now
+	switch {
+	case err == nil:
+	case errors.Is(err, lapi.ErrNoMetrics):
+		f.mute = true
+		f.Log.Debug("the Local API takes no usage metrics, which came with CrowdSec 1.6.3")
+	default:
+		f.Log.Warn("usage metrics could not be sent", "error", err)
+	}
+}
+
+// reading is one run through an answer.
+type reading struct {
+	*Follower
+	at   ledger.Reading
+	full bool
+
+	listed   []ledger.Listed
+	unlisted []ledger.Unlisted
+
+	added, ended, left, refused, doubtful int
+	firstRefused                          ban.Skip
+}
+
+func (f *Follower) reading(ctx context.Context) (*reading, error) {
+	r := &reading{Follower: f, full: f.whole}
+	var err error
+	if r.at, err = f.Ledger.BeginRead(ctx, r.full); err != nil {
+		return r, err
+	}
+	q := f.Query
+	q.Startup = r.full
+	seen, err := f.List.Stream(ctx, q, func(e lapi.Event) error { return r.take(ctx, e) })
+	if failed := r.flush(ctx); err == nil { // what was read stands, whatever came after it
+		err = failed
+	}
+	if err == nil {
+		var ended int
+		ended, err = f.Ledger.EndRead(ctx, r.at, seen.LastID, time.Now())
+		r.ended += ended
+	}
+	if r.added+r.ended > 0 {
+		f.Changed()
+	}
+	return r, err
+}
+
+// take takes one decision.
+func (r *reading) take(ctx context.Context, e lapi.Event) error {
+	now := time.Now()
+	bans, skip, refused := r.Filter.Judge(ban.Listed{
+		Origin: e.Origin, Scenario: e.Scenario, Scope: e.Scope, Type: e.Type, Value: e.Value, Left: e.Left,
+	}, now)
+	if refused && !e.Deleted {
+		if r.refused++; r.refused == 1 {
+			r.firstRefused = skip
+		}
+	}
+	for _, b := range bans {
+		switch {
+		case e.Deleted:
+			r.unlisted = append(r.unlisted, ledger.Unlisted{Prefix: b.Prefix, Number: e.ID})
+		case b.Until.After(now):
+			r.listed = append(r.listed, ledger.Listed{Ban: b, Number: e.ID})
+		}
+	}
+	if len(r.listed) < batch && len(r.unlisted) < batch {
+		return nil
+	}
+	return r.flush(ctx)
+}
+
+// flush gives the ledger what was taken, in its order: what is in force comes
+// first in an answer.
+func (r *reading) flush(ctx context.Context) error {
+	if len(r.listed) > 0 {
+		recorded, left, err := r.Ledger.List(ctx, r.at, r.listed, time.Now(), r.MaxBans)
+		if err != nil {
+			return err
+		}
+		r.added, r.left = r.added+recorded.Added, r.left+left+recorded.Evicted
+		r.listed = r.listed[:0]
+	}
+	if len(r.unlisted) > 0 {
+		ended, doubtful, err := r.Ledger.Unlist(ctx, r.at, r.unlisted, time.Now())
+		if err != nil {
+			return err
+		}
+		r.ended, r.doubtful = r.ended+ended, r.doubtful+doubtful
+		r.unlisted = r.unlisted[:0]
+	}
+	return nil
+}
+
+// say says what came of it, if there is something to say.
+func (r *reading) say(log hclog.Logger) {
+	if r.added+r.ended > 0 || r.full {
+		log.Info("read the Local API", "added", r.added, "ended", r.ended, "full", r.full)
+	} else {
+		log.Debug("read the Local API: nothing changed")
+	}
+	if r.left > 0 {
+		log.Warn("the list has more bans than max_bans allows: the soonest to end were left out", "left", r.left, "max_bans", r.MaxBans)
+	}
+	if r.refused > 0 {
+		log.Warn("listed decisions were not turned into bans", "refused", r.refused, "first", r.firstRefused.Value, "reason", r.firstRefused.Reason)
+	}
+}

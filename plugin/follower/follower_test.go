@@ -1,0 +1,283 @@
+package follower_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"notification-stormshield/lapi"
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/follower"
+	"notification-stormshield/plugin/ledger"
+)
+
+// list is a Local API in memory: what is in force by number, and what changed
+// since it was last read.
+type list struct {
+	mu                       sync.Mutex
+	standing, added, deleted map[int64]string
+	fail                     error
+	cut                      bool // the answer ends after the first decision, as an error of its database makes it
+	asked                    []bool
+	at                       []time.Time
+	told                     []lapi.Usage
+	tellErr                  error
+}
+
+func newList() *list {
+	return &list{standing: map[int64]string{}, added: map[int64]string{}, deleted: map[int64]string{}}
+}
+
+func (l *list) add(id int64, value string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.standing[id], l.added[id] = value, value
+}
+
+func (l *list) remove(id int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deleted[id] = l.standing[id]
+	delete(l.standing, id)
+	delete(l.added, id)
+}
+
+// drop removes without a trace, as `cscli alerts delete` does.
+func (l *list) drop(id int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.standing, id)
+	delete(l.added, id)
+}
+
+func (l *list) set(do func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	do()
+}
+
+func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error) (seen lapi.Seen, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked, l.at = append(l.asked, q.Startup), append(l.at, time.Now())
+	if l.fail != nil {
+		return seen, l.fail
+	}
+	fresh := l.added
+	if q.Startup {
+		fresh = l.standing
+	}
+	for _, id := range sorted(fresh) {
+		seen.LastID = id
+		if err := do(event(id, fresh[id], time.Hour, false)); err != nil {
+			return seen, err
+		}
+		if l.cut {
+			return seen, nil
+		}
+	}
+	for _, id := range sorted(l.deleted) {
+		if err := do(event(id, l.deleted[id], -time.Second, true)); err != nil {
+			return seen, err
+		}
+	}
+	clear(l.added)
+	clear(l.deleted)
+	return seen, nil
+}
+
+func (l *list) Tell(_ context.Context, u lapi.Usage, _ time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = append(l.told, u)
+	return l.tellErr
+}
+
+func sorted(m map[int64]string) []int64 {
+	var ids []int64
+	for id := range m {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func event(id int64, value string, left time.Duration, deleted bool) lapi.Event {
+	return lapi.Event{Deleted: deleted, Decision: lapi.Decision{ID: id, Origin: "CAPI", Scenario: "http:scan", Scope: "Ip", Type: "ban", Value: value, Left: left}}
+}
+
+// house is a follower at work in a bubble.
+type house struct {
+	t       *testing.T
+	list    *list
+	ledger  *ledger.Ledger
+	log     *bytes.Buffer
+	changed int
+	start   time.Time
+}
+
+func bubble(t *testing.T, change func(*follower.Config), story func(h *house)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		books, err := ledger.Open(context.Background(), filepath.Join(dir, "test.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer books.Close()
+		h := &house{t: t, list: newList(), ledger: books, log: new(bytes.Buffer), start: time.Now()}
+		c := follower.Config{
+			List: h.list, Ledger: books, Every: 10 * time.Second, Resync: time.Hour, MaxBans: 1000,
+			Filter:  ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+			Usage:   lapi.Usage{Type: "test"},
+			Changed: func() { h.changed++ },
+			Log:     hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true, Level: hclog.Info}),
+		}
+		if change != nil {
+			change(&c)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		h.list.add(1, "203.0.113.1")
+		h.list.add(2, "203.0.113.2")
+		go func() {
+			defer close(ended)
+			follower.New(c).Run(ctx)
+		}()
+		synctest.Wait()
+		story(h)
+		cancel()
+		<-ended
+	})
+}
+
+func (h *house) at(since time.Duration) {
+	time.Sleep(time.Until(h.start.Add(since)))
+	synctest.Wait()
+}
+
+func (h *house) want(when string, want ...string) {
+	h.t.Helper()
+	var got []string
+	err := h.ledger.EachBan(context.Background(), time.Now(), func(b ledger.Ban) error {
+		got = append(got, b.Prefix.Addr().String())
+		return nil
+	})
+	slices.Sort(got)
+	if err != nil || !slices.Equal(got, want) {
+		h.t.Errorf("%s: %v in force, want %v (%v)", when, got, want, err)
+	}
+}
+
+func TestItReadsEverythingAtFirstAndThenWhatChanged(t *testing.T) {
+	bubble(t, nil, func(h *house) {
+		h.want("at once", "203.0.113.1", "203.0.113.2")
+		h.list.add(3, "203.0.113.3")
+		h.list.add(4, "10.1.2.3") // never to be blocked
+		h.list.remove(1)
+		h.at(11 * time.Second)
+		h.want("after a round", "203.0.113.2", "203.0.113.3")
+		if h.changed != 2 || !strings.Contains(h.log.String(), "first=10.1.2.3") {
+			t.Errorf("changed %d times:\n%s", h.changed, h.log)
+		}
+		h.at(time.Minute)
+		if h.changed != 2 || !slices.Equal(h.list.asked, []bool{true, false, false, false, false, false, false}) {
+			t.Errorf("asked %v, changed %d times", h.list.asked, h.changed)
+		}
+	})
+}
+
+func TestNothingEndsBecauseTheListCannotBeRead(t *testing.T) {
+	bubble(t, nil, func(h *house) {
+		h.list.set(func() { h.list.fail = &lapi.KeyError{Status: 403} })
+		h.at(30 * time.Minute)
+		h.want("without the Local API", "203.0.113.1", "203.0.113.2")
+		if n := strings.Count(h.log.String(), "[ERROR]"); n < 2 || n > 4 {
+			t.Errorf("it was said %d times in 30 minutes:\n%s", n, h.log)
+		}
+		s, err := h.ledger.Status(context.Background(), time.Now())
+		if err != nil || time.Since(s.Unread) < 29*time.Minute || !strings.Contains(s.UnreadWhy, "403") {
+			t.Errorf("status %+v, %v", s, err)
+		}
+		if n := len(h.list.asked); n > 25 {
+			t.Errorf("it was asked %d times in 30 minutes", n)
+		}
+		h.list.set(func() { h.list.fail = nil })
+		h.list.drop(1) // meanwhile, and nobody says so
+		h.list.add(3, "203.0.113.3")
+		h.at(36 * time.Minute)
+		h.want("once it is back", "203.0.113.2", "203.0.113.3")
+		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || !s.Unread.IsZero() || s.Read.IsZero() {
+			t.Errorf("status %+v, %v", s, err)
+		}
+		if !strings.Contains(h.log.String(), "is read again") {
+			t.Errorf("the log does not say that it works again:\n%s", h.log)
+		}
+	})
+}
+
+// The Local API ends a list as usual when its database fails in the midst of it.
+func TestAListThatEndsEarlyEndsNoBan(t *testing.T) {
+	bubble(t, func(c *follower.Config) { c.Resync = time.Minute }, func(h *house) {
+		h.list.set(func() { h.list.cut = true })
+		h.at(5 * time.Minute)
+		h.want("with half a list", "203.0.113.1", "203.0.113.2")
+	})
+}
+
+func TestEverythingIsReadNowAndThen(t *testing.T) {
+	bubble(t, nil, func(h *house) {
+		h.list.drop(1)
+		h.at(59 * time.Minute)
+		if n := len(h.list.asked); !h.list.asked[0] || slices.Contains(h.list.asked[1:], true) || n < 350 {
+			t.Errorf("asked %d times: %v", n, h.list.asked[:3])
+		}
+		h.list.add(5, "203.0.113.5")
+		h.at(61 * time.Minute)
+		if !slices.Contains(h.list.asked[1:], true) {
+			t.Error("not everything was read after an hour")
+		}
+	})
+}
+
+func TestADoubtIsSettledByReadingEverything(t *testing.T) {
+	bubble(t, nil, func(h *house) {
+		h.list.set(func() { h.list.deleted[7] = "203.0.113.2" }) // by another decision than the one that lists it
+		h.at(25 * time.Second)
+		h.want("in doubt", "203.0.113.1", "203.0.113.2")
+		if !slices.Equal(h.list.asked, []bool{true, false, true}) {
+			t.Errorf("asked %v", h.list.asked)
+		}
+	})
+}
+
+func TestCrowdSecIsToldWhatIsEnforced(t *testing.T) {
+	bubble(t, nil, func(h *house) {
+		h.at(16 * time.Minute)
+		if len(h.list.told) != 2 || h.list.told[1].Active["CAPI"] != 2 || h.list.told[1].Window != 15*time.Minute {
+			t.Errorf("told %+v", h.list.told)
+		}
+	})
+	bubble(t, nil, func(h *house) {
+		h.list.set(func() { h.list.tellErr = lapi.ErrNoMetrics })
+		h.at(time.Hour)
+		if n := len(h.list.told); n > 2 {
+			t.Errorf("an old Local API was told %d times", n)
+		}
+	})
+	bubble(t, nil, func(h *house) {
+		h.list.set(func() { h.list.tellErr = errors.New("away") })
+		h.at(16 * time.Minute)
+		h.want("though metrics fail", "203.0.113.1", "203.0.113.2")
+	})
+}
