@@ -25,6 +25,15 @@ type LAPI struct {
 // Followed reports whether the Local API is followed.
 func (l LAPI) Followed() bool { return l.URL != "" }
 
+// Host is where the Local API is, without port; "" if it is not followed.
+func (l LAPI) Host() string {
+	at, err := url.Parse(l.URL)
+	if err != nil {
+		return ""
+	}
+	return at.Hostname()
+}
+
 // Reader is by what the Local API tells readers apart, each of which it tells of
 // every change once.
 func (l LAPI) Reader() string {

@@ -68,6 +68,15 @@ func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (See
 	return s.seen, nil
 }
 
+// Ping tries the key. It takes no change away from whoever reads.
+func (c *Client) Ping(ctx context.Context) error {
+	body, err := c.do(ctx, http.MethodHead, "v1/decisions/stream", nil, nil, http.StatusOK)
+	if err != nil {
+		return fmt.Errorf("ask the Local API at %s: %w", c.base.Host, err)
+	}
+	return body.Close()
+}
+
 func (q Query) values() url.Values {
 	v := url.Values{}
 	if q.Startup {

@@ -19,6 +19,23 @@
 //	            → written    the flush that wrote it to the appliance's files;
 //	                         0: it is not in them; -1: it may be
 //
+// Two sources say what is banned: alerts ([Ledger.Record]) and the Local API's list
+// ([Ledger.List], [Ledger.Unlist]). A reading of the list knows the alerts that
+// were recorded before it began ([Ledger.BeginRead]), and of newer ones nothing:
+//
+//	event                    its prefix is not banned   banned by an alert            listed, or both
+//	an alert                 stands until its end       the later end counts          the later end counts
+//	listed, alert known      stands until its end       the list's end counts         the list's end counts
+//	listed, alert newer      stands until its end       the later end counts          the alert's or the list's, the later
+//	not listed, alert known  nothing                    ends                          ends
+//	not listed, alert newer  nothing                    stands                        the alert's end counts
+//	removed by hand          nothing                    ends                          ends
+//
+// What is not listed any more is said by the number of the decision; if another
+// one lists the prefix, that is a doubt, and nothing ends. A full reading that does
+// not find what was listed says the same, of numbers below the greatest that it
+// found: an answer may lack its end ([Ledger.EndRead]).
+//
 // A ban whose end has passed is a removal owed: from the blacklist if written or
 // expires is above 0, from the files if written is not 0. Its row goes once the
 // appliance acknowledged both. A ban in force whose written is -1 is one that

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -81,7 +82,7 @@ func (c checking) run(cmd *cobra.Command, d config.Document) error {
 	}
 	r := reportOf(d, findings)
 	if c.write {
-		r.forPublic(d.Stormshield.Host)
+		r.forPublic(d.Stormshield.Host, d.LAPI.Host())
 	}
 	if c.json {
 		err = printJSON(cmd.OutOrStdout(), r)
@@ -100,10 +101,31 @@ func (c checking) look(cmd *cobra.Command, d config.Document) []stormshield.Find
 	defer progress.end()
 	described := describe(d)
 	described.Doing = progress.doing
+	try := stormshield.New(described).Check
 	if c.write {
-		return stormshield.New(described).Try(cmd.Context())
+		try = stormshield.New(described).Try
 	}
-	return stormshield.New(described).Check(cmd.Context())
+	findings := try(cmd.Context())
+	if d.LAPI.Followed() {
+		progress.doing("asking the Local API")
+		findings = append(findings, lookAtLocalAPI(cmd.Context(), d))
+	}
+	return findings
+}
+
+// lookAtLocalAPI tries the key for CrowdSec's Local API.
+func lookAtLocalAPI(ctx context.Context, d config.Document) stormshield.Finding {
+	f := stormshield.Finding{Subject: "Local API", Assumed: "CrowdSec takes the key or certificate under lapi", Detail: "it does"}
+	client, err := plugin.LocalAPI(d, version)
+	if err == nil {
+		defer client.Close()
+		err = client.Ping(ctx)
+	}
+	if err != nil {
+		f.Verdict, f.Detail, f.Err = stormshield.Wrong, "", err
+		f.Hint = "see lapi in the configuration; `cscli bouncers add stormshield` prints a key"
+	}
+	return f
 }
 
 // report is what `check` found.
@@ -142,13 +164,15 @@ func reportOf(d config.Document, findings []stormshield.Finding) report {
 	return r
 }
 
-// forPublic takes out where the appliance is.
-func (r *report) forPublic(host string) {
+// forPublic takes out where the appliance and the Local API are.
+func (r *report) forPublic(hosts ...string) {
 	r.Host = ""
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		for _, text := range []*string{&f.Detail, &f.Problem, &f.Hint} {
-			*text = withoutPlaces(*text, host)
+			for _, host := range hosts {
+				*text = withoutPlaces(*text, host)
+			}
 		}
 	}
 }

@@ -102,6 +102,7 @@ func (s *setup) byHand(path string) {
 func (s *setup) goodbye() {
 	fmt.Fprintf(s.out, "\nNow run:\n\n  systemctl reload crowdsec\n  cscli notifications test %s    # blocks nothing\n  crowdsec-stormshield status%s\n",
 		s.name, s.selecting())
+	fmt.Fprintf(s.out, "\nTo enforce the community blocklist, other lists and unbans too:\n\n  cscli bouncers add %s    # prints a key, for lapi in %s\n", s.name, s.file)
 	fmt.Fprint(s.out, "\nTo undo it (once something has been blocked, see `crowdsec-stormshield cleanup --help` first):\n\n")
 	for i := len(s.undo) - 1; i >= 0; i-- {
 		fmt.Fprintf(s.out, "  %s\n", s.undo[i])

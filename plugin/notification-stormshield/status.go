@@ -28,8 +28,9 @@ not enforced, the exit status is 1.
 
 With --json: name, host, state (a path), working, problem (text; absent if
 working), process (null: none runs), in_force, of_lists, to_block, to_unblock,
-next_end, last_flush, blocked_anew (times, or null), trouble (null, or text,
-since, last, count), login_hold_off (null, or until, refused, reason).`,
+next_end, last_flush, blocked_anew (times, or null), local_api (null: it is not
+followed; or last_read, unread_since (times, or null), error), trouble (null, or
+text, since, last, count), login_hold_off (null, or until, refused, reason).`,
 		Example: "  crowdsec-stormshield status",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -76,6 +77,8 @@ type status struct {
 	LastFlush   *time.Time `json:"last_flush"`
 	BlockedAnew *time.Time `json:"blocked_anew"`
 
+	LocalAPI *localAPI `json:"local_api"`
+
 	Trouble *trouble `json:"trouble"`
 	HoldOff *holdOff `json:"login_hold_off"`
 }
@@ -86,6 +89,13 @@ type trouble struct {
 	Since time.Time `json:"since"`
 	Last  time.Time `json:"last"`
 	Count int       `json:"count"`
+}
+
+// localAPI is how following it goes.
+type localAPI struct {
+	LastRead    *time.Time `json:"last_read"`
+	UnreadSince *time.Time `json:"unread_since"`
+	Error       string     `json:"error,omitempty"`
 }
 
 // holdOff is why no login is tried.
@@ -121,6 +131,9 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 	if t := read.Trouble; t.Count > 0 {
 		s.Trouble = &trouble{Text: t.Text, Since: t.Since, Last: t.Last, Count: t.Count}
 	}
+	if d.LAPI.Followed() {
+		s.LocalAPI = &localAPI{LastRead: moment(read.Read), UnreadSince: moment(read.Unread), Error: read.UnreadWhy}
+	}
 	if held {
 		s.HoldOff = &holdOff{Until: hold.Until, Refused: hold.Failures, Reason: hold.Reason}
 	}
@@ -141,6 +154,9 @@ func (s status) problem(d config.Document, now time.Time) string {
 			span(s.HoldOff.Until.Sub(now)))
 	case s.Trouble != nil:
 		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", span(now.Sub(s.Trouble.Since)))
+	case s.LocalAPI != nil && s.LocalAPI.UnreadSince != nil:
+		return fmt.Sprintf("the Local API cannot be read for %s: bans of alerts alone are enforced (hint: the error says why; `check` tries it)",
+			span(now.Sub(*s.LocalAPI.UnreadSince)))
 	}
 	return ""
 }
@@ -179,6 +195,11 @@ func (s status) print(out io.Writer, now time.Time) error {
 	}
 	row("last flush", "%s", ago(s.LastFlush))
 	row("all blocked anew", "%s", ago(s.BlockedAnew))
+	if l := s.LocalAPI; l != nil && l.UnreadSince == nil {
+		row("Local API", "read %s", ago(l.LastRead))
+	} else if l != nil {
+		row("Local API", "not read for %s: %s", span(now.Sub(*l.UnreadSince)), l.Error)
+	}
 	if s.Process == nil {
 		row("process", "none")
 	} else {

@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// readEvery is how often the plugin asks the Local API: update_frequency of the stories.
+const readEvery = 2 * time.Second
+
+// follow gives the plugin a bouncer's key, and has CrowdSec configure it anew.
+func (w *World) follow(t testing.TB) {
+	t.Helper()
+	const key = "follows-the-local-api"
+	w.CrowdSec.mustCscli(t, "bouncers", "add", "stormshield", "-k", key)
+	w.Plugin.values["LAPIURL"], w.Plugin.values["LAPIKey"] = w.CrowdSec.url(), key
+	w.Plugin.configure(t)
+	w.CrowdSec.Reload(t)
+	w.Plugin.waitUntilActive(t)
+	waitFor(t, 10*time.Second, "the plugin reads the Local API", func() (bool, string) {
+		out, err := w.Plugin.Command(t, "status", "--json")
+		return err == nil && strings.Contains(out, `"last_read": "`), out
+	})
+}
+
+// importDecisions has CrowdSec import bans of so many addresses, and returns them.
+func (w *World) importDecisions(t testing.TB, n int) []string {
+	t.Helper()
+	var all []map[string]string
+	var values []string
+	for i := range n {
+		value := fmt.Sprintf("198.18.%d.%d", i>>8, i&255)
+		values = append(values, value)
+		all = append(all, map[string]string{"duration": "4h", "scope": "ip", "value": value})
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "decisions.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+	return values
+}
+
+// waitUntilBlocks waits until the appliance blocks exactly so many, and returns how long that took.
+func (w *World) waitUntilBlocks(t testing.TB, n int, limit time.Duration) time.Duration {
+	t.Helper()
+	return waitFor(t, limit, fmt.Sprintf("the appliance blocks %d", n), func() (bool, string) {
+		now := len(w.Appliance.Blacklist(t))
+		return now == n, fmt.Sprintf("it blocks %d", now)
+	})
+}
+
+func TestWhatTheLocalAPIListsIsEnforcedAndUnbannedInStep(t *testing.T) {
+	everyCombination(t, func(t *testing.T, w *World) {
+		w.follow(t)
+		w.says(t, "check", "Local API")
+
+		// No alert brings these under CrowdSec's own profiles.
+		values := w.importDecisions(t, 1000)
+		t.Logf("MEASURED 1000 imported are blocked after %s", w.waitUntilBlocks(t, len(values), 30*time.Second).Round(time.Millisecond))
+
+		// Some end before their time: one that was imported, and one of an alert.
+		const alerted = "203.0.113.88"
+		w.waitUntilEnforced(t, alerted, w.CrowdSec.Ban(t, "--ip", alerted, time.Hour), readEvery+enforcedWithin)
+		for _, value := range []string{values[7], alerted} {
+			asked := time.Now()
+			w.CrowdSec.mustCscli(t, "decisions", "delete", "-i", value)
+			waitFor(t, 20*time.Second, value+" is off", func() (bool, string) {
+				_, blocked := w.Appliance.Blocked(t, prefix(value))
+				return !blocked, "it is blocked"
+			})
+			within(t, readEvery+2*time.Second+readEvery, value+" deleted and off", time.Since(asked))
+		}
+
+		// A restart of the Local API ends nothing.
+		stayedBlocked := w.guardBans(t, values[1], values[999])
+		w.CrowdSec.Reload(t)
+		w.Plugin.waitUntilActive(t)
+		w.waitUntilBlocks(t, len(values)-1, 30*time.Second)
+		stayedBlocked()
+
+		w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
+		t.Logf("MEASURED all deleted and off after %s", w.waitUntilBlocks(t, 0, 30*time.Second).Round(time.Millisecond))
+		w.waitUntilTidy(t)
+	})
+}
