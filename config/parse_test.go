@@ -653,7 +653,7 @@ func TestTheLocalAPIIsFollowedByAKeyOfItsOwn(t *testing.T) {
 		"url: http://127.0.0.1":                           "cscli bouncers add",
 		"key: abc":                                        "is empty, and there is a key",
 		"url: http://x\n  cert_path: /c":                  "belong together",
-		"url: http://x\n  key: 0443":                       "quotes",
+		"url: http://x\n  key: 0443":                      "quotes",
 		"url: http://x\n  key: a\n  scopes: ['']":         "is empty or not on one line",
 		"url: http://x\n  key: a\n  resync_every: 1s":     "shorter than 1m",
 		"url: http://x\n  key: a\n  update_frequency: 2h": "between 1s and 1h",

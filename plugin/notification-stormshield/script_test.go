@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 //	appliance stale                its sessions see a write only after enobject
 //	appliance without TOOL         its shell does not find a tool
 //	appliance password PASSWORD    its account has another password from now on
+//	lapi serve                     CrowdSec's Local API, under lapi in the configuration from now on
+//	lapi list|unlist ADDRESS       what it lists
+//	lapi refuse|heal               whether it takes the key
 //	key FILE PASSPHRASE            a private key that its SSH account accepts
 //	[!] blocked PREFIX             waits until the appliance blocks it, or does not any more
 //	json PATH WANT                 looks into the JSON that was printed: .a.0.b
@@ -62,7 +65,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"plugin": onStage((*stage).pluginCommand), "ban": onStage((*stage).banCommand), "appliance": onStage((*stage).applianceCommand),
-			"key":     keyCommand,
+			"lapi": onStage((*stage).localAPICommand), "key": keyCommand,
 			"blocked": blockedCommand, "json": jsonCommand,
 		},
 		RequireExplicitExec: true,
@@ -75,7 +78,9 @@ type stage struct {
 	sim     *snstest.Appliance
 	healthy snstest.Faults
 	yaml    string
+	file    string         // holds yaml
 	plugin  *plugin.Plugin // nil: it does not run
+	local   *fakeLocalAPI  // nil: there is none
 }
 
 type stageKey struct{}
@@ -88,8 +93,8 @@ func newStage(dir string) (*stage, error) {
 	yaml := plugintest.Configuration{
 		Name: "test", StateDir: filepath.Join(dir, "state"), UpdateFrequency: time.Second, Debounce: 10 * time.Millisecond,
 	}.For(sim).YAML()
-	s := &stage{sim: sim, healthy: sim.Faults(), yaml: yaml}
-	if err := os.WriteFile(filepath.Join(dir, "notification.yaml"), []byte(yaml), 0o600); err != nil {
+	s := &stage{sim: sim, healthy: sim.Faults(), yaml: yaml, file: filepath.Join(dir, "notification.yaml")}
+	if err := os.WriteFile(s.file, []byte(yaml), 0o600); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -99,6 +104,9 @@ func newStage(dir string) (*stage, error) {
 func (s *stage) close() {
 	if s.plugin != nil {
 		s.plugin.Close()
+	}
+	if s.local != nil {
+		s.local.server.Close()
 	}
 	_ = s.sim.Close()
 }
