@@ -87,6 +87,11 @@ func TestWhatTheLocalAPIListsIsEnforcedAndUnbannedInStep(t *testing.T) {
 		w.Plugin.waitUntilActive(t)
 		w.waitUntilBlocks(t, len(values)-1, 30*time.Second)
 		stayedBlocked()
+		if w.CrowdSec.release == current { // usage metrics came with 1.6.3
+			if w.CrowdSec.logged("POST /v1/usage-metrics HTTP/1.1 201") == 0 {
+				t.Error("CrowdSec was not told what is enforced")
+			}
+		}
 
 		w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
 		t.Logf("MEASURED all deleted and off after %s", w.waitUntilBlocks(t, 0, 30*time.Second).Round(time.Millisecond))

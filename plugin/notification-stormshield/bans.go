@@ -101,7 +101,8 @@ func bansRemoveCommand() *cobra.Command {
 		Short: "End a ban before its time",
 		Long: `Ends the ban of an address or a range; the plugin takes it off the appliance
 with its next flush. It ends here alone: CrowdSec's own decision stays, and a new
-alert bans the address again. To end both, use cscli decisions delete as well.
+alert, or a full reading of the Local API, bans the address again. To end both,
+use cscli decisions delete; with lapi that is enough.
 
 With --json: prefix, removed (true).`,
 		Example: "  crowdsec-stormshield bans remove 203.0.113.7",
