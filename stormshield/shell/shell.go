@@ -52,6 +52,7 @@ type Client struct {
 	conn  net.Conn
 	host  string
 	tools map[string]bool
+	ended chan struct{} // closed when the connection is over
 }
 
 // Dial connects and logs in. A refused login is an [AuthError], a key that is
@@ -128,7 +129,32 @@ func (c Config) connect(ctx context.Context, methods []ssh.AuthMethod, check ssh
 		}
 		return nil, err
 	}
-	return &Client{ssh: ssh.NewClient(sshConn, channels, requests), conn: raw, host: c.Host}, nil
+	client := &Client{ssh: ssh.NewClient(sshConn, channels, requests), conn: raw, host: c.Host, ended: make(chan struct{})}
+	go func() { // until Close, or until the connection breaks
+		_ = client.ssh.Wait()
+		close(client.ended)
+	}()
+	return client, nil
+}
+
+// session opens a session. x/crypto/ssh waits for ever for one that is asked for
+// at the very moment at which the connection ends (mux.openChannel).
+func (c *Client) session() (*ssh.Session, error) {
+	type opened struct {
+		session *ssh.Session
+		err     error
+	}
+	answer := make(chan opened, 1)
+	go func() {
+		session, err := c.ssh.NewSession()
+		answer <- opened{session, err}
+	}()
+	select {
+	case o := <-answer:
+		return o.session, o.err
+	case <-c.ended:
+		return nil, net.ErrClosed
+	}
 }
 
 // Host is the appliance as it was configured.
@@ -152,7 +178,7 @@ func (c *Client) Server() string {
 func (c *Client) HasSubsystem(ctx context.Context, name string) (bool, error) {
 	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 	defer stop()
-	session, err := c.ssh.NewSession()
+	session, err := c.session()
 	if err != nil {
 		return false, c.broken(ctx, err)
 	}
@@ -189,7 +215,7 @@ func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byt
 	}
 	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 	defer stop()
-	session, err := c.ssh.NewSession()
+	session, err := c.session()
 	if err != nil {
 		return nil, c.broken(ctx, err)
 	}
