@@ -12,6 +12,8 @@ package follower
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -88,7 +90,7 @@ func (f *Follower) step(ctx context.Context, now time.Time) {
 	if f.Resync > 0 && now.Sub(f.read) >= f.Resync {
 		f.whole = true
 	}
-	r, err := f.reading(ctx)
+	r, err := f.guarded(ctx)
 	if ctx.Err() != nil {
 		return
 	}
@@ -99,12 +101,23 @@ func (f *Follower) step(ctx context.Context, now time.Time) {
 	if f.failures > 0 {
 		f.Log.Info("the Local API is read again", "failures", f.failures)
 	}
-	f.failures, f.whole = 0, r.doubtful > 0
+	f.failures, f.whole = 0, r.doubtful > 0 && !r.full // a full reading has settled it
 	if r.full {
 		f.read = now
 	}
 	r.say(f.Log)
 	f.tell(ctx, now)
+}
+
+// guarded reads, and survives a panic: CrowdSec never starts a crashed plugin
+// again.
+func (f *Follower) guarded(ctx context.Context) (r *reading, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reading the Local API panicked, which is a fault of this program: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f.reading(ctx)
 }
 
 // failed takes note of a reading that failed: the next one reads everything.

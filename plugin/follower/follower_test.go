@@ -29,9 +29,9 @@ type list struct {
 	fail                     error
 	cut                      bool // the answer ends after the first decision, as an error of its database makes it
 	asked                    []bool
-	at                       []time.Time
 	told                     []lapi.Usage
 	tellErr                  error
+	panics                   bool
 }
 
 func newList() *list {
@@ -69,7 +69,10 @@ func (l *list) set(do func()) {
 func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error) (seen lapi.Seen, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.asked, l.at = append(l.asked, q.Startup), append(l.at, time.Now())
+	l.asked = append(l.asked, q.Startup)
+	if l.panics {
+		panic("boom")
+	}
 	if l.fail != nil {
 		return seen, l.fail
 	}
@@ -257,6 +260,35 @@ func TestADoubtIsSettledByReadingEverything(t *testing.T) {
 		h.want("in doubt", "203.0.113.1", "203.0.113.2")
 		if !slices.Equal(h.list.asked, []bool{true, false, true}) {
 			t.Errorf("asked %v", h.list.asked)
+		}
+	})
+}
+
+// A list that says so each time, as one with two spellings of a scope does, is
+// not read whole for ever.
+func TestADoubtThatStaysIsSettledOnceAReading(t *testing.T) {
+	bubble(t, nil, func(h *house) {
+		for range 6 {
+			h.list.set(func() { h.list.deleted[7] = "203.0.113.2" })
+			h.at(time.Since(h.start) + 10*time.Second)
+		}
+		if n := len(slices.DeleteFunc(slices.Clone(h.list.asked), func(full bool) bool { return !full })); n > 4 {
+			t.Errorf("everything was read %d times of %d", n, len(h.list.asked))
+		}
+		h.want("in doubt", "203.0.113.1", "203.0.113.2")
+	})
+}
+
+func TestAPanicDoesNotEndTheFollower(t *testing.T) {
+	bubble(t, nil, func(h *house) {
+		h.list.set(func() { h.list.panics = true })
+		h.at(30 * time.Second)
+		h.list.set(func() { h.list.panics = false })
+		h.list.add(3, "203.0.113.3")
+		h.at(2 * time.Minute)
+		h.want("afterwards", "203.0.113.1", "203.0.113.2", "203.0.113.3")
+		if !strings.Contains(h.log.String(), "a fault of this program") {
+			t.Errorf("the log does not say so:\n%s", h.log)
 		}
 	})
 }
