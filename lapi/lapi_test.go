@@ -215,12 +215,12 @@ func TestUsageMetricsSayWhatIsEnforced(t *testing.T) {
 		w.WriteHeader(http.StatusCreated)
 	}))
 	defer server.Close()
-	usage := lapi.Usage{Type: "crowdsec-stormshield", Version: "1.0", OS: "linux", Started: time.Unix(1000, 0), Window: 15 * time.Minute, Active: map[string]int{"CAPI": 7}}
+	usage := lapi.Usage{Type: "crowdsec-stormshield", Version: "1.0", OS: "linux", Started: time.Unix(1000, 0), Window: 15 * time.Minute, Active: map[string]int{"CAPI": 7}, LeftOut: 3}
 	if err := client(t, lapi.Config{URL: server.URL}).Tell(t.Context(), usage, time.Unix(2000, 0)); err != nil {
 		t.Fatal(err)
 	}
 	text, _ := json.Marshal(got)
-	want := `{"remediation_components":[{"feature_flags":[],"metrics":[{"items":[{"labels":{"origin":"CAPI"},"name":"active_decisions","unit":"ip","value":7}],` +
+	want := `{"remediation_components":[{"feature_flags":[],"metrics":[{"items":[{"labels":{},"name":"left_out_gauge","unit":"ip","value":3},{"labels":{"origin":"CAPI"},"name":"active_decisions","unit":"ip","value":7}],` +
 		`"meta":{"utc_now_timestamp":2000,"window_size_seconds":900}}],"os":{"name":"linux","version":""},"type":"crowdsec-stormshield","utc_startup_timestamp":1000,"version":"1.0"}]}`
 	if string(text) != want {
 		t.Errorf("told %s", text)

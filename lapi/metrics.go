@@ -18,6 +18,7 @@ type Usage struct {
 	Started time.Time
 	Window  time.Duration  // since the last one
 	Active  map[string]int // decisions that are enforced, by origin
+	LeftOut int            // decisions that are not, for they are too many
 }
 
 // ErrNoMetrics says that the Local API takes no usage metrics: it is older than
@@ -41,8 +42,9 @@ func (c *Client) Tell(ctx context.Context, u Usage, now time.Time) error {
 	return answer.Close()
 }
 
-// The payload is that of pkg/models/all_metrics.go. A value of the metric
-// active_decisions stands for now, not for the window.
+// The payload is that of pkg/models/all_metrics.go. A value of active_decisions,
+// and of a metric whose name ends with _gauge, stands for now, and not for the
+// window.
 type (
 	payload struct {
 		Components []component `json:"remediation_components"`
@@ -76,7 +78,7 @@ type (
 )
 
 func (u Usage) payload(now time.Time) payload {
-	w := window{Meta: windowMeta{int64(u.Window.Seconds()), now.Unix()}, Items: []item{}}
+	w := window{Meta: windowMeta{int64(u.Window.Seconds()), now.Unix()}, Items: []item{{"left_out_gauge", "ip", float64(u.LeftOut), map[string]string{}}}}
 	for origin, n := range u.Active {
 		w.Items = append(w.Items, item{"active_decisions", "ip", float64(n), map[string]string{"origin": origin}})
 	}

@@ -60,9 +60,16 @@ func New(c Config) *Enforcer {
 // Recorded says that this process recorded a change, by its number in the
 // ledger. It never waits.
 func (e *Enforcer) Recorded(change int64) {
-	e.own.note(change)
+	e.Noted(change)
 	e.pacer.Poke()
 }
+
+// Noted says that this process made a change, by its number in the ledger, and
+// that more may belong to it: [Enforcer.Changed] follows. It never waits.
+func (e *Enforcer) Noted(change int64) { e.own.note(change) }
+
+// Changed says that what was noted is whole, and to be enforced. It never waits.
+func (e *Enforcer) Changed() { e.pacer.Due() }
 
 // Run enforces until the context ends. It waits for the lease for as long as
 // another process holds it.
@@ -86,10 +93,6 @@ func (e *Enforcer) Run(ctx context.Context) {
 	stop()
 	beside.Wait()
 }
-
-// Changed says that this process changed what must be blocked, other than by
-// Recorded. It never waits.
-func (e *Enforcer) Changed() { e.pacer.Poke() }
 
 func (e *Enforcer) takeLease(ctx context.Context) *ledger.Lease {
 	waiting := false

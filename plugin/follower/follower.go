@@ -26,8 +26,9 @@ import (
 const (
 	// batch is how many decisions go to the ledger at once.
 	batch = 1000
-	// longestPause bounds the growing pauses while the list cannot be read.
-	longestPause = 5 * time.Minute
+	// longestPause bounds the growing pauses while the list cannot be read: it
+	// is to be followed soon again after an outage.
+	longestPause = 30 * time.Second
 	// repeatEvery is how often the same trouble is said again.
 	repeatEvery = 10 * time.Minute
 	// tellEvery is how often CrowdSec is told what is enforced: as its own
@@ -50,8 +51,9 @@ type Config struct {
 	Every   time.Duration // how often to ask what changed
 	Resync  time.Duration // how often to read everything; 0: when there is a reason
 	MaxBans int
-	Usage   lapi.Usage // Window and Active are the follower's to set
-	Changed func()     // something is to be enforced, or not any more
+	Usage   lapi.Usage         // Window and Active are the follower's to set
+	Noted   func(change int64) // the ledger has changed by this number
+	Changed func()             // all that was read is in the ledger, and something is to be enforced, or not any more
 	Log     hclog.Logger
 }
 
@@ -87,7 +89,7 @@ func (f *Follower) Run(ctx context.Context) {
 
 // step reads once.
 func (f *Follower) step(ctx context.Context, now time.Time) {
-	if f.Resync > 0 && now.Sub(f.read) >= f.Resync {
+	if f.Resync > 0 && now.Sub(f.read) >= f.Resync || f.room(ctx, now) {
 		f.whole = true
 	}
 	r, err := f.guarded(ctx)
@@ -120,6 +122,13 @@ func (f *Follower) guarded(ctx context.Context) (r *reading, err error) {
 	return f.reading(ctx)
 }
 
+// room reports whether a full reading would take in a good part of what was left
+// out because bans were too many.
+func (f *Follower) room(ctx context.Context, now time.Time) bool {
+	left, room, err := f.Ledger.LeftOut(ctx, now, f.MaxBans)
+	return err == nil && left > 0 && room >= min(left, max(f.MaxBans/20, 1))
+}
+
 // failed takes note of a reading that failed: the next one reads everything.
 func (f *Follower) failed(ctx context.Context, err error, now time.Time) {
 	f.whole = true
@@ -139,13 +148,8 @@ func (f *Follower) tell(ctx context.Context, now time.Time) {
 	if f.mute || now.Sub(f.told) < tellEvery {
 		return
 	}
-	active, err := f.Ledger.Origins(ctx, now)
-	if err == nil {
-		usage := f.Usage
-		usage.Active, usage.Window = active, tellEvery
-		err = f.List.Tell(ctx, usage, now)
-	}
 	f.told = now
+	err := f.tellAll(ctx, now)
 	switch {
 	case err == nil:
 	case errors.Is(err, lapi.ErrNoMetrics):
@@ -154,6 +158,18 @@ func (f *Follower) tell(ctx context.Context, now time.Time) {
 	default:
 		f.Log.Warn("usage metrics could not be sent", "error", err)
 	}
+}
+
+func (f *Follower) tellAll(ctx context.Context, now time.Time) (err error) {
+	usage := f.Usage
+	usage.Window = tellEvery
+	if usage.Active, err = f.Ledger.Origins(ctx, now); err != nil {
+		return err
+	}
+	if usage.LeftOut, _, err = f.Ledger.LeftOut(ctx, now, f.MaxBans); err != nil {
+		return err
+	}
+	return f.List.Tell(ctx, usage, now)
 }
 
 // reading is one run through an answer.
@@ -167,6 +183,7 @@ type reading struct {
 
 	added, ended, left, refused, doubtful int
 	firstRefused                          ban.Skip
+	changed                               bool
 }
 
 func (f *Follower) reading(ctx context.Context) (*reading, error) {
@@ -182,11 +199,11 @@ func (f *Follower) reading(ctx context.Context) (*reading, error) {
 		err = failed
 	}
 	if err == nil {
-		var ended int
+		var ended ledger.Ended
 		ended, err = f.Ledger.EndRead(ctx, r.at, seen.LastID, time.Now())
-		r.ended += ended
+		r.took(ended)
 	}
-	if r.added+r.ended > 0 {
+	if r.changed {
 		f.Changed()
 	}
 	return r, err
@@ -221,22 +238,35 @@ func (r *reading) take(ctx context.Context, e lapi.Event) error {
 // first in an answer.
 func (r *reading) flush(ctx context.Context) error {
 	if len(r.listed) > 0 {
-		recorded, left, err := r.Ledger.List(ctx, r.at, r.listed, time.Now(), r.MaxBans)
+		recorded, err := r.Ledger.List(ctx, r.at, r.listed, time.Now(), r.MaxBans)
 		if err != nil {
 			return err
 		}
-		r.added, r.left = r.added+recorded.Added, r.left+left+recorded.Evicted
+		r.note(recorded.Change)
+		r.added, r.left = r.added+recorded.Added, r.left+recorded.Left+recorded.Evicted
 		r.listed = r.listed[:0]
 	}
 	if len(r.unlisted) > 0 {
-		ended, doubtful, err := r.Ledger.Unlist(ctx, r.at, r.unlisted, time.Now())
+		ended, err := r.Ledger.Unlist(ctx, r.at, r.unlisted, time.Now())
 		if err != nil {
 			return err
 		}
-		r.ended, r.doubtful = r.ended+ended, r.doubtful+doubtful
+		r.took(ended)
 		r.unlisted = r.unlisted[:0]
 	}
 	return nil
+}
+
+func (r *reading) took(e ledger.Ended) {
+	r.note(e.Change)
+	r.ended, r.doubtful = r.ended+e.Bans, r.doubtful+e.Doubtful
+}
+
+func (r *reading) note(change int64) {
+	if change > 0 {
+		r.changed = true
+		r.Noted(change)
+	}
 }
 
 // say says what came of it, if there is something to say.

@@ -82,7 +82,7 @@ func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error
 	}
 	for _, id := range sorted(fresh) {
 		seen.LastID = id
-		if err := do(event(id, fresh[id], time.Hour, false)); err != nil {
+		if err := do(event(id, fresh[id], time.Until(ends(id)), false)); err != nil {
 			return seen, err
 		}
 		if l.cut {
@@ -106,6 +106,11 @@ func (l *list) Tell(_ context.Context, u lapi.Usage, _ time.Time) error {
 	return l.tellErr
 }
 
+// ends is when a decision does: the later, the greater its number.
+func ends(id int64) time.Time {
+	return time.Date(2000, 1, 2, 0, int(id), 0, 0, time.UTC) // a bubble's time starts a day before
+}
+
 func sorted(m map[int64]string) []int64 {
 	var ids []int64
 	for id := range m {
@@ -125,6 +130,7 @@ type house struct {
 	list    *list
 	ledger  *ledger.Ledger
 	log     *bytes.Buffer
+	noted   int64
 	changed int
 	start   time.Time
 }
@@ -143,6 +149,7 @@ func bubble(t *testing.T, change func(*follower.Config), story func(h *house)) {
 			List: h.list, Ledger: books, Every: 10 * time.Second, Resync: time.Hour, MaxBans: 1000,
 			Filter:  ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
 			Usage:   lapi.Usage{Type: "test"},
+			Noted:   func(change int64) { h.noted = change },
 			Changed: func() { h.changed++ },
 			Log:     hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true, Level: hclog.Info}),
 		}
@@ -190,6 +197,9 @@ func TestItReadsEverythingAtFirstAndThenWhatChanged(t *testing.T) {
 		h.list.remove(1)
 		h.at(11 * time.Second)
 		h.want("after a round", "203.0.113.2", "203.0.113.3")
+		if news, err := h.ledger.News(context.Background()); err != nil || news.Change != h.noted {
+			t.Errorf("change %d was noted of %d (%v)", h.noted, news.Change, err)
+		}
 		if h.changed != 2 || !strings.Contains(h.log.String(), "first=10.1.2.3") {
 			t.Errorf("changed %d times:\n%s", h.changed, h.log)
 		}
@@ -212,13 +222,13 @@ func TestNothingEndsBecauseTheListCannotBeRead(t *testing.T) {
 		if err != nil || time.Since(s.Unread) < 29*time.Minute || !strings.Contains(s.UnreadWhy, "403") {
 			t.Errorf("status %+v, %v", s, err)
 		}
-		if n := len(h.list.asked); n > 25 {
+		if n := len(h.list.asked); n > 70 {
 			t.Errorf("it was asked %d times in 30 minutes", n)
 		}
 		h.list.set(func() { h.list.fail = nil })
 		h.list.drop(1) // meanwhile, and nobody says so
 		h.list.add(3, "203.0.113.3")
-		h.at(36 * time.Minute)
+		h.at(30*time.Minute + 31*time.Second)
 		h.want("once it is back", "203.0.113.2", "203.0.113.3")
 		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || !s.Unread.IsZero() || s.Read.IsZero() {
 			t.Errorf("status %+v, %v", s, err)
@@ -276,6 +286,30 @@ func TestADoubtThatStaysIsSettledOnceAReading(t *testing.T) {
 			t.Errorf("everything was read %d times of %d", n, len(h.list.asked))
 		}
 		h.want("in doubt", "203.0.113.1", "203.0.113.2")
+	})
+}
+
+// What did not fit is taken in once there is room, and not looked for all the time.
+func TestWhatWasLeftOutIsReadOnceThereIsRoom(t *testing.T) {
+	bubble(t, func(c *follower.Config) { c.MaxBans, c.Resync = 3, 24*time.Hour }, func(h *house) {
+		h.list.add(3, "203.0.113.3")
+		h.list.add(4, "203.0.113.4")
+		h.list.add(5, "203.0.113.5")
+		h.at(time.Minute)
+		h.want("when full", "203.0.113.3", "203.0.113.4", "203.0.113.5")
+		if full := slices.Index(h.list.asked[1:], true); full >= 0 {
+			t.Errorf("everything was read again though there is no room: %v", h.list.asked)
+		}
+		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || s.LeftOut != 2 {
+			t.Errorf("status %+v, %v", s, err)
+		}
+		h.list.remove(4)
+		h.at(time.Minute + 21*time.Second)
+		h.want("with room for one", "203.0.113.2", "203.0.113.3", "203.0.113.5")
+		h.at(16 * time.Minute)
+		if last := h.list.told[len(h.list.told)-1]; last.LeftOut != 1 || last.Active["CAPI"] != 3 {
+			t.Errorf("told %+v", last)
+		}
 	})
 }
 

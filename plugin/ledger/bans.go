@@ -62,14 +62,11 @@ func (l *Ledger) end(ctx context.Context, ended []netip.Prefix, now time.Time) (
 	err = l.write(ctx, func(tx *sql.Tx) (err error) {
 		n, err = affected(tx.ExecContext(ctx, "UPDATE ban SET until = ?1 WHERE until > ?1 AND prefix IN (SELECT value FROM json_each(?2))",
 			now.UnixMilli(), list(ended)))
-		if err != nil || n == 0 {
-			return err
-		}
-		change, err := number(fact(ctx, tx, factChanges))
 		if err != nil {
 			return err
 		}
-		return setFacts(ctx, tx, map[string]int64{factChanges: change + 1})
+		_, err = bump(ctx, tx, int(n))
+		return err
 	})
 	return n, err
 }

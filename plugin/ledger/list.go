@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ const (
 	factRead      = "read"       // when a read last went well
 	factReadFails = "read_fails" // since when reads fail; does not stand while they go well
 	factReadWhy   = "read_why"   // why the last one did
+	factLeftOut   = "left_out"   // how many bans were left out since everything was last read
 )
 
 // Listed is a ban by a decision that the Local API lists.
@@ -35,6 +37,7 @@ type Unlisted struct {
 type Reading struct {
 	began int64 // what alerts said up to this change, the list knows
 	full  int64 // number of the full read; 0: of changes alone
+	left  int64 // how many bans had been left out before it
 }
 
 // Full reports whether everything is read.
@@ -45,6 +48,9 @@ func (r Reading) Full() bool { return r.full > 0 }
 func (l *Ledger) BeginRead(ctx context.Context, full bool) (r Reading, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) (err error) {
 		if r.began, err = number(fact(ctx, tx, factChanges)); err != nil || !full {
+			return err
+		}
+		if r.left, err = number(fact(ctx, tx, factLeftOut)); err != nil {
 			return err
 		}
 		if r.full, err = number(fact(ctx, tx, factReads)); err != nil {
@@ -88,7 +94,7 @@ const (
 
 // List writes down some of what the list holds. When bans are too many, those of
 // the list that end the soonest are left out.
-func (l *Ledger) List(ctx context.Context, r Reading, listed []Listed, now time.Time, limit int) (recorded Recorded, left int, err error) {
+func (l *Ledger) List(ctx context.Context, r Reading, listed []Listed, now time.Time, limit int) (recorded Recorded, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) error {
 		w, err := newRecorder(ctx, tx)
 		if err != nil {
@@ -101,7 +107,8 @@ func (l *Ledger) List(ctx context.Context, r Reading, listed []Listed, now time.
 		if err != nil {
 			return err
 		}
-		left = len(listed) - len(fitting)
+		left := len(listed) - len(fitting)
+		w.left, w.recorded.Left = int64(left), left
 		for len(fitting) > 0 {
 			n := min(batch, len(fitting))
 			if err := w.list(ctx, r, fitting[:n]); err != nil {
@@ -116,9 +123,9 @@ func (l *Ledger) List(ctx context.Context, r Reading, listed []Listed, now time.
 		return w.finish(ctx)
 	})
 	if err != nil {
-		return Recorded{}, 0, fmt.Errorf("record %d listed bans in %s: %w", len(listed), l.path, err)
+		return Recorded{}, fmt.Errorf("record %d listed bans in %s: %w", len(listed), l.path, err)
 	}
-	return recorded, left, nil
+	return recorded, nil
 }
 
 // fitting leaves out what would have to go at once, because bans are too many:
@@ -128,11 +135,11 @@ func (w *recorder) fitting(ctx context.Context, listed []Listed, limit int) ([]L
 	if w.rows < int64(limit) {
 		return listed, nil
 	}
-	var inForce int64
-	if err := w.tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban WHERE until > ?", w.now).Scan(&inForce); err != nil {
+	ended, err := ended(ctx, w.tx, w.now)
+	if err != nil {
 		return nil, err
 	}
-	if inForce < int64(limit) {
+	if w.rows-ended < int64(limit) {
 		return listed, nil
 	}
 	var soonest sql.NullInt64
@@ -200,22 +207,30 @@ func (w *recorder) list(ctx context.Context, r Reading, listed []Listed) error {
 	return nil
 }
 
-// Unlist ends what the list says is over. A ban that another decision lists by
-// now, as far as is known, stays, and is counted as doubtful: a full read
-// settles that.
-func (l *Ledger) Unlist(ctx context.Context, r Reading, gone []Unlisted, now time.Time) (ended, doubtful int, err error) {
-	for len(gone) > 0 {
-		n := min(chunk, len(gone))
-		e, d, err := l.unlist(ctx, r, gone[:n], now)
-		if err != nil {
-			return ended, doubtful, fmt.Errorf("end %d bans that are listed no more in %s: %w", len(gone), l.path, err)
-		}
-		ended, doubtful, gone = ended+e, doubtful+d, gone[n:]
-	}
-	return ended, doubtful, nil
+// Ended says what ended because it is listed no more.
+type Ended struct {
+	Bans     int
+	Doubtful int   // those that another decision lists by now, as far as is known: they stay until a full read settles that
+	Change   int64 // the ledger's change number afterwards; 0: nothing changed
 }
 
-func (l *Ledger) unlist(ctx context.Context, r Reading, gone []Unlisted, now time.Time) (ended, doubtful int, err error) {
+func (e *Ended) add(more Ended) {
+	e.Bans, e.Doubtful, e.Change = e.Bans+more.Bans, e.Doubtful+more.Doubtful, max(e.Change, more.Change)
+}
+
+// Unlist ends what the list says is over.
+func (l *Ledger) Unlist(ctx context.Context, r Reading, gone []Unlisted, now time.Time) (ended Ended, err error) {
+	for some := range slices.Chunk(gone, chunk) {
+		e, err := l.unlist(ctx, r, some, now)
+		if err != nil {
+			return ended, fmt.Errorf("end %d bans that are listed no more in %s: %w", len(some), l.path, err)
+		}
+		ended.add(e)
+	}
+	return ended, nil
+}
+
+func (l *Ledger) unlist(ctx context.Context, r Reading, gone []Unlisted, now time.Time) (ended Ended, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) error {
 		for _, g := range gone {
 			var listed, until int64
@@ -227,7 +242,7 @@ func (l *Ledger) unlist(ctx context.Context, r Reading, gone []Unlisted, now tim
 			case err != nil: // it is not in force
 				continue
 			case listed != 0 && listed != g.Number:
-				doubtful++
+				ended.Doubtful++
 				continue
 			}
 			n, err := affected(tx.ExecContext(ctx, `UPDATE ban SET listed = 0, until = CASE WHEN heard > ?2 THEN MAX(alerted, ?3) ELSE ?3 END
@@ -235,43 +250,52 @@ func (l *Ledger) unlist(ctx context.Context, r Reading, gone []Unlisted, now tim
 			if err != nil {
 				return err
 			}
-			ended += int(n)
+			ended.Bans += int(n)
 		}
-		return bump(ctx, tx, ended)
+		ended.Change, err = bump(ctx, tx, ended.Bans)
+		return err
 	})
-	return ended, doubtful, err
+	return ended, err
 }
 
 // bump numbers a change, if there was one, so that other processes look.
-func bump(ctx context.Context, tx *sql.Tx, changed int) error {
+func bump(ctx context.Context, tx *sql.Tx, changed int) (change int64, err error) {
 	if changed == 0 {
-		return nil
+		return 0, nil
 	}
-	change, err := number(fact(ctx, tx, factChanges))
-	if err != nil {
-		return err
+	if change, err = number(fact(ctx, tx, factChanges)); err != nil {
+		return 0, err
 	}
-	return setFacts(ctx, tx, map[string]int64{factChanges: change + 1})
+	change++
+	return change, setFacts(ctx, tx, map[string]int64{factChanges: change})
 }
 
 // EndRead takes note that a reading went well. After a full one it ends what was
 // listed before and was not found: but only what has a smaller number than last,
 // the greatest that was found, for the Local API's answer may lack its end.
-func (l *Ledger) EndRead(ctx context.Context, r Reading, last int64, now time.Time) (ended int, err error) {
+func (l *Ledger) EndRead(ctx context.Context, r Reading, last int64, now time.Time) (ended Ended, err error) {
 	for r.Full() {
-		n, err := l.sweep(ctx, r, last, now)
+		e, err := l.sweep(ctx, r, last, now)
 		if err != nil {
 			return ended, fmt.Errorf("end bans that are listed no more in %s: %w", l.path, err)
 		}
-		if ended += n; n < chunk {
+		ended.add(e)
+		if e.Bans < chunk {
 			break
 		}
 	}
 	err = l.write(ctx, func(tx *sql.Tx) error {
+		left, err := number(fact(ctx, tx, factLeftOut))
+		if err != nil {
+			return err
+		}
+		if r.Full() {
+			left -= r.left
+		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM fact WHERE name IN (?, ?)", factReadFails, factReadWhy); err != nil {
 			return err
 		}
-		return setFacts(ctx, tx, map[string]int64{factRead: now.UnixMilli()})
+		return setFacts(ctx, tx, map[string]int64{factRead: now.UnixMilli(), factLeftOut: left})
 	})
 	if err != nil {
 		return ended, fmt.Errorf("record a reading in %s: %w", l.path, err)
@@ -279,7 +303,7 @@ func (l *Ledger) EndRead(ctx context.Context, r Reading, last int64, now time.Ti
 	return ended, nil
 }
 
-func (l *Ledger) sweep(ctx context.Context, r Reading, last int64, now time.Time) (ended int, err error) {
+func (l *Ledger) sweep(ctx context.Context, r Reading, last int64, now time.Time) (ended Ended, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) error {
 		n, err := affected(tx.ExecContext(ctx, `UPDATE ban SET listed = 0, until = CASE WHEN heard > ?1 THEN MAX(alerted, ?2) ELSE ?2 END
 			WHERE prefix IN (SELECT prefix FROM ban WHERE until > ?2 AND listed > 0 AND listed < ?3 AND found < ?4 LIMIT ?5)`,
@@ -287,8 +311,9 @@ func (l *Ledger) sweep(ctx context.Context, r Reading, last int64, now time.Time
 		if err != nil {
 			return err
 		}
-		ended = int(n)
-		return bump(ctx, tx, ended)
+		ended.Bans = int(n)
+		ended.Change, err = bump(ctx, tx, ended.Bans)
+		return err
 	})
 	return ended, err
 }

@@ -68,7 +68,7 @@ func unlisted(number int64) event {
 	return event{
 		name: fmt.Sprintf("not listed any more by %d", number),
 		do: func(t *testing.T, l *ledger.Ledger, p netip.Prefix, r ledger.Reading) {
-			if _, _, err := l.Unlist(t.Context(), r, []ledger.Unlisted{{Prefix: p, Number: number}}, start); err != nil {
+			if _, err := l.Unlist(t.Context(), r, []ledger.Unlisted{{Prefix: p, Number: number}}, start); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -191,13 +191,13 @@ func begin(t *testing.T, l *ledger.Ledger, full bool) ledger.Reading {
 	return r
 }
 
-func mustList(t *testing.T, l *ledger.Ledger, r ledger.Reading, now time.Time, limit int, listed ...ledger.Listed) (ledger.Recorded, int) {
+func mustList(t *testing.T, l *ledger.Ledger, r ledger.Reading, now time.Time, limit int, listed ...ledger.Listed) ledger.Recorded {
 	t.Helper()
-	recorded, left, err := l.List(t.Context(), r, listed, now, limit)
+	recorded, err := l.List(t.Context(), r, listed, now, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return recorded, left
+	return recorded
 }
 
 func community(prefix string, until time.Time, number int64) ledger.Listed {
@@ -207,24 +207,24 @@ func community(prefix string, until time.Time, number int64) ledger.Listed {
 func TestAListedBanIsOwedOnceAndEndsOnTheAppliance(t *testing.T) {
 	l := open(t)
 	r := begin(t, l, true)
-	recorded, left := mustList(t, l, r, start, 1000, community("203.0.113.7/32", start.Add(time.Hour), 7), community("198.51.100.0/24", start.Add(time.Hour), 8))
+	recorded := mustList(t, l, r, start, 1000, community("203.0.113.7/32", start.Add(time.Hour), 7), community("198.51.100.0/24", start.Add(time.Hour), 8))
 	want(t, "added", recorded.Added, 2)
-	want(t, "left out", left, 0)
+	want(t, "left out", recorded.Left, 0)
 	p := plan(t, l, start)
 	want(t, "to block", blocks(p), []string{"198.51.100.0/24", "203.0.113.7/32"})
 	wrote(t, l, p, all(p, start))
 
 	// The same list again: nothing is owed.
-	recorded, _ = mustList(t, l, begin(t, l, true), start.Add(time.Minute), 1000, community("203.0.113.7/32", start.Add(time.Hour+time.Second), 7),
+	recorded = mustList(t, l, begin(t, l, true), start.Add(time.Minute), 1000, community("203.0.113.7/32", start.Add(time.Hour+time.Second), 7),
 		community("198.51.100.0/24", start.Add(time.Hour-time.Second), 8))
 	want(t, "known", recorded.Known, 2)
 	want(t, "due", plan(t, l, start.Add(time.Minute)).Due(), false)
 
-	ended, doubtful, err := l.Unlist(t.Context(), begin(t, l, false), []ledger.Unlisted{
+	ended, err := l.Unlist(t.Context(), begin(t, l, false), []ledger.Unlisted{
 		{Prefix: netip.MustParsePrefix("203.0.113.7/32"), Number: 7}, {Prefix: netip.MustParsePrefix("198.51.100.0/24"), Number: 9}, {Prefix: netip.MustParsePrefix("192.0.2.1/32"), Number: 1},
 	}, start.Add(2*time.Minute))
-	if err != nil || ended != 1 || doubtful != 1 {
-		t.Errorf("%d ended, %d doubtful, %v", ended, doubtful, err)
+	if err != nil || ended.Bans != 1 || ended.Doubtful != 1 || ended.Change == 0 {
+		t.Errorf("%+v, %v", ended, err)
 	}
 	want(t, "to unblock", texts(plan(t, l, start.Add(2*time.Minute)).Unblock), []string{"203.0.113.7/32"})
 
@@ -250,17 +250,48 @@ func TestAListThatIsTooLongKeepsWhatEndsLastAndDetections(t *testing.T) {
 	wrote(t, l, p, all(p, start))
 
 	// Read again, nothing moves.
-	recorded, left := mustList(t, l, begin(t, l, true), start, 4, entries(start)...)
-	want(t, "left out", left, 7)
+	r := begin(t, l, true)
+	recorded := mustList(t, l, r, start, 4, entries(start)...)
+	want(t, "left out", recorded.Left, 7)
 	want(t, "evicted", recorded.Evicted, 0)
 	want(t, "due", plan(t, l, start).Due(), false)
+	endRead(t, l, r, 10)
+	wantLeftOut(t, l, start, 4, 7, 0)
 
 	// A detection goes before any of them.
-	r, err := l.Record(t.Context(), []ban.Ban{aBan("203.0.113.2/32", start.Add(time.Minute*5))}, ledger.Alert, start, 4)
-	if err != nil || r.Evicted != 1 {
-		t.Errorf("%+v, %v", r, err)
+	recorded, err := l.Record(t.Context(), []ban.Ban{aBan("203.0.113.2/32", start.Add(time.Minute*5))}, ledger.Alert, start, 4)
+	if err != nil || recorded.Evicted != 1 {
+		t.Errorf("%+v, %v", recorded, err)
 	}
 	want(t, "kept then", standing(t, l, plan(t, l, start)), []string{"198.51.100.8/32", "198.51.100.9/32", "203.0.113.1/32", "203.0.113.2/32"})
+	wantLeftOut(t, l, start, 4, 8, 0)
+
+	// As detections end there is room again, and the next full reading takes in what fits.
+	later := start.Add(7 * time.Minute)
+	wantLeftOut(t, l, later, 4, 8, 1)
+	r = begin(t, l, true)
+	mustList(t, l, r, later, 4, entries(start)...)
+	wantLeftOut(t, l, later, 4, 15, 0) // it is not over
+	endRead(t, l, r, 10)
+	wantLeftOut(t, l, later, 4, 7, 0)
+	if s, err := l.Status(t.Context(), later); err != nil || s.LeftOut != 7 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func endRead(t *testing.T, l *ledger.Ledger, r ledger.Reading, last int64) {
+	t.Helper()
+	if _, err := l.EndRead(t.Context(), r, last, start); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantLeftOut(t *testing.T, l *ledger.Ledger, now time.Time, limit, wantLeft, wantRoom int) {
+	t.Helper()
+	left, room, err := l.LeftOut(t.Context(), now, limit)
+	if err != nil || left != wantLeft || room != wantRoom {
+		t.Errorf("%d left out and room for %d, want %d and %d (%v)", left, room, wantLeft, wantRoom, err)
+	}
 }
 
 func TestAFailedReadEndsNothing(t *testing.T) {

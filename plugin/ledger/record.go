@@ -31,6 +31,7 @@ type Recorded struct {
 	Extended int   // prefixes that now stand longer
 	Known    int   // bans that changed nothing
 	Evicted  int   // bans that went because there were too many
+	Left     int   // bans of a list that were left out for the same reason
 	Change   int64 // the ledger's change number afterwards
 }
 
@@ -144,7 +145,8 @@ type recorder struct {
 	tx       *sql.Tx
 	change   int64 // number of the last change
 	rows     int64
-	lists    bool // the Local API's list has been read
+	lists    bool  // the Local API's list has been read
+	left     int64 // bans that this transaction left out or evicted
 	prepared map[string]*sql.Stmt
 
 	// The call that it is at.
@@ -264,7 +266,15 @@ func (r *recorder) insert(ctx context.Context, bans []keyed, onConflict string) 
 }
 
 func (r *recorder) finish(ctx context.Context) error {
-	return setFacts(ctx, r.tx, map[string]int64{factRows: r.rows, factChanges: r.change})
+	facts := map[string]int64{factRows: r.rows, factChanges: r.change}
+	if r.left > 0 && r.lists {
+		left, err := number(fact(ctx, r.tx, factLeftOut))
+		if err != nil {
+			return err
+		}
+		facts[factLeftOut] = left + r.left
+	}
+	return setFacts(ctx, r.tx, facts)
 }
 
 func isLocal(origin string) bool {

@@ -22,6 +22,7 @@ type Status struct {
 	Read      time.Time // when the Local API's list was last read; zero: never
 	Unread    time.Time // since when it cannot be; zero: it can
 	UnreadWhy string
+	LeftOut   int   // bans that were left out or evicted because they were too many, since the list was last read whole
 	Answered  int64 // the last flush that somebody asked for and that went well
 }
 
@@ -36,6 +37,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		s.Flushed, s.Confirmed, s.Answered = facts.moment(factFlushed), facts.moment(factConfirmed), facts.number(factAnswered)
 		s.Trouble = facts.trouble()
 		s.Read, s.Unread, s.UnreadWhy = facts.moment(factRead), facts.moment(factReadFails), facts[factReadWhy]
+		s.LeftOut = int(facts.number(factLeftOut))
 		var next sql.NullInt64
 		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(*) FILTER (WHERE local = 0),
 			COUNT(*) FILTER (WHERE (written <= 0 OR written > ?2) AND expires <= ?1), MIN(until) FROM ban WHERE until > ?1`,

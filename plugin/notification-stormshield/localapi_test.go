@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 )
@@ -62,8 +61,7 @@ func decisionsOf(numbers map[string]int, duration string) []map[string]any {
 func (s *stage) localAPICommand(args []string) error {
 	if strings.Join(args, " ") == "serve" {
 		s.local = newFakeLocalAPI()
-		s.yaml += fmt.Sprintf("lapi:\n  url: %s/\n  key: %q\n", s.local.server.URL, fakeKey)
-		return os.WriteFile(s.file, []byte(s.yaml), 0o600)
+		return s.configure(fmt.Sprintf("lapi:\n  url: %s/\n  key: %q\n", s.local.server.URL, fakeKey))
 	}
 	if s.local == nil {
 		return fmt.Errorf("lapi serve comes first")

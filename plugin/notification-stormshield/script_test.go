@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 // it. Each has a simulated appliance of its own, and a configuration for it in
 // notification.yaml. Beside testscript's own commands there are:
 //
+//	configure LINE                 one more line of YAML for the configuration
 //	plugin start|stop              the plugin, as CrowdSec runs it
 //	ban PREFIX DURATION            an alert, to the plugin that runs
 //	appliance refuse|heal|reboot   what happens to the appliance
@@ -64,7 +65,8 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"plugin": onStage((*stage).pluginCommand), "ban": onStage((*stage).banCommand), "appliance": onStage((*stage).applianceCommand),
+			"configure": onStage((*stage).configureCommand),
+			"plugin":    onStage((*stage).pluginCommand), "ban": onStage((*stage).banCommand), "appliance": onStage((*stage).applianceCommand),
 			"lapi": onStage((*stage).localAPICommand), "key": keyCommand,
 			"blocked": blockedCommand, "json": jsonCommand,
 		},
@@ -119,6 +121,19 @@ func onStage(do func(s *stage, args []string) error) func(*testscript.TestScript
 		}
 		ts.Check(do(ts.Value(stageKey{}).(*stage), args))
 	}
+}
+
+func (s *stage) configureCommand(args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("configure LINE, not %q", args)
+	}
+	return s.configure(args[0] + "\n")
+}
+
+// configure adds to the configuration.
+func (s *stage) configure(yaml string) error {
+	s.yaml += yaml
+	return os.WriteFile(s.file, []byte(s.yaml), 0o600)
 }
 
 func (s *stage) pluginCommand(args []string) error {

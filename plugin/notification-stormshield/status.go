@@ -29,8 +29,9 @@ not enforced, the exit status is 1.
 With --json: name, host, state (a path), working, problem (text; absent if
 working), process (null: none runs), in_force, of_lists, to_block, to_unblock,
 next_end, last_flush, blocked_anew (times, or null), local_api (null: it is not
-followed; or last_read, unread_since (times, or null), error), trouble (null, or
-text, since, last, count), login_hold_off (null, or until, refused, reason).`,
+followed; or last_read, unread_since (times, or null), error, left_out (because
+of max_bans)), trouble (null, or text, since, last, count), login_hold_off (null,
+or until, refused, reason).`,
 		Example: "  crowdsec-stormshield status",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -96,6 +97,7 @@ type localAPI struct {
 	LastRead    *time.Time `json:"last_read"`
 	UnreadSince *time.Time `json:"unread_since"`
 	Error       string     `json:"error,omitempty"`
+	LeftOut     int        `json:"left_out"`
 }
 
 // holdOff is why no login is tried.
@@ -132,7 +134,7 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 		s.Trouble = &trouble{Text: t.Text, Since: t.Since, Last: t.Last, Count: t.Count}
 	}
 	if d.LAPI.Followed() {
-		s.LocalAPI = &localAPI{LastRead: moment(read.Read), UnreadSince: moment(read.Unread), Error: read.UnreadWhy}
+		s.LocalAPI = &localAPI{LastRead: moment(read.Read), UnreadSince: moment(read.Unread), Error: read.UnreadWhy, LeftOut: read.LeftOut}
 	}
 	if held {
 		s.HoldOff = &holdOff{Until: hold.Until, Refused: hold.Failures, Reason: hold.Reason}
@@ -199,6 +201,9 @@ func (s status) print(out io.Writer, now time.Time) error {
 		row("Local API", "read %s", ago(l.LastRead))
 	} else if l != nil {
 		row("Local API", "not read for %s: %s", span(now.Sub(*l.UnreadSince)), l.Error)
+	}
+	if l := s.LocalAPI; l != nil && l.LeftOut > 0 {
+		row("left out", "%d, because of max_bans: those that end the soonest", l.LeftOut)
 	}
 	if s.Process == nil {
 		row("process", "none")

@@ -7,12 +7,13 @@
 //
 //	p := pacer.New(pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second})
 //	go p.Run(ctx, flush)
-//	p.Poke()      // something changed: flush soon
+//	p.Poke()      // something changed, and more may follow: flush soon
+//	p.Due()       // something changed, and that is all of it
 //
 // Two calls that did something are at least Every apart. Within that, a call
 // waits until nothing was poked for Debounce, yet not longer than Every after
 // the first poke. So a lone change is served after Debounce, and a storm by
-// one call per Every.
+// one call per Every. What is Due waits for the rhythm alone.
 package pacer
 
 import (
@@ -49,13 +50,14 @@ type Result struct {
 type Pacer struct {
 	rhythm Rhythm
 	pokes  chan struct{}
+	due    chan struct{}
 	hurry  chan struct{}
 	now    func() time.Time
 }
 
 // New returns a pacer. Run makes it go.
 func New(r Rhythm) *Pacer {
-	return &Pacer{rhythm: r, pokes: make(chan struct{}, 1), hurry: make(chan struct{}, 1), now: time.Now}
+	return &Pacer{rhythm: r, pokes: make(chan struct{}, 1), due: make(chan struct{}, 1), hurry: make(chan struct{}, 1), now: time.Now}
 }
 
 // Poke says that something changed. It never waits.
@@ -63,6 +65,15 @@ func (p *Pacer) Poke() {
 	select {
 	case p.pokes <- struct{}{}:
 	default: // one that is not taken yet says the same
+	}
+}
+
+// Due says that something changed, and that nothing belongs to it which is yet to
+// come: there is no silence to wait for. It never waits.
+func (p *Pacer) Due() {
+	select {
+	case p.due <- struct{}{}:
+	default:
 	}
 }
 
@@ -90,6 +101,8 @@ func (p *Pacer) Run(ctx context.Context, flush Flush) {
 			return
 		case <-p.pokes:
 			s.poked(p.now())
+		case <-p.due:
+			s.next = p.now()
 		case <-p.hurry:
 			s.hurried(p.now())
 		case <-alarm:

@@ -86,6 +86,26 @@ func TestASecondPokeWaitsForTheRhythm(t *testing.T) {
 	})
 }
 
+func TestWhatIsDueWaitsForTheRhythmAlone(t *testing.T) {
+	run(t, usual, func(n int) (pacer.Result, error) {
+		if n == 4 {
+			return pacer.Result{}, errors.New("no answer")
+		}
+		return pacer.Result{Acted: n > 1}, nil
+	}, func(d *diary) {
+		d.at(100 * time.Second)
+		d.Due()
+		d.at(105 * time.Second)
+		d.Due()
+		d.at(200 * time.Second)
+		d.Due()
+		d.at(200*time.Second + 500*time.Millisecond)
+		d.Due() // does not hasten a retry
+		d.at(300 * time.Second)
+		d.want(t, 0, 100*time.Second, 130*time.Second, 200*time.Second, 201*time.Second)
+	})
+}
+
 func TestAFlushThatFoundNothingToDoDelaysNobody(t *testing.T) {
 	run(t, usual, func(int) (pacer.Result, error) { return pacer.Result{}, nil }, func(d *diary) {
 		d.at(10 * time.Second)
