@@ -189,7 +189,7 @@ type reading struct {
 func (f *Follower) reading(ctx context.Context) (*reading, error) {
 	r := &reading{Follower: f, full: f.whole}
 	var err error
-	if r.at, err = f.Ledger.BeginRead(ctx, r.full); err != nil {
+	if r.at, err = f.Ledger.BeginRead(ctx, r.full, time.Now()); err != nil {
 		return r, err
 	}
 	q := f.Query
@@ -223,7 +223,7 @@ func (r *reading) take(ctx context.Context, e lapi.Event) error {
 	for _, b := range bans {
 		switch {
 		case e.Deleted:
-			r.unlisted = append(r.unlisted, ledger.Unlisted{Prefix: b.Prefix, Number: e.ID})
+			r.unlisted = append(r.unlisted, ledger.Unlisted{Prefix: b.Prefix, Number: e.ID, Since: now.Add(e.Left)})
 		case b.Until.After(now):
 			r.listed = append(r.listed, ledger.Listed{Ban: b, Number: e.ID})
 		}

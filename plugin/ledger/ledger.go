@@ -34,7 +34,9 @@
 // What is not listed any more is said by the number of the decision; if another
 // one lists the prefix, that is a doubt, and nothing ends. A full reading that does
 // not find what was listed says the same, of numbers below the greatest that it
-// found: an answer may lack its end ([Ledger.EndRead]).
+// found: an answer may lack its end ([Ledger.EndRead]). CrowdSec hands an alert out
+// before it stores it: what ended before an alert came, or is not found within
+// seconds of one, counts as said without knowing it.
 //
 // A ban whose end has passed is a removal owed: from the blacklist if written or
 // expires is above 0, from the files if written is not 0. Its row goes once the

@@ -31,11 +31,13 @@ type Listed struct {
 type Unlisted struct {
 	Prefix netip.Prefix
 	Number int64
+	Since  time.Time
 }
 
 // Reading is one reading of the Local API's list.
 type Reading struct {
-	began int64 // what alerts said up to this change, the list knows
+	began int64 // what alerts said up to this change, the list knows, if they did so before
+	at    int64
 	full  int64 // number of the full read; 0: of changes alone
 	left  int64 // how many bans had been left out before it
 }
@@ -45,7 +47,8 @@ func (r Reading) Full() bool { return r.full > 0 }
 
 // BeginRead begins to read the list: everything, or what changed. It is to be
 // called before the Local API is asked.
-func (l *Ledger) BeginRead(ctx context.Context, full bool) (r Reading, err error) {
+func (l *Ledger) BeginRead(ctx context.Context, full bool, now time.Time) (r Reading, err error) {
+	r.at = now.Add(-delay).UnixMilli()
 	err = l.write(ctx, func(tx *sql.Tx) (err error) {
 		if r.began, err = number(fact(ctx, tx, factChanges)); err != nil || !full {
 			return err
@@ -70,6 +73,10 @@ func (l *Ledger) BeginRead(ctx context.Context, full bool) (r Reading, err error
 // one that is known.
 const tolerance = 3 * time.Second
 
+// delay is how much later the list may know a decision than an alert brought it:
+// CrowdSec hands alerts out before it stores them.
+const delay = 5 * time.Second
+
 // What a listed decision does to a prefix that has a row. The parameters are the
 // change's number, the end that is soon, the change up to which the list knows
 // alerts, the full read, the tolerance, the time, and six for each ban.
@@ -78,7 +85,7 @@ const (
 
 	// It had ended, or is about to, and the list says that it goes on.
 	orListAnew = `DO UPDATE SET until = excluded.until, origin = excluded.origin, scenario = excluded.scenario,
-		local = excluded.local, recorded = excluded.recorded, listed = excluded.listed, found = excluded.found, heard = 0, alerted = 0,
+		local = excluded.local, recorded = excluded.recorded, listed = excluded.listed, found = excluded.found, heard = 0, heard_at = 0, alerted = 0,
 		written = -1, expires = 1 WHERE ban.until <= ?2 AND excluded.until > ban.until + ?5`
 
 	// It is in force. The list knows of the alerts before it: a later end is that
@@ -245,8 +252,9 @@ func (l *Ledger) unlist(ctx context.Context, r Reading, gone []Unlisted, now tim
 				ended.Doubtful++
 				continue
 			}
-			n, err := affected(tx.ExecContext(ctx, `UPDATE ban SET listed = 0, until = CASE WHEN heard > ?2 THEN MAX(alerted, ?3) ELSE ?3 END
-				WHERE prefix = ?1`, g.Prefix.String(), r.began, now.UnixMilli()))
+			n, err := affected(tx.ExecContext(ctx, `UPDATE ban SET listed = 0,
+				until = CASE WHEN heard > ?2 OR heard_at > ?4 THEN MAX(alerted, ?3) ELSE ?3 END
+				WHERE prefix = ?1`, g.Prefix.String(), r.began, now.UnixMilli(), g.Since.Add(tolerance).UnixMilli()))
 			if err != nil {
 				return err
 			}
@@ -305,9 +313,10 @@ func (l *Ledger) EndRead(ctx context.Context, r Reading, last int64, now time.Ti
 
 func (l *Ledger) sweep(ctx context.Context, r Reading, last int64, now time.Time) (ended Ended, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) error {
-		n, err := affected(tx.ExecContext(ctx, `UPDATE ban SET listed = 0, until = CASE WHEN heard > ?1 THEN MAX(alerted, ?2) ELSE ?2 END
+		n, err := affected(tx.ExecContext(ctx, `UPDATE ban SET listed = 0,
+			until = CASE WHEN heard > ?1 OR heard_at > ?6 THEN MAX(alerted, ?2) ELSE ?2 END
 			WHERE prefix IN (SELECT prefix FROM ban WHERE until > ?2 AND listed > 0 AND listed < ?3 AND found < ?4 LIMIT ?5)`,
-			r.began, now.UnixMilli(), last, r.full, chunk))
+			r.began, now.UnixMilli(), last, r.full, chunk, r.at))
 		if err != nil {
 			return err
 		}

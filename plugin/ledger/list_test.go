@@ -68,7 +68,7 @@ func unlisted(number int64) event {
 	return event{
 		name: fmt.Sprintf("not listed any more by %d", number),
 		do: func(t *testing.T, l *ledger.Ledger, p netip.Prefix, r ledger.Reading) {
-			if _, err := l.Unlist(t.Context(), r, []ledger.Unlisted{{Prefix: p, Number: number}}, start); err != nil {
+			if _, err := l.Unlist(t.Context(), r, []ledger.Unlisted{{Prefix: p, Number: number, Since: start}}, start); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -184,7 +184,7 @@ func tryEvents(t *testing.T, l *ledger.Ledger, n int, events []event, chosen []i
 
 func begin(t *testing.T, l *ledger.Ledger, full bool) ledger.Reading {
 	t.Helper()
-	r, err := l.BeginRead(t.Context(), full)
+	r, err := l.BeginRead(t.Context(), full, start.Add(10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,9 @@ func TestAListedBanIsOwedOnceAndEndsOnTheAppliance(t *testing.T) {
 	want(t, "due", plan(t, l, start.Add(time.Minute)).Due(), false)
 
 	ended, err := l.Unlist(t.Context(), begin(t, l, false), []ledger.Unlisted{
-		{Prefix: netip.MustParsePrefix("203.0.113.7/32"), Number: 7}, {Prefix: netip.MustParsePrefix("198.51.100.0/24"), Number: 9}, {Prefix: netip.MustParsePrefix("192.0.2.1/32"), Number: 1},
+		{Prefix: netip.MustParsePrefix("203.0.113.7/32"), Number: 7, Since: start},
+		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Number: 9, Since: start},
+		{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Number: 1, Since: start},
 	}, start.Add(2*time.Minute))
 	if err != nil || ended.Bans != 1 || ended.Doubtful != 1 || ended.Change == 0 {
 		t.Errorf("%+v, %v", ended, err)
@@ -291,6 +293,37 @@ func wantLeftOut(t *testing.T, l *ledger.Ledger, now time.Time, limit, wantLeft,
 	left, room, err := l.LeftOut(t.Context(), now, limit)
 	if err != nil || left != wantLeft || room != wantRoom {
 		t.Errorf("%d left out and room for %d, want %d and %d (%v)", left, room, wantLeft, wantRoom, err)
+	}
+}
+
+// CrowdSec hands an alert out before it stores it, so a reading that begins after
+// the alert may know an older decision of the same address alone.
+func TestAnAlertThatTheLocalAPIHasNotStoredYetIsNotEndedByItsList(t *testing.T) {
+	const value = "203.0.113.7/32"
+	for name, end := range map[string]func(t *testing.T, l *ledger.Ledger, now time.Time){
+		"an older decision is over since before it": func(t *testing.T, l *ledger.Ledger, now time.Time) {
+			if _, err := l.Unlist(t.Context(), begin(t, l, true), []ledger.Unlisted{{Prefix: netip.MustParsePrefix(value), Number: 5, Since: now.Add(-10 * time.Second)}}, now); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"an older decision is not found": func(t *testing.T, l *ledger.Ledger, now time.Time) {
+			r, err := l.BeginRead(t.Context(), true, now)
+			if err == nil {
+				_, err = l.EndRead(t.Context(), r, 100, now)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		l := open(t)
+		mustList(t, l, begin(t, l, true), start, 1000, community(value, start.Add(time.Hour), 5))
+		heard := start.Add(time.Minute)
+		record(t, l, heard, aBan(value, heard.Add(4*time.Hour)))
+		end(t, l, heard.Add(time.Second))
+		if standing := standing(t, l, plan(t, l, heard.Add(2*time.Hour))); len(standing) != 1 {
+			t.Errorf("%s: the ban of the alert has ended", name)
+		}
 	}
 }
 

@@ -194,22 +194,23 @@ func (r *recorder) recordOne(ctx context.Context, w *waiting) (Recorded, error) 
 const batch = 200
 
 // What to do about a prefix that has a row. The parameters are the change's
-// number, the end that is soon, the change with which an alert spoke of it, and
-// six for each ban.
+// number, the end that is soon, the change with which an alert spoke of it and when,
+// and six for each ban.
 const (
 	orLeave = "DO NOTHING"
 
 	orExtend = `DO UPDATE SET until = excluded.until, origin = excluded.origin, scenario = excluded.scenario,
-		local = MAX(local, excluded.local), heard = excluded.heard, alerted = excluded.alerted WHERE excluded.until > ban.until AND ban.until > ?2`
+		local = MAX(local, excluded.local), heard = excluded.heard, heard_at = excluded.heard_at, alerted = excluded.alerted
+		WHERE excluded.until > ban.until AND ban.until > ?2`
 
 	// It is known. That an alert spoke of it counts against a list that was read
 	// before.
-	orHear = "DO UPDATE SET heard = excluded.heard, alerted = MAX(alerted, excluded.alerted) WHERE ban.until > ?2"
+	orHear = "DO UPDATE SET heard = excluded.heard, heard_at = excluded.heard_at, alerted = MAX(alerted, excluded.alerted) WHERE ban.until > ?2"
 
 	// It had ended, and what it left on the appliance may be there yet, or be
 	// taken off right now.
 	orRevive = `DO UPDATE SET until = excluded.until, origin = excluded.origin, scenario = excluded.scenario,
-		local = excluded.local, recorded = excluded.recorded, heard = excluded.heard, alerted = excluded.alerted, listed = 0, written = -1, expires = 1
+		local = excluded.local, recorded = excluded.recorded, heard = excluded.heard, heard_at = excluded.heard_at, alerted = excluded.alerted, listed = 0, written = -1, expires = 1
 		WHERE excluded.until > ban.until AND ban.until <= ?2`
 )
 
@@ -244,8 +245,8 @@ func (r *recorder) record(ctx context.Context, bans []keyed) error {
 // insert runs one statement, and returns how many rows it wrote.
 func (r *recorder) insert(ctx context.Context, bans []keyed, onConflict string) (int64, error) {
 	//nolint:gosec // it is of constants alone
-	query := "INSERT INTO ban (recorded, heard, prefix, until, local, origin, scenario, alerted) VALUES (?1, ?3, ?4, ?5, ?6, ?7, ?8, ?9)" +
-		strings.Repeat(", (?1, ?3, ?, ?, ?, ?, ?, ?)", len(bans)-1) + " ON CONFLICT " + onConflict
+	query := "INSERT INTO ban (recorded, heard, heard_at, prefix, until, local, origin, scenario, alerted) VALUES (?1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)" +
+		strings.Repeat(", (?1, ?3, ?4, ?, ?, ?, ?, ?, ?)", len(bans)-1) + " ON CONFLICT " + onConflict
 	statement := r.prepared[query]
 	if statement == nil {
 		var err error
@@ -254,11 +255,11 @@ func (r *recorder) insert(ctx context.Context, bans []keyed, onConflict string) 
 		}
 		r.prepared[query] = statement
 	}
-	heard := r.recorded.Change
+	heard, at := r.recorded.Change, r.now
 	if r.takeover {
-		heard = 0
+		heard, at = 0, 0
 	}
-	parameters := append(make([]any, 0, 3+6*len(bans)), r.recorded.Change, r.soon, heard)
+	parameters := append(make([]any, 0, 4+6*len(bans)), r.recorded.Change, r.soon, heard, at)
 	for _, b := range bans {
 		parameters = append(parameters, b.prefix, b.Until.UnixMilli(), !r.takeover && isLocal(b.Origin), b.Origin, b.Scenario, b.Until.UnixMilli())
 	}

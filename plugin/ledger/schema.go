@@ -51,6 +51,7 @@ DROP TABLE decision;
 INSERT INTO fact SELECT 'confirmed', value FROM fact WHERE name = 'asserted';
 `, `
 ALTER TABLE ban ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;   -- the change with which an alert last spoke of it
+ALTER TABLE ban ADD COLUMN heard_at INTEGER NOT NULL DEFAULT 0; -- and when that was
 ALTER TABLE ban ADD COLUMN alerted INTEGER NOT NULL DEFAULT 0; -- when it ends by alerts, if the Local API lists it too
 ALTER TABLE ban ADD COLUMN listed INTEGER NOT NULL DEFAULT 0;  -- the decision by which the Local API lists it
 ALTER TABLE ban ADD COLUMN found INTEGER NOT NULL DEFAULT 0;   -- the full read that last found it listed
