@@ -50,7 +50,7 @@ func installCrowdSec(t testing.TB, folder string, release Release) *CrowdSec {
 			t.Fatal(err)
 		}
 	}
-	values := map[string]any{"Dir": c.dir, "Port": c.port}
+	values := map[string]any{"Dir": c.dir, "Port": c.port, "MetricsPort": freePort(t)}
 	fill(t, "config.yaml", c.config(), 0o600, values)
 	fill(t, release.profiles, filepath.Join(c.dir, "profiles.yaml"), 0o600, values)
 	c.mustCscli(t, "machines", "add", machine, "--password", machinePassword, "--force",

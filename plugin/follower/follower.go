@@ -3,7 +3,7 @@
 // their time.
 //
 // It reads everything at first, after an outage, when what it read leaves a
-// doubt, and now and then; in between, what changed. It holds one batch of
+// doubt or was of a bulk, and now and then; in between, what changed. It holds one batch of
 // decisions at a time, ends nothing because the list could not be read, and
 // knows no appliance. Its main type is [Follower]. Whoever runs it is the only
 // one to read with that key: the Local API tells each change once.
@@ -31,6 +31,14 @@ const (
 	longestPause = 30 * time.Second
 	// repeatEvery is how often the same trouble is said again.
 	repeatEvery = 10 * time.Minute
+	// bulk is how many new decisions make one. The Local API stores a list in one
+	// transaction that takes seconds, and goes by when each was made, not by when
+	// they can be seen: whoever asks within that time is never told of those that
+	// were made before (QueryNewDecisionsSinceWithFilters, 1.7.8). But some are
+	// seen, or numbers are missing; then everything is read at once, and for that
+	// reason not again within settleEvery.
+	bulk        = 50
+	settleEvery = time.Minute
 	// tellEvery is how often CrowdSec is told what is enforced: as its own
 	// components do (go-cs-bouncer, defaultMetricsInterval).
 	tellEvery = 15 * time.Minute
@@ -62,6 +70,9 @@ type Follower struct {
 	Config
 	whole    bool      // the next reading is of everything
 	read     time.Time // when everything was last read
+	last     int64     // the greatest number of a decision seen
+	bulk     bool      // of which some may not have been seen
+	settled  time.Time // when everything was last read for that reason
 	failures int
 	said     time.Time // when the trouble was last said
 	told     time.Time // when CrowdSec was last told
@@ -87,8 +98,16 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// step reads once.
+// step reads once, and everything at once after a bulk.
 func (f *Follower) step(ctx context.Context, now time.Time) {
+	f.once(ctx, now)
+	if f.bulk && f.failures == 0 && now.Sub(f.settled) >= settleEvery && ctx.Err() == nil {
+		f.whole, f.settled = true, now
+		f.once(ctx, now)
+	}
+}
+
+func (f *Follower) once(ctx context.Context, now time.Time) {
 	if f.Resync > 0 && now.Sub(f.read) >= f.Resync || f.room(ctx, now) {
 		f.whole = true
 	}
@@ -105,7 +124,10 @@ func (f *Follower) step(ctx context.Context, now time.Time) {
 	}
 	f.failures, f.whole = 0, r.doubtful > 0 && !r.full // a full reading has settled it
 	if r.full {
-		f.read = now
+		f.read, f.last, f.bulk = now, r.seen.LastID, false
+	} else {
+		f.bulk = f.bulk || r.bulk()
+		f.last = max(f.last, r.seen.LastID)
 	}
 	r.say(f.Log)
 	f.tell(ctx, now)
@@ -177,6 +199,7 @@ type reading struct {
 	*Follower
 	at   ledger.Reading
 	full bool
+	seen lapi.Seen
 
 	listed   []ledger.Listed
 	unlisted []ledger.Unlisted
@@ -194,19 +217,25 @@ func (f *Follower) reading(ctx context.Context) (*reading, error) {
 	}
 	q := f.Query
 	q.Startup = r.full
-	seen, err := f.List.Stream(ctx, q, func(e lapi.Event) error { return r.take(ctx, e) })
+	r.seen, err = f.List.Stream(ctx, q, func(e lapi.Event) error { return r.take(ctx, e) })
 	if failed := r.flush(ctx); err == nil { // what was read stands, whatever came after it
 		err = failed
 	}
 	if err == nil {
 		var ended ledger.Ended
-		ended, err = f.Ledger.EndRead(ctx, r.at, seen.LastID, time.Now())
+		ended, err = f.Ledger.EndRead(ctx, r.at, r.seen.LastID, time.Now())
 		r.took(ended)
 	}
 	if r.changed {
 		f.Changed()
 	}
 	return r, err
+}
+
+// bulk reports whether so many decisions are new, or so many numbers missing, that
+// some may not have been seen.
+func (r *reading) bulk() bool {
+	return r.seen.New >= bulk || r.seen.LastID-r.last-int64(r.seen.New) >= bulk
 }
 
 // take takes one decision.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -44,6 +45,13 @@ func (l *list) add(id int64, value string) {
 	l.standing[id], l.added[id] = value, value
 }
 
+// addLate is as add, but for whoever asks what changed: it was asked meanwhile.
+func (l *list) addLate(id int64, value string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.standing[id] = value
+}
+
 func (l *list) remove(id int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,6 +90,7 @@ func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error
 	}
 	for _, id := range sorted(fresh) {
 		seen.LastID = id
+		seen.New++
 		if err := do(event(id, fresh[id], time.Until(ends(id)), false)); err != nil {
 			return seen, err
 		}
@@ -261,6 +270,61 @@ func TestEverythingIsReadNowAndThen(t *testing.T) {
 			t.Error("not everything was read after an hour")
 		}
 	})
+}
+
+// The Local API does not tell who asks for changes while a list is being stored of
+// all that is in it.
+func TestABulkIsReadWholeAtOnceAndNotAllTheTime(t *testing.T) {
+	full := func(h *house) int {
+		h.list.mu.Lock()
+		defer h.list.mu.Unlock()
+		return len(slices.DeleteFunc(slices.Clone(h.list.asked), func(full bool) bool { return !full }))
+	}
+	inForce := func(h *house) int {
+		s, err := h.ledger.Status(context.Background(), time.Now())
+		if err != nil {
+			h.t.Error(err)
+		}
+		return s.InForce
+	}
+	for name, late := range map[string]func(i int64) bool{
+		"half of it is seen": func(i int64) bool { return i%2 == 0 },
+		"its end is seen":    func(i int64) bool { return i < 119 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, nil, func(h *house) {
+				next := int64(3)
+				many := func() {
+					for i := range int64(120) {
+						add := h.list.add
+						if late(i) {
+							add = h.list.addLate
+						}
+						add(next+i, fmt.Sprintf("198.51.%d.%d", next>>8, next&255+i))
+					}
+					next += 256
+				}
+				many()
+				h.at(11 * time.Second)
+				if n := inForce(h); n != 122 || full(h) != 2 {
+					t.Errorf("after one round %d are in force, and everything was read %d times", n, full(h))
+				}
+				many()
+				h.at(61 * time.Second)
+				if n := full(h); n != 2 {
+					t.Errorf("everything was read %d times within a minute", n)
+				}
+				h.at(81 * time.Second)
+				if n := inForce(h); n != 242 || full(h) != 3 {
+					t.Errorf("in the end %d are in force, and everything was read %d times", n, full(h))
+				}
+				h.at(30 * time.Minute)
+				if n := full(h); n != 3 {
+					t.Errorf("everything was read %d times in half an hour", n)
+				}
+			})
+		})
+	}
 }
 
 func TestADoubtIsSettledByReadingEverything(t *testing.T) {
