@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,10 @@ import (
 
 // readEvery is how often the plugin asks the Local API: update_frequency of the stories.
 const readEvery = 2 * time.Second
+
+// metricsRow is what `cscli metrics show bouncers` shows of the 999 bans that were imported: origin, active_decisions,
+// left_out.
+var metricsRow = regexp.MustCompile(`(?m)^\| *cscli-import *\| *999 *\| *- *\|$`)
 
 // follow gives the plugin a bouncer's key and the Local API's address, and has CrowdSec configure it anew.
 func (w *World) follow(t testing.TB, url string) {
@@ -59,6 +64,15 @@ func (w *World) waitUntilBlocks(t testing.TB, n int, limit time.Duration) time.D
 	})
 }
 
+// waitUntilIdle waits until nothing is owed to the appliance.
+func (p *Plugin) waitUntilIdle(t testing.TB) {
+	t.Helper()
+	waitFor(t, time.Minute, "nothing is owed", func() (bool, string) {
+		out, err := p.Command(t, "status")
+		return err == nil && strings.Contains(out, "nothing\n"), out
+	})
+}
+
 func TestWhatTheLocalAPIListsIsEnforcedAndUnbannedInStep(t *testing.T) {
 	everyCombination(t, func(t *testing.T, w *World) {
 		w.follow(t, w.CrowdSec.url())
@@ -88,9 +102,10 @@ func TestWhatTheLocalAPIListsIsEnforcedAndUnbannedInStep(t *testing.T) {
 		w.waitUntilBlocks(t, len(values)-1, 30*time.Second)
 		stayedBlocked()
 		if w.CrowdSec.release == current { // usage metrics came with 1.6.3
-			if w.CrowdSec.logged("POST /v1/usage-metrics HTTP/1.1 201") == 0 {
-				t.Error("CrowdSec was not told what is enforced")
-			}
+			waitFor(t, 10*time.Second, "CrowdSec shows what is enforced", func() (bool, string) {
+				out, err := w.CrowdSec.Cscli(t, "metrics", "show", "bouncers")
+				return err == nil && strings.Contains(out, "Bouncer Metrics (stormshield)") && metricsRow.FindString(out) != "", out
+			})
 		}
 
 		w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
@@ -100,7 +115,11 @@ func TestWhatTheLocalAPIListsIsEnforcedAndUnbannedInStep(t *testing.T) {
 }
 
 func TestAHundredThousandThatNoAlertBringsAreEnforcedAndUnbanned(t *testing.T) {
-	const many = 100_000
+	const (
+		many    = 100_000
+		flushed = "msg=flushed"
+		changed = `msg="read the Local API" `
+	)
 	for _, release := range []Release{current, older} {
 		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
 			w := newWorld(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
@@ -119,10 +138,19 @@ func TestAHundredThousandThatNoAlertBringsAreEnforcedAndUnbanned(t *testing.T) {
 			})
 			within(t, readEvery+2*time.Second, gone+" deleted and off", took)
 
-			start = time.Now()
+			w.Plugin.waitUntilIdle(t)
+			start, flushes, readings := time.Now(), w.CrowdSec.logged(flushed), w.CrowdSec.logged(changed)
 			w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
 			t.Logf("MEASURED cscli deleted all: %s", time.Since(start).Round(time.Millisecond))
 			t.Logf("MEASURED all off after that: %s", w.waitUntilBlocks(t, 0, 3*time.Minute).Round(time.Millisecond))
+			w.Plugin.waitUntilIdle(t)
+			waitFor(t, 10*time.Second, "the flush is logged", func() (bool, string) { return w.CrowdSec.logged(flushed) > flushes, "it is not" })
+			// CrowdSec deletes step by step, and may be read between two steps.
+			flushes, readings = w.CrowdSec.logged(flushed)-flushes, w.CrowdSec.logged(changed)-readings
+			t.Logf("MEASURED flushes for what %d readings said: %d", readings, flushes)
+			if flushes > readings {
+				t.Errorf("%d flushes for what %d readings said", flushes, readings)
+			}
 			w.waitUntilTidy(t)
 			w.leaveNoTrace(t)
 		})
