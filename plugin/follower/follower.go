@@ -85,8 +85,9 @@ func New(c Config) *Follower { return &Follower{Config: c, whole: true} }
 // Run follows until the context ends.
 func (f *Follower) Run(ctx context.Context) {
 	for {
-		f.step(ctx, time.Now())
-		pause := f.Every
+		start := time.Now()
+		f.step(ctx, start)
+		pause := max(f.Every-time.Since(start), f.Every/2) // the Local API rests at least as long as that
 		if f.failures > 0 {
 			pause = max(f.Every, min(time.Second<<min(f.failures, 16), longestPause))
 		}
