@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -43,15 +40,7 @@ func (w *World) importDecisions(t testing.TB, n int) []string {
 		values = append(values, value)
 		all = append(all, map[string]string{"duration": "4h", "scope": "ip", "value": value})
 	}
-	text, err := json.Marshal(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "decisions.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+	w.importAll(t, all)
 	return values
 }
 

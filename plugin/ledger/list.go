@@ -225,7 +225,8 @@ func (e *Ended) add(more Ended) {
 	e.Bans, e.Doubtful, e.Change = e.Bans+more.Bans, e.Doubtful+more.Doubtful, max(e.Change, more.Change)
 }
 
-// Unlist ends what the list says is over.
+// Unlist ends what the list says is over. Of a full reading, it is called after
+// [Ledger.List].
 func (l *Ledger) Unlist(ctx context.Context, r Reading, gone []Unlisted, now time.Time) (ended Ended, err error) {
 	for some := range slices.Chunk(gone, chunk) {
 		e, err := l.unlist(ctx, r, some, now)
@@ -240,15 +241,15 @@ func (l *Ledger) Unlist(ctx context.Context, r Reading, gone []Unlisted, now tim
 func (l *Ledger) unlist(ctx context.Context, r Reading, gone []Unlisted, now time.Time) (ended Ended, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) error {
 		for _, g := range gone {
-			var listed, until int64
-			err := tx.QueryRowContext(ctx, "SELECT listed, until FROM ban WHERE prefix = ? AND until > ?", g.Prefix.String(), now.UnixMilli()).Scan(&listed, &until)
+			var listed, found int64
+			err := tx.QueryRowContext(ctx, "SELECT listed, found FROM ban WHERE prefix = ? AND until > ?", g.Prefix.String(), now.UnixMilli()).Scan(&listed, &found)
 			if err := ignoreNone(err); err != nil {
 				return err
 			}
 			switch {
 			case err != nil: // it is not in force
 				continue
-			case listed != 0 && listed != g.Number:
+			case listed != 0 && listed != g.Number && (!r.Full() || found == r.full):
 				ended.Doubtful++
 				continue
 			}

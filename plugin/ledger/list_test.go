@@ -235,6 +235,21 @@ func TestAListedBanIsOwedOnceAndEndsOnTheAppliance(t *testing.T) {
 	want(t, "to block again", blocks(plan(t, l, start.Add(3*time.Minute))), []string{"203.0.113.7/32"})
 }
 
+// Of several decisions on an address that ended in the same moment, CrowdSec 1.4.6
+// names any.
+func TestWhatAFullReadingDoesNotFindIsOverByWhicheverDecision(t *testing.T) {
+	l := open(t)
+	mustList(t, l, begin(t, l, true), start, 1000, community("203.0.113.7/32", start.Add(time.Hour), 7), community("203.0.113.8/32", start.Add(time.Hour), 8))
+	gone := []ledger.Unlisted{{Prefix: netip.MustParsePrefix("203.0.113.7/32"), Number: 3, Since: start}, {Prefix: netip.MustParsePrefix("203.0.113.8/32"), Number: 4, Since: start}}
+	r := begin(t, l, true)
+	mustList(t, l, r, start, 1000, community("203.0.113.8/32", start.Add(time.Hour), 8))
+	ended, err := l.Unlist(t.Context(), r, gone, start)
+	if err != nil || ended.Bans != 1 || ended.Doubtful != 1 {
+		t.Errorf("%+v, %v", ended, err)
+	}
+	want(t, "standing", standing(t, l, plan(t, l, start)), []string{"203.0.113.8/32"})
+}
+
 func TestAListThatIsTooLongKeepsWhatEndsLastAndDetections(t *testing.T) {
 	l := open(t)
 	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Minute*10)))

@@ -1,0 +1,254 @@
+package e2e
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The short form runs with the rest of the suite; README.md has the long one.
+var (
+	howMany = flag.Int("rounds", 6, "of TestRoundsOfOutagesEndInStepWithCrowdSec")
+	away    = flag.Duration("away", 5*time.Second, "how long the Local API is away in one of them")
+	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of their order")
+)
+
+// TestRoundsOfOutagesEndInStepWithCrowdSec changes decisions at random, by alert and without, before, while and after
+// something goes down and comes back, and waits each time until the blacklist holds what is in force at CrowdSec.
+func TestRoundsOfOutagesEndInStepWithCrowdSec(t *testing.T) {
+	t.Logf("-seed %d", *seed)
+	for _, release := range []Release{current, older} {
+		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
+			w := newWorld(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
+			r := &rounds{World: w, link: newLink(t, strings.TrimPrefix(w.CrowdSec.url(), "http://")), random: rand.New(rand.NewPCG(*seed, 0))}
+			w.follow(t, r.link.url())
+			for n := range *howMany {
+				r.round(t, n)
+			}
+			w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
+			w.waitUntilBlocks(t, 0, time.Minute)
+			w.leaveNoTrace(t)
+		})
+	}
+}
+
+// rounds is a world in which much goes wrong.
+type rounds struct {
+	*World
+	link   *link // between the plugin and the Local API
+	random *rand.Rand
+	left   []outage // to come
+}
+
+// outage is something that goes down and comes back; meanwhile is called in between, if CrowdSec runs then.
+type outage struct {
+	name string
+	do   func(r *rounds, t *testing.T, meanwhile func())
+}
+
+var outages = []outage{
+	{"CrowdSec is killed", func(r *rounds, t *testing.T, _ func()) {
+		r.CrowdSec.signal(t, syscall.SIGKILL)
+		r.CrowdSec.kill()
+		r.Plugin.waitUntilGone(t)
+		r.CrowdSec.Start(t)
+	}},
+	{"CrowdSec is stopped", func(r *rounds, t *testing.T, _ func()) {
+		r.CrowdSec.Stop(t)
+		r.Plugin.waitUntilGone(t)
+		r.CrowdSec.Start(t)
+	}},
+	{"the Local API is away", func(r *rounds, _ *testing.T, meanwhile func()) {
+		r.link.cut()
+		meanwhile()
+		time.Sleep(*away)
+		r.link.mend()
+	}},
+	{"the Local API is cut off for a moment", func(r *rounds, _ *testing.T, meanwhile func()) {
+		meanwhile()
+		for range 20 {
+			time.Sleep(time.Duration(r.random.IntN(200)) * time.Millisecond)
+			r.link.cut()
+			r.link.mend()
+		}
+	}},
+	{"the plugin is killed", func(r *rounds, t *testing.T, meanwhile func()) {
+		killAll(r.Plugin.binary)
+		meanwhile()
+		r.reload(t)
+	}},
+	{"CrowdSec is reloaded", func(r *rounds, t *testing.T, meanwhile func()) {
+		meanwhile()
+		r.reload(t)
+	}},
+}
+
+// reload reloads CrowdSec. With alerts that it has not handed over yet, 1.4.6 panics while it does (pushNotificationsToPlugin).
+func (r *rounds) reload(t *testing.T) {
+	t.Helper()
+	if r.CrowdSec.release.Version == older.Version {
+		time.Sleep(2 * time.Second)
+	}
+	r.CrowdSec.Reload(t)
+}
+
+func (r *rounds) round(t *testing.T, n int) {
+	t.Helper()
+	if len(r.left) == 0 { // each comes once before any comes again
+		r.left = slices.Clone(outages)
+		r.random.Shuffle(len(r.left), func(i, j int) { r.left[i], r.left[j] = r.left[j], r.left[i] })
+	}
+	o := r.left[0]
+	r.left = r.left[1:]
+	r.change(t)
+	o.do(r, t, func() { r.change(t) })
+	r.change(t)
+	var wrong string
+	took := waitForEvery(t, 300*time.Millisecond, 2*time.Minute, fmt.Sprintf("round %d, %s: the blacklist is CrowdSec's list", n, o.name), func() (bool, string) {
+		wrong = r.differs(t)
+		return wrong == "", wrong
+	})
+	t.Logf("MEASURED round %d, %s: in step after %s, with %d bans", n, o.name, took.Round(time.Millisecond), len(r.Appliance.Blacklist(t)))
+}
+
+// differs says in what the blacklist is not what CrowdSec lists, less what the configuration does not enforce.
+func (r *rounds) differs(t *testing.T) string {
+	t.Helper()
+	want := map[netip.Prefix]bool{}
+	for _, d := range r.CrowdSec.decisions(t) {
+		if p := prefix(d.Value); d.Type == "ban" && p.Addr().As16()[12] != 10 { // as never_block has it
+			want[p] = true
+		}
+	}
+	got := r.Appliance.Blacklist(t)
+	var wrong []string
+	for p := range want {
+		if _, blocked := got[p]; !blocked {
+			wrong = append(wrong, p.String()+" is not blocked")
+		}
+	}
+	for p := range got {
+		if !want[p] {
+			wrong = append(wrong, p.String()+" is blocked")
+		}
+	}
+	slices.Sort(wrong)
+	if more := len(wrong) - 10; more > 0 {
+		wrong = append(wrong[:10], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(wrong, ", ")
+}
+
+// change makes and deletes a few decisions.
+func (r *rounds) change(t *testing.T) {
+	t.Helper()
+	for range 1 + r.random.IntN(4) {
+		switch kind := r.random.IntN(20); {
+		case kind < 6:
+			r.CrowdSec.mustCscli(t, "decisions", "add", "-i", r.address(), "-d", r.duration())
+		case kind < 8:
+			r.CrowdSec.mustCscli(t, "decisions", "add", "-r", fmt.Sprintf("198.51.100.%d/28", r.random.IntN(8)*16), "-d", r.duration())
+		case kind < 9:
+			r.CrowdSec.mustCscli(t, "decisions", "add", "-i", r.address(), "-d", r.duration(), "-t", "captcha")
+		case kind < 10:
+			r.CrowdSec.mustCscli(t, "decisions", "add", "-i", "10.1.2.3", "-d", r.duration()) // never_block
+		case kind < 14:
+			r.importSome(t)
+		case kind < 17:
+			r.CrowdSec.mustCscli(t, "decisions", "delete", "-i", r.address())
+		case kind < 19:
+			if all := r.CrowdSec.decisions(t); len(all) > 0 {
+				r.CrowdSec.mustCscli(t, "decisions", "delete", "--id", strconv.Itoa(all[r.random.IntN(len(all))].ID))
+			}
+		case r.random.IntN(3) == 0:
+			r.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
+		}
+	}
+}
+
+// address is one of few, so that decisions meet.
+func (r *rounds) address() string {
+	if n := r.random.IntN(40); n < 30 {
+		return fmt.Sprintf("198.18.0.%d", n)
+	}
+	return fmt.Sprintf("2001:db8::%d", r.random.IntN(5))
+}
+
+func (r *rounds) duration() string {
+	return []string{"5s", "20s", "1h", "3h"}[r.random.IntN(4)]
+}
+
+// importSome imports decisions, for which no alert comes under CrowdSec's own profiles.
+func (r *rounds) importSome(t *testing.T) {
+	t.Helper()
+	values := map[string]bool{}
+	for range 1 + r.random.IntN(80) {
+		values[r.address()] = true
+	}
+	var all []map[string]string
+	for _, value := range slices.Sorted(maps.Keys(values)) {
+		all = append(all, map[string]string{"duration": r.duration(), "scope": "ip", "value": value})
+	}
+	r.importAll(t, all)
+}
+
+// importAll has CrowdSec import decisions.
+func (w *World) importAll(t testing.TB, all []map[string]string) {
+	t.Helper()
+	text, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "decisions.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+}
+
+// listedDecision is one that is in force.
+type listedDecision struct {
+	ID       int
+	Type     string
+	Value    string
+	Duration string // what is left
+}
+
+// decisions returns what is in force, from where `cscli decisions list --all` has it. Of several on one address cscli shows
+// the newest alone, though it be over.
+func (c *CrowdSec) decisions(t testing.TB) []listedDecision {
+	t.Helper()
+	token, err := c.logIn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := c.ask(t.Context(), http.MethodGet, "/v1/alerts?has_active_decision=true&include_capi=true&limit=0", token, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var alerts []struct{ Decisions []listedDecision }
+	if err := json.Unmarshal(answer, &alerts); err != nil {
+		t.Fatalf("the Local API's alerts: %v\n%s", err, answer)
+	}
+	var all []listedDecision
+	for _, a := range alerts {
+		for _, d := range a.Decisions {
+			if !strings.HasPrefix(d.Duration, "-") {
+				all = append(all, d)
+			}
+		}
+	}
+	return all
+}
