@@ -12,6 +12,8 @@ type Release struct {
 	bin, lib string
 	// profiles names the template of profiles.yaml.
 	profiles string
+	// environment is set beside the test's own.
+	environment string // such as NAME=value; "": nothing
 }
 
 // Combination is what a test runs with.

@@ -69,6 +69,9 @@ func (c *CrowdSec) command(ctx context.Context, program string, args ...string) 
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(c.release.bin, program), append([]string{"-c", c.config()}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+c.sockets())
+	if c.release.environment != "" {
+		cmd.Env = append(cmd.Env, c.release.environment)
+	}
 	if c.release.lib != "" {
 		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+c.release.lib)
 	}

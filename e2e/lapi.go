@@ -111,15 +111,19 @@ type wireAlert struct {
 	StopAt          time.Time      `json:"stop_at"`
 }
 
-// Report posts one alert with these decisions, as an agent does, and returns how many bytes it was.
-func (c *CrowdSec) Report(t testing.TB, decisions []wireDecision) int {
-	t.Helper()
+func newWireAlert(decisions []wireDecision) wireAlert {
 	now := time.Now().UTC()
-	body, err := json.Marshal([]wireAlert{{
+	return wireAlert{
 		Decisions: decisions, Events: []any{}, EventsCount: 1, Leakspeed: "0", Message: "reported by the e2e suite",
 		Remediation: true, Scenario: decisions[0].Scenario, StartAt: now, StopAt: now,
 		Source: map[string]any{"scope": "Ip", "value": decisions[0].Value, "ip": decisions[0].Value},
-	}})
+	}
+}
+
+// Report posts one alert with these decisions, as an agent does, and returns how many bytes it was.
+func (c *CrowdSec) Report(t testing.TB, decisions []wireDecision) int {
+	t.Helper()
+	body, err := json.Marshal([]wireAlert{newWireAlert(decisions)})
 	if err != nil {
 		t.Fatal(err)
 	}
