@@ -17,6 +17,7 @@ const (
 	alertPeakTarget = 160_000_000
 	peakTarget      = 64_000_000
 	peakTargetMost  = 128_000_000 // with the most bans
+	listPeakTarget  = 128_000_000 // with the most bans, of the Local API's list
 
 	oneBanTarget = 16 << 10  // bytes over SSH, both ways, for one more or one ended ban
 	firstTarget  = 2_500_000 // bytes up over SSH, for the first flush of 100,000
@@ -55,6 +56,7 @@ func (m measured) targets() []target {
 		}
 	}
 	all = append(all, m.alert.targets()...)
+	all = append(all, m.list.targets()...)
 	all = append(all, smallFlushes(m.costs)...)
 	for _, about := range []func(costs) []target{firstFlush, compared} {
 		for _, c := range m.costs {

@@ -49,8 +49,8 @@ func (o Options) follow(n *notification) func(context.Context) {
 			List: client, Ledger: n.ledger, Filter: n.filter,
 			Query: lapi.Query{Scopes: l.Scopes, Origins: l.Origins, Include: l.IncludeScenarios, Exclude: l.ExcludeScenarios},
 			Every: cmp.Or(l.UpdateFrequency, n.document.UpdateFrequency), Resync: l.ResyncEvery, MaxBans: n.document.Decisions.MaxBans,
-			Usage: lapi.Usage{Type: Component, Version: cmp.Or(o.Version, "unknown"), OS: runtime.GOOS, Started: o.Started},
-			Noted: n.enforcer.Noted, Changed: n.enforcer.Changed, Log: n.log,
+			Usage:   lapi.Usage{Type: Component, Version: cmp.Or(o.Version, "unknown"), OS: runtime.GOOS, Started: o.Started},
+			Changed: n.enforcer.Changed, Log: n.log,
 		}).Run(ctx)
 	}
 }

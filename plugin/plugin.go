@@ -231,7 +231,7 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 		if err != nil {
 			return err
 		}
-		n.enforcer.Recorded(recorded.Change)
+		n.enforcer.Recorded()
 		n.log.Debug("recorded", "added", recorded.Added, "extended", recorded.Extended, "known", recorded.Known)
 		if recorded.Evicted > 0 {
 			n.log.Warn("more bans than max_bans allows: the soonest to end were dropped",

@@ -77,21 +77,3 @@ func withoutNumbers(text string) string {
 		return r
 	}, text)
 }
-
-// ownChanges remembers the newest change that this process recorded itself.
-type ownChanges struct {
-	mu     sync.Mutex
-	newest int64
-}
-
-func (o *ownChanges) note(change int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.newest = max(o.newest, change)
-}
-
-func (o *ownChanges) has(change int64) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return change <= o.newest
-}

@@ -37,18 +37,16 @@ func (w *weather) IntN(n int) int {
 // alert records some bans: now more of them than go one by one, now fewer, and
 // more than the ledger may hold. It may have looked at the clock a little
 // before a flush did.
-func (w *weather) alert() int64 {
+func (w *weather) alert() {
 	now := time.Now().Add(-time.Duration(w.IntN(2000)) * time.Millisecond)
 	var bans []ban.Ban
 	for range 1 + w.IntN(2*w.fw.few) {
 		lasts := []time.Duration{time.Minute, time.Hour, 100 * time.Hour}[w.IntN(3)] * time.Duration(1+w.IntN(100)) / 100
 		bans = append(bans, ban.Ban{Prefix: single(fmt.Sprintf("203.0.113.%d", w.IntN(40))), Until: now.Add(lasts), Origin: "crowdsec"})
 	}
-	r, err := w.ledger.Record(context.Background(), bans, ledger.Alert, now, 25)
-	if err != nil {
+	if _, err := w.ledger.Record(context.Background(), bans, ledger.Alert, now, 25); err != nil {
 		w.t.Error(err)
 	}
-	return r.Change
 }
 
 // strike is the fault of a step, and now and then an alert in the midst of it.
@@ -128,13 +126,15 @@ func TestWhateverFailsTheApplianceEndsUpWithWhatIsInForce(t *testing.T) {
 				for range 80 {
 					time.Sleep(time.Duration(w.IntN(40)) * time.Second)
 					synctest.Wait()
-					e.Recorded(w.alert())
+					w.alert()
+					e.Recorded()
 					if w.IntN(20) == 0 {
 						w.meddle()
 					}
 				}
 				h.fw.set(func() { h.fw.fault = nil })
-				e.Recorded(h.ban("203.0.113.200", 100*time.Hour))
+				h.ban("203.0.113.200", 100*time.Hour)
+				e.Recorded()
 				time.Sleep(10 * time.Minute) // more than the longest wait after a failure
 				synctest.Wait()
 				h.want("at the end", w.inForce()...)

@@ -49,7 +49,6 @@ type Enforcer struct {
 	Config
 	pacer     *pacer.Pacer
 	complaint complaint
-	own       ownChanges
 }
 
 // New returns an enforcer. Run makes it go.
@@ -57,18 +56,12 @@ func New(c Config) *Enforcer {
 	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), complaint: complaint{log: c.Log}}
 }
 
-// Recorded says that this process recorded a change, by its number in the
-// ledger. It never waits.
-func (e *Enforcer) Recorded(change int64) {
-	e.Noted(change)
-	e.pacer.Poke()
-}
+// Recorded says that this process recorded something, and that more may follow.
+// It never waits.
+func (e *Enforcer) Recorded() { e.pacer.Poke() }
 
-// Noted says that this process made a change, by its number in the ledger, and
-// that more may belong to it: [Enforcer.Changed] follows. It never waits.
-func (e *Enforcer) Noted(change int64) { e.own.note(change) }
-
-// Changed says that what was noted is whole, and to be enforced. It never waits.
+// Changed says that this process changed what must be blocked, and that nothing
+// belongs to it which is yet to come. It never waits.
 func (e *Enforcer) Changed() { e.pacer.Due() }
 
 // Run enforces until the context ends. It waits for the lease for as long as
@@ -135,7 +128,7 @@ func (e *Enforcer) watch(ctx context.Context) {
 		}
 		if news.Request > seen.Request {
 			e.pacer.Hurry()
-		} else if news.Change > seen.Change && !e.own.has(news.Change) {
+		} else if news.Change > seen.Change && !news.Own {
 			e.pacer.Poke()
 		}
 		seen = news

@@ -93,15 +93,13 @@ func (h *house) at(since time.Duration) {
 	synctest.Wait()
 }
 
-func (h *house) ban(address string, d time.Duration) int64 {
+func (h *house) ban(address string, d time.Duration) {
 	h.t.Helper()
 	addr := netip.MustParseAddr(address)
 	b := ban.Ban{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Until: time.Now().Add(d)}
-	r, err := h.ledger.Record(context.Background(), []ban.Ban{b}, ledger.Alert, time.Now(), 1000)
-	if err != nil {
+	if _, err := h.ledger.Record(context.Background(), []ban.Ban{b}, ledger.Alert, time.Now(), 1000); err != nil {
 		h.t.Fatal(err)
 	}
-	return r.Change
 }
 
 func (h *house) want(when string, addresses ...string) {
@@ -116,7 +114,8 @@ func TestALoneBanIsBlockedAfterTheDebounceAndOffAtItsEnd(t *testing.T) {
 		e, end := h.process(nil)
 		defer end()
 		h.at(100 * time.Second)
-		e.Recorded(h.ban("203.0.113.7", 50*time.Second))
+		h.ban("203.0.113.7", 50*time.Second)
+		e.Recorded()
 		h.at(100*time.Second + 999*time.Millisecond)
 		h.want("before the debounce is over")
 		h.at(101 * time.Second)
@@ -143,7 +142,8 @@ func TestStandingBansAreReassertedInTheirRhythm(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		defer end()
-		e.Recorded(h.ban("203.0.113.7", 100*time.Hour))
+		h.ban("203.0.113.7", 100*time.Hour)
+		e.Recorded()
 		h.at(5 * time.Minute)
 		h.fw.set(func() { clear(h.fw.entries) }) // the appliance was rebooted
 		h.at(11 * time.Minute)
@@ -160,7 +160,8 @@ func TestAProcessThatHasJustStartedDoesNotFlush(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(func(c *enforcer.Config) { c.NotBefore = time.Now().Add(3 * time.Second) })
 		defer end()
-		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.ban("203.0.113.7", time.Hour)
+		e.Recorded()
 		h.at(2999 * time.Millisecond)
 		h.want("in the first three seconds")
 		h.at(5 * time.Second)
@@ -170,19 +171,26 @@ func TestAProcessThatHasJustStartedDoesNotFlush(t *testing.T) {
 
 func TestOnlyTheHolderOfTheLeaseFlushesAndTheNextTakesOver(t *testing.T) {
 	bubble(t, func(h *house) {
-		_, endFirst := h.process(nil)
+		own, err := ledger.Open(context.Background(), filepath.Join(h.dir, "test.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer own.Close()
+		_, endFirst := h.process(func(c *enforcer.Config) { c.Ledger = own })
 		other := newFirewall()
 		second, endSecond := h.process(func(c *enforcer.Config) { c.Appliance = other })
 		defer endSecond()
 		h.at(time.Minute)
-		second.Recorded(h.ban("203.0.113.7", time.Hour)) // recorded beside the holder
+		h.ban("203.0.113.7", time.Hour)
+		second.Recorded() // recorded beside the holder
 		h.at(63 * time.Second)
 		h.want("blocked by the holder", "203.0.113.7")
 		if other.count() != 0 {
 			t.Error("the other process flushed too")
 		}
 		endFirst()
-		second.Recorded(h.ban("203.0.113.8", time.Hour))
+		h.ban("203.0.113.8", time.Hour)
+		second.Recorded()
 		h.at(66 * time.Second)
 		if got := other.blocked(); !slices.Contains(got, "203.0.113.8") {
 			t.Errorf("the next process did not take over within 2 s: %v", got)
@@ -196,7 +204,8 @@ func TestAFailedFlushIsTriedAgainAndLosesNothing(t *testing.T) {
 		defer end()
 		h.at(time.Minute)
 		h.fw.set(func() { h.fw.fail = errors.New("connection to port 1234 refused") })
-		e.Recorded(h.ban("203.0.113.7", 30*time.Minute))
+		h.ban("203.0.113.7", 30*time.Minute)
+		e.Recorded()
 		h.at(20 * time.Minute)
 		h.want("while the appliance is away")
 		if n := strings.Count(h.log.String(), "refused"); n > 3 {
@@ -222,9 +231,11 @@ func TestABanThatIsRefusedKeepsNoOtherFromItsRhythm(t *testing.T) {
 		defer end()
 		h.at(time.Minute)
 		h.fw.set(func() { h.fw.refuses = map[netip.Prefix]bool{single("2001:db8::7"): true} })
-		e.Recorded(h.ban("2001:db8::7", time.Hour))
+		h.ban("2001:db8::7", time.Hour)
+		e.Recorded()
 		h.at(2 * time.Minute)
-		e.Recorded(h.ban("203.0.113.7", 20*time.Minute))
+		h.ban("203.0.113.7", 20*time.Minute)
+		e.Recorded()
 		h.at(2*time.Minute + 2*time.Second)
 		h.want("a moment after its alert", "203.0.113.7")
 		h.at(9 * time.Minute)
@@ -250,7 +261,8 @@ func TestWhatWasAcknowledgedBeforeAFailureIsNotOwedAgain(t *testing.T) {
 		defer end()
 		h.at(time.Minute)
 		h.fw.set(func() { h.fw.fault = failAt(afterBlocking) })
-		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.ban("203.0.113.7", time.Hour)
+		e.Recorded()
 		h.at(70 * time.Second)
 		h.fw.set(func() { h.fw.fault = nil })
 		h.at(5 * time.Minute)
@@ -273,7 +285,8 @@ func TestARefusedLoginIsTriedOnceAHoldOffByAllProcessesTogether(t *testing.T) {
 		h.fw.fail = &enforcer.LoginError{Err: errors.New("AUTH_FAILED")}
 		for i := range 60 { // a process a minute, as after restart upon restart
 			e, end := h.process(nil)
-			e.Recorded(h.ban("203.0.113.7", 5*time.Hour))
+			h.ban("203.0.113.7", 5*time.Hour)
+			e.Recorded()
 			h.at(time.Duration(i+1) * time.Minute)
 			end()
 		}
@@ -287,7 +300,8 @@ func TestARefusedLoginIsTriedOnceAHoldOffByAllProcessesTogether(t *testing.T) {
 		h.fw.set(func() { h.fw.fail = nil })
 		e, end := h.process(func(c *enforcer.Config) { c.Credentials = "corrected" })
 		defer end()
-		e.Recorded(h.ban("203.0.113.8", 5*time.Hour))
+		h.ban("203.0.113.8", 5*time.Hour)
+		e.Recorded()
 		h.at(61 * time.Minute)
 		h.want("with a corrected configuration, at once", "203.0.113.7", "203.0.113.8")
 	})
@@ -295,15 +309,16 @@ func TestARefusedLoginIsTriedOnceAHoldOffByAllProcessesTogether(t *testing.T) {
 
 func TestTheHoldOffBoundsTheAttemptsOfOneProcess(t *testing.T) {
 	bubble(t, func(h *house) {
-		_, end := h.process(nil)
+		e, end := h.process(nil)
 		defer end()
 		h.at(time.Minute)
-		e := h.fw.count()
+		before := h.fw.count()
 		h.fw.set(func() { h.fw.fail = &enforcer.LoginError{Err: errors.New("AUTH_FAILED")} })
 		h.ban("203.0.113.7", 100*time.Hour)
+		e.Recorded()
 		h.at(time.Minute + 4*time.Hour)
 		// 0, 30 min, 1 h 30, 3 h 30
-		if n := h.fw.count() - e; n != 4 {
+		if n := h.fw.count() - before; n != 4 {
 			t.Errorf("%d attempts in four hours, want 4", n)
 		}
 	})
@@ -326,7 +341,8 @@ func TestWhatAnEarlierInstallationBlockedIsTakenOver(t *testing.T) {
 func TestABanThatTheConfigurationProtectsByNowEnds(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
-		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.ban("203.0.113.7", time.Hour)
+		e.Recorded()
 		h.at(time.Minute)
 		h.want("at first", "203.0.113.7")
 		end()
@@ -342,7 +358,8 @@ func TestAPanicDoesNotEndTheLoop(t *testing.T) {
 		h.fw.panics = true
 		e, end := h.process(nil)
 		defer end()
-		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.ban("203.0.113.7", time.Hour)
+		e.Recorded()
 		h.at(10 * time.Second)
 		h.fw.set(func() { h.fw.panics = false })
 		h.at(time.Minute)
@@ -354,7 +371,8 @@ func TestADryRunAcknowledgesNothing(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(func(c *enforcer.Config) { c.Appliance = enforcer.DryRun(c.Log) })
 		h.at(time.Minute)
-		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.ban("203.0.113.7", time.Hour)
+		e.Recorded()
 		h.at(2 * time.Minute)
 		if !strings.Contains(h.log.String(), "dry run") || h.fw.count() != 0 {
 			t.Errorf("calls: %d, log:\n%s", h.fw.count(), h.log)

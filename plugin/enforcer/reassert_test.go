@@ -31,10 +31,12 @@ func TestTheFirstBanAfterATimeWithoutAnyIsBlockedAloneAndReassertedLater(t *test
 		defer end()
 		h.at(time.Hour)
 		first := h.reasserts() // with the first flush
-		e.Recorded(h.ban("203.0.113.7", 100*time.Hour))
+		h.ban("203.0.113.7", 100*time.Hour)
+		e.Recorded()
 		h.at(time.Hour + time.Minute)
 		h.want("a minute later", "203.0.113.7")
-		e.Recorded(h.ban("203.0.113.8", 100*time.Hour))
+		h.ban("203.0.113.8", 100*time.Hour)
+		e.Recorded()
 		h.at(time.Hour + 9*time.Minute)
 		if n := h.reasserts() - first; n != 0 {
 			t.Errorf("%d re-asserts in the first nine minutes", n)
@@ -53,7 +55,8 @@ func TestABanThatCouldNotBeBlockedAloneIsReasserted(t *testing.T) {
 		h.at(time.Hour)
 		first := h.reasserts()
 		h.fw.set(func() { h.fw.fault = failAt(afterBlocking) })
-		e.Recorded(h.ban("203.0.113.7", 100*time.Hour))
+		h.ban("203.0.113.7", 100*time.Hour)
+		e.Recorded()
 		h.at(time.Hour + 10*time.Second)
 		h.fw.set(func() { h.fw.fault = nil })
 		h.at(time.Hour + 5*time.Minute)
@@ -69,10 +72,12 @@ func TestWithoutARhythmEntriesAreMadeAnewBeforeTheyEnd(t *testing.T) {
 		h.fw.life = time.Hour
 		e, end := h.process(func(c *enforcer.Config) { c.Reassert = 0 })
 		defer end()
-		e.Recorded(h.ban("203.0.113.7", 100*time.Hour))
+		h.ban("203.0.113.7", 100*time.Hour)
+		e.Recorded()
 		h.at(5 * time.Minute)
 		before := h.fw.count()
-		e.Recorded(h.ban("203.0.113.8", 50*time.Hour))
+		h.ban("203.0.113.8", 50*time.Hour)
+		e.Recorded()
 		for minutes := 6; minutes < 120; minutes++ {
 			h.at(time.Duration(minutes) * time.Minute)
 			h.want(fmt.Sprintf("after %d minutes", minutes), "203.0.113.7", "203.0.113.8")
@@ -88,7 +93,8 @@ func TestEverythingInForceIsAskedForOnlyWhenTheFilesAreOthers(t *testing.T) {
 		e, end := h.process(nil)
 		defer end()
 		for i := range 20 {
-			e.Recorded(h.ban(fmt.Sprintf("203.0.113.%d", i), time.Duration(i+1)*time.Minute))
+			h.ban(fmt.Sprintf("203.0.113.%d", i), time.Duration(i+1)*time.Minute)
+			e.Recorded()
 			h.at(time.Duration(i+1) * time.Minute)
 		}
 		h.at(time.Hour)
@@ -97,7 +103,8 @@ func TestEverythingInForceIsAskedForOnlyWhenTheFilesAreOthers(t *testing.T) {
 			t.Errorf("asked %d times for everything, and the files list %v", h.fw.readings, h.fw.listed())
 		}
 		h.fw.set(func() { h.fw.version++ }) // somebody wrote them
-		e.Recorded(h.ban("203.0.113.50", time.Minute))
+		h.ban("203.0.113.50", time.Minute)
+		e.Recorded()
 		h.at(61 * time.Minute)
 		if h.fw.readings != 2 {
 			t.Errorf("asked %d times for everything once the files are others, want 2", h.fw.readings)
@@ -143,7 +150,8 @@ func TestAFailedFlushKeepsWhatIsKnownOfTheFiles(t *testing.T) {
 		defer end()
 		h.at(time.Minute)
 		h.fw.set(func() { h.fw.fail = errors.New("refused") })
-		e.Recorded(h.ban("203.0.113.7", time.Hour))
+		h.ban("203.0.113.7", time.Hour)
+		e.Recorded()
 		h.at(2 * time.Minute)
 		p, err := h.ledger.Plan(context.Background(), ledger.Question{Now: time.Now()})
 		if err != nil || p.Mark != h.fw.mark() {

@@ -59,9 +59,8 @@ type Config struct {
 	Every   time.Duration // how often to ask what changed
 	Resync  time.Duration // how often to read everything; 0: when there is a reason
 	MaxBans int
-	Usage   lapi.Usage         // Window and Active are the follower's to set
-	Noted   func(change int64) // the ledger has changed by this number
-	Changed func()             // all that was read is in the ledger, and something is to be enforced, or not any more
+	Usage   lapi.Usage // Window and Active are the follower's to set
+	Changed func()     // all that was read is in the ledger, and something is to be enforced, or not any more
 	Log     hclog.Logger
 }
 
@@ -272,7 +271,7 @@ func (r *reading) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.note(recorded.Change)
+		r.changed = true
 		r.added, r.left = r.added+recorded.Added, r.left+recorded.Left+recorded.Evicted
 		r.listed = r.listed[:0]
 	}
@@ -288,15 +287,8 @@ func (r *reading) flush(ctx context.Context) error {
 }
 
 func (r *reading) took(e ledger.Ended) {
-	r.note(e.Change)
+	r.changed = r.changed || e.Bans > 0
 	r.ended, r.doubtful = r.ended+e.Bans, r.doubtful+e.Doubtful
-}
-
-func (r *reading) note(change int64) {
-	if change > 0 {
-		r.changed = true
-		r.Noted(change)
-	}
 }
 
 // say says what came of it, if there is something to say.

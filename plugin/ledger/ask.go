@@ -33,6 +33,7 @@ func (l *Ledger) Ask(ctx context.Context) (request int64, err error) {
 // and of the last request for a flush.
 type News struct {
 	Change  int64
+	Own     bool // that change was made by way of this [Ledger]
 	Request int64
 }
 
@@ -43,6 +44,7 @@ func (l *Ledger) News(ctx context.Context) (News, error) {
 		if n.Change, err = number(fact(ctx, tx, factChanges)); err != nil {
 			return err
 		}
+		n.Own = n.Change <= l.own.Load()
 		n.Request, err = number(fact(ctx, tx, factAsked))
 		return err
 	})

@@ -65,8 +65,7 @@ func (l *Ledger) end(ctx context.Context, ended []netip.Prefix, now time.Time) (
 		if err != nil {
 			return err
 		}
-		_, err = bump(ctx, tx, int(n))
-		return err
+		return l.bump(ctx, tx, int(n))
 	})
 	return n, err
 }

@@ -41,6 +41,7 @@ func TestSeveralProcessesWriteOneLedger(t *testing.T) {
 	want(t, "in force", plan(t, l, start).InForce, writers*each)
 	news, err := l.News(t.Context())
 	want(t, "changes", news.Change, int64(writers*each))
+	want(t, "its own", news.Own, false)
 	want(t, "error", err, nil)
 }
 

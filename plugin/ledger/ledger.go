@@ -65,6 +65,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite" // the driver, and its errors
@@ -90,6 +91,7 @@ type Ledger struct {
 	// for SQLite's lock.
 	writing sync.Mutex
 	queue   queue
+	own     atomic.Int64 // number of the last change that this ledger made itself
 }
 
 // Open opens the ledger in the file, making it, readable by its owner only, if

@@ -103,7 +103,7 @@ const (
 // the list that end the soonest are left out.
 func (l *Ledger) List(ctx context.Context, r Reading, listed []Listed, now time.Time, limit int) (recorded Recorded, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) error {
-		w, err := newRecorder(ctx, tx)
+		w, err := l.newRecorder(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -217,12 +217,11 @@ func (w *recorder) list(ctx context.Context, r Reading, listed []Listed) error {
 // Ended says what ended because it is listed no more.
 type Ended struct {
 	Bans     int
-	Doubtful int   // those that another decision lists by now, as far as is known: they stay until a full read settles that
-	Change   int64 // the ledger's change number afterwards; 0: nothing changed
+	Doubtful int // those that another decision lists by now, as far as is known: they stay until a full read settles that
 }
 
 func (e *Ended) add(more Ended) {
-	e.Bans, e.Doubtful, e.Change = e.Bans+more.Bans, e.Doubtful+more.Doubtful, max(e.Change, more.Change)
+	e.Bans, e.Doubtful = e.Bans+more.Bans, e.Doubtful+more.Doubtful
 }
 
 // Unlist ends what the list says is over. Of a full reading, it is called after
@@ -261,22 +260,22 @@ func (l *Ledger) unlist(ctx context.Context, r Reading, gone []Unlisted, now tim
 			}
 			ended.Bans += int(n)
 		}
-		ended.Change, err = bump(ctx, tx, ended.Bans)
-		return err
+		return l.bump(ctx, tx, ended.Bans)
 	})
 	return ended, err
 }
 
 // bump numbers a change, if there was one, so that other processes look.
-func bump(ctx context.Context, tx *sql.Tx, changed int) (change int64, err error) {
+func (l *Ledger) bump(ctx context.Context, tx *sql.Tx, changed int) error {
 	if changed == 0 {
-		return 0, nil
+		return nil
 	}
-	if change, err = number(fact(ctx, tx, factChanges)); err != nil {
-		return 0, err
+	change, err := number(fact(ctx, tx, factChanges))
+	if err != nil {
+		return err
 	}
-	change++
-	return change, setFacts(ctx, tx, map[string]int64{factChanges: change})
+	l.own.Store(change + 1) // before others can see it
+	return setFacts(ctx, tx, map[string]int64{factChanges: change + 1})
 }
 
 // EndRead takes note that a reading went well. After a full one it ends what was
@@ -322,8 +321,7 @@ func (l *Ledger) sweep(ctx context.Context, r Reading, last int64, now time.Time
 			return err
 		}
 		ended.Bans = int(n)
-		ended.Change, err = bump(ctx, tx, ended.Bans)
-		return err
+		return l.bump(ctx, tx, ended.Bans)
 	})
 	return ended, err
 }

@@ -49,6 +49,7 @@ func TestABanThatSomebodyEndsIsOwedItsRemovalAndOtherProcessesHearOfIt(t *testin
 	want(t, "to unblock", texts(plan(t, l, start).Unblock), []string{"203.0.113.0/24"})
 	after, err := l.News(t.Context())
 	want(t, "changes", after.Change, before.Change+1)
+	want(t, "its own", after.Own, true)
 	want(t, "error", err, nil)
 	again, err := l.End(t.Context(), netip.MustParsePrefix("203.0.113.0/24"), start.Add(time.Second))
 	want(t, "ended twice", again, false)

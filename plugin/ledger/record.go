@@ -100,7 +100,7 @@ func (q *queue) take() []*waiting {
 // calls it holds the lock for writing.
 func (l *Ledger) recordAll(ctx context.Context, all []*waiting) {
 	err := l.transact(ctx, func(tx *sql.Tx) error {
-		r, err := newRecorder(ctx, tx)
+		r, err := l.newRecorder(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -142,6 +142,7 @@ const soon = time.Minute
 
 // recorder is one transaction of Record.
 type recorder struct {
+	ledger   *Ledger
 	tx       *sql.Tx
 	change   int64 // number of the last change
 	rows     int64
@@ -156,7 +157,7 @@ type recorder struct {
 	recorded Recorded
 }
 
-func newRecorder(ctx context.Context, tx *sql.Tx) (*recorder, error) {
+func (l *Ledger) newRecorder(ctx context.Context, tx *sql.Tx) (*recorder, error) {
 	change, err := number(fact(ctx, tx, factChanges))
 	if err != nil {
 		return nil, err
@@ -169,7 +170,7 @@ func newRecorder(ctx context.Context, tx *sql.Tx) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &recorder{tx: tx, change: change, rows: rows, lists: reads > 0, prepared: map[string]*sql.Stmt{}}, nil
+	return &recorder{ledger: l, tx: tx, change: change, rows: rows, lists: reads > 0, prepared: map[string]*sql.Stmt{}}, nil
 }
 
 // recordOne records what one call brought, as a change of its own.
@@ -275,6 +276,7 @@ func (r *recorder) finish(ctx context.Context) error {
 		}
 		facts[factLeftOut] = left + r.left
 	}
+	r.ledger.own.Store(r.change) // before others can see it
 	return setFacts(ctx, r.tx, facts)
 }
 

@@ -80,9 +80,9 @@ type stage struct {
 	sim     *snstest.Appliance
 	healthy snstest.Faults
 	yaml    string
-	file    string         // holds yaml
-	plugin  *plugin.Plugin // nil: it does not run
-	local   *fakeLocalAPI  // nil: there is none
+	file    string               // holds yaml
+	plugin  *plugin.Plugin       // nil: it does not run
+	local   *plugintest.LocalAPI // nil: there is none
 }
 
 type stageKey struct{}
@@ -108,7 +108,7 @@ func (s *stage) close() {
 		s.plugin.Close()
 	}
 	if s.local != nil {
-		s.local.server.Close()
+		s.local.Close()
 	}
 	_ = s.sim.Close()
 }

@@ -15,6 +15,8 @@ type Configuration struct {
 	Debounce        time.Duration
 	LogLevel        string // "": the default
 	MaxBans         int    // 0: the default
+	LAPIURL         string // "": alerts alone
+	LAPIKey         string
 
 	// The appliance.
 	Host             string
@@ -66,6 +68,9 @@ func (c Configuration) YAML() string {
 	line("state_dir: %q", c.StateDir)
 	if c.MaxBans > 0 {
 		line("decisions:\n  max_bans: %d", c.MaxBans)
+	}
+	if c.LAPIURL != "" {
+		line("lapi:\n  url: %q\n  key: %q", c.LAPIURL, c.LAPIKey)
 	}
 	line("stormshield:")
 	line("  host: %q", c.Host)

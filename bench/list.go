@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"notification-stormshield/plugin/plugintest"
+)
+
+// rounds is for how many update_frequency an unchanged Local API is watched.
+const rounds = 10
+
+// list is what came of following a Local API that lists so many bans.
+type list struct {
+	bans int
+	read time.Duration // from the plugin's configuration until all is in the ledger
+	peak int64         // of memory after the flush that follows, in bytes
+
+	// Of an unchanged Local API, in so many rounds.
+	asked       plugintest.LocalAPIStats
+	connections int // to the appliance
+}
+
+func measureList(ctx context.Context, o options, bans int) (l list, err error) {
+	progress("a Local API that lists %s bans", grouped(bans))
+	l.bans = bans
+	w, err := newWorld(ctx, o, setting{way: changeOnly, frequency: quickFrequency, debounce: quickDebounce})
+	if err != nil {
+		return l, err
+	}
+	defer w.close()
+	if _, err = w.firstFlush(ctx); err != nil { // there is nothing yet
+		return l, err
+	}
+	local := plugintest.NewLocalAPI()
+	defer local.Close()
+	local.Lasting = banFor
+	for _, p := range w.fresh.next(bans) {
+		local.List(p.Addr().String())
+	}
+	w.banned = bans
+	if err = l.follow(ctx, w, local); err != nil {
+		return l, err
+	}
+	if l.peak, err = w.plugin.PeakMemory(); err != nil {
+		return l, err
+	}
+	w.appliance.ResetStats()
+	local.TakeStats()
+	if err = pause(ctx, rounds*w.frequency); err != nil {
+		return l, err
+	}
+	l.asked = local.TakeStats()
+	s := w.appliance.Stats()
+	l.connections = s.SSHConnections + s.APIConnections
+	return l, nil
+}
+
+// follow has the plugin read everything, and measures that and its flush.
+func (l *list) follow(ctx context.Context, w *world, local *plugintest.LocalAPI) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the list was not read"))
+	defer cancel()
+	from, start := w.watch(), time.Now()
+	err := w.configure(ctx, func(c *plugintest.Configuration) { c.LAPIURL, c.LAPIKey = local.URL(), local.Key })
+	if err != nil {
+		return err
+	}
+	read, err := w.plugin.Log().Wait(ctx, from.lines, func(l plugintest.Line) bool { return l.Message == "read the Local API" })
+	if err != nil {
+		return err
+	}
+	l.read = read.Received.Sub(start)
+	if n := read.Int("added"); n != l.bans {
+		return fmt.Errorf("of %s bans %s were read", grouped(l.bans), grouped(n))
+	}
+	if _, err = w.flush(ctx, from, outcome{added: l.bans, reasserted: true}); err != nil {
+		return err
+	}
+	return w.blocksAll()
+}
+
+// targets are for the most bans; fewer are only told of.
+func (l list) targets() []target {
+	peak := target{what: "peak of the plugin's memory: reading the Local API's full list, first flush", bans: l.bans, measured: bytes(l.peak)}
+	if l.bans >= most {
+		peak.aim, peak.reached = "≤ "+bytes(listPeakTarget), l.peak <= listPeakTarget
+	}
+	perRound := float64(l.asked.Requests) / rounds
+	size := l.asked.Bytes / int64(max(l.asked.Requests, 1))
+	return []target{
+		{what: "reading the Local API's full list into the state", bans: l.bans, measured: seconds(l.read)},
+		peak,
+		{
+			what: fmt.Sprintf("an unchanged Local API: requests in %d × update_frequency, bytes of an answer / connections to the appliance", rounds),
+			bans: l.bans, measured: fmt.Sprintf("%d, %s / %d", l.asked.Requests, bytes(size), l.connections),
+			aim: "one each, ≤ 1 KiB / 0", reached: perRound <= 1.1 && l.asked.Requests > 0 && size <= 1<<10 && l.connections == 0,
+		},
+	}
+}

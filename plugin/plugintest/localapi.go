@@ -1,0 +1,133 @@
+package plugintest
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"time"
+)
+
+// LocalAPI is CrowdSec's Local API as one bouncer meets it, on loopback.
+type LocalAPI struct {
+	Key      string        // that it takes
+	Lasting  time.Duration // of each decision that it lists
+	server   *httptest.Server
+	requests LocalAPIStats
+
+	mu             sync.Mutex
+	next           int
+	standing       map[string]int // numbers, by value
+	added, deleted map[string]int
+	refuses        bool
+}
+
+// LocalAPIStats is what it was asked, and how long its answers were.
+type LocalAPIStats struct {
+	Requests int
+	Bytes    int64
+}
+
+// NewLocalAPI starts one that lists nothing.
+func NewLocalAPI() *LocalAPI {
+	l := &LocalAPI{Key: "the-bouncers-key", Lasting: time.Hour, standing: map[string]int{}, added: map[string]int{}, deleted: map[string]int{}}
+	l.server = httptest.NewServer(l)
+	return l
+}
+
+// URL is where it listens.
+func (l *LocalAPI) URL() string { return l.server.URL + "/" }
+
+// Close ends it.
+func (l *LocalAPI) Close() { l.server.Close() }
+
+// List lists bans of addresses.
+func (l *LocalAPI) List(values ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, value := range values {
+		l.next++
+		l.standing[value], l.added[value] = l.next, l.next
+	}
+}
+
+// Unlist ends the ban of an address.
+func (l *LocalAPI) Unlist(value string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deleted[value] = l.standing[value]
+	delete(l.standing, value)
+}
+
+// Refuse says whether it refuses the key.
+func (l *LocalAPI) Refuse(yes bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refuses = yes
+}
+
+// TakeStats returns what it was asked since the last time that somebody took that.
+func (l *LocalAPI) TakeStats() LocalAPIStats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.requests
+	l.requests = LocalAPIStats{}
+	return s
+}
+
+func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.requests.Requests++
+	switch {
+	case l.refuses || r.Header.Get("X-Api-Key") != l.Key:
+		w.WriteHeader(http.StatusForbidden)
+	case r.URL.Path == "/v1/usage-metrics":
+		w.WriteHeader(http.StatusCreated)
+	case r.Method == http.MethodGet && r.URL.Path == "/v1/decisions/stream":
+		fresh := l.added
+		if r.URL.Query().Get("startup") == "true" {
+			fresh = l.standing
+		}
+		out := bufio.NewWriter(&counter{w, &l.requests.Bytes})
+		_, _ = fmt.Fprint(out, `{"new": [`)
+		writeDecisions(out, fresh, l.Lasting)
+		_, _ = fmt.Fprint(out, `], "deleted": [`)
+		writeDecisions(out, l.deleted, -time.Second)
+		_, _ = fmt.Fprint(out, `]}`)
+		_ = out.Flush() // whoever asked has gone
+		clear(l.added)
+		clear(l.deleted)
+	}
+}
+
+// writeDecisions writes them in the order of their numbers.
+func writeDecisions(out io.Writer, numbers map[string]int, left time.Duration) {
+	values := slices.SortedFunc(maps.Keys(numbers), func(a, b string) int { return numbers[a] - numbers[b] })
+	for i, value := range values {
+		text, _ := json.Marshal(map[string]any{ // texts and numbers alone
+			"id": numbers[value], "origin": "CAPI", "scenario": "http:scan", "scope": "Ip", "type": "ban", "value": value, "duration": left.String(),
+		})
+		if i > 0 {
+			_, _ = fmt.Fprint(out, ",")
+		}
+		_, _ = out.Write(text)
+	}
+}
+
+// counter counts what is written.
+type counter struct {
+	io.Writer
+	bytes *int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	*c.bytes += int64(n)
+	return n, err
+}
