@@ -8,8 +8,8 @@ import (
 )
 
 // Fill is the sample with what a document says put in: its name and state folder,
-// what is never blocked, where the appliance is, its accounts and its identity.
-// Comments and order stay; what has its default stays a comment. The document's
+// what is never blocked, the Local API and the key for it, where the appliance is,
+// its accounts and its identity. Comments and order stay; what has its default stays a comment. The document's
 // other keys are not looked at.
 //
 // [Parse] of the result gives the document again, if the document is valid.
@@ -19,6 +19,8 @@ func Fill(d Document) string {
 	f.put("name", quoted(d.Name), d.Name == SampleName)
 	f.put("state_dir", quoted(d.StateDir), d.StateDir == usual.StateDir)
 	f.put("never_block", listed(d.Decisions.NeverBlock), slices.Equal(d.Decisions.NeverBlock, usual.Decisions.NeverBlock))
+	f.put("url", quoted(d.LAPI.URL), d.LAPI.URL == "")
+	f.put("key", quoted(d.LAPI.Key.Reveal()), d.LAPI.Key == "")
 	f.put("host", quoted(s.Host), false)
 	f.put("ssh_port", s.SSHPort, s.SSHPort == usual.Stormshield.SSHPort)
 	f.put("ssh_username", quoted(s.SSHUsername), s.SSHUsername == usual.Stormshield.SSHUsername)

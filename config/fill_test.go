@@ -15,6 +15,7 @@ func answered(t *testing.T) config.Document {
 	d := parsed(t, identified())
 	d.Name, d.StateDir = "sns-paris.2", "/srv/it's state"
 	d.Decisions.NeverBlock = append(d.Decisions.NeverBlock, "198.51.100.7", "2001:db8::/48")
+	d.LAPI.URL, d.LAPI.Key = "http://127.0.0.1:8080/", "it's a key"
 	s := &d.Stormshield
 	s.Host, s.SSHPort, s.SSHUsername, s.ConfigDir = "2001:db8::1", 2222, "o'brien: #1", "/data/Other"
 	s.SSHPassword, s.APIPassword = "it's # 'all' \\n \"quoted\" $1 ${2} é", "0443"
@@ -43,7 +44,7 @@ func TestFillChangesTheLinesOfWhatWasAnsweredAlone(t *testing.T) {
 			changed++
 		}
 	}
-	if changed != 15 {
+	if changed != 17 {
 		t.Errorf("%d lines changed:\n%s", changed, diff.Diff("sample", []byte(config.Sample()), "filled", []byte(config.Fill(answered(t)))))
 	}
 }

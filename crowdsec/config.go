@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -44,6 +46,9 @@ type Config struct {
 	// LocalAPI tells that the Local API runs here. It alone has profiles, and
 	// sends notifications.
 	LocalAPI bool
+	// LocalAPIURL is where programs of this machine reach it; "" when it is not
+	// said, or when it is by TLS, with a certificate that only its owner knows.
+	LocalAPIURL string
 }
 
 // written are the keys of config.yaml as they are written.
@@ -60,7 +65,11 @@ type written struct {
 	API struct {
 		Server *struct {
 			Enable       *bool  `yaml:"enable"`
+			ListenURI    string `yaml:"listen_uri"`
 			ProfilesPath string `yaml:"profiles_path"`
+			TLS          *struct {
+				CertFile string `yaml:"cert_file"`
+			} `yaml:"tls"`
 		} `yaml:"server"`
 	} `yaml:"api"`
 }
@@ -116,8 +125,24 @@ func (w written) config(file string) Config {
 	if server := w.API.Server; server != nil {
 		c.LocalAPI = server.Enable == nil || *server.Enable
 		c.ProfilesPath = folder(server.ProfilesPath, c.ProfilesPath)
+		if c.LocalAPI && (server.TLS == nil || server.TLS.CertFile == "") {
+			c.LocalAPIURL = localURL(value(server.ListenURI))
+		}
 	}
 	return c
+}
+
+// localURL is where a program of the same machine reaches what listens there; ""
+// if that is not an address and a port.
+func localURL(listens string) string {
+	host, port, err := net.SplitHostPort(listens)
+	if err != nil {
+		return ""
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
 // Expand puts the environment in for $NAME and ${NAME}. As in CrowdSec

@@ -48,7 +48,7 @@ other: [1, {a: b}]
 `})
 	want := crowdsec.Config{
 		File: filepath.Join(dir, "config.yaml"), NotificationDir: "/opt/notifications", PluginDir: "/opt/plugins", ProfilesPath: "/etc/x/p.yaml",
-		PluginUser: "someone", PluginGroup: "some", HasPluginConfig: true, LocalAPI: true,
+		PluginUser: "someone", PluginGroup: "some", HasPluginConfig: true, LocalAPI: true, LocalAPIURL: "http://127.0.0.1:8080/",
 	}
 	if got := loaded(t, dir); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -66,6 +66,24 @@ func TestLoadTakesCrowdSecsDefaults(t *testing.T) {
 	dir = folder(t, map[string]string{"config.yaml": "config_paths: {config_dir: /etc/x}\napi: {server: {enable: true}}"})
 	if got := loaded(t, dir); got.NotificationDir != "/etc/x/notifications" || got.ProfilesPath != "/etc/x/profiles.yaml" || !got.LocalAPI {
 		t.Errorf("with a config_dir: %+v", got)
+	}
+}
+
+func TestTheLocalAPIIsWhereProgramsOfThisMachineReachIt(t *testing.T) {
+	for server, want := range map[string]string{
+		"{listen_uri: 0.0.0.0:8081}":                               "http://127.0.0.1:8081/",
+		"{listen_uri: '[::]:8081'}":                                "http://127.0.0.1:8081/",
+		"{listen_uri: ':8081'}":                                    "http://127.0.0.1:8081/",
+		"{listen_uri: '192.0.2.1:8080'}":                           "http://192.0.2.1:8080/",
+		"{listen_uri: '192.0.2.1:8080', tls: {cert_file: /c.pem}}": "",
+		"{listen_uri: '192.0.2.1:8080', enable: false}":            "",
+		"{listen_uri: nowhere}":                                    "",
+		"{enable: true}":                                           "",
+	} {
+		dir := folder(t, map[string]string{"config.yaml": "api: {server: " + server + "}"})
+		if got := loaded(t, dir).LocalAPIURL; got != want {
+			t.Errorf("%s: %q, want %q", server, got, want)
+		}
 	}
 }
 

@@ -42,6 +42,7 @@ func setUp(t testing.TB, d *debian, w *World) {
 		"127.0.0.1", user, password, user, "", // the password of the API is that of SSH
 		"192.0.2.77", // never to be blocked
 		"yes",        // these are the appliance's fingerprints
+		"yes",        // follow the Local API
 		"yes",        // change the profiles like this
 	}, "\n") + "\n"
 	setup := d.command(t.Context(), "crowdsec-stormshield", "setup",
@@ -53,7 +54,7 @@ func setUp(t testing.TB, d *debian, w *World) {
 	if err != nil {
 		t.Fatalf("setup: %v\n%s", err, out)
 	}
-	contains(t, out, w.SSH.hostKey, w.Appliance.fingerprint, "All is well", "In the profiles default_ip_remediation", "+  - "+notification,
+	contains(t, out, "ok        Local API", w.SSH.hostKey, w.Appliance.fingerprint, "All is well", "In the profiles default_ip_remediation", "+  - "+notification,
 		"systemctl reload crowdsec", "cscli notifications test")
 	if strings.Contains(out, password) {
 		t.Error("setup prints a password")
@@ -121,7 +122,9 @@ func TestADebServesFromInstallationToPurgeUnderDebiansCrowdSec(t *testing.T) {
 	// The sample is beside, and CrowdSec does not mind: neither alone, nor when a profile names a notification.
 	w.CrowdSec = debianCrowdSec(t, d, folder)
 	w.CrowdSec.tryConfiguration(t)
+	w.CrowdSec.Start(t)
 	setUp(t, d, w)
+	w.CrowdSec.Stop(t)
 	w.Plugin = &Plugin{binary: d.path(debPlugin)}
 	t.Cleanup(func() { killAll(w.Plugin.binary) })
 	w.CrowdSec.Start(t)

@@ -3,18 +3,13 @@ package main
 import (
 	"fmt"
 	"strings"
-
-	"notification-stormshield/plugin/plugintest"
 )
 
 // localAPICommand is a command of scripts.
 func (s *stage) localAPICommand(args []string) error {
 	switch {
 	case strings.Join(args, " ") == "serve":
-		s.local = plugintest.NewLocalAPI()
 		return s.configure(fmt.Sprintf("lapi:\n  url: %s\n  key: %q\n", s.local.URL(), s.local.Key))
-	case s.local == nil:
-		return fmt.Errorf("lapi serve comes first")
 	case len(args) == 2 && args[0] == "list":
 		s.local.List(args[1])
 	case len(args) == 2 && args[0] == "unlist":

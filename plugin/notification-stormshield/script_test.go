@@ -62,6 +62,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("CONFIG_DIR", s.sim.ConfigDir())
 			env.Setenv("HOST_KEY", s.sim.HostKeyFingerprint())
 			env.Setenv("CERTIFICATE", s.sim.CertificateFingerprint())
+			env.Setenv("LAPI", strings.Trim(strings.TrimPrefix(s.local.URL(), "http:"), "/")) // host:port
+			env.Setenv("LAPI_KEY", s.local.Key)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -80,9 +82,9 @@ type stage struct {
 	sim     *snstest.Appliance
 	healthy snstest.Faults
 	yaml    string
-	file    string               // holds yaml
-	plugin  *plugin.Plugin       // nil: it does not run
-	local   *plugintest.LocalAPI // nil: there is none
+	file    string         // holds yaml
+	plugin  *plugin.Plugin // nil: it does not run
+	local   *plugintest.LocalAPI
 }
 
 type stageKey struct{}
@@ -95,7 +97,7 @@ func newStage(dir string) (*stage, error) {
 	yaml := plugintest.Configuration{
 		Name: "test", StateDir: filepath.Join(dir, "state"), UpdateFrequency: time.Second, Debounce: 10 * time.Millisecond,
 	}.For(sim).YAML()
-	s := &stage{sim: sim, healthy: sim.Faults(), yaml: yaml, file: filepath.Join(dir, "notification.yaml")}
+	s := &stage{sim: sim, local: plugintest.NewLocalAPI(), healthy: sim.Faults(), yaml: yaml, file: filepath.Join(dir, "notification.yaml")}
 	if err := os.WriteFile(s.file, []byte(yaml), 0o600); err != nil {
 		s.close()
 		return nil, err
@@ -107,9 +109,7 @@ func (s *stage) close() {
 	if s.plugin != nil {
 		s.plugin.Close()
 	}
-	if s.local != nil {
-		s.local.Close()
-	}
+	s.local.Close()
 	_ = s.sim.Close()
 }
 

@@ -25,8 +25,9 @@ func setupCommand() *cobra.Command {
 		Short: "Set the plugin up: ask, try, and name it in CrowdSec's profiles",
 		Long: `Asks for what it needs to know of one appliance, shows how the appliance
 identifies itself, writes the notification's file, tries it as 'check' does, and
-names the notification in the profiles whose decisions ban. Run it as root, on
-the machine of CrowdSec's Local API.
+names the notification in the profiles whose decisions ban. With cscli it also
+makes a key, so that lists and unbans are followed. Run it as root, on the machine
+of CrowdSec's Local API.
 
 It overwrites no file, and never reloads CrowdSec. profiles.yaml is changed only
 after you have seen the change and said yes; a copy of it stays beside it.
@@ -71,7 +72,7 @@ type setupFlags struct {
 	sshPort, apiPort                                            int
 	sshLegacyAlgorithms                                         bool
 	neverBlock                                                  []string
-	yes, noCheck, dryRun                                        bool
+	yes, noCheck, noLAPI, dryRun                                bool
 }
 
 func (f *setupFlags) register(cmd *cobra.Command) {
@@ -95,6 +96,7 @@ func (f *setupFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.configDir, "config-dir", usual.Stormshield.ConfigDir, "the `folder` of the files object and objectgroup on the appliance")
 	flags.StringSliceVar(&f.neverBlock, "never-block", nil, "`addresses` or prefixes of your own that must never be blocked")
 	flags.BoolVar(&f.yes, "yes", false, "take usual answers, and change profiles, without a question")
+	flags.BoolVar(&f.noLAPI, "no-lapi", false, "make no key for CrowdSec's Local API: alerts alone")
 	flags.BoolVar(&f.noCheck, "no-check", false, "do not try the set-up on the appliance")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "write nothing and log in nowhere; show what would be written")
 }
@@ -127,7 +129,11 @@ func (s *setup) run(ctx context.Context) error {
 	if s.dryRun {
 		return s.show(ctx)
 	}
+	if err := s.follow(ctx); err != nil {
+		return err
+	}
 	if err := s.write(); err != nil {
+		s.removeBouncer(ctx)
 		return err
 	}
 	if !s.noCheck {

@@ -102,12 +102,19 @@ func (s *setup) byHand(path string) {
 func (s *setup) goodbye() {
 	fmt.Fprintf(s.out, "\nNow run:\n\n  systemctl reload crowdsec\n  cscli notifications test %s    # blocks nothing\n  crowdsec-stormshield status%s\n",
 		s.name, s.selecting())
-	fmt.Fprintf(s.out, "\nTo enforce the community blocklist, other lists and unbans too:\n\n  cscli bouncers add %s    # prints a key, for lapi in %s\n", s.name, s.file)
+	if !s.document.LAPI.Followed() {
+		s.tellOfLAPI()
+	}
 	fmt.Fprint(s.out, "\nTo undo it (once something has been blocked, see `crowdsec-stormshield cleanup --help` first):\n\n")
 	for i := len(s.undo) - 1; i >= 0; i-- {
 		fmt.Fprintf(s.out, "  %s\n", s.undo[i])
 	}
 	fmt.Fprint(s.out, "  systemctl reload crowdsec\n")
+}
+
+// tellOfLAPI says how to follow the Local API later.
+func (s *setup) tellOfLAPI() {
+	fmt.Fprintf(s.out, "\nTo enforce the community blocklist, other lists and unbans too:\n\n  cscli bouncers add %s    # prints a key, for lapi in %s\n", s.name, s.file)
 }
 
 // selecting is what other commands need to find the file.

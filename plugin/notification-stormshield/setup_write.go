@@ -40,7 +40,7 @@ func (s *setup) readsAsMeant(path string) error {
 	}
 	read, meant := documents[0], s.document
 	if len(documents) != 1 || read.Name != meant.Name || read.StateDir != meant.StateDir || read.Stormshield != meant.Stormshield ||
-		!slices.Equal(read.Decisions.NeverBlock, meant.Decisions.NeverBlock) {
+		read.LAPI.URL != meant.LAPI.URL || read.LAPI.Key != meant.LAPI.Key || !slices.Equal(read.Decisions.NeverBlock, meant.Decisions.NeverBlock) {
 		return errors.New("an answer cannot be written so that it is read as it was given")
 	}
 	return nil
@@ -120,6 +120,7 @@ func (s *setup) try(ctx context.Context) error {
 	if s.madeState {
 		_ = os.Remove(s.document.StateDir) // stays if somebody has put something in
 	}
+	s.removeBouncer(context.WithoutCancel(ctx))
 	return errors.Join(os.Remove(s.file), fmt.Errorf("%s did not work, and is removed; profiles are as they were (hint: put right what is WRONG above, "+
 		"and run this again; no login is tried by itself. --no-check writes it without trying)", s.file))
 }
