@@ -15,8 +15,8 @@ type LAPI struct {
 	InsecureSkipVerify bool
 	// UpdateFrequency is how often it is asked what changed; 0 is the document's.
 	UpdateFrequency time.Duration
-	// ResyncEvery is how often everything is read; 0 is at the start and after an
-	// outage alone.
+	// ResyncEvery is how often everything is read; 0 is at the start, after an
+	// outage and after a bulk alone.
 	ResyncEvery time.Duration
 	// Which decisions it gives out, beside what [Decisions] says; none: all.
 	Origins, Scopes, IncludeScenarios, ExcludeScenarios []string

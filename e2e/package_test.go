@@ -54,7 +54,7 @@ func setUp(t testing.TB, d *debian, w *World) {
 	if err != nil {
 		t.Fatalf("setup: %v\n%s", err, out)
 	}
-	contains(t, out, "ok        Local API", w.SSH.hostKey, w.Appliance.fingerprint, "All is well", "In the profiles default_ip_remediation", "+  - "+notification,
+	contains(t, out, "Enforce CrowdSec's lists and unbans too", w.SSH.hostKey, w.Appliance.fingerprint, "All is well", "In the profiles default_ip_remediation", "+  - "+notification,
 		"systemctl reload crowdsec", "cscli notifications test")
 	if strings.Contains(out, password) {
 		t.Error("setup prints a password")
@@ -67,6 +67,7 @@ func setUp(t testing.TB, d *debian, w *World) {
 
 	const usual = "\n# update_frequency: 30s\n"
 	configuration := d.read(t, notificationFile)
+	contains(t, configuration, "\n  url: 'http://127.0.0.1:", "\n  key: '")
 	if !strings.Contains(configuration, usual) {
 		t.Fatalf("setup wrote no commented sample:\n%s", configuration)
 	}
