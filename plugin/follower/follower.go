@@ -3,9 +3,9 @@
 // their time.
 //
 // It reads everything at first, after an outage, when what it read leaves a
-// doubt or was of a bulk, and now and then; in between, what changed. It holds one batch of
-// decisions at a time, ends nothing because the list could not be read, and
-// knows no appliance. Its main type is [Follower]. Whoever runs it is the only
+// doubt or was of a bulk, and now and then; in between, what changed. It holds one
+// batch of decisions at a time, ends nothing because the list could not be read,
+// and knows no appliance. Its main type is [Follower]. Whoever runs it is the only
 // one to read with that key: the Local API tells each change once.
 package follower
 
@@ -36,9 +36,12 @@ const (
 	// they can be seen: whoever asks within that time is never told of those that
 	// were made before (QueryNewDecisionsSinceWithFilters, 1.7.8). But some are
 	// seen, or numbers are missing; then everything is read at once, and for that
-	// reason not again within settleEvery.
-	bulk        = 50
-	settleEvery = time.Minute
+	// reason not again within settleEvery. Fewer numbers may be missing for many
+	// reasons, such as a decision that a longer one hides: then everything is read
+	// if that was longer ago than missingEvery.
+	bulk         = 50
+	settleEvery  = time.Minute
+	missingEvery = time.Hour
 	// tellEvery is how often CrowdSec is told what is enforced: as its own
 	// components do (go-cs-bouncer, defaultMetricsInterval).
 	tellEvery = 15 * time.Minute
@@ -71,6 +74,7 @@ type Follower struct {
 	read     time.Time // when everything was last read
 	last     int64     // the greatest number of a decision seen
 	bulk     bool      // of which some may not have been seen
+	missing  bool      // a number between those that were seen
 	settled  time.Time // when everything was last read for that reason
 	failures int
 	said     time.Time // when the trouble was last said
@@ -108,7 +112,8 @@ func (f *Follower) step(ctx context.Context, now time.Time) {
 }
 
 func (f *Follower) once(ctx context.Context, now time.Time) {
-	if f.Resync > 0 && now.Sub(f.read) >= f.Resync || f.room(ctx, now) {
+	since := now.Sub(f.read)
+	if f.Resync > 0 && since >= f.Resync || f.missing && since >= missingEvery || f.room(ctx, now) {
 		f.whole = true
 	}
 	r, err := f.guarded(ctx)
@@ -124,9 +129,11 @@ func (f *Follower) once(ctx context.Context, now time.Time) {
 	}
 	f.failures, f.whole = 0, r.doubtful > 0 && !r.full // a full reading has settled it
 	if r.full {
-		f.read, f.last, f.bulk = now, r.seen.LastID, false
+		f.read, f.last, f.bulk, f.missing = now, r.seen.LastID, false, false
 	} else {
-		f.bulk = f.bulk || r.bulk()
+		missing := r.seen.LastID - f.last - int64(r.seen.New)
+		f.bulk = f.bulk || r.seen.New >= bulk || missing >= bulk
+		f.missing = f.missing || missing > 0
 		f.last = max(f.last, r.seen.LastID)
 	}
 	r.say(f.Log)
@@ -230,12 +237,6 @@ func (f *Follower) reading(ctx context.Context) (*reading, error) {
 		f.Changed()
 	}
 	return r, err
-}
-
-// bulk reports whether so many decisions are new, or so many numbers missing, that
-// some may not have been seen.
-func (r *reading) bulk() bool {
-	return r.seen.New >= bulk || r.seen.LastID-r.last-int64(r.seen.New) >= bulk
 }
 
 // take takes one decision.

@@ -348,6 +348,23 @@ func TestADoubtThatStaysIsSettledOnceAReading(t *testing.T) {
 	})
 }
 
+func TestANumberThatIsMissingIsLookedForWithinTheHour(t *testing.T) {
+	bubble(t, func(c *follower.Config) { c.Resync = 0 }, func(h *house) {
+		h.list.addLate(3, "203.0.113.3")
+		h.at(30 * time.Minute)
+		h.want("without a sign", "203.0.113.1", "203.0.113.2")
+		h.list.add(4, "203.0.113.4")
+		h.at(59 * time.Minute)
+		h.want("with a sign", "203.0.113.1", "203.0.113.2", "203.0.113.4")
+		h.at(61 * time.Minute)
+		h.want("after an hour", "203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4")
+		h.at(10 * time.Hour)
+		if n := len(slices.DeleteFunc(slices.Clone(h.list.asked), func(full bool) bool { return !full })); n != 2 {
+			t.Errorf("everything was read %d times", n)
+		}
+	})
+}
+
 // What did not fit is taken in once there is room, and not looked for all the time.
 func TestWhatWasLeftOutIsReadOnceThereIsRoom(t *testing.T) {
 	bubble(t, func(c *follower.Config) { c.MaxBans, c.Resync = 3, 24*time.Hour }, func(h *house) {
