@@ -91,7 +91,8 @@ func fullDisk(ctx context.Context, t *trial) error {
 	defer w.end()
 	w.stop()
 	dir := filepath.Join(w.folder, "state")
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=1m,mode=700,uid=%d,gid=%d", nobody.Uid, nobody.Gid)); err != nil {
+	// SQLite's log alone grows to 4 MB before it is written back.
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=6m,mode=700,uid=%d,gid=%d", nobody.Uid, nobody.Gid)); err != nil {
 		return fmt.Errorf("make a small disk, which needs root: %w", err)
 	}
 	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
@@ -103,7 +104,7 @@ func fullDisk(ctx context.Context, t *trial) error {
 		return err
 	}
 	filler := filepath.Join(dir, "filler")
-	if err := os.WriteFile(filler, make([]byte, 2<<20), 0o600); err == nil {
+	if err := os.WriteFile(filler, make([]byte, 8<<20), 0o600); err == nil {
 		return errors.New("the disk does not get full")
 	}
 	var refused [][]netip.Prefix
