@@ -128,10 +128,20 @@ func (c *CrowdSec) Cscli(t testing.TB, args ...string) (string, error) {
 	return string(out), err
 }
 
+// mustCscli runs cscli, again if the database was busy: 1.4.6 does not wait for it.
 func (c *CrowdSec) mustCscli(t testing.TB, args ...string) {
 	t.Helper()
-	if out, err := c.Cscli(t, args...); err != nil {
-		t.Fatalf("cscli %s: %v\n%s", strings.Join(args, " "), err, out)
+	const tries = 5
+	for try := 1; ; try++ {
+		out, err := c.Cscli(t, args...)
+		if err == nil {
+			return
+		}
+		if try == tries || !strings.Contains(out, "database is locked") {
+			t.Fatalf("cscli %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		t.Logf("cscli %s, try %d: the database is locked", strings.Join(args[:2], " "), try)
+		time.Sleep(time.Second)
 	}
 }
 
