@@ -128,8 +128,11 @@ func TestAHundredThousandThatNoAlertBringsAreEnforcedAndUnbanned(t *testing.T) {
 				_, blocked := w.Appliance.Blocked(t, prefix(gone))
 				return !blocked, "it is blocked"
 			})
-			// CrowdSec 1.4.6 takes more than a second to say what changed.
-			within(t, 2*(readEvery+2*time.Second), gone+" deleted and off", took)
+			limit := 2 * (readEvery + 2*time.Second)
+			if release.Version == older.Version { // it takes seconds to say what changed, and more if the import was tried again
+				limit = 30 * time.Second
+			}
+			within(t, limit, gone+" deleted and off", took)
 
 			w.Plugin.waitUntilIdle(t)
 			start, flushes, readings := time.Now(), w.CrowdSec.logged(flushed), w.CrowdSec.logged(changed)

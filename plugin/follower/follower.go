@@ -102,10 +102,10 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// step reads once, and everything at once after a bulk.
+// step reads once, and everything at once after a bulk or with a doubt.
 func (f *Follower) step(ctx context.Context, now time.Time) {
 	f.once(ctx, now)
-	if f.bulk && f.failures == 0 && now.Sub(f.settled) >= settleEvery && ctx.Err() == nil {
+	if (f.bulk || f.whole) && f.failures == 0 && now.Sub(f.settled) >= settleEvery && ctx.Err() == nil {
 		f.whole, f.settled = true, now
 		f.once(ctx, now)
 	}
