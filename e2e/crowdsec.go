@@ -23,6 +23,8 @@ type CrowdSec struct {
 	folder  string  // of its logs
 	dir     string  // its configuration
 	port    int
+
+	triedAgain bool // cscli, because the database was busy; it may have done some of it before
 }
 
 // installCrowdSec writes a configuration and registers the machine. Nothing runs yet.
@@ -141,6 +143,7 @@ func (c *CrowdSec) mustCscli(t testing.TB, args ...string) {
 			t.Fatalf("cscli %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 		t.Logf("cscli %s, try %d: the database is locked", strings.Join(args[:2], " "), try)
+		c.triedAgain = true
 		time.Sleep(time.Second)
 	}
 }

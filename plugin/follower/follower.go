@@ -35,8 +35,8 @@ const (
 	// transaction that takes seconds, and goes by when each was made, not by when
 	// they can be seen: whoever asks within that time is never told of those that
 	// were made before (QueryNewDecisionsSinceWithFilters, 1.7.8). But some are
-	// seen, or numbers are missing; then everything is read at once, and for that
-	// reason not again within settleEvery. Fewer numbers may be missing for many
+	// seen, or numbers are missing; then everything is read at once, as with a
+	// doubt, and for such a reason not again within settleEvery. Fewer numbers may be missing for many
 	// reasons, such as a decision that a longer one hides: then everything is read
 	// if that was longer ago than missingEvery.
 	bulk         = 50
@@ -75,7 +75,7 @@ type Follower struct {
 	last     int64     // the greatest number of a decision seen
 	bulk     bool      // of which some may not have been seen
 	missing  bool      // a number between those that were seen
-	settled  time.Time // when everything was last read for that reason
+	settled  time.Time // when everything was last read at once, for a bulk or a doubt
 	failures int
 	said     time.Time // when the trouble was last said
 	told     time.Time // when CrowdSec was last told
