@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/time/rate"
 
 	"notification-stormshield/lapi"
 	"notification-stormshield/plugin/ban"
@@ -31,16 +32,21 @@ const (
 	longestPause = 30 * time.Second
 	// repeatEvery is how often the same trouble is said again.
 	repeatEvery = 10 * time.Minute
-	// bulk is how many new decisions make one. The Local API stores a list in one
-	// transaction that takes seconds, and goes by when each was made, not by when
-	// they can be seen: whoever asks within that time is never told of those that
-	// were made before (QueryNewDecisionsSinceWithFilters, 1.7.8). But some are
-	// seen, or numbers are missing; then everything is read at once, as with a
-	// doubt, and for such a reason not again within settleEvery. Fewer numbers may be missing for many
-	// reasons, such as a decision that a longer one hides: then everything is read
-	// if that was longer ago than missingEvery.
-	bulk         = 50
-	settleEvery  = time.Minute
+	// bulk is how many new decisions, or missing numbers, make one. The Local API
+	// stores a list in one transaction that takes seconds, or piece by piece, and
+	// goes by when each was made, not by when they can be seen: whoever asks within
+	// that time is never told of those that were made before
+	// (QueryNewDecisionsSinceWithFilters, 1.7.8). But some are seen, or numbers are
+	// missing; then everything is read at once, and again when the bulk is over, if
+	// it went on or a number is still missing.
+	bulk = 50
+	// settleEvery is how often everything is read in the midst of a bulk that goes
+	// on, such as a storm of alerts; for bulks that come and go, once there were
+	// settleBurst; and for doubts.
+	settleEvery = time.Minute
+	settleBurst = 4
+	// missingEvery is how often everything is read for less than a bulk. A number may
+	// be missing for many reasons, such as a decision that a longer one hides.
 	missingEvery = time.Hour
 	// tellEvery is how often CrowdSec is told what is enforced: as its own
 	// components do (go-cs-bouncer, defaultMetricsInterval).
@@ -70,12 +76,14 @@ type Config struct {
 // Follower follows one Local API for one ledger.
 type Follower struct {
 	Config
-	whole    bool      // the next reading is of everything
-	read     time.Time // when everything was last read
-	last     int64     // the greatest number of a decision seen
-	bulk     bool      // of which some may not have been seen
-	missing  bool      // a number between those that were seen
-	settled  time.Time // when everything was last read at once, for a bulk or a doubt
+	whole    bool          // the next reading is of everything
+	read     time.Time     // when everything was last read
+	last     int64         // the greatest number of a decision seen
+	bulk     bool          // of which some may not have been seen
+	running  int           // how many readings of changes in a row were of a bulk
+	missing  bool          // a number between those that were seen
+	bulks    *rate.Limiter // how often everything is read at once for a bulk
+	doubts   *rate.Limiter // and for a doubt
 	failures int
 	said     time.Time // when the trouble was last said
 	told     time.Time // when CrowdSec was last told
@@ -83,7 +91,13 @@ type Follower struct {
 }
 
 // New returns a follower. Run makes it go.
-func New(c Config) *Follower { return &Follower{Config: c, whole: true} }
+func New(c Config) *Follower {
+	return &Follower{
+		Config: c, whole: true,
+		bulks:  rate.NewLimiter(rate.Every(settleEvery), settleBurst),
+		doubts: rate.NewLimiter(rate.Every(settleEvery), 1),
+	}
+}
 
 // Run follows until the context ends.
 func (f *Follower) Run(ctx context.Context) {
@@ -102,13 +116,23 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// step reads once, and everything at once after a bulk or with a doubt.
+// step reads once, and everything at once if that is due.
 func (f *Follower) step(ctx context.Context, now time.Time) {
 	f.once(ctx, now)
-	if (f.bulk || f.whole) && f.failures == 0 && now.Sub(f.settled) >= settleEvery && ctx.Err() == nil {
-		f.whole, f.settled = true, now
+	if ctx.Err() == nil && f.failures == 0 && f.due(now) {
+		f.whole = true
 		f.once(ctx, now)
 	}
+}
+
+// due reports whether everything is to be read at once: when a bulk begins or is
+// over, or with a doubt.
+func (f *Follower) due(now time.Time) bool {
+	if f.bulk {
+		midst := f.running > 1 && now.Sub(f.read) < settleEvery
+		return !midst && f.bulks.AllowN(now, 1)
+	}
+	return f.whole && f.doubts.AllowN(now, 1)
 }
 
 func (f *Follower) once(ctx context.Context, now time.Time) {
@@ -132,8 +156,13 @@ func (f *Follower) once(ctx context.Context, now time.Time) {
 		f.read, f.last, f.bulk, f.missing = now, r.seen.LastID, false, false
 	} else {
 		missing := r.seen.LastID - f.last - int64(r.seen.New)
-		f.bulk = f.bulk || r.seen.New >= bulk || missing >= bulk
 		f.missing = f.missing || missing > 0
+		f.bulk = f.bulk || f.running > 0 && missing > 0 // its end may be small
+		if r.seen.New >= bulk || missing >= bulk {
+			f.bulk, f.running = true, f.running+1
+		} else {
+			f.running = 0
+		}
 		f.last = max(f.last, r.seen.LastID)
 	}
 	r.say(f.Log)

@@ -141,6 +141,7 @@ type house struct {
 	log     *bytes.Buffer
 	changed int
 	start   time.Time
+	last    int64 // that was added in bulk
 }
 
 func bubble(t *testing.T, change func(*follower.Config), story func(h *house)) {
@@ -193,6 +194,45 @@ func (h *house) want(when string, want ...string) {
 	slices.Sort(got)
 	if err != nil || !slices.Equal(got, want) {
 		h.t.Errorf("%s: %v in force, want %v (%v)", when, got, want, err)
+	}
+}
+
+// bulk is how many make one, and more.
+const bulk = 120
+
+// round waits until the Local API was asked once more.
+func (h *house) round() { h.at(time.Since(h.start) + 10*time.Second) }
+
+// bulk adds so many, some of them late.
+func (h *house) bulk(n int64, late func(i int64) bool) {
+	for i := range n {
+		add := h.list.add
+		if late(i) {
+			add = h.list.addLate
+		}
+		h.last++
+		add(1000+h.last, fmt.Sprintf("198.51.%d.%d", h.last>>8, h.last&255))
+	}
+}
+
+// full is how often everything was read.
+func (h *house) full() (n int) {
+	h.list.mu.Lock()
+	defer h.list.mu.Unlock()
+	for _, full := range h.list.asked {
+		if full {
+			n++
+		}
+	}
+	return n
+}
+
+// wantRead fails unless so many are in force, and everything was read so many times.
+func (h *house) wantRead(when string, inForce, full int) {
+	h.t.Helper()
+	s, err := h.ledger.Status(context.Background(), time.Now())
+	if n := h.full(); err != nil || s.InForce != inForce || n != full {
+		h.t.Errorf("%s: %d are in force, want %d; everything was read %d times, want %d (%v)", when, s.InForce, inForce, n, full, err)
 	}
 }
 
@@ -269,54 +309,59 @@ func TestEverythingIsReadNowAndThen(t *testing.T) {
 
 // The Local API does not tell who asks for changes while a list is being stored of
 // all that is in it.
-func TestABulkIsReadWholeAtOnceAndNotAllTheTime(t *testing.T) {
-	full := func(h *house) int {
-		h.list.mu.Lock()
-		defer h.list.mu.Unlock()
-		return len(slices.DeleteFunc(slices.Clone(h.list.asked), func(full bool) bool { return !full }))
-	}
-	inForce := func(h *house) int {
-		s, err := h.ledger.Status(context.Background(), time.Now())
-		if err != nil {
-			h.t.Error(err)
-		}
-		return s.InForce
-	}
+func TestABulkIsReadWholeWhenItBeginsAndWhenItIsOver(t *testing.T) {
 	for name, late := range map[string]func(i int64) bool{
 		"half of it is seen": func(i int64) bool { return i%2 == 0 },
-		"its end is seen":    func(i int64) bool { return i < 119 },
+		"its end is seen":    func(i int64) bool { return i < bulk-1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, nil, func(h *house) {
-				next := int64(3)
-				many := func() {
-					for i := range int64(120) {
-						add := h.list.add
-						if late(i) {
-							add = h.list.addLate
-						}
-						add(next+i, fmt.Sprintf("198.51.%d.%d", next>>8, next&255+i))
-					}
-					next += 256
+				h.bulk(bulk, late)
+				h.round()
+				h.wantRead("when it begins", 2+bulk, 2)
+				for range 3 {
+					h.bulk(bulk, late)
+					h.round()
 				}
-				many()
-				h.at(11 * time.Second)
-				if n := inForce(h); n != 122 || full(h) != 2 {
-					t.Errorf("after one round %d are in force, and everything was read %d times", n, full(h))
+				if n := h.full(); n != 2 {
+					t.Errorf("everything was read %d times in the midst of it", n)
 				}
-				many()
-				h.at(61 * time.Second)
-				if n := full(h); n != 2 {
-					t.Errorf("everything was read %d times within a minute", n)
-				}
-				h.at(81 * time.Second)
-				if n := inForce(h); n != 242 || full(h) != 3 {
-					t.Errorf("in the end %d are in force, and everything was read %d times", n, full(h))
-				}
+				h.round()
+				h.wantRead("when it is over", 2+4*bulk, 3)
+
+				h.bulk(bulk, late)
+				h.round()
+				h.bulk(3, func(i int64) bool { return i == 0 })
+				h.round()
+				h.wantRead("when it ends with a few", 2+5*bulk+3, 5)
+
 				h.at(30 * time.Minute)
-				if n := full(h); n != 3 {
-					t.Errorf("everything was read %d times in half an hour", n)
+				h.wantRead("afterwards", 2+5*bulk+3, 5)
+			})
+		})
+	}
+}
+
+func TestAStormIsNotReadWholeAllTheTime(t *testing.T) {
+	const rounds = 60 // ten minutes
+	for name, gap := range map[string]int{"without a pause": 0, "that comes and goes": 2} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(c *follower.Config) { c.MaxBans = 100_000 }, func(h *house) {
+				for i := range rounds {
+					if gap == 0 || i%gap == 0 {
+						h.bulk(bulk, func(i int64) bool { return i%2 == 0 })
+					}
+					h.round()
 				}
+				if n := h.full(); n < 9 || n > 16 { // the first one, four, and one a minute
+					t.Errorf("everything was read %d times in ten minutes", n)
+				}
+				h.at(15 * time.Minute)
+				n := rounds * bulk
+				if gap > 0 {
+					n /= gap
+				}
+				h.wantRead("when it is over", 2+n, h.full())
 			})
 		})
 	}
@@ -341,7 +386,7 @@ func TestADoubtThatStaysIsSettledOnceAReading(t *testing.T) {
 			h.list.set(func() { h.list.deleted[7] = "203.0.113.2" })
 			h.at(time.Since(h.start) + 10*time.Second)
 		}
-		if n := len(slices.DeleteFunc(slices.Clone(h.list.asked), func(full bool) bool { return !full })); n > 4 {
+		if n := h.full(); n > 4 {
 			t.Errorf("everything was read %d times of %d", n, len(h.list.asked))
 		}
 		h.want("in doubt", "203.0.113.1", "203.0.113.2")
@@ -359,7 +404,7 @@ func TestANumberThatIsMissingIsLookedForWithinTheHour(t *testing.T) {
 		h.at(61 * time.Minute)
 		h.want("after an hour", "203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4")
 		h.at(10 * time.Hour)
-		if n := len(slices.DeleteFunc(slices.Clone(h.list.asked), func(full bool) bool { return !full })); n != 2 {
+		if n := h.full(); n != 2 {
 			t.Errorf("everything was read %d times", n)
 		}
 	})
