@@ -23,8 +23,6 @@ type CrowdSec struct {
 	folder  string  // of its logs
 	dir     string  // its configuration
 	port    int
-
-	triedAgain bool // cscli, because the database was busy; it may have done some of it before
 }
 
 // installCrowdSec writes a configuration and registers the machine. Nothing runs yet.
@@ -130,22 +128,30 @@ func (c *CrowdSec) Cscli(t testing.TB, args ...string) (string, error) {
 	return string(out), err
 }
 
-// mustCscli runs cscli, again if the database was busy: 1.4.6 does not wait for it.
+// mustCscli runs cscli, again if the database was busy.
 func (c *CrowdSec) mustCscli(t testing.TB, args ...string) {
 	t.Helper()
-	const tries = 5
-	for try := 1; ; try++ {
-		out, err := c.Cscli(t, args...)
-		if err == nil {
-			return
+	for try := 1; c.busyCscli(t, args...); try++ {
+		if try == 5 {
+			t.Fatalf("cscli %s: the database is locked", strings.Join(args, " "))
 		}
-		if try == tries || !strings.Contains(out, "database is locked") {
-			t.Fatalf("cscli %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-		t.Logf("cscli %s, try %d: the database is locked", strings.Join(args[:2], " "), try)
-		c.triedAgain = true
 		time.Sleep(time.Second)
 	}
+}
+
+// busyCscli runs cscli, and reports whether it ended in the midst of it because the database was busy: 1.4.6 does not wait
+// for it.
+func (c *CrowdSec) busyCscli(t testing.TB, args ...string) bool {
+	t.Helper()
+	out, err := c.Cscli(t, args...)
+	if err == nil {
+		return false
+	}
+	if !strings.Contains(out, "database is locked") {
+		t.Fatalf("cscli %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	t.Logf("cscli %s: the database is locked", strings.Join(args[:2], " "))
+	return true
 }
 
 // Decision is a decision made with `cscli decisions add`: when it was asked for, and when CrowdSec counts it as ended.

@@ -30,18 +30,16 @@ func (w *World) follow(t testing.TB, url string) {
 	})
 }
 
-// importDecisions has CrowdSec import bans of so many addresses, and returns them.
-func (w *World) importDecisions(t testing.TB, n int) []string {
+// bansToImport returns bans of so many addresses for cscli to import, and the addresses.
+func bansToImport(t testing.TB, n int) (file string, values []string) {
 	t.Helper()
 	var all []map[string]string
-	var values []string
 	for i := range n {
 		value := fmt.Sprintf("198.%d.%d.%d", 18+i>>16, i>>8&255, i&255) // for benchmarks, RFC 2544
 		values = append(values, value)
 		all = append(all, map[string]string{"duration": "4h", "scope": "ip", "value": value})
 	}
-	w.importAll(t, all)
-	return values
+	return decisionsFile(t, all), values
 }
 
 // waitUntilBlocks waits until the appliance blocks exactly so many, and returns how long that took.
@@ -68,7 +66,8 @@ func TestWhatTheLocalAPIListsIsEnforcedAndUnbannedInStep(t *testing.T) {
 		w.says(t, "check", "Local API")
 
 		// No alert brings these under CrowdSec's own profiles.
-		values := w.importDecisions(t, 1000)
+		file, values := bansToImport(t, 1000)
+		w.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
 		t.Logf("MEASURED 1000 imported are blocked after %s", w.waitUntilBlocks(t, len(values), 30*time.Second).Round(time.Millisecond))
 
 		// Some end before their time: one that was imported, and one of an alert.
@@ -104,51 +103,62 @@ func TestWhatTheLocalAPIListsIsEnforcedAndUnbannedInStep(t *testing.T) {
 }
 
 func TestAHundredThousandThatNoAlertBringsAreEnforcedAndUnbanned(t *testing.T) {
+	older := older
+	older.profiles = current.profiles // under its own, everything would come by alert
+	for _, release := range []Release{current, older} {
+		busy := true
+		for try := 1; busy && try <= 5; try++ {
+			busy = false
+			t.Run("crowdsec-"+release.Version, func(t *testing.T) { busy = aHundredThousand(t, release) })
+		}
+		if busy {
+			t.Errorf("cscli %s could not import them", release.Version)
+		}
+	}
+}
+
+// aHundredThousand reports whether CrowdSec was too busy to import them. To try again takes a world of its own: here some
+// would be there twice then.
+func aHundredThousand(t *testing.T, release Release) (busy bool) {
 	const (
 		many    = 100_000
 		flushed = "msg=flushed"
 		changed = `msg="read the Local API" `
 	)
-	older := older
-	older.profiles = current.profiles // under its own, everything would come by alert
-	for _, release := range []Release{current, older} {
-		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
-			w := newWorld(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
-			w.follow(t, w.CrowdSec.url())
-			start := time.Now()
-			values := w.importDecisions(t, many)
-			t.Logf("MEASURED cscli imported %d: %s", many, time.Since(start).Round(time.Millisecond))
-			took := w.waitUntilBlocks(t, many, 3*time.Minute)
-			t.Logf("MEASURED all blocked after that: %s", took.Round(time.Millisecond))
-
-			w.Plugin.waitUntilIdle(t)
-			gone := values[many/2]
-			w.CrowdSec.mustCscli(t, "decisions", "delete", "-i", gone)
-			took = waitFor(t, time.Minute, gone+" is off", func() (bool, string) {
-				_, blocked := w.Appliance.Blocked(t, prefix(gone))
-				return !blocked, "it is blocked"
-			})
-			limit := 2 * (readEvery + 2*time.Second)
-			if w.CrowdSec.triedAgain { // then each is there twice, of which 1.4.6 says slowly what changed
-				limit = 30 * time.Second
-			}
-			within(t, limit, gone+" deleted and off", took)
-
-			w.Plugin.waitUntilIdle(t)
-			start, flushes, readings := time.Now(), w.CrowdSec.logged(flushed), w.CrowdSec.logged(changed)
-			w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-			t.Logf("MEASURED cscli deleted all: %s", time.Since(start).Round(time.Millisecond))
-			t.Logf("MEASURED all off after that: %s", w.waitUntilBlocks(t, 0, 3*time.Minute).Round(time.Millisecond))
-			w.Plugin.waitUntilIdle(t)
-			waitFor(t, 10*time.Second, "the flush is logged", func() (bool, string) { return w.CrowdSec.logged(flushed) > flushes, "it is not" })
-			// CrowdSec deletes step by step, and may be read between two steps.
-			flushes, readings = w.CrowdSec.logged(flushed)-flushes, w.CrowdSec.logged(changed)-readings
-			t.Logf("MEASURED flushes for what %d readings said: %d", readings, flushes)
-			if flushes > readings {
-				t.Errorf("%d flushes for what %d readings said", flushes, readings)
-			}
-			w.waitUntilTidy(t)
-			w.leaveNoTrace(t)
-		})
+	w := newWorld(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
+	w.follow(t, w.CrowdSec.url())
+	file, values := bansToImport(t, many)
+	start := time.Now()
+	if w.CrowdSec.busyCscli(t, "decisions", "import", "-i", file) {
+		return true
 	}
+	t.Logf("MEASURED cscli imported %d: %s", many, time.Since(start).Round(time.Millisecond))
+	took := w.waitUntilBlocks(t, many, 3*time.Minute)
+	within(t, 30*time.Second, "all imported and blocked", took) // it takes two readings and a flush
+
+	w.Plugin.waitUntilIdle(t)
+	gone := values[many/2]
+	w.CrowdSec.mustCscli(t, "decisions", "delete", "-i", gone)
+	took = waitFor(t, time.Minute, gone+" is off", func() (bool, string) {
+		_, blocked := w.Appliance.Blocked(t, prefix(gone))
+		return !blocked, "it is blocked"
+	})
+	within(t, 2*(readEvery+2*time.Second), gone+" deleted and off", took)
+
+	w.Plugin.waitUntilIdle(t)
+	start, flushes, readings := time.Now(), w.CrowdSec.logged(flushed), w.CrowdSec.logged(changed)
+	w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
+	t.Logf("MEASURED cscli deleted all: %s", time.Since(start).Round(time.Millisecond))
+	t.Logf("MEASURED all off after that: %s", w.waitUntilBlocks(t, 0, 3*time.Minute).Round(time.Millisecond))
+	w.Plugin.waitUntilIdle(t)
+	waitFor(t, 10*time.Second, "the flush is logged", func() (bool, string) { return w.CrowdSec.logged(flushed) > flushes, "it is not" })
+	// CrowdSec deletes step by step, and may be read between two steps.
+	flushes, readings = w.CrowdSec.logged(flushed)-flushes, w.CrowdSec.logged(changed)-readings
+	t.Logf("MEASURED flushes for what %d readings said: %d", readings, flushes)
+	if flushes > readings {
+		t.Errorf("%d flushes for what %d readings said", flushes, readings)
+	}
+	w.waitUntilTidy(t)
+	w.leaveNoTrace(t)
+	return false
 }

@@ -206,11 +206,11 @@ func (r *rounds) importSome(t *testing.T) {
 	for _, value := range slices.Sorted(maps.Keys(values)) {
 		all = append(all, map[string]string{"duration": r.duration(), "scope": "ip", "value": value})
 	}
-	r.importAll(t, all)
+	r.CrowdSec.mustCscli(t, "decisions", "import", "-i", decisionsFile(t, all))
 }
 
-// importAll has CrowdSec import decisions.
-func (w *World) importAll(t testing.TB, all []map[string]string) {
+// decisionsFile writes a file that cscli can import.
+func decisionsFile(t testing.TB, all []map[string]string) string {
 	t.Helper()
 	text, err := json.Marshal(all)
 	if err != nil {
@@ -220,7 +220,7 @@ func (w *World) importAll(t testing.TB, all []map[string]string) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+	return file
 }
 
 // listedDecision is one that is in force.
