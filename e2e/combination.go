@@ -46,20 +46,28 @@ func cached(name string) string {
 // afterwards that the world can be left as if the plugin had never been there.
 func everyCombination(t *testing.T, behaviour func(*testing.T, *World)) {
 	t.Helper()
-	every(t, []Release{current, older}, behaviour)
+	every(t, []Release{current, older}, shells, behaviour)
 }
 
 // everyShell does so with the newest release alone.
 func everyShell(t *testing.T, behaviour func(*testing.T, *World)) {
 	t.Helper()
-	every(t, []Release{current}, behaviour)
+	every(t, []Release{current}, shells, behaviour)
 }
 
-func every(t *testing.T, releases []Release, behaviour func(*testing.T, *World)) {
+// everyRelease does so where the appliance makes no difference.
+func everyRelease(t *testing.T, behaviour func(*testing.T, *World)) {
+	t.Helper()
+	every(t, []Release{current, older}, shells[:1], behaviour)
+}
+
+var shells = []string{"/bin/sh", "/bin/csh"}
+
+func every(t *testing.T, releases []Release, shells []string, behaviour func(*testing.T, *World)) {
 	t.Helper()
 	for _, release := range releases {
 		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
-			for _, shell := range []string{"/bin/sh", "/bin/csh"} {
+			for _, shell := range shells {
 				t.Run(filepath.Base(shell), func(t *testing.T) {
 					w := newWorld(t, Combination{CrowdSec: release, LoginShell: shell})
 					behaviour(t, w)

@@ -12,7 +12,10 @@ import (
 	"time"
 )
 
-const machinePassword = "a-machine-of-the-e2e-suite"
+const (
+	machinePassword = "a-machine-of-the-e2e-suite"
+	bouncerKey      = "follows-the-local-api"
+)
 
 // logIn logs the machine in at the Local API and returns its token.
 func (c *CrowdSec) logIn(ctx context.Context) (string, error) {
@@ -31,7 +34,8 @@ func (c *CrowdSec) logIn(ctx context.Context) (string, error) {
 	return token.Token, nil
 }
 
-// ask sends a request to the Local API, with a body of JSON if any, and returns the answer to a success.
+// ask sends a request to the Local API, with a body of JSON if any, and returns the answer to a success. Without a token it
+// is the bouncer that asks.
 func (c *CrowdSec) ask(ctx context.Context, method, path, token string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.url()+path, bytes.NewReader(body))
 	if err != nil {
@@ -41,6 +45,8 @@ func (c *CrowdSec) ask(ctx context.Context, method, path, token string, body []b
 	request.Header.Set("User-Agent", "e2e/v1.0.0")
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
+	} else {
+		request.Header.Set("X-Api-Key", bouncerKey)
 	}
 	client := &http.Client{Timeout: 2 * time.Minute}
 	response, err := client.Do(request)

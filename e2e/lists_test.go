@@ -1,8 +1,14 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,9 +24,8 @@ var metricsRow = regexp.MustCompile(`(?m)^\| *cscli-import *\| *999 *\| *- *\|$`
 // follow gives the plugin a bouncer's key and the Local API's address, and has CrowdSec configure it anew.
 func (w *World) follow(t testing.TB, url string) {
 	t.Helper()
-	const key = "follows-the-local-api"
-	w.CrowdSec.mustCscli(t, "bouncers", "add", "stormshield", "-k", key)
-	w.Plugin.values["LAPIURL"], w.Plugin.values["LAPIKey"] = url, key
+	w.CrowdSec.mustCscli(t, "bouncers", "add", "stormshield", "-k", bouncerKey)
+	w.Plugin.values["LAPIURL"], w.Plugin.values["LAPIKey"] = url, bouncerKey
 	w.Plugin.configure(t)
 	w.CrowdSec.Reload(t)
 	w.Plugin.waitUntilActive(t)
@@ -102,12 +107,84 @@ func TestWhatTheLocalAPIListsIsEnforcedAndUnbannedInStep(t *testing.T) {
 	})
 }
 
+// byLength returns the numbers of the decisions in force by their value, the shortest first.
+func (c *CrowdSec) byLength(t testing.TB) map[string][]int {
+	t.Helper()
+	all, err := c.decisions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(all, func(a, b listedDecision) int { return cmp.Compare(a.left(t), b.left(t)) })
+	numbers := map[string][]int{}
+	for _, d := range all {
+		numbers[d.Value] = append(numbers[d.Value], d.ID)
+	}
+	return numbers
+}
+
+func (d listedDecision) left(t testing.TB) time.Duration {
+	t.Helper()
+	left, err := time.ParseDuration(d.Duration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return left
+}
+
+// Of several decisions on an address, the Local API may name any when one is over.
+func TestABanBySeveralDecisionsStandsUntilAllAreOver(t *testing.T) {
+	everyRelease(t, func(t *testing.T, w *World) {
+		w.follow(t, w.CrowdSec.url())
+		var all []map[string]string
+		flag := map[string]string{"ip": "-i", "range": "-r"}
+		values := map[string]string{"203.0.113.7": "ip", "198.51.100.0/24": "range", "2001:db8::7": "ip", "2001:db8:7::/48": "range"}
+		for value, scope := range values {
+			for _, duration := range []string{"1h", "3h", "2h"} {
+				all = append(all, map[string]string{"duration": duration, "scope": scope, "value": value})
+			}
+		}
+		w.CrowdSec.mustCscli(t, "decisions", "import", "-i", decisionsFile(t, all))
+		w.waitUntilBlocks(t, len(values), 30*time.Second)
+		standing := w.CrowdSec.byLength(t)
+		for value, scope := range values { // as the plugin asks in doubt
+			answer, err := w.CrowdSec.ask(t.Context(), http.MethodGet, "/v1/decisions?"+scope+"="+url.QueryEscape(value), "", nil)
+			if err != nil || !strings.Contains(string(answer), fmt.Sprintf(`"id":%d,`, standing[value][0])) {
+				t.Errorf("the Local API does not know what is on %s: %s, %v", value, answer, err)
+			}
+		}
+		stayedBlocked := w.guardBans(t, slices.Collect(maps.Keys(values))...)
+		for _, which := range []int{2, 0} { // the longest, and the shortest of those that remain
+			for value := range values {
+				w.CrowdSec.mustCscli(t, "decisions", "delete", "--id", strconv.Itoa(standing[value][which]))
+			}
+			time.Sleep(2*readEvery + 2*time.Second)
+		}
+		stayedBlocked()
+
+		// They are listed anew when what is over has just been told, or is about to be.
+		again := decisionsFile(t, all)
+		for range 3 {
+			for value, scope := range values {
+				w.CrowdSec.mustCscli(t, "decisions", "import", "-i", again)
+				w.CrowdSec.mustCscli(t, "decisions", "delete", flag[scope], value)
+			}
+			w.CrowdSec.mustCscli(t, "decisions", "import", "-i", again)
+			w.waitUntilBlocks(t, len(values), 20*time.Second)
+		}
+		t.Logf("MEASURED looked up what remains: %d times", w.CrowdSec.logged(`msg="looked up whether another decision stands"`))
+		for value, scope := range values {
+			w.CrowdSec.mustCscli(t, "decisions", "delete", flag[scope], value)
+		}
+		within(t, readEvery+2*time.Second, "all decisions deleted and off", w.waitUntilBlocks(t, 0, 20*time.Second))
+	})
+}
+
 func TestAHundredThousandThatNoAlertBringsAreEnforcedAndUnbanned(t *testing.T) {
 	older := older
 	older.profiles = current.profiles // under its own, everything would come by alert
 	for _, release := range []Release{current, older} {
 		busy := true
-		for try := 1; busy && try <= 5; try++ {
+		for try := 1; busy && try <= 20; try++ {
 			busy = false
 			t.Run("crowdsec-"+release.Version, func(t *testing.T) { busy = aHundredThousand(t, release) })
 		}
@@ -134,16 +211,26 @@ func aHundredThousand(t *testing.T, release Release) (busy bool) {
 	}
 	t.Logf("MEASURED cscli imported %d: %s", many, time.Since(start).Round(time.Millisecond))
 	took := w.waitUntilBlocks(t, many, 3*time.Minute)
-	within(t, 30*time.Second, "all imported and blocked", took) // it takes two readings and a flush
+	limit := 30 * time.Second // for two readings and a flush
+	if release.Version == current.Version {
+		limit += time.Minute // if it was asked in the blink before it committed them all
+	}
+	within(t, limit, "all imported and blocked", took)
 
-	w.Plugin.waitUntilIdle(t)
-	gone := values[many/2]
-	w.CrowdSec.mustCscli(t, "decisions", "delete", "-i", gone)
-	took = waitFor(t, time.Minute, gone+" is off", func() (bool, string) {
-		_, blocked := w.Appliance.Blocked(t, prefix(gone))
-		return !blocked, "it is blocked"
-	})
-	within(t, 2*(readEvery+2*time.Second), gone+" deleted and off", took)
+	unban := func(gone, how string) {
+		t.Helper()
+		w.Plugin.waitUntilIdle(t)
+		w.CrowdSec.mustCscli(t, "decisions", "delete", "-i", gone)
+		took := waitFor(t, time.Minute, gone+" is off", func() (bool, string) {
+			_, blocked := w.Appliance.Blocked(t, prefix(gone))
+			return !blocked, "it is blocked"
+		})
+		within(t, 2*(readEvery+2*time.Second), gone+how+" deleted and off", took)
+	}
+	unban(values[many/2], "")
+	_ = w.CrowdSec.busyCscli(t, "decisions", "import", "-i", file) // if it ends in the midst of it, the first are there twice
+	w.waitUntilBlocks(t, many, 2*time.Minute)
+	unban(values[0], ", imported twice,")
 
 	w.Plugin.waitUntilIdle(t)
 	start, flushes, readings := time.Now(), w.CrowdSec.logged(flushed), w.CrowdSec.logged(changed)

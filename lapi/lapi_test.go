@@ -9,9 +9,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +74,65 @@ func TestAStreamGivesWhatIsInForceAndWhatIsNot(t *testing.T) {
 	if r.URL.Path != "/v1/decisions/stream" || r.Header.Get("X-Api-Key") != "secret key" || r.Header.Get("User-Agent") != "crowdsec-stormshield/1.0" ||
 		r.URL.Query().Encode() != "origins=CAPI%2Clists&scenarios_containing=ssh&scenarios_not_containing=http&scopes=ip%2Crange&startup=true" {
 		t.Errorf("asked %s %v", r.URL, r.Header)
+	}
+}
+
+func TestALookupGivesWhatIsInForceOnAPrefix(t *testing.T) {
+	q := lapi.Query{Startup: true, Origins: []string{"CAPI"}}
+	for prefix, want := range map[string]string{
+		"203.0.113.7/32":  "ip=203.0.113.7&origins=CAPI",
+		"198.51.100.0/24": "origins=CAPI&range=198.51.100.0%2F24",
+		"2001:db8::7/128": "ip=2001%3Adb8%3A%3A7&origins=CAPI",
+	} {
+		c, asked := answering(t, 200, `[{"id":7,"scope":"Ip","type":"ban","value":"203.0.113.7","duration":"1h0m0s"},
+			{"id":9,"scope":"Range","type":"ban","value":"203.0.113.0/24","duration":"2h0m0s"}]`)
+		found, err := c.Lookup(t.Context(), q, netip.MustParsePrefix(prefix))
+		if err != nil || len(found) != 2 || found[1] != (lapi.Decision{ID: 9, Scope: "Range", Type: "ban", Value: "203.0.113.0/24", Left: 2 * time.Hour}) {
+			t.Errorf("%s: %+v, %v", prefix, found, err)
+		}
+		if r := (*asked)[0]; r.URL.Path != "/v1/decisions" || r.URL.Query().Encode() != want {
+			t.Errorf("%s: asked %s", prefix, r.URL)
+		}
+	}
+	for _, text := range []string{"null", "[]"} {
+		c, _ := answering(t, 200, text)
+		if found, err := c.Lookup(t.Context(), q, netip.MustParsePrefix("203.0.113.7/32")); err != nil || len(found) > 0 {
+			t.Errorf("%s: %+v, %v", text, found, err)
+		}
+	}
+	for _, text := range []string{"", "{}", "[", `[{"id":7}]`, `[{"id":7,"value":"203.0.113.7","duration":"1h"}`} {
+		c, _ := answering(t, 200, text)
+		if _, err := c.Lookup(t.Context(), q, netip.MustParsePrefix("203.0.113.7/32")); err == nil {
+			t.Errorf("%q is taken for an answer", text)
+		}
+	}
+}
+
+func TestNewerGivesWhatHasAGreaterNumber(t *testing.T) {
+	newer := func(text string) (ids []int64, query string, seen lapi.Seen, err error) {
+		c, asked := answering(t, 200, text)
+		seen, err = c.Newer(t.Context(), lapi.Query{Startup: true, Scopes: []string{"ip"}}, 7, func(e lapi.Event) error {
+			ids = append(ids, e.ID)
+			return nil
+		})
+		return ids, (*asked)[0].URL.Path + "?" + (*asked)[0].URL.Query().Encode(), seen, err
+	}
+	const nine, eight = `{"id":9,"scope":"Ip","type":"ban","value":"203.0.113.9","duration":"1h"}`, `{"id":8,"value":"203.0.113.8","duration":"1h"}`
+	ids, asked, seen, err := newer("[" + nine + "," + eight + "]")
+	if err != nil || !slices.Equal(ids, []int64{9, 8}) || seen != (lapi.Seen{New: 2, LastID: 9}) || asked != "/v1/decisions?id_gt=7&scopes=ip" {
+		t.Errorf("%v, %+v, %v; asked %s", ids, seen, err, asked)
+	}
+	for _, text := range []string{"null", "[]"} {
+		if ids, _, _, err := newer(text); err != nil || len(ids) > 0 {
+			t.Errorf("%s: %v, %v", text, ids, err)
+		}
+	}
+	// CrowdSec 1.4.6 gives all.
+	if ids, _, _, err := newer("[" + nine + "," + strings.ReplaceAll(eight, "8", "7") + "," + eight + "]"); !errors.Is(err, lapi.ErrNoNumbers) || len(ids) != 1 {
+		t.Errorf("all are given: %v, %v", ids, err)
+	}
+	if _, _, _, err := newer("[" + nine); err == nil || errors.Is(err, lapi.ErrNoNumbers) {
+		t.Errorf("an answer breaks off: %v", err)
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -66,6 +68,63 @@ func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (See
 		return s.seen, fmt.Errorf("read the decisions of the Local API at %s: %w", c.base.Host, err)
 	}
 	return s.seen, nil
+}
+
+// Lookup returns the decisions in force on a prefix and on networks around it, of
+// those that q selects. It is to follow a Stream within less than a minute: after
+// that the Local API would take it for one (GetDecision), and what changed before
+// it would never be told.
+func (c *Client) Lookup(ctx context.Context, q Query, prefix netip.Prefix) (found []Decision, err error) {
+	key, value := "range", prefix.String()
+	if prefix.IsSingleIP() {
+		key, value = "ip", prefix.Addr().String()
+	}
+	seen, err := c.standing(ctx, q, key, value, func(e Event) error {
+		found = append(found, e.Decision)
+		return nil
+	})
+	if err == nil && seen.Unreadable > 0 {
+		err = errors.New("its answer holds a decision that cannot be read")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up the decisions on %s of the Local API at %s: %w", prefix, c.base.Host, err)
+	}
+	return found, nil
+}
+
+// ErrNoNumbers says that the Local API does not select decisions by number.
+// CrowdSec 1.4.6 does not.
+var ErrNoNumbers = errors.New("the Local API does not select decisions by number")
+
+// Newer reads the decisions in force whose number is greater than one, of those
+// that q selects, in no order, and also those that a longer one hides from Stream.
+// It is to follow a Stream as Lookup is.
+func (c *Client) Newer(ctx context.Context, q Query, than int64, do func(Event) error) (Seen, error) {
+	seen, err := c.standing(ctx, q, "id_gt", strconv.FormatInt(than, 10), func(e Event) error {
+		if e.ID <= than {
+			return ErrNoNumbers
+		}
+		return do(e)
+	})
+	if err != nil {
+		return seen, fmt.Errorf("read the decisions of the Local API at %s after number %d: %w", c.base.Host, than, err)
+	}
+	return seen, nil
+}
+
+// standing reads what is in force, of those that q and one more condition select.
+func (c *Client) standing(ctx context.Context, q Query, key, value string, do func(Event) error) (Seen, error) {
+	query := q.values()
+	query.Del("startup")
+	query.Set(key, value)
+	body, err := c.do(ctx, http.MethodGet, "v1/decisions", query, nil, http.StatusOK)
+	if err != nil {
+		return Seen{}, err
+	}
+	defer func() { _ = body.Close() }() // it was read to its end, or an error says why not
+	s := stream{decoder: json.NewDecoder(body), do: do}
+	err = s.list(false)
+	return s.seen, ended(err)
 }
 
 // Ping tries the key. It takes no change away from whoever reads.

@@ -2,17 +2,20 @@
 // the decisions that no alert brings, and the end of those that are over before
 // their time.
 //
-// It reads everything at first, after an outage, when what it read leaves a
-// doubt or was of a bulk, and now and then; in between, what changed. It holds one
-// batch of decisions at a time, ends nothing because the list could not be read,
-// and knows no appliance. Its main type is [Follower]. Whoever runs it is the only
-// one to read with that key: the Local API tells each change once.
+// It reads everything at first, after an outage, and now and then; in between,
+// what changed. That is told by the time when each was made, and may leave out
+// what was being stored just then: so it asks, by number, for what else is new.
+// Where another decision than the one that is over may still ban, it asks too.
+// It holds one batch of decisions at a time, ends nothing because the list could
+// not be read, and knows no appliance. Its main type is [Follower]. Whoever runs
+// it is the only one to read with that key: the Local API tells each change once.
 package follower
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -36,18 +39,25 @@ const (
 	// stores a list in one transaction that takes seconds, or piece by piece, and
 	// goes by when each was made, not by when they can be seen: whoever asks within
 	// that time is never told of those that were made before
-	// (QueryNewDecisionsSinceWithFilters, 1.7.8). But some are seen, or numbers are
-	// missing; then everything is read at once, and again when the bulk is over, if
-	// it went on or a number is still missing.
-	bulk = 50
-	// settleEvery is how often everything is read in the midst of a bulk that goes
-	// on, such as a storm of alerts; for bulks that come and go, once there were
-	// settleBurst; and for doubts.
+	// (QueryNewDecisionsSinceWithFilters, 1.7.8). But mostly some are seen, or numbers
+	// are missing: a sign to ask at once for what has a greater number than was known.
+	// Without one that is asked every numbersEvery.
+	bulk         = 50
+	numbersEvery = time.Minute
+	// Where it cannot be asked for numbers, as CrowdSec 1.4.6, everything is read when
+	// a bulk begins, and again when it is over, if it went on or a number is still
+	// missing. Within settleEvery that is once in the midst of a bulk that goes on,
+	// such as a storm of alerts; once there were settleBurst that came and went, once
+	// for these; and once for doubts.
 	settleEvery = time.Minute
 	settleBurst = 4
-	// missingEvery is how often everything is read for less than a bulk. A number may
-	// be missing for many reasons, such as a decision that a longer one hides.
+	// missingEvery is how often everything is read because a number is missing. There
+	// may be many reasons, such as a decision that was over soon.
 	missingEvery = time.Hour
+	// lookups is how many doubts are settled by a question each; more, by reading
+	// everything. A question is not to be taken for a reading (lapi.Client.Lookup).
+	lookups      = 20
+	lookupWithin = 30 * time.Second
 	// tellEvery is how often CrowdSec is told what is enforced: as its own
 	// components do (go-cs-bouncer, defaultMetricsInterval).
 	tellEvery = 15 * time.Minute
@@ -56,6 +66,8 @@ const (
 // List is where decisions are read; [lapi.Client] is one.
 type List interface {
 	Stream(ctx context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Seen, error)
+	Newer(ctx context.Context, q lapi.Query, than int64, do func(lapi.Event) error) (lapi.Seen, error)
+	Lookup(ctx context.Context, q lapi.Query, prefix netip.Prefix) ([]lapi.Decision, error)
 	Tell(ctx context.Context, u lapi.Usage, now time.Time) error
 }
 
@@ -79,6 +91,9 @@ type Follower struct {
 	whole    bool          // the next reading is of everything
 	read     time.Time     // when everything was last read
 	last     int64         // the greatest number of a decision seen
+	number   int64         // up to which numbers were asked for
+	asked    time.Time     // when they were
+	timeOnly bool          // the Local API cannot be asked for numbers
 	bulk     bool          // of which some may not have been seen
 	running  int           // how many readings of changes in a row were of a bulk
 	missing  bool          // a number between those that were seen
@@ -151,22 +166,34 @@ func (f *Follower) once(ctx context.Context, now time.Time) {
 	if f.failures > 0 {
 		f.Log.Info("the Local API is read again", "failures", f.failures)
 	}
-	f.failures, f.whole = 0, r.doubtful > 0 && !r.full // a full reading has settled it
-	if r.full {
-		f.read, f.last, f.bulk, f.missing = now, r.seen.LastID, false, false
-	} else {
-		missing := r.seen.LastID - f.last - int64(r.seen.New)
-		f.missing = f.missing || missing > 0
-		f.bulk = f.bulk || f.running > 0 && missing > 0 // its end may be small
-		if r.seen.New >= bulk || missing >= bulk {
-			f.bulk, f.running = true, f.running+1
-		} else {
-			f.running = 0
-		}
-		f.last = max(f.last, r.seen.LastID)
-	}
+	f.failures, f.whole = 0, len(r.doubtful) > 0 && !r.full // a full reading has settled it
+	f.note(r, now)
 	r.say(f.Log)
 	f.tell(ctx, now)
+}
+
+// note takes note of what a reading that went well leaves open.
+func (f *Follower) note(r *reading, now time.Time) {
+	switch {
+	case r.full:
+		f.read, f.asked, f.last, f.number = now, now, r.seen.LastID, r.seen.LastID
+		f.bulk, f.missing = false, false
+	case r.numbered:
+		f.missing = f.missing || r.newer.LastID-f.number > int64(r.newer.New)
+		f.last = max(f.last, r.seen.LastID, r.newer.LastID)
+		f.asked, f.number, f.bulk = now, f.last, false
+	default:
+		f.missing = f.missing || f.timeOnly && r.missing > 0
+		f.bulk = f.bulk || r.ofBulk()
+		f.last = max(f.last, r.seen.LastID)
+	}
+	switch {
+	case r.full:
+	case r.bulky:
+		f.running++
+	default:
+		f.running = 0
+	}
 }
 
 // guarded reads, and survives a panic: CrowdSec never starts a crashed plugin
@@ -228,110 +255,4 @@ func (f *Follower) tellAll(ctx context.Context, now time.Time) (err error) {
 		return err
 	}
 	return f.List.Tell(ctx, usage, now)
-}
-
-// reading is one run through an answer.
-type reading struct {
-	*Follower
-	at   ledger.Reading
-	full bool
-	seen lapi.Seen
-
-	listed   []ledger.Listed
-	unlisted []ledger.Unlisted
-
-	added, ended, left, refused, doubtful int
-	firstRefused                          ban.Skip
-	changed                               bool
-}
-
-func (f *Follower) reading(ctx context.Context) (*reading, error) {
-	r := &reading{Follower: f, full: f.whole}
-	var err error
-	if r.at, err = f.Ledger.BeginRead(ctx, r.full, time.Now()); err != nil {
-		return r, err
-	}
-	q := f.Query
-	q.Startup = r.full
-	r.seen, err = f.List.Stream(ctx, q, func(e lapi.Event) error { return r.take(ctx, e) })
-	if failed := r.flush(ctx); err == nil { // what was read stands, whatever came after it
-		err = failed
-	}
-	if err == nil {
-		var ended ledger.Ended
-		ended, err = f.Ledger.EndRead(ctx, r.at, r.seen.LastID, time.Now())
-		r.took(ended)
-	}
-	if r.changed {
-		f.Changed()
-	}
-	return r, err
-}
-
-// take takes one decision.
-func (r *reading) take(ctx context.Context, e lapi.Event) error {
-	now := time.Now()
-	bans, skip, refused := r.Filter.Judge(ban.Listed{
-		Origin: e.Origin, Scenario: e.Scenario, Scope: e.Scope, Type: e.Type, Value: e.Value, Left: e.Left,
-	}, now)
-	if refused && !e.Deleted {
-		if r.refused++; r.refused == 1 {
-			r.firstRefused = skip
-		}
-	}
-	for _, b := range bans {
-		switch {
-		case e.Deleted:
-			r.unlisted = append(r.unlisted, ledger.Unlisted{Prefix: b.Prefix, Number: e.ID, Since: now.Add(e.Left)})
-		case b.Until.After(now):
-			r.listed = append(r.listed, ledger.Listed{Ban: b, Number: e.ID})
-		}
-	}
-	if len(r.listed) < batch && len(r.unlisted) < batch {
-		return nil
-	}
-	return r.flush(ctx)
-}
-
-// flush gives the ledger what was taken, in its order: what is in force comes
-// first in an answer.
-func (r *reading) flush(ctx context.Context) error {
-	if len(r.listed) > 0 {
-		recorded, err := r.Ledger.List(ctx, r.at, r.listed, time.Now(), r.MaxBans)
-		if err != nil {
-			return err
-		}
-		r.changed = true
-		r.added, r.left = r.added+recorded.Added, r.left+recorded.Left+recorded.Evicted
-		r.listed = r.listed[:0]
-	}
-	if len(r.unlisted) > 0 {
-		ended, err := r.Ledger.Unlist(ctx, r.at, r.unlisted, time.Now())
-		if err != nil {
-			return err
-		}
-		r.took(ended)
-		r.unlisted = r.unlisted[:0]
-	}
-	return nil
-}
-
-func (r *reading) took(e ledger.Ended) {
-	r.changed = r.changed || e.Bans > 0
-	r.ended, r.doubtful = r.ended+e.Bans, r.doubtful+e.Doubtful
-}
-
-// say says what came of it, if there is something to say.
-func (r *reading) say(log hclog.Logger) {
-	if r.added+r.ended > 0 || r.full {
-		log.Info("read the Local API", "added", r.added, "ended", r.ended, "full", r.full)
-	} else {
-		log.Debug("read the Local API: nothing changed")
-	}
-	if r.left > 0 {
-		log.Warn("the list has more bans than max_bans allows: the soonest to end were left out", "left", r.left, "max_bans", r.MaxBans)
-	}
-	if r.refused > 0 {
-		log.Warn("listed decisions were not turned into bans", "refused", r.refused, "first", r.firstRefused.Value, "reason", r.firstRefused.Reason)
-	}
 }

@@ -30,6 +30,13 @@ type list struct {
 	fail                     error
 	cut                      bool // the answer ends after the first decision, as an error of its database makes it
 	asked                    []bool
+	numbers                  []int64 // after which it was asked for all
+	numbersFail              error
+	hidden                   []lapi.Event // by longer decisions
+	lookups                  []netip.Prefix
+	lookedUp                 int // of them, those that it had the time for
+	lookupFails              error
+	slow                     time.Duration
 	told                     []lapi.Usage
 	tellErr                  error
 	panics                   bool
@@ -76,6 +83,10 @@ func (l *list) set(do func()) {
 
 func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error) (seen lapi.Seen, err error) {
 	l.mu.Lock()
+	slow := l.slow
+	l.mu.Unlock()
+	time.Sleep(slow)
+	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked = append(l.asked, q.Startup)
 	if l.panics {
@@ -106,6 +117,57 @@ func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error
 	clear(l.added)
 	clear(l.deleted)
 	return seen, nil
+}
+
+func (l *list) Newer(ctx context.Context, _ lapi.Query, than int64, do func(lapi.Event) error) (seen lapi.Seen, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.numbers = append(l.numbers, than)
+	if l.numbersFail != nil || ctx.Err() != nil {
+		return seen, errors.Join(l.numbersFail, ctx.Err())
+	}
+	for _, e := range l.hidden {
+		if e.ID <= than {
+			continue
+		}
+		seen.LastID = max(seen.LastID, e.ID)
+		seen.New++
+		if err := do(e); err != nil {
+			return seen, err
+		}
+	}
+	for _, id := range slices.Backward(sorted(l.standing)) {
+		if id <= than {
+			break
+		}
+		seen.LastID = max(seen.LastID, id)
+		seen.New++
+		if err := do(event(id, l.standing[id], time.Until(ends(id)), false)); err != nil {
+			return seen, err
+		}
+	}
+	return seen, nil
+}
+
+func (l *list) Lookup(ctx context.Context, _ lapi.Query, prefix netip.Prefix) (found []lapi.Decision, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lookups = append(l.lookups, prefix)
+	if l.lookupFails != nil || ctx.Err() != nil {
+		return nil, errors.Join(l.lookupFails, ctx.Err())
+	}
+	l.lookedUp++
+	for _, id := range slices.Backward(sorted(l.standing)) {
+		if l.standing[id] == prefix.Addr().String() {
+			found = append(found, event(id, l.standing[id], time.Until(ends(id)), false).Decision)
+		}
+	}
+	// One of another type, and a network around it, list it not.
+	captcha := event(900, prefix.Addr().String(), time.Hour, false).Decision
+	captcha.Type = "captcha"
+	around := event(901, "203.0.113.0/24", time.Hour, false).Decision
+	around.Scope = "Range"
+	return append(found, captcha, around), nil
 }
 
 func (l *list) Tell(_ context.Context, u lapi.Usage, _ time.Time) error {
@@ -199,6 +261,20 @@ func (h *house) want(when string, want ...string) {
 
 // bulk is how many make one, and more.
 const bulk = 120
+
+// until is when a ban ends.
+func (h *house) until(address string) (until time.Time) {
+	err := h.ledger.EachBan(context.Background(), time.Now(), func(b ledger.Ban) error {
+		if b.Prefix.Addr().String() == address {
+			until = b.Until
+		}
+		return nil
+	})
+	if err != nil {
+		h.t.Error(err)
+	}
+	return until
+}
 
 // round waits until the Local API was asked once more.
 func (h *house) round() { h.at(time.Since(h.start) + 10*time.Second) }
@@ -309,6 +385,86 @@ func TestEverythingIsReadNowAndThen(t *testing.T) {
 
 // The Local API does not tell who asks for changes while a list is being stored of
 // all that is in it.
+func TestWhatWasNotToldIsReadByItsNumber(t *testing.T) {
+	bubble(t, nil, func(h *house) {
+		for wave := range 3 {
+			h.bulk(bulk, func(i int64) bool { return i%2 == 0 })
+			h.round()
+			h.wantRead("with a bulk", 2+(wave+1)*bulk, 1)
+		}
+		h.bulk(4, func(i int64) bool { return i%2 == 0 })
+		h.round()
+		h.wantRead("with its end", 2+3*bulk+4, 1)
+		asked := len(h.list.numbers)
+
+		h.bulk(bulk, func(int64) bool { return true })
+		h.at(time.Since(h.start) + 70*time.Second)
+		h.wantRead("without a sign, within a minute", 2+4*bulk+4, 1)
+
+		h.at(30 * time.Minute)
+		h.wantRead("afterwards", 2+4*bulk+4, 1)
+		if n := len(h.list.numbers); asked != 4 || n < 28 || n > 4+30 {
+			t.Errorf("it was asked for numbers %d times for the bulk, and %d times in half an hour", asked, n)
+		}
+		if !slices.IsSorted(h.list.numbers) || h.list.numbers[0] != 2 || h.list.numbers[len(h.list.numbers)-1] != 1000+h.last {
+			t.Errorf("it was asked after the numbers %v", h.list.numbers)
+		}
+	})
+}
+
+// Of two transactions at once, the one with the smaller numbers may end last.
+func TestASmallerNumberThatComesLateIsLookedForWithinTheHour(t *testing.T) {
+	bubble(t, func(c *follower.Config) { c.Resync = 0 }, func(h *house) {
+		h.list.add(4, "203.0.113.4")
+		h.at(5 * time.Minute)
+		h.list.addLate(3, "203.0.113.3")
+		h.at(59 * time.Minute)
+		h.want("when it was not asked for", "203.0.113.1", "203.0.113.2", "203.0.113.4")
+		h.at(61 * time.Minute)
+		h.want("after an hour", "203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4")
+		h.at(10 * time.Hour)
+		if n := h.full(); n != 2 {
+			t.Errorf("everything was read %d times", n)
+		}
+	})
+}
+
+func TestADecisionThatALongerOneHidesShortensNothing(t *testing.T) {
+	bubble(t, nil, func(h *house) {
+		h.list.set(func() {
+			h.list.hidden = []lapi.Event{event(3, "203.0.113.1", time.Minute, false), event(4, "10.1.2.3", time.Hour, false)}
+		})
+		h.at(5 * time.Minute)
+		if until := h.until("203.0.113.1"); !until.Equal(ends(1)) {
+			t.Errorf("it ends at %s", until)
+		}
+		h.list.remove(1) // which bans it, whatever number was seen since
+		h.round()
+		h.want("when it is over", "203.0.113.2")
+		if n := h.full(); n != 1 || h.changed != 2 || strings.Contains(h.log.String(), "not turned into bans") {
+			t.Errorf("everything was read %d times, %d changes, log:\n%s", n, h.changed, h.log)
+		}
+	})
+}
+
+func TestWhatCannotBeReadByItsNumberIsReadWhole(t *testing.T) {
+	bubble(t, nil, func(h *house) {
+		h.list.set(func() { h.list.numbersFail = errors.New("database is locked") })
+		h.bulk(bulk, func(i int64) bool { return i%2 == 0 })
+		h.round()
+		h.wantRead("at once", 2+bulk, 2)
+		h.at(3 * time.Minute)
+		h.list.set(func() { h.list.numbersFail = nil })
+		h.bulk(bulk, func(int64) bool { return true })
+		h.at(time.Since(h.start) + 70*time.Second)
+		h.wantRead("when it can", 2+2*bulk, 2)
+		if strings.Contains(h.log.String(), "[ERROR]") {
+			t.Errorf("log:\n%s", h.log)
+		}
+	})
+}
+
+// As CrowdSec 1.4.6 has it.
 func TestABulkIsReadWholeWhenItBeginsAndWhenItIsOver(t *testing.T) {
 	for name, late := range map[string]func(i int64) bool{
 		"half of it is seen": func(i int64) bool { return i%2 == 0 },
@@ -316,6 +472,7 @@ func TestABulkIsReadWholeWhenItBeginsAndWhenItIsOver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, nil, func(h *house) {
+				h.list.set(func() { h.list.numbersFail = lapi.ErrNoNumbers })
 				h.bulk(bulk, late)
 				h.round()
 				h.wantRead("when it begins", 2+bulk, 2)
@@ -347,6 +504,7 @@ func TestAStormIsNotReadWholeAllTheTime(t *testing.T) {
 	for name, gap := range map[string]int{"without a pause": 0, "that comes and goes": 2} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(c *follower.Config) { c.MaxBans = 100_000 }, func(h *house) {
+				h.list.set(func() { h.list.numbersFail = lapi.ErrNoNumbers })
 				for i := range rounds {
 					if gap == 0 || i%gap == 0 {
 						h.bulk(bulk, func(i int64) bool { return i%2 == 0 })
@@ -367,24 +525,73 @@ func TestAStormIsNotReadWholeAllTheTime(t *testing.T) {
 	}
 }
 
-func TestADoubtIsSettledByReadingEverything(t *testing.T) {
+func TestADoubtIsSettledByAQuestion(t *testing.T) {
 	bubble(t, nil, func(h *house) {
-		h.list.set(func() { h.list.deleted[7] = "203.0.113.2" }) // by another decision than the one that lists it
-		h.at(25 * time.Second)
-		h.want("in doubt", "203.0.113.1", "203.0.113.2")
-		if !slices.Equal(h.list.asked, []bool{true, false, true, false}) {
-			t.Errorf("asked %v", h.list.asked)
+		for id := range int64(3) {
+			h.list.add(10+id, fmt.Sprintf("198.51.100.%d", id))
+		}
+		h.round()
+		h.list.drop(10) // its end is told of another decision
+		h.list.set(func() {
+			h.list.deleted[7], h.list.deleted[8] = "198.51.100.0", "198.51.100.1"
+			h.list.deleted[6] = "198.51.100.0"
+			h.list.standing[9] = "198.51.100.1" // and ends before what is known, which is over too
+			h.list.standing[6] = "198.51.100.1"
+			delete(h.list.standing, 11)
+		})
+		h.round()
+		h.want("when it was asked", "198.51.100.1", "198.51.100.2", "203.0.113.1", "203.0.113.2")
+		if want := []netip.Prefix{netip.MustParsePrefix("198.51.100.0/32"), netip.MustParsePrefix("198.51.100.1/32")}; !slices.Equal(h.list.lookups, want) {
+			t.Errorf("looked up %v", h.list.lookups)
+		}
+		if until := h.until("198.51.100.1"); !until.Equal(ends(9)) {
+			t.Errorf("what is left ends at %s", until)
+		}
+		h.list.drop(6)
+		h.list.remove(9)
+		h.round()
+		h.want("when that is over", "198.51.100.2", "203.0.113.1", "203.0.113.2")
+		if n := h.full(); n != 1 || len(h.list.lookups) != 2 {
+			t.Errorf("everything was read %d times; looked up %v", n, h.list.lookups)
 		}
 	})
 }
 
-// A list that says so each time, as one with two spellings of a scope does, is
-// not read whole for ever.
+func TestManyDoubtsOrOneWithoutAnAnswerAreSettledByReadingEverything(t *testing.T) {
+	for name, doubts := range map[string]int{"no answer": 1, "many": 21} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, nil, func(h *house) {
+				h.list.set(func() {
+					if doubts == 1 {
+						h.list.lookupFails = errors.New("database is locked")
+					}
+				})
+				for id := range int64(doubts) {
+					h.list.add(10+id, fmt.Sprintf("198.51.100.%d", id))
+				}
+				h.round()
+				for id := range int64(doubts) {
+					h.list.drop(10 + id)
+					h.list.set(func() { h.list.deleted[100+id] = fmt.Sprintf("198.51.100.%d", id) })
+				}
+				h.list.add(200, "203.0.113.3")
+				h.round()
+				h.want("at once", "203.0.113.1", "203.0.113.2", "203.0.113.3")
+				if !slices.Equal(h.list.asked, []bool{true, false, false, true}) || len(h.list.lookups) > 1 || strings.Contains(h.log.String(), "[ERROR]") {
+					t.Errorf("asked %v, looked up %v, log:\n%s", h.list.asked, h.list.lookups, h.log)
+				}
+			})
+		})
+	}
+}
+
+// A list that says so each time is not read whole for ever.
 func TestADoubtThatStaysIsSettledOnceAReading(t *testing.T) {
 	bubble(t, nil, func(h *house) {
+		h.list.set(func() { h.list.lookupFails = errors.New("database is locked") })
 		for range 6 {
 			h.list.set(func() { h.list.deleted[7] = "203.0.113.2" })
-			h.at(time.Since(h.start) + 10*time.Second)
+			h.round()
 		}
 		if n := h.full(); n > 4 {
 			t.Errorf("everything was read %d times of %d", n, len(h.list.asked))
@@ -393,8 +600,21 @@ func TestADoubtThatStaysIsSettledOnceAReading(t *testing.T) {
 	})
 }
 
+// The Local API takes a question for a reading when there was none for a minute.
+func TestALongReadingIsFollowedByNoQuestion(t *testing.T) {
+	bubble(t, nil, func(h *house) {
+		h.list.set(func() { h.list.slow = 31 * time.Second })
+		h.list.set(func() { h.list.deleted[7] = "203.0.113.2" })
+		h.at(3 * time.Minute)
+		if n := h.full(); n != 2 || h.list.lookedUp != 0 {
+			t.Errorf("everything was read %d times; looked up %v", n, h.list.lookups)
+		}
+	})
+}
+
 func TestANumberThatIsMissingIsLookedForWithinTheHour(t *testing.T) {
 	bubble(t, func(c *follower.Config) { c.Resync = 0 }, func(h *house) {
+		h.list.set(func() { h.list.numbersFail = lapi.ErrNoNumbers })
 		h.list.addLate(3, "203.0.113.3")
 		h.at(30 * time.Minute)
 		h.want("without a sign", "203.0.113.1", "203.0.113.2")
@@ -430,6 +650,9 @@ func TestWhatWasLeftOutIsReadOnceThereIsRoom(t *testing.T) {
 		h.at(16 * time.Minute)
 		if last := h.list.told[len(h.list.told)-1]; last.LeftOut != 1 || last.Active["CAPI"] != 3 {
 			t.Errorf("told %+v", last)
+		}
+		if len(h.list.numbers) > 0 {
+			t.Errorf("what was left out was read by its number: %v", h.list.numbers)
 		}
 	})
 }

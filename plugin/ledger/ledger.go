@@ -32,11 +32,11 @@
 //	removed by hand          nothing                    ends                          ends
 //
 // What is not listed any more is said by the number of the decision; if another
-// one lists the prefix, that is a doubt, and nothing ends, unless a full reading
-// has not found it. A full reading that does not find what was listed says the
-// same by itself, of numbers below the greatest that it found: an answer may lack
-// its end ([Ledger.EndRead]). CrowdSec hands an alert out
-// before it stores it: what ended before an alert came, or is not found within
+// one lists the prefix, that is a doubt, and nothing ends until it is sure that no
+// other does, or a full reading has not found it. A full reading that does not
+// find what was listed says the same by itself, of numbers below the greatest that
+// it found: an answer may lack its end ([Ledger.EndRead]). CrowdSec hands an alert
+// out before it stores it: what ended before an alert came, or is not found within
 // seconds of one, counts as said without knowing it.
 //
 // A ban whose end has passed is a removal owed: from the blacklist if written or

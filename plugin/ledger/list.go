@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ type Unlisted struct {
 	Prefix netip.Prefix
 	Number int64
 	Since  time.Time
+	Sure   bool // no other decision lists it
 }
 
 // Reading is one reading of the Local API's list.
@@ -166,6 +168,35 @@ func (w *recorder) fitting(ctx context.Context, listed []Listed, limit int) ([]L
 	return fits, nil
 }
 
+// Longer returns those of the listed that ban a prefix for longer than is known,
+// of several on a prefix the one that ends last.
+func (l *Ledger) Longer(ctx context.Context, listed []Listed, now time.Time) (longer []Listed, err error) {
+	if len(listed) == 0 {
+		return nil, nil
+	}
+	last := make(map[netip.Prefix]Listed, len(listed))
+	for _, b := range listed {
+		if b.Until.After(last[b.Prefix].Until) {
+			last[b.Prefix] = b
+		}
+	}
+	known := make(map[netip.Prefix]int64, len(last))
+	err = l.read(ctx, func(tx *sql.Tx) error {
+		return each(ctx, tx, func(p netip.Prefix, until, _ int64) { known[p] = until },
+			"SELECT prefix, until, 0 FROM ban WHERE until > ? AND prefix IN (SELECT value FROM json_each(?))",
+			now.UnixMilli(), list(slices.Collect(maps.Keys(last))))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compare %d listed bans with %s: %w", len(listed), l.path, err)
+	}
+	for p, b := range last {
+		if b.Until.UnixMilli() > known[p]+tolerance.Milliseconds() {
+			longer = append(longer, b)
+		}
+	}
+	return longer, nil
+}
+
 // known tells which of the listed are in force.
 func (w *recorder) known(ctx context.Context, listed []Listed) (map[netip.Prefix]bool, error) {
 	all := make([]netip.Prefix, 0, len(listed))
@@ -217,11 +248,11 @@ func (w *recorder) list(ctx context.Context, r Reading, listed []Listed) error {
 // Ended says what ended because it is listed no more.
 type Ended struct {
 	Bans     int
-	Doubtful int // those that another decision lists by now, as far as is known: they stay until a full read settles that
+	Doubtful []Unlisted // what another decision lists by now, as far as is known: it stays until that is settled
 }
 
 func (e *Ended) add(more Ended) {
-	e.Bans, e.Doubtful = e.Bans+more.Bans, e.Doubtful+more.Doubtful
+	e.Bans, e.Doubtful = e.Bans+more.Bans, append(e.Doubtful, more.Doubtful...)
 }
 
 // Unlist ends what the list says is over. Of a full reading, it is called after
@@ -248,8 +279,8 @@ func (l *Ledger) unlist(ctx context.Context, r Reading, gone []Unlisted, now tim
 			switch {
 			case err != nil: // it is not in force
 				continue
-			case listed != 0 && listed != g.Number && (!r.Full() || found == r.full):
-				ended.Doubtful++
+			case !g.Sure && listed != 0 && listed != g.Number && (!r.Full() || found == r.full):
+				ended.Doubtful = append(ended.Doubtful, g)
 				continue
 			}
 			n, err := affected(tx.ExecContext(ctx, `UPDATE ban SET listed = 0,

@@ -225,7 +225,7 @@ func TestAListedBanIsOwedOnceAndEndsOnTheAppliance(t *testing.T) {
 		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Number: 9, Since: start},
 		{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Number: 1, Since: start},
 	}, start.Add(2*time.Minute))
-	if err != nil || ended.Bans != 1 || ended.Doubtful != 1 {
+	if err != nil || ended.Bans != 1 || len(ended.Doubtful) != 1 {
 		t.Errorf("%+v, %v", ended, err)
 	}
 	want(t, "to unblock", texts(plan(t, l, start.Add(2*time.Minute)).Unblock), []string{"203.0.113.7/32"})
@@ -244,10 +244,36 @@ func TestWhatAFullReadingDoesNotFindIsOverByWhicheverDecision(t *testing.T) {
 	r := begin(t, l, true)
 	mustList(t, l, r, start, 1000, community("203.0.113.8/32", start.Add(time.Hour), 8))
 	ended, err := l.Unlist(t.Context(), r, gone, start)
-	if err != nil || ended.Bans != 1 || ended.Doubtful != 1 {
+	if err != nil || ended.Bans != 1 || len(ended.Doubtful) != 1 {
 		t.Errorf("%+v, %v", ended, err)
 	}
 	want(t, "standing", standing(t, l, plan(t, l, start)), []string{"203.0.113.8/32"})
+}
+
+func TestLongerTellsWhatIsNotBannedAsLong(t *testing.T) {
+	l := open(t)
+	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)))
+	mustList(t, l, begin(t, l, true), start, 1000, community("203.0.113.2/32", start.Add(time.Hour), 2), community("203.0.113.3/32", start.Add(time.Minute), 3))
+	later := start.Add(2 * time.Minute)
+	longer, err := l.Longer(t.Context(), []ledger.Listed{
+		community("203.0.113.1/32", start.Add(time.Hour+time.Second), 11), // rounded
+		community("203.0.113.2/32", start.Add(2*time.Hour), 12),
+		community("203.0.113.2/32", start.Add(3*time.Hour), 13),
+		community("203.0.113.2/32", start.Add(time.Minute*30), 14),
+		community("203.0.113.3/32", start.Add(time.Hour), 15), // it was over
+		community("203.0.113.4/32", start.Add(time.Hour), 16),
+	}, later)
+	var numbers []int64
+	for _, b := range longer {
+		numbers = append(numbers, b.Number)
+	}
+	slices.Sort(numbers)
+	if want := []int64{13, 15, 16}; err != nil || !slices.Equal(numbers, want) {
+		t.Errorf("%v, %v, want %v", numbers, err, want)
+	}
+	if longer, err := l.Longer(t.Context(), nil, later); err != nil || len(longer) > 0 {
+		t.Errorf("of none: %v, %v", longer, err)
+	}
 }
 
 func TestAListThatIsTooLongKeepsWhatEndsLastAndDetections(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -103,6 +104,16 @@ func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = out.Flush() // whoever asked has gone
 		clear(l.added)
 		clear(l.deleted)
+	case r.Method == http.MethodGet && r.URL.Path == "/v1/decisions":
+		found := maps.Clone(l.standing)
+		value, than := r.URL.Query().Get("ip"), r.URL.Query().Get("id_gt")
+		maps.DeleteFunc(found, func(listed string, number int) bool {
+			after, err := strconv.Atoi(than)
+			return value != "" && listed != value || err == nil && number <= after
+		})
+		_, _ = fmt.Fprint(w, "[")
+		writeDecisions(w, found, l.Lasting)
+		_, _ = fmt.Fprint(w, "]")
 	}
 }
 
