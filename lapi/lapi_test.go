@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,6 +75,25 @@ func TestAStreamGivesWhatIsInForceAndWhatIsNot(t *testing.T) {
 	if r.URL.Path != "/v1/decisions/stream" || r.Header.Get("X-Api-Key") != "secret key" || r.Header.Get("User-Agent") != "crowdsec-stormshield/1.0" ||
 		r.URL.Query().Encode() != "origins=CAPI%2Clists&scenarios_containing=ssh&scenarios_not_containing=http&scopes=ip%2Crange&startup=true" {
 		t.Errorf("asked %s %v", r.URL, r.Header)
+	}
+}
+
+// The Local API notes when it was read once it has answered.
+func TestAStreamEndsWhenTheLocalAPIHasNotedIt(t *testing.T) {
+	var noted atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"new":[],"deleted":[]}`)
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(100 * time.Millisecond)
+		noted.Store(true)
+	}))
+	defer server.Close()
+	if _, _, err := collect(client(t, lapi.Config{URL: server.URL}), lapi.Query{}); err != nil || !noted.Load() {
+		t.Errorf("it ended before: %v", err)
+	}
+	// What was read stands, however long that takes.
+	if _, _, err := collect(client(t, lapi.Config{URL: server.URL, Timeout: 50 * time.Millisecond}), lapi.Query{}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -176,3 +176,25 @@ func TestADamageAnywhereInTheFileIsFoundWhenItIsOpened(t *testing.T) {
 		}
 	}
 }
+
+// The number of a change that failed is another process's then.
+func TestAChangeThatFailedIsNotTakenForOnesOwn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	l, other := openAt(t, path), openAt(t, path)
+	run := func(statement string) {
+		t.Helper()
+		if err := l.Run(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("CREATE TRIGGER full BEFORE INSERT ON fact BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+	if _, err := l.Record(t.Context(), []ban.Ban{aBan("203.0.113.7/32", start.Add(time.Hour))}, ledger.Alert, start, 10); err == nil {
+		t.Fatal("it was recorded")
+	}
+	run("DROP TRIGGER full")
+	record(t, other, start, aBan("203.0.113.8/32", start.Add(time.Hour)))
+	news, err := l.News(t.Context())
+	want(t, "changes", news.Change, int64(1))
+	want(t, "its own", news.Own, false)
+	want(t, "error", err, nil)
+}

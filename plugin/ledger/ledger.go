@@ -198,11 +198,17 @@ func (l *Ledger) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 }
 
 // transact is write for whoever holds the lock.
-func (l *Ledger) transact(ctx context.Context, do func(tx *sql.Tx) error) error {
+func (l *Ledger) transact(ctx context.Context, do func(tx *sql.Tx) error) (err error) {
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
+	own := l.own.Load()
+	defer func() {
+		if err != nil { // the number is free for another process
+			l.own.Store(own)
+		}
+	}()
 	defer func() { _ = tx.Rollback() }()
 	if err := do(tx); err != nil {
 		return err
