@@ -76,8 +76,11 @@ func (r *reading) ask(ctx context.Context, until time.Time) error {
 		return err
 	}
 	due := r.bulk || r.ofBulk() || time.Since(r.asked) >= numbersEvery
+	if r.timeOnly || !due {
+		return nil
+	}
 	left, _, err := r.Ledger.LeftOut(ctx, time.Now(), r.MaxBans)
-	if r.timeOnly || !due || err != nil || left > 0 { // what was left out is not to be counted twice
+	if err != nil || left > 0 { // it is not to be counted twice
 		return err
 	}
 	return r.askNumbers(ctx, asking)
