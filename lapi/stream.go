@@ -52,15 +52,18 @@ type Seen struct {
 	// fails in the midst of it (streamDecisions): only what is below LastID is
 	// certainly gone if it was not there.
 	LastID int64
+	// Waited is how long the Local API took, after its answer, to note when it was
+	// read. With SQLite that waits for whoever is writing, as of a long list.
+	Waited time.Duration
 }
 
 // Stream reads decisions and hands each to do, in the order of the answer; an
 // error of do ends it. An answer that breaks off is an error, and what was
 // handed out until then was there.
 //
-// It returns when the Local API has noted when it was read, which SQLite has wait
-// for whoever is writing: to ask again before that moves this time on, and what a
-// long transaction stores is left out of what changed.
+// It returns when the Local API has noted when it was read: to ask again before
+// would move that time on, and what a long transaction stores would be left out of
+// what changed.
 func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (Seen, error) {
 	body, err := c.do(ctx, http.MethodGet, "v1/decisions/stream", q.values(), nil, http.StatusOK)
 	if err != nil {
@@ -71,7 +74,9 @@ func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (See
 	if err := s.read(); err != nil {
 		return s.seen, fmt.Errorf("read the decisions of the Local API at %s: %w", c.base.Host, err)
 	}
+	start := time.Now()
 	_, _ = io.Copy(io.Discard, body) // all that counts was read
+	s.seen.Waited = time.Since(start)
 	return s.seen, nil
 }
 

@@ -40,10 +40,11 @@ const (
 	// goes by when each was made, not by when they can be seen: whoever asks within
 	// that time is never told of those that were made before
 	// (QueryNewDecisionsSinceWithFilters, 1.7.8). But mostly some are seen, or numbers
-	// are missing: a sign to ask at once for what has a greater number than was known.
-	// Without one that is asked every numbersEvery.
-	bulk         = 50
-	numbersEvery = time.Minute
+	// are missing, or it took longUntilNoted: signs to ask at once for what has a
+	// greater number than was known. Without one that is asked every numbersEvery.
+	bulk           = 50
+	longUntilNoted = 20 * time.Millisecond
+	numbersEvery   = time.Minute
 	// Where it cannot be asked for numbers, as CrowdSec 1.4.6, everything is read when
 	// a bulk begins, and again when it is over, if it went on or a number is still
 	// missing. Within settleEvery that is once in the midst of a bulk that goes on,

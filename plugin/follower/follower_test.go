@@ -37,6 +37,7 @@ type list struct {
 	lookedUp                 int // of them, those that it had the time for
 	lookupFails              error
 	slow                     time.Duration
+	waited                   time.Duration
 	told                     []lapi.Usage
 	tellErr                  error
 	panics                   bool
@@ -99,6 +100,7 @@ func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error
 	if q.Startup {
 		fresh = l.standing
 	}
+	seen.Waited = l.waited
 	for _, id := range sorted(fresh) {
 		seen.LastID = id
 		seen.New++
@@ -401,8 +403,14 @@ func TestWhatWasNotToldIsReadByItsNumber(t *testing.T) {
 		h.at(time.Since(h.start) + 70*time.Second)
 		h.wantRead("without a sign, within a minute", 2+4*bulk+4, 1)
 
+		h.list.set(func() { h.list.waited = 100 * time.Millisecond })
+		h.bulk(bulk, func(int64) bool { return true })
+		h.round()
+		h.wantRead("of which it is a sign that it was kept waiting", 2+5*bulk+4, 1)
+		h.list.set(func() { h.list.waited = time.Millisecond })
+
 		h.at(30 * time.Minute)
-		h.wantRead("afterwards", 2+4*bulk+4, 1)
+		h.wantRead("afterwards", 2+5*bulk+4, 1)
 		if n := len(h.list.numbers); asked != 4 || n < 28 || n > 4+30 {
 			t.Errorf("it was asked for numbers %d times for the bulk, and %d times in half an hour", asked, n)
 		}

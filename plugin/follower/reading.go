@@ -75,7 +75,7 @@ func (r *reading) ask(ctx context.Context, until time.Time) error {
 	if err := r.settle(ctx, asking); err != nil {
 		return err
 	}
-	due := r.bulk || r.ofBulk() || time.Since(r.asked) >= numbersEvery
+	due := r.bulk || r.ofBulk() || r.seen.Waited >= longUntilNoted || time.Since(r.asked) >= numbersEvery
 	if r.timeOnly || !due {
 		return nil
 	}
