@@ -211,18 +211,13 @@ func (r *reading) took(e ledger.Ended) {
 		at := slices.IndexFunc(r.doubtful, func(d ledger.Unlisted) bool { return d.Prefix == doubt.Prefix })
 		switch {
 		case at >= 0: // by several decisions
-			r.doubtful[at].Since = later(r.doubtful[at].Since, doubt.Since)
+			if doubt.Since.After(r.doubtful[at].Since) {
+				r.doubtful[at] = doubt
+			}
 		case len(r.doubtful) <= lookups:
 			r.doubtful = append(r.doubtful, doubt)
 		}
 	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // say says what came of it, if there is something to say.
