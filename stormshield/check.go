@@ -93,7 +93,7 @@ func (c *checker) overSSH(ctx context.Context) {
 	c.holds(sshLogin, c.config.SSH.User)
 	c.server(ctx)
 	if c.loginShell(ctx) && c.tools(ctx) && c.folder(ctx) {
-		files := edit.In(c.config.ConfigDir, client)
+		files := edit.In(c.config.ConfigDir, c.config.Group, client)
 		c.file(ctx, files, objectFile)
 		c.file(ctx, files, groupFile)
 	}

@@ -26,7 +26,7 @@ func (a *Appliance) openFiles(ctx context.Context, state edit.State) (*files, er
 	if err != nil {
 		return nil, err
 	}
-	return &files{shell: client, edit: edit.In(a.config.ConfigDir, client), group: a.config.Group, state: state}, nil
+	return &files{shell: client, edit: edit.In(a.config.ConfigDir, a.config.Group, client), group: a.config.Group, state: state}, nil
 }
 
 func (f *files) close() { _ = f.shell.Close() }

@@ -31,6 +31,8 @@ const (
 
 	// trialTime is how long an entry lasts if its removal fails.
 	trialTime = 5 * time.Minute
+	// patience is how long a write is tried again while others write.
+	patience = time.Minute
 )
 
 func trialPrefixes() []netip.Prefix {
@@ -75,7 +77,7 @@ func (t *trial) run(ctx context.Context) {
 	if !t.singly(ctx) || !t.works(groupFile) || !t.works(objectFile) {
 		return
 	}
-	t.files = edit.In(t.config.ConfigDir, t.shell)
+	t.files = edit.In(t.config.ConfigDir, trialGroup, t.shell)
 	if !t.written(ctx) {
 		return
 	}

@@ -70,7 +70,7 @@ func (t *trial) erase(ctx context.Context) error {
 			return failed
 		}
 		_ = t.shell.Close()
-		t.shell, t.files = client, edit.In(t.config.ConfigDir, client)
+		t.shell, t.files = client, edit.In(t.config.ConfigDir, trialGroup, client)
 	}
 	err := t.patiently(ctx, func() error { return t.eraseOnce(ctx) })
 	if err == nil {

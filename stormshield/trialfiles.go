@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -119,17 +120,16 @@ func (t *trial) putOnce(ctx context.Context, p objects.Patch) (result put, err e
 }
 
 // patiently tries again what failed because a flush of the plugin, or somebody
-// else, was at work on the files: both give way, and one that waits comes next.
+// else, was at work on the files. The pauses are random, so as not to keep step
+// with the flushes.
 func (t *trial) patiently(ctx context.Context, write func() error) error {
-	pause := time.NewTicker(time.Second)
-	defer pause.Stop()
-	for attempt := 1; ; attempt++ {
+	for began := time.Now(); ; {
 		err := write()
-		if err == nil || attempt == maxAttempts {
+		if !errors.Is(err, edit.ErrChanged) || time.Since(began) > patience {
 			return err
 		}
 		select {
-		case <-pause.C:
+		case <-time.After(rand.N(time.Second)):
 		case <-ctx.Done():
 			return errors.Join(err, context.Cause(ctx))
 		}

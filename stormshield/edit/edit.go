@@ -43,12 +43,14 @@ func (e *UnableError) Error() string { return "the appliance has no " + e.Tool }
 
 // Files are object and objectgroup of one appliance.
 type Files struct {
-	shell  *shell.Client
-	folder string
+	shell         *shell.Client
+	folder, group string
 }
 
-// In returns the files in a folder of the appliance.
-func In(folder string, client *shell.Client) *Files { return &Files{client, folder} }
+// In returns the files in a folder of the appliance, to be changed for a group.
+// A change takes away what a broken one for the same group left: two at a time
+// must be for different groups, and the later of them finds the files changed.
+func In(folder, group string, client *shell.Client) *Files { return &Files{client, folder, group} }
 
 // Texts are what the files hold.
 type Texts struct {

@@ -3,7 +3,8 @@
 # The lines before it, made by this package, set
 #
 #   folder     the configuration folder
-#   work       a folder in it, for this run alone, which holds FILE as `script`
+#   work       a folder in it, for this run alone, which holds FILE as `script`;
+#              up to its last dash it tells for which group the run is
 #   needs      the tools without which this cannot be done
 #   makes      which of object.1, objectgroup.1 and object.2 there are to be
 #   object objectgroup   what cksum says of the files meant; empty without
@@ -148,7 +149,7 @@ still() {
 for tool in $needs; do
 	command -v "$tool" > /dev/null 2>&1 || fail 21 "$tool"
 done
-for other in ../.crowdsec-*; do # what broken runs left
+for other in "../${work%-*}"-*; do # what broken runs for this group left
 	test "$other" = "../$work" || rm -rf "$other"
 done
 names

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,9 +82,19 @@ func (m machine) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// patch has the tools carry a patch out. A status other than 0 is an
-// *exec.ExitError.
+// patch has the tools carry a patch out, which leave nothing behind.
 func (m machine) patch(t testing.TB, was edit.Texts, state edit.State, p objects.Patch) (edit.Texts, string, error) {
+	t.Helper()
+	is, report, err := m.run(t, was, state, p)
+	if names := m.names(t); !slices.Equal(names, []string{"object", "objectgroup"}) {
+		t.Errorf("in the folder is %q", names)
+	}
+	return is, report, err
+}
+
+// run has the tools carry a patch out. A status other than 0 is an
+// *exec.ExitError.
+func (m machine) run(t testing.TB, was edit.Texts, state edit.State, p objects.Patch) (edit.Texts, string, error) {
 	t.Helper()
 	for name, text := range map[string][]byte{"object": was.Object, "objectgroup": was.Objectgroup} {
 		if err := os.WriteFile(filepath.Join(m.folder, name), text, 0o640); err != nil {
@@ -110,11 +121,20 @@ func (m machine) patch(t testing.TB, was edit.Texts, state edit.State, p objects
 	var is edit.Texts
 	is.Object, _ = os.ReadFile(filepath.Join(m.folder, "object"))
 	is.Objectgroup, _ = os.ReadFile(filepath.Join(m.folder, "objectgroup"))
-	entries, _ := os.ReadDir(m.folder)
-	if len(entries) != 2 {
-		t.Errorf("left in the folder: %v", entries)
-	}
 	return is, string(out), err
+}
+
+// names lists the folder.
+func (m machine) names(t testing.TB) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(m.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 // wantSame compares what the tools make of a patch with what Go does.
@@ -225,6 +245,25 @@ func TestFilesThatAreNotTheOnesMeantAreLeftAsTheyAre(t *testing.T) {
 				t.Errorf("it wrote %q and %q", got.Object, got.Objectgroup)
 			}
 		})
+	}
+}
+
+func TestWhatABrokenRunLeftIsTakenAwayByTheNextForItsGroupAlone(t *testing.T) {
+	m := newMachine(t, toolset{})
+	was := edit.Texts{Object: []byte("[Host]\n"), Objectgroup: []byte("[Crowdsec]\n[Gone]\n")}
+	left := map[string]string{}
+	for _, group := range []string{"Crowdsec", "CrowdsecCheck"} {
+		left[group], _ = edit.Program(m.folder, edit.State{}, objects.Patch{Group: group})
+		if err := os.MkdirAll(filepath.Join(m.folder, left[group], "deep"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")})}
+	if _, _, err := m.run(t, was, was.State(p.Group), p); err != nil {
+		t.Error(err)
+	}
+	if want := []string{left["CrowdsecCheck"], "object", "objectgroup"}; !slices.Equal(m.names(t), want) {
+		t.Errorf("in the folder is %q, want %q", m.names(t), want)
 	}
 }
 

@@ -5,9 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"strconv"
 	"strings"
@@ -147,7 +147,7 @@ type run struct {
 func (f *Files) begin() *run {
 	var ticket [6]byte
 	_, _ = rand.Read(ticket[:]) // never fails
-	r := &run{Files: f, work: ".crowdsec-" + hex.EncodeToString(ticket[:])}
+	r := &run{Files: f, work: fmt.Sprintf(".crowdsec-%08x-%x", crc32.ChecksumIEEE([]byte(f.group)), ticket)}
 	r.set("folder", f.folder)
 	r.set("work", r.work)
 	return r
