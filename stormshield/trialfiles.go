@@ -129,7 +129,7 @@ func (t *trial) patiently(ctx context.Context, write func() error) error {
 			return err
 		}
 		select {
-		case <-time.After(rand.N(time.Second)):
+		case <-time.After(rand.N(time.Second)): //nolint:gosec // no secret
 		case <-ctx.Done():
 			return errors.Join(err, context.Cause(ctx))
 		}
