@@ -7,6 +7,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +31,7 @@ func TestATrialOfAGoodApplianceFindsEverythingWellAndLeavesNothing(t *testing.T)
 		p := start(t, func(o *snstest.Options) { o.LoginShell = shell })
 		p.mustFlush(append(addresses(3), prefixes("203.0.113.0/24")...), nil, false)
 		object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
+		flushes := p.runsFor()
 		findings := p.app.Try(t.Context())
 		for _, f := range findings {
 			if f.Verdict != stormshield.Holds || f.Detail == "" || f.Assumed == "" {
@@ -39,8 +42,24 @@ func TestATrialOfAGoodApplianceFindsEverythingWellAndLeavesNothing(t *testing.T)
 			t.Errorf("only %d findings", len(findings))
 		}
 		p.wantUntouched(object, objectgroup)
+		if all := p.runsFor(); len(flushes) != 1 || len(all) != 2 {
+			t.Errorf("a flush wrote for %v, with the trial it is %v, want one group each", flushes, all)
+		}
 	}
 }
+
+// runsFor returns for which groups the files were changed, as the names of the
+// folders tell.
+func (p *pair) runsFor() []string {
+	var groups []string
+	for _, c := range p.sim.Stats().SSHCommands {
+		groups = append(groups, workFolder.FindAllString(c, -1)...)
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups)
+}
+
+var workFolder = regexp.MustCompile(`\.crowdsec-[0-9a-f]{8}-`)
 
 // Each appliance breaks one assumption; the findings about it are all that is
 // not well.
