@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -19,7 +20,7 @@ import (
 //	POST /reboot
 //	POST /unlock               ends the brute-force lock
 //	POST /password?new=…
-//	POST /faults               JSON of snstest.Faults: what it names is changed, what it leaves out stays
+//	POST /faults               JSON of snstest.Faults: the fields that it names change, all others stay (see -list-faults)
 //	POST /admin-modify?on=1|0  an administrator takes or releases the configuration right
 //	POST /stats/reset
 type control struct {
@@ -87,19 +88,17 @@ func routes(a *snstest.Appliance) http.Handler {
 		a.SetPassword(r.URL.Query().Get("new"))
 		return nil
 	})
-	act("/faults", func(r *http.Request) error { return setFaults(a, r) })
+	act("/faults", func(r *http.Request) error { return setFaults(a, r.Body) })
 	act("/admin-modify", func(r *http.Request) error { return adminModify(a, r.URL.Query().Get("on")) })
 	return mux
 }
 
-// setFaults reads the body before it touches the switches, so that broken JSON changes nothing.
-func setFaults(a *snstest.Appliance, r *http.Request) error {
-	var body json.RawMessage
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		return err
-	}
+// setFaults changes the faults that the JSON names. Broken JSON and unknown names change nothing.
+func setFaults(a *snstest.Appliance, text io.Reader) error {
 	next := a.Faults()
-	if err := json.Unmarshal(body, &next); err != nil {
+	decoder := json.NewDecoder(text)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&next); err != nil {
 		return err
 	}
 	a.SetFaults(func(f *snstest.Faults) { *f = next })

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,6 +26,8 @@ type settings struct {
 	control string
 	ready   string
 	json    bool
+	faults  string // JSON of snstest.Faults
+	list    bool   // print the faults, and run nothing
 }
 
 func main() {
@@ -34,6 +37,9 @@ func main() {
 		return
 	case err != nil:
 		os.Exit(2)
+	case s.list:
+		fmt.Print(snstest.DescribeFaults())
+		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -68,6 +74,8 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	flags.StringVar(&s.control, "control", "", "loopback address, e.g. 127.0.0.1:0, of plain HTTP for tests")
 	flags.StringVar(&s.ready, "ready", "", "file to write the connection's facts to, as JSON, once it listens")
 	flags.BoolVar(&s.json, "json", false, "print the facts as JSON instead of YAML")
+	flags.StringVar(&s.faults, "faults", "", `faults from the start, as JSON, e.g. '{"NoIPv6": true}'`)
+	flags.BoolVar(&s.list, "list-faults", false, "describe every fault that -faults and the control port take, and end")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -99,6 +107,11 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
+	if s.faults != "" {
+		if err := setFaults(a, strings.NewReader(s.faults)); err != nil {
+			return fmt.Errorf("-faults: %w", err)
+		}
+	}
 
 	f := factsOf(a)
 	if s.control != "" {

@@ -3,12 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -214,6 +219,53 @@ func TestWrongUsageIsRefused(t *testing.T) {
 		}
 		if err := run(t.Context(), s, io.Discard); err == nil {
 			t.Errorf("%q runs", flags)
+		}
+	}
+}
+
+func TestFaultsFromTheCommandLineAreInForceFromTheStart(t *testing.T) {
+	f, _ := launch(t, "-faults", `{"APIStatus": 503}`)
+	response, err := http.Get(f.Control + "/problems")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("the control port answers %s", response.Status)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	response, err = client.Get("https://" + net.JoinHostPort(f.Host, strconv.Itoa(f.APIPort)) + "/auth/admin.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the API answers %s", response.Status)
+	}
+}
+
+func TestAFaultThatDoesNotExistIsRefused(t *testing.T) {
+	s, err := parseFlags([]string{"-faults", `{"NoSuchFault": true}`}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), s, io.Discard); err == nil || !strings.Contains(err.Error(), "NoSuchFault") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Every switch stands in the description with a comment above it or above the group it is in.
+func TestEveryFaultIsDescribed(t *testing.T) {
+	text := snstest.DescribeFaults()
+	commented := regexp.MustCompile(`(?m)^//.*\n(//.*\n)*[A-Z].*$`)
+	described := strings.Join(commented.FindAllString(text, -1), "\n")
+	kind := reflect.TypeFor[snstest.Faults]()
+	if kind.NumField() < 30 {
+		t.Fatalf("only %d faults", kind.NumField())
+	}
+	for field := range kind.Fields() {
+		if !regexp.MustCompile(`\b` + field.Name + `\b`).MatchString(described) {
+			t.Errorf("no comment on %s", field.Name)
 		}
 	}
 }
