@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"notification-stormshield/stormshield/edit"
@@ -39,7 +38,7 @@ func (t *trial) tidy(ctx context.Context) {
 	case bytes.Equal(t.is.Object, t.before.Object) && bytes.Equal(t.is.Objectgroup, t.before.Objectgroup):
 		t.holds(nothingIsLeft, "both files are what they were, byte for byte")
 	default:
-		t.holds(nothingIsLeft, "all is taken off; somebody else changed the files meanwhile")
+		t.holds(nothingIsLeft, "all is taken off; the plugin or somebody else changed the files meanwhile")
 	}
 }
 
@@ -79,6 +78,7 @@ func (t *trial) erase(ctx context.Context) error {
 	return err
 }
 
+// eraseOnce takes what the trial added out of both files as they are now.
 func (t *trial) eraseOnce(ctx context.Context) (err error) {
 	if t.is, err = t.files.Read(ctx); err != nil {
 		return err
@@ -87,11 +87,21 @@ func (t *trial) eraseOnce(ctx context.Context) (err error) {
 	p.Absent = objects.NewSet(trialPrefixes())
 	without := p.Apply(t.is.Object, t.is.Objectgroup)
 	groups := objects.RemoveGroup(objects.RemoveGroup(without.Objectgroup, trialGroup), trialEndedGroup)
-	others := objects.NewSet(slices.Collect(objects.Defined(without.Object))) // stay; a section that was made may go
-	object := objects.Remove(without.Object, others)
+	object := objects.RemoveSections(without.Object, t.sections()...)
 	if err := t.files.Replace(ctx, t.is, objects.Patched{Defined: t.is.Object, Objectgroup: groups, Object: object}); err != nil {
 		return err
 	}
 	t.is, err = t.files.Read(ctx)
 	return err
+}
+
+// sections returns the sections of object that were there before the trial.
+func (t *trial) sections() []string {
+	var sections []string
+	for _, section := range []string{objects.HostSection, objects.NetworkSection} {
+		if objects.HasSection(t.before.Object, section) {
+			sections = append(sections, section)
+		}
+	}
+	return sections
 }

@@ -31,6 +31,7 @@ func (t *trial) written(ctx context.Context) bool {
 		}
 	}
 	if objects.HasSection(t.is.Objectgroup, trialGroup) || objects.HasSection(t.is.Objectgroup, trialEndedGroup) {
+		t.before = edit.Texts{}              // also the sections that it made
 		if err := t.erase(ctx); err != nil { // what a trial left that was broken off
 			t.wrong(editing, err, "take the groups "+trialGroup+" and "+trialEndedGroup+" off by hand")
 			return false

@@ -149,8 +149,9 @@ func RemoveGroup(objectgroup []byte, group string) []byte {
 }
 
 // Remove returns the text of `object` without any of our objects but the used
-// ones, and without the sections that [Patch.Apply] made if nothing else is left
-// in them.
+// ones, and without the sections that [Patch.Apply] made if they hold nothing
+// else. A made section that stays keeps its mark while one of our objects is in
+// it, so that a later Remove finds it.
 func Remove(object []byte, used Set) []byte {
 	object = edit{
 		line: func(section string, line []byte) []byte {
@@ -161,6 +162,25 @@ func Remove(object []byte, used Set) []byte {
 		},
 		below: none,
 	}.apply(object)
+	object = RemoveSections(object)
+	kept := map[string]bool{}
+	for p := range Defined(object) {
+		kept[Section(p)] = true
+	}
+	return edit{
+		line: func(section string, line []byte) []byte {
+			if isMark(line) && !kept[section] {
+				return nil
+			}
+			return line
+		},
+		below: none,
+	}.apply(object)
+}
+
+// RemoveSections returns the text of `object` without the sections that
+// [Patch.Apply] made and that hold no object, but for those to keep.
+func RemoveSections(object []byte, keep ...string) []byte {
 	filled := map[string]bool{}
 	made := map[string]bool{}
 	section := ""
@@ -175,8 +195,10 @@ func Remove(object []byte, used Set) []byte {
 	}
 	return edit{
 		line: func(section string, line []byte) []byte {
-			_, opens := header(line)
-			if isMark(line) || (opens && made[section] && !filled[section]) {
+			if !made[section] || filled[section] || slices.Contains(keep, section) {
+				return line
+			}
+			if _, opens := header(line); opens || isMark(line) {
 				return nil
 			}
 			return line

@@ -231,3 +231,20 @@ func randomSet(r *rand.Rand) objects.Set {
 	}
 	return objects.NewSet(ps)
 }
+
+func TestRemoveKeepsTheMarkOfASectionWhileAnObjectOfOursIsInIt(t *testing.T) {
+	made, _ := patched("[Host]\n", "", objects.Patch{Standing: set("203.0.113.0/24", "198.51.100.0/24")})
+	if !strings.Contains(made, "[Network]\n"+objects.Mark+"\n") {
+		t.Fatalf("the patch made no section:\n%s", made)
+	}
+	one := string(objects.Remove([]byte(made), set("198.51.100.0/24")))
+	if want := "[Host]\n[Network]\n" + objects.Mark + "\ncrowdsec_net_3325256704_24=198.51.100.0/24\n"; one != want {
+		t.Errorf("with a used object:\n%s\nwant:\n%s", one, want)
+	}
+	if got := string(objects.Remove([]byte(one), set())); got != "[Host]\n" {
+		t.Errorf("when it is used no longer:\n%s", got)
+	}
+	if got := string(objects.Remove([]byte(made+"lan=10.0.0.0/24\n"), set())); got != "[Host]\n[Network]\nlan=10.0.0.0/24\n" {
+		t.Errorf("with an administrator's object:\n%s", got)
+	}
+}

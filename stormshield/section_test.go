@@ -1,0 +1,90 @@
+package stormshield_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"notification-stormshield/stormshield"
+)
+
+// The plugin made the sections that the files lacked. A trial leaves them as
+// they are, whatever they hold, and cleanup takes them out.
+func TestATrialKeepsTheSectionsThatTheFlushMade(t *testing.T) {
+	for name, c := range map[string]struct {
+		lacks        string   // the section that the administrator's file does not have; empty: both
+		bans, ended  []string // flushed before the trial
+		administered string   // a line that the administrator adds to [Network] before the trial
+	}{
+		"a range in force, no [Network] before":                   {lacks: "Network", bans: []string{"203.0.113.0/24"}},
+		"an address in force, no [Host] before":                   {lacks: "Host", bans: []string{"192.0.2.1/32"}},
+		"the last range ended, no [Network] before":               {lacks: "Network", bans: []string{"203.0.113.0/24"}, ended: []string{"203.0.113.0/24"}},
+		"a range beside an administrator's, none before":          {lacks: "Network", bans: []string{"203.0.113.0/24"}, administered: "lan=10.0.0.0/24"},
+		"an administrator's network in the section alone":         {lacks: "Network", bans: []string{"203.0.113.0/24"}, ended: []string{"203.0.113.0/24"}, administered: "lan=10.0.0.0/24"},
+		"an address in force, the trial makes [Network]":          {lacks: "Network", bans: []string{"192.0.2.1/32"}},
+		"an address and a range in force, neither section before": {bans: []string{"192.0.2.1/32", "203.0.113.0/24"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t)
+			write := func(file string, text []byte) {
+				if err := p.sim.Write(file, text); err != nil {
+					t.Fatal(err)
+				}
+			}
+			object := withoutSection(p.sim.Read("object"), c.lacks)
+			if c.lacks == "" {
+				object = withoutSection(withoutSection(object, "Host"), "Network")
+			}
+			write("object", object)
+			write("objectgroup", []byte("# no group lists what the file lacks\n"))
+			untouched, groups := p.sim.Read("object"), p.sim.Read("objectgroup")
+			p.mustFlush(prefixes(c.bans...), nil, false)
+			p.mustFlush(nil, prefixes(c.ended...), false)
+			if c.administered != "" {
+				write("object", bytes.Replace(p.sim.Read("object"), []byte("[Network]\n"), []byte("[Network]\n"+c.administered+"\n"), 1))
+				p.mustFlush(prefixes("192.0.2.9/32"), nil, false)
+			}
+			objectgroup := p.sim.Read("objectgroup")
+			object = p.sim.Read("object")
+			last := stormshield.Finding{}
+			for _, f := range p.app.Try(t.Context()) {
+				if f.Verdict != stormshield.Holds {
+					t.Errorf("%s: %s %s %v", f.Verdict, f.Subject, f.Detail, f.Err)
+				}
+				last = f
+			}
+			p.wantUntouched(object, objectgroup)
+			if !strings.Contains(last.Detail, "byte for byte") {
+				t.Errorf("the trial ends with %q", last.Detail)
+			}
+			if _, err := p.app.Cleanup(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			want := untouched
+			if c.administered != "" { // their section stays, without a trace of ours
+				want = append(bytes.Clone(untouched), []byte("[Network]\n"+c.administered+"\n")...)
+			}
+			if got := p.sim.Read("object"); !bytes.Equal(got, want) {
+				t.Errorf("after cleanup, object is\n%s\nwant\n%s", got, want)
+			}
+			if got := p.sim.Read("objectgroup"); !bytes.Equal(got, groups) {
+				t.Errorf("after cleanup, objectgroup is\n%s\nwant\n%s", got, groups)
+			}
+		})
+	}
+}
+
+// withoutSection returns a text without the section and what it holds.
+func withoutSection(text []byte, section string) []byte {
+	var kept bytes.Buffer
+	inside := false
+	for line := range bytes.Lines(text) {
+		if bytes.HasPrefix(line, []byte("[")) {
+			inside = string(bytes.TrimSpace(line)) == "["+section+"]"
+		}
+		if !inside {
+			kept.Write(line)
+		}
+	}
+	return kept.Bytes()
+}
