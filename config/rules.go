@@ -58,8 +58,11 @@ func (c *checks) secret(key string, secret Secret) {
 }
 
 func (c *checks) group(key, name string) {
-	c.that(validGroup(name), key, shown(name)+" cannot name a group on the appliance",
-		"write at most 255 letters, digits, dots, dashes and underscores, with neither crowdsec_ip_ nor crowdsec_net_ at the beginning")
+	if c.that(groupName.MatchString(name), key, shown(name)+" cannot name a group on the appliance",
+		"write at most 255 letters, digits, dots, dashes and underscores, the first of them a letter or digit") {
+		c.that(!reservedGroup.MatchString(name), key, shown(name)+" is the name of something else on the appliance",
+			"write a name for a group of the plugin's own, such as Crowdsec")
+	}
 }
 
 func (c *checks) entries(key string, entries []string) {
@@ -75,6 +78,11 @@ var (
 	hostLabel    = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 	allDigits    = regexp.MustCompile(`^[0-9]+$`)
 	configDir    = regexp.MustCompile(`^/[A-Za-z0-9._/-]*$`)
+	groupName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$`)
+	// reservedGroup matches what a group must not be called: the appliance's
+	// own objects, which may stand for everybody or for the appliance itself,
+	// the objects of this plugin, and the groups of `check --write`.
+	reservedGroup = regexp.MustCompile(`(?i)^(any|all|internet|(firewall|network|crowdsec_ip|crowdsec_net)_.*|crowdseccheck(ended)?)$`)
 )
 
 func validName(name string) bool { return documentName.MatchString(name) }
@@ -104,19 +112,4 @@ func validHostKey(key string) bool {
 	digits, ok := strings.CutPrefix(key, fingerprintPrefix)
 	sum, err := base64.RawStdEncoding.Strict().DecodeString(digits)
 	return ok && err == nil && len(sum) == 32 && len(digits) == 43
-}
-
-// validGroup accepts the names the vendor's object names may have, in ASCII, but
-// not those of this plugin's own objects.
-func validGroup(name string) bool {
-	if name == "" || len(name) > 255 {
-		return false
-	}
-	for _, r := range name {
-		if r <= ' ' || r > '~' || strings.ContainsRune(`|!"#,=@[\]`, r) {
-			return false
-		}
-	}
-	lower := strings.ToLower(name)
-	return !strings.HasPrefix(lower, "crowdsec_ip_") && !strings.HasPrefix(lower, "crowdsec_net_")
 }
