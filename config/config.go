@@ -11,8 +11,9 @@
 // a number or a truth value has been re-written. A value is therefore taken by
 // its text, whatever YAML takes it for.
 //
-// The package never opens the files a configuration names, never resolves a
-// host, and no secret is ever in what it prints.
+// Parsing opens no file that a configuration names, and resolves no host.
+// [Document.ReadSecrets] reads the files that hold secrets. No secret is in an
+// error or in printed output.
 package config
 
 import (
@@ -72,11 +73,14 @@ type Stormshield struct {
 	// Host is an IP address, without brackets, or a host name.
 	Host string
 
-	SSHPort                  int
-	SSHUsername              string
-	SSHPassword              Secret
-	SSHPrivateKeyPath        string
-	SSHPrivateKeyPassphrase  Secret
+	SSHPort                 int
+	SSHUsername             string
+	SSHPassword             Secret
+	SSHPrivateKeyPath       string
+	SSHPrivateKeyPassphrase Secret
+	// The files that hold the password and the passphrase instead.
+	SSHPasswordPath, SSHPrivateKeyPassphrasePath string
+
 	SSHHostKey               string // SHA256:… as ssh-keygen -l shows it, or ""
 	SSHKnownHostsPath        string
 	SSHInsecureIgnoreHostKey bool
@@ -88,6 +92,7 @@ type Stormshield struct {
 	APIPort               int
 	APIUsername           string
 	APIPassword           Secret
+	APIPasswordPath       string // the file that holds it instead
 	APICAPath             string // a PEM file
 	APIServerName         string
 	APICertFingerprint    Fingerprint // zero when not set

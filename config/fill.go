@@ -21,18 +21,22 @@ func Fill(d Document) string {
 	f.put("never_block", listed(d.Decisions.NeverBlock), slices.Equal(d.Decisions.NeverBlock, usual.Decisions.NeverBlock))
 	f.put("url", quoted(d.LAPI.URL), d.LAPI.URL == "")
 	f.put("key", quoted(d.LAPI.Key.Reveal()), d.LAPI.Key == "")
+	f.put("api_key_path", quoted(d.LAPI.APIKeyPath), d.LAPI.APIKeyPath == "")
 	f.put("host", quoted(s.Host), false)
 	f.put("ssh_port", s.SSHPort, s.SSHPort == usual.Stormshield.SSHPort)
 	f.put("ssh_username", quoted(s.SSHUsername), s.SSHUsername == usual.Stormshield.SSHUsername)
-	f.put("ssh_password", quoted(s.SSHPassword.Reveal()), false)
+	f.put("ssh_password", quoted(s.SSHPassword.Reveal()), s.SSHPasswordPath != "")
+	f.putPath("ssh_password", s.SSHPasswordPath)
 	f.put("ssh_private_key_path", quoted(s.SSHPrivateKeyPath), s.SSHPrivateKeyPath == "")
 	f.put("ssh_private_key_passphrase", quoted(s.SSHPrivateKeyPassphrase.Reveal()), s.SSHPrivateKeyPassphrase == "")
+	f.putPath("ssh_private_key_passphrase", s.SSHPrivateKeyPassphrasePath)
 	f.put("ssh_host_key", quoted(s.SSHHostKey), s.SSHHostKey == "")
 	f.put("ssh_legacy_algorithms", s.SSHLegacyAlgorithms, !s.SSHLegacyAlgorithms)
 	f.put("config_dir", quoted(s.ConfigDir), s.ConfigDir == usual.Stormshield.ConfigDir)
 	f.put("api_port", s.APIPort, s.APIPort == usual.Stormshield.APIPort)
 	f.put("api_username", quoted(s.APIUsername), s.APIUsername == usual.Stormshield.APIUsername)
-	f.put("api_password", quoted(s.APIPassword.Reveal()), false)
+	f.put("api_password", quoted(s.APIPassword.Reveal()), s.APIPasswordPath != "")
+	f.putPath("api_password", s.APIPasswordPath)
 	f.put("api_cert_fingerprint", quoted(s.APICertFingerprint.String()), s.APICertFingerprint.IsZero())
 	return string(f)
 }
@@ -46,11 +50,21 @@ func (f *filling) put(key string, value any, isDefault bool) {
 	if isDefault {
 		return
 	}
-	line := regexp.MustCompile(`(?m)^( *)(# )?` + key + `:( .*)?$`)
+	line := regexp.MustCompile(`(?m)^( *)(# )?` + strings.TrimPrefix(key, "# ") + `:( .*)?$`)
 	*f = filling(line.ReplaceAllStringFunc(string(*f), func(old string) string {
 		margin := old[:len(old)-len(strings.TrimLeft(old, " "))]
 		return fmt.Sprintf("%s%s: %v", margin, key, value)
 	}))
+}
+
+// putPath writes the path of a file that holds the secret of a key, and makes the
+// key itself a comment.
+func (f *filling) putPath(key, path string) {
+	if path == "" {
+		return
+	}
+	f.put("# "+key, `""`, false)
+	f.put(key+"_path", quoted(path), false)
 }
 
 // quoted is a text in YAML that stays as it is on its way through CrowdSec.

@@ -33,6 +33,18 @@ func TestWhatIsFilledInIsReadAgain(t *testing.T) {
 	}
 }
 
+func TestAFilledInFileNamesTheFilesOfItsSecrets(t *testing.T) {
+	want := answered(t)
+	want.LAPI.Key, want.LAPI.APIKeyPath = "", "/secrets/key"
+	s := &want.Stormshield
+	s.SSHPassword, s.SSHPasswordPath, s.APIPassword, s.APIPasswordPath = "", "/secrets/ssh", "", "/secrets/it's"
+	s.SSHPrivateKeyPassphrasePath = "/secrets/passphrase"
+	got, err := config.ParseOne([]byte(config.Fill(want)))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
+	}
+}
+
 func TestFillChangesTheLinesOfWhatWasAnsweredAlone(t *testing.T) {
 	was, is := strings.Split(config.Sample(), "\n"), strings.Split(config.Fill(answered(t)), "\n")
 	if len(was) != len(is) {

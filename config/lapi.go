@@ -7,8 +7,10 @@ import (
 
 // LAPI is CrowdSec's Local API, and which of its decisions are followed.
 type LAPI struct {
-	URL                string // "": it is not followed
-	Key                Secret // of `cscli bouncers add`, or a client certificate:
+	URL        string // "": it is not followed
+	Key        Secret // of `cscli bouncers add`
+	APIKeyPath string // the file that holds Key instead
+	// A client certificate instead of a key.
 	CertPath           string
 	KeyPath            string
 	CACertPath         string
@@ -40,13 +42,18 @@ func (l LAPI) Reader() string {
 	if !l.Followed() {
 		return ""
 	}
-	return l.URL + "\x00" + l.Key.Reveal() + "\x00" + l.CertPath
+	key := l.Key.Reveal()
+	if key == "" {
+		key = "\x00" + l.APIKeyPath // its content is not known yet
+	}
+	return l.URL + "\x00" + key + "\x00" + l.CertPath
 }
 
 func (l *LAPI) keys() []key {
 	return []key{
 		{name: "url", set: text(&l.URL)},
 		{name: "key", set: text(&l.Key)},
+		{name: "api_key_path", set: text(&l.APIKeyPath)},
 		{name: "cert_path", set: text(&l.CertPath)},
 		{name: "key_path", set: text(&l.KeyPath)},
 		{name: "ca_cert_path", set: text(&l.CACertPath)},
@@ -63,16 +70,16 @@ func (l *LAPI) keys() []key {
 func (l LAPI) check(c *checks) {
 	const section = "lapi."
 	if !l.Followed() {
-		c.that(l.Key == "" && l.CertPath == "", section+"url", "is empty, and there is a key or certificate for it", "write http://127.0.0.1:8080/")
+		c.that(l.Key == "" && l.APIKeyPath == "" && l.CertPath == "", section+"url", "is empty, and there is a key or certificate for it", "write http://127.0.0.1:8080/")
 		return
 	}
 	at, err := url.Parse(l.URL)
 	c.that(err == nil && (at.Scheme == "http" || at.Scheme == "https") && at.Host != "" && at.User == nil && at.RawQuery == "" && isOneLine(l.URL),
 		section+"url", "is not the address of a Local API, or holds more than that", "write http://127.0.0.1:8080/")
-	c.that(l.Key != "" || l.CertPath != "", section+"key", "is empty, and so is cert_path", "write what `cscli bouncers add stormshield` prints",
-		section+"cert_path")
+	c.that(l.Key != "" || l.APIKeyPath != "" || l.CertPath != "", section+"key", "is empty, and so are api_key_path and cert_path",
+		"write what `cscli bouncers add stormshield` prints", section+"api_key_path", section+"cert_path")
 	c.that((l.CertPath == "") == (l.KeyPath == ""), section+"key_path", "and cert_path belong together", "set both or neither")
-	c.secret(section+"key", l.Key)
+	c.secret(section+"key", l.Key, section+"api_key_path", l.APIKeyPath)
 	c.absolute(section+"cert_path", l.CertPath, false)
 	c.absolute(section+"key_path", l.KeyPath, false)
 	c.absolute(section+"ca_cert_path", l.CACertPath, false)

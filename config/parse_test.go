@@ -475,6 +475,7 @@ func TestParseRefuses(t *testing.T) {
 		"  api_single_max: -1":               "from 0 to 1000",
 		"  api_server_name: 'a b'":           "name in a certificate",
 		"  api_ca_path: ca.pem":              "not an absolute path",
+		"  ssh_password_path: secret":        "not an absolute path",
 	} {
 		t.Run(line, func(t *testing.T) {
 			_, err := config.ParseOne([]byte(with(line)))

@@ -52,9 +52,12 @@ func (c *checks) username(key, name string) {
 	}
 }
 
-// secret checks a secret without showing anything of it.
-func (c *checks) secret(key string, secret Secret) {
+// secret checks a secret, and the path of a file that may hold it instead. It
+// shows nothing of the secret.
+func (c *checks) secret(key string, secret Secret, pathKey, path string) {
 	c.that(isOneLine(string(secret)), key, "holds a line break or a control character", "write it on one line, in quotes")
+	c.absolute(pathKey, path, false)
+	c.that(secret == "" || path == "", pathKey, "is set, and so is "+key, "remove one of them", key, pathKey)
 }
 
 func (c *checks) group(key, name string) {

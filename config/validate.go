@@ -76,10 +76,12 @@ func (s Stormshield) checkSSH(c *checks) {
 	}
 	c.between("stormshield.ssh_port", s.SSHPort, 1, 65535)
 	c.username("stormshield.ssh_username", s.SSHUsername)
-	c.that(s.SSHPassword != "" || s.SSHPrivateKeyPath != "", "stormshield.ssh_password",
-		"is empty, and so is ssh_private_key_path", "set one of them", "stormshield.ssh_private_key_path")
-	c.secret("stormshield.ssh_password", s.SSHPassword)
-	c.secret("stormshield.ssh_private_key_passphrase", s.SSHPrivateKeyPassphrase)
+	c.that(s.SSHPassword != "" || s.SSHPasswordPath != "" || s.SSHPrivateKeyPath != "", "stormshield.ssh_password",
+		"is empty, and so are ssh_password_path and ssh_private_key_path", "set one of them",
+		"stormshield.ssh_password_path", "stormshield.ssh_private_key_path")
+	c.secret("stormshield.ssh_password", s.SSHPassword, "stormshield.ssh_password_path", s.SSHPasswordPath)
+	c.secret("stormshield.ssh_private_key_passphrase", s.SSHPrivateKeyPassphrase,
+		"stormshield.ssh_private_key_passphrase_path", s.SSHPrivateKeyPassphrasePath)
 	c.absolute("stormshield.ssh_private_key_path", s.SSHPrivateKeyPath, false)
 	c.absolute("stormshield.ssh_known_hosts_path", s.SSHKnownHostsPath, false)
 	c.that(validConfigDir(s.ConfigDir), "stormshield.config_dir", shown(s.ConfigDir)+" is not a plain absolute path",
@@ -91,8 +93,9 @@ func (s Stormshield) checkSSH(c *checks) {
 func (s Stormshield) checkAPI(c *checks) {
 	c.between("stormshield.api_port", s.APIPort, 1, 65535)
 	c.username("stormshield.api_username", s.APIUsername)
-	c.that(s.APIPassword != "", "stormshield.api_password", "is empty", "write the password of api_username")
-	c.secret("stormshield.api_password", s.APIPassword)
+	c.that(s.APIPassword != "" || s.APIPasswordPath != "", "stormshield.api_password", "is empty, and so is api_password_path",
+		"write the password of api_username, or the path of a file that holds it", "stormshield.api_password_path")
+	c.secret("stormshield.api_password", s.APIPassword, "stormshield.api_password_path", s.APIPasswordPath)
 	c.absolute("stormshield.api_ca_path", s.APICAPath, false)
 	c.that(len(s.APIServerName) <= 253 && !strings.ContainsFunc(s.APIServerName, func(r rune) bool { return r <= ' ' || r > '~' }),
 		"stormshield.api_server_name", shown(s.APIServerName)+" is not the name in a certificate",

@@ -88,6 +88,9 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 	if err != nil {
 		return nil, err
 	}
+	if err := document.ReadSecrets(); err != nil {
+		return nil, err
+	}
 	if err := p.sharesReader(document); err != nil {
 		return nil, err
 	}

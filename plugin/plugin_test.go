@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -129,6 +130,34 @@ func TestNotifyHasRecordedEveryBanWhenItAnswers(t *testing.T) {
 	}
 	if h.fw.calls+h.fw.checks > 0 {
 		t.Error("Notify talked to the appliance")
+	}
+}
+
+func TestConfigureRefusesASecretWhoseFileCannotBeRead(t *testing.T) {
+	p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: func(config.Document) plugin.Appliance { return &firewall{} }})
+	t.Cleanup(p.Close)
+	text := strings.Replace(configuration(t.TempDir()), `api_password: "two"`, "api_password_path: /nowhere/secret", 1)
+	_, err := p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)})
+	if err == nil || !strings.Contains(err.Error(), "stormshield.api_password_path: stat /nowhere/secret: no such file") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestAHoldOffCountsForTheSecretOfAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	credentials := func(secret string) string {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d, err := config.ParseOne([]byte(strings.Replace(configuration(t.TempDir()), `api_password: "two"`, "api_password_path: "+path, 1)))
+		if err = errors.Join(err, d.ReadSecrets()); err != nil {
+			t.Fatal(err)
+		}
+		return plugin.Credentials(d)
+	}
+	if one, other := credentials("one"), credentials("other"); one == other {
+		t.Error("a new secret in the file is tried only when the hold-off ends")
 	}
 }
 

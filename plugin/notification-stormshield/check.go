@@ -71,6 +71,9 @@ func (c checking) run(cmd *cobra.Command, d config.Document) error {
 	if state != nil {
 		defer state.Close()
 	}
+	if err := readSecrets(&d); err != nil {
+		return err
+	}
 	keep := logins{state, plugin.Credentials(d)}
 	if err := keep.allowed(ctx); err != nil {
 		return err

@@ -62,6 +62,9 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 			return err
 		}
 	}
+	if err := readSecrets(&d); err != nil {
+		return err
+	}
 	keep := logins{state, plugin.Credentials(d)}
 	if err := keep.allowed(ctx); err != nil {
 		return err

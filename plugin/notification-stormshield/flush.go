@@ -61,6 +61,9 @@ func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 	if d.DryRun {
 		return errors.New("dry_run is set in the configuration: nothing would be sent")
 	}
+	if err := readSecrets(&d); err != nil {
+		return err
+	}
 	keep := logins{books, plugin.Credentials(d)}
 	if err := keep.allowed(ctx); err != nil {
 		return err

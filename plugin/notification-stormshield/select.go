@@ -76,6 +76,16 @@ func becomeOwner(dir string) error {
 	return nil
 }
 
+// readSecrets reads the files that hold the document's secrets, as the owner of
+// the state folder: that is whom the plugin runs as, so that a command finds what
+// the plugin will find.
+func readSecrets(d *config.Document) error {
+	if err := becomeOwner(d.StateDir); err != nil {
+		return err
+	}
+	return d.ReadSecrets()
+}
+
 // ownerOf is the user whose file it is; -1 if that is not known.
 func ownerOf(info fs.FileInfo) int {
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok {

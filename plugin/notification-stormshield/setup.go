@@ -40,6 +40,10 @@ CrowdSec's plugin folder is in order. That an appliance is the right one is neve
 taken for granted: give both fingerprints, or type yes. A set-up that does not
 work is not kept, unless a typed yes says so, or --no-check.
 
+With --secrets-dir the passwords and the key stand in files of their own, which
+the plugin's user owns and nobody else can read. Any password will do then, also
+one with a $. Without it they stand in the notification's file.
+
 For a second appliance, give another file and name with -c and --name.`,
 		Example: `  By hand:
     crowdsec-stormshield setup
@@ -67,7 +71,7 @@ type setupFlags struct {
 	crowdsec, file                                              string
 	name, stateDir, host, configDir                             string
 	sshUsername, sshPasswordFile, sshPrivateKeyPath, sshHostKey string
-	sshPassphraseFile                                           string
+	sshPassphraseFile, secretsDir                               string
 	apiUsername, apiPasswordFile, apiCertFingerprint            string
 	sshPort, apiPort                                            int
 	sshLegacyAlgorithms                                         bool
@@ -94,6 +98,7 @@ func (f *setupFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.apiPasswordFile, "api-password-file", "", "a `file` that holds the password for the API (usually that for SSH)")
 	flags.StringVar(&f.apiCertFingerprint, "api-cert-fingerprint", "", "the `fingerprint` that the API's certificate must have")
 	flags.StringVar(&f.configDir, "config-dir", usual.Stormshield.ConfigDir, "the `folder` of the files object and objectgroup on the appliance")
+	flags.StringVar(&f.secretsDir, "secrets-dir", "", "put each secret into a file of this `folder`, for the plugin's user alone, and not into the YAML")
 	flags.StringSliceVar(&f.neverBlock, "never-block", nil, "`addresses` or prefixes of your own that must never be blocked")
 	flags.BoolVar(&f.yes, "yes", false, "take usual answers, and change profiles, without a question")
 	flags.BoolVar(&f.noLAPI, "no-lapi", false, "make no key for CrowdSec's Local API: alerts alone")
@@ -112,6 +117,7 @@ type setup struct {
 	place     crowdsec.Config
 	blocked   bool // CrowdSec would start no plugin as it is
 	document  config.Document
+	secrets   []string // the files that placeSecrets made
 	madeState bool     // the state folder is new
 	undo      []string // commands
 }
@@ -133,6 +139,7 @@ func (s *setup) run(ctx context.Context) error {
 		return err
 	}
 	if err := s.write(); err != nil {
+		s.removeSecrets()
 		s.removeBouncer(ctx)
 		return err
 	}
@@ -158,6 +165,11 @@ func (s *setup) look() error {
 	}
 	if s.file, err = filepath.Abs(s.file); err != nil {
 		return err
+	}
+	if s.secretsDir != "" {
+		if s.secretsDir, err = filepath.Abs(s.secretsDir); err != nil {
+			return err
+		}
 	}
 	if err := s.flagFaults(); err != nil {
 		return err

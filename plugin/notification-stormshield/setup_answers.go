@@ -35,7 +35,7 @@ func (s *setup) flagFaults() error {
 		if f.flag == "ssh-host-key" && f.value == "" {
 			continue
 		}
-		if err := errors.Join(usable(f.value), s.fault(f.key)); err != nil {
+		if err := errors.Join(usable(f.value), withoutDollar(f.value), s.fault(f.key)); err != nil {
 			return usageError{fmt.Errorf("--%s: %w", f.flag, err)}
 		}
 	}
@@ -61,10 +61,17 @@ func usable(answer string) error {
 	switch {
 	case !utf8.ValidString(answer):
 		return errors.New("is not text in UTF-8")
-	case strings.Contains(answer, "$"):
-		return errors.New("holds a $, for which CrowdSec may put something else, and there is no way to escape it; choose a password without $")
 	case strings.ContainsFunc(answer, func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == '\ufeff' }):
 		return errors.New("holds a line break or a control character")
+	}
+	return nil
+}
+
+// withoutDollar refuses an answer in which CrowdSec may replace something.
+func withoutDollar(answer string) error {
+	if strings.Contains(answer, "$") {
+		return errors.New("holds a $, for which CrowdSec may put something else, and there is no way to escape it; " +
+			"choose a password without $, or put it into a file with --secrets-dir")
 	}
 	return nil
 }
@@ -243,6 +250,11 @@ func (s *setup) answer(ctx context.Context, q question, given string) error {
 func (s *setup) take(q question, answer string) error {
 	if err := usable(answer); err != nil {
 		return err
+	}
+	if !q.hidden || s.secretsDir == "" { // each hidden answer is a secret
+		if err := withoutDollar(answer); err != nil {
+			return err
+		}
 	}
 	q.take(answer)
 	if answer == "" && q.optional {

@@ -20,7 +20,11 @@ func (s *setup) write() error {
 	if err := os.Mkdir(s.place.NotificationDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // CrowdSec's own has this mode, and its files have 0600
 		return fmt.Errorf("make the notifications folder: %w", err)
 	}
-	err := placeFile(s.file, []byte(config.Fill(s.document)), s.readsAsMeant)
+	err := s.placeSecrets()
+	if err != nil {
+		return err
+	}
+	err = placeFile(s.file, []byte(config.Fill(s.document)), s.readsAsMeant)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", s.file, err)
 	}
@@ -40,7 +44,7 @@ func (s *setup) readsAsMeant(path string) error {
 	}
 	read, meant := documents[0], s.document
 	if len(documents) != 1 || read.Name != meant.Name || read.StateDir != meant.StateDir || read.Stormshield != meant.Stormshield ||
-		read.LAPI.URL != meant.LAPI.URL || read.LAPI.Key != meant.LAPI.Key || !slices.Equal(read.Decisions.NeverBlock, meant.Decisions.NeverBlock) {
+		read.LAPI.URL != meant.LAPI.URL || read.LAPI.Key != meant.LAPI.Key || read.LAPI.APIKeyPath != meant.LAPI.APIKeyPath || !slices.Equal(read.Decisions.NeverBlock, meant.Decisions.NeverBlock) {
 		return errors.New("an answer cannot be written so that it is read as it was given")
 	}
 	return nil
@@ -120,6 +124,7 @@ func (s *setup) try(ctx context.Context) error {
 	if s.madeState {
 		_ = os.Remove(s.document.StateDir) // stays if somebody has put something in
 	}
+	s.removeSecrets()
 	s.removeBouncer(context.WithoutCancel(ctx))
 	return errors.Join(os.Remove(s.file), fmt.Errorf("%s did not work, and is removed; profiles are as they were (hint: put right what is WRONG above, "+
 		"and run this again; no login is tried by itself. --no-check writes it without trying)", s.file))
@@ -128,6 +133,9 @@ func (s *setup) try(ctx context.Context) error {
 // show is the end of a dry run.
 func (s *setup) show(ctx context.Context) error {
 	d := s.document
+	if s.secretsDir != "" {
+		nameSecretFiles(&d, s.secretsDir)
+	}
 	for _, secret := range []*config.Secret{&d.Stormshield.SSHPassword, &d.Stormshield.SSHPrivateKeyPassphrase, &d.Stormshield.APIPassword} {
 		if *secret != "" {
 			*secret = "***"

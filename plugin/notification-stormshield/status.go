@@ -113,6 +113,9 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 	if err != nil {
 		return status{}, err
 	}
+	if err := readSecrets(&d); err != nil {
+		return status{}, err
+	}
 	hold, held, err := books.HeldOff(ctx, plugin.Credentials(d), now)
 	if err != nil {
 		return status{}, err
