@@ -4,34 +4,41 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+// parentInterval is how often ParentGone looks at the parent where the kernel
+// cannot report its end.
+const parentInterval = 50 * time.Millisecond
+
 // ParentGone waits until the process that started this one is gone. CrowdSec
 // leaves its plugins behind when it is killed, and a plugin that stays would
-// go on beside the one of the next start.
-func ParentGone(ctx context.Context) {
-	parent := os.Getppid()
-	pidfd, err := unix.PidfdOpen(parent, 0)
-	if err == nil {
+// work beside the plugin of the next start.
+//
+// The caller reads the parent's number as soon as it runs: a process whose parent
+// ended gets another parent. CrowdSec may have ended even before that, and the
+// number is then of the wrong process. In a container CrowdSec itself may have the
+// number 1, so the number cannot tell. But CrowdSec alone reads the pipe out, the
+// plugin's standard output: a pipe without a reader has lost CrowdSec.
+func ParentGone(ctx context.Context, parent int, out *os.File) {
+	defer runtime.KeepAlive(out) // an unused os.File closes its descriptor
+	watched := []unix.PollFd{{Fd: int32(out.Fd())}}
+	wait := parentInterval
+	if pidfd, err := unix.PidfdOpen(parent, 0); err == nil { // not before Linux 5.3
 		defer func() { _ = unix.Close(pidfd) }()
+		watched = append(watched, unix.PollFd{Fd: int32(pidfd), Events: unix.POLLIN})
+		wait = time.Second // the end of ctx alone waits for it
 	}
 	for ctx.Err() == nil && os.Getppid() == parent {
-		if err != nil {
-			// A kernel before 5.3: ask now and then.
-			select {
-			case <-ctx.Done():
-			case <-time.After(50 * time.Millisecond):
-			}
+		if _, err := unix.Poll(watched, int(wait.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
+			pause(ctx, parentInterval)
 			continue
 		}
-		// The descriptor becomes readable when the process ends. The time-out
-		// is there for the context alone.
-		_, failed := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 1000)
-		if failed != nil && !errors.Is(failed, unix.EINTR) {
-			err = failed
+		if watched[0].Revents&unix.POLLERR != 0 {
+			return
 		}
 	}
 }

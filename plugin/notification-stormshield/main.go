@@ -36,10 +36,10 @@ const (
 const memoryLimit = 200 << 20
 
 func main() {
-	started := time.Now()
+	started, parent := time.Now(), os.Getppid()
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) // the memory holds passwords
 	if plugin.Started() && len(os.Args) == 1 {
-		serve(started)
+		serve(started, parent)
 		os.Exit(statusDone)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -48,17 +48,19 @@ func main() {
 	os.Exit(status)
 }
 
-// serve is the plugin until CrowdSec ends it. SIGTERM keeps its default, which
-// is to end at once: what is recorded is durable.
-func serve(started time.Time) {
+// serve runs the plugin until CrowdSec ends it.
+// SIGTERM keeps its default, which ends the process at once: what is recorded is
+// durable.
+func serve(started time.Time, parent int) {
 	// A flush of many bans holds the text of large files for a moment. Collecting
 	// garbage more often than usual costs little and keeps the process small.
 	debug.SetGCPercent(20)
 	debug.SetMemoryLimit(memoryLimit)
 	// Made before plugin.Serve, which replaces os.Stderr.
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: os.Stderr, JSONFormat: true, IndependentLevels: true})
+	out := os.Stdout // plugin.Serve replaces this one too
 	go func() {
-		plugin.ParentGone(context.Background())
+		plugin.ParentGone(context.Background(), parent, out)
 		os.Exit(statusDone)
 	}()
 	plugin.Serve(plugin.New(plugin.Options{Log: log, Connect: connect, Started: started, Version: version}), log)
