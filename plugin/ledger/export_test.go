@@ -41,6 +41,19 @@ func (l *Ledger) Lines(ctx context.Context, query string) ([]string, error) {
 	return lines, rows.Err()
 }
 
+// AtFirstRow calls do at the first row of a query, while SQLite still has the others.
+func (l *Ledger) AtFirstRow(ctx context.Context, query string, do func()) error {
+	rows, err := l.db.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if rows.Next() {
+		do()
+	}
+	return rows.Err()
+}
+
 // FirstSchema is what the schema of version 1 is made with.
 var FirstSchema = migrations[0] + "PRAGMA user_version = 1;"
 

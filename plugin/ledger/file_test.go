@@ -6,8 +6,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +45,41 @@ func TestSeveralProcessesWriteOneLedger(t *testing.T) {
 	want(t, "changes", news.Change, int64(writers*each))
 	want(t, "its own", news.Own, false)
 	want(t, "error", err, nil)
+}
+
+func TestWhatDoesNotFitIntoMemoryGoesBesideTheLedger(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "it's; here")
+	l := openAt(t, filepath.Join(dir, "test.db"))
+	const query = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT hex(randomblob(20)) AS x FROM n ORDER BY x"
+	beside := false
+	err := l.AtFirstRow(t.Context(), query, func() {
+		open, err := filepath.Glob("/proc/self/fd/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, number := range open {
+			file, _ := os.Readlink(number)
+			beside = beside || strings.HasPrefix(file, filepath.Join(dir, "etilqs_"))
+		}
+	})
+	want(t, "error", err, nil)
+	want(t, "its temporary files are beside the ledger", beside, true)
+}
+
+func TestTheErrorNamesTheFileThatIsClosedToTheProcess(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write everywhere")
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		path := filepath.Join(t.TempDir(), "test.db")
+		openAt(t, path)
+		if err := os.Chmod(path+suffix, 0); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ledger.Open(t.Context(), path)
+		want(t, suffix+" is named", err != nil && strings.Contains(err.Error(), path+suffix+": permission denied"), true)
+		want(t, suffix+" is why", errors.Is(err, fs.ErrPermission), true)
+	}
 }
 
 func TestTheFilesAreTheOwnersOnly(t *testing.T) {

@@ -61,13 +61,16 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite" // the driver, and its errors
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -97,12 +100,18 @@ type Ledger struct {
 // Open opens the ledger in the file, making it, readable by its owner only, if
 // there is none, and bringing an older schema up to date.
 func Open(ctx context.Context, path string) (*Ledger, error) {
-	if err := create(path); err != nil {
+	err := create(path)
+	if err == nil {
+		err = writable(path)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
+	// What does not fit into SQLite's memory goes to files in the ledger's folder. No
+	// other folder is sure to be writable: TMPDIR may be root's, /tmp read-only.
 	query := url.Values{"_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)",
-		"foreign_keys(ON)", "cache_size(-2000)", "temp_store(FILE)",
+		"foreign_keys(ON)", "cache_size(-2000)", "temp_store(FILE)", "temp_store_directory(" + quoted(filepath.Dir(path)) + ")",
 	}, "_txlock": {"immediate"}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String())
 	if err != nil {
@@ -144,17 +153,37 @@ func SetAside(path string, now time.Time) (string, error) {
 // Close closes the ledger.
 func (l *Ledger) Close() error { return l.db.Close() }
 
-// create makes an empty file that only its owner reads: SQLite gives its own
-// files beside it the same mode.
+// quoted is a string of SQL.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+
+// create makes an empty file that only its owner reads, if there is none: SQLite
+// gives its own files beside it the same mode and owner. It does not open a file
+// that is there: to close it would end the locks that SQLite has on it in this
+// process.
 func create(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	return f.Close()
+}
+
+// writable returns which of the files is closed to this process. SQLite would not
+// name it.
+func writable(path string) error {
+	for _, file := range []string{filepath.Dir(path), path, path + "-wal", path + "-shm"} {
+		err := unix.Access(file, unix.R_OK|unix.W_OK)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &fs.PathError{Op: "write to", Path: file, Err: err}
+		}
+	}
+	return nil
 }
 
 // errDamaged says what SQLite found wrong with a file that it can open.
