@@ -7,3 +7,9 @@ var Survive = survive
 
 // CallInfo names a call.
 func CallInfo(name string) *grpc.UnaryServerInfo { return &grpc.UnaryServerInfo{FullMethod: name} }
+
+// FirstForSocket returns the first folder that takes go-plugin's socket.
+var FirstForSocket = firstForSocket
+
+// LongestSocketFolder is how long the path of such a folder may be.
+const LongestSocketFolder = longestSocketFolder

@@ -22,10 +22,14 @@ const largestMessage = 64 << 20
 // Started reports whether CrowdSec started this process.
 func Started() bool { return os.Getenv(cookieKey) != "" }
 
-// Serve answers CrowdSec until it says that it is over. Whoever calls it must
-// leave the process at once when it returns: CrowdSec would take a process
-// that lingers for a broken one and never start another.
-func Serve(p *Plugin, log hclog.Logger) {
+// Serve answers CrowdSec until CrowdSec ends it. The caller must leave the process
+// at once when it returns: CrowdSec would take a process that lingers for a broken
+// one and never start another. The error says why CrowdSec cannot be answered.
+func Serve(p *Plugin, log hclog.Logger) error {
+	if err := chooseSocketFolder(); err != nil {
+		return fmt.Errorf("make the socket by which CrowdSec talks to the plugin: %w (hint: have CrowdSec's environment set %s to a folder where the user %s can write, "+
+			"whose path has at most %d bytes)", err, goplugin.EnvUnixSocketDir, UserName(os.Geteuid()), longestSocketFolder)
+	}
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: goplugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: cookieKey, MagicCookieValue: os.Getenv(cookieKey)},
 		Plugins:         map[string]goplugin.Plugin{"stormshield": &service{plugin: p}},
@@ -34,6 +38,7 @@ func Serve(p *Plugin, log hclog.Logger) {
 		},
 		Logger: log,
 	})
+	return nil
 }
 
 // service is the plugin as go-plugin takes it.

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -55,6 +57,15 @@ func (s State) Open(ctx context.Context, log hclog.Logger) (*ledger.Ledger, erro
 		err = fmt.Errorf("%w (hint: make the folder, and give it to the plugin's user with all that is in it: install -d -m 700 %[2]s && chown -R nobody %[2]s)", err, dir)
 	}
 	return books, err
+}
+
+// UserName names a user for people: by the number where the system knows no name.
+func UserName(uid int) string {
+	number := strconv.Itoa(uid)
+	if known, err := user.LookupId(number); err == nil {
+		return known.Username
+	}
+	return number
 }
 
 // Credentials returns what a login hold-off counts for: with another account,

@@ -39,8 +39,7 @@ func main() {
 	started, parent := time.Now(), os.Getppid()
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) // the memory holds passwords
 	if plugin.Started() && len(os.Args) == 1 {
-		serve(started, parent)
-		os.Exit(statusDone)
+		os.Exit(serve(started, parent))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -48,10 +47,10 @@ func main() {
 	os.Exit(status)
 }
 
-// serve runs the plugin until CrowdSec ends it.
+// serve runs the plugin until CrowdSec ends it, and returns the exit status.
 // SIGTERM keeps its default, which ends the process at once: what is recorded is
 // durable.
-func serve(started time.Time, parent int) {
+func serve(started time.Time, parent int) int {
 	// A flush of many bans holds the text of large files for a moment. Collecting
 	// garbage more often than usual costs little and keeps the process small.
 	debug.SetGCPercent(20)
@@ -63,7 +62,11 @@ func serve(started time.Time, parent int) {
 		plugin.ParentGone(context.Background(), parent, out)
 		os.Exit(statusDone)
 	}()
-	plugin.Serve(plugin.New(plugin.Options{Log: log, Connect: connect, Started: started, Version: version}), log)
+	if err := plugin.Serve(plugin.New(plugin.Options{Log: log, Connect: connect, Started: started, Version: version}), log); err != nil {
+		log.Error("the plugin cannot start", "error", err)
+		return statusFailed
+	}
+	return statusDone
 }
 
 // usageError says that the command line itself is wrong.

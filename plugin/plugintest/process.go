@@ -45,11 +45,13 @@ type Process struct {
 }
 
 // Start starts the plugin binary at a path, as a user, and waits for its
-// handshake. It is not configured yet. Whoever calls it calls Kill. Without a
-// user it is the one of this process.
-func Start(binary string, as *syscall.Credential) (*Process, error) {
+// handshake. It is not configured yet. The caller calls Kill. Without a user it
+// has the user of this process. Its environment is that of this process, and the
+// given KEY=VALUEs.
+func Start(binary string, as *syscall.Credential, environment ...string) (*Process, error) {
 	log := newLog()
 	command := exec.Command(binary)
+	command.Env = append(os.Environ(), environment...)
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	client := goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: goplugin.HandshakeConfig{
@@ -57,6 +59,7 @@ func Start(binary string, as *syscall.Credential) (*Process, error) {
 		},
 		Plugins:          map[string]goplugin.Plugin{pluginType: notifier{}},
 		Cmd:              command,
+		SkipHostEnv:      true, // it would go before ours
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		Stderr:           log,
 		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Off}),
