@@ -30,9 +30,6 @@ const (
 	// quiet is how long a process lives before its first flush: `crowdsec -t`
 	// and `cscli notifications test` start processes that are gone by then.
 	quiet = 3 * time.Second
-
-	// resolveTimeout bounds the look-up of the appliance's name in Configure.
-	resolveTimeout = time.Second
 )
 
 // Appliance is a firewall that can be checked.
@@ -49,6 +46,10 @@ type Options struct {
 	Connect func(config.Document) Appliance // makes the client of an appliance; opens nothing
 	Started time.Time                       // when the process started
 	Version string                          // of this program, for the Local API
+	// Interfaces returns the addresses of this machine; nil: [net.InterfaceAddrs].
+	Interfaces func() ([]net.Addr, error)
+	// Resolve returns the addresses of a name; nil: the system's resolver.
+	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
 }
 
 // Plugin is the service. It is safe for concurrent use.
@@ -75,6 +76,7 @@ type notification struct {
 	ledger    *ledger.Ledger
 	enforcer  *enforcer.Enforcer
 	secret    string // what a login hold-off counts for
+	own       *ownAddresses
 
 	stop  context.CancelFunc
 	ended chan struct{}
@@ -118,7 +120,10 @@ func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, e
 	n.stop = stop
 	go func() {
 		defer close(n.ended)
+		var watching sync.WaitGroup
+		watching.Go(func() { n.watchOwnAddresses(running) })
 		n.enforcer.Run(running)
+		watching.Wait()
 	}()
 	n.log.Debug("configured", "host", d.Stormshield.Host, "state", StateOf(d).Path)
 	return n, nil
@@ -137,7 +142,9 @@ func (o Options) prepare(ctx context.Context, d config.Document) (*notification,
 		document: d, filter: d.Filter(), log: log, ledger: books,
 		appliance: o.Connect(d), secret: Credentials(d), ended: make(chan struct{}),
 	}
-	n.protectAppliance(ctx)
+	n.filter.Own = new(ban.Own)
+	n.own = newOwnAddresses(d, o, log)
+	n.filter.Own.Set(n.own.read(ctx, time.Second))
 	var told enforcer.Appliance = n.appliance
 	if d.DryRun {
 		told = enforcer.DryRun(log)
@@ -146,7 +153,7 @@ func (o Options) prepare(ctx context.Context, d config.Document) (*notification,
 		Appliance: told, Ledger: books, LeasePath: state.Lease, NotBefore: o.Started.Add(quiet),
 		Rhythm:   pacer.Rhythm{Every: d.UpdateFrequency, Debounce: d.Debounce},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
-		Few: d.Stormshield.APISingleMax, Credentials: n.secret, Refuses: n.refuses, Log: log, Beside: o.follow(n),
+		Few: d.Stormshield.APISingleMax, Credentials: n.secret, Admit: n.filter.Admit, Log: log, Beside: o.follow(n),
 	})
 	return n, nil
 }
@@ -165,33 +172,6 @@ func FlushOnce(ctx context.Context, d config.Document, o Options) error {
 	}
 	_, err = n.enforcer.Flush(ctx)
 	return err
-}
-
-// protectAppliance adds the appliance's own addresses to what is never
-// blocked, if the configuration gives its name.
-func (n *notification) protectAppliance(ctx context.Context) {
-	host := n.document.Stormshield.Host
-	if _, err := netip.ParseAddr(host); err == nil {
-		return // the filter has it
-	}
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		n.log.Warn("the appliance's name cannot be resolved now, so its own address is not protected from being blocked",
-			"host", host, "error", err, "hint", "give its address as host, or list it under never_block")
-	}
-	for _, a := range addresses {
-		a = a.WithZone("").Unmap()
-		n.filter.NeverBlock = append(n.filter.NeverBlock, netip.PrefixFrom(a, a.BitLen()))
-	}
-}
-
-// refuses reports whether the configuration does not let a prefix be blocked
-// as a whole.
-func (n *notification) refuses(p netip.Prefix) bool {
-	parts, err := n.filter.Admit(p)
-	return err != nil || len(parts) != 1 || parts[0] != p
 }
 
 func (n *notification) close() {

@@ -71,7 +71,10 @@ func (f Filter) appendAdmitted(parts []netip.Prefix, prefix netip.Prefix) ([]net
 	if err := f.tooWide(prefix); err != nil {
 		return parts, err
 	}
-	var inside []netip.Prefix
+	inside, err := f.Own.inside(nil, prefix)
+	if err != nil {
+		return parts, err
+	}
 	for _, protected := range f.NeverBlock {
 		if !protected.Overlaps(prefix) {
 			continue

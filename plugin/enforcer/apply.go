@@ -91,8 +91,9 @@ func (f *flush) takeOver(ctx context.Context, found []netip.Prefix) error {
 	until := f.now.Add(takeover)
 	var bans []ban.Ban
 	for _, p := range found {
-		if !f.Refuses(p) {
-			bans = append(bans, ban.Ban{Prefix: p, Until: until, Scenario: "found on the appliance"})
+		parts, _ := f.Admit(p) // an error admits nothing, and what is not taken over is unblocked
+		for _, part := range parts {
+			bans = append(bans, ban.Ban{Prefix: part, Until: until, Scenario: "found on the appliance"})
 		}
 	}
 	if len(bans) == 0 {

@@ -37,9 +37,10 @@ type Config struct {
 	EntryLife   time.Duration // how long the entries live that a re-assert makes
 	Few         int           // how many bans the appliance blocks one by one
 	MaxBans     int
-	Credentials string                  // a hold-off counts for these alone
-	Refuses     func(netip.Prefix) bool // what the configuration protects
-	Log         hclog.Logger
+	Credentials string // a hold-off counts for these alone
+	// Admit says what of a prefix may be blocked; the error says why nothing may.
+	Admit func(netip.Prefix) ([]netip.Prefix, error)
+	Log   hclog.Logger
 	// Beside runs while the lease is held, until its context ends; nil: nothing.
 	Beside func(ctx context.Context)
 }
@@ -63,6 +64,14 @@ func (e *Enforcer) Recorded() { e.pacer.Poke() }
 // Changed says that this process changed what must be blocked, and that nothing
 // belongs to it which is yet to come. It never waits.
 func (e *Enforcer) Changed() { e.pacer.Due() }
+
+// Readmit ends the bans in force that Admit does not let stand any more, and has
+// the appliance unblock them.
+func (e *Enforcer) Readmit(ctx context.Context) {
+	if e.refuse(ctx) {
+		e.pacer.Due()
+	}
+}
 
 // Run enforces until the context ends. It waits for the lease for as long as
 // another process holds it.
@@ -106,15 +115,21 @@ func (e *Enforcer) takeLease(ctx context.Context) *ledger.Lease {
 	}
 }
 
-// refuse ends the bans that the configuration protects by now.
-func (e *Enforcer) refuse(ctx context.Context) {
-	ended, err := e.Ledger.Refuse(ctx, e.Refuses, time.Now())
+// refuse ends the bans in force that may not stand, and reports whether there were
+// any. What of a range may be blocked stays banned.
+func (e *Enforcer) refuse(ctx context.Context) bool {
+	refused, err := e.Ledger.Refuse(ctx, e.Admit, time.Now())
 	if err != nil {
 		e.complaint.about(err, time.Now())
 	}
-	for _, p := range ended {
-		e.Log.Warn("a ban ends because the configuration protects it by now", "prefix", p)
+	for _, r := range refused {
+		if r.Reason == nil {
+			e.Log.Warn("a banned range is split because a part of it is protected by now", "prefix", r.Prefix, "parts", len(r.Parts))
+			continue
+		}
+		e.Log.Warn("a ban ends because the configuration protects it by now", "prefix", r.Prefix, "reason", r.Reason)
 	}
+	return len(refused) > 0
 }
 
 // watch pokes when another process recorded something, and hurries when one

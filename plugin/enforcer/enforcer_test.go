@@ -68,8 +68,8 @@ func (h *house) process(change func(c *enforcer.Config)) (*enforcer.Enforcer, fu
 		Appliance: h.fw, Ledger: h.ledger, LeasePath: filepath.Join(h.dir, "test.lock"),
 		Rhythm:   pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second},
 		Reassert: 10 * time.Minute, EntryLife: h.fw.life, MaxBans: 1000, Few: h.fw.few, Credentials: "secret",
-		Refuses: func(netip.Prefix) bool { return false },
-		Log:     hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true}),
+		Admit: ban.Filter{}.Admit,
+		Log:   hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true}),
 	}
 	if change != nil {
 		change(&c)
@@ -328,7 +328,7 @@ func TestWhatAnEarlierInstallationBlockedIsTakenOver(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.leave("203.0.113.50", "192.0.2.1")
 		_, end := h.process(func(c *enforcer.Config) {
-			c.Refuses = func(p netip.Prefix) bool { return p.Addr().String() == "192.0.2.1" }
+			c.Admit = ban.Filter{NeverBlock: []netip.Prefix{single("192.0.2.1")}}.Admit
 		})
 		defer end()
 		h.at(time.Minute)
@@ -346,10 +346,32 @@ func TestABanThatTheConfigurationProtectsByNowEnds(t *testing.T) {
 		h.at(time.Minute)
 		h.want("at first", "203.0.113.7")
 		end()
-		_, end = h.process(func(c *enforcer.Config) { c.Refuses = func(netip.Prefix) bool { return true } })
+		_, end = h.process(func(c *enforcer.Config) {
+			c.Admit = ban.Filter{NeverBlock: []netip.Prefix{single("203.0.113.7")}}.Admit
+		})
 		defer end()
 		h.at(2 * time.Minute)
 		h.want("with the new configuration")
+	})
+}
+
+func TestABanEndsWhenItsAddressBecomesOneOfThisMachine(t *testing.T) {
+	bubble(t, func(h *house) {
+		own := new(ban.Own)
+		e, end := h.process(func(c *enforcer.Config) { c.Admit = ban.Filter{Own: own}.Admit })
+		defer end()
+		h.ban("203.0.113.7", time.Hour)
+		h.ban("203.0.113.8", time.Hour)
+		e.Recorded()
+		h.at(time.Minute)
+		h.want("at first", "203.0.113.7", "203.0.113.8")
+		own.Set(map[netip.Addr]string{netip.MustParseAddr("203.0.113.7"): "an address of this machine"})
+		e.Readmit(context.Background())
+		h.at(2 * time.Minute)
+		h.want("with the new address", "203.0.113.8")
+		if !strings.Contains(h.log.String(), "it is an address of this machine") {
+			t.Errorf("log:\n%s", h.log)
+		}
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net/netip"
 	"time"
 )
 
@@ -68,26 +67,4 @@ func (l *Ledger) LeftOut(ctx context.Context, now time.Time, limit int) (left, r
 func ended(ctx context.Context, tx *sql.Tx, now int64) (n int64, err error) {
 	err = tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban WHERE until <= ?", now).Scan(&n)
 	return n, err
-}
-
-// Refuse ends the bans in force that refused says no to, such as those which a
-// changed configuration protects, and returns them.
-func (l *Ledger) Refuse(ctx context.Context, refused func(netip.Prefix) bool, now time.Time) ([]netip.Prefix, error) {
-	var ended []netip.Prefix
-	standing, err := prefixes(l.db.QueryContext(ctx, "SELECT prefix FROM ban WHERE until > ?", now.UnixMilli()))
-	if err != nil {
-		return nil, fmt.Errorf("look for bans that the configuration refuses: %w", err)
-	}
-	for _, p := range standing {
-		if refused(p) {
-			ended = append(ended, p)
-		}
-	}
-	if len(ended) == 0 {
-		return nil, nil
-	}
-	if _, err := l.end(ctx, ended, now); err != nil {
-		return nil, fmt.Errorf("end bans that the configuration refuses: %w", err)
-	}
-	return ended, nil
 }

@@ -57,12 +57,41 @@ func TestRefusedBansEnd(t *testing.T) {
 	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)), aBan("203.0.113.2/32", start.Add(time.Hour)))
 	p := plan(t, l, start)
 	wrote(t, l, p, all(p, start))
-	ended, err := l.Refuse(t.Context(), func(p netip.Prefix) bool { return p.String() == "203.0.113.1/32" }, start)
+	ended, err := l.Refuse(t.Context(), ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/32")}}.Admit, start)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, "ended", texts(ended), []string{"203.0.113.1/32"})
+	if len(ended) != 1 || ended[0].Prefix.String() != "203.0.113.1/32" || ended[0].Reason == nil {
+		t.Errorf("ended: %+v", ended)
+	}
 	want(t, "to unblock", texts(plan(t, l, start).Unblock), []string{"203.0.113.1/32"})
+}
+
+func TestTheRestOfARangeStaysBannedWhenAPartOfItIsRefused(t *testing.T) {
+	l := open(t)
+	record(t, l, start, aBan("203.0.113.0/30", start.Add(time.Hour)), aBan("203.0.113.3/32", start.Add(2*time.Hour)), aBan("203.0.113.2/32", start.Add(time.Minute)))
+	p := plan(t, l, start)
+	wrote(t, l, p, all(p, start))
+	if _, err := l.Refuse(t.Context(), ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/32")}}.Admit, start); err != nil {
+		t.Fatal(err)
+	}
+	p = plan(t, l, start)
+	want(t, "to unblock", texts(p.Unblock), []string{"203.0.113.0/30"})
+	want(t, "standing", standing(t, l, p), []string{"203.0.113.0/32", "203.0.113.2/31", "203.0.113.2/32", "203.0.113.3/32"})
+	for prefix, until := range map[string]time.Duration{"203.0.113.0/32": time.Hour, "203.0.113.2/31": time.Hour, "203.0.113.3/32": 2 * time.Hour} {
+		if err := l.EachBan(t.Context(), start, func(b ledger.Ban) error {
+			if b.Prefix.String() == prefix && !b.Until.Equal(start.Add(until)) {
+				t.Errorf("%s ends at %s", prefix, b.Until)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wrote(t, l, p, all(p, start))
+	if p = plan(t, l, start); p.Due() {
+		t.Errorf("something is still pending: %+v", p)
+	}
 }
 
 func TestABanThatCountsSeveralTimesInOneAlertCountsOnce(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/pacer"
@@ -24,7 +25,7 @@ func (w *world) flush(l *ledger.Ledger) {
 	e := enforcer.New(enforcer.Config{
 		Appliance: connect(d), Ledger: l, LeasePath: plugin.StateOf(d).Lease, Rhythm: pacer.Rhythm{Every: d.UpdateFrequency},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans, Few: d.Stormshield.APISingleMax,
-		Refuses: func(netip.Prefix) bool { return false }, Log: hclog.NewNullLogger(),
+		Admit: ban.Filter{}.Admit, Log: hclog.NewNullLogger(),
 	})
 	if _, err := e.Flush(w.t.Context()); err != nil {
 		w.t.Fatal(err)

@@ -1,0 +1,72 @@
+package ban
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"sync/atomic"
+)
+
+// loopback is never blocked where an [Own] is: these addresses are always of this
+// machine, whichever of them an interface has.
+var loopback = protectedWords("loopback")
+
+// Own is the set of addresses that are in use here, such as those of this machine.
+// They are never blocked, whatever the configuration says. The set may change
+// while filters use it. Nil is an empty set.
+type Own struct {
+	addresses atomic.Pointer[map[netip.Addr]string]
+}
+
+// Set replaces the addresses. Each has the words that say whose it is, such as "an
+// address of this machine". It reports whether there is one that was not in the
+// set before.
+func (o *Own) Set(addresses map[netip.Addr]string) (added bool) {
+	next := make(map[netip.Addr]string, len(addresses))
+	for address, whose := range addresses {
+		next[address.WithZone("").Unmap()] = whose
+	}
+	var before map[netip.Addr]string
+	if old := o.addresses.Swap(&next); old != nil {
+		before = *old
+	}
+	for address := range maps.Keys(next) {
+		if _, known := before[address]; !known {
+			added = true
+		}
+	}
+	return added
+}
+
+// inside appends what of the set lies inside a prefix. It is an error if the
+// prefix is one of the addresses.
+func (o *Own) inside(found []netip.Prefix, prefix netip.Prefix) ([]netip.Prefix, error) {
+	if o == nil {
+		return found, nil
+	}
+	for _, p := range loopback {
+		switch {
+		case !p.Overlaps(prefix):
+		case p.Bits() <= prefix.Bits():
+			return found, fmt.Errorf("it is a loopback address of this machine (%s)", p)
+		default:
+			found = append(found, p)
+		}
+	}
+	current := o.addresses.Load()
+	if current == nil {
+		return found, nil
+	}
+	if prefix.IsSingleIP() {
+		if whose, own := (*current)[prefix.Addr()]; own {
+			return found, fmt.Errorf("it is %s", whose)
+		}
+		return found, nil
+	}
+	for address := range *current {
+		if prefix.Contains(address) {
+			found = append(found, netip.PrefixFrom(address, address.BitLen()))
+		}
+	}
+	return found, nil
+}
