@@ -68,9 +68,7 @@ func (a *Appliance) assemble() (err error) {
 	if a.identity, err = newIdentity(a.options.Certificate, a.options.SerialNumber); err != nil {
 		return err
 	}
-	if a.hostKeys, err = newHostKeys(); err != nil {
-		return err
-	}
+	a.hostKeys = newHostKeys(a.options.Listen)
 	a.toolbox = &toolbox{replace: a.options.Tools}
 	cable := newCable(a.options.Link)
 	if a.apiGate, err = openGate(address(a.options.Listen, a.options.APIPort), cable); err != nil {

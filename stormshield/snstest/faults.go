@@ -83,6 +83,20 @@ type Faults struct {
 
 	// NoKeyboardInteractive, NoPassword and PublicKeyOnly take SSH authentication methods away.
 	NoKeyboardInteractive, NoPassword, PublicKeyOnly bool
+	// LoginAnswer is what the SSH server does, instead of letting a client in, once the client sent a password, an answer
+	// or a signature:
+	//	close            it ends the connection without a word
+	//	reset            the same, by a TCP reset
+	//	silence          nothing, until the switch changes
+	//	change           it asks for a new password (SSH_MSG_USERAUTH_PASSWD_CHANGEREQ); only a password is answered so
+	//	second-method    it accepts what is right, and wants keyboard-interactive as well (partial success)
+	//	second-question  keyboard-interactive asks "Verification code:" after the right password
+	//	two-questions    keyboard-interactive asks "Password:" and "Verification code:" together
+	LoginAnswer string
+	// HostKeys are the kinds of host key that the SSH server has, of ed25519, ecdsa (P-256) and rsa. Empty: ed25519.
+	HostKeys []string
+	// HostCertificates adds to each host key a certificate of the appliance's own CA (see Appliance.HostCA).
+	HostCertificates bool
 	// LegacyAlgorithmsOnly offers only what old OpenSSH did: diffie-hellman-group1-sha1 and group14-sha1, ssh-rsa,
 	// aes128-cbc and 3des-cbc, hmac-sha1. The host key is then another one, of type RSA.
 	LegacyAlgorithmsOnly bool
@@ -92,6 +106,7 @@ func (f *Faults) clone() *Faults {
 	c := *f
 	c.Ret = maps.Clone(f.Ret)
 	c.MissingTools = slices.Clone(f.MissingTools)
+	c.HostKeys = slices.Clone(f.HostKeys)
 	return &c
 }
 
@@ -140,9 +155,7 @@ func (a *Appliance) applyFaults(f *Faults) {
 	if a.sshGate != nil {
 		a.sshGate.refuse(f.SSHRefuse)
 	}
-	if f.LegacyAlgorithmsOnly {
-		a.hostKeys.needRSA()
-	}
+	a.hostKeys.signers(f) // now, so that no connection waits for a key to be made
 	a.disk.setReadOnly(f.ReadOnlyDir)
 	_, _ = a.toolbox.path(f.MissingTools) // now, so that no command takes longer for it; one says what failed
 }

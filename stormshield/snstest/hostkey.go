@@ -1,7 +1,10 @@
 package snstest
 
 import (
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
@@ -11,69 +14,95 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// hostKeys are the keys the SSH server proves itself with.
+// hostKeys are the keys the SSH server proves itself with. Each is made when it is first needed: RSA takes a while.
 type hostKeys struct {
-	mu      sync.Mutex
-	ed25519 ssh.Signer
-	rsa     ssh.Signer // made when first needed: it takes a while
-	user    map[string]bool
+	host string
+
+	mu   sync.Mutex
+	kept map[string]ssh.Signer // by kind: ed25519, ecdsa, rsa; "ca" signs certificates
+	user map[string]bool
 }
 
-func newHostKeys() (*hostKeys, error) {
-	k := &hostKeys{user: map[string]bool{}}
-	return k, k.renew()
+func newHostKeys(host string) *hostKeys {
+	return &hostKeys{host: host, kept: map[string]ssh.Signer{}, user: map[string]bool{}}
 }
 
-func (k *hostKeys) renew() error {
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
+// renew forgets the keys, so that others are made. The CA stays.
+func (k *hostKeys) renew() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for kind := range k.kept {
+		if kind != "ca" {
+			delete(k.kept, kind)
+		}
 	}
+}
+
+// signers returns the keys that the switches ask for, the plain ones first.
+func (k *hostKeys) signers(f *Faults) []ssh.Signer {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if f.LegacyAlgorithmsOnly {
+		old, err := ssh.NewSignerWithAlgorithms(k.of("rsa").(ssh.AlgorithmSigner), []string{ssh.KeyAlgoRSA})
+		must("restrict an RSA key to SHA-1", err)
+		return []ssh.Signer{old}
+	}
+	var signers []ssh.Signer
+	for _, kind := range f.HostKeys {
+		signers = append(signers, k.of(kind))
+	}
+	if len(signers) == 0 {
+		signers = append(signers, k.of("ed25519"))
+	}
+	if f.HostCertificates {
+		for _, plain := range signers {
+			signers = append(signers, k.certified(plain))
+		}
+	}
+	return signers
+}
+
+// of returns the key of a kind. The caller holds mu.
+func (k *hostKeys) of(kind string) ssh.Signer {
+	if k.kept[kind] == nil {
+		k.kept[kind] = makeKey(kind)
+	}
+	return k.kept[kind]
+}
+
+func makeKey(kind string) ssh.Signer {
+	var private crypto.Signer
+	var err error
+	switch kind {
+	case "rsa":
+		private, err = rsa.GenerateKey(rand.Reader, 2048)
+	case "ecdsa":
+		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	default:
+		_, private, err = ed25519.GenerateKey(rand.Reader)
+	}
+	must("make a host key", err)
 	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		return err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	hadRSA := k.rsa != nil
-	k.ed25519, k.rsa = signer, nil
-	if hadRSA {
-		k.makeRSA()
-	}
-	return nil
+	must("use a host key", err)
+	return signer
 }
 
-func (k *hostKeys) needRSA() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.rsa == nil {
-		k.makeRSA()
+// certified returns a key with a certificate for the appliance's address. The caller holds mu.
+func (k *hostKeys) certified(plain ssh.Signer) ssh.Signer {
+	certificate := &ssh.Certificate{
+		Key: plain.PublicKey(), CertType: ssh.HostCert, KeyId: "appliance",
+		ValidPrincipals: []string{k.host}, ValidBefore: ssh.CertTimeInfinity,
 	}
+	must("sign a host certificate", certificate.SignCert(rand.Reader, k.of("ca")))
+	signer, err := ssh.NewCertSigner(certificate, plain)
+	must("use a host certificate", err)
+	return signer
 }
 
-// makeRSA makes a key that signs with ssh-rsa (SHA-1) only. The caller holds mu.
-func (k *hostKeys) makeRSA() {
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
+func must(what string, err error) {
 	if err != nil {
-		panic(fmt.Sprintf("snstest: make an RSA key: %v", err))
+		panic(fmt.Sprintf("snstest: %s: %v", what, err))
 	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		panic(fmt.Sprintf("snstest: use an RSA key: %v", err))
-	}
-	k.rsa, err = ssh.NewSignerWithAlgorithms(signer.(ssh.AlgorithmSigner), []string{ssh.KeyAlgoRSA})
-	if err != nil {
-		panic(fmt.Sprintf("snstest: restrict an RSA key: %v", err))
-	}
-}
-
-func (k *hostKeys) current(legacy bool) ssh.Signer {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if legacy && k.rsa != nil {
-		return k.rsa
-	}
-	return k.ed25519
 }
 
 func (k *hostKeys) authorized(key ssh.PublicKey) bool {
@@ -89,13 +118,30 @@ func (a *Appliance) AuthorizeKey(key ssh.PublicKey) {
 	a.hostKeys.user[string(key.Marshal())] = true
 }
 
-// HostKey returns the SSH server's public key: RSA while LegacyAlgorithmsOnly is on, otherwise ed25519.
-func (a *Appliance) HostKey() ssh.PublicKey {
+// HostKeys returns the SSH server's public keys, without certificates: RSA while LegacyAlgorithmsOnly is on, otherwise
+// those of Faults.HostKeys.
+func (a *Appliance) HostKeys() []ssh.PublicKey {
 	f, _ := a.faults.now()
-	return a.hostKeys.current(f.LegacyAlgorithmsOnly).PublicKey()
+	plain := f.clone()
+	plain.HostCertificates = false
+	var keys []ssh.PublicKey
+	for _, signer := range a.hostKeys.signers(plain) {
+		keys = append(keys, signer.PublicKey())
+	}
+	return keys
 }
 
-// HostKeyFingerprint returns "SHA256:…" as ssh-keygen -l prints it; "" without SSH.
+// HostKey returns the first of HostKeys.
+func (a *Appliance) HostKey() ssh.PublicKey { return a.HostKeys()[0] }
+
+// HostCA returns the key that signs the certificates of Faults.HostCertificates.
+func (a *Appliance) HostCA() ssh.PublicKey {
+	a.hostKeys.mu.Lock()
+	defer a.hostKeys.mu.Unlock()
+	return a.hostKeys.of("ca").PublicKey()
+}
+
+// HostKeyFingerprint returns "SHA256:…" of HostKey as ssh-keygen -l prints it; "" without SSH.
 func (a *Appliance) HostKeyFingerprint() string {
 	if a.sshGate == nil {
 		return ""
@@ -103,18 +149,17 @@ func (a *Appliance) HostKeyFingerprint() string {
 	return ssh.FingerprintSHA256(a.HostKey())
 }
 
-// KnownHosts returns the line of a known_hosts file; "" without SSH.
+// KnownHosts returns the lines of a known_hosts file, one a key of HostKeys; "" without SSH.
 func (a *Appliance) KnownHosts() string {
 	if a.sshGate == nil {
 		return ""
 	}
-	key := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(a.HostKey())))
-	return fmt.Sprintf("[%s]:%d %s\n", a.Host(), a.SSHPort(), key)
+	var lines strings.Builder
+	for _, key := range a.HostKeys() {
+		fmt.Fprintf(&lines, "[%s]:%d %s", a.Host(), a.SSHPort(), ssh.MarshalAuthorizedKey(key))
+	}
+	return lines.String()
 }
 
-// ChangeHostKey gives the SSH server another key, as after a factory reset or with someone in between.
-func (a *Appliance) ChangeHostKey() {
-	if err := a.hostKeys.renew(); err != nil {
-		panic(fmt.Sprintf("snstest: change the host key: %v", err))
-	}
-}
+// ChangeHostKey gives the SSH server other keys, as after a factory reset or with someone in between.
+func (a *Appliance) ChangeHostKey() { a.hostKeys.renew() }

@@ -2,7 +2,6 @@ package snstest
 
 import (
 	"context"
-	"errors"
 	"net"
 	"time"
 
@@ -29,7 +28,7 @@ func (a *Appliance) serveConn(conn net.Conn) {
 		return
 	}
 	_ = conn.SetDeadline(time.Now().Add(sshGrace))
-	server, channels, requests, err := ssh.NewServerConn(conn, a.sshConfig())
+	server, channels, requests, err := ssh.NewServerConn(conn, a.sshConfig(conn))
 	if err != nil {
 		return
 	}
@@ -54,22 +53,22 @@ func (a *Appliance) serveConn(conn net.Conn) {
 	_ = server.Close()
 }
 
-// sshConfig offers the authentication methods and algorithms that the switches leave.
-func (a *Appliance) sshConfig() *ssh.ServerConfig {
+// sshConfig offers the authentication methods, keys and algorithms that the switches leave.
+func (a *Appliance) sshConfig(conn net.Conn) *ssh.ServerConfig {
 	f, _ := a.faults.now()
+	l := &sshLogin{a, f, conn}
 	config := &ssh.ServerConfig{
-		MaxAuthTries:      a.options.MaxAuthTries,
-		ServerVersion:     "SSH-2.0-OpenSSH_9.7",
-		PublicKeyCallback: a.publicKey,
-		AuthLogCallback:   a.authenticated,
+		MaxAuthTries:              a.options.MaxAuthTries,
+		ServerVersion:             "SSH-2.0-OpenSSH_9.7",
+		PublicKeyCallback:         a.publicKey,
+		VerifiedPublicKeyCallback: l.signed,
+		AuthLogCallback:           a.authenticated,
 	}
 	if !f.NoPassword && !f.PublicKeyOnly {
-		config.PasswordCallback = func(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
-			return nil, a.sshPassword(meta, string(password))
-		}
+		config.PasswordCallback = l.password
 	}
 	if !f.NoKeyboardInteractive && !f.PublicKeyOnly {
-		config.KeyboardInteractiveCallback = a.keyboardInteractive
+		config.KeyboardInteractiveCallback = l.interactive
 	}
 	if f.LegacyAlgorithmsOnly {
 		config.KeyExchanges = []string{ssh.InsecureKeyExchangeDH1SHA1, ssh.InsecureKeyExchangeDH14SHA1}
@@ -77,42 +76,8 @@ func (a *Appliance) sshConfig() *ssh.ServerConfig {
 		config.MACs = []string{ssh.HMACSHA1, ssh.InsecureHMACSHA196}
 		config.ServerVersion = "SSH-2.0-OpenSSH_5.8"
 	}
-	config.AddHostKey(a.hostKeys.current(f.LegacyAlgorithmsOnly))
+	for _, key := range a.hostKeys.signers(f) {
+		config.AddHostKey(key)
+	}
 	return config
-}
-
-var errRefused = errors.New("authentication refused")
-
-func (a *Appliance) sshPassword(meta ssh.ConnMetadata, password string) error {
-	a.counters.count(func(s *Stats) { s.CredentialsSeen++ })
-	if ok, _ := a.lockout.try(meta.User() == a.options.User, password); !ok {
-		return errRefused
-	}
-	return nil
-}
-
-func (a *Appliance) keyboardInteractive(meta ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
-	answers, err := ask("", "", []string{"Password:"}, []bool{false})
-	if err != nil {
-		return nil, err
-	}
-	if len(answers) != 1 {
-		return nil, errRefused
-	}
-	return nil, a.sshPassword(meta, answers[0])
-}
-
-// publicKey is asked about each key offered. A refused key is no failed log-in: clients offer several.
-func (a *Appliance) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-	a.counters.count(func(s *Stats) { s.CredentialsSeen++ })
-	if a.lockout.locked() > 0 || meta.User() != a.options.User || !a.hostKeys.authorized(key) {
-		return nil, errRefused
-	}
-	return nil, nil
-}
-
-func (a *Appliance) authenticated(_ ssh.ConnMetadata, method string, err error) {
-	if err != nil && method != "none" {
-		a.counters.count(func(s *Stats) { s.SSHAuthFailed++ })
-	}
 }
