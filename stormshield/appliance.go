@@ -46,10 +46,11 @@ type Config struct {
 // Appliance is one firewall. It holds no connection between calls.
 type Appliance struct {
 	config Config
+	ssh    *shell.Dialer
 }
 
 // New returns the appliance described. Nothing is opened.
-func New(c Config) *Appliance { return &Appliance{config: c} }
+func New(c Config) *Appliance { return &Appliance{config: c, ssh: shell.NewDialer(c.SSH)} }
 
 func (a *Appliance) doing(format string, args ...any) {
 	if a.config.Doing != nil {

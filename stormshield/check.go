@@ -84,7 +84,7 @@ func (c *checker) firmware(ctx context.Context, session *serverd.Session) {
 }
 
 func (c *checker) overSSH(ctx context.Context) {
-	client, err := shell.Dial(ctx, c.config.SSH)
+	client, err := c.ssh.Dial(ctx)
 	if err != nil {
 		c.wrong(sshLogin, err, c.sshHint(err))
 		return

@@ -22,7 +22,7 @@ type files struct {
 }
 
 func (a *Appliance) openFiles(ctx context.Context, state edit.State) (*files, error) {
-	client, err := shell.Dial(ctx, a.config.SSH)
+	client, err := a.ssh.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -13,18 +13,46 @@ import (
 
 func (c *checker) sshHint(err error) string {
 	var host *shell.HostKeyError
+	var refused *shell.AuthError
 	switch {
 	case errors.As(err, &host):
-		return "if you know that the appliance's key has changed, put " + host.Shown +
-			" into ssh_host_key; otherwise somebody may stand in between"
-	case c.loginRefused(err):
-		return "correct ssh_username, ssh_password or the key; after three failures the appliance locks both SSH and web"
-	case shell.NothingInCommon(err):
+		return hostKeyHint(host)
+	case errors.As(err, &refused):
+		return refusalHint(refused)
+	case shell.NeedsLegacy(err):
 		return "set ssh_legacy_algorithms: true, which offers what old versions of SNS know"
 	case isNetwork(err):
 		return "switch SSH on (it is off by default) and allow this machine; see host and ssh_port"
 	}
 	return "see the ssh_ keys of the configuration"
+}
+
+func hostKeyHint(err *shell.HostKeyError) string {
+	switch err.Doubt {
+	case shell.KeyDiffers:
+		return "if you know that the appliance's key has changed, put " + err.Shown +
+			" into ssh_host_key; otherwise somebody may stand in between"
+	case shell.NameUnknown:
+		return "compare the key with what the appliance shows, and add a line with that name and the key to the file"
+	case shell.KeyRevoked:
+		return "find out who revoked it and why; the appliance needs another host key"
+	case shell.NotCertified:
+		return "the certificate must be of the CA in the file, in force, and made for the name in host"
+	}
+	return "set ssh_host_key to what `crowdsec-stormshield trust` shows, after comparing it with what the appliance shows"
+}
+
+func refusalHint(err *shell.AuthError) string {
+	switch err.Refusal {
+	case shell.WantsMore:
+		return "use an account that logs in with its password or its key alone (ssh_username): no second factor, no password that must be changed"
+	case shell.NoMethod:
+		return "configure a method that the appliance takes (ssh_password, ssh_private_key_path), or allow one on the appliance"
+	case shell.Dropped:
+		return "look at the account on the appliance: its password may be wrong or expired, or the account locked; " +
+			"after three failures the appliance locks both SSH and web"
+	}
+	return "correct ssh_username, ssh_password or the key; after three failures the appliance locks both SSH and web"
 }
 
 func (c *checker) apiHint(err error) string {

@@ -189,14 +189,6 @@ func fingerprint(t *testing.T, sim *snstest.Appliance) [32]byte {
 	return sum
 }
 
-func TestAHostKeyIsShownWithoutALogin(t *testing.T) {
-	sim := snstest.Start(t)
-	key, err := shell.HostKey(t.Context(), shell.Config{Host: sim.Host(), Port: sim.SSHPort()})
-	if err != nil || ssh.FingerprintSHA256(key) != sim.HostKeyFingerprint() || sim.Stats().CredentialsSeen > 0 {
-		t.Errorf("key %v, %v", key, err)
-	}
-}
-
 func TestAScriptThatALoginShellWouldMisreadIsRefused(t *testing.T) {
 	sim := snstest.Start(t)
 	client, err := shell.Dial(t.Context(), configFor(t, sim).SSH)

@@ -9,7 +9,6 @@ import (
 
 	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
-	"notification-stormshield/stormshield/shell"
 )
 
 // tidy takes off everything that was tried, also when the caller gave up.
@@ -64,7 +63,7 @@ func (t *trial) unblockAll(ctx context.Context) error {
 // given up is opened anew, once.
 func (t *trial) erase(ctx context.Context) error {
 	if _, err := t.files.Read(ctx); err != nil {
-		client, failed := shell.Dial(ctx, t.config.SSH)
+		client, failed := t.ssh.Dial(ctx)
 		if failed != nil {
 			return failed
 		}

@@ -40,6 +40,8 @@ func TestMain(m *testing.M) {
 //	appliance stale                its sessions see a write only after enobject
 //	appliance without TOOL         its shell does not find a tool
 //	appliance password PASSWORD    its account has another password from now on
+//	appliance old-algorithms       its SSH server knows old algorithms alone
+//	host-keys KIND...              its SSH server has these keys, whose fingerprints are $HOST_KEY_KIND
 //	lapi serve                     CrowdSec's Local API, under lapi in the configuration from now on
 //	lapi list|unlist ADDRESS       what it lists
 //	lapi refuse|heal               whether it takes the key
@@ -70,7 +72,7 @@ func TestScripts(t *testing.T) {
 			"configure": onStage((*stage).configureCommand),
 			"plugin":    onStage((*stage).pluginCommand), "ban": onStage((*stage).banCommand), "appliance": onStage((*stage).applianceCommand),
 			"lapi": onStage((*stage).localAPICommand), "key": keyCommand,
-			"blocked": blockedCommand, "json": jsonCommand,
+			"host-keys": hostKeysCommand, "blocked": blockedCommand, "json": jsonCommand,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -183,6 +185,9 @@ func (s *stage) applianceCommand(args []string) error {
 	case args[0] == "no-ipv6":
 		s.sim.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
 		return nil
+	case args[0] == "old-algorithms":
+		s.sim.SetFaults(func(f *snstest.Faults) { f.LegacyAlgorithmsOnly = true })
+		return nil
 	case args[0] == "stale":
 		s.sim.SetFaults(func(f *snstest.Faults) { f.StaleUntilReload = true })
 		return nil
@@ -193,7 +198,18 @@ func (s *stage) applianceCommand(args []string) error {
 		s.sim.Reboot()
 		return nil
 	}
-	return fmt.Errorf("appliance refuse, no-ipv6, stale, heal, reboot, without TOOL, or password PASSWORD, not %q", args)
+	return fmt.Errorf("appliance refuse, no-ipv6, old-algorithms, stale, heal, reboot, without TOOL, or password PASSWORD, not %q", args)
+}
+
+func hostKeysCommand(ts *testscript.TestScript, neg bool, kinds []string) {
+	if neg || len(kinds) == 0 {
+		ts.Fatalf("host-keys KIND..., not %q", kinds)
+	}
+	sim := ts.Value(stageKey{}).(*stage).sim
+	sim.SetFaults(func(f *snstest.Faults) { f.HostKeys = kinds })
+	for i, key := range sim.HostKeys() {
+		ts.Setenv("HOST_KEY_"+kinds[i], ssh.FingerprintSHA256(key))
+	}
 }
 
 func keyCommand(ts *testscript.TestScript, neg bool, args []string) {

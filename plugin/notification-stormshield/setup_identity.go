@@ -10,6 +10,15 @@ import (
 	"notification-stormshield/config"
 )
 
+// pinExpected pins the host key that a flag states, if it is one of those shown.
+func (s *setup) pinExpected(shown *identity) {
+	for _, key := range shown.HostKeys {
+		if key.Fingerprint == s.sshHostKey {
+			shown.pin(key)
+		}
+	}
+}
+
 // identify shows what the appliance shows of itself, and puts it into the
 // document once it is known to be the appliance's own. No secret is sent.
 func (s *setup) identify(ctx context.Context) error {
@@ -24,6 +33,7 @@ func (s *setup) identify(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the fingerprint of the certificate: %w", err)
 	}
+	s.pinExpected(&shown)
 	s.printIdentity(shown, certificate)
 	expected, err := s.expected(shown, certificate)
 	if err != nil {
@@ -63,13 +73,15 @@ func (s *setup) printIdentity(shown identity, certificate config.Fingerprint) {
 	for _, b := range certificate {
 		pairs = append(pairs, fmt.Sprintf("%02X", b))
 	}
-	fmt.Fprintf(s.out, `
-  SSH host key     %s (%s)
-  API certificate  %s
+	fmt.Fprintf(s.out, "\n  SSH host key     %s (%s)\n", shown.HostKey, shown.HostKeyType)
+	for _, key := range shown.others() {
+		fmt.Fprintf(s.out, "    not pinned     %s (%s)\n", key.Fingerprint, key.Type)
+	}
+	fmt.Fprintf(s.out, `  API certificate  %s
                    %s:
                    %s
                    of %q, issued by %q, until %s
-`, shown.HostKey, shown.HostKeyType, shown.CertFingerprint, strings.Join(pairs[:16], ":"), strings.Join(pairs[16:], ":"),
+`, shown.CertFingerprint, strings.Join(pairs[:16], ":"), strings.Join(pairs[16:], ":"),
 		shown.CertName, shown.CertIssuer, shown.CertUntil.Format(time.DateOnly))
 }
 

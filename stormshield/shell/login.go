@@ -3,34 +3,65 @@ package shell
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
+	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
+)
+
+// Refusal is how the appliance refused a login.
+type Refusal int
+
+const (
+	// Refused says that the appliance refused the account, its password or its key.
+	Refused Refusal = iota
+	// Dropped says that the appliance ended the connection after a secret was used.
+	Dropped
+	// WantsMore says that the appliance asked for more than what is configured,
+	// which itself may be right.
+	WantsMore
+	// NoMethod says that the appliance takes no login method that is configured.
+	NoMethod
 )
 
 // AuthError says that the appliance refused the login. Another attempt brings
 // the account nearer to a lock-out.
 type AuthError struct {
-	cause error
+	Refusal Refusal
+
+	reason string
+	cause  error
 }
 
-func (e *AuthError) Error() string {
-	return "the appliance refused the SSH account, its password or its key"
-}
+func (e *AuthError) Error() string { return e.reason }
 
 func (e *AuthError) Unwrap() error { return e.cause }
 
-// login holds what proves who we are, and sends the password at most once: a
+// login proves one time who we are. It sends the password at most once: a
 // server that takes it both as `password` and as `keyboard-interactive` would
 // count two failures for one wrong password.
 type login struct {
 	password string
-	signer   ssh.Signer
-	sent     bool
+	signer   ssh.Signer // nil: no key
+	conn     *watchedConn
+
+	takes     []string // the methods that the server still takes
+	accepted  []string // the methods that the server accepted and found not enough
+	last      string   // the method that was begun last
+	proof     string   // what was done with the secret that was used last
+	sent      bool     // the password
+	questions []string // that the password answered
+	asked     []string // questions to which there is no answer
 }
 
-var errPasswordSent = errors.New("the password was refused")
+var (
+	errNoAnswer   = errors.New("no answer is configured")
+	errAskedAgain = errors.New("the appliance asked for the password again")
+)
 
 func newLogin(c Config) (*login, error) {
 	l := &login{password: c.Password}
@@ -41,73 +72,145 @@ func newLogin(c Config) (*login, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the private key (ssh_private_key_path): %w", err)
 	}
+	var signer ssh.Signer
 	if c.PrivateKeyPassphrase != "" {
-		l.signer, err = ssh.ParsePrivateKeyWithPassphrase(pem, []byte(c.PrivateKeyPassphrase))
+		signer, err = ssh.ParsePrivateKeyWithPassphrase(pem, []byte(c.PrivateKeyPassphrase))
 	} else {
-		l.signer, err = ssh.ParsePrivateKey(pem)
+		signer, err = ssh.ParsePrivateKey(pem)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the private key %s (ssh_private_key_path, ssh_private_key_passphrase): %w", c.PrivateKeyPath, err)
 	}
+	algorithms, ok := signer.(ssh.AlgorithmSigner)
+	if !ok {
+		return nil, fmt.Errorf("read the private key %s (ssh_private_key_path): keys of the type %s cannot be used",
+			c.PrivateKeyPath, signer.PublicKey().Type())
+	}
+	l.signer = &notedSigner{algorithms, l}
 	return l, nil
 }
 
-// methods are those to begin with. The password goes as `password`; only a
-// server that does not take it so is asked for keyboard-interactive, in a
-// connection of its own: beginning that method after a refused password is
-// already a second failure.
-func (l *login) methods() []ssh.AuthMethod {
-	var methods []ssh.AuthMethod
-	if l.signer != nil {
-		methods = append(methods, ssh.PublicKeys(l.signer))
+// next chooses the next method of those that the server takes: the key, then
+// the password. The password goes by `keyboard-interactive` only where the
+// server does not take `password`. Without a next method the handshake ends.
+func (l *login) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+	l.takes, l.accepted = c.AllowedMethods, c.PartialSuccessMethods
+	begin := func(name string, method ssh.AuthMethod) (ssh.AuthMethod, error) {
+		l.last = name
+		return method, nil
 	}
-	if l.password != "" {
-		methods = append(methods, ssh.PasswordCallback(l.once))
+	used := slices.Concat(c.TriedMethods, c.PartialSuccessMethods)
+	switch {
+	case l.conn.ended.Load() || len(l.asked) > 0:
+	case l.signer != nil && slices.Contains(l.takes, "publickey") && !slices.Contains(used, "publickey"):
+		return begin("publickey", ssh.PublicKeys(l.signer))
+	case l.password == "" || l.sent:
+	case slices.Contains(l.takes, "password"):
+		return begin("password", ssh.PasswordCallback(func() (string, error) { return l.send(), nil }))
+	case slices.Contains(l.takes, "keyboard-interactive") && !slices.Contains(used, "keyboard-interactive"):
+		return begin("keyboard-interactive", ssh.KeyboardInteractive(l.answer))
 	}
-	return methods
+	return nil, nil
 }
 
-// interactive reports whether keyboard-interactive is worth trying after an
-// error, and returns it.
-func (l *login) interactive(err error) ([]ssh.AuthMethod, bool) {
-	var refused *AuthError
-	if l.password == "" || l.sent || !errors.As(l.explain(err), &refused) {
-		return nil, false
-	}
-	return []ssh.AuthMethod{ssh.KeyboardInteractive(l.answer)}, true
+func (l *login) send() string {
+	l.sent, l.proof = true, "the password was sent"
+	return l.password
 }
 
-func (l *login) once() (string, error) {
-	if l.sent {
-		return "", errPasswordSent
-	}
-	l.sent = true
-	return l.password, nil
-}
-
-// answer gives the password to the one question that is asked in secret.
+// answer gives the password to a single question that is asked in secret, and
+// nothing to any other.
 func (l *login) answer(_, _ string, questions []string, echos []bool) ([]string, error) {
-	answers := make([]string, len(questions))
-	for i := range questions {
-		if echos[i] {
-			continue
-		}
-		password, err := l.once()
-		if err != nil {
-			return nil, err
-		}
-		answers[i] = password
+	switch {
+	case len(questions) == 0:
+		return nil, nil
+	case l.sent && slices.Equal(questions, l.questions):
+		return nil, errAskedAgain
+	case l.sent || len(questions) > 1 || echos[0]:
+		l.asked = questions
+		return nil, errNoAnswer
 	}
-	return answers, nil
+	l.questions = questions
+	return []string{l.send()}, nil
 }
 
-// explain makes an [AuthError] of the ways in which x/crypto/ssh reports a
-// refused login; it has no type for them.
+// explain makes an [AuthError] of an error that says that the login was
+// refused. An end that this program caused says nothing about the login.
 func (l *login) explain(err error) error {
-	text := err.Error()
-	if errors.Is(err, errPasswordSent) || strings.Contains(text, errPasswordSent.Error()) ||
-		strings.Contains(text, "unable to authenticate") || strings.Contains(text, "oo many authentication failures") {
-		return &AuthError{cause: err}
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	text := err.Error() // x/crypto/ssh has no types for these
+	refused := strings.Contains(text, "unable to authenticate")
+	more := func(what string) error {
+		return &AuthError{Refusal: WantsMore, reason: "the appliance asks for more than the configured credentials: " + what, cause: err}
+	}
+	switch {
+	case len(l.asked) > 0:
+		return more(quoted(l.asked))
+	case l.sent && strings.Contains(text, "unexpected message type 60"): // SSH_MSG_USERAUTH_PASSWD_CHANGEREQ
+		return more("a new password, because the password has expired or must be changed")
+	case refused && len(l.accepted) > 0 && l.accepted[len(l.accepted)-1] == l.last:
+		return more(fmt.Sprintf("%s, after %s was accepted", named(l.takes), secretOf(l.last)))
+	case refused && l.last == "":
+		return &AuthError{Refusal: NoMethod, reason: "the appliance takes none of the login methods that are configured; it takes " + named(l.takes), cause: err}
+	case refused, errors.Is(err, errAskedAgain), strings.Contains(text, "oo many authentication failures"):
+		return &AuthError{reason: "the appliance refused the SSH account, its password or its key", cause: err}
+	case l.proof != "":
+		return &AuthError{Refusal: Dropped, cause: err,
+			reason: fmt.Sprintf("the appliance ended the connection after %s, which counts as a refused login: %v", l.proof, err)}
 	}
 	return err
+}
+
+func secretOf(method string) string {
+	if method == "publickey" {
+		return "the key"
+	}
+	return "the password"
+}
+
+// named prints methods. Their names are ASCII (RFC 4250, section 4.6.1); the appliance may send any text.
+func named(methods []string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, strings.Join(methods, ", "))
+}
+
+// quoted prints questions of the appliance, which may be any text.
+func quoted(questions []string) string {
+	var all []string
+	for _, q := range questions[:min(len(questions), 5)] {
+		all = append(all, fmt.Sprintf("%.80q", strings.TrimSpace(q)))
+	}
+	return strings.Join(all, ", ")
+}
+
+// notedSigner records that the key was used.
+type notedSigner struct {
+	ssh.AlgorithmSigner
+	login *login
+}
+
+func (s *notedSigner) SignWithAlgorithm(random io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	s.login.proof = "the key was used"
+	return s.AlgorithmSigner.SignWithAlgorithm(random, data, algorithm)
+}
+
+// watchedConn knows whether nothing more can arrive. x/crypto/ssh offers the next
+// method even then, and the password would be lost in an ended connection.
+type watchedConn struct {
+	net.Conn
+	ended atomic.Bool
+}
+
+func (c *watchedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.ended.Store(true)
+	}
+	return n, err
 }

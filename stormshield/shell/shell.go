@@ -55,16 +55,6 @@ type Client struct {
 	ended chan struct{} // closed when the connection is over
 }
 
-// Dial connects and logs in. A refused login is an [AuthError], a key that is
-// not the configured one a [HostKeyError].
-func Dial(ctx context.Context, c Config) (*Client, error) {
-	client, err := dial(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("log in over SSH to %s as %s: %w", c.address(), c.User, err)
-	}
-	return client, nil
-}
-
 func (c Config) address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
 
 func (c Config) timeout() time.Duration {
@@ -74,46 +64,21 @@ func (c Config) timeout() time.Duration {
 	return c.Timeout
 }
 
-func dial(ctx context.Context, c Config) (*Client, error) {
-	login, err := newLogin(c)
-	if err != nil {
-		return nil, err
-	}
-	trust, err := newTrust(c)
-	if err != nil {
-		return nil, err
-	}
-	var client *Client
-	methods := login.methods()
-	attempt := func(hostKeys []string) error {
-		client, err = c.connect(ctx, methods, trust.check, hostKeys)
-		return err
-	}
-	err = trust.each(attempt)
-	if err != nil {
-		if interactive, worthIt := login.interactive(err); worthIt {
-			methods = interactive
-			err = trust.each(attempt)
-		}
-	}
-	if err != nil {
-		return nil, login.explain(err)
-	}
-	return client, nil
-}
-
-func (c Config) connect(ctx context.Context, methods []ssh.AuthMethod, check ssh.HostKeyCallback, hostKeys []string) (*Client, error) {
+// connect makes one connection. A host key that check refuses ends it before
+// anything else is sent.
+func (c Config) connect(ctx context.Context, login *login, check ssh.HostKeyCallback, hostKeys []string) (*Client, error) {
 	dialer := &net.Dialer{Timeout: min(c.timeout(), 10*time.Second)}
 	raw, err := dialer.DialContext(ctx, "tcp", c.address())
 	if err != nil {
 		return nil, err
 	}
 	conn := &patientConn{Conn: raw, patience: c.timeout()}
+	login.conn = &watchedConn{Conn: conn}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	config := &ssh.ClientConfig{
 		User:              c.User,
-		Auth:              methods,
+		AuthCallback:      login.next,
 		HostKeyCallback:   check,
 		HostKeyAlgorithms: hostKeys,
 		ClientVersion:     "SSH-2.0-notification-stormshield",
@@ -121,7 +86,7 @@ func (c Config) connect(ctx context.Context, methods []ssh.AuthMethod, check ssh
 	if c.LegacyAlgorithms {
 		offerLegacy(config)
 	}
-	sshConn, channels, requests, err := ssh.NewClientConn(conn, c.address(), config)
+	sshConn, channels, requests, err := ssh.NewClientConn(login.conn, c.address(), config)
 	if err != nil {
 		raw.Close()
 		if ctx.Err() != nil {
@@ -184,13 +149,6 @@ func (c *Client) HasSubsystem(ctx context.Context, name string) (bool, error) {
 	}
 	defer func() { _ = session.Close() }() // it was not to do anything
 	return session.RequestSubsystem(name) == nil, nil
-}
-
-// NothingInCommon reports whether err says that the appliance and this program
-// offer no algorithm that the other knows.
-func NothingInCommon(err error) bool {
-	var negotiation *ssh.AlgorithmNegotiationError
-	return errors.As(err, &negotiation)
 }
 
 // ExitError says that a command ran and failed.

@@ -1,38 +1,68 @@
 package shell
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// HostKeyError says that the appliance shows a key that is not the configured
-// one. No secret was sent.
+// Doubt is why a host key is not trusted.
+type Doubt int
+
+const (
+	// KeyDiffers says that another key is configured for the appliance.
+	KeyDiffers Doubt = iota
+	// NameUnknown says that the known_hosts file has no line for the appliance.
+	NameUnknown
+	// KeyRevoked says that the known_hosts file revokes the key, or the CA of
+	// its certificate.
+	KeyRevoked
+	// NotCertified says that the known_hosts file names a CA for the appliance,
+	// and that the appliance shows no valid certificate of it.
+	NotCertified
+	// NothingKnown says that the configuration names no key.
+	NothingKnown
+)
+
+// HostKeyError says that the appliance shows a host key that is not trusted. No
+// secret was sent.
 type HostKeyError struct {
 	Shown  string // SHA256:… of the key that was shown
+	Doubt  Doubt
 	Reason string
+
+	keyType string
 }
 
 func (e *HostKeyError) Error() string {
 	return fmt.Sprintf("the host key shown (%s) is not trusted: %s", e.Shown, e.Reason)
 }
 
+// Fingerprint prints a host key as ssh-keygen -l does: SHA256:… Of a
+// certificate it is that of the key that is certified.
+func Fingerprint(key ssh.PublicKey) string { return ssh.FingerprintSHA256(certified(key)) }
+
+func certified(key ssh.PublicKey) ssh.PublicKey {
+	if certificate, ok := key.(*ssh.Certificate); ok {
+		return certificate.Key
+	}
+	return key
+}
+
 // trust decides on host keys.
 type trust struct {
 	fingerprint string
-	known       ssh.HostKeyCallback
+	known       *knownHosts // nil: no file is configured
 	insecure    bool
+	trusted     string // the type of the key that was trusted last
 }
 
 func newTrust(c Config) (*trust, error) {
 	t := &trust{fingerprint: strings.TrimRight(c.HostKey, "="), insecure: c.InsecureHostKey}
 	if t.fingerprint == "" && c.KnownHostsPath != "" {
-		known, err := knownhosts.New(c.KnownHostsPath)
+		known, err := readKnownHosts(c.KnownHostsPath)
 		if err != nil {
 			return nil, fmt.Errorf("read the known host keys (ssh_known_hosts_path): %w", err)
 		}
@@ -41,67 +71,37 @@ func newTrust(c Config) (*trust, error) {
 	return t, nil
 }
 
-func (t *trust) check(hostname string, remote net.Addr, key ssh.PublicKey) error {
-	shown := ssh.FingerprintSHA256(key)
+// wanted returns those of the types of host key that may be trusted; none if one
+// look at what the appliance shows is enough.
+func (t *trust) wanted(address string, all []string) []string {
 	switch {
 	case t.fingerprint != "":
-		if shown != t.fingerprint {
-			return &HostKeyError{Shown: shown, Reason: "the configuration pins " + t.fingerprint}
-		}
+		return all
 	case t.known != nil:
-		if err := t.known(hostname, remote, key); err != nil {
-			return &HostKeyError{Shown: shown, Reason: "ssh_known_hosts_path: " + err.Error()}
-		}
-	case !t.insecure:
-		return &HostKeyError{Shown: shown, Reason: "neither a fingerprint nor known hosts are configured"}
+		return t.known.types(address, all)
 	}
 	return nil
 }
 
-// each tries to connect with each family of host keys until one is trusted: a
-// server has several keys, shows the one negotiated, and the pinned one may be
-// another. A key that is not trusted ends a connection before any secret.
-func (t *trust) each(connect func(algorithms []string) error) error {
-	err := connect(nil)
-	var changed *HostKeyError
-	if !errors.As(err, &changed) {
-		return err
+func (t *trust) check(address string, remote net.Addr, key ssh.PublicKey) error {
+	doubt, reason := t.doubt(address, remote, key)
+	if reason != "" {
+		return &HostKeyError{Shown: Fingerprint(key), Doubt: doubt, Reason: reason, keyType: key.Type()}
 	}
-	for _, family := range [][]string{
-		{ssh.KeyAlgoED25519},
-		{ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521},
-		{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSA},
-	} {
-		again := connect(family)
-		if !errors.As(again, new(*HostKeyError)) && !NothingInCommon(again) {
-			return again
-		}
-	}
-	return err
+	t.trusted = key.Type()
+	return nil
 }
 
-// HostKey returns the key that the appliance shows, whoever it belongs to. No
-// secret is sent.
-func HostKey(ctx context.Context, c Config) (ssh.PublicKey, error) {
-	var shown ssh.PublicKey
-	seen := errors.New("seen")
-	_, err := c.connect(ctx, nil, func(_ string, _ net.Addr, key ssh.PublicKey) error {
-		shown = key
-		return seen
-	}, nil)
-	if shown == nil {
-		return nil, fmt.Errorf("ask %s for its SSH host key: %w", c.address(), err)
+// doubt returns why a key is not trusted; no reason if it is.
+func (t *trust) doubt(address string, remote net.Addr, key ssh.PublicKey) (Doubt, string) {
+	switch {
+	case t.fingerprint != "" && Fingerprint(key) != t.fingerprint:
+		return KeyDiffers, "the configuration pins " + t.fingerprint
+	case t.fingerprint != "":
+	case t.known != nil:
+		return t.known.doubt(address, remote, key)
+	case !t.insecure:
+		return NothingKnown, "neither a fingerprint nor known hosts are configured"
 	}
-	return shown, nil
-}
-
-// offerLegacy adds the algorithms that x/crypto/ssh leaves out by default.
-func offerLegacy(config *ssh.ClientConfig) {
-	supported, insecure := ssh.SupportedAlgorithms(), ssh.InsecureAlgorithms()
-	config.KeyExchanges = append(supported.KeyExchanges, insecure.KeyExchanges...)
-	config.Ciphers = append(supported.Ciphers, insecure.Ciphers...)
-	config.MACs = append(supported.MACs, insecure.MACs...)
-	if config.HostKeyAlgorithms == nil {
-		config.HostKeyAlgorithms = append(supported.HostKeys, insecure.HostKeys...)
-	}
+	return 0, ""
 }
