@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -72,6 +73,57 @@ func AddNotification(text []byte, name string) (Change, error) {
 	return change, nil
 }
 
+// Naming says which profiles name a notification.
+type Naming struct {
+	// Deciding are those whose alerts come with decisions that count.
+	Deciding []string
+	// Idle are the others.
+	Idle []string
+}
+
+// Naming reads the profiles, and says which of them name a notification that acts
+// on decisions of the given types.
+//
+// CrowdSec takes the profiles of the file with .local behind its name first. An
+// alert keeps the decisions of the first profile that makes some; so a profile
+// without decisions of its own sends those of an earlier one, unless that has
+// on_success: break (controllers/v1.CreateAlert).
+func (c Config) Naming(name string, types []string) (Naming, error) {
+	var naming Naming
+	earlier := false // an earlier profile makes decisions and lets others follow
+	n := 0
+	for _, path := range []string{c.ProfilesPath + ".local", c.ProfilesPath} {
+		text, err := read(path)
+		if path != c.ProfilesPath && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return Naming{}, fmt.Errorf("read the profiles: %w", err)
+		}
+		roots, err := documents(text)
+		if err != nil {
+			return Naming{}, fmt.Errorf("read the profiles %s: %w", path, err)
+		}
+		for _, root := range roots {
+			n++
+			var p profile
+			if err := root.Decode(&p); err != nil {
+				return Naming{}, fmt.Errorf("read profile number %d of %s: %w", n, path, err)
+			}
+			label := cmp.Or(p.Name, fmt.Sprintf("number %d", n))
+			switch {
+			case !slices.Contains(p.Notifications, name):
+			case p.decides(types) || earlier:
+				naming.Deciding = append(naming.Deciding, label)
+			default:
+				naming.Idle = append(naming.Idle, label)
+			}
+			earlier = earlier || p.decides(types) && !strings.EqualFold(p.OnSuccess, "break")
+		}
+	}
+	return naming, nil
+}
+
 // documents are the roots of the documents of a text; of an empty document, a
 // null.
 func documents(text []byte) ([]*yaml.Node, error) {
@@ -99,13 +151,17 @@ type profile struct {
 	Decisions []struct {
 		Type string `yaml:"type"`
 	} `yaml:"decisions"`
+	OnSuccess     string   `yaml:"on_success"`
 	Notifications []string `yaml:"notifications"`
 }
 
 // bans reports a profile that makes decisions of type ban.
-func (p profile) bans() bool {
+func (p profile) bans() bool { return p.decides([]string{"ban"}) }
+
+// decides reports a profile that makes decisions of one of the types.
+func (p profile) decides(types []string) bool {
 	for _, decision := range p.Decisions {
-		if strings.EqualFold(decision.Type, "ban") {
+		if slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, decision.Type) }) {
 			return true
 		}
 	}

@@ -77,6 +77,7 @@ type notification struct {
 	enforcer  *enforcer.Enforcer
 	secret    string // what a login hold-off counts for
 	own       *ownAddresses
+	undecided undecided
 
 	stop  context.CancelFunc
 	ended chan struct{}
@@ -221,7 +222,7 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 				"dropped", recorded.Evicted, "max_bans", n.document.Decisions.MaxBans)
 		}
 	}
-	n.report(reading)
+	n.report(reading, now)
 	if malformed != nil {
 		return malformed
 	}
@@ -232,7 +233,8 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 }
 
 // report says what did not become a ban.
-func (n *notification) report(r ban.Reading) {
+func (n *notification) report(r ban.Reading, now time.Time) {
+	n.undecided.add(r.Undecided, now, n.log)
 	if r.Refused.Total > 0 {
 		first := r.Refused.First[0]
 		n.log.Warn("decisions were not turned into bans", "refused", r.Refused.Total, "first", first.Value, "reason", first.Reason)

@@ -27,12 +27,15 @@ type alert struct {
 func (r *reader) alert() (isAlert bool, err error) {
 	var a alert
 	first := len(r.reading.Bans)
-	r.durations = r.durations[:0]
+	r.durations, r.decisive = r.durations[:0], false
 	if isAlert, err = r.fields(&a); err != nil {
 		r.reading.Bans = r.reading.Bans[:first]
 		return false, err
 	}
 	r.finish(a, first)
+	if isAlert && !r.decisive && !a.simulated {
+		r.reading.Undecided++
+	}
 	return isAlert, nil
 }
 
@@ -87,6 +90,7 @@ func (r *reader) decisions() error {
 		return err
 	}
 	if token != json.Delim('[') {
+		r.decisive = true // as far as can be known
 		r.reading.Refused.add("", "an alert's decisions are not a list")
 		if token == json.Delim('{') {
 			return r.skipRest(true)
@@ -94,6 +98,7 @@ func (r *reader) decisions() error {
 		return nil
 	}
 	for r.decoder.More() {
+		r.decisive = true
 		if err := r.decision(); err != nil {
 			return err
 		}

@@ -20,6 +20,8 @@ type Reading struct {
 	// Ignored are no business of ours: other scopes and types, filtered out,
 	// simulated, already over.
 	Ignored Skips
+	// Undecided is how many alerts had no decisions, simulated alerts aside.
+	Undecided int
 	// Test says that the alert of `cscli notifications test` is among them. It
 	// is neither a ban nor a skip.
 	Test bool
@@ -58,6 +60,7 @@ type reader struct {
 	durations []time.Duration   // of the bans of the alert being read
 	parts     []netip.Prefix    // scratch for what of a decision may be blocked
 	decided   decision          // the decision being read
+	decisive  bool              // the alert being read has decisions
 	labels    map[string]string // one copy of each origin and scenario
 }
 

@@ -78,6 +78,18 @@ func TestReadKeepsEveryFieldOfABan(t *testing.T) {
 	}
 }
 
+func TestReadCountsAlertsWithoutDecisions(t *testing.T) {
+	for text, want := range map[string]int{
+		`[{"decisions":null,` + head + `"stop_at":"x"}]`: 1, `{` + strings.TrimSuffix(head, ",") + `}`: 1, `[{"decisions":[]},{"decisions":null}]`: 2,
+		`[{"decisions":null,"simulated":true}]`: 0, "[" + alertOf(decisionOf(nil)) + "]": 0, `[{"decisions":5}]`: 0, `[null]`: 0,
+		"[" + alertOf(decisionOf(map[string]any{"type": "captcha"})) + "]": 0,
+	} {
+		if got := read(t, text, ban.Filter{}).Undecided; got != want {
+			t.Errorf("%s: %d, want %d", text, got, want)
+		}
+	}
+}
+
 func TestReadTakesEveryShapeOfText(t *testing.T) {
 	one, two := alertOf(decisionOf(nil)), alertOf(decisionOf(map[string]any{"value": "198.51.100.1"}))
 	first, second := "203.0.113.7/32 3h58m0s", "198.51.100.1/32 3h58m0s"
