@@ -130,19 +130,47 @@ func (c *call) addressShow() answer {
 	if c.faults.ShowOtherwise {
 		return c.showOtherwise()
 	}
-	var b strings.Builder
-	for _, e := range c.appliance.blacklist.list() {
-		source, destination := e.Source.String(), "0.0.0.0-255.255.255.255"
-		if e.Source.IsSingleIP() {
-			source = e.Source.Addr().String()
-		}
-		if e.Source.Addr().Is6() {
-			destination = "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
-		}
-		left := math.Ceil(time.Until(e.Expires).Seconds())
-		fmt.Fprintf(&b, "src=%s dstrange=%s timeout=%.0f\n", source, destination, max(0, left))
+	var raw strings.Builder
+	var lines [][]keyValue
+	if c.faults.ShowExtra != "" {
+		raw.WriteString(c.faults.ShowExtra + "\n")
 	}
-	return rawAnswer(b.String())
+	for _, e := range c.appliance.blacklist.list() {
+		line := c.shown(e)
+		lines = append(lines, line)
+		fmt.Fprintf(&raw, "%s=%s %s=%s %s=%s\n", line[0].name, line[0].value, line[1].name, line[1].value, line[2].name, line[2].value)
+	}
+	if c.faults.ShowSectionLine {
+		return linesAnswer("Result", lines)
+	}
+	return rawAnswer(raw.String())
+}
+
+// shown is one entry: its source, its destination, which is every address, and the seconds that are left.
+func (c *call) shown(e Entry) []keyValue {
+	first, last := "0.0.0.0", "255.255.255.255"
+	if e.Source.Addr().Is6() {
+		first, last = "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+	}
+	left := keyValue{"timeout", fmt.Sprintf("%.0f", max(0, math.Ceil(time.Until(e.Expires).Seconds())))}
+	if c.faults.ShowRanges {
+		return []keyValue{{"range1", e.Source.Addr().String() + ":" + lastAddress(e.Source).String()}, {"range2", first + ":" + last}, left}
+	}
+	source := e.Source.String()
+	if e.Source.IsSingleIP() {
+		source = e.Source.Addr().String()
+	}
+	return []keyValue{{"src", source}, {"dstrange", first + "-" + last}, left}
+}
+
+// lastAddress is the last address of a network.
+func lastAddress(p netip.Prefix) netip.Addr {
+	bytes := p.Addr().AsSlice()
+	for bit := p.Bits(); bit < p.Addr().BitLen(); bit++ {
+		bytes[bit/8] |= 1 << (7 - bit%8)
+	}
+	last, _ := netip.AddrFromSlice(bytes)
+	return last
 }
 
 // showOtherwise is addressShow in the format section_line, under names that no source shows.

@@ -23,6 +23,14 @@ type Faults struct {
 
 	// APIStatus answers every request with this HTTP status (e.g. 503) and no XML.
 	APIStatus int
+	// APIPage answers requests whose path begins with it, such as "/" or "/api/command", with an HTML page for browsers.
+	// Its HTTP status is APIStatus, or 200. An appliance sends one of status 405 to a client that its web administration
+	// does not allow.
+	APIPage string
+	// CompressAnyway compresses every answer with gzip, also for a client that asks for identity.
+	CompressAnyway bool
+	// Latin1 sends every answer in ISO-8859-1, and does not declare that.
+	Latin1 bool
 	// MalformedXML spoils the XML of every answer; the command was carried out.
 	MalformedXML bool
 	// TruncateBody sends half of every answer and cuts the connection; the command was carried out.
@@ -49,6 +57,10 @@ type Faults struct {
 	NeedTOTP bool
 	TOTPCode string
 
+	// LoginMessage answers every web log-in with this message, such as ERR_BRUTEFORCE or one that no client knows.
+	// LoginDelay is its attribute delay; empty: there is none.
+	LoginMessage, LoginDelay string
+
 	// NoIPv6 refuses IPv6 addresses (ret 200) and passes over IPv6 members of a group.
 	NoIPv6 bool
 	// DeleteUnknownFails makes DELETE of something not on the list answer ret 200 instead of 100.
@@ -63,6 +75,12 @@ type Faults struct {
 	MonitorIsNotEnough bool
 	// ShowOtherwise prints the blacklist in the format section_line, with other names.
 	ShowOtherwise bool
+	// ShowRanges prints the blacklist as the vendor's reference does: range1=FIRST:LAST range2=FIRST:LAST timeout=SECONDS.
+	ShowRanges bool
+	// ShowSectionLine prints the blacklist in the format section_line instead of raw, under the usual names.
+	ShowSectionLine bool
+	// ShowExtra is a line that is printed before the blacklist.
+	ShowExtra string
 	// StaleUntilReload lets sessions see the files as the last session before saw them, until enobject ran.
 	StaleUntilReload bool
 	// EmptyGroupBreaks answers root code 501 when the files a session sees have a group without members.

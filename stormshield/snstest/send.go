@@ -18,8 +18,12 @@ func send(w http.ResponseWriter, r *http.Request, f *Faults, document string) {
 	body := []byte(document)
 	header := w.Header()
 	header.Set("Content-Type", "text/xml; charset=UTF-8")
+	if f.Latin1 {
+		header.Set("Content-Type", "text/xml")
+		body = latin1(document)
+	}
 	header.Set("Cache-Control", "no-store")
-	compressed := !asksIdentity(r)
+	compressed := f.CompressAnyway || !asksIdentity(r)
 	if compressed {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
@@ -39,6 +43,29 @@ func send(w http.ResponseWriter, r *http.Request, f *Faults, document string) {
 	default:
 		_, _ = w.Write(body)
 	}
+}
+
+// latin1 writes a text in ISO-8859-1; what it lacks becomes a question mark.
+func latin1(text string) []byte {
+	var b []byte
+	for _, r := range text {
+		if r > 0xff {
+			r = '?'
+		}
+		b = append(b, byte(r))
+	}
+	return b
+}
+
+// sendPage answers with a page for browsers.
+func sendPage(w http.ResponseWriter, status int) {
+	if status == 0 {
+		status = http.StatusOK
+	}
+	w.Header().Set("Content-Type", "text/html")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\">\n<html><head>\n<title>%[1]d %[2]s</title>\n</head><body>\n<h1>%[2]s</h1>\n<hr>\n</body></html>\n",
+		status, http.StatusText(status))
 }
 
 // asksIdentity tells whether the client wants the answer as it is: identity named, and not refused with q=0.

@@ -33,6 +33,10 @@ func (a *Appliance) serveRequest(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	f, _ := a.faults.now()
+	if f.APIPage != "" && strings.HasPrefix(r.URL.Path, f.APIPage) {
+		sendPage(w, f.APIStatus)
+		return
+	}
 	if f.APIStatus != 0 {
 		http.Error(w, http.StatusText(f.APIStatus), f.APIStatus)
 		return

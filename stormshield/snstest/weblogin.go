@@ -33,6 +33,12 @@ func (a *Appliance) webLogin(w http.ResponseWriter, r *http.Request, f *Faults) 
 
 // judge says what a log-in is answered with, and the attributes that go with it.
 func (a *Appliance) judge(userMatches bool, password, totp string, f *Faults) (message, extra string) {
+	if f.LoginMessage != "" {
+		if f.LoginDelay != "" {
+			extra = ` delay="` + escape(f.LoginDelay) + `"`
+		}
+		return escape(f.LoginMessage), extra
+	}
 	ok, locked := a.lockout.try(userMatches, password)
 	switch {
 	case locked > 0:
