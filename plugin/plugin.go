@@ -36,7 +36,7 @@ const (
 type Appliance interface {
 	enforcer.Appliance
 	// Check returns the first thing that is wrong with the set-up, with a
-	// hint. A refused login is an [enforcer.LoginError].
+	// hint. A login that failed is an [enforcer.LoginError].
 	Check(ctx context.Context) error
 }
 
@@ -260,13 +260,13 @@ func (n *notification) test(ctx context.Context) error {
 		return err
 	}
 	if held {
-		return fmt.Errorf("no login is tried before %s, so as not to lock the account: %s (hint: correct the account in the configuration and reload CrowdSec, that is tried at once)",
-			hold.Until.Local().Format(time.DateTime), hold.Reason)
+		return fmt.Errorf("no login is tried before %s: %s (hint: %s)",
+			hold.Until.Local().Format(time.DateTime), hold.Reason, hold.Advice())
 	}
 	err = n.appliance.Check(ctx)
-	var refused *enforcer.LoginError
-	if errors.As(err, &refused) {
-		_, failed := n.ledger.LoginRefused(context.WithoutCancel(ctx), n.secret, refused.Error(), refused.Delay, time.Now())
+	var login *enforcer.LoginError
+	if errors.As(err, &login) {
+		_, failed := n.ledger.LoginFailed(context.WithoutCancel(ctx), n.secret, login.Failure(), time.Now())
 		return errors.Join(err, failed)
 	}
 	if err != nil {

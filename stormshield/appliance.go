@@ -15,7 +15,6 @@ package stormshield
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -56,17 +55,6 @@ func (a *Appliance) doing(format string, args ...any) {
 	if a.config.Doing != nil {
 		a.config.Doing(fmt.Sprintf(format, args...))
 	}
-}
-
-// LoginRefused reports whether err says that the appliance refused a login,
-// over SSH or to the API, and for how long it asked to be left alone, if it
-// did. Both count towards the same lock-out.
-func LoginRefused(err error) (delay time.Duration, refused bool) {
-	var overSSH *shell.AuthError
-	if errors.As(err, &overSSH) {
-		return 0, true
-	}
-	return serverd.AuthFailed(err)
 }
 
 // monitor opens a session that may change the blacklist. FORCE takes the

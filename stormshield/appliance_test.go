@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -221,16 +222,72 @@ func TestAComparisonIsToldWhatTheGroupLists(t *testing.T) {
 	p.wantStanding()
 }
 
+// formsOfSHOW are how an appliance may print its blacklist.
+var formsOfSHOW = map[string]func(*snstest.Faults){
+	"as the vendor's tool shows it":      func(*snstest.Faults) {},
+	"as the vendor's reference shows it": func(f *snstest.Faults) { f.ShowRanges = true },
+	"as section_line":                    func(f *snstest.Faults) { f.ShowSectionLine = true },
+	"the reference's, as section_line":   func(f *snstest.Faults) { f.ShowRanges, f.ShowSectionLine = true, true },
+	"under other names":                  func(f *snstest.Faults) { f.ShowOtherwise = true },
+}
+
 func TestAnEntryThatTimedOutIsNoLongerOwed(t *testing.T) {
-	p := start(t)
-	p.sim.SetFaults(func(f *snstest.Faults) { f.DeleteUnknownFails = true })
-	p.mustFlush(addresses(10), nil, true)
-	p.sim.Reboot() // all entries are gone
-	done := p.mustFlush(nil, addresses(10), false)
-	if len(done.Unblocked) != 10 {
-		t.Errorf("%d acknowledged, want 10", len(done.Unblocked))
+	for name, form := range formsOfSHOW {
+		t.Run(name, func(t *testing.T) {
+			p := start(t)
+			p.sim.SetFaults(func(f *snstest.Faults) { f.DeleteUnknownFails = true; form(f) })
+			p.mustFlush(addresses(10), nil, true)
+			p.sim.Reboot() // all entries are gone
+			done := p.mustFlush(nil, addresses(10), false)
+			if len(done.Unblocked) != 10 {
+				t.Errorf("%d acknowledged, want 10", len(done.Unblocked))
+			}
+			p.wantStanding()
+		})
 	}
-	p.wantStanding()
+}
+
+func TestAnEndedBanStaysOwedWhileItMayBeListed(t *testing.T) {
+	forms := maps.Clone(formsOfSHOW)
+	forms["with a line that nobody can read"] = func(f *snstest.Faults) { f.ShowExtra = "too many entries" }
+	for name, form := range forms {
+		for _, n := range []int{2, 10} { // one by one, and by group
+			t.Run(fmt.Sprintf("%d %s", n, name), func(t *testing.T) {
+				p := start(t)
+				ended := append(addresses(n-1), prefixes("203.0.113.0/24")...)
+				p.mustFlush(ended, nil, true)
+				if strings.Contains(name, "nobody") {
+					p.sim.Reboot() // nothing is listed, and that cannot be seen
+				}
+				p.sim.SetFaults(func(f *snstest.Faults) {
+					f.Ret = map[string]int{"MONITOR ADDRESSLIST DELETE": 200}
+					form(f)
+				})
+				if done, err := p.flush(nil, ended, false); err == nil || len(done.Unblocked) > 0 {
+					t.Errorf("%d acknowledged as unblocked, %v", len(done.Unblocked), err)
+				}
+			})
+		}
+	}
+}
+
+func TestAnswersInAnotherEncodingAreRead(t *testing.T) {
+	for name, set := range map[string]func(*snstest.Faults){
+		"gzip that nobody asked for":    func(f *snstest.Faults) { f.CompressAnyway = true },
+		"Latin-1 that is not declared":  func(f *snstest.Faults) { f.Latin1, f.Language = true, "fr" },
+		"Latin-1, compressed with gzip": func(f *snstest.Faults) { f.Latin1, f.Language, f.CompressAnyway = true, "fr", true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t)
+			p.sim.SetFaults(func(f *snstest.Faults) { set(f); f.DeleteUnknownFails = true })
+			p.mustFlush(addresses(10), nil, true)
+			p.mustFlush(nil, addresses(3), false)
+			p.wantStanding()
+			if err := stormshield.FirstFault(p.app.Check(t.Context())); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func TestAWayWithoutTools(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"notification-stormshield/stormshield/objects"
@@ -30,44 +29,32 @@ func (b blacklist) remove(ctx context.Context, name string) error {
 	return err
 }
 
-// listed returns the sources on the blacklist, as the appliance writes them.
-func (b blacklist) listed(ctx context.Context) (sources, error) {
+// show returns what SHOW prints.
+func (b blacklist) show(ctx context.Context) (listing, error) {
 	answer, err := b.session.Run(ctx, "MONITOR ADDRESSLIST SHOW type=blacklist")
 	if err != nil {
-		return nil, err
+		return listing{}, err
 	}
-	return sourcesOf(answer.Lines()), nil
+	return readListing(answer.Lines()), nil
 }
 
-// sourcesOf returns the sources in lines of SHOW.
-func sourcesOf(lines []string) sources {
-	listed := sources{}
-	for _, line := range lines {
-		for word := range strings.FieldsSeq(line) {
-			if source, ok := strings.CutPrefix(strings.ToLower(word), "src="); ok {
-				listed[source] = true
-			}
-		}
-	}
-	return listed
-}
-
-// removeEach takes prefixes off one by one. A refusal is final only if the
-// blacklist still shows the entry: one that has timed out is off already.
+// removeEach takes prefixes off one by one. A refusal is final unless SHOW says
+// that the entry is gone: one that has timed out is off already.
 func (b blacklist) removeEach(ctx context.Context, prefixes []netip.Prefix) (removed []netip.Prefix, err error) {
-	var listed sources
+	var listed *listing
 	for _, p := range prefixes {
 		if err := b.remove(ctx, entryName(p)); err != nil {
 			if !serverd.Refused(err) {
 				return removed, err
 			}
 			if listed == nil {
-				var failed error
-				if listed, failed = b.listed(ctx); failed != nil {
+				shown, failed := b.show(ctx)
+				if failed != nil {
 					return removed, failed
 				}
+				listed = &shown
 			}
-			if listed.has(p) {
+			if listed.mayHold(p) {
 				return removed, err
 			}
 		}
@@ -89,25 +76,4 @@ func entryName(p netip.Prefix) string {
 // mean for ever.
 func seconds(d time.Duration) int64 {
 	return max(1, int64((d+time.Second-1)/time.Second))
-}
-
-// sources are what SHOW prints behind src=.
-type sources map[string]bool
-
-// has reports whether a prefix may still be listed. How a range is printed is
-// not documented, so each usual form counts.
-func (s sources) has(p netip.Prefix) bool {
-	first := p.Addr().String()
-	if p.IsSingleIP() {
-		return s[first] || s[p.String()]
-	}
-	if s[p.String()] || s[objects.Name(p)] {
-		return true
-	}
-	for source := range s {
-		if strings.HasPrefix(source, first+"-") || strings.HasPrefix(source, first+"/") {
-			return true
-		}
-	}
-	return false
 }

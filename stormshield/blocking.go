@@ -99,11 +99,11 @@ func (f *flush) unblockGroup(ctx context.Context) error {
 	if !serverd.Refused(err) {
 		return fmt.Errorf("unblock the %d addresses of group %s: %w", len(f.owed), f.config.DeleteGroup, err)
 	}
-	listed, err := list.listed(ctx)
+	listed, err := list.show(ctx)
 	if err != nil {
 		return err
 	}
-	f.unblocked(slices.DeleteFunc(slices.Clone(f.owed), listed.has))
+	f.unblocked(slices.DeleteFunc(slices.Clone(f.owed), listed.mayHold))
 	return nil
 }
 

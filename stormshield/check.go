@@ -38,41 +38,49 @@ func (c *checker) close() {
 
 func (c *checker) check(ctx context.Context) {
 	c.doing("logging in to the API")
-	if refused := c.overAPI(ctx); refused {
-		c.untried(sshLogin, "the API refused a login: one more failure would bring the lock-out nearer")
+	if failed := c.overAPI(ctx); failed {
+		c.untried(sshLogin, "the API did not accept the login: one more failure would bring a lock-out nearer")
 		return
 	}
 	c.doing("logging in over SSH")
 	c.overSSH(ctx)
 }
 
-func (c *checker) overAPI(ctx context.Context) (refused bool) {
+func (c *checker) overAPI(ctx context.Context) (loginHasFailed bool) {
 	session, err := serverd.Dial(ctx, c.config.API)
 	if err != nil {
 		c.wrong(apiLogin, err, c.apiHint(err))
-		return c.loginRefused(err)
+		return loginFailed(err)
 	}
 	defer release(ctx, session)
 	c.holds(apiLogin, fmt.Sprintf("%s, rights %s", c.config.API.User, strings.Join(session.Levels(), " ")))
 	c.firmware(ctx, session)
-	// Without FORCE: a flush under way elsewhere keeps the right.
-	_, err = session.Run(ctx, "MODIFY MONITOR ON")
+	c.monitorRight(ctx, session)
+	return false
+}
+
+// monitorRight asks for the monitor right without FORCE, so that a flush under way
+// elsewhere keeps it. An appliance that refuses this may grant it with FORCE, as a
+// flush asks for it: some answer 204, some 200, while another session holds it.
+func (c *checker) monitorRight(ctx context.Context, session *serverd.Session) {
+	_, err := session.Run(ctx, "MODIFY MONITOR ON")
 	var command *serverd.CommandError
 	switch {
 	case err == nil:
 		c.holds(blacklistRight, "MODIFY MONITOR")
 	case errors.As(err, &command) && command.Ret == serverd.RetTooMany:
 		c.holds(blacklistRight, "another session holds it at the moment")
+	case serverd.Refused(err):
+		c.differs(blacklistRight, err.Error(), "another session may hold the right; a flush takes it with FORCE, which check --write tries")
 	default:
-		c.wrong(blacklistRight, err, fmt.Sprintf("give the account %s the right mon_write on the appliance", c.config.API.User))
+		c.wrong(blacklistRight, err, c.commandHint(err, "mon_write"))
 	}
-	return false
 }
 
 func (c *checker) firmware(ctx context.Context, session *serverd.Session) {
 	answer, err := session.Run(ctx, "SYSTEM PROPERTY")
 	if err != nil {
-		c.wrong(firmware, err, "the account needs the right base")
+		c.wrong(firmware, err, c.commandHint(err, "base"))
 		return
 	}
 	result := answer.Section("Result")

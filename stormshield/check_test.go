@@ -2,8 +2,10 @@ package stormshield_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/serverd"
@@ -39,17 +41,21 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		hint     string
 		failures int // logins that the appliance counted as failed
 	}{
-		"SSH refused":                {faults(func(f *snstest.Faults) { f.SSHRefuse = true }), "SSH login", "refused", "switch SSH on", 0},
-		"host key changed":           {func(p *pair, _ *stormshield.Config) { p.sim.ChangeHostKey() }, "SSH login", "not trusted", "ssh_host_key", 0},
-		"SSH password wrong":         {func(_ *pair, c *stormshield.Config) { c.SSH.Password = "wrong" }, "SSH login", "refused the SSH account", "ssh_password", 1},
-		"API port closed":            {faults(func(f *snstest.Faults) { f.APIRefuse = true }), "API login", "refused", "api_port", 0},
-		"certificate changed":        {func(p *pair, _ *stormshield.Config) { p.sim.ChangeCertificate() }, "API login", "not trusted", "api_ca_path", 0},
-		"certificate not trusted":    {func(_ *pair, c *stormshield.Config) { c.API.Trust = serverd.Trust{} }, "API login", "not trusted", "api_cert_fingerprint", 0},
-		"certificate of another":     {func(_ *pair, c *stormshield.Config) { c.API.Trust.ServerName = "other" }, "API login", "belongs to", "api_cert_fingerprint", 0},
-		"API password wrong":         {func(_ *pair, c *stormshield.Config) { c.API.Password = "wrong" }, "API login", "AUTH_FAILED", "api_password", 1},
-		"one-time password demanded": {faults(func(f *snstest.Faults) { f.NeedTOTP = true }), "API login", "NEED_TOTP_AUTH", "without a one-time password", -1},
-		"without mon_write":          {faults(func(f *snstest.Faults) { f.NoMonWrite = true }), "right to the blacklist", "no right", "mon_write", 0},
-		"config_dir missing":         {func(_ *pair, c *stormshield.Config) { c.ConfigDir += "/nowhere" }, "configuration folder", "cannot be entered", "config_dir", 0},
+		"SSH refused":                           {faults(func(f *snstest.Faults) { f.SSHRefuse = true }), "SSH login", "refused", "switch SSH on", 0},
+		"host key changed":                      {func(p *pair, _ *stormshield.Config) { p.sim.ChangeHostKey() }, "SSH login", "not trusted", "ssh_host_key", 0},
+		"SSH password wrong":                    {func(_ *pair, c *stormshield.Config) { c.SSH.Password = "wrong" }, "SSH login", "refused the SSH account", "ssh_password", 1},
+		"API port closed":                       {faults(func(f *snstest.Faults) { f.APIRefuse = true }), "API login", "refused", "api_port", 0},
+		"certificate changed":                   {func(p *pair, _ *stormshield.Config) { p.sim.ChangeCertificate() }, "API login", "not trusted", "api_ca_path", 0},
+		"certificate not trusted":               {func(_ *pair, c *stormshield.Config) { c.API.Trust = serverd.Trust{} }, "API login", "not trusted", "api_cert_fingerprint", 0},
+		"certificate of another":                {func(_ *pair, c *stormshield.Config) { c.API.Trust.ServerName = "other" }, "API login", "belongs to", "set api_server_name: " + snstest.DefaultSerialNumber, 0},
+		"API password wrong":                    {func(_ *pair, c *stormshield.Config) { c.API.Password = "wrong" }, "API login", "AUTH_FAILED", "api_password", 1},
+		"one-time password demanded":            {faults(func(f *snstest.Faults) { f.NeedTOTP = true }), "API login", "NEED_TOTP_AUTH", "without a one-time password", -1},
+		"locked by somebody":                    {faults(func(f *snstest.Faults) { f.LoginMessage, f.LoginDelay = "ERR_BRUTEFORCE", "abc" }), "API login", "ERR_BRUTEFORCE", "the account may be right", -1},
+		"a login message nobody knows":          {faults(func(f *snstest.Faults) { f.LoginMessage = "ERR_RESTARTING" }), "API login", "ERR_RESTARTING", "the account may be right", -1},
+		"not allowed to the web administration": {faults(func(f *snstest.Faults) { f.APIPage, f.APIStatus = "/", 405 }), "API login", "405", "allow this machine", 0},
+		"a page for browsers":                   {faults(func(f *snstest.Faults) { f.APIPage = "/" }), "API login", "page for browsers", "api_port", 0},
+		"without mon_write":                     {faults(func(f *snstest.Faults) { f.NoMonWrite = true }), "right to the blacklist", "no right", "mon_write", 0},
+		"config_dir missing":                    {func(_ *pair, c *stormshield.Config) { c.ConfigDir += "/nowhere" }, "configuration folder", "cannot be entered", "config_dir", 0},
 		"[Host] missing": {func(p *pair, _ *stormshield.Config) {
 			_ = p.sim.Write("object", bytes.Replace(p.sim.Read("object"), []byte("[Host]"), []byte("[Ghost]"), 1))
 		}, "object", "no section [Host]", "restore", 0},
@@ -95,8 +101,8 @@ func TestALockedOutAccountIsNamedAndNotTriedFurther(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "ERR_BRUTEFORCE") || !strings.Contains(err.Error(), "wait until the lock is over") {
 		t.Errorf("check of a locked appliance: %v", err)
 	}
-	if delay, refused := stormshield.LoginRefused(err); !refused || delay <= 0 {
-		t.Errorf("the lock is to last %s", delay)
+	if failure, failed := stormshield.LoginFailed(err); !failed || !failure.Temporary || failure.Delay <= 0 {
+		t.Errorf("the failure is taken for %+v", failure)
 	}
 	if after := p.sim.Stats(); after.SSHAuthFailed+after.SSHAuthOK != before.SSHAuthFailed+before.SSHAuthOK {
 		t.Error("SSH was tried though the API had refused the login")
@@ -119,7 +125,7 @@ func TestOneWrongPasswordIsOneFailureWhateverTheServerOffers(t *testing.T) {
 			config := configFor(t, p.sim)
 			config.SSH.Password = "wrong"
 			_, err := stormshield.New(config).Apply(t.Context(), stormshield.Change{})
-			if _, refused := stormshield.LoginRefused(err); !refused {
+			if _, refused := stormshield.LoginFailed(err); !refused {
 				t.Errorf("a wrong password is not known as such: %v", err)
 			}
 			if n := p.sim.Stats().SSHAuthFailed; n != 1 {
@@ -135,7 +141,97 @@ func TestARefusedLoginIsKnownAsSuchWhateverElseIsWrong(t *testing.T) {
 	config := configFor(t, p.sim)
 	config.SSH.Password = "wrong"
 	findings := stormshield.New(config).Check(t.Context())
-	if _, refused := stormshield.LoginRefused(stormshield.FirstFault(findings)); !refused {
+	if _, refused := stormshield.LoginFailed(stormshield.FirstFault(findings)); !refused {
 		t.Errorf("found %v", findings)
+	}
+}
+
+// What another session does, an appliance that is slow and one that answers
+// something else are no missing right.
+func TestCheckSpeaksOfARightOnlyIfTheAnswerDoes(t *testing.T) {
+	answer := func(root, ret int) func(*pair) {
+		return func(p *pair) {
+			p.sim.SetFaults(func(f *snstest.Faults) {
+				f.Answer = func(command string) (int, int) {
+					if strings.HasPrefix(command, "MODIFY MONITOR ON") {
+						return root, ret
+					}
+					return 0, 0
+				}
+			})
+		}
+	}
+	for name, c := range map[string]struct {
+		spoil   func(*pair)
+		verdict stormshield.Verdict
+		right   bool
+		says    string
+	}{
+		"held by another session, ret 204": {func(p *pair) { p.sim.HoldMonitor() }, stormshield.Holds, false, "another session holds it"},
+		"held by another session, ret 200": {answer(0, 200), stormshield.Differs, false, "FORCE"},
+		"no privilege, ret 205":            {answer(0, 205), stormshield.Wrong, true, ""},
+		"no privilege, ret 202":            {answer(0, 202), stormshield.Wrong, true, ""},
+		"no licence, ret 206":              {answer(0, 206), stormshield.Wrong, false, "licence"},
+		"the session is over, root 203":    {answer(203, 0), stormshield.Wrong, false, "ended the session"},
+		"serverd is away, root 501":        {answer(501, 0), stormshield.Wrong, false, "serverd"},
+		"a page for browsers": {func(p *pair) {
+			p.sim.SetFaults(func(f *snstest.Faults) { f.APIPage = "/api/command" })
+		}, stormshield.Wrong, false, "none of the API"},
+		"a slow answer": {func(p *pair) {
+			release := make(chan struct{})
+			p.t.Cleanup(func() { close(release) })
+			p.sim.SetFaults(func(f *snstest.Faults) {
+				f.Answer = func(command string) (int, int) {
+					if strings.HasPrefix(command, "MODIFY") {
+						<-release
+					}
+					return 0, 0
+				}
+			})
+		}, stormshield.Wrong, false, "too slow"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t)
+			c.spoil(p)
+			config := configFor(t, p.sim)
+			if name == "a slow answer" {
+				config.API.Timeout = 500 * time.Millisecond
+			}
+			found := map[string]stormshield.Finding{}
+			for _, f := range stormshield.New(config).Check(t.Context()) {
+				found[f.Subject] = f
+			}
+			f := found["right to the blacklist"]
+			text := fmt.Sprint(f.Detail, f.Err, f.Hint)
+			if f.Verdict != c.verdict || strings.Contains(f.Hint, "the right mon_write") != c.right || !strings.Contains(text, c.says) {
+				t.Errorf("%s: %s", f.Verdict, text)
+			}
+			if firmware := found["firmware"]; strings.Contains(firmware.Hint, "right") {
+				t.Errorf("of the firmware: %v (hint: %s)", firmware.Err, firmware.Hint)
+			}
+		})
+	}
+}
+
+func TestOnlyALoginThatTheApplianceAnsweredIsAFailedLogin(t *testing.T) {
+	for name, c := range map[string]struct {
+		set               func(*snstest.Faults)
+		failed, temporary bool
+	}{
+		"a command without a right, ret 205":     {func(f *snstest.Faults) { f.Ret = map[string]int{"": 205} }, false, false},
+		"a command without a right, ret 202":     {func(f *snstest.Faults) { f.Ret = map[string]int{"": 202} }, false, false},
+		"the session is known no longer":         {func(f *snstest.Faults) { f.RootCode = 205 }, false, false},
+		"a page for browsers":                    {func(f *snstest.Faults) { f.APIPage = "/" }, false, false},
+		"a one-time password is demanded":        {func(f *snstest.Faults) { f.NeedTOTP = true }, true, false},
+		"locked":                                 {func(f *snstest.Faults) { f.LoginMessage = "ERR_BRUTEFORCE" }, true, true},
+		"locked, with a delay that is no number": {func(f *snstest.Faults) { f.LoginMessage, f.LoginDelay = "ERR_BRUTEFORCE", "abc" }, true, true},
+		"a message that nobody knows":            {func(f *snstest.Faults) { f.LoginMessage = "ERR_RESTARTING" }, true, true},
+	} {
+		p := start(t)
+		p.sim.SetFaults(c.set)
+		_, err := p.flush(addresses(1), nil, false)
+		if failure, failed := stormshield.LoginFailed(err); err == nil || failed != c.failed || failure.Temporary != c.temporary {
+			t.Errorf("%s: %v is taken for %+v, a failed login: %t", name, err, failure, failed)
+		}
 	}
 }

@@ -29,8 +29,8 @@ type Finding struct {
 }
 
 // FirstFault returns the first of the findings that is wrong, as one error
-// with its hint; nil if none is. A refused login comes before all others: it
-// must not be tried again.
+// with its hint; nil if none is. A login that failed comes before all others: it
+// must not be tried again soon.
 func FirstFault(findings []Finding) error {
 	var first error
 	for _, f := range findings {
@@ -38,7 +38,7 @@ func FirstFault(findings []Finding) error {
 			continue
 		}
 		fault := fmt.Errorf("%s: %w (hint: %s)", f.Subject, f.Err, f.Hint)
-		if _, refused := LoginRefused(fault); refused {
+		if loginFailed(fault) {
 			return fault
 		}
 		if first == nil {
@@ -97,7 +97,7 @@ var checked = []assumption{
 // tried are those that Try tries after them.
 var tried = []assumption{
 	{addressBlock, "MONITOR ADDRESSLIST ADD takes an address, with the monitor right alone"},
-	{showPrints, "SHOW prints a line an entry, with src=ADDRESS and timeout=SECONDS"},
+	{showPrints, "SHOW prints one line per entry, with src=ADDRESS or range1=FIRST:LAST, and timeout=SECONDS"},
 	{renewing, "ADD of what is on the blacklist sets its time anew"},
 	{unblocking, "DELETE takes an address off; of one that is not listed it does no harm"},
 	{editing, "the appliance's sh and awk make the same bytes as this program"},

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
 	"syscall"
 
 	"notification-stormshield/stormshield/serverd"
@@ -57,30 +59,55 @@ func refusalHint(err *shell.AuthError) string {
 
 func (c *checker) apiHint(err error) string {
 	var certificate *serverd.CertificateError
+	var name *serverd.NameError
 	var auth *serverd.AuthError
+	var other *serverd.HTTPError
 	var unknown x509.UnknownAuthorityError
 	switch {
 	case errors.As(err, &certificate) && errors.As(err, &unknown):
 		return "api_ca_path is not the CA of this certificate; or, if it is the appliance's own, put " +
 			serverd.Fingerprint(certificate.Fingerprint) + " into api_cert_fingerprint"
+	case errors.As(err, &name) && name.Name != "":
+		return fmt.Sprintf("if %s is this appliance (a factory certificate has its serial number), set api_server_name: %[1]s", name.Name)
 	case errors.As(err, &certificate):
 		return "if you know that the appliance's certificate has changed, put " + serverd.Fingerprint(certificate.Fingerprint) +
 			" into api_cert_fingerprint; otherwise somebody may stand in between"
-	case errors.As(err, &auth) && auth.Msg == "NEED_TOTP_AUTH":
-		return "use an account without a one-time password (api_username)"
-	case errors.As(err, &auth) && auth.Msg == "ERR_BRUTEFORCE":
-		return "find out who fails to log in from this address, wait until the lock is over, then check again"
-	case c.loginRefused(err):
-		return "correct api_username and api_password; after three failures the appliance locks both SSH and web"
+	case errors.As(err, &auth):
+		return apiLoginHint(auth)
+	case errors.As(err, &other) && (other.Page || other.Code == http.StatusMethodNotAllowed):
+		return "allow this machine's address, and the interface that it comes in by, in the appliance's web administration; " +
+			"if they are allowed, api_port is the port of another service"
+	case errors.As(err, &other):
+		return "the appliance is busy or restarting, or api_port is the port of another service: check again in a minute"
 	case isNetwork(err):
 		return "see host and api_port, and that this machine may reach the web administration"
 	}
 	return "see the api_ keys of the configuration"
 }
 
-func (c *checker) loginRefused(err error) bool {
-	_, refused := LoginRefused(err)
-	return refused
+// commandHint says what to do about a command that failed in a session whose
+// login went well. It speaks of rights only if the answer does.
+func (c *checker) commandHint(err error, rights string) string {
+	var root *serverd.RootError
+	var other *serverd.HTTPError
+	switch {
+	case serverd.NoRight(err):
+		return fmt.Sprintf("give the account %s the right %s on the appliance; if it has that, paste this report into a bug report", c.config.API.User, rights)
+	case errors.As(err, &root) && root.SessionOver():
+		return "the appliance ended the session that it had just opened: see that nobody disconnects it, and check again"
+	case errors.As(err, &root):
+		return "serverd on the appliance does not answer as it should: look at the appliance, and check again"
+	case errors.As(err, &other):
+		return "the login went well and the next answer is none of the API: see what is between this machine and the appliance, such as a proxy, and check again"
+	case isNetwork(err):
+		return "the appliance was too slow or went away: check again when it is less busy"
+	}
+	return "the answer says why; if check says the same again, paste this report into a bug report"
+}
+
+func loginFailed(err error) bool {
+	_, failed := LoginFailed(err)
+	return failed
 }
 
 func isNetwork(err error) bool {

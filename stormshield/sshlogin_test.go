@@ -18,7 +18,7 @@ func TestALoginThatTheApplianceDropsIsARefusedLogin(t *testing.T) {
 			p := start(t)
 			p.sim.SetFaults(func(f *snstest.Faults) { f.LoginAnswer = answer })
 			_, err := p.app.Apply(t.Context(), stormshield.Change{})
-			if _, refused := stormshield.LoginRefused(err); !refused {
+			if _, refused := stormshield.LoginFailed(err); !refused {
 				t.Errorf("no login hold-off follows: %v", err)
 			}
 		})

@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"notification-stormshield/stormshield/edit"
-	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
 )
 
@@ -63,6 +60,8 @@ type trial struct {
 	is      edit.Texts  // what they are
 	wrote   bool        // they may name what is tried
 	blocked bool        // the blacklist may
+	shows   bool        // SHOW prints a line with what is blocked
+	unread  string      // a line that SHOW printed last and in which nothing can be read
 	sees    bool        // a new session knows what was written
 	reload  bool        // but only after enobject
 }
@@ -70,7 +69,11 @@ type trial struct {
 func (t *trial) run(ctx context.Context) {
 	defer t.tidy(ctx)
 	if err := t.open(ctx); err != nil {
-		t.wrong(addressBlock, err, t.apiHint(err))
+		hint := t.commandHint(err, "mon_write")
+		if loginFailed(err) {
+			hint = t.apiHint(err)
+		}
+		t.wrong(addressBlock, err, hint)
 		return
 	}
 	t.doing("blocking addresses for documentation")
@@ -138,45 +141,16 @@ func (t *trial) remove(ctx context.Context, name string) error {
 	return err
 }
 
-// shown is what SHOW prints of an entry.
-type shown struct {
-	line    string // "" if there is none
-	usual   bool   // in the form src=ADDRESS
-	seconds int    // of its timeout=; 0 if there is none
-}
-
-func (t *trial) show(ctx context.Context, p netip.Prefix) (shown, error) {
+// show returns the line of an entry, if there is one.
+func (t *trial) show(ctx context.Context, p netip.Prefix) (entry, error) {
 	answer, err := t.command(ctx, "SHOW type=blacklist")
 	if err != nil {
-		return shown{}, err
+		return entry{}, err
 	}
-	for _, line := range answer.Lines() {
-		if !mentions(line, p) {
-			continue
-		}
-		s := shown{line: line, usual: sourcesOf([]string{line}).has(p)}
-		for word := range strings.FieldsSeq(strings.ToLower(line)) {
-			if value, ok := strings.CutPrefix(word, "timeout="); ok {
-				s.seconds, _ = strconv.Atoi(value) // 0 for what is no number
-			}
-		}
-		return s, nil
-	}
-	return shown{}, nil
-}
-
-// mentions reports whether a line holds the first address of a prefix, in
-// whatever form addresses have, or the name of its object.
-func mentions(line string, p netip.Prefix) bool {
-	if strings.Contains(line, objects.Name(p)) {
-		return true
-	}
-	return slices.ContainsFunc(strings.FieldsFunc(line, func(r rune) bool {
-		return !strings.ContainsRune("0123456789abcdefABCDEF:.", r)
-	}), func(word string) bool {
-		address, err := netip.ParseAddr(word)
-		return err == nil && address.Unmap() == p.Addr()
-	})
+	listed := readListing(answer.Lines())
+	t.unread = listed.unread
+	is, _ := listed.find(p)
+	return is, nil
 }
 
 // singly tries what needs no file. It reports whether blocking works at all.
@@ -187,36 +161,49 @@ func (t *trial) singly(ctx context.Context) bool {
 	}
 	name := entryName(trialAddress)
 	if err := t.add(ctx, name, trialTime); err != nil {
-		hint := "the plugin cannot block anything; paste this report into a bug report"
-		if serverd.NoRight(err) {
-			hint = fmt.Sprintf("give the account %s the rights mon_write and filter; if it has them, paste this report into a bug report", t.config.API.User)
-		}
-		t.wrong(addressBlock, err, hint)
+		t.wrong(addressBlock, err, "the plugin cannot block anything: "+t.commandHint(err, "mon_write and filter"))
 		return false
 	}
 	is, err := t.show(ctx, trialAddress)
 	switch {
 	case err != nil:
 		t.holds(addressBlock, "accepted")
-		t.wrong(showPrints, err, "the account needs the right to see the blacklist")
+		t.wrong(showPrints, err, t.commandHint(err, "base"))
 		return true
-	case is.line == "":
+	case is.line == "" && t.unread == "":
 		t.wrong(addressBlock, errors.New("ADD succeeds, and SHOW prints no line with the address"),
 			"look on the appliance whether "+name+" is blocked; paste this report into a bug report")
 		return true
+	case is.line == "":
+		t.holds(addressBlock, "accepted; SHOW does not tell whether it is listed")
+	default:
+		t.shows = true
+		t.holds(addressBlock, "accepted and listed")
 	}
-	t.holds(addressBlock, "accepted and listed")
-	if is.usual && is.seconds > 0 {
-		t.holds(showPrints, is.line)
-	} else {
-		t.differs(showPrints, is.line, "where the appliance refuses to take an entry off, the plugin cannot see whether it has ended by itself; paste this report into a bug report")
-	}
+	t.form(is)
 	t.renew(ctx, is)
 	t.takeOff(ctx)
 	return true
 }
 
-func (t *trial) renew(ctx context.Context, was shown) {
+// form says whether the plugin can read what SHOW prints of an entry.
+func (t *trial) form(is entry) {
+	const report = "; paste this report into a bug report"
+	switch {
+	case t.unread != "":
+		t.differs(showPrints, t.unread, "the plugin cannot read this line, so that it does not know what is not listed: "+
+			"an ended ban whose removal the appliance refuses stays owed"+report)
+	case !is.read:
+		t.differs(showPrints, is.line, "the plugin knows the address in this line and nothing else: "+
+			"an ended ban whose removal the appliance refuses stays owed while a line has its address"+report)
+	case is.left == 0:
+		t.differs(showPrints, is.line, "the line does not say how long the entry lasts, which the plugin does not need"+report)
+	default:
+		t.holds(showPrints, is.line)
+	}
+}
+
+func (t *trial) renew(ctx context.Context, was entry) {
 	err := t.add(ctx, entryName(trialAddress), 2*trialTime)
 	if err != nil {
 		t.wrong(renewing, err, "re-asserting fails: set reassert_every: 0, and paste this report into a bug report")
@@ -224,13 +211,13 @@ func (t *trial) renew(ctx context.Context, was shown) {
 	}
 	is, err := t.show(ctx, trialAddress)
 	switch {
-	case err != nil || was.seconds == 0 || is.seconds == 0:
+	case err != nil || was.left == 0 || is.left == 0:
 		t.untried(renewing, "accepted, but SHOW does not tell how long an entry lasts")
-	case is.seconds <= int(seconds(trialTime)):
-		t.wrong(renewing, fmt.Errorf("ADD with Timeout=%d succeeds, and the entry still ends in %d s", seconds(2*trialTime), is.seconds),
+	case is.left <= trialTime:
+		t.wrong(renewing, fmt.Errorf("ADD with Timeout=%d succeeds, and the entry still ends in %.0f s", seconds(2*trialTime), is.left.Seconds()),
 			"entries end after blacklist_timeout: set that to more than your longest ban, and paste this report into a bug report")
 	default:
-		t.holds(renewing, fmt.Sprintf("from %d s to %d s", was.seconds, is.seconds))
+		t.holds(renewing, fmt.Sprintf("from %.0f s to %.0f s", was.left.Seconds(), is.left.Seconds()))
 	}
 }
 

@@ -107,6 +107,12 @@ func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
 			verdicts{"renewing an entry": wrong}, "blacklist_timeout"},
 		"another SHOW": {faults(func(f *snstest.Faults) { f.ShowOtherwise = true }),
 			verdicts{"what SHOW prints": differs, "renewing an entry": untried}, "expires="},
+		"SHOW as the vendor's reference has it": {faults(func(f *snstest.Faults) { f.ShowRanges = true }), verdicts{}, ""},
+		"SHOW as section_line":                  {faults(func(f *snstest.Faults) { f.ShowSectionLine = true }), verdicts{}, ""},
+		"SHOW with a line that nobody can read": {faults(func(f *snstest.Faults) { f.ShowExtra = "12 entries" }),
+			verdicts{"what SHOW prints": differs}, "12 entries"},
+		"SHOW that nobody can read": {faults(func(f *snstest.Faults) { f.ShowOtherwise, f.ShowExtra = true, "12 entries" }),
+			verdicts{"what SHOW prints": differs, "renewing an entry": untried}, "stays owed"},
 		"no ranges": {faults(func(f *snstest.Faults) { f.NetworksRefused = true }),
 			verdicts{"blocking a range": wrong}, "ranges are not blocked"},
 		"no groups": {faults(func(f *snstest.Faults) {

@@ -49,7 +49,7 @@ func (t *trial) unblockAll(ctx context.Context) error {
 	var errs []error
 	for _, p := range trialPrefixes() {
 		is, err := t.show(ctx, p)
-		if err == nil && is.line == "" && t.works(showPrints) {
+		if err == nil && is.line == "" && t.shows {
 			continue
 		}
 		if failed := t.remove(ctx, entryName(p)); failed != nil && (err != nil || is.line != "") {

@@ -69,8 +69,8 @@ func (t *trial) group(ctx context.Context) {
 		err = t.add(ctx, trialGroup, trialTime)
 	}
 	if err == nil {
-		var is shown
-		if is, err = t.show(ctx, trialAddress); err == nil && is.line == "" && t.works(showPrints) {
+		var is entry
+		if is, err = t.show(ctx, trialAddress); err == nil && is.line == "" && t.shows {
 			err = errors.New("ADD succeeds, and SHOW prints no line with its member")
 		}
 	}
@@ -89,7 +89,7 @@ func (t *trial) ungroup(ctx context.Context) {
 		err = t.remove(ctx, trialEndedGroup)
 	}
 	if err == nil {
-		var is shown
+		var is entry
 		if is, err = t.show(ctx, trialEnded); err == nil && is.line != "" {
 			err = errors.New("DELETE succeeds, and SHOW still prints " + is.line)
 		}
@@ -119,9 +119,9 @@ func (t *trial) ranges(ctx context.Context) {
 	switch {
 	case err != nil:
 		t.wrong(rangeBlock, err, hint)
-	case is.line == "" && t.works(showPrints):
+	case is.line == "" && t.shows:
 		t.wrong(rangeBlock, errors.New("ADD succeeds, and SHOW prints no line with its first address"), hint)
-	case byGroup.line == "" && t.works(showPrints):
+	case byGroup.line == "" && t.shows:
 		t.wrong(rangeBlock, errors.New("by its name it is listed, as a member of a group it is not"), hint)
 	default:
 		t.holds(rangeBlock, is.line)
@@ -133,14 +133,14 @@ const hintIPv6 = "IPv6 is not blocked: put 2000::/3, all of its addresses that a
 
 func (t *trial) addressIPv6(ctx context.Context) {
 	err := t.add(ctx, entryName(trialIPv6), trialTime)
-	var is shown
+	var is entry
 	if err == nil {
 		is, err = t.show(ctx, trialIPv6)
 	}
 	switch {
 	case err != nil:
 		t.wrong(ipv6Address, err, hintIPv6)
-	case is.line == "" && t.works(showPrints):
+	case is.line == "" && t.shows:
 		t.wrong(ipv6Address, errors.New("ADD succeeds, and SHOW prints no line with the address"), hintIPv6)
 	default:
 		t.holds(ipv6Address, is.line)

@@ -11,8 +11,8 @@ import (
 // Appliance is a firewall.
 type Appliance interface {
 	// Apply brings a change about and returns what was acknowledged, also
-	// with an error: what is missing there is still owed. A refused login is
-	// a [LoginError]. Of bans that are Refused the error says why, and all else
+	// with an error: what is missing there is still owed. A login that
+	// failed is a [LoginError]. Of bans that are Refused the error says why, and all else
 	// was done.
 	Apply(ctx context.Context, c Change) (Done, error)
 }
@@ -50,12 +50,19 @@ type Done struct {
 	Leftovers int // objects of ours that nothing asked for, taken off
 }
 
-// LoginError says that an appliance refused the login.
+// LoginError says that an appliance did not accept a login.
 type LoginError struct {
-	Delay time.Duration // how long it wants to be left alone; 0: not said
-	Err   error
+	Temporary bool          // it did not refuse the account: the same login may be accepted later
+	Delay     time.Duration // how long it wants to be left alone; 0: it did not say
+	Hint      string        // what the administrator can do
+	Err       error
 }
 
 func (e *LoginError) Error() string { return e.Err.Error() }
 
 func (e *LoginError) Unwrap() error { return e.Err }
+
+// Failure is the error as the ledger records it.
+func (e *LoginError) Failure() ledger.LoginFailure {
+	return ledger.LoginFailure{Reason: e.Error(), Hint: e.Hint, Temporary: e.Temporary, Delay: e.Delay}
+}

@@ -32,36 +32,41 @@ func (c *complaint) about(err error, now time.Time) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	text := err.Error()
+	c.say(err.Error(), now)
+}
+
+// say logs a text unless it did so within the last ten minutes. The caller
+// holds mu.
+func (c *complaint) say(text string, now time.Time, details ...any) {
 	if s := withoutNumbers(text); s != c.subject {
 		c.subject, c.said, c.count = s, now, 0
-		c.log.Error(text)
+		c.log.Error(text, details...)
 		return
 	}
 	c.count++
 	if now.Sub(c.said) >= repeatEvery {
-		c.log.Error(text, "repeated", c.count)
+		c.log.Error(text, append(details, "repeated", c.count)...)
 		c.said, c.count = now, 0
 	}
 }
 
-// heldOff says once a hold-off that nobody tries to log in, and why.
-func (c *complaint) heldOff(h ledger.HoldOff) {
+// heldOff logs a hold-off once, and why nobody tries to log in.
+func (c *complaint) heldOff(h ledger.HoldOff, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !h.Until.Equal(c.held) {
-		c.held = h.Until
-		c.log.Error("no further login is tried, so as not to lock the account: bans are recorded and not enforced",
-			"until", h.Until.Format(time.RFC3339), "refused", h.Failures, "reason", h.Reason,
-			"hint", "correct the account in the notification's YAML and reload CrowdSec: that is tried at once")
+	if h.Until.Equal(c.held) {
+		return
 	}
+	c.held = h.Until
+	c.say("no further login is tried for now, bans are recorded and not enforced: "+h.Reason, now,
+		"until", h.Until.Format(time.RFC3339), "failed", h.Failures, "hint", h.Advice())
 }
 
 // over says that what was complained about works again.
 func (c *complaint) over() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.subject != "" || !c.held.IsZero() {
+	if c.subject != "" {
 		c.log.Info("the appliance follows again", "unsaid", c.count)
 	}
 	c.subject, c.count, c.held = "", 0, time.Time{}

@@ -324,6 +324,63 @@ func TestTheHoldOffBoundsTheAttemptsOfOneProcess(t *testing.T) {
 	})
 }
 
+func TestALoginThatMayBeAcceptedLaterIsTriedAgainAfterAMinute(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		defer end()
+		h.at(time.Minute)
+		before := h.fw.count()
+		h.fw.set(func() {
+			h.fw.fail = &enforcer.LoginError{Temporary: true, Hint: "it may be busy", Err: errors.New("ERR_BUSY")}
+		})
+		h.ban("203.0.113.7", 100*time.Hour)
+		e.Recorded()
+		h.at(time.Minute + 50*time.Second)
+		if n := h.fw.count() - before; n != 1 {
+			t.Errorf("%d attempts within a minute, want 1", n)
+		}
+		h.at(21 * time.Minute) // at 0, 1, 3, 7, 12, 17 min
+		if n := h.fw.count() - before; n != 6 {
+			t.Errorf("%d attempts within 20 minutes, want 6", n)
+		}
+		if n := strings.Count(h.log.String(), "no further login is tried"); n != 2 || !strings.Contains(h.log.String(), "it may be busy") {
+			t.Errorf("the log says it %d times in 20 minutes, want 2:\n%s", n, h.log)
+		}
+		h.fw.set(func() { h.fw.fail = nil })
+		h.at(26 * time.Minute)
+		h.want("when it is accepted", "203.0.113.7")
+	})
+}
+
+func TestAHoldOffIsLoggedOnceAndRecordedThoughTheFlushWasToldToEnd(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(nil)
+		h.at(time.Minute)
+		before := h.fw.count()
+		ctx, cancel := context.WithCancel(context.Background())
+		h.fw.set(func() {
+			h.fw.fault = func(step) error {
+				cancel()
+				return &enforcer.LoginError{Err: errors.New("AUTH_FAILED")}
+			}
+		})
+		h.ban("203.0.113.7", 100*time.Hour)
+		time.Sleep(123456789 * time.Nanosecond) // no whole millisecond
+		if _, err := e.Flush(ctx); err != nil {
+			t.Errorf("the flush says %v", err)
+		}
+		e.Recorded()
+		h.at(5 * time.Minute)
+		end()
+		if n := strings.Count(h.log.String(), "no further login is tried"); n != 1 {
+			t.Errorf("the log says it %d times:\n%s", n, h.log)
+		}
+		if n := h.fw.count() - before; n != 1 {
+			t.Errorf("%d logins, want 1", n)
+		}
+	})
+}
+
 func TestWhatAnEarlierInstallationBlockedIsTakenOver(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.leave("203.0.113.50", "192.0.2.1")

@@ -54,17 +54,19 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 		return pacer.Result{}, err
 	}
 	if held {
-		e.complaint.heldOff(hold)
+		e.complaint.heldOff(hold, now)
 		return pacer.Result{Next: hold.Until}, nil
 	}
 	result, err = e.flush(ctx, now)
-	var refused *LoginError
-	if errors.As(err, &refused) {
-		hold, failed := e.Ledger.LoginRefused(ctx, e.Credentials, refused.Error(), refused.Delay, time.Now())
+	var login *LoginError
+	if errors.As(err, &login) {
+		now := time.Now()
+		// Recorded also when the flush was told to end: the next process must not log in.
+		hold, failed := e.Ledger.LoginFailed(context.WithoutCancel(ctx), e.Credentials, login.Failure(), now)
 		if failed != nil {
 			return result, errors.Join(err, failed)
 		}
-		e.complaint.heldOff(hold)
+		e.complaint.heldOff(hold, now)
 		return pacer.Result{Acted: true, Next: hold.Until}, nil
 	}
 	return result, err

@@ -145,7 +145,7 @@ func TestAProcessGoesOnWhenAnotherBringsTheLedgerToALaterSchema(t *testing.T) {
 	wrote(t, l, p, all(p, start))
 	after := start.Add(2 * time.Minute)
 	want(t, "to remove", texts(plan(t, l, after).Remove), []string{"203.0.113.1/32"})
-	hold, err := l.LoginRefused(t.Context(), "password", "wrong", 0, after)
+	hold, err := l.LoginFailed(t.Context(), "password", ledger.LoginFailure{Reason: "wrong"}, after)
 	want(t, "failures", hold.Failures, 1)
 	want(t, "error", err, nil)
 }

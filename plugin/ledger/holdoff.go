@@ -17,22 +17,55 @@ const (
 	// appliance for up to an hour, so that two in half an hour are safe.
 	firstHoldOff = 30 * time.Minute
 	longHoldOff  = 24 * time.Hour
+	// firstPause follows a login that failed for a reason that may pass.
+	firstPause = time.Minute
+	longPause  = 5 * time.Minute
 
-	factHoldOffSince    = "holdoff_since"
-	factHoldOffUntil    = "holdoff_until"
-	factHoldOffFailures = "holdoff_failures"
-	factHoldOffReason   = "holdoff_reason"
-	factHoldOffFor      = "holdoff_credentials"
-	factSalt            = "salt"
+	factHoldOffSince     = "holdoff_since"
+	factHoldOffUntil     = "holdoff_until"
+	factHoldOffFailures  = "holdoff_failures"
+	factHoldOffReason    = "holdoff_reason"
+	factHoldOffHint      = "holdoff_hint"
+	factHoldOffTemporary = "holdoff_temporary"
+	factHoldOffFor       = "holdoff_credentials"
+	factSalt             = "salt"
 )
+
+// LoginFailure is a login that the appliance did not accept.
+type LoginFailure struct {
+	Reason string
+	Hint   string // what the administrator can do
+	// Temporary says that the appliance did not refuse the account: the same
+	// login may be accepted later.
+	Temporary bool
+	Delay     time.Duration // how long the appliance wants to be left alone; 0: it did not say
+}
+
+// wait returns for how long no login is tried after this failure, the nth of
+// its kind in a row.
+func (f LoginFailure) wait(n int) time.Duration {
+	doublings := min(n-1, 10)
+	if f.Temporary {
+		return f.Delay + min(firstPause<<doublings, longPause)
+	}
+	return max(min(firstHoldOff<<doublings, longHoldOff), f.Delay+firstPause)
+}
 
 // HoldOff says until when no process may try to log in, and why.
 type HoldOff struct {
-	Until    time.Time
-	Failures int // in a row
-	Reason   string
+	LoginFailure           // the last one, without its Delay
+	Until        time.Time // to the millisecond, as it is stored
+	Failures     int       // of this kind in a row
 
 	since time.Time
+}
+
+// Advice returns the hint, and when a corrected configuration counts.
+func (h HoldOff) Advice() string {
+	if h.Temporary {
+		return h.Hint
+	}
+	return h.Hint + "; after a reload of CrowdSec a corrected configuration is tried at once"
 }
 
 // HeldOff returns the hold-off that stands for these credentials, if any. A
@@ -59,22 +92,20 @@ func (l *Ledger) HeldOff(ctx context.Context, credentials string, now time.Time)
 	return h, held && now.Before(h.Until), nil
 }
 
-// LoginRefused records that a login with these credentials was refused, and
-// returns the hold-off that follows. Each refusal in a row doubles it. asked
-// is how long the appliance wants to be left alone, if it said so.
-func (l *Ledger) LoginRefused(ctx context.Context, credentials, reason string, asked time.Duration, now time.Time) (HoldOff, error) {
-	var h HoldOff
+// LoginFailed records that a login with these credentials failed, and returns
+// the hold-off that follows. Each failure of the same kind in a row makes it
+// longer.
+func (l *Ledger) LoginFailed(ctx context.Context, credentials string, f LoginFailure, now time.Time) (HoldOff, error) {
+	h := HoldOff{LoginFailure: f, Failures: 1}
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		before, same, err := heldOff(ctx, tx, credentials)
 		if err != nil {
 			return err
 		}
-		if same {
-			h.Failures = before.Failures
+		if same && before.Temporary == f.Temporary {
+			h.Failures += before.Failures
 		}
-		wait := min(firstHoldOff<<min(h.Failures, 10), longHoldOff)
-		h.Failures++
-		h.Until, h.Reason = now.Add(max(wait, asked+time.Minute)), reason
+		h.Until = now.Add(f.wait(h.Failures)).Truncate(time.Millisecond)
 		digest, err := digest(ctx, tx, credentials)
 		if err != nil {
 			return err
@@ -82,7 +113,7 @@ func (l *Ledger) LoginRefused(ctx context.Context, credentials, reason string, a
 		for name, value := range map[string]string{
 			factHoldOffSince: strconv.FormatInt(now.UnixMilli(), 10),
 			factHoldOffUntil: strconv.FormatInt(h.Until.UnixMilli(), 10), factHoldOffFailures: strconv.Itoa(h.Failures),
-			factHoldOffReason: reason, factHoldOffFor: digest,
+			factHoldOffReason: f.Reason, factHoldOffHint: f.Hint, factHoldOffTemporary: strconv.FormatBool(f.Temporary), factHoldOffFor: digest,
 		} {
 			if err := setFact(ctx, tx, name, value); err != nil {
 				return err
@@ -106,8 +137,8 @@ func (l *Ledger) LoginAccepted(ctx context.Context, credentials string) error {
 			if _, mine, err := heldOff(ctx, tx, credentials); err != nil || !mine {
 				return err
 			}
-			_, err := tx.ExecContext(ctx, "DELETE FROM fact WHERE name IN (?, ?, ?, ?, ?)",
-				factHoldOffSince, factHoldOffUntil, factHoldOffFailures, factHoldOffReason, factHoldOffFor)
+			_, err := tx.ExecContext(ctx, "DELETE FROM fact WHERE name IN (?, ?, ?, ?, ?, ?, ?)", factHoldOffSince, factHoldOffUntil,
+				factHoldOffFailures, factHoldOffReason, factHoldOffHint, factHoldOffTemporary, factHoldOffFor)
 			return err
 		})
 	}
@@ -126,21 +157,24 @@ func heldOff(ctx context.Context, tx *sql.Tx, credentials string) (h HoldOff, sa
 	if err != nil || mine != earned {
 		return HoldOff{}, false, err
 	}
-	until, err := number(fact(ctx, tx, factHoldOffUntil))
-	if err != nil {
-		return HoldOff{}, false, err
+	numbers := map[string]int64{}
+	for _, name := range []string{factHoldOffUntil, factHoldOffSince, factHoldOffFailures} {
+		if numbers[name], err = number(fact(ctx, tx, name)); err != nil {
+			return HoldOff{}, false, err
+		}
 	}
-	since, err := number(fact(ctx, tx, factHoldOffSince))
-	if err != nil {
-		return HoldOff{}, false, err
+	texts := map[string]string{}
+	for _, name := range []string{factHoldOffReason, factHoldOffHint, factHoldOffTemporary} {
+		if texts[name], err = fact(ctx, tx, name); err != nil {
+			return HoldOff{}, false, err
+		}
 	}
-	failures, err := number(fact(ctx, tx, factHoldOffFailures))
-	if err != nil {
-		return HoldOff{}, false, err
-	}
-	h = HoldOff{Until: moment(until), Failures: int(failures), since: moment(since)}
-	h.Reason, err = fact(ctx, tx, factHoldOffReason)
-	return h, true, err
+	return HoldOff{
+		LoginFailure: LoginFailure{
+			Reason: texts[factHoldOffReason], Hint: texts[factHoldOffHint], Temporary: texts[factHoldOffTemporary] == strconv.FormatBool(true),
+		},
+		Until: moment(numbers[factHoldOffUntil]), Failures: int(numbers[factHoldOffFailures]), since: moment(numbers[factHoldOffSince]),
+	}, true, nil
 }
 
 // digest makes of credentials what may be stored: it tells whether they are

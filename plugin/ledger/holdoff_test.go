@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 		return held
 	}
 	refuse := func(asked time.Duration, now time.Time) ledger.HoldOff {
-		h, err := l.LoginRefused(t.Context(), "wrong", "AUTH_FAILED", asked, now)
+		h, err := l.LoginFailed(t.Context(), "wrong", ledger.LoginFailure{Reason: "AUTH_FAILED", Delay: asked}, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +46,7 @@ func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 
 func TestAHoldOffBeginsAnewWhenTheClockWasSetBack(t *testing.T) {
 	l := open(t)
-	if _, err := l.LoginRefused(t.Context(), "wrong", "AUTH_FAILED", 0, start); err != nil {
+	if _, err := l.LoginFailed(t.Context(), "wrong", ledger.LoginFailure{Reason: "AUTH_FAILED"}, start); err != nil {
 		t.Fatal(err)
 	}
 	back := start.Add(-72 * time.Hour)
@@ -59,5 +60,51 @@ func TestAHoldOffBeginsAnewWhenTheClockWasSetBack(t *testing.T) {
 		}
 		want(t, "held at "+at.now.String(), held, at.held)
 		want(t, "until", h.Until, back.Add(30*time.Minute))
+	}
+}
+
+func TestALoginThatMayBeAcceptedLaterIsTriedAfterMinutes(t *testing.T) {
+	l := open(t)
+	fail := func(f ledger.LoginFailure) ledger.HoldOff {
+		h, err := l.LoginFailed(t.Context(), "right", f, start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	locked := ledger.LoginFailure{Reason: "ERR_BRUTEFORCE", Hint: "wait", Temporary: true}
+	want(t, "first", fail(locked).Until, start.Add(time.Minute))
+	want(t, "second", fail(locked).Until, start.Add(2*time.Minute))
+	for range 5 {
+		fail(locked)
+	}
+	want(t, "longest", fail(locked).Until, start.Add(5*time.Minute))
+	refused := ledger.LoginFailure{Reason: "AUTH_FAILED"}
+	want(t, "the first refused one", fail(refused).Until, start.Add(30*time.Minute))
+	want(t, "the second refused one", fail(refused).Until, start.Add(time.Hour))
+	locked.Delay = time.Minute
+	h := fail(locked)
+	want(t, "first with a delay", h.Until, start.Add(2*time.Minute))
+	want(t, "failures of this kind", h.Failures, 1)
+}
+
+func TestAHoldOffIsReadAsItWasRecorded(t *testing.T) {
+	l := open(t)
+	for _, f := range []ledger.LoginFailure{{Reason: "AUTH_FAILED", Hint: "correct it"}, {Reason: "busy", Hint: "wait", Temporary: true}} {
+		now := start.Add(123456789 * time.Nanosecond)
+		recorded, err := l.LoginFailed(t.Context(), "some", f, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, held, err := l.HeldOff(t.Context(), "some", now)
+		if err != nil || !held {
+			t.Fatalf("held off: %t, %v", held, err)
+		}
+		want(t, "until", read.Until, recorded.Until)
+		want(t, "failure", read.LoginFailure, f)
+		want(t, "failures", read.Failures, recorded.Failures)
+		if advised := strings.Contains(read.Advice(), "corrected configuration"); advised == f.Temporary || !strings.HasPrefix(read.Advice(), f.Hint) {
+			t.Errorf("%s: the advice is %q", f.Reason, read.Advice())
+		}
 	}
 }

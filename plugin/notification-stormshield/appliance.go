@@ -93,10 +93,10 @@ func (a appliance) Check(ctx context.Context) error {
 	return loginError(stormshield.FirstFault(a.Appliance.Check(ctx)))
 }
 
-// loginError tells the enforcer that a login was refused.
+// loginError tells the enforcer that a login failed.
 func loginError(err error) error {
-	if delay, refused := stormshield.LoginRefused(err); refused {
-		return &enforcer.LoginError{Delay: delay, Err: err}
+	if failure, failed := stormshield.LoginFailed(err); failed {
+		return &enforcer.LoginError{Temporary: failure.Temporary, Delay: failure.Delay, Hint: failure.Hint, Err: err}
 	}
 	return err
 }

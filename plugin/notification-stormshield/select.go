@@ -16,8 +16,8 @@ import (
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
-	"notification-stormshield/stormshield"
 )
 
 // usualFile is where a notification's configuration is, unless -c says otherwise.
@@ -160,17 +160,19 @@ func (l logins) allowed(ctx context.Context) error {
 	if err != nil || !held {
 		return err
 	}
-	return fmt.Errorf("no login is tried before %s, so as not to lock the account; %d refused in a row, the last: %s (hint: correct the account in the configuration, that is tried at once)",
-		hold.Until.Local().Format(time.DateTime), hold.Failures, hold.Reason)
+	return fmt.Errorf("no login is tried before %s; %d failed in a row, the last: %s (hint: %s)",
+		hold.Until.Local().Format(time.DateTime), hold.Failures, hold.Reason, hold.Advice())
 }
 
-// came records how logins went.
+// came records how logins went, also when the command was told to end.
 func (l logins) came(ctx context.Context, result error) error {
 	if l.ledger == nil {
 		return nil
 	}
-	if delay, refused := stormshield.LoginRefused(result); refused {
-		_, err := l.ledger.LoginRefused(ctx, l.credentials, result.Error(), delay, time.Now())
+	ctx = context.WithoutCancel(ctx)
+	var failed *enforcer.LoginError
+	if errors.As(loginError(result), &failed) {
+		_, err := l.ledger.LoginFailed(ctx, l.credentials, failed.Failure(), time.Now())
 		return err
 	}
 	if result == nil {

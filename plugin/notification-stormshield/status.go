@@ -105,6 +105,7 @@ type holdOff struct {
 	Until   time.Time `json:"until"`
 	Refused int       `json:"refused"`
 	Reason  string    `json:"reason"`
+	Hint    string    `json:"hint"`
 }
 
 // statusOf reads it.
@@ -140,7 +141,7 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 		s.LocalAPI = &localAPI{LastRead: moment(read.Read), UnreadSince: moment(read.Unread), Error: read.UnreadWhy, LeftOut: read.LeftOut}
 	}
 	if held {
-		s.HoldOff = &holdOff{Until: hold.Until, Refused: hold.Failures, Reason: hold.Reason}
+		s.HoldOff = &holdOff{Until: hold.Until, Refused: hold.Failures, Reason: hold.Reason, Hint: hold.Advice()}
 	}
 	s.Problem = s.problem(d, now)
 	s.Working = s.Problem == ""
@@ -155,8 +156,8 @@ func (s status) problem(d config.Document, now time.Time) string {
 	case d.DryRun:
 		return "dry_run is set: nothing is sent to the appliance"
 	case s.HoldOff != nil:
-		return fmt.Sprintf("no login is tried for %s, so as not to lock the account (hint: correct the account in the configuration and reload CrowdSec)",
-			span(s.HoldOff.Until.Sub(now)))
+		return fmt.Sprintf("no login is tried for %s (hint: %s)",
+			span(s.HoldOff.Until.Sub(now)), s.HoldOff.Hint)
 	case s.Trouble != nil:
 		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", span(now.Sub(s.Trouble.Since)))
 	case s.LocalAPI != nil && s.LocalAPI.UnreadSince != nil:
@@ -217,7 +218,7 @@ func (s status) print(out io.Writer, now time.Time) error {
 		row("last error", "%s, %d in a row: %s", ago(&s.Trouble.Last), s.Trouble.Count, s.Trouble.Text)
 	}
 	if s.HoldOff != nil {
-		row("logins", "%d refused in a row, the last: %s", s.HoldOff.Refused, s.HoldOff.Reason)
+		row("logins", "%d failed in a row, the last: %s", s.HoldOff.Refused, s.HoldOff.Reason)
 	}
 	row("state", "%s", s.State)
 	return table.Flush()

@@ -3,17 +3,15 @@ package serverd
 import (
 	"encoding/xml"
 	"errors"
-	"io"
 	"strings"
 )
 
 // Numbers of the protocol (vendor's Python client, SRV_RET_* and NWS codes).
 const (
-	rootOK = 100
+	rootOK             = 100
+	rootAuthentication = 205
 
-	// RetHeld answers MODIFY when the session holds the right already.
-	RetHeld = 110
-	// RetAuthentication answers a command when the login is not valid.
+	// RetAuthentication answers a command that the account is not allowed.
 	RetAuthentication = 202
 	// RetTooMany answers when too many users hold a level.
 	RetTooMany = 204
@@ -33,7 +31,7 @@ type root struct {
 	XMLName   xml.Name `xml:"nws"`
 	Code      int      `xml:"code,attr"`
 	Msg       string   `xml:"msg,attr"`
-	Delay     int      `xml:"delay,attr"`
+	Delay     string   `xml:"delay,attr"` // seconds; other text occurs
 	SessionID string   `xml:"sessionid"`
 	Level     string   `xml:"sessionlevel"`
 	Serverd   []status `xml:"serverd"`
@@ -46,11 +44,19 @@ type status struct {
 	Data *data  `xml:"data"`
 }
 
+func (s status) failed() bool { return s.Ret < 100 || s.Ret >= 200 }
+
+func (s status) failure() error { return &CommandError{Ret: s.Ret, Code: s.Code, Msg: s.Msg} }
+
 type data struct {
 	Format   string    `xml:"format,attr"`
 	Text     string    `xml:",chardata"`
 	Sections []section `xml:"section"`
+	Unknown  []unknown `xml:",any"`
 }
+
+// unknown is an element that no source shows.
+type unknown struct{ XMLName xml.Name }
 
 type section struct {
 	Title string `xml:"title,attr"`
@@ -68,14 +74,6 @@ type key struct {
 	Value string `xml:"value,attr"`
 }
 
-// decode reads what the appliance answered.
-func decode(body io.Reader) (r root, err error) {
-	decoder := xml.NewDecoder(io.LimitReader(body, largestAnswer))
-	decoder.CharsetReader = latin1Reader
-	err = decoder.Decode(&r)
-	return r, err
-}
-
 // answer decides by the last status: of two, the first carries the data and
 // the second the outcome.
 func (r root) answer() (Answer, error) {
@@ -86,8 +84,8 @@ func (r root) answer() (Answer, error) {
 		return Answer{}, errors.New("the appliance's answer holds no status")
 	}
 	last := r.Serverd[len(r.Serverd)-1]
-	if last.Ret < 100 || last.Ret >= 200 {
-		return Answer{}, &CommandError{Ret: last.Ret, Code: last.Code, Msg: last.Msg}
+	if last.failed() {
+		return Answer{}, last.failure()
 	}
 	answer := Answer{Ret: last.Ret, Code: last.Code, Msg: last.Msg}
 	for _, s := range r.Serverd {
@@ -98,8 +96,10 @@ func (r root) answer() (Answer, error) {
 	return answer, nil
 }
 
-// Lines returns the lines of an answer of format raw, list or section_line,
-// the latter as `name=value` pairs joined by a space.
+// Lines returns the lines of an answer of format raw, list, section or
+// section_line. The keys of a line, or of a section, are `name=value` pairs
+// joined by a space. An element that no source shows is a line of its own: the
+// caller must see that there is more than it can read.
 func (a Answer) Lines() []string {
 	var out []string
 	for text := range strings.Lines(a.data.Text) {
@@ -108,18 +108,25 @@ func (a Answer) Lines() []string {
 		}
 	}
 	for _, s := range a.data.Sections {
+		if len(s.Keys) > 0 {
+			out = append(out, pairs(s.Keys))
+		}
 		for _, l := range s.Lines {
-			var words []string
-			for _, k := range l.Keys {
-				words = append(words, k.Name+"="+k.Value)
-			}
-			if text := strings.TrimSpace(l.Text); text != "" {
-				words = append(words, text)
-			}
-			out = append(out, strings.Join(words, " "))
+			out = append(out, strings.TrimSpace(pairs(l.Keys)+" "+strings.TrimSpace(l.Text)))
 		}
 	}
+	for _, u := range a.data.Unknown {
+		out = append(out, "<"+u.XMLName.Local+">")
+	}
 	return out
+}
+
+func pairs(keys []key) string {
+	words := make([]string, 0, len(keys))
+	for _, k := range keys {
+		words = append(words, k.Name+"="+k.Value)
+	}
+	return strings.Join(words, " ")
 }
 
 // Section returns the keys of a section of an answer of format section. Of an
@@ -143,30 +150,4 @@ func (a Answer) Section(title string) map[string]string {
 		}
 	}
 	return keys
-}
-
-// latin1Reader lets answers through that are declared in another encoding
-// than UTF-8: what is decided upon is ASCII.
-func latin1Reader(_ string, in io.Reader) (io.Reader, error) { return &latin1{in: in}, nil }
-
-type latin1 struct {
-	in   io.Reader
-	rest []byte
-}
-
-func (l *latin1) Read(p []byte) (int, error) {
-	if len(l.rest) > 0 {
-		n := copy(p, l.rest)
-		l.rest = l.rest[n:]
-		return n, nil
-	}
-	raw := make([]byte, max(1, len(p)/2))
-	n, err := l.in.Read(raw)
-	text := make([]byte, 0, 2*n)
-	for _, b := range raw[:n] {
-		text = append(text, string(rune(b))...)
-	}
-	copied := copy(p, text)
-	l.rest = text[copied:]
-	return copied, err
 }

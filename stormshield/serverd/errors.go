@@ -3,33 +3,88 @@ package serverd
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
-// AuthError says that the appliance refused the login. Another attempt brings
-// the account nearer to a lock-out, or prolongs one.
+// AuthError says that the appliance answered a login and did not accept it.
+// Another attempt may bring the account nearer to a lock-out, or prolong one.
 type AuthError struct {
-	Msg   string        // AUTH_FAILED, NEED_TOTP_AUTH or ERR_BRUTEFORCE
-	Delay time.Duration // how long the appliance wants to be left alone; 0: not said
+	Msg   string        // such as AUTH_FAILED, NEED_TOTP_AUTH or ERR_BRUTEFORCE
+	Delay time.Duration // how long the appliance wants to be left alone; 0: it did not say
+	Err   error         // why it opened no session after it accepted the password; or nil
+
+	refused bool // the answer has the root code of a failed authentication
 }
+
+// Messages of a login (vendor's Python client).
+const (
+	msgSuccess = "AUTH_SUCCESS"
+	msgFailed  = "AUTH_FAILED"
+	msgTOTP    = "NEED_TOTP_AUTH"
+	msgLocked  = "ERR_BRUTEFORCE"
+)
+
+// Refused reports whether the appliance refused the account or its password. It
+// is false for an answer that may be another one later: logins from this address
+// are locked for a while, or the message says something else.
+func (e *AuthError) Refused() bool {
+	return e.refused || e.Msg == msgFailed || strings.HasPrefix(e.Msg, "NEED_")
+}
+
+// Locked reports whether the appliance locks all logins from this address.
+func (e *AuthError) Locked() bool { return e.Msg == msgLocked }
+
+// NeedsTOTP reports whether the appliance asks for a one-time password.
+func (e *AuthError) NeedsTOTP() bool { return e.Msg == msgTOTP }
 
 func (e *AuthError) Error() string {
-	switch e.Msg {
-	case "AUTH_FAILED":
+	switch {
+	case e.Msg == msgFailed:
 		return "the appliance refused the account or its password (AUTH_FAILED)"
-	case "NEED_TOTP_AUTH":
+	case e.NeedsTOTP():
 		return "the appliance asks this account for a one-time password (NEED_TOTP_AUTH), which no program can give"
-	case "ERR_BRUTEFORCE":
-		return fmt.Sprintf("the appliance has locked logins from here after failed attempts (ERR_BRUTEFORCE), for another %s", e.Delay)
+	case e.Locked() && e.Delay == 0:
+		return "the appliance has locked logins from here after failed attempts (ERR_BRUTEFORCE), and does not say for how long"
+	case e.Locked():
+		return fmt.Sprintf("the appliance has locked logins from here after failed attempts (ERR_BRUTEFORCE), for another %.0f s", e.Delay.Seconds())
+	case e.Err != nil:
+		return fmt.Sprintf("the appliance accepted the password and opened no session: %v", e.Err)
+	case e.Refused():
+		return fmt.Sprintf("the appliance refused the login (%.60q)", e.Msg)
 	}
-	return fmt.Sprintf("the appliance refused the login (%.60q)", e.Msg)
+	return fmt.Sprintf("the appliance did not accept the login, for a reason of its own (%.60q)", e.Msg)
 }
 
+func (e *AuthError) Unwrap() error { return e.Err }
+
 func authError(r root) error {
-	if r.Msg == "" {
-		return fmt.Errorf("the appliance answered the login with code %d and no message", r.Code)
+	return &AuthError{Msg: r.Msg, Delay: delayOf(r.Delay), refused: r.Code == rootAuthentication}
+}
+
+// delayOf reads a number of seconds; 0 for any other text.
+func delayOf(text string) time.Duration {
+	seconds, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		return 0
 	}
-	return &AuthError{Msg: r.Msg, Delay: time.Duration(max(0, min(r.Delay, 86400))) * time.Second}
+	return time.Duration(max(0, min(seconds, 86400))) * time.Second
+}
+
+// HTTPError says that the answer is none of the API's: it has another HTTP
+// status than 200, or it is a page for browsers.
+type HTTPError struct {
+	Status string // such as "405 Method Not Allowed"
+	Code   int
+	Page   bool // HTML
+}
+
+func (e *HTTPError) Error() string {
+	if e.Page {
+		return "the answer is a page for browsers and not one of the API (HTTP " + e.Status + ")"
+	}
+	return "the appliance answered HTTP " + e.Status
 }
 
 // RootError says that a command did not reach serverd: the session is over,
@@ -52,6 +107,10 @@ func (e *RootError) Error() string {
 	return fmt.Sprintf("%s (API code %d, %.80q)", meaning, e.Code, e.Msg)
 }
 
+// SessionOver reports whether the appliance knows the session or its login no
+// longer.
+func (e *RootError) SessionOver() bool { return e.Code >= 203 && e.Code <= rootAuthentication }
+
 // CommandError says that serverd refused a command.
 type CommandError struct {
 	Ret  int
@@ -63,7 +122,7 @@ func (e *CommandError) Error() string {
 	meaning := "the appliance refused the command"
 	switch e.Ret {
 	case RetAuthentication:
-		meaning = "the appliance refused the login"
+		meaning = "the appliance does not allow this to the account"
 	case 203:
 		meaning = "the session was idle for too long"
 	case RetTooMany:
@@ -83,20 +142,9 @@ func Refused(err error) bool {
 	return errors.As(err, &command) && (command.Ret == 200 || command.Ret == 201)
 }
 
-// NoRight reports whether err says that the account lacks a right.
+// NoRight reports whether err says that the account lacks a right. Its login is
+// done by then, so that ret 202 is not about the password.
 func NoRight(err error) bool {
 	var command *CommandError
-	return errors.As(err, &command) && command.Ret == RetPrivilege
-}
-
-// AuthFailed reports whether err says that the appliance refused the login,
-// and for how long it wants to be left alone, if it said so.
-func AuthFailed(err error) (delay time.Duration, failed bool) {
-	var auth *AuthError
-	if errors.As(err, &auth) {
-		return auth.Delay, true
-	}
-	var root *RootError
-	var command *CommandError
-	return 0, errors.As(err, &root) && root.Code == 205 || errors.As(err, &command) && command.Ret == RetAuthentication
+	return errors.As(err, &command) && (command.Ret == RetPrivilege || command.Ret == RetAuthentication)
 }

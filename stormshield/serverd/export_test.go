@@ -1,10 +1,22 @@
 package serverd
 
-import "io"
+import (
+	"io"
+	"net/http"
+)
 
 // Read reads an answer as Run does.
 func Read(body io.Reader) (Answer, error) {
-	r, err := decode(body)
+	r, err := decode(body, largestAnswer)
+	if err != nil {
+		return Answer{}, err
+	}
+	return r.answer()
+}
+
+// ReadWithin reads a response of bounded size.
+func ReadWithin(response *http.Response, bytes, tags int) (Answer, error) {
+	r, err := answerOf(response, limits{bytes, tags})
 	if err != nil {
 		return Answer{}, err
 	}

@@ -30,14 +30,8 @@ import (
 	"time"
 )
 
-const (
-	// DefaultTimeout bounds each request when Config.Timeout is zero.
-	DefaultTimeout = 30 * time.Second
-
-	// largestAnswer bounds what is read of one answer: a blacklist of a
-	// million entries fits.
-	largestAnswer = 128 << 20
-)
+// DefaultTimeout bounds each request when Config.Timeout is zero.
+const DefaultTimeout = 30 * time.Second
 
 // Config says how to reach and whom to trust.
 type Config struct {
@@ -56,7 +50,6 @@ type Session struct {
 	http   *http.Client
 	id     string
 	levels []string
-	remote net.Addr
 }
 
 // Dial logs in and opens a session.
@@ -73,7 +66,8 @@ func Dial(ctx context.Context, c Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{base: "https://" + net.JoinHostPort(c.Host, strconv.Itoa(c.Port))}
+	base := url.URL{Scheme: "https", Host: net.JoinHostPort(c.Host, strconv.Itoa(c.Port))} // it escapes the zone of an address
+	s := &Session{base: base.String()}
 	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second)}
 	s.http = &http.Client{
 		Jar:     jar,
@@ -82,13 +76,7 @@ func Dial(ctx context.Context, c Config) (*Session, error) {
 			TLSClientConfig:    tls,
 			DisableCompression: true, // compressed answers have arrived broken
 			MaxConnsPerHost:    1,
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				conn, err := dialer.DialContext(ctx, network, address)
-				if err == nil {
-					s.remote = conn.RemoteAddr()
-				}
-				return conn, err
-			},
+			DialContext:        dialer.DialContext,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -107,24 +95,35 @@ func (s *Session) open(ctx context.Context, user, password string) error {
 	if err != nil {
 		return err
 	}
-	if login.Msg != "AUTH_SUCCESS" {
+	if login.Msg != msgSuccess {
 		return authError(login)
 	}
 	opened, err := s.post(ctx, "/api/auth/login", url.Values{"app": {"sslclient"}, "id": {"0"}})
 	if err != nil {
 		return err
 	}
-	if opened.Code != rootOK {
-		return &RootError{Code: opened.Code, Msg: opened.Msg}
-	}
-	if opened.SessionID == "" {
-		return errors.New("the appliance opened no session: its answer has no session id")
+	if opened.Code != rootOK || opened.SessionID == "" {
+		return &AuthError{Msg: login.Msg, Err: opened.notOpened()}
 	}
 	s.id = opened.SessionID
 	for level := range strings.SplitSeq(opened.Level, ",") {
 		s.levels = append(s.levels, strings.ToLower(strings.TrimSpace(level)))
 	}
 	return nil
+}
+
+// notOpened says why a session was not opened. A serverd status says more than
+// the root code around it.
+func (r root) notOpened() error {
+	for _, s := range r.Serverd {
+		if s.failed() {
+			return s.failure()
+		}
+	}
+	if r.Code != rootOK {
+		return &RootError{Code: r.Code, Msg: r.Msg}
+	}
+	return errors.New("its answer has no session id")
 }
 
 // Levels returns the rights of the session in lower case, such as base,
@@ -180,14 +179,7 @@ func (s *Session) do(ctx context.Context, method, path string, body io.Reader) (
 		return root{}, withoutURL(err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return root{}, fmt.Errorf("the appliance answered HTTP %s", response.Status)
-	}
-	r, err := decode(response.Body)
-	if err != nil {
-		return root{}, fmt.Errorf("read the appliance's answer: %w", err)
-	}
-	return r, nil
+	return answerOf(response, largestAnswer)
 }
 
 func (s *Session) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {

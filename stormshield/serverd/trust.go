@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -34,6 +36,16 @@ func (e *CertificateError) Error() string {
 }
 
 func (e *CertificateError) Unwrap() error { return e.Reason }
+
+// NameError says that a certificate of the trusted CA belongs to another name.
+type NameError struct {
+	Name   string // whom it belongs to: its CN, or else a name or an address of its SAN; may be ""
+	Wanted string
+}
+
+func (e *NameError) Error() string {
+	return fmt.Sprintf("it belongs to %q, not to %q (api_server_name)", e.Name, e.Wanted)
+}
 
 // Fingerprint writes a fingerprint as the configuration takes it.
 func Fingerprint(sum [32]byte) string {
@@ -96,15 +108,37 @@ func verify(chain []*x509.Certificate, roots *x509.CertPool, name string) error 
 	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between}); err != nil {
 		return err
 	}
-	if err := chain[0].VerifyHostname(name); err != nil && chain[0].Subject.CommonName != name {
-		return fmt.Errorf("it belongs to %q, not to %q (api_server_name)", chain[0].Subject.CommonName, name)
+	if err := chain[0].VerifyHostname(withoutZone(name)); err != nil && !strings.EqualFold(chain[0].Subject.CommonName, name) {
+		return &NameError{Name: nameOf(chain[0]), Wanted: name}
 	}
 	return nil
 }
 
+// nameOf returns the name that a certificate has first.
+func nameOf(c *x509.Certificate) string {
+	switch {
+	case c.Subject.CommonName != "":
+		return c.Subject.CommonName
+	case len(c.DNSNames) > 0:
+		return c.DNSNames[0]
+	case len(c.IPAddresses) > 0:
+		return c.IPAddresses[0].String()
+	}
+	return ""
+}
+
+// withoutZone takes the zone off an IPv6 address: it says by which interface
+// this machine reaches the address, and no certificate has one.
+func withoutZone(host string) string {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.WithZone("").String()
+	}
+	return host
+}
+
 // sni returns the name to ask for in the handshake: an address is not sent.
 func sni(name string) string {
-	if net.ParseIP(name) != nil {
+	if _, err := netip.ParseAddr(name); err == nil {
 		return ""
 	}
 	return name
