@@ -40,6 +40,9 @@ func (k *knownHosts) entries(address string) (keys, authorities []knownhosts.Kno
 		return nil, nil
 	}
 	for _, entry := range unknown.Want {
+		if entry.Line > len(k.lines) {
+			continue // the file was replaced between two reads
+		}
 		if strings.HasPrefix(strings.TrimSpace(k.lines[entry.Line-1]), "@cert-authority") {
 			authorities = append(authorities, entry)
 		} else {
