@@ -90,6 +90,13 @@ type Faults struct {
 	// BrokenFilesUnreachable answers root code 501 when the files a session sees have problems (see Appliance.Problems).
 	BrokenFilesUnreachable bool
 
+	// SerialNumber replaces the one of the options in the answer to SYSTEM PROPERTY. When it changes, another appliance
+	// answers from then on, such as the other member of an HA pair after a failover: it has the same files and no
+	// session, and its blacklist is empty.
+	SerialNumber string
+	// NoSerialNumber leaves the serial number out of the answer to SYSTEM PROPERTY.
+	NoSerialNumber bool
+
 	// MissingTools are programs SSH commands do not find in their PATH, e.g. cksum, awk, cp. What the shell has
 	// built in stays.
 	MissingTools []string
@@ -173,7 +180,11 @@ func (a *Appliance) applyFaults(f *Faults) {
 	if a.sshGate != nil {
 		a.sshGate.refuse(f.SSHRefuse)
 	}
-	a.hostKeys.signers(f) // now, so that no connection waits for a key to be made
+	a.hostKeys.signers(f)                                // now, so that no connection waits for a key to be made
+	if f.SerialNumber != a.faults.current.SerialNumber { // set holds the lock of faults
+		a.desk.clear()
+		a.blacklist.flush()
+	}
 	a.disk.setReadOnly(f.ReadOnlyDir)
 	_, _ = a.toolbox.path(f.MissingTools) // now, so that no command takes longer for it; one says what failed
 }

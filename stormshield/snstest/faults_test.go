@@ -278,3 +278,33 @@ func TestFaultsChangeWhileEverythingIsInUse(t *testing.T) {
 	})
 	all.Wait()
 }
+
+func TestAnotherSerialNumberIsAnotherAppliance(t *testing.T) {
+	a := snstest.Start(t)
+	serial := func() string {
+		for _, key := range connect(t, a).want(100, "SYSTEM PROPERTY").Serverd[0].Data.Sections[0].Keys {
+			if key.Name == "SerialNumber" {
+				return key.Value
+			}
+		}
+		return ""
+	}
+	w := monitor(t, a)
+	w.block("192.0.2.1", 60)
+	a.SetFaults(func(f *snstest.Faults) { f.Delay = 0 })
+	if got := serial(); got != snstest.DefaultSerialNumber || a.BlacklistLen() != 1 {
+		t.Errorf("before: serial number %q, %d entries on the blacklist", got, a.BlacklistLen())
+	}
+	a.SetFaults(func(f *snstest.Faults) { f.SerialNumber = "OTHER" })
+	if d := w.run("NOP"); d.Code == 100 {
+		t.Error("the session survived")
+	}
+	if got := serial(); got != "OTHER" || a.BlacklistLen() != 0 {
+		t.Errorf("after: serial number %q, %d entries on the blacklist", got, a.BlacklistLen())
+	}
+	monitor(t, a).block("192.0.2.2", 60)
+	a.SetFaults(func(f *snstest.Faults) { f.NoSerialNumber = true })
+	if got := serial(); got != "" || a.BlacklistLen() != 1 {
+		t.Errorf("without one: serial number %q, %d entries on the blacklist", got, a.BlacklistLen())
+	}
+}

@@ -2,6 +2,7 @@ package snstest
 
 import (
 	"bytes"
+	"cmp"
 	"time"
 )
 
@@ -21,14 +22,16 @@ func flag(on bool) string {
 // systemProperty is SYSTEM PROPERTY.
 func (c *call) systemProperty() answer {
 	options := c.appliance.options
-	return sectionAnswer("Result",
-		keyValue{"Type", "Firewall"},
-		keyValue{"Model", model},
-		keyValue{"MachineType", "amd64"},
-		keyValue{"Version", version},
-		keyValue{"SerialNumber", options.SerialNumber},
-		keyValue{"HighAvail", flag(options.HighAvailability)},
-	)
+	result := []keyValue{
+		{"Type", "Firewall"},
+		{"Model", model},
+		{"MachineType", "amd64"},
+		{"Version", version},
+	}
+	if !c.faults.NoSerialNumber {
+		result = append(result, keyValue{"SerialNumber", cmp.Or(c.faults.SerialNumber, options.SerialNumber)})
+	}
+	return sectionAnswer("Result", append(result, keyValue{"HighAvail", flag(options.HighAvailability)})...)
 }
 
 // systemInformation is SYSTEM INFORMATION.
