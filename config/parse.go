@@ -74,6 +74,7 @@ func parse(text []byte, from source) ([]Document, error) {
 	var faults []Fault
 	first := make(map[string]int)   // the line of the first document of a name
 	readers := make(map[string]int) // and of a reader of the Local API
+	var starts []int                // and of each document
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	for n := 1; ; n++ {
 		var node yaml.Node
@@ -103,7 +104,16 @@ func parse(text []byte, from source) ([]Document, error) {
 			}
 			readers[reader] = root.Line
 		}
-		docs = append(docs, doc)
+		for i, other := range docs {
+			if group := SharedGroup(other, doc); group != "" && doc.Stormshield.Host != "" {
+				faults = append(faults, Fault{Line: root.Line, Document: doc.Name, Key: "stormshield.group",
+					Problem: fmt.Sprintf("holds %s on the appliance at %s, as does %s on line %d: each would remove the other's bans",
+						group, doc.Stormshield.Host, other.Name, starts[i]),
+					Hint: "give each a group and a delete_group of its own, or remove one of the documents"})
+				break
+			}
+		}
+		docs, starts = append(docs, doc), append(starts, root.Line)
 	}
 	if err := errorOf(faults); err != nil {
 		return nil, err

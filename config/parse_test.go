@@ -275,7 +275,7 @@ func TestParseFollowsAliases(t *testing.T) {
 }
 
 func TestParseReadsSeveralDocuments(t *testing.T) {
-	docs, err := config.Parse([]byte("---\n" + minimal + "---\n---\n# nothing\n---\n" + with("name: second")))
+	docs, err := config.Parse([]byte("---\n" + minimal + "---\n---\n# nothing\n---\n" + with("name: second", "  host:", "  host: 192.0.2.2")))
 	if err != nil || len(docs) != 2 || docs[0].Name != "edge" || docs[1].Name != "second" {
 		t.Fatalf("%+v, %v", docs, err)
 	}

@@ -107,7 +107,7 @@ func TestASecretThatTheUserMayNotReadNamesTheUser(t *testing.T) {
 
 func TestDocumentsThatShareAKeysFileShareTheReader(t *testing.T) {
 	one := with("lapi:\n  url: http://127.0.0.1:8080\n  api_key_path: /key")
-	two := strings.Replace(one, "name: edge", "name: other", 1)
+	two := strings.NewReplacer("name: edge", "name: other", "192.0.2.1", "192.0.2.2").Replace(one)
 	if _, err := config.Parse([]byte(one + "---\n" + two)); err == nil || !strings.Contains(err.Error(), "each would miss") {
 		t.Errorf("the same file: %v", err)
 	}

@@ -54,18 +54,3 @@ func (o Options) follow(n *notification) func(context.Context) {
 		}).Run(ctx)
 	}
 }
-
-// sharesReader refuses a configuration that would read the Local API by the key
-// of another one: it tells each change once.
-func (p *Plugin) sharesReader(d config.Document) error {
-	reader := d.LAPI.Reader()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for name, n := range p.running {
-		if reader != "" && name != d.Name && n.document.LAPI.Reader() == reader {
-			return fmt.Errorf("%s: lapi.key is also that of %s, and each would miss what the other reads; give each a key of its own, with `cscli bouncers add`",
-				d.Name, name)
-		}
-	}
-	return nil
-}

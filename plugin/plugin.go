@@ -94,7 +94,7 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 	if err := document.ReadSecrets(); err != nil {
 		return nil, err
 	}
-	if err := p.sharesReader(document); err != nil {
+	if err := p.conflict(document); err != nil {
 		return nil, err
 	}
 	p.settle.Do(func() { awaitPredecessor(ctx, "/proc") })

@@ -25,7 +25,9 @@ func checkCommand() *cobra.Command {
 		Short: "Try the configuration on the appliance",
 		Long: `Validates the file, then tries on the appliance what the plugin rests on: the
 logins, the shell and its tools, the files, the rights. It blocks nothing and
-changes no file. Each login is tried once at most.
+changes no file. Each login is tried once at most. Before that it compares the
+document with those in the other files of the folder: two documents must not
+have the same name, nor write the same group on the same appliance.
 
 With --write it goes on, for some seconds: it blocks addresses for documentation
 (198.51.100.240/28, 2001:db8::c5ec), writes objects and groups of their own into
@@ -48,6 +50,9 @@ not tried), and of detail, problem and hint what there is).`,
 				return err
 			}
 			warnOfReaders(cmd.ErrOrStderr(), which.file)
+			if err := checkFolder(cmd.ErrOrStderr(), which.file, d); err != nil {
+				return err
+			}
 			return c.run(cmd, d)
 		},
 	}

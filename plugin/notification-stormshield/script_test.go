@@ -33,12 +33,14 @@ func TestMain(m *testing.M) {
 // notification.yaml. Beside testscript's own commands there are:
 //
 //	configure LINE                 one more line of YAML for the configuration
+//	copy FILE OLD NEW              another file with the configuration, in which NEW stands for OLD
 //	plugin start|stop              the plugin, as CrowdSec runs it
 //	ban PREFIX DURATION            an alert, to the plugin that runs
 //	appliance refuse|heal|reboot   what happens to the appliance
 //	appliance no-ipv6              it takes no IPv6 address
 //	appliance stale                its sessions see a write only after enobject
 //	appliance without TOOL         its shell does not find a tool
+//	appliance serial NUMBER        another appliance answers, with this serial number and an empty blacklist
 //	appliance password PASSWORD    its account has another password from now on
 //	appliance old-algorithms       its SSH server knows old algorithms alone
 //	host-keys KIND...              its SSH server has these keys, whose fingerprints are $HOST_KEY_KIND
@@ -69,8 +71,8 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"configure": onStage((*stage).configureCommand),
-			"plugin":    onStage((*stage).pluginCommand), "ban": onStage((*stage).banCommand), "appliance": onStage((*stage).applianceCommand),
+			"configure": onStage((*stage).configureCommand), "copy": onStage((*stage).copyCommand),
+			"plugin": onStage((*stage).pluginCommand), "ban": onStage((*stage).banCommand), "appliance": onStage((*stage).applianceCommand),
 			"lapi": onStage((*stage).localAPICommand), "key": keyCommand,
 			"host-keys": hostKeysCommand, "blocked": blockedCommand, "json": jsonCommand,
 		},
@@ -138,6 +140,13 @@ func (s *stage) configure(yaml string) error {
 	return os.WriteFile(s.file, []byte(s.yaml), 0o600)
 }
 
+func (s *stage) copyCommand(args []string) error {
+	if len(args) != 3 || !strings.Contains(s.yaml, args[1]) {
+		return fmt.Errorf("copy FILE OLD NEW, with an OLD that the configuration holds, not %q", args)
+	}
+	return os.WriteFile(filepath.Join(filepath.Dir(s.file), args[0]), []byte(strings.ReplaceAll(s.yaml, args[1], args[2])), 0o600)
+}
+
 func (s *stage) pluginCommand(args []string) error {
 	switch strings.Join(args, " ") {
 	case "start":
@@ -178,6 +187,9 @@ func (s *stage) applianceCommand(args []string) error {
 	case len(args) == 2 && args[0] == "without":
 		s.sim.SetFaults(func(f *snstest.Faults) { f.MissingTools = []string{args[1]} })
 		return nil
+	case len(args) == 2 && args[0] == "serial":
+		s.sim.SetFaults(func(f *snstest.Faults) { f.SerialNumber = args[1] })
+		return nil
 	case len(args) != 1:
 	case args[0] == "refuse":
 		s.sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse = true })
@@ -198,7 +210,7 @@ func (s *stage) applianceCommand(args []string) error {
 		s.sim.Reboot()
 		return nil
 	}
-	return fmt.Errorf("appliance refuse, no-ipv6, old-algorithms, stale, heal, reboot, without TOOL, or password PASSWORD, not %q", args)
+	return fmt.Errorf("appliance refuse, no-ipv6, old-algorithms, stale, heal, reboot, without TOOL, serial NUMBER, or password PASSWORD, not %q", args)
 }
 
 func hostKeysCommand(ts *testscript.TestScript, neg bool, kinds []string) {

@@ -1,0 +1,52 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"notification-stormshield/config"
+)
+
+func TestTheSameApplianceHasOneAddress(t *testing.T) {
+	for _, same := range [][]string{
+		{"192.0.2.1", "::ffff:192.0.2.1"},
+		{"2001:db8::1", "[2001:DB8:0:0::1]", "2001:0db8::0001"},
+		{"fw.example.org", "FW.example.ORG", "fw.example.org."},
+	} {
+		first := config.Stormshield{Host: same[0], APIPort: 443}
+		for _, host := range same[1:] {
+			if got := (config.Stormshield{Host: host, APIPort: 443}).Address(); got != first.Address() {
+				t.Errorf("%s is at %s, %s at %s", same[0], first.Address(), host, got)
+			}
+		}
+		if other := (config.Stormshield{Host: same[0], APIPort: 8443}).Address(); other == first.Address() {
+			t.Errorf("another port is the same address %s", other)
+		}
+	}
+}
+
+func TestDocumentsThatWriteTheSameGroupAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		more    string // of the second document
+		refused bool
+	}{
+		{"the same groups", "", true},
+		{"a group in other letters", "  group: CROWDSEC\n  delete_group: Gone", true},
+		{"the one's group as the other's delete_group", "  group: Mine\n  delete_group: Crowdsec", true},
+		{"groups of its own", "  group: Mine\n  delete_group: Gone", false},
+		{"another port", "  api_port: 8443", false},
+	} {
+		second := with("name: second") + c.more + "\n"
+		_, err := config.Parse([]byte(minimal + "---\n" + second))
+		if !c.refused && err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		if c.refused && (err == nil || !strings.Contains(err.Error(), "second: stormshield.group: holds Crowdsec on the appliance at 192.0.2.1, as does edge on line 1")) {
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+	if _, err := config.Parse([]byte(minimal + "---\n" + with("name: second", "name: second", "dry_run: true"))); err != nil {
+		t.Errorf("a dry run: %v", err)
+	}
+}

@@ -1,0 +1,38 @@
+package plugin_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
+)
+
+func TestConfigureRefusesASecondDocumentForTheSameApplianceAndGroup(t *testing.T) {
+	for what, c := range map[string]struct {
+		replace, by string
+		refused     bool
+	}{
+		"a copy":               {"", "", true},
+		"the host as IPv6":     {"host: 192.0.2.1", `host: "::ffff:192.0.2.1"`, true},
+		"a group of both":      {"  host:", "  group: Mine\n  delete_group: crowdsec\n  host:", true},
+		"groups of its own":    {"  host:", "  group: Mine\n  delete_group: Gone\n  host:", false},
+		"another appliance":    {"host: 192.0.2.1", "host: 192.0.2.2", false},
+		"another port":         {"  host:", "  api_port: 8443\n  host:", false},
+		"the same document":    {"name: second", "name: test", false},
+		"a dry run":            {"name: second", "name: second\ndry_run: true", false},
+		"the same in capitals": {"  host:", "  group: CROWDSEC\n  host:", true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			h := newHost(t)
+			text := strings.Replace(configuration(h.d.StateDir), "name: test", "name: second", 1)
+			text = strings.Replace(text, c.replace, c.by, 1)
+			_, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)})
+			if !c.refused && err != nil {
+				t.Errorf("refused: %v", err)
+			}
+			if c.refused && (err == nil || !strings.Contains(err.Error(), "test and second both write group Crowdsec on the appliance at 192.0.2.1")) {
+				t.Errorf("error: %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"notification-stormshield/config"
+	"notification-stormshield/plugin"
+)
+
+// documentAt is a document and the file that holds it.
+type documentAt struct {
+	config.Document
+	file string
+}
+
+// checkFolder compares a document with all others in the folder of its file, as
+// CrowdSec reads it. It warns of documents with the same name, and refuses one
+// that writes the same group on the same appliance.
+func checkFolder(warnings io.Writer, file string, d config.Document) error {
+	var all []error
+	used := map[string]documentAt{} // by name; of several, CrowdSec uses the last
+	for _, other := range documentsBeside(file) {
+		if before, twice := used[other.Name]; twice && other.Name == d.Name {
+			fmt.Fprintf(warnings, "warning: %s and %s both hold a document named %s, and CrowdSec uses only the one in %[2]s (hint: give each a name of its own)\n",
+				before.file, other.file, d.Name)
+		}
+		used[other.Name] = other
+	}
+	if own, there := used[d.Name]; there && !isSameFile(own.file, file) {
+		return nil // CrowdSec does not use d
+	}
+	for name, other := range used {
+		if name == d.Name {
+			continue
+		}
+		if err := plugin.Clash(d, other.Document); err != nil {
+			all = append(all, fmt.Errorf("%s and %s: %w", file, other.file, err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// documentsBeside returns our documents in the files that CrowdSec reads in the
+// folder of a file, in its order: those that end in .yaml or .yml (csplugin,
+// PluginBroker.loadConfig). Files that cannot be read are left out.
+func documentsBeside(file string) []documentAt {
+	folder := filepath.Dir(file)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil
+	}
+	var all []documentAt
+	for _, entry := range entries {
+		path := filepath.Join(folder, entry.Name())
+		if entry.IsDir() || !strings.HasSuffix(path, ".yaml") && !strings.HasSuffix(path, ".yml") {
+			continue
+		}
+		documents, err := config.Load(path)
+		if err != nil {
+			continue // it is no fault of the file that is checked
+		}
+		for _, d := range documents {
+			all = append(all, documentAt{d, path})
+		}
+	}
+	return all
+}
+
+func isSameFile(a, b string) bool {
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
+}
