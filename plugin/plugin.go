@@ -151,7 +151,7 @@ func (o Options) prepare(ctx context.Context, d config.Document) (*notification,
 		told = enforcer.DryRun(log)
 	}
 	n.enforcer = enforcer.New(enforcer.Config{
-		Appliance: told, Ledger: books, LeasePath: state.Lease, NotBefore: o.Started.Add(quiet),
+		Appliance: told, Ledger: books, Target: TargetOf(d), LeasePath: state.Lease, NotBefore: o.Started.Add(quiet),
 		Rhythm:   pacer.Rhythm{Every: d.UpdateFrequency, Debounce: d.Debounce},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
 		Few: d.Stormshield.APISingleMax, Credentials: n.secret, Admit: n.filter.Admit, Log: log, Beside: o.follow(n),

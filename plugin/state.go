@@ -68,6 +68,16 @@ func UserName(uid int) string {
 	return number
 }
 
+// TargetOf returns the appliance and the groups that a configuration names.
+func TargetOf(d config.Document) ledger.Target {
+	s := d.Stormshield
+	identity := []string{s.SSHHostKey, s.SSHKnownHostsPath, s.APICAPath, s.APIServerName}
+	if !s.APICertFingerprint.IsZero() {
+		identity = append(identity, s.APICertFingerprint.String())
+	}
+	return ledger.Target{Host: s.Address(), Identity: strings.Join(identity, " "), Group: s.Group, DeleteGroup: s.DeleteGroup}
+}
+
 // Credentials returns what a login hold-off counts for: with another account,
 // password, key or host, a login is tried at once.
 func Credentials(d config.Document) string {

@@ -32,6 +32,15 @@ type Change struct {
 	Standing func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
 	// Reassert puts everything standing on the blacklist anew.
 	Reassert bool
+	// AskSerial asks the appliance for its serial number before anything is
+	// blocked or unblocked. Serial is the one that is expected; "" is any. If
+	// another one answers, Apply ends with an [OtherApplianceError].
+	AskSerial bool
+	Serial    string
+	// OldGroups are groups of earlier configurations. Once everything is blocked,
+	// the entries that only they list are unblocked, and the groups are removed.
+	// Members that are not ours stay, and so does their group.
+	OldGroups []string
 }
 
 // Files tells the appliance's two files from any others.
@@ -59,6 +68,13 @@ type Done struct {
 	// Leftovers counts our objects that were found in the files though nothing
 	// asked for them, and that were taken off.
 	Leftovers int
+	// Serial is the appliance's serial number; "" if it was not asked for it, or
+	// did not tell.
+	Serial string
+	// OldGroupsGone says that the files name nothing of ours in Change.OldGroups,
+	// and Kept why a group among them stays.
+	OldGroupsGone bool
+	Kept          []string
 }
 
 // RefusedError says that the appliance refused to block some bans, and did all

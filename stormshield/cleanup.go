@@ -21,9 +21,10 @@ type Cleaned struct {
 // Cleanup takes everything off that this program or the older Python component
 // made: entries of the blacklist, both groups, and the objects. Every other
 // byte of the files stays. known are prefixes that may be on the blacklist
-// though the files do not name them.
-func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix) (Cleaned, error) {
-	f := a.flush(ctx, Change{Unblock: known, Standing: nothing})
+// though the files do not name them, and oldGroups groups of earlier
+// configurations.
+func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups ...string) (Cleaned, error) {
+	f := a.flush(ctx, Change{Unblock: known, Standing: nothing, OldGroups: oldGroups})
 	defer f.close(ctx)
 	var err error
 	f.doing("reading the files")
@@ -45,7 +46,7 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix) (Cleaned,
 		return cleaned, err
 	}
 	cleaned.Objects = had - count(objects.Defined(f.files.text.Object))
-	cleaned.Kept = f.kept()
+	cleaned.Kept = append(f.done.Kept, f.kept()...)
 	return cleaned, nil
 }
 

@@ -38,7 +38,8 @@ type flush struct {
 
 	refused RefusedError // what the appliance did not take
 
-	total   int // how many bans are in force
+	total   int  // how many bans are in force
+	asked   bool // the appliance was asked for its serial number
 	session *serverd.Session
 	stale   bool // the files were written after the session was opened
 	leaving sync.WaitGroup
@@ -49,6 +50,9 @@ type flush struct {
 }
 
 func (a *Appliance) flush(ctx context.Context, change Change) *flush {
+	if len(change.OldGroups) > 0 {
+		change.Files = Files{} // what those groups list must be read
+	}
 	return &flush{
 		Appliance: a, change: change, done: Done{Files: change.Files},
 		total: change.Total, add: change.Add, owed: change.Unblock, remove: without(change.Remove, change.Unblock),
@@ -84,6 +88,9 @@ func (f *flush) run(ctx context.Context) error {
 		if err := f.write(ctx); err != nil { // which may find more that is owed
 			return err
 		}
+	}
+	if err := f.removeOldGroups(ctx); err != nil {
+		return err
 	}
 	f.done.Cleared = true
 	if f.refused.First != nil {
@@ -139,6 +146,9 @@ func (f *flush) blacklist(ctx context.Context, files bool) (blacklist, error) {
 		// The login was not refused, so the one over SSH may go on beside: over
 		// a slow link most of a small flush is waiting.
 		f.dial()
+		if err := f.identify(ctx, session); err != nil {
+			return blacklist{}, err
+		}
 	}
 	return blacklist{f.session}, nil
 }

@@ -30,9 +30,11 @@ type flush struct {
 // run has the appliance told, and records what it acknowledged.
 func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	start := time.Now()
+	identify := f.mustIdentify(reassert)
 	done, failed := f.Appliance.Apply(ctx, Change{
 		Block: f.plan.Block, Unblock: f.plan.Unblock, Add: f.plan.Add, Remove: f.plan.Remove,
 		Total: f.plan.InForce, Mark: f.plan.Mark, Reassert: reassert, Standing: f.standing,
+		AskSerial: identify, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
 		Begin: func() error { return f.Ledger.Trying(ctx, f.plan) },
 	})
 	done.Confirmed = f.confirmed(done, failed)
@@ -49,6 +51,12 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	}
 	if err := f.Ledger.LoginAccepted(recording, f.Credentials); err != nil {
 		return pacer.Result{}, err
+	}
+	if identify || f.plan.Flushed.IsZero() {
+		f.identified = f.now
+	}
+	if done.OldGroupsGone {
+		f.reportOldGroups(done.Kept)
 	}
 	if len(done.Refused) == 0 {
 		f.complaint.over()

@@ -27,6 +27,16 @@ type Change struct {
 	Total    int               // how many bans are in force
 	Reassert bool              // block everything in force anew
 
+	// AskSerial has the appliance asked for its serial number before anything is
+	// blocked or unblocked. Serial is the number that it is known by; "" if none is
+	// known. If it has another one, Apply ends with an [OtherApplianceError].
+	AskSerial bool
+	Serial    string
+	// OldGroups are groups that the configuration does not name any more. Once
+	// everything is blocked by the groups of now, what only they list is
+	// unblocked, and they are removed.
+	OldGroups []string
+
 	// Mark is what Apply said of the files when it last wrote them; "" if that
 	// is not known. While the files are the ones that it tells of, Add and
 	// Remove are all that they differ by.
@@ -48,7 +58,20 @@ type Change struct {
 type Done struct {
 	ledger.Outcome
 	Leftovers int // objects of ours that nothing asked for, taken off
+	// Kept says of each group in Change.OldGroups that stays why it does.
+	Kept []string
 }
+
+// OtherApplianceError says that another appliance answers than before. Nothing
+// was blocked or unblocked on it.
+type OtherApplianceError struct {
+	Serial string // its serial number
+	Err    error
+}
+
+func (e *OtherApplianceError) Error() string { return e.Err.Error() }
+
+func (e *OtherApplianceError) Unwrap() error { return e.Err }
 
 // LoginError says that an appliance did not accept a login.
 type LoginError struct {

@@ -30,6 +30,7 @@ const (
 type Config struct {
 	Appliance   Appliance
 	Ledger      *ledger.Ledger
+	Target      ledger.Target // the appliance and the groups that the configuration names
 	LeasePath   string
 	NotBefore   time.Time // of the first flush
 	Rhythm      pacer.Rhythm
@@ -50,6 +51,8 @@ type Enforcer struct {
 	Config
 	pacer     *pacer.Pacer
 	complaint complaint
+	// identified is when this process last knew which appliance answers.
+	identified time.Time
 }
 
 // New returns an enforcer. Run makes it go.

@@ -30,6 +30,8 @@ type firewall struct {
 	fault    func(step) error // what goes wrong at a step, if anything
 	panics   bool
 	refuses  map[netip.Prefix]bool // what it never takes
+	serial   string                // "": it does not tell one
+	asked    int                   // how often it was asked for its serial number
 
 	// watch looks at what a flush did to the appliance, and at the bans that
 	// were in force when it began.
@@ -77,6 +79,9 @@ func (f *firewall) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 	if f.fail != nil {
 		return r.done, f.fail
 	}
+	if err := r.identify(); err != nil {
+		return r.done, err
+	}
 	var standing []netip.Prefix
 	incremental := c.Mark == r.mark()
 	if r.watch != nil {
@@ -103,6 +108,18 @@ type run struct {
 	leftovers []netip.Prefix
 }
 
+func (r *run) identify() error {
+	if !r.c.AskSerial {
+		return nil
+	}
+	r.asked++
+	r.done.Serial = r.serial
+	if r.c.Serial != "" && r.serial != "" && r.serial != r.c.Serial {
+		return &enforcer.OtherApplianceError{Serial: r.serial, Err: errors.New("another appliance answers")}
+	}
+	return nil
+}
+
 func (r *run) apply(ctx context.Context) error {
 	done := func(context.Context) error { return nil }
 	for at, do := range []func(context.Context) error{r.block, r.write, r.assert, r.unblock, done} {
@@ -116,6 +133,7 @@ func (r *run) apply(ctx context.Context) error {
 		}
 	}
 	r.done.Cleared = true
+	r.done.OldGroupsGone = len(r.c.OldGroups) > 0
 	return nil
 }
 
@@ -232,6 +250,20 @@ func (f *firewall) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.attempts)
+}
+
+func (f *firewall) timesAsked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
+}
+
+// replace puts another appliance in its place, with the same files.
+func (f *firewall) replace(serial string) {
+	f.set(func() {
+		f.serial = serial
+		clear(f.entries)
+	})
 }
 
 func (f *firewall) set(change func()) {

@@ -73,7 +73,7 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 }
 
 func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {
-	p, err := e.Ledger.Plan(ctx, e.question(now))
+	p, err := e.plan(ctx, now)
 	if err != nil {
 		return pacer.Result{}, err
 	}
@@ -86,7 +86,15 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 		return pacer.Result{Next: e.next(p)}, err
 	}
 	f := flush{Enforcer: e, now: now, plan: p, first: first}
-	return f.run(ctx, reassert)
+	result, err := f.run(ctx, reassert)
+	var other *OtherApplianceError
+	if !errors.As(err, &other) {
+		return result, err
+	}
+	if f.plan, err = e.adopt(ctx, now, p.Target, other); err != nil {
+		return pacer.Result{}, err
+	}
+	return f.run(ctx, first || e.mustReassert(f.plan, now))
 }
 
 // mustReassert reports whether everything in force must be blocked anew. What

@@ -23,6 +23,7 @@ type Plan struct {
 	Next    time.Time      // when the next ban ends; zero: none is in force
 	Stale   bool           // the ledger holds what nobody needs any more: see Tidy
 	Asked   bool           // somebody asked for everything to be blocked anew
+	Target  Target         // what the ledger is about
 
 	Flushed       time.Time // the last flush that went well; zero: none yet
 	Confirmed     time.Time // when everything in force was last put on the blacklist, by the group or one by one; zero: never
@@ -42,7 +43,7 @@ type Standing struct {
 
 // Due reports whether the appliance must be told something.
 func (p Plan) Due() bool {
-	return len(p.Block) > 0 || len(p.Unblock) > 0 || len(p.Add) > 0 || len(p.Remove) > 0
+	return len(p.Block) > 0 || len(p.Unblock) > 0 || len(p.Add) > 0 || len(p.Remove) > 0 || len(p.Target.OldGroups) > 0
 }
 
 // Question is what a plan is asked for.
@@ -82,6 +83,9 @@ func (l *Ledger) Plan(ctx context.Context, q Question) (Plan, error) {
 		p.Stale = facts.trouble().Count > 0
 		p.Flushed, p.Confirmed = facts.moment(factFlushed), facts.moment(factConfirmed)
 		p.Asserted, p.AssertedUntil = facts.moment(factAsserted), facts.moment(factAssertedUntil)
+		if p.Target, err = parseTarget(facts[factTarget]); err != nil {
+			return err
+		}
 		if err := p.missing(ctx, tx, q, facts.number(factAssertedFlush)); err != nil {
 			return err
 		}

@@ -88,8 +88,8 @@ func (l *Ledger) Written(ctx context.Context) ([]netip.Prefix, error) {
 	return written, nil
 }
 
-// Forget takes note that nothing of ours is on the appliance any more: bans
-// in force are owed again, and ended ones are done with.
+// Forget records that nothing of ours is on the appliance any more: bans in force
+// are pending again, and ended ones need nothing more.
 func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM ban WHERE until <= ?", now.UnixMilli()); err != nil {
@@ -102,14 +102,25 @@ func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
 		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban").Scan(&rows); err != nil {
 			return err
 		}
-		if err := setFact(ctx, tx, factMark, ""); err != nil {
+		if err := setFacts(ctx, tx, map[string]int64{factRows: rows}); err != nil {
 			return err
 		}
-		return setFacts(ctx, tx, map[string]int64{factRows: rows,
-			factConfirmed: 0, factAsserted: 0, factAssertedFlush: 0, factAssertedUntil: 0})
+		if err := setFact(ctx, tx, factTarget, ""); err != nil { // nor are old groups
+			return err
+		}
+		return forgetFiles(ctx, tx)
 	})
 	if err != nil {
 		return fmt.Errorf("record the clean-up in %s: %w", l.path, err)
 	}
 	return nil
+}
+
+// forgetFiles records that nothing is known of the appliance's files, and that no
+// re-assert holds any more.
+func forgetFiles(ctx context.Context, tx *sql.Tx) error {
+	if err := setFact(ctx, tx, factMark, ""); err != nil {
+		return err
+	}
+	return setFacts(ctx, tx, map[string]int64{factConfirmed: 0, factAsserted: 0, factAssertedFlush: 0, factAssertedUntil: 0})
 }

@@ -28,6 +28,9 @@ type Outcome struct {
 	// Refused are bans that the appliance did not take, of a flush that ended
 	// well but for them: they stay owed, and a trouble goes on.
 	Refused []netip.Prefix
+
+	Serial        string // the serial number that the appliance gave; "": it was not asked, or gave none
+	OldGroupsGone bool   // the files hold nothing of ours in Plan.Target.OldGroups any more
 }
 
 // Entry is one entry of the appliance's blacklist.
@@ -160,12 +163,17 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o Outcome, flush int64) e
 	if p.Asked && !o.At.IsZero() {
 		facts[factAnswered] = p.asked
 	}
-	if len(facts) == 0 && o.Mark == p.Mark {
+	if len(facts) == 0 && o.Mark == p.Mark && !o.settles(p.Target) {
 		return nil
 	}
 	return l.write(ctx, func(tx *sql.Tx) error {
 		if err := setFacts(ctx, tx, facts); err != nil {
 			return err
+		}
+		if o.settles(p.Target) {
+			if err := o.settle(ctx, tx, p.Target); err != nil {
+				return err
+			}
 		}
 		return setFact(ctx, tx, factMark, o.Mark)
 	})

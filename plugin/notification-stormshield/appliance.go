@@ -62,15 +62,17 @@ func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 	change := stormshield.Change{
 		Unblock: c.Unblock, Add: c.Add, Remove: c.Remove, Total: c.Total, Reassert: c.Reassert,
 		Files: edit.ParseState(c.Mark), Standing: c.Standing,
+		AskSerial: c.AskSerial, Serial: c.Serial, OldGroups: c.OldGroups,
 	}
 	for _, b := range c.Block {
 		change.Block = append(change.Block, stormshield.Block{Prefix: b.Prefix, Timeout: b.Until.Sub(now)})
 	}
 	done, err := a.Appliance.Apply(ctx, change)
 	acknowledged := enforcer.Done{
-		Leftovers: done.Leftovers,
+		Leftovers: done.Leftovers, Kept: done.Kept,
 		Outcome: ledger.Outcome{
 			Unblocked: done.Unblocked, Listed: done.Listed, Cleared: done.Cleared, Mark: done.Files.String(), Asserted: done.Asserted,
+			Serial: done.Serial, OldGroupsGone: done.OldGroupsGone,
 		},
 	}
 	for _, b := range done.Blocked {
@@ -83,7 +85,7 @@ func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 	if errors.As(err, &refused) {
 		acknowledged.Refused = refused.Refused
 	} else if err != nil {
-		return acknowledged, loginError(err)
+		return acknowledged, otherAppliance(loginError(err))
 	}
 	acknowledged.At = time.Now()
 	return acknowledged, err
@@ -91,6 +93,15 @@ func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 
 func (a appliance) Check(ctx context.Context) error {
 	return loginError(stormshield.FirstFault(a.Appliance.Check(ctx)))
+}
+
+// otherAppliance tells the enforcer that another appliance answers.
+func otherAppliance(err error) error {
+	var other *stormshield.OtherApplianceError
+	if errors.As(err, &other) {
+		return &enforcer.OtherApplianceError{Serial: other.Serial, Err: err}
+	}
+	return err
 }
 
 // loginError tells the enforcer that a login failed.

@@ -35,14 +35,24 @@ With --json, a list of: prefix, until (a time), origin, scenario, blocked
 				}
 				covers = func(p netip.Prefix) bool { return p.Bits() <= wanted.Bits() && p.Contains(wanted.Addr()) }
 			}
-			_, books, err := which.open(cmd)
+			d, books, err := which.open(cmd)
 			if err != nil {
 				return err
 			}
 			defer books.Close()
+			problem, err := elsewhere(cmd.Context(), d, books)
+			if err != nil {
+				return err
+			}
 			bans, err := inForce(cmd.Context(), books, covers, time.Now())
 			if err != nil {
 				return err
+			}
+			if problem != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", problem)
+				for i := range bans { // by the other appliance
+					bans[i].Blocked = false
+				}
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), bans)
@@ -117,11 +127,14 @@ With --json: prefix, removed (true).`,
 			if err != nil {
 				return err
 			}
-			_, books, err := which.open(cmd)
+			d, books, err := which.open(cmd)
 			if err != nil {
 				return err
 			}
 			defer books.Close()
+			if err := here(cmd.Context(), d, books); err != nil {
+				return err
+			}
 			ended, err := books.End(cmd.Context(), prefix, time.Now())
 			if err != nil {
 				return err

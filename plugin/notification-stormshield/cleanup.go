@@ -50,15 +50,21 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	var known []netip.Prefix
 	if state != nil {
 		defer state.Close()
+	}
+	var known []netip.Prefix
+	own, oldGroups, err := aboutHere(ctx, d, state)
+	if err != nil {
+		return err
+	}
+	if own != nil {
 		release, err := holdLease(plugin.StateOf(d).Lease)
 		if err != nil {
 			return err
 		}
 		defer release()
-		if known, err = state.Written(ctx); err != nil {
+		if known, err = own.Written(ctx); err != nil {
 			return err
 		}
 	}
@@ -72,7 +78,7 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	progress := showProgress(cmd.ErrOrStderr())
 	described := describe(d)
 	described.Doing = progress.doing
-	cleaned, failed := stormshield.New(described).Cleanup(ctx, known)
+	cleaned, failed := stormshield.New(described).Cleanup(ctx, known, oldGroups...)
 	progress.end()
 	if err := keep.came(ctx, failed); err != nil {
 		return err
@@ -80,8 +86,8 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	if failed != nil {
 		return fmt.Errorf("clean up the appliance at %s: %w (hint: what is left is taken off by running this again)", d.Stormshield.Host, failed)
 	}
-	if state != nil {
-		if err := state.Forget(ctx, time.Now()); err != nil {
+	if own != nil {
+		if err := own.Forget(ctx, time.Now()); err != nil {
 			return err
 		}
 	}

@@ -43,6 +43,9 @@ With --json: host, in_force, to_block, to_unblock (numbers: how it stands now).`
 				return err
 			}
 			defer books.Close()
+			if err := here(cmd.Context(), d, books); err != nil {
+				return err
+			}
 			began := time.Now()
 			if err := flush(cmd, d, books); err != nil {
 				return err

@@ -34,7 +34,7 @@ func (w *world) flush(l *ledger.Ledger) {
 
 var (
 	aFileLine = regexp.MustCompile(`^(crowdsec_ip_[0-9]+(=[0-9a-f.:]+,resolve=static)?|crowdsec_net_[0-9]+_[0-9]+(=[0-9a-f.:]+/[0-9]+)?|\[Crowdsec\]|\[CrowdsecDeleteGroup\])$`)
-	aCommand  = regexp.MustCompile(`^(MODIFY MONITOR (FORCE ON|OFF)|MONITOR ADDRESSLIST ADD Type=BlackList Name1=[0-9A-Za-z_.:]+ Timeout=[0-9]+|MONITOR ADDRESSLIST DELETE Type=BlackList Name1=[0-9A-Za-z_.:]+|MONITOR ADDRESSLIST SHOW type=blacklist)$`)
+	aCommand  = regexp.MustCompile(`^(SYSTEM PROPERTY|MODIFY MONITOR (FORCE ON|OFF)|MONITOR ADDRESSLIST ADD Type=BlackList Name1=[0-9A-Za-z_.:]+ Timeout=[0-9]+|MONITOR ADDRESSLIST DELETE Type=BlackList Name1=[0-9A-Za-z_.:]+|MONITOR ADDRESSLIST SHOW type=blacklist)$`)
 	aTicket   = regexp.MustCompile(`\.crowdsec-[0-9a-f]{8}-[0-9a-f]{12}`)
 	aNumber   = regexp.MustCompile(`[0-9]+`)
 )

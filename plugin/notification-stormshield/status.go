@@ -114,6 +114,12 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 	if err != nil {
 		return status{}, err
 	}
+	if problem, err := elsewhere(ctx, d, books); err != nil || problem != "" {
+		return status{
+			Name: d.Name, Host: d.Stormshield.Host, State: plugin.StateOf(d).Path, Problem: problem,
+			InForce: read.InForce, OfLists: read.Lists, ToBlock: read.InForce, NextEnd: moment(read.Next),
+		}, err
+	}
 	if err := readSecrets(&d); err != nil {
 		return status{}, err
 	}

@@ -1,0 +1,78 @@
+package enforcer
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"notification-stormshield/plugin/ledger"
+)
+
+// plan asks the ledger what is pending on the appliance that the configuration
+// names. If the ledger is about another one, or about other groups, everything is
+// pending.
+func (e *Enforcer) plan(ctx context.Context, now time.Time) (ledger.Plan, error) {
+	p, err := e.Ledger.Plan(ctx, e.question(now))
+	if err != nil || p.Target.Matches(e.Target) {
+		return p, err
+	}
+	if err := e.Ledger.SetTarget(ctx, e.Target); err != nil {
+		return ledger.Plan{}, err
+	}
+	e.reportTarget(p.Target)
+	return e.Ledger.Plan(ctx, e.question(now))
+}
+
+// reportTarget says in the log what changed in the configuration.
+func (e *Enforcer) reportTarget(before ledger.Target) {
+	switch {
+	case before.IsElsewhere(e.Target):
+		e.Log.Warn("the configuration names another appliance: everything in force is blocked there; entries on the one before stay until they end by themselves",
+			"appliance", e.Target.Host, "before", before.Host, "hint", "to remove them, run `cleanup` with the configuration of before")
+	case before.Host == "":
+	case before.Identity != e.Target.Identity:
+		e.Log.Info("the configuration identifies the appliance by other keys: everything in force is blocked again, for it may be another appliance",
+			"appliance", e.Target.Host)
+	default:
+		e.Log.Info("the configuration names other groups: everything in force is blocked by them, then the old ones are removed",
+			"group", e.Target.Group, "delete_group", e.Target.DeleteGroup, "before", before.Group+", "+before.DeleteGroup)
+	}
+}
+
+// identifyEvery is how often a re-assert asks for the serial number. A re-assert
+// blocks everything on whichever appliance answers, so it need not ask each time.
+const identifyEvery = time.Hour
+
+// mustIdentify reports whether a flush asks for the serial number. The first of
+// each process does, and a re-assert now and then. The very first flush has no
+// number to compare with.
+func (f *flush) mustIdentify(reassert bool) bool {
+	if f.plan.Flushed.IsZero() {
+		return false
+	}
+	return f.identified.IsZero() || reassert && f.now.Sub(f.identified).Abs() >= identifyEvery
+}
+
+// adopt records that another appliance answers at the same address, and returns
+// what is pending on it: everything.
+func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Target, other *OtherApplianceError) (ledger.Plan, error) {
+	is := e.Target
+	is.Serial = other.Serial
+	if err := e.Ledger.SetTarget(ctx, is); err != nil {
+		return ledger.Plan{}, err
+	}
+	e.Log.Warn("another appliance answers: it was replaced, or the other member of an HA pair took over; everything in force is blocked again",
+		"appliance", e.Target.Host, "serial", other.Serial, "before", before.Serial)
+	return e.Ledger.Plan(ctx, e.question(now))
+}
+
+// reportOldGroups says in the log that no old group is left, but for those that
+// were kept.
+func (e *Enforcer) reportOldGroups(kept []string) {
+	if len(kept) == 0 {
+		e.Log.Info("the old groups are removed from the appliance")
+		return
+	}
+	e.Log.Warn("old groups hold nothing of ours any more, and stay on the appliance", "kept", strings.Join(kept, "; "),
+		"hint", "remove them on the appliance if nobody uses them")
+}

@@ -1,0 +1,151 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// factTarget is the [Target] that the ledger is about, as JSON.
+const factTarget = "target"
+
+// Target is the appliance and the groups that a ledger is about. Everything that
+// the ledger calls acknowledged, this appliance acknowledged for these groups.
+type Target struct {
+	Host        string `json:"host"`     // with the API port, spelled in one way for each appliance; "": nothing was flushed yet
+	Identity    string `json:"identity"` // by what the configuration identifies the appliance: keys, certificates
+	Group       string `json:"group"`
+	DeleteGroup string `json:"delete_group"`
+	Serial      string `json:"serial,omitempty"` // the appliance's serial number; "": not known
+	// OldGroups are groups that earlier configurations named, and that may
+	// still be in the appliance's files.
+	OldGroups []string `json:"old_groups,omitempty"`
+}
+
+// Matches reports whether a configuration, which knows neither serial number nor
+// old groups, names this appliance and these groups.
+func (t Target) Matches(configured Target) bool {
+	return t.Host == configured.Host && t.Identity == configured.Identity &&
+		t.Group == configured.Group && t.DeleteGroup == configured.DeleteGroup
+}
+
+// IsElsewhere reports whether the ledger is about an appliance at another
+// address than the one that a configuration names.
+func (t Target) IsElsewhere(configured Target) bool { return t.Host != "" && t.Host != configured.Host }
+
+// Next returns the target after a configuration names another appliance or other
+// groups, or after the appliance turns out to have another serial number. same
+// tells that everything acknowledged for t still holds.
+func (t Target) Next(named Target) (next Target, same bool) {
+	next = named
+	if t.Host == "" {
+		return next, true
+	}
+	sameAppliance := t.Host == named.Host && t.Identity == named.Identity
+	if sameAppliance && named.Serial == "" {
+		next.Serial = t.Serial
+	}
+	// Another appliance at the same address may have the files of the first.
+	if t.Host == named.Host {
+		next.OldGroups = t.oldGroups(named)
+	}
+	changedSerial := t.Serial != "" && next.Serial != t.Serial
+	return next, t.Matches(named) && !changedSerial
+}
+
+// oldGroups returns the groups of t that a configuration does not name any more.
+func (t Target) oldGroups(named Target) []string {
+	var old []string
+	for _, group := range append(slices.Clone(t.OldGroups), t.Group, t.DeleteGroup) {
+		if group != named.Group && group != named.DeleteGroup && !slices.Contains(old, group) {
+			old = append(old, group)
+		}
+	}
+	return old
+}
+
+// Target returns what the ledger is about; zero if no flush has begun yet.
+func (l *Ledger) Target(ctx context.Context) (t Target, err error) {
+	text, err := fact(ctx, l.db, factTarget)
+	if err == nil {
+		t, err = parseTarget(text)
+	}
+	if err != nil {
+		return Target{}, fmt.Errorf("read from %s which appliance it is about: %w", l.path, err)
+	}
+	return t, nil
+}
+
+// SetTarget records which appliance and groups the ledger is about from now on,
+// as [Target.Next] says. If they are others than before, nothing counts as
+// acknowledged any more. Only the holder of the lease calls it.
+func (l *Ledger) SetTarget(ctx context.Context, named Target) error {
+	err := l.write(ctx, func(tx *sql.Tx) error {
+		text, err := fact(ctx, tx, factTarget)
+		if err != nil {
+			return err
+		}
+		before, err := parseTarget(text)
+		if err != nil {
+			return err
+		}
+		next, same := before.Next(named)
+		if !same {
+			if err := doubtAll(ctx, tx); err != nil {
+				return err
+			}
+		}
+		return setTarget(ctx, tx, next)
+	})
+	if err != nil {
+		return fmt.Errorf("record in %s which appliance it is about: %w", l.path, err)
+	}
+	return nil
+}
+
+// doubtAll makes everything pending. What was acknowledged may stand on the
+// appliance or not: bans in force are to be applied again, and ended ones are
+// to be unblocked.
+func doubtAll(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = ? WHERE written <> 0 OR expires > 0", uncertain, tried)
+	if err != nil {
+		return err
+	}
+	return forgetFiles(ctx, tx)
+}
+
+// settle records what a flush found out about the target. A serial number other
+// than the known one is not recorded here: [Ledger.SetTarget] does that, and makes
+// everything pending.
+func (o Outcome) settle(ctx context.Context, tx *sql.Tx, t Target) error {
+	if t.Serial == "" {
+		t.Serial = o.Serial
+	}
+	if o.OldGroupsGone {
+		t.OldGroups = nil
+	}
+	return setTarget(ctx, tx, t)
+}
+
+// settles reports whether a flush found out anything new about the target.
+func (o Outcome) settles(t Target) bool {
+	return o.Serial != "" && t.Serial == "" || o.OldGroupsGone && len(t.OldGroups) > 0
+}
+
+func parseTarget(text string) (t Target, err error) {
+	if text == "" {
+		return Target{}, nil
+	}
+	err = json.Unmarshal([]byte(text), &t)
+	return t, err
+}
+
+func setTarget(ctx context.Context, tx *sql.Tx, t Target) error {
+	text, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	return setFact(ctx, tx, factTarget, string(text))
+}

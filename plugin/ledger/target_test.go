@@ -1,0 +1,137 @@
+package ledger_test
+
+import (
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin/ledger"
+)
+
+// edge is an appliance as a configuration names it.
+var edge = ledger.Target{Host: "192.0.2.1:443", Identity: "key", Group: "Crowdsec", DeleteGroup: "Gone"}
+
+func setTarget(t *testing.T, l *ledger.Ledger, named ledger.Target) ledger.Target {
+	t.Helper()
+	if err := l.SetTarget(t.Context(), named); err != nil {
+		t.Fatal(err)
+	}
+	is, err := l.Target(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return is
+}
+
+// applied returns a ledger about edge in which the bans 203.0.113.1 and 203.0.113.2 are
+// acknowledged, for an hour and for two.
+func applied(t *testing.T, serial string) *ledger.Ledger {
+	t.Helper()
+	l := open(t)
+	setTarget(t, l, edge)
+	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)), aBan("203.0.113.2/32", start.Add(2*time.Hour)))
+	p := plan(t, l, start)
+	wrote(t, l, p, ledger.Outcome{
+		Listed: true, Cleared: true, Mark: "mark", Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start, Serial: serial,
+	})
+	return l
+}
+
+func TestEverythingIsPendingWhenTheConfigurationNamesAnotherAppliance(t *testing.T) {
+	for what, change := range map[string]func(*ledger.Target){
+		"host":           func(e *ledger.Target) { e.Host = "192.0.2.2:443" },
+		"identity":       func(e *ledger.Target) { e.Identity = "other" },
+		"group":          func(e *ledger.Target) { e.Group = "Blocked" },
+		"group to empty": func(e *ledger.Target) { e.DeleteGroup = "Ended" },
+		"serial number":  func(e *ledger.Target) { e.Serial = "B" },
+	} {
+		t.Run(what, func(t *testing.T) {
+			l := applied(t, "A")
+			later := start.Add(time.Hour)
+			if p := plan(t, l, start); p.Due() {
+				t.Fatalf("before: %+v is due", p)
+			}
+			named := edge
+			change(&named)
+			setTarget(t, l, named)
+			p := plan(t, l, later)
+			want(t, "to block", blocks(p), []string{"203.0.113.2/32"})
+			want(t, "to add", texts(p.Add), []string{"203.0.113.2/32"})
+			want(t, "to unblock", texts(p.Unblock), []string{"203.0.113.1/32"})
+			want(t, "mark", p.Mark, "")
+			want(t, "confirmed", p.Confirmed, time.Time{})
+			s, err := l.Status(t.Context(), later)
+			want(t, "error", err, nil)
+			want(t, "status: to block", s.ToBlock, 1)
+		})
+	}
+}
+
+func TestTheSameAppliancesAcknowledgementsStay(t *testing.T) {
+	known := edge
+	known.Serial = "A"
+	for what, named := range map[string]ledger.Target{"the same configuration": edge, "the same serial number": known} {
+		l := applied(t, "A")
+		is := setTarget(t, l, named)
+		if p := plan(t, l, start); p.Due() || p.Mark != "mark" {
+			t.Errorf("%s: %+v", what, p)
+		}
+		want(t, "serial number after "+what, is.Serial, "A")
+	}
+}
+
+func TestAnUnknownSerialNumberChangesNothing(t *testing.T) {
+	l := applied(t, "")
+	p := plan(t, l, start)
+	want(t, "serial number", p.Target.Serial, "")
+	wrote(t, l, p, ledger.Outcome{Mark: "mark", Serial: "A", At: start})
+	p = plan(t, l, start)
+	want(t, "serial number once it is told", p.Target.Serial, "A")
+	wrote(t, l, p, ledger.Outcome{Mark: "mark", At: start})
+	p = plan(t, l, start)
+	want(t, "serial number when it is not told", p.Target.Serial, "A")
+	want(t, "due", p.Due(), false)
+}
+
+func TestOldGroupsStayRecordedUntilTheyAreGone(t *testing.T) {
+	l := applied(t, "A")
+	second, third := edge, edge
+	second.Group, third.Group, third.DeleteGroup = "Second", "Third", "Ended"
+	setTarget(t, l, second)
+	is := setTarget(t, l, third)
+	want(t, "old groups", is.OldGroups, []string{"Crowdsec", "Second", "Gone"})
+	want(t, "serial number", is.Serial, "A")
+
+	p := plan(t, l, start)
+	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour)})
+	p = plan(t, l, start)
+	want(t, "due while old groups are there", p.Due(), true)
+
+	is = setTarget(t, l, edge) // back to the first names
+	want(t, "old groups after the names of before", is.OldGroups, []string{"Second", "Third", "Ended"})
+	p = plan(t, l, start)
+	wrote(t, l, p, ledger.Outcome{
+		Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start, OldGroupsGone: true,
+	})
+	p = plan(t, l, start)
+	want(t, "old groups when they are gone", len(p.Target.OldGroups), 0)
+	want(t, "due", p.Due(), false)
+	want(t, "serial number", p.Target.Serial, "A")
+}
+
+func TestAnotherHostHasNoOldGroups(t *testing.T) {
+	l := applied(t, "A")
+	other := ledger.Target{Host: "192.0.2.2:443", Group: "Other", DeleteGroup: "Ended"}
+	is := setTarget(t, l, other)
+	want(t, "target", is, other)
+	want(t, "is elsewhere", is.IsElsewhere(edge), true)
+}
+
+func TestNothingIsKnownOfTheTargetAfterACleanUp(t *testing.T) {
+	l := applied(t, "A")
+	if err := l.Forget(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
+	is, err := l.Target(t.Context())
+	want(t, "error", err, nil)
+	want(t, "target", is, ledger.Target{})
+}
