@@ -137,7 +137,7 @@ func (o Options) prepare(ctx context.Context, d config.Document) (*notification,
 	state := StateOf(d)
 	books, err := state.Open(ctx, log)
 	if err != nil {
-		return nil, err
+		return nil, state.withCure(err)
 	}
 	n := &notification{
 		document: d, filter: d.Filter(), log: log, ledger: books,

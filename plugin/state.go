@@ -5,11 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -32,9 +29,9 @@ func StateOf(d config.Document) State {
 	return State{Path: base + ".db", Lease: base + ".lock"}
 }
 
-// Open opens the ledger. One that cannot be read is set aside for somebody to
-// look at, and a new one begun; the log says so. One of a newer version is left
-// alone.
+// Open opens the ledger, and makes the lock file beside it. A ledger that cannot be
+// read is set aside for people to look at, and a new one begun; the log says so. A
+// ledger of a newer version stays as it is.
 func (s State) Open(ctx context.Context, log hclog.Logger) (*ledger.Ledger, error) {
 	books, err := ledger.Open(ctx, s.Path)
 	switch {
@@ -49,23 +46,16 @@ func (s State) Open(ctx context.Context, log hclog.Logger) (*ledger.Ledger, erro
 			"error", err, "aside", aside)
 		books, err = ledger.Open(ctx, s.Path)
 	}
+	if err == nil {
+		if err = s.makeLease(); err == nil {
+			return books, nil
+		}
+		err = fmt.Errorf("open the state: %w", errors.Join(err, books.Close()))
+	}
 	if errors.Is(err, syscall.EROFS) {
 		err = fmt.Errorf("%w (hint: mount that file system for writing; if it went read-only by itself, its disk has errors, see dmesg)", err)
 	}
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		dir := filepath.Dir(s.Path)
-		err = fmt.Errorf("%w (hint: make the folder, and give it to the plugin's user with all that is in it: install -d -m 700 %[2]s && chown -R nobody %[2]s)", err, dir)
-	}
-	return books, err
-}
-
-// UserName names a user for people: by the number where the system knows no name.
-func UserName(uid int) string {
-	number := strconv.Itoa(uid)
-	if known, err := user.LookupId(number); err == nil {
-		return known.Username
-	}
-	return number
+	return nil, err
 }
 
 // TargetOf returns the appliance and the groups that a configuration names.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -78,7 +79,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	asRoot := os.Geteuid() == 0 // a command may give root up
 	err := root.ExecuteContext(ctx)
+	var denied *fs.PathError
+	if !asRoot && errors.As(err, &denied) && errors.Is(denied, fs.ErrPermission) {
+		err = fmt.Errorf("%w (hint: run this as root)", err)
+	}
 	var usage usageError
 	switch {
 	case err == nil:

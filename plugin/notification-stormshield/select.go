@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -46,32 +45,34 @@ func (s *selection) load(read func(path string) ([]config.Document, error)) (con
 	return config.Select(documents, s.name)
 }
 
-// becomeOwner gives up root for the owner of the state folder, so that no file
-// comes to be that the plugin cannot write. Without a state folder there is
-// nobody to become.
-func becomeOwner(dir string) error {
+// becomeOwner gives up root for the owner of the state, so that every file that a
+// command makes is open to the plugin. Without a state folder there is no owner.
+func becomeOwner(d config.Document) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	info, err := os.Stat(dir)
+	owner, err := plugin.StateOf(d).Owner()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("look for the state: %w", err)
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || owner.Uid == 0 {
+	if owner.UID == 0 {
 		return nil
 	}
+	name := plugin.UserName(owner.UID)
 	for _, give := range []func() error{
-		func() error { return syscall.Setgroups([]int{int(owner.Gid)}) },
-		func() error { return syscall.Setgid(int(owner.Gid)) },
-		func() error { return syscall.Setuid(int(owner.Uid)) },
+		func() error { return syscall.Setgroups([]int{owner.GID}) },
+		func() error { return syscall.Setgid(owner.GID) },
+		func() error { return syscall.Setuid(owner.UID) },
 	} {
 		if err := give(); err != nil {
-			return fmt.Errorf("become the owner of %s: %w", dir, err)
+			return fmt.Errorf("become %s, who owns the state in %s: %w", name, d.StateDir, err)
 		}
+	}
+	if _, err := os.Stat(d.StateDir); err != nil {
+		return fmt.Errorf("look for the state as %s, who owns it: %w (hint: let %[1]s through each folder above it; namei -l %[3]s shows them)", name, err, d.StateDir)
 	}
 	return nil
 }
@@ -80,18 +81,10 @@ func becomeOwner(dir string) error {
 // the state folder: that is whom the plugin runs as, so that a command finds what
 // the plugin will find.
 func readSecrets(d *config.Document) error {
-	if err := becomeOwner(d.StateDir); err != nil {
+	if err := becomeOwner(*d); err != nil {
 		return err
 	}
 	return d.ReadSecrets()
-}
-
-// ownerOf is the user whose file it is; -1 if that is not known.
-func ownerOf(info fs.FileInfo) int {
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(owner.Uid)
-	}
-	return -1
 }
 
 // books opens the state of a configuration for a command. It is nil when there
@@ -105,11 +98,14 @@ func books(ctx context.Context, d config.Document, stderr io.Writer) (*ledger.Le
 // remembered. Not so in a folder where others write: one of them may be the
 // plugin.
 func firstBooks(ctx context.Context, d config.Document, stderr io.Writer) (*ledger.Ledger, error) {
-	if err := becomeOwner(d.StateDir); err != nil {
+	if err := becomeOwner(d); err != nil {
 		return nil, err
 	}
 	info, err := os.Stat(d.StateDir)
-	if err != nil || ownerOf(info) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+	if err != nil || info.Mode().Perm()&0o022 != 0 {
+		return books(ctx, d, stderr)
+	}
+	if owner, err := plugin.OwnerOf(d.StateDir); err != nil || owner.UID != os.Geteuid() {
 		return books(ctx, d, stderr)
 	}
 	return booksIf(ctx, d, stderr, d.StateDir)
@@ -117,17 +113,16 @@ func firstBooks(ctx context.Context, d config.Document, stderr io.Writer) (*ledg
 
 // booksIf opens the state if a path is there.
 func booksIf(ctx context.Context, d config.Document, stderr io.Writer, there string) (*ledger.Ledger, error) {
-	if err := becomeOwner(d.StateDir); err != nil {
+	if err := becomeOwner(d); err != nil {
 		return nil, err
 	}
-	state := plugin.StateOf(d)
 	if _, err := os.Stat(there); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("look for the state: %w (hint: run this as root, or as the owner of %s)", err, filepath.Dir(state.Path))
+		return nil, fmt.Errorf("look for the state: %w", err)
 	}
-	return state.Open(ctx, hclog.New(&hclog.LoggerOptions{Output: stderr, Level: hclog.Warn}))
+	return plugin.StateOf(d).Open(ctx, hclog.New(&hclog.LoggerOptions{Output: stderr, Level: hclog.Warn}))
 }
 
 // open reads the configuration that was selected, and opens the state that the

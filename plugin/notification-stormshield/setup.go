@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -158,7 +159,7 @@ func (s *setup) run(ctx context.Context) error {
 func (s *setup) look() error {
 	var err error
 	if s.place, err = crowdsec.Load(s.crowdsec); err != nil {
-		return fmt.Errorf("%w (hint: run this as root, on the machine of CrowdSec's Local API; --crowdsec says where its config.yaml is)", err)
+		return fmt.Errorf("%w (hint: run this on the machine of CrowdSec's Local API; --crowdsec says where its config.yaml is)", err)
 	}
 	if s.file == "" {
 		s.file = filepath.Join(s.place.NotificationDir, "stormshield.yaml")
@@ -182,13 +183,13 @@ func (s *setup) look() error {
 	}
 	taken, err := s.place.Notification(s.name)
 	if err != nil {
-		return fmt.Errorf("%w (hint: run this as root)", err)
+		return err
 	}
 	if taken != "" {
 		return fmt.Errorf("the name %s is taken by %s (hint: for a second appliance give another --name)", s.name, taken)
 	}
 	if err := unix.Access(s.place.NotificationDir, unix.W_OK); err != nil && !errors.Is(err, unix.ENOENT) && !s.dryRun {
-		return fmt.Errorf("write to %s: %w (hint: run this as root)", s.place.NotificationDir, err)
+		return &fs.PathError{Op: "write to", Path: s.place.NotificationDir, Err: err}
 	}
 	s.warnOfCrowdSec()
 	return nil

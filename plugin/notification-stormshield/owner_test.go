@@ -1,0 +1,240 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/plugintest"
+)
+
+// nobody is an ordinary user, and stranger one without a name.
+const (
+	nobody   = 65534
+	stranger = 12345
+)
+
+// as is a user to run a program as; nil: the user of this process.
+func as(uid int) *syscall.Credential {
+	if uid == os.Geteuid() {
+		return nil
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
+}
+
+// ordinary is a user who is not root.
+func ordinary() int {
+	if os.Geteuid() == 0 {
+		return nobody
+	}
+	return os.Geteuid()
+}
+
+// newOpenWorld is a world whose folders and program every user reaches.
+func newOpenWorld(t *testing.T) (w *world, binary string) {
+	t.Helper()
+	w = newWorld(t)
+	for _, dir := range []string{filepath.Dir(w.dir), w.dir} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary = filepath.Join(w.dir, "crowdsec-stormshield")
+	if err := os.WriteFile(binary, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.dir = filepath.Join(w.dir, "state")
+	if err := os.Mkdir(w.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.write(w.yaml(nil))
+	if err := os.Chmod(w.file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return w, binary
+}
+
+// runAs runs a command line in a process of its own, which may give up root.
+func runAs(t *testing.T, uid int, binary string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as(uid)}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestACommandWithoutTheRightsSaysToRunItAsRoot(t *testing.T) {
+	w, binary := newOpenWorld(t)
+	w.books()
+	state := plugin.StateOf(w.document())
+	if err := os.WriteFile(state.Lease, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		give(t, w.dir, nobody)
+	}
+	ofState := [][]string{{"status"}, {"bans"}, {"bans", "remove", "203.0.113.7"}, {"flush"}, {"check"}, {"cleanup"}}
+	for closed, commands := range map[string][][]string{
+		w.file:      append([][]string{{"trust"}}, ofState...),
+		w.dir:       ofState,
+		state.Path:  ofState,
+		state.Lease: ofState,
+	} {
+		info, err := os.Stat(closed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(closed, 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, words := range commands {
+			out, err := runAs(t, ordinary(), binary, append(words, "-c", w.file)...)
+			if err == nil || !strings.Contains(out, closed) || !strings.Contains(out, "permission denied (hint: run this as root)") {
+				t.Errorf("%v with %s closed: %v\n%s", words, closed, err, out)
+			}
+		}
+		if err := os.Chmod(closed, info.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// give gives a folder, with all that is in it, to a user.
+func give(t *testing.T, dir string, uid int) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chown(path, uid, uid)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serve starts the plugin as a user, configures it and bans an address.
+func (w *world) serve(uid int, binary string) error {
+	w.t.Helper()
+	p, err := plugintest.Start(binary, as(uid))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer p.Kill()
+	if err := p.Configure(w.t.Context(), w.yaml(nil)); err != nil {
+		return err
+	}
+	return p.Notify(w.t.Context(), "test", plugintest.Ban(time.Hour, netip.MustParsePrefix("203.0.113.7/32")).Text())
+}
+
+func TestWhoeverComesFirstEveryFileIsOpenToThePlugin(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root changes its user")
+	}
+	for _, c := range []struct{ plugin, folder int }{{nobody, nobody}, {stranger, stranger}, {0, 0}, {0, nobody}} {
+		for _, first := range []string{"plugin", "check", "flush"} {
+			t.Run(fmt.Sprintf("plugin %d, folder %d, first %s", c.plugin, c.folder, first), func(t *testing.T) {
+				w, binary := newOpenWorld(t)
+				give(t, w.dir, c.folder)
+				if err := os.Chmod(w.dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if first != "plugin" {
+					_, _ = runAs(t, 0, binary, first, "-c", w.file) // it may say that there is no state
+				}
+				if err := w.serve(c.plugin, binary); err != nil {
+					t.Fatal(err)
+				}
+				for _, words := range [][]string{{"bans"}, {"check"}, {"flush"}, {"bans", "remove", "203.0.113.7"}, {"flush"}} {
+					if out, err := runAs(t, 0, binary, append(words, "-c", w.file)...); err != nil {
+						t.Errorf("%v as root: %v\n%s", words, err, out)
+					}
+				}
+				w.ownedBy(c.plugin)
+				if err := w.serve(c.plugin, binary); err != nil {
+					t.Errorf("the plugin after the commands: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// ownedBy demands that every file of the state is open to a user.
+func (w *world) ownedBy(uid int) {
+	w.t.Helper()
+	files, err := filepath.Glob(filepath.Join(w.dir, "*"))
+	if err != nil || len(files) < 2 {
+		w.t.Fatal(files, err)
+	}
+	for _, file := range files {
+		owner, err := plugin.OwnerOf(file)
+		if err != nil || uid != 0 && owner.UID != uid {
+			w.t.Errorf("%s belongs to %d (%v), and the plugin is %d", file, owner.UID, err, uid)
+		}
+	}
+}
+
+func TestAStateOfSomebodyElseIsNamedWithWhatGivesItToThePlugin(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root changes its user")
+	}
+	for uid, name := range map[int]string{nobody: "nobody", stranger: strconv.Itoa(stranger)} {
+		w, binary := newOpenWorld(t)
+		give(t, w.dir, uid)
+		if err := w.serve(0, binary); err != nil { // plugin_config named root
+			t.Fatal(err)
+		}
+		if out, err := runAs(t, 0, binary, "bans", "-c", w.file); err != nil || !strings.Contains(out, "203.0.113.7") {
+			t.Errorf("bans: %v\n%s", err, out)
+		}
+		cure := fmt.Sprintf("chown -R %s %s", name, w.dir)
+		err := w.serve(uid, binary)
+		if err == nil || !strings.Contains(err.Error(), cure) {
+			t.Fatalf("as %s again: %v; want the hint %q", name, err, cure)
+		}
+		if out, err := exec.CommandContext(t.Context(), "sh", "-c", cure).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v %s", cure, err, out)
+		}
+		if err := w.serve(uid, binary); err != nil {
+			t.Errorf("after %s: %v", cure, err)
+		}
+	}
+}
+
+func TestAMissingOrUnreachableStateFolderIsNamedWithItsCure(t *testing.T) {
+	w, binary := newOpenWorld(t)
+	if err := os.Chmod(w.dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	me := plugin.UserName(ordinary())
+	if os.Geteuid() != 0 {
+		defer func() { _ = os.Chmod(w.dir, 0o755) }()
+	}
+	closed := w.dir
+	w.dir = filepath.Join(closed, "state")
+	w.expectCure(binary, fmt.Sprintf("let the plugin's user, %s, through each folder above it; namei -l %s", me, w.dir))
+	if err := os.Chmod(closed, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	w.expectCure(binary, fmt.Sprintf("install -d -m 700 -o %s %s", me, w.dir))
+}
+
+func (w *world) expectCure(binary, cure string) {
+	w.t.Helper()
+	if err := w.serve(ordinary(), binary); err == nil || !strings.Contains(err.Error(), cure) {
+		w.t.Errorf("%v; want the hint %q", err, cure)
+	}
+}

@@ -1,0 +1,115 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Owner is the user and the group of a file, by number.
+type Owner struct{ UID, GID int }
+
+// root is the user who may open every file.
+var root = Owner{}
+
+// OwnerOf returns whose file it is.
+func OwnerOf(path string) (Owner, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Owner{}, err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return Owner{}, fmt.Errorf("find out whose file %s is: %w", path, errors.ErrUnsupported)
+	}
+	return Owner{int(stat.Uid), int(stat.Gid)}, nil
+}
+
+// Owner returns as whom a command that is root should use the state: the user of
+// the plugin, so that every file that the command makes is open to the plugin. The
+// ledger tells who that is, and the folder where there is no ledger yet. It is root
+// where that user could not use every file. With neither ledger nor folder, the
+// error is [fs.ErrNotExist].
+func (s State) Owner() (Owner, error) {
+	dir := filepath.Dir(s.Path)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return Owner{}, err
+	}
+	folder, err := OwnerOf(dir)
+	if err != nil {
+		return Owner{}, err
+	}
+	owner, err := OwnerOf(s.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return folder, nil
+	}
+	if err != nil {
+		return Owner{}, err
+	}
+	if folder.UID != owner.UID && info.Mode().Perm()&0o007 != 0o007 {
+		return root, nil
+	}
+	for _, file := range []string{s.Lease, s.Path + "-wal", s.Path + "-shm"} {
+		if other, err := OwnerOf(file); err == nil && other.UID != owner.UID {
+			return root, nil
+		}
+	}
+	return owner, nil
+}
+
+// makeLease makes the lock file where there is none. Made by root, it gets the
+// ledger's owner, as SQLite's own files do.
+func (s State) makeLease() error {
+	file, err := os.OpenFile(s.Lease, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		if err := unix.Access(s.Lease, unix.R_OK|unix.W_OK); err != nil {
+			return &fs.PathError{Op: "write to", Path: s.Lease, Err: err}
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	owner, err := OwnerOf(s.Path)
+	if err != nil {
+		return err
+	}
+	return file.Chown(owner.UID, owner.GID)
+}
+
+// withCure adds to an error of Open what gives the state to the user of this
+// process.
+func (s State) withCure(err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	me, dir := UserName(os.Geteuid()), filepath.Dir(s.Path)
+	switch _, looked := os.Stat(dir); {
+	case errors.Is(looked, fs.ErrNotExist):
+		return fmt.Errorf("%w (hint: make the folder for the plugin's user: install -d -m 700 -o %s %s)", err, me, dir)
+	case looked != nil:
+		return fmt.Errorf("%w (hint: let the plugin's user, %s, through each folder above it; namei -l %s shows them)", err, me, dir)
+	}
+	return fmt.Errorf("%w (hint: give the folder to the plugin's user, with all that is in it: chown -R %s %s && chmod -R u+rwX %[3]s)", err, me, dir)
+}
+
+// UserName names a user for people: by the number where the system knows no name.
+func UserName(uid int) string {
+	number := strconv.Itoa(uid)
+	if known, err := user.LookupId(number); err == nil {
+		return known.Username
+	}
+	return number
+}
