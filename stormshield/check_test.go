@@ -3,6 +3,7 @@ package stormshield_test
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -233,5 +234,33 @@ func TestOnlyALoginThatTheApplianceAnsweredIsAFailedLogin(t *testing.T) {
 		if failure, failed := stormshield.LoginFailed(err); err == nil || failed != c.failed || failure.Temporary != c.temporary {
 			t.Errorf("%s: %v is taken for %+v, a failed login: %t", name, err, failure, failed)
 		}
+	}
+}
+
+func TestAHostWithAZoneIsReachedOverAPIAndSSH(t *testing.T) {
+	probe, err := net.Listen("tcp", "[::1%lo]:0")
+	if err != nil {
+		t.Skip("no IPv6 on the interface lo: ", err)
+	}
+	probe.Close()
+	for _, kind := range []snstest.CertificateKind{snstest.FactoryCertificate, snstest.ModernCertificate} {
+		p := start(t, func(o *snstest.Options) { o.Listen, o.Certificate = "::1", kind })
+		config := configFor(t, p.sim)
+		config.API.Host, config.SSH.Host = "::1%lo", "::1%lo"
+		if kind == snstest.ModernCertificate { // it has the address as a name
+			config.API.Trust.ServerName = ""
+		}
+		if err := stormshield.FirstFault(stormshield.New(config).Check(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTheNameInACertificateIsComparedWhateverItsCase(t *testing.T) {
+	p := start(t)
+	config := configFor(t, p.sim)
+	config.API.Trust.ServerName = strings.ToLower(snstest.DefaultSerialNumber)
+	if err := stormshield.FirstFault(stormshield.New(config).Check(t.Context())); err != nil {
+		t.Error(err)
 	}
 }

@@ -174,16 +174,21 @@ func (t *trial) singly(ctx context.Context) bool {
 		t.wrong(addressBlock, errors.New("ADD succeeds, and SHOW prints no line with the address"),
 			"look on the appliance whether "+name+" is blocked; paste this report into a bug report")
 		return true
-	case is.line == "":
-		t.holds(addressBlock, "accepted; SHOW does not tell whether it is listed")
-	default:
-		t.shows = true
-		t.holds(addressBlock, "accepted and listed")
 	}
+	t.shows = is.line != ""
+	t.holds(addressBlock, t.accepted())
 	t.form(is)
 	t.renew(ctx, is)
 	t.takeOff(ctx)
 	return true
+}
+
+// accepted is what an ADD that succeeds shows.
+func (t *trial) accepted() string {
+	if t.shows {
+		return "accepted and listed"
+	}
+	return "accepted; SHOW does not tell whether it is listed"
 }
 
 // form says whether the plugin can read what SHOW prints of an entry.

@@ -78,7 +78,7 @@ func (t *trial) group(ctx context.Context) {
 		t.wrong(groupBlock, err, "many bans, and every re-assert, go by group: paste this report into a bug report")
 		return
 	}
-	t.holds(groupBlock, "accepted and listed")
+	t.holds(groupBlock, t.accepted())
 	t.ungroup(ctx)
 }
 

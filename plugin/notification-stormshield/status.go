@@ -31,7 +31,7 @@ working), process (null: none runs), in_force, of_lists, to_block, to_unblock,
 next_end, last_flush, blocked_anew (times, or null), local_api (null: it is not
 followed; or last_read, unread_since (times, or null), error, left_out (because
 of max_bans)), trouble (null, or text, since, last, count), login_hold_off (null,
-or until, refused, reason).`,
+or until, refused, reason, hint).`,
 		Example: "  crowdsec-stormshield status",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
