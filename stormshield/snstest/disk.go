@@ -73,6 +73,7 @@ func (d *disk) reloaded() time.Time {
 // close gives write permissions back, and removes a temporary disk.
 func (d *disk) close() error {
 	d.setReadOnly(false)
+	d.setLinked(false)
 	if d.temporary {
 		return os.RemoveAll(d.root)
 	}
@@ -94,6 +95,23 @@ func (d *disk) setReadOnly(readOnly bool) {
 	}
 	if err := os.Chmod(d.config, dirMode); err != nil {
 		panic(fmt.Sprintf("snstest: change permissions of %s: %v", d.config, err))
+	}
+}
+
+// setLinked moves the file object beside the configuration folder and leaves a link, or brings it back.
+func (d *disk) setLinked(linked bool) {
+	path, beside := d.path(ObjectFile), filepath.Join(filepath.Dir(d.config), ObjectFile)
+	info, err := os.Lstat(path)
+	if err != nil || linked == (info.Mode()&fs.ModeSymlink != 0) {
+		return
+	}
+	if linked {
+		err = errors.Join(os.Rename(path, beside), os.Symlink(filepath.Join("..", ObjectFile), path))
+	} else {
+		err = os.Rename(beside, path)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("snstest: make %s a link or a file: %v", path, err))
 	}
 }
 

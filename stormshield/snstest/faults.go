@@ -12,7 +12,8 @@ import (
 type Faults struct {
 	// SSHRefuse and APIRefuse close the port: connections are cut, new ones are refused.
 	SSHRefuse, APIRefuse bool
-	// SSHHang accepts connections and never says a word, and runs no further command on the open ones.
+	// SSHHang accepts connections and never says a word, and on the open ones runs no further command and answers no
+	// keepalive request.
 	// APIHang accepts requests and never answers. Both go on where they stopped once the switch is off.
 	SSHHang, APIHang bool
 	// SSHCutAfterUpload cuts the connection once a command was given so many bytes on its standard input. The command
@@ -100,12 +101,27 @@ type Faults struct {
 	// MissingTools are programs SSH commands do not find in their PATH, e.g. cksum, awk, cp. What the shell has
 	// built in stays.
 	MissingTools []string
+	// BrokenTools puts a text for /bin/sh in the place of programs that SSH commands find in their PATH, e.g.
+	// "cksum": "echo 0 0" for one that calculates wrongly, or "mv": "exec /bin/mv -f \"$2\" \"$3\"" for one that never asks.
+	BrokenTools map[string]string
+	// ObjectIsLink makes the file object a symbolic link, to a folder beside the configuration folder.
+	ObjectIsLink bool
 	// ReadOnlyDir takes the right to write in the configuration folder and its files from SSH commands.
 	ReadOnlyDir bool
 	// DiskFullAfter makes writes of SSH commands fail beyond so many bytes in one file (rounded up to 512). The
 	// message is "File too large", not "No space left on device": it is done with the shell's file size limit.
 	DiskFullAfter int64
 
+	// InsteadOfShell is a text for /bin/sh that runs in the place of every SSH command, which is not run: "echo SRPClient"
+	// for nsrpc as login shell (CLIShell=1), "true" for a ForceCommand, "echo not available; exit 1" for nologin. $COMMAND is
+	// the command.
+	InsteadOfShell string
+	// ShellPrints is what the login shell prints by itself, on standard output and on standard error, before and after
+	// each command: a noisy .cshrc, a message of the day.
+	ShellPrints string
+	// SSHMaxSessions limits the sessions open at once on one SSH connection; 0 is no limit. One that was closed counts
+	// for a tenth of a second more, as with sshd, which waits for its child.
+	SSHMaxSessions int
 	// NoKeyboardInteractive, NoPassword and PublicKeyOnly take SSH authentication methods away.
 	NoKeyboardInteractive, NoPassword, PublicKeyOnly bool
 	// LoginAnswer is what the SSH server does, instead of letting a client in, once the client sent a password, an answer
@@ -132,6 +148,7 @@ func (f *Faults) clone() *Faults {
 	c.Ret = maps.Clone(f.Ret)
 	c.MissingTools = slices.Clone(f.MissingTools)
 	c.HostKeys = slices.Clone(f.HostKeys)
+	c.BrokenTools = maps.Clone(f.BrokenTools)
 	return &c
 }
 
@@ -186,12 +203,13 @@ func (a *Appliance) applyFaults(f *Faults) {
 		a.blacklist.flush()
 	}
 	a.disk.setReadOnly(f.ReadOnlyDir)
-	_, _ = a.toolbox.path(f.MissingTools) // now, so that no command takes longer for it; one says what failed
+	a.disk.setLinked(f.ObjectIsLink)
+	_, _ = a.toolbox.path(f.MissingTools, f.BrokenTools) // now, so that no command takes longer for it; one says what failed
 }
 
 // pause waits for the delay and for the end of a hang. It reports false when the caller should give up.
 func (a *Appliance) pause(gone <-chan struct{}, hangs func(*Faults) bool) bool {
-	f, changed := a.faults.now()
+	f, _ := a.faults.now()
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
@@ -203,6 +221,12 @@ func (a *Appliance) pause(gone <-chan struct{}, hangs func(*Faults) bool) bool {
 			return false
 		}
 	}
+	return a.pauseWhile(gone, hangs)
+}
+
+// pauseWhile is pause without the delay.
+func (a *Appliance) pauseWhile(gone <-chan struct{}, hangs func(*Faults) bool) bool {
+	f, changed := a.faults.now()
 	for hangs(f) {
 		select {
 		case <-changed:

@@ -127,3 +127,58 @@ func TestLegacyServerNeedsOldAlgorithms(t *testing.T) {
 		t.Error("the modern key did not come back")
 	}
 }
+
+func TestTheLoginShellCanBeNoneOrNoisy(t *testing.T) {
+	a := snstest.Start(t)
+	client := connectSSH(t, a)
+	a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = `echo "no: $COMMAND"; exit 4` })
+	if r := runSSH(t, client, "echo hello", nil); r.out != "no: echo hello\n" || r.status != 4 {
+		t.Errorf("without a shell: %+v", r)
+	}
+	a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell, f.ShellPrints = "", "Welcome" })
+	if r := runSSH(t, client, "echo hello; exit 3", nil); r.out != "Welcome\nhello\nWelcome\n" || r.err != "Welcome\nWelcome\n" || r.status != 3 {
+		t.Errorf("from a noisy shell: %+v", r)
+	}
+}
+
+func TestAToolCanBeBroken(t *testing.T) {
+	a := snstest.Start(t)
+	client := connectSSH(t, a)
+	a.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{"cksum": "echo 0 0"} })
+	if r := runSSH(t, client, "echo x | cksum; command -v cksum > /dev/null && echo there", nil); r.out != "0 0\nthere\n" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestTheFileObjectCanBeALinkForATime(t *testing.T) {
+	a := snstest.Start(t)
+	path, before := filepath.Join(a.ConfigDir(), "object"), string(a.Read("object"))
+	for _, linked := range []bool{true, false, true} {
+		a.SetFaults(func(f *snstest.Faults) { f.ObjectIsLink = linked })
+		info, err := os.Lstat(path)
+		if err != nil || linked != (info.Mode()&os.ModeSymlink != 0) || string(a.Read("object")) != before {
+			t.Errorf("linked %t: %v, %v", linked, info, err)
+		}
+	}
+}
+
+func TestSessionsOfOneConnectionCanBeLimited(t *testing.T) {
+	a := snstest.Start(t)
+	client := connectSSH(t, a)
+	a.SetFaults(func(f *snstest.Faults) { f.SSHMaxSessions = 1 })
+	session, err := client.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.NewSession(); err == nil {
+		t.Error("a second session was opened")
+	}
+	session.Close()
+	eventually(t, "the session is free", func() bool {
+		next, err := client.NewSession()
+		if err == nil {
+			next.Close()
+		}
+		return err == nil
+	})
+}

@@ -3,6 +3,7 @@ package snstest
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -38,19 +39,41 @@ func (a *Appliance) serveConn(conn net.Conn) {
 
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
-	a.owned.Go(func() { ssh.DiscardRequests(requests) })
+	a.owned.Go(func() { a.answerRequests(ctx, requests) })
+	var open atomic.Int32
 	for offer := range channels {
-		if offer.ChannelType() != "session" {
+		f, _ := a.faults.now()
+		switch {
+		case offer.ChannelType() != "session":
 			_ = offer.Reject(ssh.UnknownChannelType, "sessions only")
+			continue
+		case f.SSHMaxSessions > 0 && int(open.Load()) >= f.SSHMaxSessions:
+			_ = offer.Reject(ssh.ConnectionFailed, "open failed")
 			continue
 		}
 		channel, asked, err := offer.Accept()
 		if err != nil {
 			break
 		}
-		a.owned.Go(func() { a.serveChannel(ctx, conn, channel, asked) })
+		open.Add(1)
+		a.owned.Go(func() {
+			a.serveChannel(ctx, conn, channel, asked)
+			time.AfterFunc(sessionLingers, func() { open.Add(-1) })
+		})
 	}
 	_ = server.Close()
+}
+
+// sessionLingers is how long a session that was closed counts towards SSHMaxSessions.
+const sessionLingers = 100 * time.Millisecond
+
+// answerRequests refuses every global request, keepalive@openssh.com too: that is the answer a client waits for.
+func (a *Appliance) answerRequests(ctx context.Context, requests <-chan *ssh.Request) {
+	for request := range requests {
+		if a.pauseWhile(ctx.Done(), func(f *Faults) bool { return f.SSHHang }) && request.WantReply {
+			_ = request.Reply(false, nil)
+		}
+	}
 }
 
 // sshConfig offers the authentication methods, keys and algorithms that the switches leave.

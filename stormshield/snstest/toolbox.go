@@ -3,6 +3,7 @@ package snstest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,37 +24,40 @@ type toolbox struct {
 // enobject has the appliance read its objects anew. What it costs there is not simulated.
 const enobject = "#!/bin/sh\n: > \"$HOME/" + reloadMark + "\"\n"
 
-func (b *toolbox) path(missing []string) (string, error) {
-	missing = slices.Sorted(slices.Values(missing))
-	key := strings.Join(missing, "\x00")
+func (b *toolbox) path(missing []string, broken map[string]string) (string, error) {
+	key := strings.Join(slices.Sorted(slices.Values(missing)), "\x00")
+	for _, name := range slices.Sorted(maps.Keys(broken)) {
+		key += "\x00\x00" + name + "\x00" + broken[name]
+	}
+	usual := len(missing)+len(broken)+len(b.replace) == 0
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if folder, ok := b.boxes[key]; ok {
-		return b.from(folder, missing), nil
+		return from(folder, usual), nil
 	}
 	folder, err := os.MkdirTemp("", "snstest-tools-")
 	if err != nil {
 		return "", err
 	}
-	if err := b.fill(folder, missing); err != nil {
+	if err := b.fill(folder, missing, broken); err != nil {
 		return "", fmt.Errorf("make a folder of tools: %w", errors.Join(err, os.RemoveAll(folder)))
 	}
 	if b.boxes == nil {
 		b.boxes = map[string]string{}
 	}
 	b.boxes[key] = folder
-	return b.from(folder, missing), nil
+	return from(folder, usual), nil
 }
 
-// from is the PATH with a folder: the folder alone when it is to lack or to replace something.
-func (b *toolbox) from(folder string, missing []string) string {
-	if len(missing)+len(b.replace) == 0 {
+// from is the PATH with a folder: the folder alone unless the tools are as the machine has them.
+func from(folder string, usual bool) string {
+	if usual {
 		return folder + string(filepath.ListSeparator) + os.Getenv("PATH")
 	}
 	return folder
 }
 
-func (b *toolbox) fill(folder string, missing []string) error {
+func (b *toolbox) fill(folder string, missing []string, broken map[string]string) error {
 	if err := os.Chmod(folder, 0o755); err != nil {
 		return err
 	}
@@ -61,13 +65,22 @@ func (b *toolbox) fill(folder string, missing []string) error {
 	for _, name := range missing {
 		there[name] = true
 	}
+	for name, text := range broken {
+		if there[name] {
+			continue
+		}
+		there[name] = true
+		if err := os.WriteFile(filepath.Join(folder, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			return err
+		}
+	}
 	if !there["enobject"] && b.replace["enobject"] == "" {
 		there["enobject"] = true
 		if err := os.WriteFile(filepath.Join(folder, "enobject"), []byte(enobject), 0o755); err != nil {
 			return err
 		}
 	}
-	if len(missing)+len(b.replace) == 0 {
+	if len(missing)+len(broken)+len(b.replace) == 0 {
 		return nil
 	}
 	for name, program := range b.replace {
@@ -110,11 +123,19 @@ func (b *toolbox) close() error {
 
 // shellCommand prepares what an SSH command runs: the login shell with -c, and the limits the switches ask for.
 func (a *Appliance) shellCommand(f *Faults, line string) (*exec.Cmd, error) {
-	path, err := a.toolbox.path(f.MissingTools)
+	path, err := a.toolbox.path(f.MissingTools, f.BrokenTools)
 	if err != nil {
 		return nil, err
 	}
 	args := []string{a.options.LoginShell, "-c", line}
+	switch {
+	case f.InsteadOfShell != "":
+		args = []string{"/bin/sh", "-c", f.InsteadOfShell}
+	case f.ShellPrints != "":
+		const noisy = `printf "%s\n" "$NOISE"; printf "%s\n" "$NOISE" >&2; "$0" "$@"; s=$?; ` +
+			`printf "%s\n" "$NOISE"; printf "%s\n" "$NOISE" >&2; exit $s`
+		args = append([]string{"/bin/sh", "-c", noisy}, args...)
+	}
 	if f.DiskFullAfter > 0 {
 		// POSIX counts in blocks of 512 bytes. Without the trap the writer would die of the signal.
 		limit := fmt.Sprintf(`trap "" XFSZ; ulimit -f %d && exec "$0" "$@"`, (f.DiskFullAfter+511)/512)
@@ -123,8 +144,8 @@ func (a *Appliance) shellCommand(f *Faults, line string) (*exec.Cmd, error) {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = a.disk.root
 	cmd.Env = []string{
-		"PATH=" + path, "HOME=" + a.disk.root, "SHELL=" + a.options.LoginShell,
-		"USER=" + a.options.User, "LOGNAME=" + a.options.User,
+		"PATH=" + path, "HOME=" + a.disk.root, "TMPDIR=" + a.disk.root, "SHELL=" + a.options.LoginShell,
+		"USER=" + a.options.User, "LOGNAME=" + a.options.User, "NOISE=" + f.ShellPrints, "COMMAND=" + line,
 	}
 	return cmd, nil
 }
