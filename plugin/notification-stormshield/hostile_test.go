@@ -36,6 +36,7 @@ var (
 	aFileLine = regexp.MustCompile(`^(crowdsec_ip_[0-9]+(=[0-9a-f.:]+,resolve=static)?|crowdsec_net_[0-9]+_[0-9]+(=[0-9a-f.:]+/[0-9]+)?|\[Crowdsec\]|\[CrowdsecDeleteGroup\])$`)
 	aCommand  = regexp.MustCompile(`^(SYSTEM PROPERTY|MODIFY MONITOR (FORCE ON|OFF)|MONITOR ADDRESSLIST ADD Type=BlackList Name1=[0-9A-Za-z_.:]+ Timeout=[0-9]+|MONITOR ADDRESSLIST DELETE Type=BlackList Name1=[0-9A-Za-z_.:]+|MONITOR ADDRESSLIST SHOW type=blacklist)$`)
 	aTicket   = regexp.MustCompile(`\.crowdsec-[0-9a-f]{8}-[0-9a-f]{12}`)
+	aMarker   = regexp.MustCompile(`' sh f[A-Z2-7]{12} `) // of the frame around a command's output
 	aNumber   = regexp.MustCompile(`[0-9]+`)
 )
 
@@ -89,7 +90,8 @@ func FuzzNothingInAnAlertReachesAFileOrACommand(f *testing.F) {
 }
 
 // benignShapes are the forms of the SSH commands of flushes with harmless
-// bans, digits and tickets left out.
+// bans, digits, tickets and
+// markers left out.
 func (w *world) benignShapes(f *testing.F, p *plugin.Plugin, l *ledger.Ledger) map[string]bool {
 	now := time.Now().UTC()
 	for _, values := range [][]string{{"192.0.2.1", "192.0.2.0/28", "2001:db8:1::1"}, {"192.0.2.2"}} {
@@ -113,7 +115,8 @@ func (w *world) benignShapes(f *testing.F, p *plugin.Plugin, l *ledger.Ledger) m
 }
 
 func shape(command string) string {
-	return aNumber.ReplaceAllString(aTicket.ReplaceAllString(command, ".crowdsec-T"), "N")
+	command = aMarker.ReplaceAllString(aTicket.ReplaceAllString(command, ".crowdsec-T"), "' sh M ")
+	return aNumber.ReplaceAllString(command, "N")
 }
 
 // wantOnlyOurShapes says that files and commands hold nothing but the

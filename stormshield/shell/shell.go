@@ -4,19 +4,18 @@
 // configured, and sends a secret at most once a connection. Its main type is
 // [Client]; [Dial] makes one.
 //
-// The login shell may be csh, so every command goes as `/bin/sh -c '…'`,
-// which both families of shells read alike as long as the text holds no single
-// quote, no exclamation mark and no line end; [Client.Run] refuses those.
+// The login shell may be csh, so every command goes as `/bin/sh -c '…'`. Both
+// families of shells read that alike as long as the text holds no single quote,
+// no exclamation mark and no line end; [Client.Run] refuses those. The login
+// shell may also print text of its own, or run no /bin/sh at all: a frame around
+// the output of each command shows both.
 package shell
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ import (
 )
 
 // DefaultTimeout is how long a connection may stay without a byte from the
-// appliance while something is asked of it.
+// appliance. The appliance answers keepalive requests while a command runs.
 const DefaultTimeout = time.Minute
 
 // Config says how to reach and whom to trust.
@@ -48,11 +47,13 @@ type Config struct {
 
 // Client is one SSH connection. It is not for concurrent use.
 type Client struct {
-	ssh   *ssh.Client
-	conn  net.Conn
-	host  string
-	tools map[string]bool
-	ended chan struct{} // closed when the connection is over
+	ssh     *ssh.Client
+	conn    *patientConn
+	host    string
+	framed  bool   // a command's output has arrived in its frame
+	printed string // what the login shell printed by itself around the last command
+	tools   map[string]ToolState
+	ended   chan struct{} // closed when the connection is over
 }
 
 func (c Config) address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
@@ -89,22 +90,54 @@ func (c Config) connect(ctx context.Context, login *login, check ssh.HostKeyCall
 	sshConn, channels, requests, err := ssh.NewClientConn(login.conn, c.address(), config)
 	if err != nil {
 		raw.Close()
-		if ctx.Err() != nil {
+		var silence *SilenceError
+		switch {
+		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
+		case errors.As(conn.failure(), &silence):
+			return nil, silence
 		}
 		return nil, err
 	}
-	client := &Client{ssh: ssh.NewClient(sshConn, channels, requests), conn: raw, host: c.Host, ended: make(chan struct{})}
+	conn.arrived(conn.sentSoFar()) // the login was answered
+	client := &Client{ssh: ssh.NewClient(sshConn, channels, requests), conn: conn, host: c.Host, ended: make(chan struct{})}
 	go func() { // until Close, or until the connection breaks
 		_ = client.ssh.Wait()
 		close(client.ended)
 	}()
+	go client.keepAlive(c.timeout() / 4) // as long
 	return client, nil
 }
 
-// session opens a session. x/crypto/ssh waits for ever for one that is asked for
-// at the very moment at which the connection ends (mux.openChannel).
-func (c *Client) session() (*ssh.Session, error) {
+// freeWithin is how long a server may take until a session that was closed no
+// longer counts. sshd with MaxSessions 1 refuses the next one until then.
+const freeWithin = 3 * time.Second
+
+// session opens a session. A refusal is tried again for a moment.
+func (c *Client) session(ctx context.Context) (*ssh.Session, error) {
+	giveUp := time.NewTimer(freeWithin)
+	defer giveUp.Stop()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		session, err := c.openSession()
+		var refused *ssh.OpenChannelError
+		if !errors.As(err, &refused) {
+			return session, err
+		}
+		select {
+		case <-again.C:
+		case <-giveUp.C:
+			return nil, fmt.Errorf("the server opens no session: %w", err)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// openSession asks once. x/crypto/ssh waits for ever for a session that is asked
+// for at the very moment at which the connection ends (mux.openChannel).
+func (c *Client) openSession() (*ssh.Session, error) {
 	type opened struct {
 		session *ssh.Session
 		err     error
@@ -143,7 +176,7 @@ func (c *Client) Server() string {
 func (c *Client) HasSubsystem(ctx context.Context, name string) (bool, error) {
 	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 	defer stop()
-	session, err := c.session()
+	session, err := c.session(ctx)
 	if err != nil {
 		return false, c.broken(ctx, err)
 	}
@@ -151,132 +184,9 @@ func (c *Client) HasSubsystem(ctx context.Context, name string) (bool, error) {
 	return session.RequestSubsystem(name) == nil, nil
 }
 
-// ExitError says that a command ran and failed.
-type ExitError struct {
-	Status int
-	Stderr string // its first line
-}
-
-func (e *ExitError) Error() string {
-	if e.Stderr == "" {
-		return fmt.Sprintf("exit status %d", e.Status)
-	}
-	return fmt.Sprintf("exit status %d: %s", e.Status, e.Stderr)
-}
-
-// Run runs a script under /bin/sh with the given standard input, which may be
-// nil, and returns its standard output. A script that ends with another status
-// than 0 is an [ExitError].
-func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byte, error) {
-	if strings.ContainsAny(script, "'!\n\r\x00") {
-		return nil, fmt.Errorf("script %q cannot pass through every login shell", script)
-	}
-	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
-	defer stop()
-	session, err := c.session()
-	if err != nil {
-		return nil, c.broken(ctx, err)
-	}
-	defer func() { _ = session.Close() }() // it has ended by then, or the connection is broken
-	var out pieces
-	var complaint bytes.Buffer
-	session.Stdin, session.Stdout, session.Stderr = stdin, &out, &limited{&complaint, 4 << 10}
-	err = session.Run("/bin/sh -c '" + script + "'")
-	var exit *ssh.ExitError
-	switch {
-	case err == nil:
-		return out.bytes(), nil
-	case errors.As(err, &exit) && exit.Signal() == "":
-		line, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
-		return out.bytes(), &ExitError{Status: exit.ExitStatus(), Stderr: strings.ToValidUTF8(line, "?")}
-	}
-	return nil, c.broken(ctx, err)
-}
-
-func (c *Client) broken(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return fmt.Errorf("the SSH connection to %s broke: %w", c.host, err)
-}
-
-// Tools are what [Client.Has] asks for.
-var Tools = []string{
-	"awk", "cat", "cksum", "cmp", "cp", "dd", "enobject", "grep", "gzip", "ln", "ls", "md5", "mv", "rm", "sed", "sync", "tail",
-}
-
-// Has reports whether the appliance's shell finds a tool, one of [Tools]. It
-// asks once a connection.
-func (c *Client) Has(ctx context.Context, tool string) (bool, error) {
-	if c.tools == nil {
-		probe := "for t in " + strings.Join(Tools, " ") + "; do command -v $t >/dev/null 2>&1 && echo $t; done; true"
-		out, err := c.Run(ctx, probe, nil)
-		if err != nil {
-			return false, fmt.Errorf("ask which tools the appliance has: %w", err)
-		}
-		c.tools = map[string]bool{}
-		for _, t := range strings.Fields(string(out)) {
-			c.tools[t] = true
-		}
-	}
-	return c.tools[tool], nil
-}
-
-// pieces collects what is written and gives it out in one slice of the right
-// size: files of many megabytes come this way.
-type pieces struct {
-	full [][]byte
-	last []byte
-}
-
-func (p *pieces) Write(b []byte) (int, error) {
-	const size = 64 << 10
-	for rest := b; len(rest) > 0; {
-		if len(p.last) == cap(p.last) {
-			if len(p.last) > 0 {
-				p.full = append(p.full, p.last)
-			}
-			p.last = make([]byte, 0, size)
-		}
-		n := min(len(rest), cap(p.last)-len(p.last))
-		p.last, rest = append(p.last, rest[:n]...), rest[n:]
-	}
-	return len(b), nil
-}
-
-func (p *pieces) bytes() []byte { return slices.Concat(append(p.full, p.last)...) }
-
-// limited keeps the first bytes of what is written.
-type limited struct {
-	to   *bytes.Buffer
-	room int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	n := min(len(p), l.room)
-	l.to.Write(p[:n])
-	l.room -= n
-	return len(p), nil
-}
-
-// patientConn ends a connection on which nothing arrives, or nothing can be
-// sent, for too long. Every flush is busy from the first byte to the last, so
-// silence means a dead link.
-type patientConn struct {
-	net.Conn
-	patience time.Duration
-}
-
-func (c *patientConn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.patience)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(p)
-}
-
-func (c *patientConn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.patience)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
+// NothingInCommon reports whether err says that the appliance and this program
+// offer no algorithm that the other knows.
+func NothingInCommon(err error) bool {
+	var negotiation *ssh.AlgorithmNegotiationError
+	return errors.As(err, &negotiation)
 }

@@ -1,0 +1,205 @@
+package shell
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// ExitError says that a command ran and failed.
+type ExitError struct {
+	Status int
+	Stderr string // its first line
+}
+
+func (e *ExitError) Error() string {
+	if e.Stderr == "" {
+		return fmt.Sprintf("exit status %d", e.Status)
+	}
+	return fmt.Sprintf("exit status %d: %s", e.Status, e.Stderr)
+}
+
+// NoShellError says that the login shell ended and had not run /bin/sh.
+type NoShellError struct {
+	Status int
+	Said   string // the first line that it printed
+}
+
+func (e *NoShellError) Error() string {
+	said := "printed nothing"
+	if e.Said != "" {
+		said = fmt.Sprintf("printed %q", e.Said)
+	}
+	return fmt.Sprintf("the login shell did not run /bin/sh: it %s and ended with status %d; "+
+		"look at the account's shell on the appliance: nsrpc (CLIShell=1), ForceCommand and nologin run no /bin/sh", said, e.Status)
+}
+
+// OutputError says that a command printed more than this program takes.
+type OutputError struct{ Limit int }
+
+func (e *OutputError) Error() string {
+	return fmt.Sprintf("the appliance sent more than %d MiB of output", e.Limit>>20)
+}
+
+const (
+	// largestOutput is more than an object file with an entry for each of
+	// 500,000 IPv6 addresses.
+	largestOutput = 64 << 20
+	// largestComplaint is how much of standard error is looked at.
+	largestComplaint = 64 << 10
+)
+
+// Run runs a script under /bin/sh with the given standard input, which may be
+// nil, and returns its standard output, at most 64 MiB. A script that ends with
+// another status than 0 is an [ExitError], a login shell that did not run it a
+// [NoShellError].
+func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byte, error) {
+	if strings.ContainsAny(script, "'!\n\r\x00") {
+		return nil, fmt.Errorf("script %q cannot pass through every login shell", script)
+	}
+	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
+	defer stop()
+	session, err := c.session(ctx)
+	if err != nil {
+		return nil, c.broken(ctx, err)
+	}
+	defer func() { _ = session.Close() }() // it has ended by then, or the connection is broken
+	command, marker := framed(script)
+	out, complaint := newFrame(marker, largestOutput), newFrame(marker, largestComplaint)
+	out.overflow = func() { c.conn.Close() } // the server would go on sending
+	over := make(chan struct{})
+	defer close(over)
+	if stdin != nil && !c.framed {
+		stdin = &gate{stdin: stdin, open: out.began, over: over, patience: c.conn.patience}
+	}
+	session.Stdin, session.Stdout, session.Stderr = stdin, out, complaint
+	err = session.Run(command)
+	if out.overflowed {
+		return nil, &OutputError{out.limit}
+	}
+	return c.unframe(ctx, out, complaint, err)
+}
+
+// unframe returns what a command printed within its frame. The exit status is
+// the one in the frame: the login shell may end with another.
+func (c *Client) unframe(ctx context.Context, out, complaint *frame, ran error) ([]byte, error) {
+	text, after, ended := out.cut()
+	stderr, stderrAfter, _ := complaint.cut()
+	if !ended {
+		status, known := exitStatus(ran)
+		switch {
+		case !known:
+			return nil, c.broken(ctx, ran)
+		case out.begun:
+			return nil, fmt.Errorf("the command on %s stopped before it was finished (exit status %d)", c.host, status)
+		}
+		return nil, &NoShellError{Status: status, Said: firstLine(out.before, complaint.before)}
+	}
+	c.framed = true
+	line, noise, _ := bytes.Cut(after, []byte("\n"))
+	_, noiseAfter, _ := bytes.Cut(stderrAfter, []byte("\n"))
+	c.printed = firstLine(out.before, noise, complaint.before, noiseAfter)
+	status, err := strconv.Atoi(strings.TrimSpace(string(line)))
+	switch {
+	case err != nil:
+		return nil, c.broken(ctx, errors.New("the exit status of the command did not arrive"))
+	case status != 0:
+		return text, &ExitError{Status: status, Stderr: firstLine(stderr)}
+	}
+	return text, nil
+}
+
+// Printed returns the first line of the text that the login shell printed by
+// itself around the last command; "" if it printed none.
+func (c *Client) Printed() string { return c.printed }
+
+// exitStatus returns the status with which the login shell ended, if it did.
+func exitStatus(ran error) (status int, known bool) {
+	var exit *ssh.ExitError
+	switch {
+	case ran == nil:
+		return 0, true
+	case errors.As(ran, &exit) && exit.Signal() == "":
+		return exit.ExitStatus(), true
+	}
+	return 0, false
+}
+
+func (c *Client) broken(ctx context.Context, err error) error {
+	var missing *ssh.ExitMissingError
+	switch cause := c.conn.failure(); {
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case errors.Is(cause, io.EOF):
+		err = errors.New("the appliance closed it")
+	case cause != nil:
+		err = cause
+	case errors.As(err, &missing):
+		err = errors.New("the command ended without an exit status")
+	case err != nil && strings.HasPrefix(err.Error(), "ssh: command "): // then comes the whole command
+		return fmt.Errorf("the SSH server of %s refuses to run commands for this account", c.host)
+	}
+	return fmt.Errorf("the SSH connection to %s broke: %w", c.host, err)
+}
+
+// framed returns a command that runs a script with a line before its output and
+// one after it, and the marker in both lines. The marker ends with a product that
+// the command does not hold, so that a shell that echoes the command makes no
+// frame. The script is evaluated in a subshell: whatever it does, the second line
+// follows.
+func framed(script string) (command, marker string) {
+	prefix := "f" + rand.Text()[:12]
+	a, b := randomFactor(), randomFactor()
+	const program = `m=$1$(($2*$3)); echo $m; echo $m >&2; (eval "$4"); s=$?; echo $m $s; echo $m >&2; exit $s`
+	return fmt.Sprintf("/bin/sh -c '%s' sh %s %d %d '%s'", program, prefix, a, b, script), prefix + strconv.FormatInt(a*b, 10)
+}
+
+// randomFactor returns a number whose product with another fits into 31 bits,
+// which every sh can calculate with.
+func randomFactor() int64 {
+	n, _ := rand.Int(rand.Reader, big.NewInt(30_000)) // never fails
+	return 10_000 + n.Int64()
+}
+
+// firstLine returns the first line of the texts that is not empty, in a form to
+// be shown.
+func firstLine(texts ...[]byte) string {
+	const longest = 200
+	for _, text := range texts {
+		line, _, _ := bytes.Cut(bytes.TrimSpace(text[:min(len(text), 8*longest)]), []byte("\n"))
+		if line = bytes.TrimSpace(line[:min(len(line), longest)]); len(line) > 0 {
+			return strings.ToValidUTF8(string(line), "?")
+		}
+	}
+	return ""
+}
+
+// gate holds standard input back until /bin/sh is known to run: a login shell of
+// another kind would take it for commands of its own. It gives up after some time,
+// as a shell that reads on would wait for ever.
+type gate struct {
+	stdin      io.Reader
+	open, over <-chan struct{}
+	patience   time.Duration
+}
+
+func (g *gate) Read(p []byte) (int, error) {
+	giveUp := time.NewTimer(g.patience)
+	defer giveUp.Stop()
+	select {
+	case <-g.open:
+		return g.stdin.Read(p)
+	case <-giveUp.C:
+	case <-g.over:
+	}
+	return 0, io.EOF
+}

@@ -1,0 +1,215 @@
+package shell_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/stormshield/shell"
+	"notification-stormshield/stormshield/snstest"
+)
+
+// dial logs in to a simulated appliance, which stays silent for at most a time.
+func dial(t *testing.T, a *snstest.Appliance, timeout time.Duration) *shell.Client {
+	t.Helper()
+	client, err := shell.Dial(t.Context(), shell.Config{
+		Host: a.Host(), Port: a.SSHPort(), User: a.User(), Password: a.Password(), HostKey: a.HostKeyFingerprint(), Timeout: timeout,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+func TestOutputAndExitStatusAreThoseOfTheScriptWhateverTheLoginShellPrints(t *testing.T) {
+	for _, login := range []string{"/bin/sh", "/bin/csh"} {
+		for _, noise := range []string{"", "Welcome\nobject 1 2\nexit 9"} {
+			a := snstest.Start(t, func(o *snstest.Options) { o.LoginShell = login })
+			a.SetFaults(func(f *snstest.Faults) { f.ShellPrints = noise })
+			client := dial(t, a, time.Minute)
+			for script, want := range map[string]struct {
+				out    string
+				status int
+				stderr string
+			}{
+				`:`:                                 {},
+				`printf "no line end"`:              {out: "no line end"},
+				`printf "\\0\\377\\r\\n\\n"`:        {out: "\x00\xff\r\n\n"},
+				`echo a # a comment`:                {out: "a\n"},
+				`echo a; exit 3`:                    {out: "a\n", status: 3},
+				`exec /bin/sh -c "echo b; exit 40"`: {out: "b\n", status: 40},
+				`echo oops >&2; exit 1`:             {status: 1, stderr: "oops"},
+				`exit 255`:                          {status: 255},
+			} {
+				out, err := client.Run(t.Context(), script, nil)
+				var exit *shell.ExitError
+				if !errors.As(err, &exit) {
+					exit = &shell.ExitError{}
+				}
+				if string(out) != want.out || exit.Status != want.status || exit.Stderr != want.stderr || err != nil && want.status == 0 {
+					t.Errorf("%s, noise %q: %s came to %q, %v", login, noise, script, out, err)
+				}
+				if printed := client.Printed(); (printed != "") != (noise != "") || !strings.HasPrefix(noise, printed) {
+					t.Errorf("%s, noise %q: the login shell printed %q", login, noise, printed)
+				}
+			}
+			if _, err := client.Run(t.Context(), "(", nil); !errors.As(err, new(*shell.ExitError)) {
+				t.Errorf("%s, noise %q: a script that sh cannot read came to %v", login, noise, err)
+			}
+			text := bytes.Repeat([]byte("\x00\xfe\n"), 100_000)
+			if out, err := client.Run(t.Context(), "cat", bytes.NewReader(text)); err != nil || !bytes.Equal(out, text) {
+				t.Errorf("%s, noise %q: %d bytes came back of %d, %v", login, noise, len(out), len(text), err)
+			}
+		}
+	}
+}
+
+func TestALoginShellThatDoesNotRunSHIsNoSuccessAndSeesNoInput(t *testing.T) {
+	for text, status := range map[string]int{
+		`echo "SRPClient>"`:                   0,
+		`true`:                                0,
+		`echo This account is closed; exit 1`: 1,
+		`cat > $HOME/swallowed`:               0,
+		`echo stty: not a terminal >&2`:       0,
+	} {
+		a := snstest.Start(t)
+		a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = text })
+		for _, stdin := range []io.Reader{nil, strings.NewReader("MODIFY ON FORCE\n")} {
+			_, err := dial(t, a, time.Second).Run(t.Context(), "cat", stdin)
+			var notRun *shell.NoShellError
+			if !errors.As(err, &notRun) || notRun.Status != status || !strings.Contains(err.Error(), "CLIShell") {
+				t.Errorf("%s: %v", text, err)
+				continue
+			}
+			if notRun.Said != "" && !strings.Contains(text, notRun.Said) {
+				t.Errorf("%s: it is said to have printed %q", text, notRun.Said)
+			}
+		}
+		if swallowed, err := os.ReadFile(filepath.Join(a.Dir(), "swallowed")); err == nil && len(swallowed) > 0 {
+			t.Errorf("the login shell was given %q", swallowed)
+		}
+	}
+}
+
+func TestAShellThatEchoesTheCommandIsNotTakenForSH(t *testing.T) {
+	a := snstest.Start(t)
+	a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = `echo "$COMMAND"` })
+	_, err := dial(t, a, time.Minute).Run(t.Context(), "echo yes", nil)
+	var notRun *shell.NoShellError
+	if !errors.As(err, &notRun) || !strings.Contains(notRun.Said, "echo yes") {
+		t.Errorf("it came to %v", err)
+	}
+}
+
+func TestOutputWithoutEndIsRefused(t *testing.T) {
+	a := snstest.Start(t)
+	a.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{"cat": "exec /bin/cat /dev/zero"} })
+	out, err := dial(t, a, time.Minute).Run(t.Context(), "cat file", nil)
+	var output *shell.OutputError
+	if !errors.As(err, &output) || len(out) > 0 {
+		t.Errorf("%d bytes, %v", len(out), err)
+	}
+}
+
+func TestSilenceOfTheServerIsNamed(t *testing.T) {
+	for name, run := range map[string]func(*snstest.Appliance, *shell.Client) error{
+		"before a command": func(a *snstest.Appliance, client *shell.Client) error {
+			a.SetFaults(func(f *snstest.Faults) { f.SSHHang = true })
+			_, err := client.Run(t.Context(), "true", nil)
+			return err
+		},
+		"within a command": func(a *snstest.Appliance, client *shell.Client) error {
+			input, _ := io.Pipe()
+			defer input.Close()
+			_, err := client.Run(t.Context(), "cat", &hanging{a, input})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := snstest.Start(t)
+			err := run(a, dial(t, a, 300*time.Millisecond))
+			var silence *shell.SilenceError
+			if !errors.As(err, &silence) || !strings.Contains(err.Error(), "sent nothing for 300ms") {
+				t.Errorf("it came to %v", err)
+			}
+		})
+	}
+}
+
+// hanging makes an appliance hang once standard input is read.
+type hanging struct {
+	a     *snstest.Appliance
+	input io.Reader
+}
+
+func (h *hanging) Read(p []byte) (int, error) {
+	h.a.SetFaults(func(f *snstest.Faults) { f.SSHHang = true })
+	return h.input.Read(p)
+}
+
+func TestACommandMayPrintNothingForLongerThanTheServerMay(t *testing.T) {
+	client := dial(t, snstest.Start(t), 200*time.Millisecond)
+	out, err := client.Run(t.Context(), "sleep 1; echo done", nil)
+	if err != nil || string(out) != "done\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestAnUploadOverASlowLinkIsNotSilence(t *testing.T) {
+	a := snstest.Start(t, func(o *snstest.Options) { o.Link = snstest.Link{BitsPerSecond: 200_000} })
+	client := dial(t, a, time.Second)
+	text := strings.Repeat("x", 64<<10) // 2.6 s
+	out, err := client.Run(t.Context(), "cat > file; echo done", strings.NewReader(text))
+	if err != nil || string(out) != "done\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestASessionMayFollowAnotherWhereTheServerTakesOneAtATime(t *testing.T) {
+	a := snstest.Start(t)
+	a.SetFaults(func(f *snstest.Faults) { f.SSHMaxSessions = 1 })
+	client := dial(t, a, time.Minute)
+	for i := range 3 {
+		if _, err := client.HasSubsystem(t.Context(), "sftp"); err != nil {
+			t.Error(err)
+		}
+		want := fmt.Sprintln(i)
+		if out, err := client.Run(t.Context(), "echo "+want[:1], nil); err != nil || string(out) != want {
+			t.Errorf("%q, %v", out, err)
+		}
+	}
+}
+
+func TestAToolThatDoesNotWorkIsToldFromOneThatDoes(t *testing.T) {
+	a := snstest.Start(t)
+	for _, c := range []struct {
+		tool, text string
+	}{
+		{"cksum", "echo 0 0"}, {"awk", "echo broken >&2; exit 2"}, {"tail", "exec /bin/cat"}, {"grep", "exit 0; #"}, {"cat", "exit 1"},
+		{"cp", "exit 0"}, {"rm", "exit 0"}, {"mv", "exit 0"}, {shell.MoveAsks, `shift; exec /bin/mv -f "$@"`},
+	} {
+		name, _, _ := strings.Cut(c.tool, " ")
+		a.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{name: c.text} })
+		client := dial(t, a, time.Minute)
+		for _, tool := range []string{"cksum", "awk", "tail", "cat", "cp", "rm", "mv", shell.MoveAsks} {
+			want := shell.Works
+			if tool == c.tool || c.tool == "mv" && tool == shell.MoveAsks {
+				want = shell.Fails
+			}
+			if state, err := client.Tool(t.Context(), tool); err != nil || state != want {
+				t.Errorf("with a broken %s, %s is in state %d, %v", c.tool, tool, state, err)
+			}
+		}
+	}
+	a.SetFaults(func(f *snstest.Faults) { f.MissingTools, f.BrokenTools = []string{"cksum"}, nil })
+	if state, err := dial(t, a, time.Minute).Tool(t.Context(), "cksum"); err != nil || state != shell.Absent {
+		t.Errorf("a missing cksum is in state %d, %v", state, err)
+	}
+}

@@ -1,0 +1,147 @@
+package shell
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// SilenceError says that nothing arrived from the appliance for a time, although
+// it was asked to show that it lives.
+type SilenceError struct{ For time.Duration }
+
+func (e *SilenceError) Error() string { return fmt.Sprintf("the appliance sent nothing for %s", e.For) }
+
+// Timeout makes it a time-out, as net.Error knows them.
+func (e *SilenceError) Timeout() bool { return true }
+
+// Unwrap makes it an os.ErrDeadlineExceeded.
+func (e *SilenceError) Unwrap() error { return os.ErrDeadlineExceeded }
+
+// keepAlive asks the server for an answer again and again, as OpenSSH does with
+// ServerAliveInterval, until the connection ends. A command may print nothing for
+// minutes; a server that answers lives.
+func (c *Client) keepAlive(every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			sent := c.conn.sentSoFar()
+			if _, _, err := c.ssh.SendRequest("keepalive@openssh.com", true, nil); err != nil {
+				return
+			}
+			c.conn.arrived(sent)
+		case <-c.ended:
+			return
+		}
+	}
+}
+
+const (
+	// slowest is the slowest link, in bytes a second, on which an upload is
+	// waited for: an answer comes behind all that was sent before.
+	slowest = 1000
+	// longestUpload is the longest that this adds.
+	longestUpload = 5 * time.Minute
+)
+
+// patientConn ends a connection on which nothing arrives for too long.
+type patientConn struct {
+	net.Conn
+	patience time.Duration
+
+	mu     sync.Mutex
+	sent   int       // how many bytes were sent
+	proved int       // how many of them have certainly arrived
+	heard  time.Time // when a byte came last
+	failed error
+}
+
+func (c *patientConn) sentSoFar() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent
+}
+
+// arrived records that the server has answered what came behind so many bytes.
+func (c *patientConn) arrived(bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.proved = bytes
+}
+
+// limit is when silence has lasted too long, unless more is sent.
+func (c *patientConn) limit() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.heard.IsZero() {
+		c.heard = time.Now()
+	}
+	upload := time.Duration(c.sent-c.proved) * time.Second / slowest
+	return c.heard.Add(c.patience + min(upload, longestUpload))
+}
+
+func (c *patientConn) Read(p []byte) (int, error) {
+	for {
+		limit := c.limit()
+		if err := c.SetReadDeadline(limit); err != nil {
+			return 0, c.fail(err)
+		}
+		n, err := c.Conn.Read(p)
+		if n > 0 {
+			c.mu.Lock()
+			c.heard = time.Now()
+			c.mu.Unlock()
+		}
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.limit().After(limit) {
+			continue // more was sent meanwhile
+		}
+		return n, c.fail(err)
+	}
+}
+
+func (c *patientConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	c.sent += len(p)
+	c.mu.Unlock()
+	for sent := 0; ; {
+		limit := c.limit()
+		if err := c.SetWriteDeadline(limit); err != nil {
+			return sent, c.fail(err)
+		}
+		n, err := c.Conn.Write(p[sent:])
+		sent += n
+		if errors.Is(err, os.ErrDeadlineExceeded) && c.limit().After(limit) {
+			continue // something arrived meanwhile
+		}
+		return sent, c.fail(err)
+	}
+}
+
+// fail records why the connection is of no use any more. Our own time-out becomes
+// a [SilenceError].
+func (c *patientConn) fail(err error) error {
+	if err == nil || errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = &SilenceError{c.patience}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed == nil {
+		c.failed = err
+	}
+	return err
+}
+
+// failure returns the first failure; nil while there is none.
+func (c *patientConn) failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
+}

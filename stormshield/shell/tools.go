@@ -1,0 +1,70 @@
+package shell
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// ToolState says whether the appliance has a tool.
+type ToolState int
+
+// Absent, Works and Fails say whether the shell finds a tool, and whether that
+// did right what it was asked to do for a test.
+const (
+	Absent ToolState = iota
+	Works
+	Fails
+)
+
+// Tools are what [Client.Tool] and [Client.Has] know.
+var Tools = []string{
+	"awk", "cat", "cksum", "cmp", "cp", "dd", "enobject", "grep", "gzip", "ln", "ls", "md5", "mv", "rm", "sed", "sync", "tail",
+}
+
+// MoveAsks is `mv -i` that puts its question although there is no terminal. It is
+// a tool of its own for [Client.Tool].
+const MoveAsks = "mv -i"
+
+// toolProbe prints a line `has TOOL` for each tool, and a line `bad TOOL` for each
+// that does not do what it must. What needs files is tried in a folder of its own
+// among the temporary ones; where there can be none, it is not tried.
+var toolProbe = "{ for t in " + strings.Join(Tools, " ") + "; do command -v $t >/dev/null && echo has $t; done; " +
+	`test "$(echo crowdsec | cksum)" = "2245184355 9" || echo bad cksum; ` +
+	`test "$(echo a b | awk "{ print \$2 }")" = b || echo bad awk; ` +
+	`test "$(echo ab | tail -c 2)" = b || echo bad tail; ` +
+	`test "$(echo a | cat)" = a || echo bad cat; ` +
+	`echo a | grep -qx a || echo bad grep; ` +
+	`d=${TMPDIR:-/tmp}/.crowdsec-tools-$$; if mkdir -m 700 $d && cd $d; then echo has ` + MoveAsks + `; ` +
+	`echo a > a; cp -p a b; test -f b || echo bad cp; ` +
+	`echo b > b; echo n | mv -i a b >/dev/null 2>asked; test -s asked && test -f a || echo bad ` + MoveAsks + `; ` +
+	`echo a > a; mv -f a c; test -f c && test -f a && echo bad mv; test -f c || echo bad mv; ` +
+	`rm -f c; test -f c && echo bad rm; cd /; rm -rf $d; fi; true; } 2>/dev/null`
+
+// Tool reports whether the appliance has a tool, one of [Tools] or [MoveAsks], and
+// whether it works. It asks once a connection.
+func (c *Client) Tool(ctx context.Context, tool string) (ToolState, error) {
+	if c.tools == nil {
+		out, err := c.Run(ctx, toolProbe, nil)
+		if err != nil {
+			return Absent, fmt.Errorf("ask which tools the appliance has: %w", err)
+		}
+		c.tools = map[string]ToolState{}
+		for line := range strings.Lines(string(out)) {
+			verdict, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+			switch {
+			case verdict == "has":
+				c.tools[name] = Works
+			case verdict == "bad" && c.tools[name] == Works:
+				c.tools[name] = Fails
+			}
+		}
+	}
+	return c.tools[tool], nil
+}
+
+// Has reports whether the appliance has a tool that works.
+func (c *Client) Has(ctx context.Context, tool string) (bool, error) {
+	state, err := c.Tool(ctx, tool)
+	return state == Works, err
+}
