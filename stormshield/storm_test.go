@@ -108,7 +108,7 @@ func TestAnEditBeforeAnyStepOfAFlushIsNotLost(t *testing.T) {
 				var edits []string
 				next := 0
 				for _, who := range administrators() {
-					for call := 1; call <= 3; call++ {
+					for call := 1; call <= 4; call++ {
 						writeTrap(t, trap, tool, filepath.Join(p.sim.ConfigDir(), who.file), call, p.editor(who, len(edits)))
 						p.mustFlush(addresses(next + 3)[next+2:], addresses(next + 1)[next:], false)
 						next++

@@ -33,13 +33,21 @@ import (
 // replaced already.
 var ErrChanged = errors.New("somebody else changed the file meanwhile")
 
-// UnableError says that the appliance lacks a tool that [Files.Patch] needs.
-// Nothing was touched.
+// ErrLink says that a file is a symbolic link. Nothing was touched.
+var ErrLink = errors.New("it is a symbolic link, which a rename would replace; set config_dir to the folder that it leads to")
+
+// ErrNoFile says that config_dir holds no such file.
+var ErrNoFile = errors.New("there is no such file (config_dir)")
+
+// UnableError says that the appliance lacks a tool that [Files.Patch] needs, or
+// that the tool does not work. Nothing was touched.
 type UnableError struct {
 	Tool string
 }
 
-func (e *UnableError) Error() string { return "the appliance has no " + e.Tool }
+func (e *UnableError) Error() string {
+	return "the appliance has no " + e.Tool + " that works"
+}
 
 // Files are object and objectgroup of one appliance.
 type Files struct {
@@ -108,6 +116,24 @@ func (f *Files) File(ctx context.Context, name string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s/%s on %s: %w", f.folder, name, f.shell.Host(), err)
 	}
 	return text, nil
+}
+
+// Replaceable tries whether a file is there and is no symbolic link, which is
+// [ErrLink].
+func (f *Files) Replaceable(ctx context.Context, name string) error {
+	path := f.folder + "/" + name
+	script := fmt.Sprintf("test -f %[1]s || exit %[2]d; test -h %[1]s && exit %[3]d; true", path, statusNoFile, statusLink)
+	_, err := f.shell.Run(ctx, script, nil)
+	var exit *shell.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exit) && exit.Status == statusNoFile:
+		err = ErrNoFile
+	case errors.As(err, &exit) && exit.Status == statusLink:
+		err = ErrLink
+	}
+	return fmt.Errorf("look at %s on %s: %w", path, f.shell.Host(), err)
 }
 
 // checksum returns what `cksum < file` prints for the text: POSIX's CRC and

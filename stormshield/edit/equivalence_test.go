@@ -15,6 +15,8 @@ import (
 
 	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
+	"notification-stormshield/stormshield/shell"
+	"notification-stormshield/stormshield/snstest"
 )
 
 // A toolset is a shell and an awk that an appliance may have. Each is a program
@@ -249,21 +251,32 @@ func TestFilesThatAreNotTheOnesMeantAreLeftAsTheyAre(t *testing.T) {
 }
 
 func TestWhatABrokenRunLeftIsTakenAwayByTheNextForItsGroupAlone(t *testing.T) {
-	m := newMachine(t, toolset{})
-	was := edit.Texts{Object: []byte("[Host]\n"), Objectgroup: []byte("[Crowdsec]\n[Gone]\n")}
+	sim := snstest.Start(t)
+	client, err := shell.Dial(t.Context(), shell.Config{
+		Host: sim.Host(), Port: sim.SSHPort(), User: sim.User(), Password: sim.Password(), HostKey: sim.HostKeyFingerprint(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
 	left := map[string]string{}
 	for _, group := range []string{"Crowdsec", "CrowdsecCheck"} {
-		left[group], _ = edit.Program(m.folder, edit.State{}, objects.Patch{Group: group})
-		if err := os.MkdirAll(filepath.Join(m.folder, left[group], "deep"), 0o700); err != nil {
+		left[group], _ = edit.Program(sim.ConfigDir(), edit.State{}, objects.Patch{Group: group})
+		if err := os.MkdirAll(filepath.Join(sim.ConfigDir(), left[group], "deep"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
+	files := edit.In(sim.ConfigDir(), "Crowdsec", client)
+	was, err := files.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")})}
-	if _, _, err := m.run(t, was, was.State(p.Group), p); err != nil {
+	if _, err := files.Patch(t.Context(), was.State(p.Group), p); err != nil {
 		t.Error(err)
 	}
-	if want := []string{left["CrowdsecCheck"], "object", "objectgroup"}; !slices.Equal(m.names(t), want) {
-		t.Errorf("in the folder is %q, want %q", m.names(t), want)
+	if want := []string{left["CrowdsecCheck"]}; !slices.Equal(sim.Leftovers(), want) {
+		t.Errorf("in the folder is %q, want %q", sim.Leftovers(), want)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -34,7 +35,9 @@ const (
 	statusDamaged = 10
 	statusNoFile  = 11
 	statusNoCopy  = 12
+	statusUnmoved = 13
 	statusLink    = 14
+	statusCut     = 15
 	statusNoTool  = 21
 )
 
@@ -61,7 +64,7 @@ func (f *Files) Patch(ctx context.Context, was State, p objects.Patch) (State, e
 }
 
 func (r *run) patch(was State, p objects.Patch) {
-	r.set("needs", "awk cksum tail")
+	r.set("needs", "1")
 	r.sums(was)
 	if made := makes(p); made != "" {
 		r.set("makes", made)
@@ -140,6 +143,7 @@ const end = "#end"
 // run is one run of edit.sh: its folder, and the variables it will get.
 type run struct {
 	*Files
+	prefix    string // of the folders of all runs for the group
 	work      string
 	variables strings.Builder
 }
@@ -147,7 +151,8 @@ type run struct {
 func (f *Files) begin() *run {
 	var ticket [6]byte
 	_, _ = rand.Read(ticket[:]) // never fails
-	r := &run{Files: f, work: fmt.Sprintf(".crowdsec-%08x-%x", crc32.ChecksumIEEE([]byte(f.group)), ticket)}
+	prefix := fmt.Sprintf(".crowdsec-%08x-", crc32.ChecksumIEEE([]byte(f.group)))
+	r := &run{Files: f, prefix: prefix, work: prefix + hex.EncodeToString(ticket[:])}
 	r.set("folder", f.folder)
 	r.set("work", r.work)
 	return r
@@ -163,15 +168,23 @@ func (r *run) sums(s State) {
 // upload writes a file into the folder of this run, with mode and owner of
 // another if one is named.
 func (r *run) upload(ctx context.Context, name, like string, text []byte) error {
-	script := fmt.Sprintf("cd %s && { test -d %[2]s || mkdir -m 700 %[2]s; } && ", r.folder, r.work)
+	script := fmt.Sprintf("cat > %s/%s", r.work, name)
 	if like != "" {
-		script += fmt.Sprintf("cp -p %s %s/%s && ", like, r.work, name)
+		script = fmt.Sprintf("cp -p %s %s/%s && %s", like, r.work, name, script)
 	}
-	script += fmt.Sprintf("cat > %[1]s/%[2]s || { s=$?; rm -rf %[1]s; exit $s; }", r.work, name)
+	script = r.inWork(script)
 	if _, err := r.shell.Run(ctx, script, bytes.NewReader(text)); err != nil {
-		return fmt.Errorf("write %s beside the files in %s on %s: %w", name, r.folder, r.shell.Host(), err)
+		return fmt.Errorf("write %s beside the files in %s on %s: %w", name, r.folder, r.shell.Host(), r.withoutTicket(err))
 	}
 	return nil
+}
+
+// inWork returns a script that makes the folder of this run, unless it is there,
+// and runs commands in the folder around it. The first of a run takes away what
+// broken runs for the group left. A failure leaves nothing behind.
+func (r *run) inWork(commands string) string {
+	return fmt.Sprintf("cd %[1]s && { { test -d %[2]s || { rm -rf %[3]s*; mkdir -m 700 %[2]s; }; } && %[4]s || { s=$?; rm -rf %[2]s; exit $s; }; }",
+		r.folder, r.work, r.prefix, commands)
 }
 
 // run sends the program with its data, runs it, and returns what it reports.
@@ -183,55 +196,81 @@ func (r *run) run(ctx context.Context, data io.Reader) (State, error) {
 	program = io.MultiReader(program, strings.NewReader(end+"\n"))
 	// A connection that breaks ends the input: what did not arrive whole must
 	// not run.
-	script := fmt.Sprintf("cd %[1]s && { test -d %[2]s || mkdir -m 700 %[2]s; } && cat > %[2]s/script && "+
-		"{ grep -qx %[3]q %[2]s/script || { rm -rf %[2]s; exit %[4]d; }; } && exec /bin/sh %[2]s/script",
-		r.folder, r.work, end, statusDamaged)
+	script := r.inWork(fmt.Sprintf("cat > %[1]s/script && { grep -qx %[2]q %[1]s/script || { echo failed script; (exit %[3]d); }; }",
+		r.work, end, statusCut)) + fmt.Sprintf(" && exec /bin/sh %s/script", r.work)
 	out, err := r.shell.Run(ctx, script, program)
-	if err != nil {
-		return State{}, r.explain(err)
+	report := readReport(out)
+	switch {
+	case err != nil:
+		return State{}, r.explain(err, report["failed"])
+	case !report.complete():
+		return State{}, fmt.Errorf("rewrite the files in %s on %s: the appliance ended the program before its last line", r.folder, r.shell.Host())
 	}
-	var is State
-	for line := range strings.Lines(string(out)) {
-		what, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		switch what {
-		case "object":
-			is.Object = value
-		case "objectgroup":
-			is.Objectgroup = value
-		case "has":
-			is.Entries, _ = strconv.Atoi(value) // empty unless awk counted
-		}
-	}
+	is := State{Object: report["object"], Objectgroup: report["objectgroup"]}
+	is.Entries, _ = strconv.Atoi(report["has"]) // empty unless awk counted
 	return is, nil
+}
+
+// report is what edit.sh reports: what it says by its first word.
+type report map[string]string
+
+func readReport(out []byte) report {
+	r := report{}
+	for line := range strings.Lines(string(out)) {
+		what, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		r[what] = value
+	}
+	return r
+}
+
+// complete reports whether the last line of a run that succeeded is there.
+func (r report) complete() bool {
+	_, last := r["has"]
+	return last
 }
 
 func (r *run) program() string { return r.variables.String() + shellText }
 
-// explain says what a status of edit.sh means. What it complained of stands in
-// the first line of its standard error.
-func (r *run) explain(err error) error {
+// explain says what a status of edit.sh means. It is about a file or a tool.
+func (r *run) explain(err error, about string) error {
+	err = r.withoutTicket(err)
+	path := r.folder + "/" + about
 	var exit *shell.ExitError
-	if !errors.As(err, &exit) {
+	if !errors.As(err, &exit) || about == "" {
 		return fmt.Errorf("rewrite the files in %s on %s: %w", r.folder, r.shell.Host(), err)
 	}
-	path := r.folder + "/" + exit.Stderr
 	switch exit.Status {
+	case statusCut:
+		return fmt.Errorf("rewrite the files in %s on %s: the program did not arrive whole", r.folder, r.shell.Host())
 	case statusNoTool:
-		return &UnableError{exit.Stderr}
+		return &UnableError{about}
 	case statusChanged:
 		err = ErrChanged
+		if about == "files" {
+			path = "the files in " + r.folder
+		}
 	case statusDamaged:
-		err = fmt.Errorf("the new text could not be written whole beside it; is the disk full? (%s)", exit.Stderr)
+		err = fmt.Errorf("the new text could not be written whole beside it; is the disk full? (%w)", err)
 	case statusNoFile:
-		err = errors.New("there is no such file (config_dir)")
+		err = ErrNoFile
 	case statusNoCopy:
 		err = fmt.Errorf("make a copy beside it: %w", err)
+	case statusUnmoved:
+		err = fmt.Errorf("mv does not put the new text in its place: %w", err)
 	case statusLink:
-		err = errors.New("it is a symbolic link, which a rename would replace; set config_dir to the folder it leads to")
-	default:
-		path = "the files in " + r.folder
+		err = ErrLink
 	}
 	return fmt.Errorf("rewrite %s on %s: %w", path, r.shell.Host(), err)
+}
+
+// withoutTicket takes the random part of the folder's name out of what a tool
+// complained of: the same failure must read the same each time.
+func (r *run) withoutTicket(err error) error {
+	var exit *shell.ExitError
+	if !errors.As(err, &exit) {
+		return err
+	}
+	return &shell.ExitError{Status: exit.Status, Stderr: strings.ReplaceAll(exit.Stderr, r.work, r.prefix+"*")}
 }
 
 // terse is a program without the lines that only its reader needs.
