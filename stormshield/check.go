@@ -102,8 +102,9 @@ func (c *checker) overSSH(ctx context.Context) {
 	c.server(ctx)
 	if c.loginShell(ctx) && c.tools(ctx) && c.folder(ctx) {
 		files := edit.In(c.config.ConfigDir, c.config.Group, client)
-		c.file(ctx, files, objectFile)
-		c.file(ctx, files, groupFile)
+		if c.file(ctx, files, objectFile) {
+			c.file(ctx, files, groupFile)
+		}
 	}
 }
 
@@ -121,76 +122,55 @@ func (c *checker) server(ctx context.Context) {
 	c.holds(sshServer, detail)
 }
 
+// ask runs a small command, which must end soon.
+func (c *checker) ask(ctx context.Context, script string) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, shell.DefaultTimeout, fmt.Errorf("the command did not end within %s", shell.DefaultTimeout))
+	defer cancel()
+	return c.shell.Run(ctx, script, nil)
+}
+
 func (c *checker) loginShell(ctx context.Context) bool {
-	out, err := c.shell.Run(ctx, "echo $SHELL", nil)
+	out, err := c.ask(ctx, "echo $SHELL")
 	if err != nil {
-		c.wrong(loginShell, err, "the account needs a login shell that runs /bin/sh; look at it on the appliance")
+		c.wrong(loginShell, err, c.scriptHint(err))
 		return false
 	}
 	name := strings.ToValidUTF8(strings.TrimSpace(string(out)), "?")
 	if name == "" {
 		name = "not told"
 	}
+	if printed := c.shell.Printed(); printed != "" {
+		c.differs(loginShell, fmt.Sprintf("%s; it prints text of its own beside a command's output: %q", name, printed),
+			"the plugin ignores that text; let the account's .cshrc or .profile print only where there is a terminal")
+		return true
+	}
 	c.holds(loginShell, name)
 	return true
 }
 
-// Tools of the appliance, by what depends on them.
-var (
-	neededTools = []string{"cat", "cp", "grep", "mv", "rm"}
-	editTools   = []string{"awk", "cksum", "tail"} // package edit makes the files there with these
-)
-
-func (c *checker) tools(ctx context.Context) bool {
-	var there, missing []string
-	for _, tool := range shell.Tools {
-		has, err := c.shell.Has(ctx, tool)
-		if err != nil {
-			c.wrong(tools, err, "look at the SSH connection")
-			return false
-		}
-		if has {
-			there = append(there, tool)
-		} else {
-			missing = append(missing, tool)
-		}
+// scriptHint says what to do about a script over SSH that did not run.
+func (c *checker) scriptHint(err error) string {
+	var notRun *shell.NoShellError
+	var exit *shell.ExitError
+	switch {
+	case errors.As(err, &notRun) && c.config.SSH.User == admin:
+		return "give admin a login shell that runs /bin/sh: if it is nsrpc, set CLIShell=0 (CONFIG SSH UPDATE)"
+	case errors.As(err, &notRun):
+		return "use the account admin for SSH (ssh_username), or give this one a login shell that runs /bin/sh: if it is nsrpc, set CLIShell=0 (CONFIG SSH UPDATE)"
+	case errors.As(err, &exit):
+		return "see what the appliance says"
 	}
-	detail := "has " + strings.Join(there, " ")
-	if len(missing) > 0 {
-		detail += "; lacks " + strings.Join(missing, " ")
-	}
-	switch needed, edits := common(neededTools, missing), common(editTools, missing); {
-	case needed != "":
-		c.wrong(tools, errors.New(detail), needed+" is needed to replace the files; there is no way without it")
-		return false
-	case edits != "":
-		c.differs(tools, detail, "without "+edits+" each flush sends both files whole")
-	default:
-		c.holds(tools, detail)
-	}
-	return true
+	return "look at the SSH connection"
 }
 
-// common returns the words that are in both lists.
-func common(some, others []string) string {
-	in := map[string]bool{}
-	for _, word := range others {
-		in[word] = true
-	}
-	var both []string
-	for _, word := range some {
-		if in[word] {
-			both = append(both, word)
-		}
-	}
-	return strings.Join(both, ", ")
-}
+// admin is the account that SNS has for SSH by itself.
+const admin = "admin"
 
 // otherFolders are where documents say that the files may be.
 var otherFolders = []string{"/data/Main/ConfigFiles", "/usr/Firewall/ConfigFiles"}
 
 func (c *checker) folder(ctx context.Context) bool {
-	_, err := c.shell.Run(ctx, fmt.Sprintf("cd %[1]s || exit 2; test -w %[1]s || exit 3", c.config.ConfigDir), nil)
+	_, err := c.ask(ctx, fmt.Sprintf("cd %[1]s || exit 2; test -w %[1]s || exit 3", c.config.ConfigDir))
 	var exit *shell.ExitError
 	switch {
 	case err == nil:
@@ -204,17 +184,26 @@ func (c *checker) folder(ctx context.Context) bool {
 		c.wrong(configFolder, fmt.Errorf("%s cannot be entered on the appliance: %w", c.config.ConfigDir, err), hint)
 	case errors.As(err, &exit) && exit.Status == 3:
 		c.wrong(configFolder, fmt.Errorf("%s cannot be written by %s", c.config.ConfigDir, c.config.SSH.User),
-			"use the account admin for SSH (ssh_username)")
+			c.writeHint())
 	default:
-		c.wrong(configFolder, err, "look at the SSH connection")
+		c.wrong(configFolder, err, c.scriptHint(err))
 	}
 	return false
+}
+
+// writeHint says what to do about a folder that cannot be written.
+func (c *checker) writeHint() string {
+	const look = "see on the appliance whether the file system is mounted read-only, and who may write in the folder (ls -ld)"
+	if c.config.SSH.User == admin {
+		return look
+	}
+	return "use the account admin for SSH (ssh_username); or " + look
 }
 
 // lookElsewhere returns the first other folder that holds an object file.
 func (c *checker) lookElsewhere(ctx context.Context) string {
 	script := fmt.Sprintf("for d in %s; do test -f $d/object && echo $d; done; true", strings.Join(otherFolders, " "))
-	out, err := c.shell.Run(ctx, script, nil)
+	out, err := c.ask(ctx, script)
 	if err != nil {
 		return ""
 	}
@@ -222,11 +211,19 @@ func (c *checker) lookElsewhere(ctx context.Context) string {
 	return first
 }
 
-func (c *checker) file(ctx context.Context, files *edit.Files, subject string) {
-	text, err := files.File(ctx, strings.TrimPrefix(subject, "file "))
+// file looks at one of the files. It reports whether to look at the next one.
+func (c *checker) file(ctx context.Context, files *edit.Files, subject string) (goOn bool) {
+	name := strings.TrimPrefix(subject, "file ")
+	err := files.Replaceable(ctx, name)
+	var text []byte
+	if err == nil {
+		text, err = files.File(ctx, name)
+	}
 	switch {
 	case err != nil:
-		c.wrong(subject, err, "set config_dir to the folder that holds the files object and objectgroup")
+		hint, goOn := c.fileHint(err)
+		c.wrong(subject, err, hint)
+		return goOn
 	case subject == groupFile:
 		detail := fmt.Sprintf("%d bytes", len(text))
 		for _, group := range []string{c.config.Group, c.config.DeleteGroup} {
@@ -242,4 +239,21 @@ func (c *checker) file(ctx context.Context, files *edit.Files, subject string) {
 	default:
 		c.holds(subject, fmt.Sprintf("%d bytes, section [%s]", len(text), objects.HostSection))
 	}
+	return true
+}
+
+// fileHint says what to do about a file that cannot be used, and whether the
+// connection is still of use.
+func (c *checker) fileHint(err error) (hint string, usable bool) {
+	var exit *shell.ExitError
+	var output *shell.OutputError
+	switch {
+	case errors.Is(err, edit.ErrLink):
+		return "every flush fails: it would put a file in the place of the link", true
+	case errors.Is(err, edit.ErrNoFile), errors.As(err, &exit):
+		return "set config_dir to the folder that holds the files object and objectgroup", true
+	case errors.As(err, &output):
+		return "see on the appliance what the file holds", false
+	}
+	return c.scriptHint(err), false
 }

@@ -86,7 +86,7 @@ func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
 		"files elsewhere": {func(_ *pair, c *stormshield.Config) { c.ConfigDir += "/elsewhere" },
 			plus(files, verdicts{"configuration folder": wrong, "file object": untried, "file objectgroup": untried}), "config_dir"},
 		"a folder that only its owner may write": {faults(func(f *snstest.Faults) { f.ReadOnlyDir = true }),
-			plus(files, verdicts{"configuration folder": wrong, "file object": untried, "file objectgroup": untried}), "ssh_username"},
+			plus(files, verdicts{"configuration folder": wrong, "file object": untried, "file objectgroup": untried}), "mounted read-only"},
 		"no awk": {faults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} }),
 			verdicts{"tools": differs, "editing on the appliance": differs}, "both files whole"},
 		"a cp that keeps no mode": {func(p *pair, _ *stormshield.Config) {

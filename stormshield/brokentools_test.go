@@ -1,0 +1,166 @@
+package stormshield_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/snstest"
+)
+
+// neverAsks is an mv that replaces a file without a question.
+const neverAsks = `test "$1" = -i && shift && set -- -f "$@"; exec /bin/mv "$@"`
+
+func TestAFlushWorksWithoutAToolThatDoesNotWork(t *testing.T) {
+	for tool, text := range map[string]string{
+		"cksum": "echo 0 0",
+		"awk":   "echo 'awk: cmd. line:67: broken' >&2; exit 2",
+		"tail":  "exec /bin/cat",
+		"mv":    neverAsks,
+		"sync":  "exit 1",
+		"ln":    "exit 1",
+	} {
+		t.Run(tool, func(t *testing.T) {
+			p := start(t)
+			p.mustFlush(addresses(10), nil, true)
+			p.sim.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{tool: text} })
+			p.mustFlush(addresses(20)[10:], addresses(3), false)
+			p.wantStanding()
+			findings := p.app.Try(t.Context())
+			if err := stormshield.FirstFault(findings); err != nil {
+				t.Error(err)
+			}
+			f := finding(findings, "tools")
+			if named := tool == "sync" || tool == "ln" || f.Verdict == stormshield.Differs && strings.Contains(f.Hint, tool); !named {
+				t.Errorf("found %+v", f)
+			}
+			p.wantStanding()
+		})
+	}
+}
+
+func TestAFailureIsNamedAfterTheFileAndNotAfterWhatAToolPrints(t *testing.T) {
+	for name, c := range map[string]struct {
+		tool, text, says string
+	}{
+		"cp": {"cp", "echo \"stty: 'standard input'\" >&2; exit 1", "/object on"},
+		"mv": {"mv", "echo mv: not today >&2; exit 1", "/object on"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t)
+			p.mustFlush(addresses(10), nil, true)
+			p.sim.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{c.tool: c.text} })
+			_, err := p.flush(addresses(20)[10:], nil, false)
+			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "ConfigFiles/"+c.tool) || strings.Contains(err.Error(), "ConfigFiles/stty") {
+				t.Errorf("the flush says %v", err)
+			}
+			if !strings.Contains(err.Error(), "stty: 'standard input'") && !strings.Contains(err.Error(), "not today") {
+				t.Errorf("the flush does not say what the tool printed: %v", err)
+			}
+		})
+	}
+}
+
+func TestAFailedWriteReadsTheSameEachTimeAndLeavesNothing(t *testing.T) {
+	for name, set := range map[string]func(*snstest.Faults){
+		"read-only":             func(f *snstest.Faults) { f.ReadOnlyDir = true },
+		"disk full":             func(f *snstest.Faults) { f.DiskFullAfter = 512 },
+		"disk full at a copy":   func(f *snstest.Faults) { f.BrokenTools = map[string]string{"cp": "exit 1"} },
+		"disk full, sent whole": func(f *snstest.Faults) { f.DiskFullAfter, f.MissingTools = 512, []string{"awk"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t)
+			p.mustFlush(addresses(30), nil, true)
+			p.sim.SetFaults(set)
+			var texts []string
+			for range 2 {
+				_, err := p.flush(addresses(40)[30:], nil, true)
+				if err == nil {
+					t.Fatal("no error")
+				}
+				texts = append(texts, err.Error())
+				if left := p.sim.Leftovers(); len(left) > 0 {
+					t.Errorf("left beside the files: %q", left)
+				}
+			}
+			if texts[0] != texts[1] {
+				t.Errorf("the same failure reads\n%s\n%s", texts[0], texts[1])
+			}
+			p.app.Try(t.Context())
+			if left := p.sim.Leftovers(); len(left) > 0 {
+				t.Errorf("check --write left beside the files: %q", left)
+			}
+		})
+	}
+}
+
+func TestAFlushTakesAwayWhatABrokenOneLeftAlsoWhenItFails(t *testing.T) {
+	p := start(t)
+	p.mustFlush(addresses(10), nil, true)
+	// A flush whose connection is cut within its upload may leave its folder.
+	if err := os.MkdirAll(filepath.Join(p.sim.ConfigDir(), workPrefix(t, p), "deep"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.sim.SetFaults(func(f *snstest.Faults) { f.DiskFullAfter = 512 })
+	if _, err := p.flush(addresses(20)[10:], nil, false); err == nil {
+		t.Fatal("no error")
+	}
+	if left := p.sim.Leftovers(); len(left) > 0 {
+		t.Errorf("left beside the files: %q", left)
+	}
+}
+
+// workPrefix returns a name like that of a flush's folder.
+func workPrefix(t *testing.T, p *pair) string {
+	t.Helper()
+	for _, command := range p.sim.Stats().SSHCommands {
+		if i := strings.Index(command, ".crowdsec-"); i >= 0 && strings.Count(command[i:i+32], "-") == 2 {
+			return command[i:i+len(".crowdsec-00000000-")] + "0badc0de0bad"
+		}
+	}
+	t.Fatal("no command names the folder of a flush")
+	return ""
+}
+
+func TestCheckNamesALinkThatEveryFlushRefuses(t *testing.T) {
+	p := start(t)
+	p.sim.SetFaults(func(f *snstest.Faults) { f.ObjectIsLink = true })
+	f := finding(p.app.Check(t.Context()), "file object")
+	if f.Err == nil || !strings.Contains(f.Err.Error(), "symbolic link") {
+		t.Errorf("found %+v", f)
+	}
+	if _, err := p.flush(addresses(10), nil, true); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("the flush says %v", err)
+	}
+	p.sim.SetFaults(func(f *snstest.Faults) { f.ObjectIsLink = false })
+	p.mustFlush(nil, nil, true)
+	p.wantStanding()
+}
+
+func TestAReadOnlyFolderIsNoReasonToAdviseTheAccountInUse(t *testing.T) {
+	for user, hint := range map[string]string{"admin": "mounted read-only", "operator": "ssh_username"} {
+		p := start(t, func(o *snstest.Options) { o.User = user })
+		p.sim.SetFaults(func(f *snstest.Faults) { f.ReadOnlyDir = true })
+		f := finding(p.app.Check(t.Context()), "configuration folder")
+		if f.Err == nil || !strings.Contains(f.Hint, hint) || user == "admin" && strings.Contains(f.Hint, "the account admin") {
+			t.Errorf("%s: %v (hint: %s)", user, f.Err, f.Hint)
+		}
+	}
+}
+
+func TestAnObjectFileWithoutEndIsAnErrorAndNoMemory(t *testing.T) {
+	p := start(t)
+	p.sim.SetFaults(func(f *snstest.Faults) {
+		f.BrokenTools = map[string]string{"cat": `case "$*" in */object) exec /bin/cat /dev/zero;; esac; exec /bin/cat "$@"`}
+	})
+	_, err := p.flush(addresses(10), nil, true)
+	if err == nil || !strings.Contains(err.Error(), "more than 64 MiB") || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the flush says %v", err)
+	}
+	if f := finding(p.app.Check(t.Context()), "file object"); f.Err == nil || !strings.Contains(f.Err.Error(), "more than 64 MiB") {
+		t.Errorf("found %+v", f)
+	}
+}
