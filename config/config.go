@@ -49,6 +49,10 @@ type Document struct {
 	LAPI        LAPI
 	Stormshield Stormshield
 
+	// References are the values of a file that hold a $. What CrowdSec sends has
+	// none.
+	References []Reference
+
 	// CrowdSec's own keys, zero when they are not set.
 	GroupWait      time.Duration
 	GroupThreshold int

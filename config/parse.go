@@ -230,11 +230,29 @@ func (p *parser) set(k key, path string, node *yaml.Node) {
 	case k.section != nil:
 		p.mapping(node, path, k.section)
 	case !isNull(node):
-		if wrong := k.set(value{node, p.from}); wrong != nil {
+		wrong := p.setValue(k, path, value{node, p.from})
+		if wrong != nil {
 			p.unset[path] = true
 			p.fault(p.lines[path], path, *wrong)
 		}
 	}
+}
+
+// setValue puts a value in its place, as it arrives at the plugin.
+func (p *parser) setValue(k key, path string, written value) *problem {
+	if written.refers() && slices.Contains(readEarly, path) {
+		return &problem{"holds a $, and CrowdSec reads this key before it puts the environment in", "write the value itself"}
+	}
+	arrived, wrong := written.handedOver()
+	if wrong != nil {
+		return wrong
+	}
+	if written.refers() {
+		p.doc.References = append(p.doc.References, Reference{
+			Key: path, Whole: wholeReference.MatchString(written.node.Value), Changed: arrived.node.Value != written.node.Value,
+		})
+	}
+	return k.set(arrived)
 }
 
 func (p *parser) fault(line int, path string, wrong problem) {

@@ -599,6 +599,61 @@ func TestLoadExpandsTheEnvironmentAsCrowdSecDoes(t *testing.T) {
 	}
 }
 
+func TestLoadRefusesAVariableWhoseContentDoesNotArriveAsItIs(t *testing.T) {
+	t.Setenv("HOME", "/root")
+	for content, arrives := range map[string]bool{
+		"x: y # z": false, "yes": false, "1e3": false, "{abc": false, "*abc": false, "!abc": false, "#abc": false, "~": false, "a$HOME": false, "abc ": false,
+		"it's": true, "0443": true, "abc-1": true, "a#b": true, "a\nb": false, "null": false, "'quoted'": false, "[a]": false, "é": true, "": false,
+	} {
+		t.Setenv("SNS_TEST_PASSWORD", content)
+		docs, err := config.Load(file(t, with("  api_password: '${SNS_TEST_PASSWORD}'")))
+		if arrives {
+			if err != nil || docs[0].Stormshield.APIPassword.Reveal() != content {
+				t.Errorf("%q: %v", content, err)
+			}
+			continue
+		}
+		faults := faultsOf(t, err)
+		if len(faults) != 1 || faults[0].Key != "stormshield.api_password" || faults[0].Line == 0 || content != "" && strings.Contains(faults[0].Problem, content) {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	// Within quotes that CrowdSec keeps, another content arrives.
+	t.Setenv("SNS_TEST_PASSWORD", "x: y # z")
+	if docs, err := config.Load(file(t, with("  api_password: '- ${SNS_TEST_PASSWORD}'"))); err != nil || docs[0].Stormshield.APIPassword.Reveal() != "- x: y # z" {
+		t.Errorf("within quotes: %v", err)
+	}
+	t.Setenv("SNS_TEST_PASSWORD", "it's")
+	if _, err := config.Load(file(t, with("  api_password: '- ${SNS_TEST_PASSWORD}'"))); err == nil {
+		t.Error("a quote within quotes arrives")
+	}
+}
+
+func TestLoadRefusesAVariableInWhatCrowdSecReadsFirst(t *testing.T) {
+	t.Setenv("SNS_TEST_NAME", "edge")
+	t.Setenv("SNS_TEST_TIME", "10s")
+	for _, line := range []string{"name: '${SNS_TEST_NAME}'", "name: a$SNS_TEST_UNSET", "timeout: $SNS_TEST_TIME", "max_retry: $SNS_TEST_UNSET"} {
+		_, err := config.Load(file(t, with(line)))
+		if faults := faultsOf(t, err); len(faults) != 1 || !strings.Contains(faults[0].String(), "write the value itself") {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+func TestLoadTellsWhichValuesHoldADollarSign(t *testing.T) {
+	t.Setenv("SNS_TEST_PASSWORD", "abc")
+	docs, err := config.Load(file(t, with("  api_password: '${SNS_TEST_PASSWORD}'", "  ssh_password: 'a$SNS_TEST_PASSWORD!b'", "  ssh_username: a$SNS_TEST_UNSET")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []config.Reference{
+		{Key: "stormshield.api_password", Whole: true, Changed: true}, {Key: "stormshield.ssh_password", Changed: true}, {Key: "stormshield.ssh_username"},
+	}
+	if !slices.Equal(docs[0].References, want) {
+		t.Errorf("%+v", docs[0].References)
+	}
+}
+
 func TestLoadTellsWhatCrowdSecWouldRewrite(t *testing.T) {
 	for _, written := range []string{"0443", "1e3", "0x1F", "1_000", "yes", "Off", "y", "1.50", "+5", "0o17", "99999999999999999999", ".inf", "1000000.5", "089", "1."} {
 		_, err := config.Load(file(t, with("  api_password: "+written)))

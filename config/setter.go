@@ -146,11 +146,15 @@ func list(target *[]string) setter {
 		}
 		entries := make([]string, 0, len(v.node.Content))
 		for i, node := range v.node.Content {
-			v.node = resolved(node)
-			if isNull(v.node) {
+			one := value{resolved(node), v.from}
+			if isNull(one.node) {
 				return &problem{entry(i) + "is empty", "remove it"}
 			}
-			text, wrong := v.string()
+			one, wrong := one.handedOver()
+			var text string
+			if wrong == nil {
+				text, wrong = one.string()
+			}
 			if wrong != nil {
 				return &problem{entry(i) + wrong.what, wrong.write}
 			}

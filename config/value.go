@@ -6,15 +6,13 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-
-	"notification-stormshield/crowdsec"
 )
 
 // value is the YAML value of one key.
 type value struct {
 	node *yaml.Node
-	// from says whether the environment has yet to be put in, and whether
-	// CrowdSec has yet to re-write unquoted text: then that is a fault.
+	// from says whether CrowdSec has yet to re-write unquoted text, which is a
+	// fault, and to put the environment in: see handedOver.
 	from source
 }
 
@@ -48,9 +46,6 @@ func (v value) text() (string, *problem) {
 	}
 	if v.node.Style&yaml.TaggedStyle != 0 {
 		return "", &problem{"begins with a ! that YAML takes for a tag", inQuotes}
-	}
-	if v.from.isFile() {
-		return crowdsec.Expand(v.node.Value, v.from.lookup), nil
 	}
 	return v.node.Value, nil
 }

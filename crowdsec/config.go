@@ -17,8 +17,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -145,19 +146,44 @@ func localURL(listens string) string {
 	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
-// Expand puts the environment in for $NAME and ${NAME}. As in CrowdSec
-// (go-cs-lib, csstring.StrictExpand), what is not set stays as it is written.
-// What was put in is not looked at again.
+// Expand puts the environment in for $NAME and ${NAME}, as CrowdSec does (go-cs-lib,
+// csstring.StrictExpand): a name that is not set stays as it is written, and the
+// text that was put in is searched again, except for its first character.
+// After a thousand replacements it returns what it has: a variable that holds its
+// own name would be replaced for ever, as it is in CrowdSec.
 func Expand(text string, lookup func(string) (string, bool)) string {
-	return variable.ReplaceAllStringFunc(text, func(reference string) string {
-		if found, ok := lookup(strings.Trim(reference, "${}")); ok {
-			return found
+	for i, left := 0, 1000; i+1 < len(text) && left > 0; i++ {
+		if text[i] != '$' {
+			continue
 		}
-		return reference
-	})
+		name, end := reference(text[i:])
+		if found, ok := lookup(name); ok && end > 0 {
+			text = text[:i] + found + text[i+end:]
+			left--
+		}
+	}
+	return text
 }
 
-var variable = regexp.MustCompile(`\$(\{[^}]*\}|[A-Za-z0-9_]+)`)
+// reference returns the name that a text which begins with $ refers to, and where
+// the reference ends; 0 if it refers to nothing.
+func reference(text string) (name string, end int) {
+	if strings.HasPrefix(text, "${") {
+		name, _, closed := strings.Cut(text[2:], "}")
+		if !closed {
+			return "", 0
+		}
+		return name, len(name) + len("${}")
+	}
+	end = 1
+	for end < len(text) && (text[end] == '_' || text[end] < utf8.RuneSelf && (unicode.IsLetter(rune(text[end])) || unicode.IsDigit(rune(text[end])))) {
+		end++
+	}
+	if end == 1 {
+		return "", 0
+	}
+	return text[1:end], end
+}
 
 // read reads a file of a size that can be sensible.
 func read(path string) ([]byte, error) {
