@@ -19,6 +19,7 @@ import (
 type appliance struct {
 	*stormshield.Appliance
 	entryLife time.Duration
+	described config.Stormshield
 }
 
 func connect(d config.Document) plugin.Appliance { return connectTelling(nil)(d) }
@@ -28,7 +29,7 @@ func connectTelling(doing func(what string)) func(config.Document) plugin.Applia
 	return func(d config.Document) plugin.Appliance {
 		described := describe(d)
 		described.Doing = doing
-		return appliance{stormshield.New(described), d.Stormshield.BlacklistTimeout}
+		return appliance{stormshield.New(described), d.Stormshield.BlacklistTimeout, d.Stormshield}
 	}
 }
 
@@ -85,14 +86,14 @@ func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 	if errors.As(err, &refused) {
 		acknowledged.Refused = refused.Refused
 	} else if err != nil {
-		return acknowledged, otherAppliance(loginError(err))
+		return acknowledged, otherAppliance(loginError(err, a.described))
 	}
 	acknowledged.At = time.Now()
 	return acknowledged, err
 }
 
 func (a appliance) Check(ctx context.Context) error {
-	return loginError(stormshield.FirstFault(a.Appliance.Check(ctx)))
+	return loginError(stormshield.FirstFault(a.Appliance.Check(ctx)), a.described)
 }
 
 // otherAppliance tells the enforcer that another appliance answers.
@@ -105,9 +106,28 @@ func otherAppliance(err error) error {
 }
 
 // loginError tells the enforcer that a login failed.
-func loginError(err error) error {
-	if failure, failed := stormshield.LoginFailed(err); failed {
-		return &enforcer.LoginError{Temporary: failure.Temporary, Delay: failure.Delay, Hint: failure.Hint, Err: err}
+func loginError(err error, s config.Stormshield) error {
+	failure, failed := stormshield.LoginFailed(err)
+	if !failed {
+		return err
 	}
-	return err
+	return &enforcer.LoginError{Temporary: failure.Temporary, Delay: failure.Delay, Hint: failure.Hint + dollarHint(err, s), Err: err}
+}
+
+// dollarHint says that a refused password came through CrowdSec, which may have
+// changed it; "" if it did not, or was not what the appliance refused.
+func dollarHint(err error, s config.Stormshield) string {
+	const hint = "; if the password holds a $, CrowdSec may have changed it: put it into a file, with "
+	var api *serverd.AuthError
+	if errors.As(err, &api) {
+		if api.Refused() && !api.NeedsTOTP() && s.APIPasswordPath == "" {
+			return hint + "api_password_path"
+		}
+		return ""
+	}
+	var ssh *shell.AuthError
+	if errors.As(err, &ssh) && ssh.Refusal == shell.Refused && s.SSHPassword != "" && s.SSHPasswordPath == "" {
+		return hint + "ssh_password_path"
+	}
+	return ""
 }

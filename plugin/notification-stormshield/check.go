@@ -27,7 +27,9 @@ func checkCommand() *cobra.Command {
 logins, the shell and its tools, the files, the rights. It blocks nothing and
 changes no file. Each login is tried once at most. Before that it compares the
 document with those in the other files of the folder: two documents must not
-have the same name, nor write the same group on the same appliance.
+have the same name, nor write the same group on the same appliance. It also says
+which values CrowdSec changes on the way to the plugin, and whether profiles.yaml
+names the notification where decisions block.
 
 With --write it goes on, for some seconds: it blocks addresses for documentation
 (198.51.100.240/28, 2001:db8::c5ec), writes objects and groups of their own into
@@ -53,11 +55,15 @@ not tried), and of detail, problem and hint what there is).`,
 			if err := checkFolder(cmd.ErrOrStderr(), which.file, d); err != nil {
 				return err
 			}
+			c.besides = c.lookAtFiles(which.file, d)
 			return c.run(cmd, d)
 		},
 	}
 	which.flags(cmd)
 	cmd.Flags().BoolVar(&c.write, "write", false, "also block and write, and take it off again; print a report")
+	cmd.Flags().StringVar(&c.crowdsec, "crowdsec", usualCrowdSec, "CrowdSec's configuration `file`")
+	cmd.Flags().BoolVar(&c.unnamed, "unnamed", false, "no profile names the notification yet") // for setup
+	_ = cmd.Flags().MarkHidden("unnamed")                                                      // it is there
 	addJSON(cmd, &c.json)
 	return cmd
 }
@@ -65,6 +71,10 @@ not tried), and of detail, problem and hint what there is).`,
 // checking is how to check.
 type checking struct {
 	write, json bool
+	crowdsec    string // CrowdSec's config.yaml
+	unnamed     bool   // no profile names the notification yet
+	// besides are the findings about CrowdSec's own files.
+	besides []stormshield.Finding
 }
 
 func (c checking) run(cmd *cobra.Command, d config.Document) error {
@@ -79,15 +89,17 @@ func (c checking) run(cmd *cobra.Command, d config.Document) error {
 	if err := readSecrets(&d); err != nil {
 		return err
 	}
-	keep := logins{state, plugin.Credentials(d)}
+	keep := logins{state, plugin.Credentials(d), d.Stormshield}
 	if err := keep.allowed(ctx); err != nil {
 		return err
 	}
 	findings := c.look(cmd, d)
-	fault := stormshield.FirstFault(findings)
-	if err := keep.came(ctx, fault); err != nil {
+	if err := keep.came(ctx, stormshield.FirstFault(findings)); err != nil {
 		return err
 	}
+	hintAtReferences(findings, d.References)
+	findings = append(findings, c.besides...)
+	fault := stormshield.FirstFault(findings)
 	r := reportOf(d, findings)
 	if c.write {
 		r.forPublic(d.Stormshield.Host, d.LAPI.Host())

@@ -71,7 +71,7 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	if err := readSecrets(&d); err != nil {
 		return err
 	}
-	keep := logins{state, plugin.Credentials(d)}
+	keep := logins{state, plugin.Credentials(d), d.Stormshield}
 	if err := keep.allowed(ctx); err != nil {
 		return err
 	}

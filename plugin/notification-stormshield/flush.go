@@ -67,7 +67,7 @@ func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 	if err := readSecrets(&d); err != nil {
 		return err
 	}
-	keep := logins{books, plugin.Credentials(d)}
+	keep := logins{books, plugin.Credentials(d), d.Stormshield}
 	if err := keep.allowed(ctx); err != nil {
 		return err
 	}

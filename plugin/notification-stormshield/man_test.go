@@ -39,6 +39,9 @@ func TestTheManualPageNamesEveryCommandAndEveryFlag(t *testing.T) {
 	var visit func(cmd *cobra.Command, entry string)
 	visit = func(cmd *cobra.Command, entry string) {
 		cmd.NonInheritedFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Hidden {
+				return
+			}
 			if f.Shorthand != "" && (f.Name == "config" || f.Name == "name") { // in the section OPTIONS
 				if !strings.Contains(entry, "Fl "+f.Shorthand+" ") {
 					t.Errorf("the entry of %q does not name -%s", cmd.CommandPath(), f.Shorthand)

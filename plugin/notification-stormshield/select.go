@@ -22,6 +22,9 @@ import (
 // usualFile is where a notification's configuration is, unless -c says otherwise.
 const usualFile = "/etc/crowdsec/notifications/stormshield.yaml"
 
+// usualCrowdSec is where CrowdSec's configuration is, unless --crowdsec says otherwise.
+const usualCrowdSec = "/etc/crowdsec/config.yaml"
+
 // selection is which configuration a command is about.
 type selection struct {
 	file string
@@ -144,6 +147,7 @@ func (s *selection) open(cmd *cobra.Command) (config.Document, *ledger.Ledger, e
 type logins struct {
 	ledger      *ledger.Ledger // nil: there is no state
 	credentials string
+	described   config.Stormshield
 }
 
 // allowed returns an error while no login may be tried.
@@ -166,7 +170,7 @@ func (l logins) came(ctx context.Context, result error) error {
 	}
 	ctx = context.WithoutCancel(ctx)
 	var failed *enforcer.LoginError
-	if errors.As(loginError(result), &failed) {
+	if errors.As(loginError(result, l.described), &failed) {
 		_, err := l.ledger.LoginFailed(ctx, l.credentials, failed.Failure(), time.Now())
 		return err
 	}

@@ -82,7 +82,7 @@ type setupFlags struct {
 
 func (f *setupFlags) register(cmd *cobra.Command) {
 	usual, flags := config.Default(), cmd.Flags()
-	flags.StringVar(&f.crowdsec, "crowdsec", "/etc/crowdsec/config.yaml", "CrowdSec's configuration `file`")
+	flags.StringVar(&f.crowdsec, "crowdsec", usualCrowdSec, "CrowdSec's configuration `file`")
 	flags.StringVarP(&f.file, "config", "c", "", "the notification's YAML `file` (default stormshield.yaml in CrowdSec's notifications folder)")
 	flags.StringVar(&f.name, "name", config.SampleName, "the notification's `name`")
 	flags.StringVar(&f.stateDir, "state-dir", usual.StateDir, "the `folder` where bans are kept")

@@ -108,7 +108,7 @@ func (s *setup) try(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	check := exec.CommandContext(ctx, program, "check", "-c", s.file, "-n", s.name) //nolint:gosec // this program itself
+	check := exec.CommandContext(ctx, program, "check", "--unnamed", "-c", s.file, "-n", s.name) //nolint:gosec // this program itself
 	check.Args[0] = os.Args[0]
 	check.Stdout, check.Stderr = s.out, s.stderr
 	failed := check.Run()
