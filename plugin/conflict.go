@@ -1,7 +1,10 @@
 package plugin
 
 import (
+	"context"
 	"fmt"
+	"net/netip"
+	"time"
 
 	"notification-stormshield/config"
 )
@@ -34,4 +37,30 @@ func Clash(a, b config.Document) error {
 	}
 	return fmt.Errorf("the notifications %s and %s both write group %s on the appliance at %s: each would remove the other's bans (hint: give each a group and a delete_group of its own, or remove one of the two)",
 		a.Name, b.Name, group, a.Stormshield.Host)
+}
+
+// shared returns those of some prefixes that other configurations of this process
+// have in force on the same appliance, and until when.
+func (p *Plugin) shared(ctx context.Context, n *notification, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
+	var others []*notification
+	p.mu.Lock()
+	for name, other := range p.running {
+		if name != n.document.Name && !other.document.DryRun && other.document.Stormshield.Address() == n.document.Stormshield.Address() {
+			others = append(others, other)
+		}
+	}
+	p.mu.Unlock()
+	all := map[netip.Prefix]time.Time{}
+	for _, other := range others {
+		ends, err := other.ledger.Ends(ctx, some, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		for prefix, end := range ends {
+			if end.After(all[prefix]) {
+				all[prefix] = end
+			}
+		}
+	}
+	return all, nil
 }

@@ -117,6 +117,9 @@ func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, e
 	if err != nil {
 		return nil, err
 	}
+	n.enforcer.Shared = func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
+		return p.shared(ctx, n, some)
+	}
 	running, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	go func() {
@@ -185,11 +188,12 @@ func (n *notification) close() {
 // recorded is durable.
 func (p *Plugin) Close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, n := range p.running {
+	running := p.running
+	p.running = map[string]*notification{}
+	p.mu.Unlock()
+	for _, n := range running { // without the lock, which a flush may wait for
 		n.close()
 	}
-	clear(p.running)
 }
 
 // Notify takes the text of one notification. When it has answered without an

@@ -31,12 +31,17 @@ type flush struct {
 func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	start := time.Now()
 	identify := f.mustIdentify(reassert)
+	block, unblock, kept, err := f.yield(ctx)
+	if err != nil {
+		return pacer.Result{}, err
+	}
 	done, failed := f.Appliance.Apply(ctx, Change{
-		Block: f.plan.Block, Unblock: f.plan.Unblock, Add: f.plan.Add, Remove: f.plan.Remove,
+		Block: block, Unblock: unblock, Add: f.plan.Add, Remove: f.plan.Remove,
 		Total: f.plan.InForce, Mark: f.plan.Mark, Reassert: reassert, Standing: f.standing,
 		AskSerial: identify, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
 		Begin: func() error { return f.Ledger.Trying(ctx, f.plan) },
 	})
+	done.Unblocked = append(done.Unblocked, kept...) // their entries are another configuration's now
 	done.Confirmed = f.confirmed(done, failed)
 	// What was acknowledged is recorded also when the time for the rest is over.
 	recording := context.WithoutCancel(ctx)

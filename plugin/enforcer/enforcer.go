@@ -42,6 +42,9 @@ type Config struct {
 	// Admit says what of a prefix may be blocked; the error says why nothing may.
 	Admit func(netip.Prefix) ([]netip.Prefix, error)
 	Log   hclog.Logger
+	// Shared returns those of some prefixes that other configurations have in
+	// force on the same appliance, and until when; nil: there is no other.
+	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
 	// Beside runs while the lease is held, until its context ends; nil: nothing.
 	Beside func(ctx context.Context)
 }

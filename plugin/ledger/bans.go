@@ -47,6 +47,19 @@ func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error)
 	return nil
 }
 
+// Ends returns when the bans end that are in force of some prefixes.
+func (l *Ledger) Ends(ctx context.Context, some []netip.Prefix, now time.Time) (map[netip.Prefix]time.Time, error) {
+	ends := map[netip.Prefix]time.Time{}
+	err := l.read(ctx, func(tx *sql.Tx) error {
+		return each(ctx, tx, func(p netip.Prefix, until, _ int64) { ends[p] = moment(until) },
+			"SELECT prefix, until, 0 FROM ban WHERE +until > ? AND prefix IN (SELECT value FROM json_each(?))", now.UnixMilli(), list(some))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for bans in %s: %w", l.path, err)
+	}
+	return ends, nil
+}
+
 // End ends the ban of a prefix, and reports whether it was in force. It is off
 // the appliance with the next flush.
 func (l *Ledger) End(ctx context.Context, prefix netip.Prefix, now time.Time) (bool, error) {

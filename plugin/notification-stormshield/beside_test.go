@@ -1,0 +1,81 @@
+package main
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
+	"github.com/hashicorp/go-hclog"
+
+	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/plugintest"
+)
+
+// Two documents with groups of their own share the blacklist of an appliance.
+func TestABanOfOneDocumentStaysWhenThatOfAnotherDocumentEnds(t *testing.T) {
+	w := newWorld(t)
+	p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(-time.Minute)})
+	t.Cleanup(p.Close)
+	first := w.yaml(nil)
+	second := strings.Replace(w.yaml(map[string]string{"group": "Mine", "delete_group": "MineEnded"}), "name: test", "name: second", 1)
+	for _, text := range []string{first, second} {
+		if _, err := p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	groups := func() string { return string(w.sim.Read("objectgroup")) }
+	await := func(what string, holds func() bool) {
+		t.Helper()
+		for began := time.Now(); !holds(); time.Sleep(50 * time.Millisecond) {
+			if time.Since(began) > time.Minute {
+				t.Fatalf("%s did not come; the groups are:\n%s", what, groups())
+			}
+		}
+	}
+	await("the first flush of both", func() bool {
+		return strings.Contains(groups(), "[CrowdsecDeleteGroup]") && strings.Contains(groups(), "[MineEnded]")
+	})
+	notify := func(name string, lasts time.Duration, address string) {
+		t.Helper()
+		text := plugintest.Ban(lasts, netip.MustParsePrefix(address)).Text()
+		if _, err := p.Notify(t.Context(), &protobufs.Notification{Name: name, Text: text}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	both, one := netip.MustParsePrefix("203.0.113.7/32"), netip.MustParsePrefix("203.0.113.8/32")
+	notify("second", time.Hour, both.String())
+	if _, err := w.sim.WaitBlocked(t.Context(), both); err != nil {
+		t.Fatal(err)
+	}
+	notify("test", 10*time.Minute, both.String())
+	notify("test", 10*time.Minute, one.String())
+	if _, err := w.sim.WaitBlocked(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	if entry, ok := w.sim.BlockedPrefix(both); !ok || time.Until(entry.Expires) < 30*time.Minute {
+		t.Errorf("the shorter ban shortened the entry: %+v", entry)
+	}
+	l, err := ledger.Open(t.Context(), plugin.StateOf(w.document()).Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, prefix := range []netip.Prefix{both, one} {
+		if _, err := l.End(t.Context(), prefix, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.sim.WaitUnblocked(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	await("the flush of the end", func() bool { return !strings.Contains(groups(), "crowdsec_ip_3405803784") })
+	if _, ok := w.sim.BlockedPrefix(both); !ok {
+		t.Error("the address of the other document's ban was unblocked")
+	}
+	if !strings.Contains(groups(), "crowdsec_ip_3405803783") || !strings.Contains(string(w.sim.Read("object")), "crowdsec_ip_3405803783=") {
+		t.Errorf("the object of the other document's ban is gone:\n%s", groups())
+	}
+}
