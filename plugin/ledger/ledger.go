@@ -54,6 +54,10 @@
 //   - every row in force whose written is above 0 is in them.
 //
 // So a mark is stored after all that a flush changed, and taken back before.
+//
+// All this is about one appliance and its groups, the [Target]. When the
+// configuration names others, or another appliance answers, everything is
+// pending: see [Ledger.SetTarget].
 package ledger
 
 import (
