@@ -158,8 +158,8 @@ still() {
 
 # A tool may be there and not work.
 if test "$needs"; then
-	test "$(echo crowdsec | cksum)" = "2245184355 9" || fail 21 cksum
-	test "$(echo ab | tail -c 2)" = b || fail 21 tail
+	test "$(echo crowdsec | cksum 2> /dev/null)" = "2245184355 9" || fail 21 cksum
+	test "$(echo ab | tail -c 2 2> /dev/null)" = b || fail 21 tail
 fi
 names
 usual=$names
@@ -169,7 +169,7 @@ usual=$names
 linked=
 echo > one
 echo > two
-echo y | mv -i one two > /dev/null 2> question
+{ echo y | mv -i one two > /dev/null 2> question; } 2> /dev/null # echo complains if mv reads nothing
 test -s question && test ! -f one && test / -ef / 2> /dev/null && linked=1
 rm -f one two question
 for file in object objectgroup; do
