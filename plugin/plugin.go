@@ -174,8 +174,11 @@ func FlushOnce(ctx context.Context, d config.Document, o Options) error {
 	if _, err := n.ledger.Ask(ctx); err != nil {
 		return err
 	}
-	_, err = n.enforcer.Flush(ctx)
-	return err
+	for {
+		if _, err := n.enforcer.Flush(ctx); err != nil || !n.enforcer.Unfinished() {
+			return err
+		}
+	}
 }
 
 func (n *notification) close() {

@@ -48,12 +48,14 @@ type pair struct {
 	standing map[netip.Prefix]bool
 	files    stormshield.Files // what the last flush said
 	compared int               // how often a flush read the files whole
+
+	acknowledged map[netip.Prefix]bool // blocked one by one
 }
 
 func start(t *testing.T, options ...func(*snstest.Options)) *pair {
 	t.Helper()
 	sim := snstest.Start(t, options...)
-	return &pair{t: t, sim: sim, app: stormshield.New(configFor(t, sim)), standing: map[netip.Prefix]bool{}}
+	return &pair{t: t, sim: sim, app: stormshield.New(configFor(t, sim)), standing: map[netip.Prefix]bool{}, acknowledged: map[netip.Prefix]bool{}}
 }
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -75,7 +77,7 @@ func addresses(n int) []netip.Prefix {
 // flush adds and removes bans in one Apply, and returns what came of it.
 func (p *pair) flush(add, remove []netip.Prefix, reassert bool) (stormshield.Done, error) {
 	p.t.Helper()
-	change := stormshield.Change{Unblock: remove, Add: add, Remove: remove, Reassert: reassert, Files: p.files, Standing: p.all}
+	change := stormshield.Change{Unblock: remove, Add: add, Remove: remove, Reassert: reassert, Files: p.files, Standing: p.all, Each: p.each}
 	for _, b := range add {
 		p.standing[b] = true
 		change.Block = append(change.Block, stormshield.Block{Prefix: b, Timeout: time.Hour})
@@ -86,7 +88,22 @@ func (p *pair) flush(add, remove []netip.Prefix, reassert bool) (stormshield.Don
 	change.Total = len(p.standing)
 	done, err := p.app.Apply(p.t.Context(), change)
 	p.files = done.Files
+	for _, b := range done.Blocked {
+		p.acknowledged[b.Prefix] = true
+	}
 	return done, err
+}
+
+// each answers a flush that must not name the group: all that stand and were
+// not blocked one by one since p.acknowledged was emptied.
+func (p *pair) each(context.Context) ([]stormshield.Block, error) {
+	var blocks []stormshield.Block
+	for _, b := range slices.SortedFunc(maps.Keys(p.standing), netip.Prefix.Compare) {
+		if !p.acknowledged[b] {
+			blocks = append(blocks, stormshield.Block{Prefix: b, Timeout: time.Hour})
+		}
+	}
+	return blocks, nil
 }
 
 // all answers a flush that compares the files whole.

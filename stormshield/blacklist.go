@@ -1,6 +1,7 @@
 package stormshield
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -38,12 +39,15 @@ func (b blacklist) show(ctx context.Context) (listing, error) {
 	return readListing(answer.Lines()), nil
 }
 
-// removeEach takes prefixes off one by one. A refusal is final unless SHOW says
-// that the entry is gone: one that has timed out is off already.
-func (b blacklist) removeEach(ctx context.Context, prefixes []netip.Prefix) (removed []netip.Prefix, err error) {
+// removeEach takes prefixes off one by one until stop reports true. A refusal
+// counts unless SHOW says that the entry is gone, because one that has timed out
+// is off already. A refused prefix keeps no other on the blacklist; the first
+// refusal is the error.
+func (b blacklist) removeEach(ctx context.Context, prefixes []netip.Prefix, stop func() bool) (removed []netip.Prefix, refused error) {
 	var listed *listing
 	for _, p := range prefixes {
 		if err := b.remove(ctx, entryName(p)); err != nil {
+			err = fmt.Errorf("unblock %s: %w", p, err)
 			if !serverd.Refused(err) {
 				return removed, err
 			}
@@ -55,13 +59,19 @@ func (b blacklist) removeEach(ctx context.Context, prefixes []netip.Prefix) (rem
 				listed = &shown
 			}
 			if listed.mayHold(p) {
-				return removed, err
+				refused = cmp.Or(refused, err)
+				continue
 			}
 		}
 		removed = append(removed, p)
+		if stop() {
+			break
+		}
 	}
-	return removed, nil
+	return removed, refused
 }
+
+func never() bool { return false }
 
 // entryName returns what a single ban is called in a command: an address is
 // its own name; no source shows that a range is, so its object is named.

@@ -1,6 +1,7 @@
 package stormshield
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -10,41 +11,50 @@ import (
 	"notification-stormshield/stormshield/serverd"
 )
 
-// block puts the bans that are of a kind on the blacklist, one by one. An
-// address needs no file; a range is named by its object, which a session sees
-// only if it was opened after the write. What the appliance refuses, such as an
-// IPv6 address where it has no IPv6, keeps no other ban from being enforced.
+// block puts the pending bans that are of a kind on the blacklist, one by one.
 func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
-	for _, b := range f.change.Block {
-		if !kind(b.Prefix) {
-			continue
-		}
+	some := slices.DeleteFunc(slices.Clone(f.change.Block), func(b Block) bool { return !kind(b.Prefix) })
+	return f.blockEach(ctx, some, never)
+}
+
+// blockEach blocks one by one until stop reports true. An address needs no file.
+// A range is named by its object, which a session sees only if it was opened
+// after the write. A ban that the appliance refuses, such as an IPv6 address
+// where it has no IPv6, keeps no other ban from being enforced.
+func (f *flush) blockEach(ctx context.Context, bans []Block, stop func() bool) error {
+	for i, b := range bans {
 		f.doing("blocking %s", b.Prefix)
 		list, err := f.blacklist(ctx, !b.Prefix.IsSingleIP())
 		if err != nil {
 			return err
 		}
 		timeout := min(b.Timeout, f.config.BlacklistTimeout)
-		if err := list.add(ctx, entryName(b.Prefix), timeout); err != nil {
-			err = fmt.Errorf("block %s: %w", b.Prefix, err)
-			if !serverd.Refused(err) {
-				return err
-			}
-			if f.refused.First == nil {
-				f.refused.First = err
-			}
+		err = list.add(ctx, entryName(b.Prefix), timeout)
+		switch {
+		case err == nil:
+			f.done.Blocked = append(f.done.Blocked, Blocked{b.Prefix, time.Now().Add(timeout)})
+		case serverd.Refused(err):
+			f.refused.First = cmp.Or(f.refused.First, fmt.Errorf("block %s: %w", b.Prefix, err))
 			f.refused.Refused = append(f.refused.Refused, b.Prefix)
-			continue
+		default:
+			return fmt.Errorf("block %s: %w", b.Prefix, err)
 		}
-		f.done.Blocked = append(f.done.Blocked, Blocked{b.Prefix, time.Now().Add(timeout)})
+		if stop() && i+1 < len(bans) {
+			f.done.Unfinished = true
+			break
+		}
 	}
 	return nil
 }
 
-// assert puts everything standing on the blacklist by the group.
+// assert puts everything standing on the blacklist by the group, unless the
+// group has foreign members.
 func (f *flush) assert(ctx context.Context) error {
 	if f.total == 0 {
 		return nil
+	}
+	if f.isForeign(f.config.Group) {
+		return f.assertEach(ctx)
 	}
 	list, err := f.blacklist(ctx, true)
 	if err != nil {
@@ -60,10 +70,10 @@ func (f *flush) assert(ctx context.Context) error {
 }
 
 // unblock takes what is owed off the blacklist: few one by one, many by the
-// group that lists them.
+// delete group, unless that has foreign members.
 func (f *flush) unblock(ctx context.Context) error {
 	f.doing("unblocking %d", len(f.owed))
-	if len(f.owed) > f.config.SingleMax {
+	if f.unblocksByGroup() {
 		if err := f.unblockGroup(ctx); err != nil {
 			return err
 		}
@@ -75,13 +85,17 @@ func (f *flush) unblock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	owed := f.owed
-	removed, err := list.removeEach(ctx, owed)
+	removed, err := list.removeEach(ctx, f.owed, f.timeIsUp())
 	f.unblocked(removed)
-	if err != nil {
-		return fmt.Errorf("unblock %s: %w", owed[len(removed)], err)
+	if err == nil && len(f.owed) > 0 {
+		f.done.Unfinished = true
 	}
-	return nil
+	return err
+}
+
+// unblocksByGroup reports whether what is owed goes by the delete group.
+func (f *flush) unblocksByGroup() bool {
+	return len(f.owed) > f.config.SingleMax && !f.isForeign(f.config.DeleteGroup)
 }
 
 // unblockGroup unblocks by group. If the appliance refuses that, those that

@@ -41,6 +41,10 @@ type Change struct {
 	// the entries that only they list are unblocked, and the groups are removed.
 	// Members that are not ours stay, and so does their group.
 	OldGroups []string
+	// Each returns what must be blocked one by one where the group must not be
+	// named: what Block leaves out too, and with Reassert every ban in force
+	// that no earlier flush of the same re-assert blocked.
+	Each func(ctx context.Context) ([]Block, error)
 }
 
 // Files tells the appliance's two files from any others.
@@ -63,8 +67,13 @@ type Done struct {
 	// Listed says that the files list what stands, and Cleared that they name
 	// nothing else of ours.
 	Listed, Cleared bool
-	// Files is what the files are now; zero if that is not known.
+	// Files is what the files are now. It is zero if that is not known, and
+	// while a group has foreign members, so that the next flush reads the files
+	// whole and sees when those members are gone.
 	Files Files
+	// Unfinished says that Config.EachFor was over before everything was
+	// blocked or unblocked one by one: the next flush goes on.
+	Unfinished bool
 	// Leftovers counts our objects that were found in the files though nothing
 	// asked for them, and that were taken off.
 	Leftovers int

@@ -2,6 +2,7 @@ package stormshield
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,13 +14,26 @@ import (
 
 // Apply brings a change about. Every step may fail and be asked for again:
 // blocking twice renews, unblocking twice is once, and what the files say
-// already is not written again. What was acknowledged until then is in Done.
+// already is not written again. What was acknowledged until then is in Done. A
+// [RefusedError] and a [ForeignError] are warnings of a flush that did all else.
 func (a *Appliance) Apply(ctx context.Context, change Change) (Done, error) {
 	f := a.flush(ctx, change)
 	defer f.close(ctx)
 	err := f.run(ctx)
 	if f.files != nil {
 		f.done.Files = f.files.state
+	}
+	if len(f.foreign) == 0 {
+		return f.done, err
+	}
+	f.done.Files = Files{}
+	warning := &ForeignError{f.foreign}
+	var refused *RefusedError
+	switch {
+	case err == nil:
+		err = warning
+	case errors.As(err, &refused):
+		err = fmt.Errorf("%w; %w", err, warning)
 	}
 	return f.done, err
 }
@@ -37,6 +51,7 @@ type flush struct {
 	remove []netip.Prefix // forgets
 
 	refused RefusedError // what the appliance did not take
+	foreign []foreign    // groups that must not be named in a command
 
 	total   int  // how many bans are in force
 	asked   bool // the appliance was asked for its serial number
@@ -88,11 +103,16 @@ func (f *flush) run(ctx context.Context) error {
 		if err := f.write(ctx); err != nil { // which may find more that is owed
 			return err
 		}
+		if f.done.Unfinished {
+			break
+		}
 	}
-	if err := f.removeOldGroups(ctx); err != nil {
-		return err
+	if !f.done.Unfinished { // everything is blocked
+		if err := f.removeOldGroups(ctx); err != nil {
+			return err
+		}
 	}
-	f.done.Cleared = true
+	f.done.Cleared = len(f.owed) == 0
 	if f.refused.First != nil {
 		return &f.refused
 	}
@@ -115,12 +135,12 @@ func (f *flush) singly(ctx context.Context, few bool) error {
 	if err != nil {
 		return err
 	}
-	removed, err := list.removeEach(ctx, addresses)
+	removed, err := list.removeEach(ctx, addresses, never)
 	f.unblocked(removed)
-	if err != nil && !serverd.Refused(err) { // refused ones are tried again when the new bans are in the files
-		return fmt.Errorf("unblock %s: %w", addresses[len(removed)], err)
+	if serverd.Refused(err) { // tried again when the new bans are in the files
+		return nil
 	}
-	return nil
+	return err
 }
 
 // unblocked takes note of what is off the blacklist: the files need not name it

@@ -54,7 +54,7 @@ func (f *flush) writeOnce(ctx context.Context) (changed bool, err error) {
 		patch.Standing, complete = objects.NewSet(survey.Amiss), survey.Complete
 	}
 	patch.Absent = objects.NewSet(slices.Clone(f.remove))
-	if owed := objects.NewSet(slices.Clone(f.owed)); len(f.owed) > f.config.SingleMax {
+	if owed := objects.NewSet(slices.Clone(f.owed)); f.unblocksByGroup() {
 		patch.Ended = owed
 	} else { // one by one: a range goes by its name, and nothing needs a group
 		patch.Named = owed
@@ -65,13 +65,14 @@ func (f *flush) writeOnce(ctx context.Context) (changed bool, err error) {
 	return f.files.patch(ctx, patch)
 }
 
-// compare reads the files and looks what they say. What they name though it is
-// not in force is owed from then on.
+// compare reads the files and finds what they lack, what they name though it is
+// not in force, which is owed from then on, and members that are not ours.
 func (f *flush) compare(ctx context.Context) (objects.Survey, error) {
 	f.doing("reading and comparing the files")
 	if err := f.files.read(ctx); err != nil {
 		return objects.Survey{}, err
 	}
+	f.foreign = f.config.foreignMembers(f.files.text.Objectgroup)
 	standing, err := f.change.Standing(ctx, slices.Collect(objects.Members(f.files.text.Objectgroup, f.config.Group)))
 	if err != nil {
 		return objects.Survey{}, err

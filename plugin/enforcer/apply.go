@@ -39,16 +39,22 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 		Block: block, Unblock: unblock, Add: f.plan.Add, Remove: f.plan.Remove,
 		Total: f.plan.InForce, Mark: f.plan.Mark, Reassert: reassert, Standing: f.standing,
 		AskSerial: identify, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
+		Each:  func(ctx context.Context) ([]ledger.Standing, error) { return f.each(ctx, reassert) },
 		Begin: func() error { return f.Ledger.Trying(ctx, f.plan) },
 	})
 	done.Unblocked = append(done.Unblocked, kept...) // their entries are another configuration's now
-	done.Confirmed = f.confirmed(done, failed)
+	done.Confirmed = f.confirmed(done)
+	done.Warned = failed != nil && !done.At.IsZero()
+	f.round.unfinished = done.Unfinished
+	if !done.Confirmed.IsZero() {
+		f.round.began = time.Time{}
+	}
 	// What was acknowledged is recorded also when the time for the rest is over.
 	recording := context.WithoutCancel(ctx)
 	if err := f.Ledger.Wrote(recording, f.plan, done.Outcome); err != nil {
 		return pacer.Result{}, errors.Join(failed, err)
 	}
-	if failed != nil && len(done.Refused) == 0 {
+	if failed != nil && !done.Warned {
 		return pacer.Result{}, failed
 	}
 	if done.At.IsZero() { // a dry run: nothing was done, nobody logged in
@@ -63,7 +69,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if done.OldGroupsGone {
 		f.reportOldGroups(done.Kept)
 	}
-	if len(done.Refused) == 0 {
+	if !done.Warned {
 		f.complaint.over()
 	}
 	f.Log.Info("flushed", "added", f.plan.Blocks, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
@@ -73,17 +79,33 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 		after.Confirmed = done.Confirmed
 	}
 	result := pacer.Result{Acted: true, Next: f.next(after)}
-	if len(done.Refused) == 0 {
-		return result, nil
-	}
-	if retry := f.now.Add(refusedRetry); result.Next.IsZero() || retry.Before(result.Next) {
+	if retry := f.now.Add(refusedRetry); len(done.Refused) > 0 && (result.Next.IsZero() || retry.Before(result.Next)) {
 		result.Next = retry
 	}
-	return result, refusedError{failed}
+	if done.Unfinished {
+		result.Next = f.now
+	}
+	if done.Warned {
+		return result, warning{failed, len(done.Refused) > 0}
+	}
+	return result, nil
 }
 
-// refusedError is of a flush that did all but block some bans.
-type refusedError struct{ error }
+// warning is the error of a flush that did all else.
+type warning struct {
+	error
+	unenforced bool // some bans are not enforced
+}
+
+// each returns what must be blocked one by one. In a re-assert that an earlier
+// flush began, what that flush blocked is done.
+func (f *flush) each(ctx context.Context, reassert bool) ([]ledger.Standing, error) {
+	var least time.Time
+	if reassert {
+		least = f.round.began.Add(f.EntryLife)
+	}
+	return f.Ledger.Pending(ctx, f.plan, f.question(f.now), least)
+}
 
 // standing returns everything in force. What is found in the files at the first
 // flush is taken over before.
@@ -129,11 +151,11 @@ func (f *flush) takeOver(ctx context.Context, found []netip.Prefix) error {
 
 // confirmed is when everything in force was put on the blacklist: by the group,
 // or one by one because nothing else is in force. Zero: it was not.
-func (f *flush) confirmed(done Done, failed error) time.Time {
+func (f *flush) confirmed(done Done) time.Time {
 	if !done.Asserted.IsZero() {
 		return done.Asserted
 	}
-	if !f.plan.Whole || failed != nil || done.At.IsZero() {
+	if !f.plan.Whole || len(done.Refused) > 0 || done.At.IsZero() {
 		return time.Time{}
 	}
 	blocked := map[netip.Prefix]bool{}

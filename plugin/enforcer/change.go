@@ -11,9 +11,9 @@ import (
 // Appliance is a firewall.
 type Appliance interface {
 	// Apply brings a change about and returns what was acknowledged, also
-	// with an error: what is missing there is still owed. A login that
-	// failed is a [LoginError]. Of bans that are Refused the error says why, and all else
-	// was done.
+	// with an error: what is missing there is still owed. A login that failed is
+	// a [LoginError]. An error of a flush whose Done has an At is a warning,
+	// such as why bans are Refused: all else was done.
 	Apply(ctx context.Context, c Change) (Done, error)
 }
 
@@ -46,6 +46,12 @@ type Change struct {
 	// the ones that Mark tells of and must be compared whole, at most once each
 	// time that it reads them; found is what their group lists then.
 	Standing func(ctx context.Context, found []netip.Prefix) ([]netip.Prefix, error)
+
+	// Each returns every ban that must be blocked one by one, the most urgent
+	// first, where Apply must not block all by their group: what Block leaves
+	// out too, and with Reassert every ban in force that no earlier flush of the
+	// same re-assert blocked for Config.EntryLife.
+	Each func(ctx context.Context) ([]ledger.Standing, error)
 
 	// Begin is to be called before the appliance is told anything; its error
 	// ends the flush.

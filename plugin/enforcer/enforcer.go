@@ -56,6 +56,15 @@ type Enforcer struct {
 	complaint complaint
 	// identified is when this process last knew which appliance answers.
 	identified time.Time
+	round      round
+}
+
+// round is a re-assert, which takes several flushes where bans must be blocked
+// one by one. Only Flush uses it, so that it needs no lock.
+type round struct {
+	began      time.Time // zero: none goes on
+	request    int64     // a later request begins another round
+	unfinished bool      // the last flush left something to the next
 }
 
 // New returns an enforcer. Run makes it go.

@@ -32,6 +32,8 @@ type firewall struct {
 	refuses  map[netip.Prefix]bool // what it never takes
 	serial   string                // "": it does not tell one
 	asked    int                   // how often it was asked for its serial number
+	foreign  bool                  // its group has foreign members: it warns, and blocks one by one
+	atOnce   int                   // how many it then blocks in a flush
 
 	// watch looks at what a flush did to the appliance, and at the bans that
 	// were in force when it began.
@@ -52,6 +54,7 @@ const (
 	afterAsserting
 	afterUnblocking
 	steps
+	whileBlocking // one by one, where the group cannot be named
 )
 
 func failAt(at step) func(step) error {
@@ -92,6 +95,8 @@ func (f *firewall) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 		r.done.At = time.Now()
 		if len(r.done.Refused) > 0 {
 			err = errors.New("does not take a ban")
+		} else if f.foreign {
+			err = errors.New("has foreign members")
 		}
 	}
 	if r.watch != nil {
@@ -191,13 +196,41 @@ func (r *run) write(ctx context.Context) error {
 
 func (f *firewall) mark() string { return fmt.Sprintf("version %d", f.version) }
 
-func (r *run) assert(context.Context) error {
+func (r *run) assert(ctx context.Context) error {
 	if len(r.files) == 0 || !r.c.Reassert && len(r.c.Block) <= r.few {
 		return nil
+	}
+	if r.foreign {
+		return r.assertEach(ctx)
 	}
 	r.done.Asserted, r.done.AssertedUntil = time.Now(), time.Now().Add(r.life)
 	for p := range r.files {
 		r.entries[p] = r.done.AssertedUntil
+	}
+	return nil
+}
+
+func (r *run) assertEach(ctx context.Context) error {
+	pending, err := r.c.Each(ctx)
+	if err != nil {
+		return err
+	}
+	for i, b := range pending {
+		if i == r.atOnce {
+			r.done.Unfinished = true
+			return nil
+		}
+		if r.fault != nil {
+			if err := r.fault(whileBlocking); err != nil {
+				return err
+			}
+		}
+		until := time.Now().Add(r.life)
+		r.entries[b.Prefix] = until
+		r.done.Blocked = append(r.done.Blocked, ledger.Entry{Prefix: b.Prefix, Expires: until})
+	}
+	if r.c.Reassert {
+		r.done.Asserted, r.done.AssertedUntil = time.Now(), time.Now().Add(r.life)
 	}
 	return nil
 }

@@ -24,21 +24,38 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	defer cancel()
 	news, err := e.Ledger.News(limited)
 	var result pacer.Result
+	e.round.unfinished = false
+	if news.Request != e.round.request {
+		e.round = round{request: news.Request}
+	}
 	if err == nil {
 		result, err = e.guarded(limited, time.Now())
 	}
+	var warned warning
+	warns := errors.As(err, &warned)
 	if ctx.Err() == nil && err != nil {
-		now := time.Now()
-		e.complaint.about(err, now)
-		if failed := e.Ledger.Failed(context.WithoutCancel(ctx), err.Error(), news.Request, now); failed != nil {
-			e.Log.Debug("the failure could not be recorded", "error", failed)
-		}
+		e.complain(context.WithoutCancel(ctx), err, warns && !warned.unenforced, news.Request)
 	}
-	var refused refusedError
-	if errors.As(err, &refused) { // said, and no reason for all else to wait
+	if warns { // no reason for all else to wait
 		return result, nil
 	}
 	return result, err
+}
+
+// Unfinished reports whether the last flush left something to the next.
+func (e *Enforcer) Unfinished() bool { return e.round.unfinished }
+
+// complain logs and records an error. harmless says that all bans are enforced.
+func (e *Enforcer) complain(ctx context.Context, err error, harmless bool, request int64) {
+	now := time.Now()
+	e.complaint.about(err, now)
+	record := func() error { return e.Ledger.Failed(ctx, err.Error(), request, now) }
+	if harmless {
+		record = func() error { return e.Ledger.Warned(ctx, err.Error(), now) }
+	}
+	if failed := record(); failed != nil {
+		e.Log.Debug("the failure could not be recorded", "error", failed)
+	}
 }
 
 // guarded flushes unless logins are held off, and survives a panic: CrowdSec
@@ -84,6 +101,9 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 			err = e.Ledger.Tidy(ctx, p)
 		}
 		return pacer.Result{Next: e.next(p)}, err
+	}
+	if reassert && e.round.began.IsZero() {
+		e.round.began = now
 	}
 	f := flush{Enforcer: e, now: now, plan: p, first: first}
 	result, err := f.run(ctx, reassert)

@@ -67,7 +67,12 @@ const (
 	// of its own to look at.
 	queryUnasserted = "SELECT prefix, until, expires FROM ban WHERE written > ? AND +until > ?"
 	queryEnded      = "SELECT prefix, written, expires FROM ban WHERE until <= ?"
-	queryNext       = "SELECT until FROM ban WHERE until > ? ORDER BY until LIMIT 1"
+	// Where the group cannot be named, every ban in force has an entry of its
+	// own: ?4 is 0, or until when it must last.
+	queryPending = `SELECT prefix, until, expires FROM ban WHERE +until > ?1 AND recorded <= ?2
+		AND (expires < MIN(until, ?3) AND (written <= 0 OR written > ?5) OR ?4 > 0 AND expires < MAX(?4, MIN(until, ?3)))
+		ORDER BY expires`
+	queryNext = "SELECT until FROM ban WHERE until > ? ORDER BY until LIMIT 1"
 )
 
 // Plan compares.
@@ -80,7 +85,8 @@ func (l *Ledger) Plan(ctx context.Context, q Question) (Plan, error) {
 		}
 		p.change, p.asked, p.Mark = facts.number(factChanges), facts.number(factAsked), facts[factMark]
 		p.Asked = p.asked > facts.number(factAnswered)
-		p.Stale = facts.trouble().Count > 0
+		trouble := facts.trouble()
+		p.Stale = trouble.Count > 0 && !trouble.Warning // only a flush can see that a warning is over
 		p.Flushed, p.Confirmed = facts.moment(factFlushed), facts.moment(factConfirmed)
 		p.Asserted, p.AssertedUntil = facts.moment(factAsserted), facts.moment(factAssertedUntil)
 		if p.Target, err = parseTarget(facts[factTarget]); err != nil {
@@ -153,4 +159,25 @@ func (l *Ledger) Standing(ctx context.Context, p Plan) ([]netip.Prefix, error) {
 		}
 	}
 	return nil, fmt.Errorf("read the bans in force from %s: %w", l.path, err)
+}
+
+// Pending returns the bans in force when a plan was made whose entry on the
+// blacklist must be made or renewed, those without an entry first. They are
+// those of Plan.Block, however many. If least is not zero, they are also all
+// others whose own entry is not known to last until then.
+func (l *Ledger) Pending(ctx context.Context, p Plan, q Question, least time.Time) ([]Standing, error) {
+	var pending []Standing
+	err := l.read(ctx, func(tx *sql.Tx) error {
+		asserted, err := number(fact(ctx, tx, factAssertedFlush))
+		if err != nil {
+			return err
+		}
+		return each(ctx, tx, func(prefix netip.Prefix, until, _ int64) {
+			pending = append(pending, Standing{prefix, moment(until)})
+		}, queryPending, p.now, p.change, q.Renew.UnixMilli(), milliseconds(least), asserted)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the bans to block from %s: %w", l.path, err)
+	}
+	return pending, nil
 }

@@ -14,30 +14,48 @@ const (
 	factTroubleLast    = "trouble_last"
 	factTroubleCount   = "trouble_count"
 	factTroubleRequest = "trouble_request"
+	factTroubleWarning = "trouble_warning" // 1: Trouble.Warning
 )
 
-// Trouble is why flushes fail. It is over with the first that goes well, and
-// with the first that finds nothing to do.
+// Trouble is why flushes fail, or what they warn of. It is over with the first
+// that goes well. A failure is also over with the first flush that finds nothing
+// to do.
 type Trouble struct {
 	Text    string    // of the last failure; "": there is none
 	Since   time.Time // the first failure
 	Last    time.Time // the last one
 	Count   int       // of failures in a row
+	Warning bool      // flushes go well, and all bans are enforced
 	Request int64     // the last that had been asked for when the flush began that failed last; see Ask
 }
 
-// Failed takes note of a flush that failed, for people to read. request is the
-// last one that had been asked for when it began.
+// Failed records a flush that failed, for people to read. request is the last
+// one that had been asked for when it began.
 func (l *Ledger) Failed(ctx context.Context, text string, request int64, now time.Time) error {
+	return l.trouble(ctx, text, now, map[string]int64{factTroubleWarning: 0, factTroubleRequest: request})
+}
+
+// Warned records the warning of a flush that went well, for people to read.
+func (l *Ledger) Warned(ctx context.Context, text string, now time.Time) error {
+	return l.trouble(ctx, text, now, map[string]int64{factTroubleWarning: 1})
+}
+
+// trouble counts a trouble on, or begins another if the last one was a warning
+// and this one is a failure, or the other way round.
+func (l *Ledger) trouble(ctx context.Context, text string, now time.Time, facts map[string]int64) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
-		count, err := number(fact(ctx, tx, factTroubleCount))
+		all, err := allFacts(ctx, tx)
 		if err != nil {
 			return err
 		}
-		facts := map[string]int64{factTroubleCount: count + 1, factTroubleLast: now.UnixMilli(), factTroubleRequest: request}
-		if count == 0 {
+		last := all.trouble()
+		if last.Warning != (facts[factTroubleWarning] == 1) {
+			last = Trouble{}
+		}
+		if last.Count == 0 {
 			facts[factTroubleSince] = now.UnixMilli()
 		}
+		facts[factTroubleCount], facts[factTroubleLast] = int64(last.Count)+1, now.UnixMilli()
 		if err := setFact(ctx, tx, factTrouble, text); err != nil {
 			return err
 		}
@@ -51,14 +69,14 @@ func (l *Ledger) Failed(ctx context.Context, text string, request int64, now tim
 
 // over takes note that nothing is wrong any more.
 func over(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "DELETE FROM fact WHERE name IN (?, ?, ?, ?, ?)",
-		factTrouble, factTroubleSince, factTroubleLast, factTroubleCount, factTroubleRequest)
+	_, err := tx.ExecContext(ctx, "DELETE FROM fact WHERE name IN (?, ?, ?, ?, ?, ?)",
+		factTrouble, factTroubleWarning, factTroubleSince, factTroubleLast, factTroubleCount, factTroubleRequest)
 	return err
 }
 
 func (f facts) trouble() Trouble {
 	return Trouble{
 		Text: f[factTrouble], Since: f.moment(factTroubleSince), Last: f.moment(factTroubleLast),
-		Count: int(f.number(factTroubleCount)), Request: f.number(factTroubleRequest),
+		Count: int(f.number(factTroubleCount)), Warning: f.number(factTroubleWarning) == 1, Request: f.number(factTroubleRequest),
 	}
 }

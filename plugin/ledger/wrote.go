@@ -26,8 +26,14 @@ type Outcome struct {
 
 	At time.Time // when the flush ended well; zero: it failed
 	// Refused are bans that the appliance did not take, of a flush that ended
-	// well but for them: they stay owed, and a trouble goes on.
+	// well but for them: they stay owed.
 	Refused []netip.Prefix
+	// Warned says that the flush ended well with a warning, so that a trouble
+	// goes on.
+	Warned bool
+	// Unfinished says that the flush ended well and left something to the next:
+	// whoever asked for it waits on.
+	Unfinished bool
 
 	Serial        string // the serial number that the appliance gave; "": it was not asked, or gave none
 	OldGroupsGone bool   // the files hold nothing of ours in Plan.Target.OldGroups any more
@@ -140,7 +146,7 @@ func (l *Ledger) beginWrote(ctx context.Context, p Plan, o Outcome) (flush int64
 		if !o.At.IsZero() {
 			facts[factFlushed] = o.At.UnixMilli()
 		}
-		if !o.At.IsZero() && len(o.Refused) == 0 {
+		if !o.At.IsZero() && !o.Warned {
 			if err := over(ctx, tx); err != nil {
 				return err
 			}
@@ -160,7 +166,7 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o Outcome, flush int64) e
 		facts[factAsserted], facts[factAssertedFlush] = o.Asserted.UnixMilli(), flush
 		facts[factAssertedUntil] = milliseconds(o.AssertedUntil)
 	}
-	if p.Asked && !o.At.IsZero() {
+	if p.Asked && !o.At.IsZero() && !o.Unfinished {
 		facts[factAnswered] = p.asked
 	}
 	if len(facts) == 0 && o.Mark == p.Mark && !o.settles(p.Target) {
@@ -217,7 +223,13 @@ func list(prefixes []netip.Prefix) string {
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	err := l.forget(ctx, p, false)
 	if err == nil {
-		err = l.write(ctx, func(tx *sql.Tx) error { return over(ctx, tx) })
+		err = l.write(ctx, func(tx *sql.Tx) error {
+			facts, err := allFacts(ctx, tx)
+			if err != nil || facts.trouble().Warning {
+				return err
+			}
+			return over(ctx, tx)
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("tidy up %s: %w", l.path, err)

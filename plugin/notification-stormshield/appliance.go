@@ -52,6 +52,7 @@ func describe(d config.Document) stormshield.Config {
 		},
 		ConfigDir: s.ConfigDir, Group: s.Group, DeleteGroup: s.DeleteGroup,
 		ReloadCommand: s.ReloadCommand, BlacklistTimeout: s.BlacklistTimeout, SingleMax: s.APISingleMax,
+		EachFor: 30 * time.Second,
 	}
 }
 
@@ -65,15 +66,17 @@ func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 		Files: edit.ParseState(c.Mark), Standing: c.Standing,
 		AskSerial: c.AskSerial, Serial: c.Serial, OldGroups: c.OldGroups,
 	}
-	for _, b := range c.Block {
-		change.Block = append(change.Block, stormshield.Block{Prefix: b.Prefix, Timeout: b.Until.Sub(now)})
+	change.Block = toBlocks(c.Block, now)
+	change.Each = func(ctx context.Context) ([]stormshield.Block, error) {
+		pending, err := c.Each(ctx)
+		return toBlocks(pending, now), err
 	}
 	done, err := a.Appliance.Apply(ctx, change)
 	acknowledged := enforcer.Done{
 		Leftovers: done.Leftovers, Kept: done.Kept,
 		Outcome: ledger.Outcome{
 			Unblocked: done.Unblocked, Listed: done.Listed, Cleared: done.Cleared, Mark: done.Files.String(), Asserted: done.Asserted,
-			Serial: done.Serial, OldGroupsGone: done.OldGroupsGone,
+			Serial: done.Serial, OldGroupsGone: done.OldGroupsGone, Unfinished: done.Unfinished,
 		},
 	}
 	for _, b := range done.Blocked {
@@ -83,13 +86,22 @@ func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 		acknowledged.AssertedUntil = done.Asserted.Add(a.entryLife)
 	}
 	var refused *stormshield.RefusedError
+	var foreign *stormshield.ForeignError
 	if errors.As(err, &refused) {
 		acknowledged.Refused = refused.Refused
-	} else if err != nil {
+	} else if err != nil && !errors.As(err, &foreign) {
 		return acknowledged, otherAppliance(loginError(err, a.described))
 	}
 	acknowledged.At = time.Now()
 	return acknowledged, err
+}
+
+func toBlocks(bans []ledger.Standing, now time.Time) []stormshield.Block {
+	blocks := make([]stormshield.Block, 0, len(bans))
+	for _, b := range bans {
+		blocks = append(blocks, stormshield.Block{Prefix: b.Prefix, Timeout: b.Until.Sub(now)})
+	}
+	return blocks
 }
 
 func (a appliance) Check(ctx context.Context) error {

@@ -121,7 +121,10 @@ func told(cmd *cobra.Command, d config.Document, books *ledger.Ledger, began tim
 			d.Stormshield.Host, count(s.InForce, "ban", "bans"), s.ToBlock, s.ToUnblock)
 	}
 	if err == nil && s.Trouble.Last.After(began) {
-		err = errors.New(s.Trouble.Text)
+		if !s.Trouble.Warning {
+			return errors.New(s.Trouble.Text)
+		}
+		_, err = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", s.Trouble.Text)
 	}
 	return err
 }

@@ -30,8 +30,8 @@ With --json: name, host, state (a path), working, problem (text; absent if
 working), process (null: none runs), in_force, of_lists, to_block, to_unblock,
 next_end, last_flush, blocked_anew (times, or null), local_api (null: it is not
 followed; or last_read, unread_since (times, or null), error, left_out (because
-of max_bans)), trouble (null, or text, since, last, count), login_hold_off (null,
-or until, refused, reason, hint).`,
+of max_bans)), trouble (null, or text, since, last, count, warning: all bans are
+enforced), login_hold_off (null, or until, refused, reason, hint).`,
 		Example: "  crowdsec-stormshield status",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -84,12 +84,13 @@ type status struct {
 	HoldOff *holdOff `json:"login_hold_off"`
 }
 
-// trouble is why flushes fail.
+// trouble is why flushes fail, or what they warn of.
 type trouble struct {
-	Text  string    `json:"text"`
-	Since time.Time `json:"since"`
-	Last  time.Time `json:"last"`
-	Count int       `json:"count"`
+	Text    string    `json:"text"`
+	Since   time.Time `json:"since"`
+	Last    time.Time `json:"last"`
+	Count   int       `json:"count"`
+	Warning bool      `json:"warning"`
 }
 
 // localAPI is how following it goes.
@@ -141,7 +142,7 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 		s.Process = &pid
 	}
 	if t := read.Trouble; t.Count > 0 {
-		s.Trouble = &trouble{Text: t.Text, Since: t.Since, Last: t.Last, Count: t.Count}
+		s.Trouble = &trouble{Text: t.Text, Since: t.Since, Last: t.Last, Count: t.Count, Warning: t.Warning}
 	}
 	if d.LAPI.Followed() {
 		s.LocalAPI = &localAPI{LastRead: moment(read.Read), UnreadSince: moment(read.Unread), Error: read.UnreadWhy, LeftOut: read.LeftOut}
@@ -164,7 +165,7 @@ func (s status) problem(d config.Document, now time.Time) string {
 	case s.HoldOff != nil:
 		return fmt.Sprintf("no login is tried for %s (hint: %s)",
 			span(s.HoldOff.Until.Sub(now)), s.HoldOff.Hint)
-	case s.Trouble != nil:
+	case s.Trouble != nil && !s.Trouble.Warning:
 		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", span(now.Sub(s.Trouble.Since)))
 	case s.LocalAPI != nil && s.LocalAPI.UnreadSince != nil:
 		return fmt.Sprintf("the Local API cannot be read for %s: bans of alerts alone are enforced (hint: the error says why; `check` tries it)",
@@ -220,7 +221,9 @@ func (s status) print(out io.Writer, now time.Time) error {
 	} else {
 		row("process", "%d", *s.Process)
 	}
-	if s.Trouble != nil {
+	if s.Trouble != nil && s.Trouble.Warning {
+		row("warning", "%s, for %s: %s", ago(&s.Trouble.Last), span(now.Sub(s.Trouble.Since)), s.Trouble.Text)
+	} else if s.Trouble != nil {
 		row("last error", "%s, %d in a row: %s", ago(&s.Trouble.Last), s.Trouble.Count, s.Trouble.Text)
 	}
 	if s.HoldOff != nil {

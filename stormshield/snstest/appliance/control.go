@@ -21,6 +21,7 @@ import (
 //	POST /unlock               ends the brute-force lock
 //	POST /password?new=…
 //	POST /faults               JSON of snstest.Faults: the fields that it names change, all others stay (see -list-faults)
+//	POST /rename?object=…&to=… an administrator renames an object, also in the groups that list it
 //	POST /admin-modify?on=1|0  an administrator takes or releases the configuration right
 //	POST /stats/reset
 type control struct {
@@ -89,6 +90,9 @@ func routes(a *snstest.Appliance) http.Handler {
 		return nil
 	})
 	act("/faults", func(r *http.Request) error { return setFaults(a, r.Body) })
+	act("/rename", func(r *http.Request) error {
+		return a.RenameObject(r.URL.Query().Get("object"), r.URL.Query().Get("to"))
+	})
 	act("/admin-modify", func(r *http.Request) error { return adminModify(a, r.URL.Query().Get("on")) })
 	return mux
 }

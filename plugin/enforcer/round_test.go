@@ -1,0 +1,158 @@
+package enforcer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/ledger"
+)
+
+// withForeignMembers is an appliance whose group has foreign members: it blocks
+// a few bans one by one in each flush.
+func (h *house) withForeignMembers(bans int) (addresses []string) {
+	h.fw.few, h.fw.foreign, h.fw.atOnce = 5, true, 10
+	for i := range bans {
+		addresses = append(addresses, fmt.Sprintf("203.0.113.%d", i))
+		h.ban(addresses[i], 100*time.Hour)
+	}
+	slices.Sort(addresses)
+	return addresses
+}
+
+func TestAReassertOneByOneGoesOnInTheNextFlushAndEnds(t *testing.T) {
+	bubble(t, func(h *house) {
+		all := h.withForeignMembers(60)
+		e, end := h.process(nil)
+		defer end()
+		h.at(29 * time.Second)
+		h.want("after one flush", all[:10]...)
+		h.at(3 * time.Minute) // six flushes
+		h.want("after the first re-assert", all...)
+		count := h.fw.count()
+		h.at(12 * time.Minute)
+		if h.fw.count() != count {
+			t.Errorf("%d flushes though everything is blocked", h.fw.count()-count)
+		}
+		h.fw.set(func() { clear(h.fw.entries) }) // the appliance was rebooted
+		h.at(13 * time.Minute)                   // 10 minutes after the end of the first re-assert, the second is under way
+		h.ban("192.0.2.1", time.Hour)
+		e.Recorded()
+		h.at(13*time.Minute + 31*time.Second)
+		if !slices.Contains(h.fw.blocked(), "192.0.2.1") {
+			t.Error("a new ban waits for the re-assert")
+		}
+		h.at(17 * time.Minute)
+		h.want("after the second re-assert", append([]string{"192.0.2.1"}, all...)...)
+		s, err := h.ledger.Status(context.Background(), time.Now())
+		if err != nil || s.Confirmed.Before(h.start.Add(15*time.Minute)) || s.ToBlock != 0 || !s.Trouble.Warning || s.Trouble.Text != "has foreign members" {
+			t.Errorf("status says %+v, %v", s, err)
+		}
+		if n := strings.Count(h.log.String(), "has foreign members"); n < 1 || n > 3 {
+			t.Errorf("the log says it %d times in 17 minutes:\n%s", n, h.log)
+		}
+		h.fw.set(func() { h.fw.foreign = false })
+		h.at(30 * time.Minute)
+		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || s.Trouble.Count != 0 {
+			t.Errorf("without foreign members, status says %+v, %v", s.Trouble, err)
+		}
+	})
+}
+
+// A flush that is cut after a few bans records them, and the next one does not
+// begin anew.
+func TestAReassertOneByOneEndsThoughEachFlushIsCut(t *testing.T) {
+	bubble(t, func(h *house) {
+		all := h.withForeignMembers(30)
+		h.fw.atOnce = 1000
+		blocked := 0
+		h.fw.fault = func(s step) error {
+			if s != whileBlocking {
+				return nil
+			}
+			if blocked++; blocked%4 == 0 { // three, and cut
+				return errors.New("the session ends")
+			}
+			return nil
+		}
+		_, end := h.process(func(c *enforcer.Config) { c.Reassert = 0 })
+		defer end()
+		h.at(time.Hour)
+		h.want("in the end", all...)
+		if blocked > 30+10 {
+			t.Errorf("%d attempts to block 30 bans, want one each and one for each cut", blocked)
+		}
+		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || s.Confirmed.IsZero() {
+			t.Errorf("the re-assert is not recorded: %+v, %v", s, err)
+		}
+	})
+}
+
+func TestWhoeverAsksForAFlushWaitsUntilTheReassertEnds(t *testing.T) {
+	bubble(t, func(h *house) {
+		all := h.withForeignMembers(30)
+		_, end := h.process(nil)
+		defer end()
+		h.at(5 * time.Minute)
+		h.fw.set(func() { clear(h.fw.entries) })
+		request, err := h.ledger.Ask(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for answered := false; !answered; {
+			time.Sleep(time.Second)
+			s, err := h.ledger.Status(context.Background(), time.Now())
+			if err != nil || s.Trouble.Request >= request || time.Since(h.start) > 10*time.Minute {
+				t.Fatalf("no answer: %+v, %v", s, err)
+			}
+			answered = s.Answered >= request
+		}
+		h.want("at the answer", all...)
+	})
+}
+
+func TestPendingNamesEveryBanWhoseEntryIsOld(t *testing.T) {
+	bubble(t, func(h *house) {
+		ctx := context.Background()
+		for i := range 8 {
+			h.ban(fmt.Sprintf("203.0.113.%d", i), 100*time.Hour)
+		}
+		q := ledger.Question{Now: time.Now(), Renew: time.Now().Add(12 * time.Hour), Few: 2}
+		p, err := h.ledger.Plan(ctx, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := time.Now().Add(24 * time.Hour)
+		if err := h.ledger.Wrote(ctx, p, ledger.Outcome{Listed: true, At: time.Now(), Blocked: []ledger.Entry{
+			{Prefix: single("203.0.113.1"), Expires: last},
+			{Prefix: single("203.0.113.2"), Expires: last.Add(time.Hour)},
+			{Prefix: single("203.0.113.3"), Expires: time.Now().Add(time.Hour)},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		without := []string{"203.0.113.0", "203.0.113.4", "203.0.113.5", "203.0.113.6", "203.0.113.7"} // without an entry
+		for least, then := range map[time.Time][]string{
+			{}:                       {"203.0.113.3"},
+			last.Add(time.Minute):    {"203.0.113.3", "203.0.113.1"},
+			last.Add(24 * time.Hour): {"203.0.113.3", "203.0.113.1", "203.0.113.2"},
+		} {
+			pending, err := h.ledger.Pending(ctx, p, q, least)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, b := range pending {
+				got = append(got, b.Prefix.Addr().String())
+			}
+			slices.Sort(got[:min(len(without), len(got))])
+			if want := slices.Concat(without, then); !slices.Equal(got, want) {
+				t.Errorf("pending until %v: %v, want %v", least, got, want)
+			}
+		}
+	})
+}

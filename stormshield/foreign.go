@@ -1,0 +1,98 @@
+package stormshield
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"notification-stormshield/stormshield/objects"
+)
+
+// ForeignError says that a group has members that this program did not make.
+// It is a warning: the flush did everything, without ever naming that group in
+// a command, because that would block or unblock those members too.
+type ForeignError struct {
+	groups []foreign
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("%s; the plugin never blocks them, and so blocks or unblocks one by one, which is slow (hint: %s)",
+		describeForeign(e.groups), foreignHint)
+}
+
+const foreignHint = "take them out of the group in the web administration, or give the plugin groups of its own (group, delete_group)"
+
+// foreign are the members of a group that this program did not make.
+type foreign struct {
+	group   string
+	members []string
+}
+
+// foreignMembers returns the groups of the configuration that have foreign
+// members.
+func (c *Config) foreignMembers(objectgroup []byte) []foreign {
+	var found []foreign
+	for _, group := range []string{c.Group, c.DeleteGroup} {
+		if members := objects.Foreign(objectgroup, group); len(members) > 0 {
+			found = append(found, foreign{group, members})
+		}
+	}
+	return found
+}
+
+// describeForeign names the groups, and a few members of each.
+func describeForeign(groups []foreign) string {
+	const most = 3
+	var texts []string
+	for _, f := range groups {
+		named := make([]string, 0, most)
+		for _, member := range f.members[:min(most, len(f.members))] {
+			named = append(named, strings.ToValidUTF8(fmt.Sprintf("%.60s", member), "?"))
+		}
+		text := fmt.Sprintf("group %s has members that this program did not make: %s", f.group, strings.Join(named, ", "))
+		if more := len(f.members) - len(named); more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, "; ")
+}
+
+// isForeign reports whether a group has foreign members, as far as this flush
+// has seen.
+func (f *flush) isForeign(group string) bool {
+	return slices.ContainsFunc(f.foreign, func(has foreign) bool { return has.group == group })
+}
+
+// assertEach blocks one by one, and for as long, what [flush.assert] blocks by the
+// group.
+func (f *flush) assertEach(ctx context.Context) error {
+	pending, err := f.change.Each(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range pending {
+		pending[i].Timeout = f.config.BlacklistTimeout
+	}
+	began := time.Now()
+	if err := f.blockEach(ctx, pending, f.timeIsUp()); err != nil {
+		return fmt.Errorf("block %d bans one by one, of which %d are done, because group %s has foreign members: %w",
+			len(pending), len(f.done.Blocked), f.config.Group, err)
+	}
+	if f.change.Reassert && !f.done.Unfinished {
+		f.done.Asserted = began
+	}
+	return nil
+}
+
+// timeIsUp returns a function that reports whether Config.EachFor is over since
+// now.
+func (f *flush) timeIsUp() func() bool {
+	if f.config.EachFor == 0 {
+		return func() bool { return false }
+	}
+	until := time.Now().Add(f.config.EachFor)
+	return func() bool { return !time.Now().Before(until) }
+}
