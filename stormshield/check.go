@@ -224,6 +224,8 @@ func (c *checker) file(ctx context.Context, files *edit.Files, subject string) (
 		hint, goOn := c.fileHint(err)
 		c.wrong(subject, err, hint)
 		return goOn
+	case subject == groupFile && len(c.config.foreignMembers(text)) > 0:
+		c.wrong(subject, errors.New(describeForeign(c.config.foreignMembers(text))), foreignHint)
 	case subject == groupFile:
 		detail := fmt.Sprintf("%d bytes", len(text))
 		for _, group := range []string{c.config.Group, c.config.DeleteGroup} {

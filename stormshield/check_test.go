@@ -60,6 +60,11 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"[Host] missing": {func(p *pair, _ *stormshield.Config) {
 			_ = p.sim.Write("object", bytes.Replace(p.sim.Read("object"), []byte("[Host]"), []byte("[Ghost]"), 1))
 		}, "object", "no section [Host]", "restore", 0},
+		"a foreign member": {func(p *pair, _ *stormshield.Config) {
+			_ = p.sim.Write("objectgroup", append(p.sim.Read("objectgroup"), "[Crowdsec]\ncrowdsec_ip_1\npc_admin\n"...))
+		}, "objectgroup", "group Crowdsec has members that this program did not make: pc_admin", "web administration", 0},
+		"a group of the administrator": {func(_ *pair, c *stormshield.Config) { c.DeleteGroup = "internal_servers" },
+			"objectgroup", "srv_backup, srv_mail, net_dmz", "groups of its own", 0},
 		"cp missing": {faults(func(f *snstest.Faults) { f.MissingTools = []string{"cp"} }), "tools", "lacks cp", "cp is needed", 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -87,6 +87,9 @@ func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
 			plus(files, verdicts{"configuration folder": wrong, "file object": untried, "file objectgroup": untried}), "config_dir"},
 		"a folder that only its owner may write": {faults(func(f *snstest.Faults) { f.ReadOnlyDir = true }),
 			plus(files, verdicts{"configuration folder": wrong, "file object": untried, "file objectgroup": untried}), "mounted read-only"},
+		"a trial's group with an administrator's member": {func(p *pair, _ *stormshield.Config) {
+			_ = p.sim.Write("objectgroup", append(p.sim.Read("objectgroup"), "[CrowdsecCheckEnded]\npc_admin\n"...))
+		}, plus(files, verdicts{"editing on the appliance": wrong}), "CrowdsecCheckEnded has members that this program did not make: pc_admin"},
 		"no awk": {faults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} }),
 			verdicts{"tools": differs, "editing on the appliance": differs}, "both files whole"},
 		"a cp that keeps no mode": {func(p *pair, _ *stormshield.Config) {

@@ -23,6 +23,11 @@ func (t *trial) written(ctx context.Context) bool {
 		return false
 	}
 	t.is = t.before
+	own := Config{Group: trialGroup, DeleteGroup: trialEndedGroup}
+	if found := own.foreignMembers(t.is.Objectgroup); len(found) > 0 {
+		t.wrong(editing, errors.New(describeForeign(found)), "take them out of the group in the web administration: this check fills, blocks and removes it")
+		return false
+	}
 	for _, p := range trialPrefixes() {
 		if objects.HasSection(t.is.Objectgroup, t.config.Group) &&
 			slices.Contains(slices.Collect(objects.Members(t.is.Objectgroup, t.config.Group)), p) {
