@@ -224,8 +224,6 @@ func (c *checker) file(ctx context.Context, files *edit.Files, subject string) (
 		hint, goOn := c.fileHint(err)
 		c.wrong(subject, err, hint)
 		return goOn
-	case subject == groupFile && len(c.config.foreignMembers(text)) > 0:
-		c.wrong(subject, errors.New(describeForeign(c.config.foreignMembers(text))), foreignHint)
 	case subject == groupFile:
 		detail := fmt.Sprintf("%d bytes", len(text))
 		for _, group := range []string{c.config.Group, c.config.DeleteGroup} {
@@ -233,6 +231,10 @@ func (c *checker) file(ctx context.Context, files *edit.Files, subject string) (
 			if !objects.HasSection(text, group) {
 				detail += " will be made"
 			}
+		}
+		if found := foreignMembers(text, c.config.Group, c.config.DeleteGroup); len(found) > 0 {
+			c.wrong(subject, errors.New(describeForeign(found)), foreignHint)
+			return true
 		}
 		c.holds(subject, detail)
 	case !objects.HasSection(text, objects.HostSection):

@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 
 	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
+	"notification-stormshield/stormshield/serverd"
 )
 
 // Cleaned is what Cleanup did.
 type Cleaned struct {
 	Unblocked int      // addresses and ranges taken off the blacklist
 	Objects   int      // objects taken out of the files
-	Kept      []string // what stays because the administrator uses it, and why
+	Groups    []string // groups taken out of the files
+	Kept      []string // what stays because others use it, and why; bounded
 }
 
 // Cleanup takes everything off that this program or the older Python component
@@ -24,7 +27,9 @@ type Cleaned struct {
 // though the files do not name them, and oldGroups groups of earlier
 // configurations.
 func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups ...string) (Cleaned, error) {
-	f := a.flush(ctx, Change{Unblock: known, Standing: nothing, OldGroups: oldGroups})
+	whole := *a
+	whole.config.EachFor = 0 // no next flush goes on
+	f := whole.flush(ctx, Change{Unblock: known, Standing: nothing, OldGroups: oldGroups})
 	defer f.close(ctx)
 	var err error
 	f.doing("reading the files")
@@ -35,7 +40,11 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups
 	if err := f.files.read(ctx); err != nil {
 		return Cleaned{}, err
 	}
-	had := count(objects.Defined(f.files.text.Object))
+	had, groups := count(objects.Defined(f.files.text.Object)), f.groups()
+	stay, err := f.unblockForeign(ctx)
+	if err != nil {
+		return Cleaned{}, err
+	}
 	f.files.forget()
 	// A flush without a standing ban takes off all but the frame.
 	if err := f.run(ctx); err != nil {
@@ -46,8 +55,44 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups
 		return cleaned, err
 	}
 	cleaned.Objects = had - count(objects.Defined(f.files.text.Object))
-	cleaned.Kept = append(f.done.Kept, f.kept()...)
+	cleaned.Groups = slices.DeleteFunc(groups, func(group string) bool { return slices.Contains(f.groups(), group) })
+	cleaned.Kept = append(f.keptGroups(stay), f.keptObjects()...)
 	return cleaned, nil
+}
+
+// ours are our groups, those of earlier configurations too.
+func (f *flush) ours() []string {
+	return append([]string{f.config.Group, f.config.DeleteGroup}, f.change.OldGroups...)
+}
+
+// groups returns those of our groups that the files have.
+func (f *flush) groups() []string {
+	return slices.DeleteFunc(f.ours(), func(group string) bool { return !objects.HasSection(f.files.text.Objectgroup, group) })
+}
+
+// unblockForeign unblocks our groups that have foreign members, which somebody
+// may have blocked by the group. It returns the members that the appliance
+// refuses to unblock: whether they are blocked is not known.
+func (f *flush) unblockForeign(ctx context.Context) (stay []string, err error) {
+	for _, found := range foreignMembers(f.files.text.Objectgroup, f.ours()...) {
+		list, err := f.blacklist(ctx, true)
+		if err != nil {
+			return nil, err
+		}
+		if err := list.remove(ctx, found.group); err == nil {
+			continue
+		} else if !serverd.Refused(err) {
+			return nil, fmt.Errorf("unblock group %s: %w", found.group, err)
+		}
+		for _, name := range found.members {
+			if err := list.remove(ctx, name); serverd.Refused(err) {
+				stay = append(stay, name)
+			} else if err != nil {
+				return nil, fmt.Errorf("unblock %s: %w", name, err)
+			}
+		}
+	}
+	return stay, nil
 }
 
 // nothing is what stands when all is to go.
@@ -69,15 +114,41 @@ func (f *flush) removeFrame(ctx context.Context) error {
 	}
 }
 
-func (f *flush) kept() []string {
+// keptGroups says which of our groups stay, and why. stay are members that the
+// appliance refused to unblock.
+func (f *flush) keptGroups(stay []string) []string {
 	var kept []string
-	for _, group := range []string{f.config.Group, f.config.DeleteGroup} {
-		if foreign := objects.Foreign(f.files.text.Objectgroup, group); len(foreign) > 0 {
-			kept = append(kept, fmt.Sprintf("group %s: it has members that this program did not make, such as %s", group, foreign[0]))
+	for _, found := range foreignMembers(f.files.text.Objectgroup, f.ours()...) {
+		text := describeForeign([]foreign{found})
+		if i := slices.IndexFunc(found.members, func(member string) bool { return slices.Contains(stay, member) }); i >= 0 {
+			text += fmt.Sprintf("; the appliance refused to unblock %s: see whether its blacklist holds it", found.members[i])
 		}
+		kept = append(kept, text)
 	}
+	return kept
+}
+
+// keptMost is how many objects that stay are named.
+const keptMost = 10
+
+// keptObjects says which of our objects stay, and which group lists each.
+func (f *flush) keptObjects() []string {
+	var kept []string
+	listed := objects.Listed(f.files.text.Objectgroup)
+	n := 0
 	for p := range objects.Defined(f.files.text.Object) {
-		kept = append(kept, fmt.Sprintf("object %s: a group of the administrator lists it", objects.Name(p)))
+		if n++; n > keptMost {
+			continue
+		}
+		group := listed[p]
+		why := "which holds only such objects: another notification may use it"
+		if len(objects.Foreign(f.files.text.Objectgroup, group)) > 0 {
+			why = "a group of the administrator"
+		}
+		kept = append(kept, fmt.Sprintf("object %s: group %s lists it, %s", objects.Name(p), group, why))
+	}
+	if n > keptMost {
+		kept = append(kept, fmt.Sprintf("… and %d more objects", n-keptMost))
 	}
 	return kept
 }

@@ -30,11 +30,10 @@ type foreign struct {
 	members []string
 }
 
-// foreignMembers returns the groups of the configuration that have foreign
-// members.
-func (c *Config) foreignMembers(objectgroup []byte) []foreign {
+// foreignMembers returns those of some groups that have foreign members.
+func foreignMembers(objectgroup []byte, groups ...string) []foreign {
 	var found []foreign
-	for _, group := range []string{c.Group, c.DeleteGroup} {
+	for _, group := range groups {
 		if members := objects.Foreign(objectgroup, group); len(members) > 0 {
 			found = append(found, foreign{group, members})
 		}

@@ -23,8 +23,7 @@ func (t *trial) written(ctx context.Context) bool {
 		return false
 	}
 	t.is = t.before
-	own := Config{Group: trialGroup, DeleteGroup: trialEndedGroup}
-	if found := own.foreignMembers(t.is.Objectgroup); len(found) > 0 {
+	if found := foreignMembers(t.is.Objectgroup, trialGroup, trialEndedGroup); len(found) > 0 {
 		t.wrong(editing, errors.New(describeForeign(found)), "take them out of the group in the web administration: this check fills, blocks and removes it")
 		return false
 	}

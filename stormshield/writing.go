@@ -72,7 +72,7 @@ func (f *flush) compare(ctx context.Context) (objects.Survey, error) {
 	if err := f.files.read(ctx); err != nil {
 		return objects.Survey{}, err
 	}
-	f.foreign = f.config.foreignMembers(f.files.text.Objectgroup)
+	f.foreign = foreignMembers(f.files.text.Objectgroup, f.config.Group, f.config.DeleteGroup)
 	standing, err := f.change.Standing(ctx, slices.Collect(objects.Members(f.files.text.Objectgroup, f.config.Group)))
 	if err != nil {
 		return objects.Survey{}, err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +29,7 @@ notifications folder: while the plugin runs, this command refuses to. Bans that
 are still in force are put back when the plugin starts again.
 
 With --json: host, unblocked, objects (numbers), kept (a list of texts: what is
-not ours alone, and stayed).`,
+not ours alone, and stayed; ten objects at most, then how many more).`,
 		Example: "  systemctl stop crowdsec\n  crowdsec-stormshield cleanup",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -95,12 +96,22 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	if asJSON {
 		return printJSON(out, cleanedUp{d.Stormshield.Host, cleaned.Unblocked, cleaned.Objects, append([]string{}, cleaned.Kept...)})
 	}
-	fmt.Fprintf(out, "%s: %s taken off the blacklist, %s and the groups %s and %s removed\n",
-		d.Stormshield.Host, count(cleaned.Unblocked, "entry", "entries"), count(cleaned.Objects, "object", "objects"), d.Stormshield.Group, d.Stormshield.DeleteGroup)
+	fmt.Fprintf(out, "%s: %s taken off the blacklist, %s and %s removed\n", d.Stormshield.Host,
+		count(cleaned.Unblocked, "entry", "entries"), count(cleaned.Objects, "object", "objects"), groupsText(cleaned.Groups))
 	for _, kept := range cleaned.Kept {
 		fmt.Fprintf(out, "kept %s\n", kept)
 	}
 	return nil
+}
+
+func groupsText(groups []string) string {
+	switch len(groups) {
+	case 0:
+		return "no group"
+	case 1:
+		return "the group " + groups[0]
+	}
+	return "the groups " + strings.Join(groups, " and ")
 }
 
 // cleanedUp is what `cleanup` took off, for programs.

@@ -190,6 +190,12 @@ func (s *stage) applianceCommand(args []string) error {
 	case len(args) == 2 && args[0] == "serial":
 		s.sim.SetFaults(func(f *snstest.Faults) { f.SerialNumber = args[1] })
 		return nil
+	case len(args) == 3 && args[0] == "rename":
+		return s.sim.RenameObject(args[1], args[2])
+	case len(args) == 3 && args[0] == "member":
+		return s.sim.AdminEdit(snstest.GroupFile, func(text []byte) []byte {
+			return fmt.Appendf(text, "[%s]\n%s\n", args[1], args[2])
+		})
 	case len(args) != 1:
 	case args[0] == "refuse":
 		s.sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse = true })
@@ -210,7 +216,7 @@ func (s *stage) applianceCommand(args []string) error {
 		s.sim.Reboot()
 		return nil
 	}
-	return fmt.Errorf("appliance refuse, no-ipv6, old-algorithms, stale, heal, reboot, without TOOL, serial NUMBER, or password PASSWORD, not %q", args)
+	return fmt.Errorf("appliance refuse, no-ipv6, old-algorithms, stale, heal, reboot, without TOOL, serial NUMBER, rename OBJECT NAME, member GROUP NAME, or password PASSWORD, not %q", args)
 }
 
 func hostKeysCommand(ts *testscript.TestScript, neg bool, kinds []string) {

@@ -56,6 +56,21 @@ func Referenced(objectgroup []byte, except ...string) Set {
 	return NewSet(used)
 }
 
+// Listed returns our objects that groups list, each with the first group that
+// does.
+func Listed(objectgroup []byte) map[netip.Prefix]string {
+	listed := map[netip.Prefix]string{}
+	section := ""
+	for line := range lines(objectgroup) {
+		if name, opens := header(line); opens {
+			section = name
+		} else if p, ok := Parse(string(entry(line))); ok && listed[p] == "" {
+			listed[p] = section
+		}
+	}
+	return listed
+}
+
 // Foreign returns the members of a group that are not ours.
 func Foreign(objectgroup []byte, group string) []string {
 	var names []string

@@ -1,0 +1,105 @@
+package stormshield_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"notification-stormshield/stormshield/objects"
+	"notification-stormshield/stormshield/serverd"
+	"notification-stormshield/stormshield/snstest"
+)
+
+// command runs a command in a session with the monitor right.
+func (p *pair) command(line string) {
+	p.t.Helper()
+	session, err := serverd.Dial(p.t.Context(), configFor(p.t, p.sim).API)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, l := range []string{"MODIFY MONITOR FORCE ON", line, "MODIFY MONITOR OFF"} {
+		if _, err := session.Run(p.t.Context(), l); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	if err := session.Close(p.t.Context()); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func TestCleanupUnblocksTheForeignMembersThatTheGroupBlocked(t *testing.T) {
+	for name, refused := range map[string]map[string]int{
+		"by the group":                        nil,
+		"one by one where that is refused":    {"MONITOR ADDRESSLIST DELETE TYPE=BLACKLIST NAME1=CROWDSEC": 200},
+		"and says what cannot be found out":   {"MONITOR ADDRESSLIST DELETE TYPE=BLACKLIST NAME1=CROWDSEC": 200, "MONITOR ADDRESSLIST DELETE TYPE=BLACKLIST NAME1=PC_ADMIN": 200},
+		"also where nothing of it is blocked": {"reboot": 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t)
+			bans := addresses(20)
+			p.mustFlush(bans, nil, true)
+			p.renameObject(bans[3], "bad_guy")
+			p.addMember("Crowdsec", "pc_admin")
+			p.command("MONITOR ADDRESSLIST ADD Type=BlackList Name1=Crowdsec Timeout=86400")
+			if len(p.sim.Blacklist()) != 21 {
+				t.Fatalf("%d entries", len(p.sim.Blacklist()))
+			}
+			rebooted := refused["reboot"] == 1
+			if rebooted {
+				p.sim.Reboot()
+				refused = nil
+			}
+			p.sim.SetFaults(func(f *snstest.Faults) { f.Ret, f.DeleteUnknownFails = refused, true })
+			cleaned, err := p.app.Cleanup(t.Context(), bans)
+			if err != nil {
+				t.Fatal(err)
+			}
+			clear(p.standing)
+			if len(refused) == 2 {
+				p.standing[prefixes("192.168.10.20/32")[0]] = true
+			}
+			p.wantStanding()
+			if unknown := rebooted || len(refused) == 2; unknown != strings.Contains(fmt.Sprint(cleaned.Kept), "refused to unblock pc_admin") {
+				t.Errorf("kept: %q", cleaned.Kept)
+			}
+			if !slices.Equal(cleaned.Groups, []string{"CrowdsecDeleteGroup"}) || len(cleaned.Kept) != 1 || !strings.Contains(cleaned.Kept[0], "group Crowdsec has members") {
+				t.Errorf("groups removed: %q, kept: %q", cleaned.Groups, cleaned.Kept)
+			}
+			if !bytes.HasSuffix(p.sim.Read("objectgroup"), []byte("[Crowdsec]\npc_admin\nbad_guy\n")) {
+				t.Errorf("objectgroup:\n%s", p.sim.Read("objectgroup"))
+			}
+		})
+	}
+}
+
+func TestCleanupNamesTenOfTheObjectsThatStayAndCountsTheOthers(t *testing.T) {
+	p := start(t)
+	bans := addresses(40)
+	p.mustFlush(bans, nil, true)
+	lines := "[Mine]\npc_admin\n" + objects.Name(bans[0]) + "\n[Blocked2]\n"
+	for _, b := range bans[:25] {
+		lines += objects.Name(b) + "\n"
+	}
+	if err := p.sim.AdminEdit("objectgroup", func(text []byte) []byte { return append(text, lines...) }); err != nil {
+		t.Fatal(err)
+	}
+	cleaned, err := p.app.Cleanup(t.Context(), nil)
+	if err != nil || len(cleaned.Kept) != 11 || cleaned.Objects != 15 || !slices.Equal(cleaned.Groups, []string{"Crowdsec", "CrowdsecDeleteGroup"}) {
+		t.Fatalf("cleaned: %+v, %v", cleaned, err)
+	}
+	said := strings.Join(cleaned.Kept, "\n")
+	for text, times := range map[string]int{
+		"object crowdsec_ip_": 10,
+		"object " + objects.Name(bans[0]) + ": group Mine lists it, a group of the administrator":   1,
+		": group Blocked2 lists it, which holds only such objects: another notification may use it": 9,
+		"… and 15 more objects": 1,
+	} {
+		if n := strings.Count(said, text); n != times {
+			t.Errorf("%q stands %d times in\n%s", text, n, said)
+		}
+	}
+	clear(p.standing)
+	p.wantStanding()
+}
