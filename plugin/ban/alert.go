@@ -234,7 +234,7 @@ func (f Filter) ignores(d *decision) string {
 
 // keep appends the bans of one decision.
 func (r *reader) keep(d *decision) error {
-	prefix, err := parsePrefix(d.Value)
+	prefix, err := ParsePrefix(d.Value)
 	if err != nil {
 		return err
 	}

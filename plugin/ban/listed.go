@@ -23,7 +23,7 @@ func (f Filter) Judge(l Listed, now time.Time) (bans []Ban, skip Skip, refused b
 	if reason != "" {
 		return nil, Skip{shorten(l.Value), reason}, false
 	}
-	prefix, err := parsePrefix(l.Value)
+	prefix, err := ParsePrefix(l.Value)
 	if err != nil {
 		return nil, Skip{shorten(l.Value), err.Error()}, true
 	}

@@ -41,7 +41,7 @@ func ParseNeverBlock(entries []string) ([]netip.Prefix, error) {
 			protected = append(protected, known...)
 			continue
 		}
-		prefix, err := parsePrefix(entry)
+		prefix, err := ParsePrefix(entry)
 		if err != nil {
 			faults = append(faults, fmt.Errorf(
 				"%s is neither an address, a prefix nor one of loopback, link-local, multicast, private", shorten(entry)))

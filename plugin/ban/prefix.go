@@ -13,9 +13,10 @@ var (
 	broadcast      = netip.MustParseAddr("255.255.255.255")
 )
 
-// parsePrefix reads an address or a CIDR. CrowdSec puts either under the scopes
-// Ip and Range alike. Bits beyond the mask are dropped, as CrowdSec does.
-func parsePrefix(text string) (netip.Prefix, error) {
+// ParsePrefix reads an address or a CIDR. CrowdSec puts either under the scopes
+// Ip and Range alike. Bits beyond the mask are dropped, as CrowdSec does, and an
+// IPv4-mapped prefix becomes IPv4: bans are kept in this form.
+func ParsePrefix(text string) (netip.Prefix, error) {
 	switch {
 	case text == "":
 		return netip.Prefix{}, errors.New("value is empty")

@@ -60,14 +60,14 @@ func (l *Ledger) Ends(ctx context.Context, some []netip.Prefix, now time.Time) (
 	return ends, nil
 }
 
-// End ends the ban of a prefix, and reports whether it was in force. It is off
-// the appliance with the next flush.
-func (l *Ledger) End(ctx context.Context, prefix netip.Prefix, now time.Time) (bool, error) {
-	ended, err := l.end(ctx, []netip.Prefix{prefix}, now)
+// End ends the bans of prefixes, and returns how many were in force. The next flush
+// takes them off the appliance.
+func (l *Ledger) End(ctx context.Context, prefixes []netip.Prefix, now time.Time) (int, error) {
+	ended, err := l.end(ctx, prefixes, now)
 	if err != nil {
-		return false, fmt.Errorf("end the ban of %s in %s: %w", prefix, l.path, err)
+		return 0, fmt.Errorf("end %d bans in %s: %w", len(prefixes), l.path, err)
 	}
-	return ended > 0, nil
+	return int(ended), nil
 }
 
 // end ends bans, and says so to other processes.

@@ -103,7 +103,7 @@ func removed() event {
 	return event{
 		name: "removed by hand",
 		do: func(t *testing.T, l *ledger.Ledger, p netip.Prefix, _ ledger.Reading) {
-			if _, err := l.End(t.Context(), p, start); err != nil {
+			if _, err := l.End(t.Context(), []netip.Prefix{p}, start); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -42,8 +42,8 @@ func TestABanThatSomebodyEndsIsOwedItsRemovalAndOtherProcessesHearOfIt(t *testin
 	before, err := l.News(t.Context())
 	want(t, "error", err, nil)
 	for prefix, isThere := range map[string]bool{"203.0.113.0/24": true, "203.0.113.8/32": false} {
-		ended, err := l.End(t.Context(), netip.MustParsePrefix(prefix), start)
-		want(t, prefix+" ended", ended, isThere)
+		ended, err := l.End(t.Context(), []netip.Prefix{netip.MustParsePrefix(prefix)}, start)
+		want(t, prefix+" ended", ended == 1, isThere)
 		want(t, "error", err, nil)
 	}
 	want(t, "to unblock", texts(plan(t, l, start).Unblock), []string{"203.0.113.0/24"})
@@ -51,8 +51,8 @@ func TestABanThatSomebodyEndsIsOwedItsRemovalAndOtherProcessesHearOfIt(t *testin
 	want(t, "changes", after.Change, before.Change+1)
 	want(t, "its own", after.Own, true)
 	want(t, "error", err, nil)
-	again, err := l.End(t.Context(), netip.MustParsePrefix("203.0.113.0/24"), start.Add(time.Second))
-	want(t, "ended twice", again, false)
+	again, err := l.End(t.Context(), []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, start.Add(time.Second))
+	want(t, "ended twice", again, 0)
 	want(t, "error", err, nil)
 }
 

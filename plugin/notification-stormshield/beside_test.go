@@ -64,7 +64,7 @@ func TestABanOfOneDocumentStaysWhenThatOfAnotherDocumentEnds(t *testing.T) {
 	}
 	defer l.Close()
 	for _, prefix := range []netip.Prefix{both, one} {
-		if _, err := l.End(t.Context(), prefix, time.Now()); err != nil {
+		if _, err := l.End(t.Context(), []netip.Prefix{prefix}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -158,7 +158,9 @@ func (s *setup) run(ctx context.Context) error {
 // anything is asked.
 func (s *setup) look() error {
 	var err error
-	if s.place, err = crowdsec.Load(s.crowdsec); err != nil {
+	if s.place, err = crowdsec.Load(s.crowdsec); errors.Is(err, fs.ErrPermission) {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("%w (hint: run this on the machine of CrowdSec's Local API; --crowdsec says where its config.yaml is)", err)
 	}
 	if s.file == "" {
