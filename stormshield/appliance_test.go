@@ -96,14 +96,14 @@ func (p *pair) flush(add, remove []netip.Prefix, reassert bool) (stormshield.Don
 
 // each answers a flush that must not name the group: all that stand and were
 // not blocked one by one since p.acknowledged was emptied.
-func (p *pair) each(context.Context) ([]stormshield.Block, error) {
-	var blocks []stormshield.Block
+func (p *pair) each(context.Context) ([]netip.Prefix, error) {
+	var pending []netip.Prefix
 	for _, b := range slices.SortedFunc(maps.Keys(p.standing), netip.Prefix.Compare) {
 		if !p.acknowledged[b] {
-			blocks = append(blocks, stormshield.Block{Prefix: b, Timeout: time.Hour})
+			pending = append(pending, b)
 		}
 	}
-	return blocks, nil
+	return pending, nil
 }
 
 // all answers a flush that compares the files whole.

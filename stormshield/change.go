@@ -44,7 +44,7 @@ type Change struct {
 	// Each returns what must be blocked one by one where the group must not be
 	// named: what Block leaves out too, and with Reassert every ban in force
 	// that no earlier flush of the same re-assert blocked.
-	Each func(ctx context.Context) ([]Block, error)
+	Each func(ctx context.Context) ([]netip.Prefix, error)
 }
 
 // Files tells the appliance's two files from any others.

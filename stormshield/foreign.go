@@ -72,11 +72,12 @@ func (f *flush) assertEach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i := range pending {
-		pending[i].Timeout = f.config.BlacklistTimeout
+	bans := make([]Block, 0, len(pending))
+	for _, p := range pending {
+		bans = append(bans, Block{p, f.config.BlacklistTimeout})
 	}
 	began := time.Now()
-	if err := f.blockEach(ctx, pending, f.timeIsUp()); err != nil {
+	if err := f.blockEach(ctx, bans, f.timeIsUp()); err != nil {
 		return fmt.Errorf("block %d bans one by one, of which %d are done, because group %s has foreign members: %w",
 			len(pending), len(f.done.Blocked), f.config.Group, err)
 	}

@@ -39,7 +39,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 		Block: block, Unblock: unblock, Add: f.plan.Add, Remove: f.plan.Remove,
 		Total: f.plan.InForce, Mark: f.plan.Mark, Reassert: reassert, Standing: f.standing,
 		AskSerial: identify, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
-		Each:  func(ctx context.Context) ([]ledger.Standing, error) { return f.each(ctx, reassert) },
+		Each:  func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
 		Begin: func() error { return f.Ledger.Trying(ctx, f.plan) },
 	})
 	done.Unblocked = append(done.Unblocked, kept...) // their entries are another configuration's now
@@ -99,7 +99,7 @@ type warning struct {
 
 // each returns what must be blocked one by one. In a re-assert that an earlier
 // flush began, what that flush blocked is done.
-func (f *flush) each(ctx context.Context, reassert bool) ([]ledger.Standing, error) {
+func (f *flush) each(ctx context.Context, reassert bool) ([]netip.Prefix, error) {
 	var least time.Time
 	if reassert {
 		least = f.round.began.Add(f.EntryLife)

@@ -47,11 +47,11 @@ type Change struct {
 	// time that it reads them; found is what their group lists then.
 	Standing func(ctx context.Context, found []netip.Prefix) ([]netip.Prefix, error)
 
-	// Each returns every ban that must be blocked one by one, the most urgent
-	// first, where Apply must not block all by their group: what Block leaves
-	// out too, and with Reassert every ban in force that no earlier flush of the
-	// same re-assert blocked for Config.EntryLife.
-	Each func(ctx context.Context) ([]ledger.Standing, error)
+	// Each returns every ban that must be blocked one by one for
+	// Config.EntryLife, the most urgent first, where Apply must not block all by
+	// their group: what Block leaves out too, and with Reassert every ban in force that no earlier flush of the
+	// same re-assert blocked.
+	Each func(ctx context.Context) ([]netip.Prefix, error)
 
 	// Begin is to be called before the appliance is told anything; its error
 	// ends the flush.

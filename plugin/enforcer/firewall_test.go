@@ -215,7 +215,7 @@ func (r *run) assertEach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i, b := range pending {
+	for i, p := range pending {
 		if i == r.atOnce {
 			r.done.Unfinished = true
 			return nil
@@ -226,8 +226,8 @@ func (r *run) assertEach(ctx context.Context) error {
 			}
 		}
 		until := time.Now().Add(r.life)
-		r.entries[b.Prefix] = until
-		r.done.Blocked = append(r.done.Blocked, ledger.Entry{Prefix: b.Prefix, Expires: until})
+		r.entries[p] = until
+		r.done.Blocked = append(r.done.Blocked, ledger.Entry{Prefix: p, Expires: until})
 	}
 	if r.c.Reassert {
 		r.done.Asserted, r.done.AssertedUntil = time.Now(), time.Now().Add(r.life)

@@ -146,8 +146,8 @@ func TestPendingNamesEveryBanWhoseEntryIsOld(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, b := range pending {
-				got = append(got, b.Prefix.Addr().String())
+			for _, p := range pending {
+				got = append(got, p.Addr().String())
 			}
 			slices.Sort(got[:min(len(without), len(got))])
 			if want := slices.Concat(without, then); !slices.Equal(got, want) {

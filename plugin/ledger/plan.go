@@ -165,15 +165,15 @@ func (l *Ledger) Standing(ctx context.Context, p Plan) ([]netip.Prefix, error) {
 // blacklist must be made or renewed, those without an entry first. They are
 // those of Plan.Block, however many. If least is not zero, they are also all
 // others whose own entry is not known to last until then.
-func (l *Ledger) Pending(ctx context.Context, p Plan, q Question, least time.Time) ([]Standing, error) {
-	var pending []Standing
+func (l *Ledger) Pending(ctx context.Context, p Plan, q Question, least time.Time) ([]netip.Prefix, error) {
+	var pending []netip.Prefix
 	err := l.read(ctx, func(tx *sql.Tx) error {
 		asserted, err := number(fact(ctx, tx, factAssertedFlush))
 		if err != nil {
 			return err
 		}
-		return each(ctx, tx, func(prefix netip.Prefix, until, _ int64) {
-			pending = append(pending, Standing{prefix, moment(until)})
+		return each(ctx, tx, func(prefix netip.Prefix, _, _ int64) {
+			pending = append(pending, prefix)
 		}, queryPending, p.now, p.change, q.Renew.UnixMilli(), milliseconds(least), asserted)
 	})
 	if err != nil {

@@ -63,13 +63,11 @@ func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 	now := time.Now()
 	change := stormshield.Change{
 		Unblock: c.Unblock, Add: c.Add, Remove: c.Remove, Total: c.Total, Reassert: c.Reassert,
-		Files: edit.ParseState(c.Mark), Standing: c.Standing,
+		Files: edit.ParseState(c.Mark), Standing: c.Standing, Each: c.Each,
 		AskSerial: c.AskSerial, Serial: c.Serial, OldGroups: c.OldGroups,
 	}
-	change.Block = toBlocks(c.Block, now)
-	change.Each = func(ctx context.Context) ([]stormshield.Block, error) {
-		pending, err := c.Each(ctx)
-		return toBlocks(pending, now), err
+	for _, b := range c.Block {
+		change.Block = append(change.Block, stormshield.Block{Prefix: b.Prefix, Timeout: b.Until.Sub(now)})
 	}
 	done, err := a.Appliance.Apply(ctx, change)
 	acknowledged := enforcer.Done{
@@ -94,14 +92,6 @@ func (a appliance) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 	}
 	acknowledged.At = time.Now()
 	return acknowledged, err
-}
-
-func toBlocks(bans []ledger.Standing, now time.Time) []stormshield.Block {
-	blocks := make([]stormshield.Block, 0, len(bans))
-	for _, b := range bans {
-		blocks = append(blocks, stormshield.Block{Prefix: b.Prefix, Timeout: b.Until.Sub(now)})
-	}
-	return blocks
 }
 
 func (a appliance) Check(ctx context.Context) error {
