@@ -159,7 +159,7 @@ func commandInPath(t *testing.T) string {
 	return filepath.Join(dir, "bin") + string(filepath.ListSeparator) + os.Getenv("PATH")
 }
 
-// TestTestsThatTheDocumentsNameExist keeps their names from falling behind.
+// The documents name tests in Go, and scripts in testdata/script.
 func TestTestsThatTheDocumentsNameExist(t *testing.T) {
 	root := filepath.Join("..", "..")
 	known := map[string]bool{}
@@ -179,6 +179,13 @@ func TestTestsThatTheDocumentsNameExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	scripts, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, script := range scripts {
+		known[filepath.Base(script)] = true
+	}
 	named := 0
 	for _, pattern := range documents {
 		files, _ := filepath.Glob(filepath.Join(root, pattern))
@@ -187,7 +194,7 @@ func TestTestsThatTheDocumentsNameExist(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range regexp.MustCompile("`((Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(string(text), -1) {
+			for _, name := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+|\\w+\\.txtar)`").FindAllStringSubmatch(string(text), -1) {
 				named++
 				if !known[name[1]] && !strings.HasSuffix(file, "CONTRIBUTING.md") { // which has names for an example
 					t.Errorf("%s names %s, which is no test", file, name[1])
