@@ -92,7 +92,7 @@ func (s State) makeLease() error {
 // withCure adds to an error of Open what gives the state to the user of this
 // process.
 func (s State) withCure(err error) error {
-	if !errors.Is(err, fs.ErrPermission) {
+	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	me, dir := UserName(os.Geteuid()), filepath.Dir(s.Path)
