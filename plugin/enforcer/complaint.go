@@ -25,27 +25,27 @@ type complaint struct {
 	held    time.Time
 }
 
-// about takes note of an error; nil says nothing.
-func (c *complaint) about(err error, now time.Time) {
+// about logs an error at a level; nil logs nothing.
+func (c *complaint) about(err error, level hclog.Level, now time.Time) {
 	if err == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.say(err.Error(), now)
+	c.say(level, err.Error(), now)
 }
 
 // say logs a text unless it did so within the last ten minutes. The caller
 // holds mu.
-func (c *complaint) say(text string, now time.Time, details ...any) {
+func (c *complaint) say(level hclog.Level, text string, now time.Time, details ...any) {
 	if s := withoutNumbers(text); s != c.subject {
 		c.subject, c.said, c.count = s, now, 0
-		c.log.Error(text, details...)
+		c.log.Log(level, text, details...)
 		return
 	}
 	c.count++
 	if now.Sub(c.said) >= repeatEvery {
-		c.log.Error(text, append(details, "repeated", c.count)...)
+		c.log.Log(level, text, append(details, "repeated", c.count)...)
 		c.said, c.count = now, 0
 	}
 }
@@ -58,7 +58,7 @@ func (c *complaint) heldOff(h ledger.HoldOff, now time.Time) {
 		return
 	}
 	c.held = h.Until
-	c.say("no further login is tried for now, bans are recorded and not enforced: "+h.Reason, now,
+	c.say(hclog.Error, "no further login is tried for now, bans are recorded and not enforced: "+h.Reason, now,
 		"until", h.Until.Format(time.RFC3339), "failed", h.Failures, "hint", h.Advice())
 }
 

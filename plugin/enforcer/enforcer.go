@@ -119,7 +119,7 @@ func (e *Enforcer) takeLease(ctx context.Context) *ledger.Lease {
 		case lease != nil:
 			return lease
 		case err != nil:
-			e.complaint.about(err, time.Now())
+			e.complaint.about(err, hclog.Error, time.Now())
 		case !waiting:
 			waiting = true
 			e.Log.Debug("another process flushes; this one records and stands by")
@@ -135,7 +135,7 @@ func (e *Enforcer) takeLease(ctx context.Context) *ledger.Lease {
 func (e *Enforcer) refuse(ctx context.Context) bool {
 	refused, err := e.Ledger.Refuse(ctx, e.Admit, time.Now())
 	if err != nil {
-		e.complaint.about(err, time.Now())
+		e.complaint.about(err, hclog.Error, time.Now())
 	}
 	for _, r := range refused {
 		if r.Reason == nil {

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/pacer"
 )
@@ -48,11 +50,11 @@ func (e *Enforcer) Unfinished() bool { return e.round.unfinished }
 // complain logs and records an error. harmless says that all bans are enforced.
 func (e *Enforcer) complain(ctx context.Context, err error, harmless bool, request int64) {
 	now := time.Now()
-	e.complaint.about(err, now)
-	record := func() error { return e.Ledger.Failed(ctx, err.Error(), request, now) }
+	level, record := hclog.Error, func() error { return e.Ledger.Failed(ctx, err.Error(), request, now) }
 	if harmless {
-		record = func() error { return e.Ledger.Warned(ctx, err.Error(), now) }
+		level, record = hclog.Warn, func() error { return e.Ledger.Warned(ctx, err.Error(), now) }
 	}
+	e.complaint.about(err, level, now)
 	if failed := record(); failed != nil {
 		e.Log.Debug("the failure could not be recorded", "error", failed)
 	}

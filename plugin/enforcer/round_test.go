@@ -53,8 +53,8 @@ func TestAReassertOneByOneGoesOnInTheNextFlushAndEnds(t *testing.T) {
 		if err != nil || s.Confirmed.Before(h.start.Add(15*time.Minute)) || s.ToBlock != 0 || !s.Trouble.Warning || s.Trouble.Text != "has foreign members" {
 			t.Errorf("status says %+v, %v", s, err)
 		}
-		if n := strings.Count(h.log.String(), "has foreign members"); n < 1 || n > 3 {
-			t.Errorf("the log says it %d times in 17 minutes:\n%s", n, h.log)
+		if n := strings.Count(h.log.String(), "[WARN]  has foreign members"); n < 1 || n > 3 || strings.Contains(h.log.String(), "[ERROR]") {
+			t.Errorf("the log warns %d times in 17 minutes:\n%s", n, h.log)
 		}
 		h.fw.set(func() { h.fw.foreign = false })
 		h.at(30 * time.Minute)
