@@ -49,8 +49,8 @@ type Document struct {
 	LAPI        LAPI
 	Stormshield Stormshield
 
-	// References are the values of a file that hold a $. What CrowdSec sends has
-	// none.
+	// References are the values that hold a $. There are none in a document that
+	// CrowdSec sends, because it has replaced them.
 	References []Reference
 
 	// CrowdSec's own keys, zero when they are not set.
@@ -82,7 +82,7 @@ type Stormshield struct {
 	SSHPassword             Secret
 	SSHPrivateKeyPath       string
 	SSHPrivateKeyPassphrase Secret
-	// The files that hold the password and the passphrase instead.
+	// The files that may hold the password and the passphrase instead.
 	SSHPasswordPath, SSHPrivateKeyPassphrasePath string
 
 	SSHHostKey               string // SHA256:… as ssh-keygen -l shows it, or ""
@@ -96,7 +96,7 @@ type Stormshield struct {
 	APIPort               int
 	APIUsername           string
 	APIPassword           Secret
-	APIPasswordPath       string // the file that holds it instead
+	APIPasswordPath       string // the file that may hold the password instead
 	APICAPath             string // a PEM file
 	APIServerName         string
 	APICertFingerprint    Fingerprint // zero when not set

@@ -57,8 +57,8 @@ func (f *filling) put(key string, value any, isDefault bool) {
 	}))
 }
 
-// putPath writes the path of a file that holds the secret of a key, and makes the
-// key itself a comment.
+// putPath writes the path of the file that holds the secret of a key, and makes the
+// line of the key itself a comment.
 func (f *filling) putPath(key, path string) {
 	if path == "" {
 		return

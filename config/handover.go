@@ -5,45 +5,45 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-	yamlv2 "gopkg.in/yaml.v2" // CrowdSec's own, since another one would quote otherwise
+	yamlv2 "gopkg.in/yaml.v2" // the one of CrowdSec: another one quotes differently
 
 	"notification-stormshield/crowdsec"
 )
 
-// Reference is a value of a file that holds a $, for which CrowdSec may put the
-// environment in.
+// Reference is a value in a file that holds a $. CrowdSec may replace the $ and the
+// name behind it by a variable of its environment.
 type Reference struct {
 	Key string
-	// Whole says that the value is one $NAME or ${NAME} and nothing else, so that
-	// somebody wanted it to be replaced.
+	// Whole says that the value is one $NAME or ${NAME} and nothing else. The
+	// administrator then wants it to be replaced.
 	Whole bool
-	// Changed says that this process's environment changes the value. CrowdSec's
-	// environment may be another one.
+	// Changed says that the environment of this process changes the value. CrowdSec
+	// may have another environment.
 	Changed bool
 }
 
 var wholeReference = regexp.MustCompile(`^\$(\{[A-Za-z0-9_]+\}|[A-Za-z0-9_]+)$`)
 
-// readEarly are the keys that CrowdSec reads itself, before it puts the environment
-// in (csplugin.PluginConfig). A profile and the plugin would know the notification
-// by two names.
+// readEarly are the keys that CrowdSec reads itself before it replaces variables
+// (csplugin.PluginConfig). With a variable in the name, the profiles and the plugin
+// would have two names for one notification.
 var readEarly = []string{"type", "name", "group_wait", "group_threshold", "max_retry", "timeout"}
 
-// refers reports a value of a file that holds a $.
+// refers reports whether the value is in a file and holds a $.
 func (v value) refers() bool {
 	return v.from.isFile() && v.node.Kind == yaml.ScalarNode && strings.Contains(v.node.Value, "$")
 }
 
-// handedOver returns a value as it arrives at the plugin. CrowdSec (1.7.8,
-// csplugin.PluginBroker.loadPlugins) re-writes the YAML, puts the environment into
-// the text of it, and sends that; so what a variable holds is read as YAML. A value
-// that does not arrive as the text that was meant is a problem.
+// handedOver returns a value as the plugin receives it. CrowdSec (1.7.8,
+// csplugin.PluginBroker.loadPlugins) re-writes the YAML, replaces variables in its
+// text, and sends the result. The content of a variable is therefore read as YAML.
+// It is a problem if the plugin receives another text than [value.meant].
 func (v value) handedOver() (value, *problem) {
 	if !v.refers() {
 		return v, nil
 	}
-	lost := &problem{"holds a $, and what CrowdSec puts in there does not arrive as it is: it is read as YAML, and searched for another $",
-		"use letters and digits alone in the variable; or name a file that holds the secret, with ssh_password_path, " +
+	lost := &problem{"holds a $, and CrowdSec changes the value that it puts in: it reads that value as YAML, and searches it for another $",
+		"use only letters and digits in the variable; or put the secret into a file, and name it with ssh_password_path, " +
 			"ssh_private_key_passphrase_path, api_password_path or api_key_path"}
 	rewritten, err := yamlv2.Marshal(map[string]string{"value": v.node.Value})
 	if err != nil {
@@ -65,7 +65,7 @@ func (v value) handedOver() (value, *problem) {
 	return arrived, nil
 }
 
-// meant is the text with each variable put in as it is.
+// meant returns the text with the unchanged content of each variable.
 func (v value) meant() string {
 	return reference.ReplaceAllStringFunc(v.node.Value, func(written string) string {
 		if found, ok := v.from.lookup(strings.Trim(written, "${}")); ok {

@@ -7,9 +7,9 @@ import (
 
 // LAPI is CrowdSec's Local API, and which of its decisions are followed.
 type LAPI struct {
-	URL        string // "": it is not followed
-	Key        Secret // of `cscli bouncers add`
-	APIKeyPath string // the file that holds Key instead
+	URL        string // "": the Local API is not read
+	Key        Secret // as `cscli bouncers add` prints it
+	APIKeyPath string // the file that may hold Key instead
 	// A client certificate instead of a key.
 	CertPath           string
 	KeyPath            string
@@ -44,7 +44,7 @@ func (l LAPI) Reader() string {
 	}
 	key := l.Key.Reveal()
 	if key == "" {
-		key = "\x00" + l.APIKeyPath // its content is not known yet
+		key = "\x00" + l.APIKeyPath // the content of the file is not known yet
 	}
 	return l.URL + "\x00" + key + "\x00" + l.CertPath
 }

@@ -238,10 +238,10 @@ func (p *parser) set(k key, path string, node *yaml.Node) {
 	}
 }
 
-// setValue puts a value in its place, as it arrives at the plugin.
+// setValue sets a key to the value that the plugin receives from CrowdSec.
 func (p *parser) setValue(k key, path string, written value) *problem {
 	if written.refers() && slices.Contains(readEarly, path) {
-		return &problem{"holds a $, and CrowdSec reads this key before it puts the environment in", "write the value itself"}
+		return &problem{"holds a $, which CrowdSec does not replace in this key", "write the value itself"}
 	}
 	arrived, wrong := written.handedOver()
 	if wrong != nil {

@@ -52,8 +52,8 @@ func (c *checks) username(key, name string) {
 	}
 }
 
-// secret checks a secret, and the path of a file that may hold it instead. It
-// shows nothing of the secret.
+// secret checks a secret, and the path of the file that may hold it instead. No
+// message contains the secret.
 func (c *checks) secret(key string, secret Secret, pathKey, path string) {
 	c.that(isOneLine(string(secret)), key, "holds a line break or a control character", "write it on one line, in quotes")
 	c.absolute(pathKey, path, false)
@@ -63,7 +63,7 @@ func (c *checks) secret(key string, secret Secret, pathKey, path string) {
 func (c *checks) group(key, name string) {
 	if c.that(groupName.MatchString(name), key, shown(name)+" cannot name a group on the appliance",
 		"write at most 255 letters, digits, dots, dashes and underscores, the first of them a letter or digit") {
-		c.that(!reservedGroup.MatchString(name), key, shown(name)+" is the name of something else on the appliance",
+		c.that(!reservedGroup.MatchString(name), key, shown(name)+" is a reserved name on the appliance",
 			"write a name for a group of the plugin's own, such as Crowdsec")
 	}
 }
@@ -82,9 +82,9 @@ var (
 	allDigits    = regexp.MustCompile(`^[0-9]+$`)
 	configDir    = regexp.MustCompile(`^/[A-Za-z0-9._/-]*$`)
 	groupName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$`)
-	// reservedGroup matches what a group must not be called: the appliance's
-	// own objects, which may stand for everybody or for the appliance itself,
-	// the objects of this plugin, and the groups of `check --write`.
+	// reservedGroup matches names that a group must not have: those of the
+	// appliance's own objects, which may mean everybody or the appliance itself,
+	// of the plugin's objects, and of the groups of `check --write`.
 	reservedGroup = regexp.MustCompile(`(?i)^(any|all|internet|(firewall|network|crowdsec_ip|crowdsec_net)_.*|crowdseccheck(ended)?)$`)
 )
 

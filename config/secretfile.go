@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// longestSecret is how long the first line of a secret's file may be, in bytes.
+// longestSecret is the greatest length of a secret in a file, in bytes.
 const longestSecret = 4096
 
-// secretFile is a secret, and the path of the file that may hold it.
+// secretFile is the path of a file that holds a secret, and where to put the secret.
 type secretFile struct {
 	key    string
 	path   string
@@ -32,12 +32,12 @@ func (d *Document) secretFiles() []secretFile {
 }
 
 // ReadSecrets sets each secret whose file the document names. The first line of
-// the file, without its end, is the secret. A file that cannot be used is a fault
-// of the configuration: the error is an [*Error] with all of them.
+// the file, without its line end, is the secret. The error is an [*Error] with a
+// fault for each file that cannot be used.
 //
-// Call it as the user that runs the plugin, so that the error says what the
-// plugin would say. A document that has read its secrets does not pass Validate
-// any more, because each of them is there twice.
+// Call it as the plugin's user, so that it finds the same faults as the plugin.
+// Afterwards the document does not pass Validate, which refuses a secret beside
+// the path of its file.
 func (d *Document) ReadSecrets() error {
 	var faults []Fault
 	for _, f := range d.secretFiles() {
@@ -55,13 +55,13 @@ func (d *Document) ReadSecrets() error {
 }
 
 func readSecret(path string) (Secret, error) {
-	// A pipe without a writer would not open.
+	// To open a pipe would wait for a writer.
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", err
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a file", path)
+		return "", fmt.Errorf("%s is not a regular file", path)
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -91,12 +91,12 @@ func readSecret(path string) (Secret, error) {
 	return Secret(line), nil
 }
 
-// readersHint says which user must be able to read a secret's file.
+// readersHint returns the hint that names the user who must read a secret's file.
 func readersHint(path string) string {
 	name := strconv.Itoa(os.Geteuid())
 	if who, err := user.LookupId(name); err == nil {
 		name = who.Username
 	}
-	return fmt.Sprintf("write the secret into its first line, and let only the user %s, which this process runs as, read it: "+
+	return fmt.Sprintf("write the secret into the first line, and let only the user %s read the file, whom this process runs as: "+
 		"chown %[1]s %[2]s && chmod 600 %[2]s", name, path)
 }

@@ -72,8 +72,8 @@ func TestAFileThatGivesNoSecretIsAFaultOfTheConfiguration(t *testing.T) {
 		"empty":               {secretIn(t, ""), "is empty"},
 		"empty first line":    {secretIn(t, "\nhunter2"), "is empty"},
 		"open to everybody":   {open, "open to every user"},
-		"a folder":            {t.TempDir(), "is not a file"},
-		"a pipe":              {pipe, "is not a file"},
+		"a folder":            {t.TempDir(), "is not a regular file"},
+		"a pipe":              {pipe, "is not a regular file"},
 		"a control character": {secretIn(t, "hunter2\x00"), "control character"},
 		"too long":            {secretIn(t, strings.Repeat("hunter2", 1000)), "longer than"},
 	} {

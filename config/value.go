@@ -11,8 +11,8 @@ import (
 // value is the YAML value of one key.
 type value struct {
 	node *yaml.Node
-	// from says whether CrowdSec has yet to re-write unquoted text, which is a
-	// fault, and to put the environment in: see handedOver.
+	// from says where the value comes from. CrowdSec still re-writes a value in a
+	// file and replaces its variables: see handedOver.
 	from source
 }
 

@@ -146,11 +146,11 @@ func localURL(listens string) string {
 	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
-// Expand puts the environment in for $NAME and ${NAME}, as CrowdSec does (go-cs-lib,
-// csstring.StrictExpand): a name that is not set stays as it is written, and the
-// text that was put in is searched again, except for its first character.
-// After a thousand replacements it returns what it has: a variable that holds its
-// own name would be replaced for ever, as it is in CrowdSec.
+// Expand replaces $NAME and ${NAME} by the variable of that name, as CrowdSec does
+// (go-cs-lib, csstring.StrictExpand). A name that is not set stays as it is. The
+// inserted text is searched again, except for its first character. Expand stops
+// after a thousand replacements: CrowdSec would replace a variable that holds its
+// own name for ever.
 func Expand(text string, lookup func(string) (string, bool)) string {
 	for i, left := 0, 1000; i+1 < len(text) && left > 0; i++ {
 		if text[i] != '$' {
@@ -165,8 +165,8 @@ func Expand(text string, lookup func(string) (string, bool)) string {
 	return text
 }
 
-// reference returns the name that a text which begins with $ refers to, and where
-// the reference ends; 0 if it refers to nothing.
+// reference returns the name behind the $ at the beginning of a text, and where
+// the name ends; 0 if there is no name.
 func reference(text string) (name string, end int) {
 	if strings.HasPrefix(text, "${") {
 		name, _, closed := strings.Cut(text[2:], "}")

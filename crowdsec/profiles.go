@@ -73,24 +73,24 @@ func AddNotification(text []byte, name string) (Change, error) {
 	return change, nil
 }
 
-// Naming says which profiles name a notification.
+// Naming is which profiles name a notification.
 type Naming struct {
-	// Deciding are those whose alerts come with decisions that count.
+	// Deciding are the profiles whose alerts have decisions that block.
 	Deciding []string
-	// Idle are the others.
+	// Idle are the other profiles that name it.
 	Idle []string
 }
 
-// Naming reads the profiles, and says which of them name a notification that acts
-// on decisions of the given types.
+// Naming reads the profiles and returns those that name a notification. Decisions
+// of the given types block.
 //
-// CrowdSec takes the profiles of the file with .local behind its name first. An
-// alert keeps the decisions of the first profile that makes some; so a profile
-// without decisions of its own sends those of an earlier one, unless that has
-// on_success: break (controllers/v1.CreateAlert).
+// CrowdSec first takes the profiles of the file with .local behind its name. An
+// alert keeps the decisions of the first profile that makes some. A later profile
+// without decisions therefore sends those of the earlier one, unless the earlier
+// one has on_success: break (controllers/v1.CreateAlert).
 func (c Config) Naming(name string, types []string) (Naming, error) {
 	var naming Naming
-	earlier := false // an earlier profile makes decisions and lets others follow
+	earlier := false // an earlier profile makes decisions, and does not break
 	n := 0
 	for _, path := range []string{c.ProfilesPath + ".local", c.ProfilesPath} {
 		text, err := read(path)
@@ -158,7 +158,7 @@ type profile struct {
 // bans reports a profile that makes decisions of type ban.
 func (p profile) bans() bool { return p.decides([]string{"ban"}) }
 
-// decides reports a profile that makes decisions of one of the types.
+// decides reports whether a profile makes decisions of one of the types.
 func (p profile) decides(types []string) bool {
 	for _, decision := range p.Decisions {
 		if slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, decision.Type) }) {

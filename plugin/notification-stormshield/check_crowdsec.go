@@ -11,8 +11,8 @@ import (
 	"notification-stormshield/stormshield"
 )
 
-// lookAtFiles looks at what CrowdSec makes of the notification. It is to be called
-// before check gives up root, since CrowdSec's files may be root's alone.
+// lookAtFiles compares the notification with CrowdSec's own files. Call it before
+// check gives up root: only root may be able to read these files.
 func (c checking) lookAtFiles(file string, d config.Document) []stormshield.Finding {
 	findings := lookAtReferences(d.References)
 	if c.unnamed {
@@ -20,28 +20,28 @@ func (c checking) lookAtFiles(file string, d config.Document) []stormshield.Find
 	}
 	place, err := crowdsec.Load(c.crowdsec)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !place.Reads(file) {
-		return findings // the file is not that CrowdSec's
+		return findings // this CrowdSec does not read the document's file
 	}
 	return append(findings, lookAtProfiles(place, err, d))
 }
 
-// lookAtReferences says which values hold a $; nothing if none does.
+// lookAtReferences names the values that hold a $. It returns nothing if there are none.
 func lookAtReferences(references []config.Reference) []stormshield.Finding {
 	if len(references) == 0 {
 		return nil
 	}
-	f := stormshield.Finding{Subject: "values with a $", Assumed: "CrowdSec hands over what the file says, or what a variable holds that is the whole value"}
+	f := stormshield.Finding{Subject: "values with a $", Assumed: "CrowdSec passes each value on as it is in the file, or replaces the whole value by one variable"}
 	var details []string
 	for _, r := range references {
 		switch {
 		case r.Changed && !r.Whole:
 			f.Verdict = stormshield.Differs
-			f.Hint = "if the $ belongs to the value, put a secret into a file of its own: " + secretPathKeys
-			details = append(details, r.Key+" is changed: CrowdSec puts the environment in for a name behind a $")
+			f.Hint = "if the $ belongs to the secret, put the secret into a file: " + secretPathKeys
+			details = append(details, "CrowdSec changes "+r.Key+": it replaces a $ and the name behind it by a variable")
 		case r.Changed:
 			details = append(details, r.Key+" comes from the environment")
 		default:
-			details = append(details, r.Key+" holds a $, and no variable of that name is set here; CrowdSec's own environment counts")
+			details = append(details, r.Key+" holds a $, and this environment has no variable of that name; CrowdSec's environment may have one")
 		}
 	}
 	f.Detail = strings.Join(details, "; ")
@@ -51,11 +51,12 @@ func lookAtReferences(references []config.Reference) []stormshield.Finding {
 // secretPathKeys are the keys that name the files of secrets.
 const secretPathKeys = "ssh_password_path, ssh_private_key_passphrase_path, api_password_path, api_key_path"
 
-// lookAtProfiles says whether a profile sends the notification decisions to block.
+// lookAtProfiles says whether a profile with decisions that block names the
+// notification.
 func lookAtProfiles(place crowdsec.Config, failed error, d config.Document) stormshield.Finding {
 	f := stormshield.Finding{Subject: "CrowdSec's profiles", Assumed: "a profile whose decisions block names the notification"}
 	if failed == nil && !place.LocalAPI {
-		failed = fmt.Errorf("the Local API, which alone has profiles, does not run here, says %s", place.File)
+		failed = fmt.Errorf("no Local API runs on this machine according to %s, and only a Local API has profiles", place.File)
 	}
 	var naming crowdsec.Naming
 	if failed == nil {
@@ -72,14 +73,14 @@ func lookAtProfiles(place crowdsec.Config, failed error, d config.Document) stor
 		}
 	case idle == "":
 		f.Verdict = stormshield.Wrong
-		f.Err = fmt.Errorf("no profile of %s names %s, so CrowdSec sends it nothing", place.ProfilesPath, d.Name)
+		f.Err = fmt.Errorf("no profile in %s names %s, so CrowdSec sends it no alerts", place.ProfilesPath, d.Name)
 		f.Hint = "add " + d.Name + " under notifications: of the profiles whose decisions block, and reload CrowdSec"
 	default:
 		what := fmt.Sprintf("only profiles that decide nothing of type %s name %s in %s: %s", types, d.Name, place.ProfilesPath, idle)
 		f.Hint = "add " + d.Name + " under notifications: of the profiles whose decisions block, and reload CrowdSec; " +
 			"no profile with on_success: break may stand before them for the same alerts"
 		if d.LAPI.Followed() {
-			f.Verdict, f.Detail = stormshield.Differs, what+"; bans come by the Local API alone, later than by alerts"
+			f.Verdict, f.Detail = stormshield.Differs, what+"; bans arrive only by the Local API, later than by alerts"
 			break
 		}
 		f.Verdict, f.Err = stormshield.Wrong, errors.New(what)
@@ -87,7 +88,7 @@ func lookAtProfiles(place crowdsec.Config, failed error, d config.Document) stor
 	return f
 }
 
-// hintAtReferences adds to the hint of a refused login that CrowdSec changes its
+// hintAtReferences adds to the hint of a refused login that CrowdSec may change its
 // secret.
 func hintAtReferences(findings []stormshield.Finding, references []config.Reference) {
 	sections := map[string]string{"API login": "stormshield.api_", "SSH login": "stormshield.ssh_"}
@@ -98,7 +99,7 @@ func hintAtReferences(findings []stormshield.Finding, references []config.Refere
 		}
 		for _, r := range references {
 			if prefix := sections[f.Subject]; prefix != "" && strings.HasPrefix(r.Key, prefix) {
-				f.Hint += "; " + r.Key + " holds a $, for which CrowdSec may put something else: a file avoids that (" + secretPathKeys + ")"
+				f.Hint += "; " + r.Key + " holds a $, which CrowdSec may replace: put the secret into a file (" + secretPathKeys + ")"
 			}
 		}
 	}
