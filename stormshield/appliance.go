@@ -38,9 +38,8 @@ type Config struct {
 	// Doing is told what a call has begun to do, for somebody who waits; nil for
 	// nobody.
 	Doing func(what string)
-	// EachFor is how long one flush blocks, and how long it unblocks, one by one
-	// because it must not name a group; the next flush does the rest. Zero is
-	// without limit.
+	// EachFor limits how long a flush blocks, and how long it unblocks, one by one
+	// because it must not name a group. The next flush goes on. Zero is no limit.
 	EachFor time.Duration
 	// SingleMax is how many changes go address by address; more go by group.
 	SingleMax int

@@ -39,10 +39,9 @@ func (b blacklist) show(ctx context.Context) (listing, error) {
 	return readListing(answer.Lines()), nil
 }
 
-// removeEach takes prefixes off one by one until stop reports true. A refusal
-// counts unless SHOW says that the entry is gone, because one that has timed out
-// is off already. A refused prefix keeps no other on the blacklist; the first
-// refusal is the error.
+// removeEach unblocks prefixes one by one until stop reports true. A refusal counts
+// unless SHOW says that the entry is gone, because an entry may have timed out.
+// After a refusal it goes on with the next prefix. The first refusal is the error.
 func (b blacklist) removeEach(ctx context.Context, prefixes []netip.Prefix, stop func() bool) (removed []netip.Prefix, refused error) {
 	var listed *listing
 	for _, p := range prefixes {

@@ -11,16 +11,16 @@ import (
 	"notification-stormshield/stormshield/serverd"
 )
 
-// block puts the pending bans that are of a kind on the blacklist, one by one.
+// block blocks the pending bans of one kind, one by one.
 func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
 	some := slices.DeleteFunc(slices.Clone(f.change.Block), func(b Block) bool { return !kind(b.Prefix) })
 	return f.blockEach(ctx, some, never)
 }
 
-// blockEach blocks one by one until stop reports true. An address needs no file.
-// A range is named by its object, which a session sees only if it was opened
-// after the write. A ban that the appliance refuses, such as an IPv6 address
-// where it has no IPv6, keeps no other ban from being enforced.
+// blockEach blocks one by one until stop reports true. An address needs no object. A
+// range is named by its object, which a session sees only if it was opened after the
+// write. If the appliance refuses a ban, such as an IPv6 address where it has no
+// IPv6, the others are blocked all the same.
 func (f *flush) blockEach(ctx context.Context, bans []Block, stop func() bool) error {
 	for i, b := range bans {
 		f.doing("blocking %s", b.Prefix)
@@ -47,8 +47,8 @@ func (f *flush) blockEach(ctx context.Context, bans []Block, stop func() bool) e
 	return nil
 }
 
-// assert puts everything standing on the blacklist by the group, unless the
-// group has foreign members.
+// assert blocks everything in force by the group, unless the group has foreign
+// members.
 func (f *flush) assert(ctx context.Context) error {
 	if f.total == 0 {
 		return nil
@@ -69,7 +69,7 @@ func (f *flush) assert(ctx context.Context) error {
 	return nil
 }
 
-// unblock takes what is owed off the blacklist: few one by one, many by the
+// unblock takes pending prefixes off the blacklist: few one by one, many by the
 // delete group, unless that has foreign members.
 func (f *flush) unblock(ctx context.Context) error {
 	f.doing("unblocking %d", len(f.owed))
@@ -93,7 +93,7 @@ func (f *flush) unblock(ctx context.Context) error {
 	return err
 }
 
-// unblocksByGroup reports whether what is owed goes by the delete group.
+// unblocksByGroup reports whether pending prefixes are unblocked by the delete group.
 func (f *flush) unblocksByGroup() bool {
 	return len(f.owed) > f.config.SingleMax && !f.isForeign(f.config.DeleteGroup)
 }

@@ -39,7 +39,7 @@ func (c *checker) close() {
 func (c *checker) check(ctx context.Context) {
 	c.doing("logging in to the API")
 	if failed := c.overAPI(ctx); failed {
-		c.untried(sshLogin, "the API did not accept the login: one more failure would bring a lock-out nearer")
+		c.untried(sshLogin, "the API did not accept the login, and one more failure could lock the account")
 		return
 	}
 	c.doing("logging in over SSH")
@@ -59,9 +59,9 @@ func (c *checker) overAPI(ctx context.Context) (loginHasFailed bool) {
 	return false
 }
 
-// monitorRight asks for the monitor right without FORCE, so that a flush under way
-// elsewhere keeps it. An appliance that refuses this may grant it with FORCE, as a
-// flush asks for it: some answer 204, some 200, while another session holds it.
+// monitorRight asks for the monitor right without FORCE, so that another flush keeps
+// it. While another session holds it, some appliances answer 204 and some 200. They
+// may grant it with FORCE, which a flush uses.
 func (c *checker) monitorRight(ctx context.Context, session *serverd.Session) {
 	_, err := session.Run(ctx, "MODIFY MONITOR ON")
 	var command *serverd.CommandError
@@ -140,15 +140,15 @@ func (c *checker) loginShell(ctx context.Context) bool {
 		name = "not told"
 	}
 	if printed := c.shell.Printed(); printed != "" {
-		c.differs(loginShell, fmt.Sprintf("%s; it prints text of its own beside a command's output: %q", name, printed),
-			"the plugin ignores that text; let the account's .cshrc or .profile print only where there is a terminal")
+		c.differs(loginShell, fmt.Sprintf("%s; it prints text of its own around the output of a command: %q", name, printed),
+			"the plugin ignores that text; change the account's .cshrc or .profile so that it prints only on a terminal")
 		return true
 	}
 	c.holds(loginShell, name)
 	return true
 }
 
-// scriptHint says what to do about a script over SSH that did not run.
+// scriptHint returns the hint for a script over SSH that did not run.
 func (c *checker) scriptHint(err error) string {
 	var notRun *shell.NoShellError
 	var exit *shell.ExitError
@@ -158,12 +158,12 @@ func (c *checker) scriptHint(err error) string {
 	case errors.As(err, &notRun):
 		return "use the account admin for SSH (ssh_username), or give this one a login shell that runs /bin/sh: if it is nsrpc, set CLIShell=0 (CONFIG SSH UPDATE)"
 	case errors.As(err, &exit):
-		return "see what the appliance says"
+		return "look at the text that the appliance printed"
 	}
 	return "look at the SSH connection"
 }
 
-// admin is the account that SNS has for SSH by itself.
+// admin is the account that SNS has for SSH by default.
 const admin = "admin"
 
 // otherFolders are where documents say that the files may be.
@@ -191,9 +191,9 @@ func (c *checker) folder(ctx context.Context) bool {
 	return false
 }
 
-// writeHint says what to do about a folder that cannot be written.
+// writeHint returns the hint for a folder that cannot be written.
 func (c *checker) writeHint() string {
-	const look = "see on the appliance whether the file system is mounted read-only, and who may write in the folder (ls -ld)"
+	const look = "look on the appliance whether the file system is mounted read-only, and who may write in the folder (ls -ld)"
 	if c.config.SSH.User == admin {
 		return look
 	}
@@ -211,7 +211,7 @@ func (c *checker) lookElsewhere(ctx context.Context) string {
 	return first
 }
 
-// file looks at one of the files. It reports whether to look at the next one.
+// file checks one of the files. It reports whether to check the next one.
 func (c *checker) file(ctx context.Context, files *edit.Files, subject string) (goOn bool) {
 	name := strings.TrimPrefix(subject, "file ")
 	err := files.Replaceable(ctx, name)
@@ -246,18 +246,18 @@ func (c *checker) file(ctx context.Context, files *edit.Files, subject string) (
 	return true
 }
 
-// fileHint says what to do about a file that cannot be used, and whether the
-// connection is still of use.
+// fileHint returns the hint for a file that cannot be used, and whether the
+// connection still works.
 func (c *checker) fileHint(err error) (hint string, usable bool) {
 	var exit *shell.ExitError
 	var output *shell.OutputError
 	switch {
 	case errors.Is(err, edit.ErrLink):
-		return "every flush fails: it would put a file in the place of the link", true
+		return "every flush fails, because it would replace the link by a file; set config_dir to the folder that the link leads to", true
 	case errors.Is(err, edit.ErrNoFile), errors.As(err, &exit):
 		return "set config_dir to the folder that holds the files object and objectgroup", true
 	case errors.As(err, &output):
-		return "see on the appliance what the file holds", false
+		return "look on the appliance at the content of the file", false
 	}
 	return c.scriptHint(err), false
 }

@@ -65,7 +65,7 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		}, "objectgroup", "group Crowdsec has members that this program did not make: pc_admin", "web administration", 0},
 		"a group of the administrator": {func(_ *pair, c *stormshield.Config) { c.DeleteGroup = "internal_servers" },
 			"objectgroup", "srv_backup, srv_mail, net_dmz", "groups of its own", 0},
-		"cp missing": {faults(func(f *snstest.Faults) { f.MissingTools = []string{"cp"} }), "tools", "lacks cp", "cp is needed", 0},
+		"cp missing": {faults(func(f *snstest.Faults) { f.MissingTools = []string{"cp"} }), "tools", "lacks cp", "without cp", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := start(t)
@@ -178,11 +178,11 @@ func TestCheckSpeaksOfARightOnlyIfTheAnswerDoes(t *testing.T) {
 		"no privilege, ret 205":            {answer(0, 205), stormshield.Wrong, true, ""},
 		"no privilege, ret 202":            {answer(0, 202), stormshield.Wrong, true, ""},
 		"no licence, ret 206":              {answer(0, 206), stormshield.Wrong, false, "licence"},
-		"the session is over, root 203":    {answer(203, 0), stormshield.Wrong, false, "ended the session"},
+		"the session is over, root 203":    {answer(203, 0), stormshield.Wrong, false, "ended the new session"},
 		"serverd is away, root 501":        {answer(501, 0), stormshield.Wrong, false, "serverd"},
 		"a page for browsers": {func(p *pair) {
 			p.sim.SetFaults(func(f *snstest.Faults) { f.APIPage = "/api/command" })
-		}, stormshield.Wrong, false, "none of the API"},
+		}, stormshield.Wrong, false, "does not come from the API"},
 		"a slow answer": {func(p *pair) {
 			release := make(chan struct{})
 			p.t.Cleanup(func() { close(release) })
@@ -194,7 +194,7 @@ func TestCheckSpeaksOfARightOnlyIfTheAnswerDoes(t *testing.T) {
 					return 0, 0
 				}
 			})
-		}, stormshield.Wrong, false, "too slow"},
+		}, stormshield.Wrong, false, "did not answer in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := start(t)

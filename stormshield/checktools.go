@@ -10,13 +10,13 @@ import (
 	"notification-stormshield/stormshield/shell"
 )
 
-// Tools of the appliance, by what depends on them.
+// Tools of the appliance, by use.
 var (
 	neededTools = []string{"cat", "cp", "grep", "mv", "rm"}
-	editTools   = []string{"awk", "cksum", "tail"} // package edit makes the files there with these
+	editTools   = []string{"awk", "cksum", "tail"} // with these the appliance edits its files (package edit)
 )
 
-// tools looks which tools the appliance has and whether they work.
+// tools checks which tools the appliance has and whether they work.
 func (c *checker) tools(ctx context.Context) bool {
 	found := map[shell.ToolState][]string{}
 	for _, tool := range shell.Tools {
@@ -27,7 +27,7 @@ func (c *checker) tools(ctx context.Context) bool {
 		}
 		found[state] = append(found[state], tool)
 	}
-	asks, _ := c.shell.Tool(ctx, shell.MoveAsks) // known by now
+	asks, _ := c.shell.Tool(ctx, shell.MoveAsks) // asked already
 	detail := "has " + strings.Join(found[shell.Works], " ")
 	if broken := found[shell.Fails]; len(broken) > 0 {
 		detail += "; does not work: " + strings.Join(broken, " ")
@@ -41,12 +41,12 @@ func (c *checker) tools(ctx context.Context) bool {
 	unusable := slices.Concat(found[shell.Absent], found[shell.Fails])
 	switch needed, edits := common(neededTools, unusable), common(editTools, unusable); {
 	case needed != "":
-		c.wrong(tools, errors.New(detail), needed+" is needed to replace the files; there is no way without it")
+		c.wrong(tools, errors.New(detail), "the plugin cannot replace the files without "+needed)
 		return false
 	case edits != "":
 		c.differs(tools, detail, "without "+edits+" each flush sends both files whole")
 	case asks == shell.Fails:
-		c.differs(tools, detail, fmt.Sprintf("without %s an edit of the administrator in the very moment of a flush may be lost", shell.MoveAsks))
+		c.differs(tools, detail, fmt.Sprintf("without %s, an edit of the administrator in the very moment of a flush may be lost", shell.MoveAsks))
 	default:
 		c.holds(tools, detail)
 	}

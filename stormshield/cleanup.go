@@ -17,8 +17,8 @@ import (
 type Cleaned struct {
 	Unblocked int      // addresses and ranges taken off the blacklist
 	Objects   int      // objects taken out of the files
-	Groups    []string // groups taken out of the files
-	Kept      []string // what stays because others use it, and why; bounded
+	Groups    []string // groups removed from the files
+	Kept      []string // objects and groups that stay, with the reason; bounded
 }
 
 // Cleanup takes everything off that this program or the older Python component
@@ -28,7 +28,7 @@ type Cleaned struct {
 // configurations.
 func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups ...string) (Cleaned, error) {
 	whole := *a
-	whole.config.EachFor = 0 // no next flush goes on
+	whole.config.EachFor = 0 // there is no next flush
 	f := whole.flush(ctx, Change{Unblock: known, Standing: nothing, OldGroups: oldGroups})
 	defer f.close(ctx)
 	var err error
@@ -60,19 +60,19 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups
 	return cleaned, nil
 }
 
-// ours are our groups, those of earlier configurations too.
+// ours returns our groups and those of earlier configurations.
 func (f *flush) ours() []string {
 	return append([]string{f.config.Group, f.config.DeleteGroup}, f.change.OldGroups...)
 }
 
-// groups returns those of our groups that the files have.
+// groups returns those of our groups that are in the files.
 func (f *flush) groups() []string {
 	return slices.DeleteFunc(f.ours(), func(group string) bool { return !objects.HasSection(f.files.text.Objectgroup, group) })
 }
 
-// unblockForeign unblocks our groups that have foreign members, which somebody
-// may have blocked by the group. It returns the members that the appliance
-// refuses to unblock: whether they are blocked is not known.
+// unblockForeign unblocks our groups that have foreign members, because these may
+// have been blocked by the group. It returns the members that the appliance refuses
+// to unblock: they may still be blocked.
 func (f *flush) unblockForeign(ctx context.Context) (stay []string, err error) {
 	for _, found := range foreignMembers(f.files.text.Objectgroup, f.ours()...) {
 		list, err := f.blacklist(ctx, true)
@@ -114,24 +114,24 @@ func (f *flush) removeFrame(ctx context.Context) error {
 	}
 }
 
-// keptGroups says which of our groups stay, and why. stay are members that the
-// appliance refused to unblock.
+// keptGroups describes our groups that stay. stay are members that the appliance
+// refused to unblock.
 func (f *flush) keptGroups(stay []string) []string {
 	var kept []string
 	for _, found := range foreignMembers(f.files.text.Objectgroup, f.ours()...) {
 		text := describeForeign([]foreign{found})
 		if i := slices.IndexFunc(found.members, func(member string) bool { return slices.Contains(stay, member) }); i >= 0 {
-			text += fmt.Sprintf("; the appliance refused to unblock %s: see whether its blacklist holds it", found.members[i])
+			text += fmt.Sprintf("; the appliance refused to unblock %s: look whether it is on the blacklist", found.members[i])
 		}
 		kept = append(kept, text)
 	}
 	return kept
 }
 
-// keptMost is how many objects that stay are named.
+// keptMost is how many of the objects that stay are named.
 const keptMost = 10
 
-// keptObjects says which of our objects stay, and which group lists each.
+// keptObjects describes our objects that stay, each with a group that lists it.
 func (f *flush) keptObjects() []string {
 	var kept []string
 	listed := objects.Listed(f.files.text.Objectgroup)

@@ -29,7 +29,7 @@ type Finding struct {
 }
 
 // FirstFault returns the first of the findings that is wrong, as one error
-// with its hint; nil if none is. A login that failed comes before all others: it
+// with its hint; nil if none is. A failed login comes before all others, because it
 // must not be tried again soon.
 func FirstFault(findings []Finding) error {
 	var first error

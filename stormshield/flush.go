@@ -14,8 +14,8 @@ import (
 
 // Apply brings a change about. Every step may fail and be asked for again:
 // blocking twice renews, unblocking twice is once, and what the files say
-// already is not written again. What was acknowledged until then is in Done. A
-// [RefusedError] and a [ForeignError] are warnings of a flush that did all else.
+// already is not written again. Done holds what was acknowledged before an error. A
+// [RefusedError] and a [ForeignError] are warnings: the flush did everything else.
 func (a *Appliance) Apply(ctx context.Context, change Change) (Done, error) {
 	f := a.flush(ctx, change)
 	defer f.close(ctx)
@@ -47,7 +47,7 @@ type flush struct {
 
 	// What the files are still to be made to say.
 	add    []netip.Prefix // lists as standing
-	owed   []netip.Prefix // names, because it is yet to be taken off the blacklist
+	owed   []netip.Prefix // prefixes that must still be unblocked, and so stay in the files
 	remove []netip.Prefix // forgets
 
 	refused RefusedError // what the appliance did not take
@@ -66,7 +66,7 @@ type flush struct {
 
 func (a *Appliance) flush(ctx context.Context, change Change) *flush {
 	if len(change.OldGroups) > 0 {
-		change.Files = Files{} // what those groups list must be read
+		change.Files = Files{} // the old groups must be read
 	}
 	return &flush{
 		Appliance: a, change: change, done: Done{Files: change.Files},
@@ -137,7 +137,7 @@ func (f *flush) singly(ctx context.Context, few bool) error {
 	}
 	removed, err := list.removeEach(ctx, addresses, never)
 	f.unblocked(removed)
-	if serverd.Refused(err) { // tried again when the new bans are in the files
+	if serverd.Refused(err) { // it is tried again once the new bans are in the files
 		return nil
 	}
 	return err

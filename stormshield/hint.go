@@ -32,16 +32,16 @@ func (c *checker) sshHint(err error) string {
 func hostKeyHint(err *shell.HostKeyError) string {
 	switch err.Doubt {
 	case shell.KeyDiffers:
-		return "if you know that the appliance's key has changed, put " + err.Shown +
-			" into ssh_host_key; otherwise somebody may stand in between"
+		return "if you know that the appliance's key was changed, put " + err.Shown +
+			" into ssh_host_key; otherwise somebody may intercept the connection"
 	case shell.NameUnknown:
-		return "compare the key with what the appliance shows, and add a line with that name and the key to the file"
+		return "compare the key with the one that the appliance shows, and add a line with that name and the key to the file"
 	case shell.KeyRevoked:
 		return "find out who revoked it and why; the appliance needs another host key"
 	case shell.NotCertified:
-		return "the certificate must be of the CA in the file, in force, and made for the name in host"
+		return "the appliance needs a valid certificate of the CA in the file, for the name in host"
 	}
-	return "set ssh_host_key to what `crowdsec-stormshield trust` shows, after comparing it with what the appliance shows"
+	return "compare the key that `crowdsec-stormshield trust` shows with the one on the appliance, and set ssh_host_key to it"
 }
 
 func refusalHint(err *shell.AuthError) string {
@@ -49,7 +49,7 @@ func refusalHint(err *shell.AuthError) string {
 	case shell.WantsMore:
 		return "use an account that logs in with its password or its key alone (ssh_username): no second factor, no password that must be changed"
 	case shell.NoMethod:
-		return "configure a method that the appliance takes (ssh_password, ssh_private_key_path), or allow one on the appliance"
+		return "configure a method that the appliance accepts (ssh_password, ssh_private_key_path), or allow one on the appliance"
 	case shell.Dropped:
 		return "look at the account on the appliance: its password may be wrong or expired, or the account locked; " +
 			"after three failures the appliance locks both SSH and web"
@@ -75,18 +75,18 @@ func (c *checker) apiHint(err error) string {
 	case errors.As(err, &auth):
 		return apiLoginHint(auth)
 	case errors.As(err, &other) && (other.Page || other.Code == http.StatusMethodNotAllowed):
-		return "allow this machine's address, and the interface that it comes in by, in the appliance's web administration; " +
-			"if they are allowed, api_port is the port of another service"
+		return "allow this machine's address, and the interface by which it connects, in the appliance's web administration; " +
+			"if they are allowed, another service may have the port api_port"
 	case errors.As(err, &other):
-		return "the appliance is busy or restarting, or api_port is the port of another service: check again in a minute"
+		return "the appliance may be busy or restarting, or another service may have the port api_port: check again in a minute"
 	case isNetwork(err):
 		return "see host and api_port, and that this machine may reach the web administration"
 	}
 	return "see the api_ keys of the configuration"
 }
 
-// commandHint says what to do about a command that failed in a session whose
-// login went well. It speaks of rights only if the answer does.
+// commandHint returns the hint for a command that failed after a successful login.
+// It names a right only if the answer is about a right.
 func (c *checker) commandHint(err error, rights string) string {
 	var root *serverd.RootError
 	var other *serverd.HTTPError
@@ -94,15 +94,15 @@ func (c *checker) commandHint(err error, rights string) string {
 	case serverd.NoRight(err):
 		return fmt.Sprintf("give the account %s the right %s on the appliance; if it has that, paste this report into a bug report", c.config.API.User, rights)
 	case errors.As(err, &root) && root.SessionOver():
-		return "the appliance ended the session that it had just opened: see that nobody disconnects it, and check again"
+		return "the appliance ended the new session: make sure that nobody disconnects it, and check again"
 	case errors.As(err, &root):
 		return "serverd on the appliance does not answer as it should: look at the appliance, and check again"
 	case errors.As(err, &other):
-		return "the login went well and the next answer is none of the API: see what is between this machine and the appliance, such as a proxy, and check again"
+		return "the login succeeded, but the next answer does not come from the API: look for a proxy between this machine and the appliance, and check again"
 	case isNetwork(err):
-		return "the appliance was too slow or went away: check again when it is less busy"
+		return "the appliance did not answer in time: check again when it is less busy"
 	}
-	return "the answer says why; if check says the same again, paste this report into a bug report"
+	return "the answer names the cause; if check fails again, paste this report into a bug report"
 }
 
 func loginFailed(err error) bool {

@@ -15,10 +15,10 @@ import (
 //	src=4.3.2.1 dstrange=0.0.0.0-255.255.255.255 timeout=25
 //	range1=10.2.16.3:10.2.16.3 range2=0.0.0.0:255.255.255.255 timeout=599
 //
-// An appliance may print another one. A line that cannot be read never means
-// that an address is not listed.
+// An appliance may print another form. An address may still be listed in a line that
+// cannot be read.
 type listing struct {
-	exact     map[netip.Prefix]entry // lines of these forms whose source is an address or a prefix
+	exact     map[netip.Prefix]entry // lines of these forms whose source is one prefix
 	wide      []wideEntry            // lines with another range
 	mentioned map[netip.Addr]entry   // addresses in lines of other forms
 	unread    string                 // a line in which nothing can be read; "" if there is none
@@ -61,8 +61,8 @@ func (l *listing) add(source span, e entry) {
 	}
 }
 
-// mention records a line of another form by the addresses in it. All addresses
-// there are say nothing: a destination is often written so.
+// mention records a line of another form by the addresses in it. It leaves out a
+// range of all addresses, which is often the destination.
 func (l *listing) mention(e entry) {
 	found := false
 	for _, word := range strings.FieldsFunc(e.line, func(r rune) bool { return strings.ContainsRune(" \t=,;\"'()<>", r) }) {
@@ -82,9 +82,9 @@ func (l *listing) mention(e entry) {
 	}
 }
 
-// find returns the line that may be about a prefix. A line with exactly one
-// prefix is about that prefix alone. A range that is no prefix may be several
-// entries in one line: it is about each prefix that it touches.
+// find returns the line that may be about a prefix. A line with exactly one prefix is
+// only about that prefix. A range that is no prefix may be several entries in one
+// line: it may be about each prefix that it overlaps.
 func (l listing) find(p netip.Prefix) (entry, bool) {
 	if e, ok := l.exact[p]; ok {
 		return e, true
@@ -104,8 +104,8 @@ func (l listing) mayHold(p netip.Prefix) bool {
 	return found || l.unread != ""
 }
 
-// sourceOf returns the source of a line of one of the two forms: not valid, if
-// the line has one that cannot be read.
+// sourceOf returns the source of a line of one of the two forms. The source is not
+// valid if it cannot be read.
 func sourceOf(line string) (source span, known bool) {
 	for word := range strings.FieldsSeq(line) {
 		name, value, _ := strings.Cut(word, "=")
@@ -148,7 +148,7 @@ func parseSpan(text string) (span, bool) {
 	if first, last, ok := strings.Cut(text, "-"); ok {
 		return between(first, last)
 	}
-	// An IPv6 address has colons itself. Of several ways to read two of them,
+	// An IPv6 address itself has colons. If the text can be split in several ways,
 	// the smallest range counts.
 	var smallest span
 	for at, r := range text {
@@ -183,11 +183,11 @@ func spanOf(p netip.Prefix) span {
 	for bit := p.Bits(); bit < p.Addr().BitLen(); bit++ {
 		last[bit/8] |= 0x80 >> (bit % 8)
 	}
-	end, _ := netip.AddrFromSlice(last) // as long as an address
+	end, _ := netip.AddrFromSlice(last) // last has the length of an address
 	return span{p.Addr(), end}
 }
 
-// common returns how many leading bits both ends share.
+// common returns the number of leading bits that both ends share.
 func (s span) common() int {
 	for bits := s.first.BitLen(); bits > 0; bits-- {
 		if p, err := s.first.Prefix(bits); err == nil && p.Contains(s.last) {
@@ -197,7 +197,7 @@ func (s span) common() int {
 	return 0
 }
 
-// prefix returns the prefix that the range is, if it is one.
+// prefix returns the range as a prefix, if it is one.
 func (s span) prefix() (netip.Prefix, bool) {
 	if !s.first.IsValid() {
 		return netip.Prefix{}, false

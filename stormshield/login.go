@@ -8,18 +8,18 @@ import (
 	"notification-stormshield/stormshield/shell"
 )
 
-// LoginFailure says what an appliance answered to a login that it did not
-// accept, over SSH or to the API. Both count towards the same lock-out.
+// LoginFailure describes a login over SSH or to the API that the appliance did not
+// accept. Both count towards the same lock-out.
 type LoginFailure struct {
-	// Temporary says that the appliance did not refuse the account: the same
-	// login may be accepted later.
+	// Temporary says that the appliance did not refuse the account: it may accept
+	// the same login later.
 	Temporary bool
-	Delay     time.Duration // how long the appliance wants to be left alone; 0: it did not say
+	Delay     time.Duration // how long the appliance asks to wait; 0: it names no time
 	Hint      string        // what the administrator can do
 }
 
-// LoginFailed reports whether err says that the appliance did not accept a login.
-// A connection that fails, and a command that is refused in a session, are none.
+// LoginFailed reports whether err says that the appliance did not accept a login. A
+// failed connection and a refused command are not failed logins.
 func LoginFailed(err error) (LoginFailure, bool) {
 	var overSSH *shell.AuthError
 	if errors.As(err, &overSSH) {
@@ -37,7 +37,7 @@ func apiLoginHint(err *serverd.AuthError) string {
 	case err.NeedsTOTP():
 		return "use an account without a one-time password (api_username)"
 	case err.Locked():
-		return "the account may be right: failed logins from this address lock it, also those of other programs; find out who fails to log in, and wait until the lock is over"
+		return "the account may be right: failed logins of any program on this address cause the lock; find out which program fails to log in, and wait until the lock is over"
 	case err.Refused():
 		return "correct api_username and api_password; after three failures the appliance locks both SSH and web"
 	}

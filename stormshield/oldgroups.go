@@ -25,8 +25,8 @@ func (f *flush) listedByOldGroups(inForce objects.Set) []netip.Prefix {
 	return listed
 }
 
-// removeOldGroups takes the old groups out of the files, with the objects that
-// no other group lists. Everything in force must be in the group of now.
+// removeOldGroups removes the old groups from the files, and the objects that no
+// other group lists. Everything in force must be in the present group.
 func (f *flush) removeOldGroups(ctx context.Context) error {
 	if len(f.change.OldGroups) == 0 {
 		return nil
@@ -63,7 +63,7 @@ func (f *flush) withoutOldGroups(text edit.Texts) objects.Patched {
 	return patch.Apply(text.Object, groups)
 }
 
-// keptOldGroups says which old groups are still in the files, and why.
+// keptOldGroups describes the old groups that stay in the files.
 func (f *flush) keptOldGroups() []string {
 	var kept []string
 	for _, group := range f.change.OldGroups {

@@ -60,7 +60,7 @@ type trial struct {
 	is      edit.Texts  // what they are
 	wrote   bool        // they may name what is tried
 	blocked bool        // the blacklist may
-	shows   bool        // SHOW prints a line with what is blocked
+	shows   bool        // SHOW prints a line for a blocked address
 	unread  string      // a line that SHOW printed last and in which nothing can be read
 	sees    bool        // a new session knows what was written
 	reload  bool        // but only after enobject
@@ -183,26 +183,26 @@ func (t *trial) singly(ctx context.Context) bool {
 	return true
 }
 
-// accepted is what an ADD that succeeds shows.
+// accepted describes an ADD that succeeded.
 func (t *trial) accepted() string {
 	if t.shows {
 		return "accepted and listed"
 	}
-	return "accepted; SHOW does not tell whether it is listed"
+	return "accepted; SHOW does not show whether it is listed"
 }
 
-// form says whether the plugin can read what SHOW prints of an entry.
+// form checks whether the plugin can read the line that SHOW prints for an entry.
 func (t *trial) form(is entry) {
 	const report = "; paste this report into a bug report"
 	switch {
 	case t.unread != "":
-		t.differs(showPrints, t.unread, "the plugin cannot read this line, so that it does not know what is not listed: "+
-			"an ended ban whose removal the appliance refuses stays owed"+report)
+		t.differs(showPrints, t.unread, "the plugin cannot read this line, and so cannot know that an address is not listed: "+
+			"an ended ban that the appliance refuses to unblock stays pending"+report)
 	case !is.read:
-		t.differs(showPrints, is.line, "the plugin knows the address in this line and nothing else: "+
-			"an ended ban whose removal the appliance refuses stays owed while a line has its address"+report)
+		t.differs(showPrints, is.line, "the plugin can read only the address in this line: "+
+			"an ended ban that the appliance refuses to unblock stays pending while a line has its address"+report)
 	case is.left == 0:
-		t.differs(showPrints, is.line, "the line does not say how long the entry lasts, which the plugin does not need"+report)
+		t.differs(showPrints, is.line, "the line has no remaining time of the entry; the plugin works without it"+report)
 	default:
 		t.holds(showPrints, is.line)
 	}
@@ -219,7 +219,7 @@ func (t *trial) renew(ctx context.Context, was entry) {
 	case err != nil || was.left == 0 || is.left == 0:
 		t.untried(renewing, "accepted, but SHOW does not tell how long an entry lasts")
 	case is.left <= trialTime:
-		t.wrong(renewing, fmt.Errorf("ADD with Timeout=%d succeeds, and the entry still ends in %.0f s", seconds(2*trialTime), is.left.Seconds()),
+		t.wrong(renewing, fmt.Errorf("ADD with Timeout=%d succeeds, but the entry still ends in %.0f s", seconds(2*trialTime), is.left.Seconds()),
 			"entries end after blacklist_timeout: set that to more than your longest ban, and paste this report into a bug report")
 	default:
 		t.holds(renewing, fmt.Sprintf("from %.0f s to %.0f s", was.left.Seconds(), is.left.Seconds()))

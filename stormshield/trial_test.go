@@ -115,7 +115,7 @@ func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
 		"SHOW with a line that nobody can read": {faults(func(f *snstest.Faults) { f.ShowExtra = "12 entries" }),
 			verdicts{"what SHOW prints": differs}, "12 entries"},
 		"SHOW that nobody can read": {faults(func(f *snstest.Faults) { f.ShowOtherwise, f.ShowExtra = true, "12 entries" }),
-			verdicts{"what SHOW prints": differs, "renewing an entry": untried}, "stays owed"},
+			verdicts{"what SHOW prints": differs, "renewing an entry": untried}, "stays pending"},
 		"no ranges": {faults(func(f *snstest.Faults) { f.NetworksRefused = true }),
 			verdicts{"blocking a range": wrong}, "ranges are not blocked"},
 		"no groups": {faults(func(f *snstest.Faults) {

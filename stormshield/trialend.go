@@ -37,7 +37,7 @@ func (t *trial) tidy(ctx context.Context) {
 	case bytes.Equal(t.is.Object, t.before.Object) && bytes.Equal(t.is.Objectgroup, t.before.Objectgroup):
 		t.holds(nothingIsLeft, "both files are what they were, byte for byte")
 	default:
-		t.holds(nothingIsLeft, "all is taken off; the plugin or somebody else changed the files meanwhile")
+		t.holds(nothingIsLeft, "all is removed; the plugin or somebody else changed the files meanwhile")
 	}
 }
 
@@ -77,7 +77,7 @@ func (t *trial) erase(ctx context.Context) error {
 	return err
 }
 
-// eraseOnce takes what the trial added out of both files as they are now.
+// eraseOnce removes the lines of the trial from both files as they are now.
 func (t *trial) eraseOnce(ctx context.Context) (err error) {
 	if t.is, err = t.files.Read(ctx); err != nil {
 		return err

@@ -24,7 +24,7 @@ func (t *trial) written(ctx context.Context) bool {
 	}
 	t.is = t.before
 	if found := foreignMembers(t.is.Objectgroup, trialGroup, trialEndedGroup); len(found) > 0 {
-		t.wrong(editing, errors.New(describeForeign(found)), "take them out of the group in the web administration: this check fills, blocks and removes it")
+		t.wrong(editing, errors.New(describeForeign(found)), "remove them from the group in the web administration, because this check fills, blocks and removes the group")
 		return false
 	}
 	for _, p := range trialPrefixes() {

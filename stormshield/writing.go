@@ -65,8 +65,8 @@ func (f *flush) writeOnce(ctx context.Context) (changed bool, err error) {
 	return f.files.patch(ctx, patch)
 }
 
-// compare reads the files and finds what they lack, what they name though it is
-// not in force, which is owed from then on, and members that are not ours.
+// compare reads the files. It finds the bans that they lack, the prefixes that they
+// name and that are not in force, which are then pending, and foreign members.
 func (f *flush) compare(ctx context.Context) (objects.Survey, error) {
 	f.doing("reading and comparing the files")
 	if err := f.files.read(ctx); err != nil {

@@ -118,7 +118,7 @@ func (f *Files) File(ctx context.Context, name string) ([]byte, error) {
 	return text, nil
 }
 
-// Replaceable tries whether a file is there and is no symbolic link, which is
+// Replaceable checks that a file is there and that it is no symbolic link, which is
 // [ErrLink].
 func (f *Files) Replaceable(ctx context.Context, name string) error {
 	path := f.folder + "/" + name

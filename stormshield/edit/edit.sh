@@ -144,8 +144,8 @@ damaged() {
 	fail 10 "$1"
 }
 
-# broken ends the run because a tool failed: unless the text that it worked on
-# changed meanwhile.
+# broken ends the run because a tool failed. If the files changed meanwhile, that is
+# the reason instead.
 broken() {
 	still || fail 9 files
 	fail 21 "$1"
@@ -156,7 +156,7 @@ still() {
 	is object.old "$object" object.text && is objectgroup.old "$objectgroup" objectgroup.text
 }
 
-# A tool may be there and not work.
+# A tool may exist and not work.
 if test "$needs"; then
 	test "$(echo crowdsec | cksum 2> /dev/null)" = "2245184355 9" || fail 21 cksum
 	test "$(echo ab | tail -c 2 2> /dev/null)" = b || fail 21 tail
@@ -164,7 +164,7 @@ fi
 names
 usual=$names
 
-# Links keep the files meant, whoever renames another over them. They help if mv
+# Links keep the present files when somebody renames others over them. They help if mv
 # asks before it replaces a file, also without a terminal.
 linked=
 echo > one

@@ -179,9 +179,9 @@ func (r *run) upload(ctx context.Context, name, like string, text []byte) error 
 	return nil
 }
 
-// inWork returns a script that makes the folder of this run, unless it is there,
-// and runs commands in the folder around it. The first of a run takes away what
-// broken runs for the group left. A failure leaves nothing behind.
+// inWork returns a script that makes the folder of this run, unless it is there, and
+// runs commands in the folder above it. The first script of a run removes the
+// folders of broken runs for the group. After a failure it removes its own folder.
 func (r *run) inWork(commands string) string {
 	return fmt.Sprintf("cd %[1]s && { { test -d %[2]s || { rm -rf %[3]s*; mkdir -m 700 %[2]s; }; } && %[4]s || { s=$?; rm -rf %[2]s; exit $s; }; }",
 		r.folder, r.work, r.prefix, commands)
@@ -211,7 +211,7 @@ func (r *run) run(ctx context.Context, data io.Reader) (State, error) {
 	return is, nil
 }
 
-// report is what edit.sh reports: what it says by its first word.
+// report is the report of edit.sh: the rest of each line by its first word.
 type report map[string]string
 
 func readReport(out []byte) report {
@@ -231,7 +231,7 @@ func (r report) complete() bool {
 
 func (r *run) program() string { return r.variables.String() + shellText }
 
-// explain says what a status of edit.sh means. It is about a file or a tool.
+// explain makes an error of a status of edit.sh, which is about a file or a tool.
 func (r *run) explain(err error, about string) error {
 	err = r.withoutTicket(err)
 	path := r.folder + "/" + about
@@ -263,8 +263,8 @@ func (r *run) explain(err error, about string) error {
 	return fmt.Errorf("rewrite %s on %s: %w", path, r.shell.Host(), err)
 }
 
-// withoutTicket takes the random part of the folder's name out of what a tool
-// complained of: the same failure must read the same each time.
+// withoutTicket removes the random part of the folder's name from an error, because
+// the same failure must read the same each time.
 func (r *run) withoutTicket(err error) error {
 	var exit *shell.ExitError
 	if !errors.As(err, &exit) {

@@ -56,8 +56,7 @@ func Referenced(objectgroup []byte, except ...string) Set {
 	return NewSet(used)
 }
 
-// Listed returns our objects that groups list, each with the first group that
-// does.
+// Listed returns our objects that groups list, each with the first such group.
 func Listed(objectgroup []byte) map[netip.Prefix]string {
 	listed := map[netip.Prefix]string{}
 	section := ""

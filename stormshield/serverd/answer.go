@@ -11,7 +11,7 @@ const (
 	rootOK             = 100
 	rootAuthentication = 205
 
-	// RetAuthentication answers a command that the account is not allowed.
+	// RetAuthentication answers a command that the account may not run.
 	RetAuthentication = 202
 	// RetTooMany answers when too many users hold a level.
 	RetTooMany = 204
@@ -31,7 +31,7 @@ type root struct {
 	XMLName   xml.Name `xml:"nws"`
 	Code      int      `xml:"code,attr"`
 	Msg       string   `xml:"msg,attr"`
-	Delay     string   `xml:"delay,attr"` // seconds; other text occurs
+	Delay     string   `xml:"delay,attr"` // seconds, or other text
 	SessionID string   `xml:"sessionid"`
 	Level     string   `xml:"sessionlevel"`
 	Serverd   []status `xml:"serverd"`
@@ -98,8 +98,8 @@ func (r root) answer() (Answer, error) {
 
 // Lines returns the lines of an answer of format raw, list, section or
 // section_line. The keys of a line, or of a section, are `name=value` pairs
-// joined by a space. An element that no source shows is a line of its own: the
-// caller must see that there is more than it can read.
+// joined by a space. An element that no source shows becomes a line of its own, so
+// that the caller sees that it cannot read everything.
 func (a Answer) Lines() []string {
 	var out []string
 	for text := range strings.Lines(a.data.Text) {

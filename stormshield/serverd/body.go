@@ -14,16 +14,16 @@ import (
 	"unicode/utf8"
 )
 
-// limits bound what is read of one answer, once it is decompressed.
+// limits bound one answer after decompression.
 type limits struct {
 	bytes int
-	tags  int // how many `<`: an element of a few bytes takes many times as many in memory
+	tags  int // how many `<`: a small element takes much more memory than its text
 }
 
 // largestAnswer has room for a blacklist of 300,000 entries.
 var largestAnswer = limits{bytes: 64 << 20, tags: 2_000_000}
 
-// answerOf reads what a response says.
+// answerOf reads the document of a response.
 func answerOf(response *http.Response, most limits) (root, error) {
 	notOurs := &HTTPError{Status: response.Status, Code: response.StatusCode}
 	plain, err := decompressed(response)
@@ -31,7 +31,7 @@ func answerOf(response *http.Response, most limits) (root, error) {
 		return root{}, err
 	}
 	body := bufio.NewReader(plain)
-	beginning, _ := body.Peek(512) // the error comes again with the read
+	beginning, _ := body.Peek(512) // a read returns the error again
 	notOurs.Page = isPage(beginning)
 	if response.StatusCode != http.StatusOK {
 		return root{}, notOurs
@@ -52,8 +52,8 @@ func isPage(beginning []byte) bool {
 	return bytes.Contains(lower, []byte("<html")) || bytes.Contains(lower, []byte("<!doctype html"))
 }
 
-// decompressed returns the body as it was before it was compressed. The request
-// asks for no compression, and an answer may have one all the same.
+// decompressed returns the body without compression. An answer may be compressed
+// although the request asks for none.
 func decompressed(response *http.Response) (io.Reader, error) {
 	switch encoding := strings.ToLower(response.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
@@ -63,7 +63,7 @@ func decompressed(response *http.Response) (io.Reader, error) {
 	case "deflate":
 		return opened(zlib.NewReader(response.Body))
 	default:
-		return nil, fmt.Errorf("the appliance's answer is compressed in a way that is not known (%.20q)", encoding)
+		return nil, fmt.Errorf("the appliance's answer has an unknown compression (%.20q)", encoding)
 	}
 }
 
@@ -77,14 +77,14 @@ func opened[R io.Reader](r R, err error) (io.Reader, error) {
 // decode reads a document of the API.
 func decode(body io.Reader, most limits) (r root, err error) {
 	decoder := xml.NewDecoder(&text{in: bufio.NewReader(body), left: most})
-	decoder.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // it is UTF-8 by now
+	decoder.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // in is UTF-8 already
 	err = decoder.Decode(&r)
 	return r, err
 }
 
-// text is an answer as UTF-8, of bounded size. A byte that is not UTF-8 is taken
-// for Latin-1, whatever encoding the answer declares: all that is decided by is
-// ASCII.
+// text is an answer as UTF-8, of bounded size. A byte that is not UTF-8 counts as
+// Latin-1, whatever encoding the answer declares. A wrong guess does no harm,
+// because decisions depend on ASCII only.
 type text struct {
 	in   *bufio.Reader
 	left limits

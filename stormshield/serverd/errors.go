@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// AuthError says that the appliance answered a login and did not accept it.
-// Another attempt may bring the account nearer to a lock-out, or prolong one.
+// AuthError says that the appliance answered a login and did not accept it. Another
+// attempt may cause a lock-out or prolong one.
 type AuthError struct {
 	Msg   string        // such as AUTH_FAILED, NEED_TOTP_AUTH or ERR_BRUTEFORCE
-	Delay time.Duration // how long the appliance wants to be left alone; 0: it did not say
-	Err   error         // why it opened no session after it accepted the password; or nil
+	Delay time.Duration // how long the appliance asks to wait; 0: it names no time
+	Err   error         // why it opened no session after it accepted the password; otherwise nil
 
 	refused bool // the answer has the root code of a failed authentication
 }
@@ -26,9 +26,9 @@ const (
 	msgLocked  = "ERR_BRUTEFORCE"
 )
 
-// Refused reports whether the appliance refused the account or its password. It
-// is false for an answer that may be another one later: logins from this address
-// are locked for a while, or the message says something else.
+// Refused reports whether the appliance refused the account or its password. It is
+// false if the same login may succeed later: logins from this address are locked for
+// a time, or the message is unknown.
 func (e *AuthError) Refused() bool {
 	return e.refused || e.Msg == msgFailed || strings.HasPrefix(e.Msg, "NEED_")
 }
@@ -54,7 +54,7 @@ func (e *AuthError) Error() string {
 	case e.Refused():
 		return fmt.Sprintf("the appliance refused the login (%.60q)", e.Msg)
 	}
-	return fmt.Sprintf("the appliance did not accept the login, for a reason of its own (%.60q)", e.Msg)
+	return fmt.Sprintf("the appliance did not accept the login, with an unknown message (%.60q)", e.Msg)
 }
 
 func (e *AuthError) Unwrap() error { return e.Err }
@@ -72,8 +72,8 @@ func delayOf(text string) time.Duration {
 	return time.Duration(max(0, min(seconds, 86400))) * time.Second
 }
 
-// HTTPError says that the answer is none of the API's: it has another HTTP
-// status than 200, or it is a page for browsers.
+// HTTPError says that the answer does not come from the API: its HTTP status is not
+// 200, or it is a page for browsers.
 type HTTPError struct {
 	Status string // such as "405 Method Not Allowed"
 	Code   int
@@ -107,8 +107,8 @@ func (e *RootError) Error() string {
 	return fmt.Sprintf("%s (API code %d, %.80q)", meaning, e.Code, e.Msg)
 }
 
-// SessionOver reports whether the appliance knows the session or its login no
-// longer.
+// SessionOver reports whether the appliance no longer knows the session or its
+// login.
 func (e *RootError) SessionOver() bool { return e.Code >= 203 && e.Code <= rootAuthentication }
 
 // CommandError says that serverd refused a command.
@@ -142,8 +142,8 @@ func Refused(err error) bool {
 	return errors.As(err, &command) && (command.Ret == 200 || command.Ret == 201)
 }
 
-// NoRight reports whether err says that the account lacks a right. Its login is
-// done by then, so that ret 202 is not about the password.
+// NoRight reports whether err says that the account lacks a right. After a login,
+// ret 202 is not about the password.
 func NoRight(err error) bool {
 	var command *CommandError
 	return errors.As(err, &command) && (command.Ret == RetPrivilege || command.Ret == RetAuthentication)

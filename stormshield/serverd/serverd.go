@@ -66,7 +66,7 @@ func Dial(ctx context.Context, c Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := url.URL{Scheme: "https", Host: net.JoinHostPort(c.Host, strconv.Itoa(c.Port))} // it escapes the zone of an address
+	base := url.URL{Scheme: "https", Host: net.JoinHostPort(c.Host, strconv.Itoa(c.Port))} // net/url escapes the zone of an address
 	s := &Session{base: base.String()}
 	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second)}
 	s.http = &http.Client{
@@ -112,8 +112,8 @@ func (s *Session) open(ctx context.Context, user, password string) error {
 	return nil
 }
 
-// notOpened says why a session was not opened. A serverd status says more than
-// the root code around it.
+// notOpened returns why a session was not opened. A serverd status is more precise
+// than the root code around it.
 func (r root) notOpened() error {
 	for _, s := range r.Serverd {
 		if s.failed() {

@@ -102,7 +102,7 @@ func TestOnlyAnAnswerThatSaysSoIsARefusedLogin(t *testing.T) {
 		"locked, delay negative":   {`<nws msg="ERR_BRUTEFORCE" delay="-5"/>`, "", false, true, 0, "does not say for how long"},
 		"locked, delay too large":  {`<nws msg="ERR_BRUTEFORCE" delay="999999999"/>`, "", false, true, 24 * time.Hour, "for another 86400 s"},
 		"a message nobody knows":   {`<nws msg="ERR_RESTARTING"/>`, "", false, false, 0, "ERR_RESTARTING"},
-		"no message":               {`<nws code="900"/>`, "", false, false, 0, "a reason of its own"},
+		"no message":               {`<nws code="900"/>`, "", false, false, 0, "an unknown message"},
 		"too many sessions":        {loggedIn, `<nws code="202" msg="x"><serverd ret="204" code="1" msg="y"/></nws>`, false, false, 0, "too many sessions"},
 		"the cookie is not known":  {loggedIn, `<nws code="205" msg="x"/>`, false, false, 0, "API code 205"},
 		"no session id":            {loggedIn, `<nws code="100" msg="OK"/>`, false, false, 0, "no session id"},

@@ -39,7 +39,7 @@ func (e *CertificateError) Unwrap() error { return e.Reason }
 
 // NameError says that a certificate of the trusted CA belongs to another name.
 type NameError struct {
-	Name   string // whom it belongs to: its CN, or else a name or an address of its SAN; may be ""
+	Name   string // its CN, or else a name or an address of its SAN; may be ""
 	Wanted string
 }
 
@@ -114,7 +114,7 @@ func verify(chain []*x509.Certificate, roots *x509.CertPool, name string) error 
 	return nil
 }
 
-// nameOf returns the name that a certificate has first.
+// nameOf returns the first name of a certificate.
 func nameOf(c *x509.Certificate) string {
 	switch {
 	case c.Subject.CommonName != "":
@@ -127,8 +127,8 @@ func nameOf(c *x509.Certificate) string {
 	return ""
 }
 
-// withoutZone takes the zone off an IPv6 address: it says by which interface
-// this machine reaches the address, and no certificate has one.
+// withoutZone removes the zone of an IPv6 address, which names an interface of this
+// machine. No certificate has one.
 func withoutZone(host string) string {
 	if address, err := netip.ParseAddr(host); err == nil {
 		return address.WithZone("").String()

@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// Dialer opens connections to one appliance. It remembers the type of the host
-// key that it trusted, and asks for that type first: a key that is refused costs
-// a connection, and a line in the appliance's log.
+// Dialer opens connections to one appliance. It asks first for a host key of the
+// type that it trusted last, because each refused key costs a connection and a line
+// in the appliance's log.
 type Dialer struct {
 	config Config
 

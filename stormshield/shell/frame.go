@@ -5,19 +5,19 @@ import (
 	"slices"
 )
 
-// frame takes one output of a command, and tells apart what the command printed
-// and what the login shell printed by itself before and after it.
+// frame reads one output of a command. It separates the text of the command from
+// the text that the login shell prints before and after it.
 type frame struct {
 	marker   []byte
-	limit    int    // how many bytes it takes
-	overflow func() // called once more come; nil: they are dropped
+	limit    int    // the greatest number of bytes that are kept
+	overflow func() // called when more arrive; nil: they are dropped
 
 	taken      int
 	overflowed bool
 	begun      bool
 	began      chan struct{} // closed when begun
-	before     []byte        // what came before the frame
-	inside     pieces        // what came after the first marker
+	before     []byte        // the text before the first marker
+	inside     pieces        // everything after the first marker
 }
 
 func newFrame(marker string, limit int) *frame {
@@ -38,7 +38,7 @@ func (f *frame) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// begin looks for the first marker, and returns what follows its line.
+// begin looks for the first marker, and returns the text behind its line.
 func (f *frame) begin(p []byte) []byte {
 	line := append(slices.Clone(f.marker), '\n')
 	from := max(0, len(f.before)-len(line))
@@ -54,8 +54,8 @@ func (f *frame) begin(p []byte) []byte {
 	return inside
 }
 
-// cut returns what the command printed, and what came after the last marker. ended
-// is false if there was none.
+// cut returns the text of the command, and the text after the last marker. ended is
+// false without a last marker.
 func (f *frame) cut() (text, after []byte, ended bool) {
 	all := f.inside.bytes()
 	i := bytes.LastIndex(all, f.marker)
@@ -65,8 +65,8 @@ func (f *frame) cut() (text, after []byte, ended bool) {
 	return all[:i], all[i+len(f.marker):], true
 }
 
-// pieces collects what is added and gives it out in one slice of the right size:
-// files of many megabytes come this way.
+// pieces collects text and returns it in one slice of the right size, because files
+// of many megabytes arrive this way.
 type pieces struct {
 	full [][]byte
 	last []byte

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// hostKeyTypes are the types of host key to ask for, the best first.
+// hostKeyTypes returns the types of host key to ask for, the best first.
 func (c Config) hostKeyTypes() []string {
 	types := []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSA}
 	if c.LegacyAlgorithms {
@@ -48,10 +48,10 @@ func firstOf(some, all []string) []string {
 	return types
 }
 
-// askEach connects and asks for a host key, of a type in wanted if the server has
-// one. A server shows one of its keys, and another one may be the trusted one:
-// while the key shown is refused, askEach asks for the other types in wanted. A
-// refused key ends a connection before any secret. The error is of the first key.
+// askEach connects and asks for a host key, first of the types in wanted. A server
+// shows one of its keys, and another one may be the trusted one. So after a refused
+// key askEach connects again and asks for the other types in wanted. A refused key
+// ends a connection before any secret is sent. The error is that of the first key.
 func askEach(wanted, all []string, connect func(algorithms []string) error) error {
 	first := connect(signatures(firstOf(wanted, all)))
 	latest := first
@@ -71,9 +71,9 @@ func askEach(wanted, all []string, connect func(algorithms []string) error) erro
 	return latest
 }
 
-// HostKeys returns the keys that the appliance shows, whoever it belongs to, the
-// best first. It makes one connection a key, and one more. No secret is sent. It
-// returns what it has where a later connection fails.
+// HostKeys returns the keys that the appliance shows, the best first. It does not
+// check whether they are trusted, and sends no secret. It makes one connection a key
+// and one more. If a later connection fails, it returns the keys that it has.
 func HostKeys(ctx context.Context, c Config) ([]ssh.PublicKey, error) {
 	var keys []ssh.PublicKey
 	look := func(_ string, _ net.Addr, key ssh.PublicKey) error {

@@ -31,9 +31,8 @@ func readKnownHosts(path string) (*knownHosts, error) {
 	return &knownHosts{path: path, verify: verify, lines: strings.Split(string(text), "\n")}, nil
 }
 
-// entries returns the keys and the CAs that the file has for an address. The
-// package knownhosts tells them only in the error about a key that it does not
-// know.
+// entries returns the keys and the CAs that the file has for an address. The package
+// knownhosts lists them only in its error about an unknown key.
 func (k *knownHosts) entries(address string) (keys, authorities []knownhosts.KnownKey) {
 	var unknown *knownhosts.KeyError
 	if !errors.As(k.verify(address, anyAddress, noKey{}), &unknown) {
@@ -52,8 +51,8 @@ func (k *knownHosts) entries(address string) (keys, authorities []knownhosts.Kno
 	return keys, authorities
 }
 
-// types returns those of all types of key that the file can tell something
-// about: certificates where it names a CA, and the types that it has keys of.
+// types returns the types of key that the file decides about: certificates if it
+// names a CA, and the types of its keys.
 func (k *knownHosts) types(address string, all []string) []string {
 	keys, authorities := k.entries(address)
 	var certificates, plain []string
@@ -70,7 +69,7 @@ func (k *knownHosts) types(address string, all []string) []string {
 	return slices.Concat(certificates, plain)
 }
 
-// doubt returns why the file does not make a key trusted; no reason if it does.
+// doubt returns the reason why the file does not make a key trusted, or none.
 func (k *knownHosts) doubt(address string, remote net.Addr, key ssh.PublicKey) (Doubt, string) {
 	err := k.verify(address, remote, key)
 	if err == nil {
@@ -88,7 +87,7 @@ func (k *knownHosts) doubt(address string, remote net.Addr, key ssh.PublicKey) (
 		return NotCertified, fmt.Sprintf("its certificate is of the CA %s, and %s (ssh_known_hosts_path) names another one for %s",
 			Fingerprint(certificate.SignatureKey), k.path, name)
 	case isCertificate:
-		return NotCertified, fmt.Sprintf("its certificate does not count: %v", err)
+		return NotCertified, fmt.Sprintf("its certificate is not valid: %v", err)
 	case len(keys) == 0:
 		return NotCertified, fmt.Sprintf("%s (ssh_known_hosts_path) names a CA for %s (@cert-authority), and the key has no certificate", k.path, name)
 	}
@@ -99,8 +98,8 @@ func (k *knownHosts) doubt(address string, remote net.Addr, key ssh.PublicKey) (
 	return KeyDiffers, fmt.Sprintf("%s (ssh_known_hosts_path) has for %s: %s", k.path, name, strings.Join(has, ", "))
 }
 
-// lacks says which name the file lacks. A name without a port, and a pattern such
-// as *, stand for port 22 alone.
+// lacks describes the name that the file lacks. A name without a port, and a pattern
+// such as *, mean only port 22.
 func (k *knownHosts) lacks(name, address string) string {
 	text := fmt.Sprintf("%s (ssh_known_hosts_path) has no line for %s", k.path, name)
 	host, _, err := net.SplitHostPort(address)
@@ -108,7 +107,7 @@ func (k *knownHosts) lacks(name, address string) string {
 		return text
 	}
 	if keys, authorities := k.entries(net.JoinHostPort(host, "22")); len(keys)+len(authorities) > 0 {
-		text += fmt.Sprintf("; its line for %s stands for port 22 alone", knownhosts.Normalize(host))
+		text += fmt.Sprintf("; its line for %s is only for port 22", knownhosts.Normalize(host))
 	}
 	return text
 }
@@ -124,5 +123,5 @@ func (noKey) Type() string                        { return "none" }
 func (noKey) Marshal() []byte                     { return nil }
 func (noKey) Verify([]byte, *ssh.Signature) error { return errors.New("there is no such key") }
 
-// anyAddress stands where only the name counts.
+// anyAddress is used where only the name counts.
 var anyAddress = &net.TCPAddr{IP: net.IPv4zero, Port: 22}

@@ -21,10 +21,10 @@ const (
 	Refused Refusal = iota
 	// Dropped says that the appliance ended the connection after a secret was used.
 	Dropped
-	// WantsMore says that the appliance asked for more than what is configured,
-	// which itself may be right.
+	// WantsMore says that the appliance asked for more than the configured
+	// credentials, which may be right.
 	WantsMore
-	// NoMethod says that the appliance takes no login method that is configured.
+	// NoMethod says that the appliance accepts none of the configured login methods.
 	NoMethod
 )
 
@@ -49,13 +49,13 @@ type login struct {
 	signer   ssh.Signer // nil: no key
 	conn     *watchedConn
 
-	takes     []string // the methods that the server still takes
-	accepted  []string // the methods that the server accepted and found not enough
-	last      string   // the method that was begun last
-	proof     string   // what was done with the secret that was used last
-	sent      bool     // the password
-	questions []string // that the password answered
-	asked     []string // questions to which there is no answer
+	takes     []string // the methods that the server still accepts
+	accepted  []string // the methods that succeeded and were not enough
+	last      string   // the method that began last
+	proof     string   // describes the last use of a secret
+	sent      bool     // the password was sent
+	questions []string // questions that were answered with the password
+	asked     []string // questions without an answer
 }
 
 var (
@@ -90,9 +90,9 @@ func newLogin(c Config) (*login, error) {
 	return l, nil
 }
 
-// next chooses the next method of those that the server takes: the key, then
-// the password. The password goes by `keyboard-interactive` only where the
-// server does not take `password`. Without a next method the handshake ends.
+// next chooses the next method that the server accepts: the key, then the password.
+// The password is sent by `keyboard-interactive` only if the server does not accept
+// `password`. Without a next method the handshake ends.
 func (l *login) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	l.takes, l.accepted = c.AllowedMethods, c.PartialSuccessMethods
 	begin := func(name string, method ssh.AuthMethod) (ssh.AuthMethod, error) {
@@ -118,8 +118,8 @@ func (l *login) send() string {
 	return l.password
 }
 
-// answer gives the password to a single question that is asked in secret, and
-// nothing to any other.
+// answer answers a single question with hidden input by the password. It answers no
+// other question.
 func (l *login) answer(_, _ string, questions []string, echos []bool) ([]string, error) {
 	switch {
 	case len(questions) == 0:
@@ -134,8 +134,8 @@ func (l *login) answer(_, _ string, questions []string, echos []bool) ([]string,
 	return []string{l.send()}, nil
 }
 
-// explain makes an [AuthError] of an error that says that the login was
-// refused. An end that this program caused says nothing about the login.
+// explain makes an [AuthError] of an error that means a refused login. If this
+// program ended the connection, the login was not refused.
 func (l *login) explain(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 		return err
@@ -153,7 +153,7 @@ func (l *login) explain(err error) error {
 	case refused && len(l.accepted) > 0 && l.accepted[len(l.accepted)-1] == l.last:
 		return more(fmt.Sprintf("%s, after %s was accepted", named(l.takes), secretOf(l.last)))
 	case refused && l.last == "":
-		return &AuthError{Refusal: NoMethod, reason: "the appliance takes none of the login methods that are configured; it takes " + named(l.takes), cause: err}
+		return &AuthError{Refusal: NoMethod, reason: "the appliance accepts none of the configured login methods; it accepts " + named(l.takes), cause: err}
 	case refused, errors.Is(err, errAskedAgain), strings.Contains(text, "oo many authentication failures"):
 		return &AuthError{reason: "the appliance refused the SSH account, its password or its key", cause: err}
 	case l.proof != "":
@@ -200,8 +200,8 @@ func (s *notedSigner) SignWithAlgorithm(random io.Reader, data []byte, algorithm
 	return s.AlgorithmSigner.SignWithAlgorithm(random, data, algorithm)
 }
 
-// watchedConn knows whether nothing more can arrive. x/crypto/ssh offers the next
-// method even then, and the password would be lost in an ended connection.
+// watchedConn knows whether the connection has ended. x/crypto/ssh then still tries
+// the next method, and would use the password for nothing.
 type watchedConn struct {
 	net.Conn
 	ended atomic.Bool

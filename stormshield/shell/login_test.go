@@ -94,7 +94,7 @@ func TestALoginThatTheServerRefusesOrDropsCountsAsRefusedAndSendsOnePassword(t *
 		"a second method after an answer":      {answer(interactive, "second-method"), false, more + "keyboard-interactive, after the password was accepted", shell.WantsMore},
 		"a second question after the password": {answer(interactive, "second-question"), false, more + `"Verification code:"`, shell.WantsMore},
 		"two questions at once":                {answer(interactive, "two-questions"), false, more + `"Password:", "Verification code:"`, shell.WantsMore},
-		"only keys are taken":                  {snstest.Faults{PublicKeyOnly: true}, false, "the appliance takes none of the login methods that are configured; it takes publickey", shell.NoMethod},
+		"only keys are taken":                  {snstest.Faults{PublicKeyOnly: true}, false, "the appliance accepts none of the configured login methods; it accepts publickey", shell.NoMethod},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

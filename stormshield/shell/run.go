@@ -28,7 +28,7 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("exit status %d: %s", e.Status, e.Stderr)
 }
 
-// NoShellError says that the login shell ended and had not run /bin/sh.
+// NoShellError says that the login shell ended without running /bin/sh.
 type NoShellError struct {
 	Status int
 	Said   string // the first line that it printed
@@ -43,7 +43,7 @@ func (e *NoShellError) Error() string {
 		"look at the account's shell on the appliance: nsrpc (CLIShell=1), ForceCommand and nologin run no /bin/sh", said, e.Status)
 }
 
-// OutputError says that a command printed more than this program takes.
+// OutputError says that a command printed more than the limit.
 type OutputError struct{ Limit int }
 
 func (e *OutputError) Error() string {
@@ -51,17 +51,16 @@ func (e *OutputError) Error() string {
 }
 
 const (
-	// largestOutput is more than an object file with an entry for each of
-	// 500,000 IPv6 addresses.
+	// largestOutput is greater than an object file with 500,000 IPv6 addresses.
 	largestOutput = 64 << 20
-	// largestComplaint is how much of standard error is looked at.
+	// largestComplaint is how much of standard error is kept.
 	largestComplaint = 64 << 10
 )
 
 // Run runs a script under /bin/sh with the given standard input, which may be
-// nil, and returns its standard output, at most 64 MiB. A script that ends with
-// another status than 0 is an [ExitError], a login shell that did not run it a
-// [NoShellError].
+// nil, and returns its standard output, at most 64 MiB. It returns an [ExitError] if
+// the script ends with another status than 0, and a [NoShellError] if the login
+// shell did not run it.
 func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byte, error) {
 	if strings.ContainsAny(script, "'!\n\r\x00") {
 		return nil, fmt.Errorf("script %q cannot pass through every login shell", script)
@@ -72,10 +71,10 @@ func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byt
 	if err != nil {
 		return nil, c.broken(ctx, err)
 	}
-	defer func() { _ = session.Close() }() // it has ended by then, or the connection is broken
+	defer func() { _ = session.Close() }() // the session has ended, or the connection is broken
 	command, marker := framed(script)
 	out, complaint := newFrame(marker, largestOutput), newFrame(marker, largestComplaint)
-	out.overflow = func() { c.conn.Close() } // the server would go on sending
+	out.overflow = func() { c.conn.Close() } // otherwise the server goes on sending
 	over := make(chan struct{})
 	defer close(over)
 	if stdin != nil && !c.framed {
@@ -89,8 +88,8 @@ func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byt
 	return c.unframe(ctx, out, complaint, err)
 }
 
-// unframe returns what a command printed within its frame. The exit status is
-// the one in the frame: the login shell may end with another.
+// unframe returns the output of a command from its frame. The exit status is also in
+// the frame, because the login shell may end with another one.
 func (c *Client) unframe(ctx context.Context, out, complaint *frame, ran error) ([]byte, error) {
 	text, after, ended := out.cut()
 	stderr, stderrAfter, _ := complaint.cut()
@@ -122,7 +121,7 @@ func (c *Client) unframe(ctx context.Context, out, complaint *frame, ran error) 
 // itself around the last command; "" if it printed none.
 func (c *Client) Printed() string { return c.printed }
 
-// exitStatus returns the status with which the login shell ended, if it did.
+// exitStatus returns the exit status of the login shell, if there is one.
 func exitStatus(ran error) (status int, known bool) {
 	var exit *ssh.ExitError
 	switch {
@@ -151,11 +150,10 @@ func (c *Client) broken(ctx context.Context, err error) error {
 	return fmt.Errorf("the SSH connection to %s broke: %w", c.host, err)
 }
 
-// framed returns a command that runs a script with a line before its output and
-// one after it, and the marker in both lines. The marker ends with a product that
-// the command does not hold, so that a shell that echoes the command makes no
-// frame. The script is evaluated in a subshell: whatever it does, the second line
-// follows.
+// framed returns a command that runs a script and prints a line before and after its
+// output. Both lines hold the marker, which is also returned. The marker ends with a
+// product that only a shell computes, so that an echo of the command is no frame.
+// The script runs in a subshell, so that the second line always follows.
 func framed(script string) (command, marker string) {
 	prefix := "f" + rand.Text()[:12]
 	a, b := randomFactor(), randomFactor()
@@ -163,15 +161,14 @@ func framed(script string) (command, marker string) {
 	return fmt.Sprintf("/bin/sh -c '%s' sh %s %d %d '%s'", program, prefix, a, b, script), prefix + strconv.FormatInt(a*b, 10)
 }
 
-// randomFactor returns a number whose product with another fits into 31 bits,
-// which every sh can calculate with.
+// randomFactor returns a number. The product of two of them has 31 bits, which every
+// sh can compute.
 func randomFactor() int64 {
 	n, _ := rand.Int(rand.Reader, big.NewInt(30_000)) // never fails
 	return 10_000 + n.Int64()
 }
 
-// firstLine returns the first line of the texts that is not empty, in a form to
-// be shown.
+// firstLine returns the first line of the texts that is not empty, made printable.
 func firstLine(texts ...[]byte) string {
 	const longest = 200
 	for _, text := range texts {
@@ -183,9 +180,9 @@ func firstLine(texts ...[]byte) string {
 	return ""
 }
 
-// gate holds standard input back until /bin/sh is known to run: a login shell of
-// another kind would take it for commands of its own. It gives up after some time,
-// as a shell that reads on would wait for ever.
+// gate holds standard input back until /bin/sh runs, because another login shell
+// would run the input as commands. It gives up after some time, because such a shell
+// may wait for input for ever.
 type gate struct {
 	stdin      io.Reader
 	open, over <-chan struct{}

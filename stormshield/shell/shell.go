@@ -7,8 +7,8 @@
 // The login shell may be csh, so every command goes as `/bin/sh -c '…'`. Both
 // families of shells read that alike as long as the text holds no single quote,
 // no exclamation mark and no line end; [Client.Run] refuses those. The login
-// shell may also print text of its own, or run no /bin/sh at all: a frame around
-// the output of each command shows both.
+// shell may also print text of its own, or run no /bin/sh at all. A frame around the
+// output of each command detects both.
 package shell
 
 import (
@@ -105,15 +105,15 @@ func (c Config) connect(ctx context.Context, login *login, check ssh.HostKeyCall
 		_ = client.ssh.Wait()
 		close(client.ended)
 	}()
-	go client.keepAlive(c.timeout() / 4) // as long
+	go client.keepAlive(c.timeout() / 4) // until the connection ends
 	return client, nil
 }
 
-// freeWithin is how long a server may take until a session that was closed no
-// longer counts. sshd with MaxSessions 1 refuses the next one until then.
+// freeWithin is how long a server may still count a closed session. sshd with
+// MaxSessions 1 refuses the next session meanwhile.
 const freeWithin = 3 * time.Second
 
-// session opens a session. A refusal is tried again for a moment.
+// session opens a session. After a refusal it tries again for freeWithin.
 func (c *Client) session(ctx context.Context) (*ssh.Session, error) {
 	giveUp := time.NewTimer(freeWithin)
 	defer giveUp.Stop()
@@ -135,8 +135,8 @@ func (c *Client) session(ctx context.Context) (*ssh.Session, error) {
 	}
 }
 
-// openSession asks once. x/crypto/ssh waits for ever for a session that is asked
-// for at the very moment at which the connection ends (mux.openChannel).
+// openSession asks once. x/crypto/ssh waits for ever if the connection ends at the
+// very moment of the request (mux.openChannel).
 func (c *Client) openSession() (*ssh.Session, error) {
 	type opened struct {
 		session *ssh.Session

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// SilenceError says that nothing arrived from the appliance for a time, although
-// it was asked to show that it lives.
+// SilenceError says that nothing arrived from the appliance for a time, not even the
+// answer to a keepalive request.
 type SilenceError struct{ For time.Duration }
 
 func (e *SilenceError) Error() string { return fmt.Sprintf("the appliance sent nothing for %s", e.For) }
@@ -21,9 +21,9 @@ func (e *SilenceError) Timeout() bool { return true }
 // Unwrap makes it an os.ErrDeadlineExceeded.
 func (e *SilenceError) Unwrap() error { return os.ErrDeadlineExceeded }
 
-// keepAlive asks the server for an answer again and again, as OpenSSH does with
-// ServerAliveInterval, until the connection ends. A command may print nothing for
-// minutes; a server that answers lives.
+// keepAlive sends keepalive requests until the connection ends, as OpenSSH does with
+// ServerAliveInterval. A command may print nothing for minutes; the answers show that
+// the server is alive.
 func (c *Client) keepAlive(every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -42,10 +42,10 @@ func (c *Client) keepAlive(every time.Duration) {
 }
 
 const (
-	// slowest is the slowest link, in bytes a second, on which an upload is
-	// waited for: an answer comes behind all that was sent before.
+	// slowest is the slowest supported link, in bytes a second. An answer arrives
+	// only after everything that was sent before.
 	slowest = 1000
-	// longestUpload is the longest that this adds.
+	// longestUpload is the greatest time that an upload adds to the limit.
 	longestUpload = 5 * time.Minute
 )
 
@@ -56,8 +56,8 @@ type patientConn struct {
 
 	mu     sync.Mutex
 	sent   int       // how many bytes were sent
-	proved int       // how many of them have certainly arrived
-	heard  time.Time // when a byte came last
+	proved int       // how many of them certainly arrived
+	heard  time.Time // when a byte last arrived
 	failed error
 }
 
@@ -67,14 +67,14 @@ func (c *patientConn) sentSoFar() int {
 	return c.sent
 }
 
-// arrived records that the server has answered what came behind so many bytes.
+// arrived records that the server answered a request behind this many bytes.
 func (c *patientConn) arrived(bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.proved = bytes
 }
 
-// limit is when silence has lasted too long, unless more is sent.
+// limit returns the time at which silence has lasted too long.
 func (c *patientConn) limit() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,8 +122,7 @@ func (c *patientConn) Write(p []byte) (int, error) {
 	}
 }
 
-// fail records why the connection is of no use any more. Our own time-out becomes
-// a [SilenceError].
+// fail records why the connection failed. Our own time-out becomes a [SilenceError].
 func (c *patientConn) fail(err error) error {
 	if err == nil || errors.Is(err, net.ErrClosed) {
 		return err

@@ -9,26 +9,26 @@ import (
 // ToolState says whether the appliance has a tool.
 type ToolState int
 
-// Absent, Works and Fails say whether the shell finds a tool, and whether that
-// did right what it was asked to do for a test.
+// Absent means that the shell does not find the tool. Works and Fails are the
+// result of a test of the tool.
 const (
 	Absent ToolState = iota
 	Works
 	Fails
 )
 
-// Tools are what [Client.Tool] and [Client.Has] know.
+// Tools are the tools that [Client.Tool] and [Client.Has] can test.
 var Tools = []string{
 	"awk", "cat", "cksum", "cmp", "cp", "dd", "enobject", "grep", "gzip", "ln", "ls", "md5", "mv", "rm", "sed", "sync", "tail",
 }
 
-// MoveAsks is `mv -i` that puts its question although there is no terminal. It is
-// a tool of its own for [Client.Tool].
+// MoveAsks is `mv -i` that asks although there is no terminal. For [Client.Tool] it
+// is a tool of its own.
 const MoveAsks = "mv -i"
 
-// toolProbe prints a line `has TOOL` for each tool, and a line `bad TOOL` for each
-// that does not do what it must. What needs files is tried in a folder of its own
-// among the temporary ones; where there can be none, it is not tried.
+// toolProbe prints a line `has TOOL` for each tool that is there, and a line
+// `bad TOOL` for each tool that fails its test. Tests with files use a temporary
+// folder; they are left out if it cannot be made.
 var toolProbe = "{ for t in " + strings.Join(Tools, " ") + "; do command -v $t >/dev/null && echo has $t; done; " +
 	`test "$(echo crowdsec | cksum)" = "2245184355 9" || echo bad cksum; ` +
 	`test "$(echo a b | awk "{ print \$2 }")" = b || echo bad awk; ` +

@@ -19,8 +19,8 @@ const (
 	// KeyRevoked says that the known_hosts file revokes the key, or the CA of
 	// its certificate.
 	KeyRevoked
-	// NotCertified says that the known_hosts file names a CA for the appliance,
-	// and that the appliance shows no valid certificate of it.
+	// NotCertified says that the known_hosts file names a CA for the appliance, and
+	// that the appliance shows no valid certificate of this CA.
 	NotCertified
 	// NothingKnown says that the configuration names no key.
 	NothingKnown
@@ -40,8 +40,8 @@ func (e *HostKeyError) Error() string {
 	return fmt.Sprintf("the host key shown (%s) is not trusted: %s", e.Shown, e.Reason)
 }
 
-// Fingerprint prints a host key as ssh-keygen -l does: SHA256:… Of a
-// certificate it is that of the key that is certified.
+// Fingerprint prints a host key as ssh-keygen -l does: SHA256:… The
+// fingerprint of a certificate is that of its key.
 func Fingerprint(key ssh.PublicKey) string { return ssh.FingerprintSHA256(certified(key)) }
 
 func certified(key ssh.PublicKey) ssh.PublicKey {
@@ -71,8 +71,8 @@ func newTrust(c Config) (*trust, error) {
 	return t, nil
 }
 
-// wanted returns those of the types of host key that may be trusted; none if one
-// look at what the appliance shows is enough.
+// wanted returns the types of host key that may be trusted. It returns none if any
+// key of the appliance is enough for a decision.
 func (t *trust) wanted(address string, all []string) []string {
 	switch {
 	case t.fingerprint != "":
@@ -92,7 +92,7 @@ func (t *trust) check(address string, remote net.Addr, key ssh.PublicKey) error 
 	return nil
 }
 
-// doubt returns why a key is not trusted; no reason if it is.
+// doubt returns the reason why a key is not trusted, or none.
 func (t *trust) doubt(address string, remote net.Addr, key ssh.PublicKey) (Doubt, string) {
 	switch {
 	case t.fingerprint != "" && Fingerprint(key) != t.fingerprint:

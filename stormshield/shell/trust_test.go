@@ -133,7 +133,7 @@ func TestAHostKeyErrorNamesItsCause(t *testing.T) {
 		},
 		"the name without the port": {
 			lines: func(sim *snstest.Appliance) []string { return []string{line(sim.Host(), sim.HostKey())} },
-			doubt: shell.NameUnknown, says: []string{"has no line for [127.0.0.1]:PORT; its line for 127.0.0.1 stands for port 22 alone"},
+			doubt: shell.NameUnknown, says: []string{"has no line for [127.0.0.1]:PORT; its line for 127.0.0.1 is only for port 22"},
 		},
 		"another name": {
 			lines: func(sim *snstest.Appliance) []string { return []string{line("192.0.2.1", sim.HostKey())} },
@@ -162,7 +162,7 @@ func TestAHostKeyErrorNamesItsCause(t *testing.T) {
 		"an authority for port 22 alone": {
 			certificates: true,
 			lines:        func(sim *snstest.Appliance) []string { return []string{"@cert-authority " + line("*", sim.HostCA())} },
-			doubt:        shell.NameUnknown, says: []string{"has no line for [127.0.0.1]:PORT; its line for 127.0.0.1 stands for port 22 alone"},
+			doubt:        shell.NameUnknown, says: []string{"has no line for [127.0.0.1]:PORT; its line for 127.0.0.1 is only for port 22"},
 		},
 		"an authority, and no certificate": {
 			lines: func(sim *snstest.Appliance) []string {

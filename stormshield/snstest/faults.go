@@ -12,7 +12,7 @@ import (
 type Faults struct {
 	// SSHRefuse and APIRefuse close the port: connections are cut, new ones are refused.
 	SSHRefuse, APIRefuse bool
-	// SSHHang accepts connections and never says a word, and on the open ones runs no further command and answers no
+	// SSHHang accepts connections and sends nothing. On open connections it runs no further command and answers no
 	// keepalive request.
 	// APIHang accepts requests and never answers. Both go on where they stopped once the switch is off.
 	SSHHang, APIHang bool
@@ -25,8 +25,8 @@ type Faults struct {
 	// APIStatus answers every request with this HTTP status (e.g. 503) and no XML.
 	APIStatus int
 	// APIPage answers requests whose path begins with it, such as "/" or "/api/command", with an HTML page for browsers.
-	// Its HTTP status is APIStatus, or 200. An appliance sends one of status 405 to a client that its web administration
-	// does not allow.
+	// Its HTTP status is APIStatus, or 200. An appliance sends a page with status 405 to a client that its web
+	// administration does not allow.
 	APIPage string
 	// CompressAnyway compresses every answer with gzip, also for a client that asks for identity.
 	CompressAnyway bool
@@ -59,7 +59,7 @@ type Faults struct {
 	TOTPCode string
 
 	// LoginMessage answers every web log-in with this message, such as ERR_BRUTEFORCE or one that no client knows.
-	// LoginDelay is its attribute delay; empty: there is none.
+	// LoginDelay is the attribute delay of the answer; empty: none.
 	LoginMessage, LoginDelay string
 
 	// NoIPv6 refuses IPv6 addresses (ret 200) and passes over IPv6 members of a group.
@@ -91,9 +91,9 @@ type Faults struct {
 	// BrokenFilesUnreachable answers root code 501 when the files a session sees have problems (see Appliance.Problems).
 	BrokenFilesUnreachable bool
 
-	// SerialNumber replaces the one of the options in the answer to SYSTEM PROPERTY. When it changes, another appliance
-	// answers from then on, such as the other member of an HA pair after a failover: it has the same files and no
-	// session, and its blacklist is empty.
+	// SerialNumber replaces the serial number of the options in the answer to SYSTEM PROPERTY. When it changes, another
+	// appliance answers, such as the other member of an HA pair after a failover: it has the same files, no session and
+	// an empty blacklist.
 	SerialNumber string
 	// NoSerialNumber leaves the serial number out of the answer to SYSTEM PROPERTY.
 	NoSerialNumber bool
@@ -102,7 +102,7 @@ type Faults struct {
 	// built in stays.
 	MissingTools []string
 	// BrokenTools puts a text for /bin/sh in the place of programs that SSH commands find in their PATH, e.g.
-	// "cksum": "echo 0 0" for one that calculates wrongly, or "mv": "exec /bin/mv -f \"$2\" \"$3\"" for one that never asks.
+	// "cksum": "echo 0 0" for a wrong sum, or "mv": "exec /bin/mv -f \"$2\" \"$3\"" for an mv that never asks.
 	BrokenTools map[string]string
 	// ObjectIsLink makes the file object a symbolic link, to a folder beside the configuration folder.
 	ObjectIsLink bool
@@ -112,7 +112,7 @@ type Faults struct {
 	// message is "File too large", not "No space left on device": it is done with the shell's file size limit.
 	DiskFullAfter int64
 
-	// InsteadOfShell is a text for /bin/sh that runs in the place of every SSH command, which is not run: "echo SRPClient"
+	// InsteadOfShell is a text for /bin/sh that runs instead of every SSH command: "echo SRPClient"
 	// for nsrpc as login shell (CLIShell=1), "true" for a ForceCommand, "echo not available; exit 1" for nologin. $COMMAND is
 	// the command.
 	InsteadOfShell string
@@ -124,13 +124,12 @@ type Faults struct {
 	SSHMaxSessions int
 	// NoKeyboardInteractive, NoPassword and PublicKeyOnly take SSH authentication methods away.
 	NoKeyboardInteractive, NoPassword, PublicKeyOnly bool
-	// LoginAnswer is what the SSH server does, instead of letting a client in, once the client sent a password, an answer
-	// or a signature:
-	//	close            it ends the connection without a word
+	// LoginAnswer is the reaction of the SSH server to a password, an answer or a signature, instead of a login:
+	//	close            it ends the connection without an answer
 	//	reset            the same, by a TCP reset
 	//	silence          nothing, until the switch changes
 	//	change           it asks for a new password (SSH_MSG_USERAUTH_PASSWD_CHANGEREQ); only a password is answered so
-	//	second-method    it accepts what is right, and wants keyboard-interactive as well (partial success)
+	//	second-method    it accepts a right secret, and also wants keyboard-interactive (partial success)
 	//	second-question  keyboard-interactive asks "Verification code:" after the right password
 	//	two-questions    keyboard-interactive asks "Password:" and "Verification code:" together
 	LoginAnswer string
