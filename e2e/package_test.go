@@ -200,7 +200,7 @@ func worksWithOneBan(t testing.TB, d *debian) {
 	waitFor(t, 10*time.Second, "status shows one ban, enforced", func() (bool, string) {
 		out, err := d.command(t.Context(), "crowdsec-stormshield", "status").CombinedOutput()
 		good := err == nil && strings.Contains(string(out), ": working\n") &&
-			regexp.MustCompile(`bans in force +1, `).Match(out) && regexp.MustCompile(`owed +nothing`).Match(out)
+			regexp.MustCompile(`bans in force +1, `).Match(out) && regexp.MustCompile(`pending +nothing`).Match(out)
 		return good, string(out)
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"notification-stormshield/config"
 )
 
-// conflict refuses a configuration that cannot run beside another one of this
-// process.
+// conflict returns an error if a configuration cannot run beside another one of
+// this process.
 func (p *Plugin) conflict(d config.Document) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -29,7 +29,8 @@ func (p *Plugin) conflict(d config.Document) error {
 	return nil
 }
 
-// Clash says that two configurations write the same group on the same appliance.
+// Clash returns an error if two configurations write the same group on the same
+// appliance.
 func Clash(a, b config.Document) error {
 	group := config.SharedGroup(a, b)
 	if group == "" {
@@ -39,8 +40,8 @@ func Clash(a, b config.Document) error {
 		a.Name, b.Name, group, a.Stormshield.Host)
 }
 
-// shared returns those of some prefixes that other configurations of this process
-// have in force on the same appliance, and until when.
+// shared returns which of some prefixes other configurations of this process have in
+// force on the same appliance, and until when.
 func (p *Plugin) shared(ctx context.Context, n *notification, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
 	var others []*notification
 	p.mu.Lock()

@@ -12,22 +12,22 @@ import (
 	"notification-stormshield/config"
 )
 
-// ownEvery is how often this machine's addresses are read again, and names resolved.
+// ownEvery is how often the machine's addresses are read and names resolved again.
 const ownEvery = time.Minute
 
-// ownAddresses finds the addresses that must stay reachable: those of this machine,
-// of the appliance and of the Local API. Whoever they ban could not undo it.
+// ownAddresses finds the addresses of this machine, of the appliance and of the
+// Local API. A ban of one of them could cut the connection that removes the ban.
 type ownAddresses struct {
 	interfaces func() ([]net.Addr, error)
 	lookup     func(ctx context.Context, name string) ([]netip.Addr, error)
 	log        hclog.Logger
 	appliance  string // an address or a name
 	port       int    // of its API
-	localAPI   string // an address or a name; "" if it is not followed
+	localAPI   string // an address or a name; "" if there is none
 
-	machine  []netip.Addr            // as they were last read
-	resolved map[string][]netip.Addr // what each name last stood for
-	warned   map[string]bool         // what is known to fail
+	machine  []netip.Addr            // the last that were read
+	resolved map[string][]netip.Addr // the last addresses of each name
+	warned   map[string]bool         // what failed and was logged
 }
 
 func newOwnAddresses(d config.Document, options Options, log hclog.Logger) *ownAddresses {
@@ -47,8 +47,8 @@ func newOwnAddresses(d config.Document, options Options, log hclog.Logger) *ownA
 	return o
 }
 
-// read returns the addresses, each with the words that say whose it is. What
-// cannot be read now is as it was before. Names are resolved within the time given.
+// read returns the addresses, each with a text that names its owner. An address that
+// cannot be read now stays as it was. ctx bounds the time to resolve names.
 func (o *ownAddresses) read(ctx context.Context, within time.Duration) map[netip.Addr]string {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -98,7 +98,7 @@ func (o *ownAddresses) resolve(ctx context.Context, host, whose string) []netip.
 		addresses = append(addresses, address)
 	} else if addresses, err = o.lookup(ctx, host); err != nil {
 		if ctx.Err() != context.Canceled {
-			o.warn(host, "the name of the "+whose+" cannot be resolved now, so its address is protected from being blocked only if it is the one of before",
+			o.warn(host, "the name of the "+whose+" cannot be resolved now, so only its last known address is protected from being blocked",
 				"host", host, "error", err, "hint", "write its address instead of the name, or list it under never_block")
 		}
 		return o.resolved[host]
@@ -113,7 +113,7 @@ func (o *ownAddresses) resolve(ctx context.Context, host, whose string) []netip.
 	return kept
 }
 
-// warn warns once of what fails, until it works again.
+// warn logs a failure once, until it is over.
 func (o *ownAddresses) warn(what, text string, args ...any) {
 	if !o.warned[what] {
 		o.warned[what] = true
@@ -133,8 +133,8 @@ func sourceTowards(ctx context.Context, address netip.Addr, port int) (netip.Add
 	return local.Addr().WithZone("").Unmap(), err == nil
 }
 
-// watchOwnAddresses reads them again every minute. A ban in force that covers a new
-// one ends.
+// watchOwnAddresses reads the addresses again every minute. A ban in force that
+// covers a new one ends.
 func (n *notification) watchOwnAddresses(ctx context.Context) {
 	tick := time.NewTicker(ownEvery)
 	defer tick.Stop()

@@ -19,7 +19,7 @@ type Owner struct{ UID, GID int }
 // root is the user who may open every file.
 var root = Owner{}
 
-// OwnerOf returns whose file it is.
+// OwnerOf returns the owner of a file.
 func OwnerOf(path string) (Owner, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -27,16 +27,16 @@ func OwnerOf(path string) (Owner, error) {
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return Owner{}, fmt.Errorf("find out whose file %s is: %w", path, errors.ErrUnsupported)
+		return Owner{}, fmt.Errorf("find the owner of %s: %w", path, errors.ErrUnsupported)
 	}
 	return Owner{int(stat.Uid), int(stat.Gid)}, nil
 }
 
-// Owner returns as whom a command that is root should use the state: the user of
-// the plugin, so that every file that the command makes is open to the plugin. The
-// ledger tells who that is, and the folder where there is no ledger yet. It is root
-// where that user could not use every file. With neither ledger nor folder, the
-// error is [fs.ErrNotExist].
+// Owner returns the user that a command started as root changes to before it opens
+// the state. It is the plugin's user, so that the plugin can open every file that
+// the command makes: the owner of the ledger or, without a ledger, of its folder.
+// It is root if that user could not open every file. The error is
+// [fs.ErrNotExist] if there is neither ledger nor folder.
 func (s State) Owner() (Owner, error) {
 	dir := filepath.Dir(s.Path)
 	info, err := os.Stat(dir)
@@ -65,8 +65,8 @@ func (s State) Owner() (Owner, error) {
 	return owner, nil
 }
 
-// makeLease makes the lock file where there is none. Made by root, it gets the
-// ledger's owner, as SQLite's own files do.
+// makeLease makes the lock file if there is none. If root makes it, the lock file
+// gets the owner of the ledger, as SQLite's own files do.
 func (s State) makeLease() error {
 	file, err := os.OpenFile(s.Lease, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -89,8 +89,8 @@ func (s State) makeLease() error {
 	return file.Chown(owner.UID, owner.GID)
 }
 
-// withCure adds to an error of Open what gives the state to the user of this
-// process.
+// withCure adds a hint to an error of Open: the command that gives the state to the
+// user of this process.
 func (s State) withCure(err error) error {
 	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -105,7 +105,7 @@ func (s State) withCure(err error) error {
 	return fmt.Errorf("%w (hint: give the folder to the plugin's user, with all that is in it: chown -R %s %s && chmod -R u+rwX %[3]s)", err, me, dir)
 }
 
-// UserName names a user for people: by the number where the system knows no name.
+// UserName returns the name of a user, or the number if the system has no name.
 func UserName(uid int) string {
 	number := strconv.Itoa(uid)
 	if known, err := user.LookupId(number); err == nil {

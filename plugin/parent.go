@@ -18,11 +18,11 @@ const parentInterval = 50 * time.Millisecond
 // leaves its plugins behind when it is killed, and a plugin that stays would
 // work beside the plugin of the next start.
 //
-// The caller reads the parent's number as soon as it runs: a process whose parent
-// ended gets another parent. CrowdSec may have ended even before that, and the
-// number is then of the wrong process. In a container CrowdSec itself may have the
-// number 1, so the number cannot tell. But CrowdSec alone reads the pipe out, the
-// plugin's standard output: a pipe without a reader has lost CrowdSec.
+// The caller reads the parent's process ID as soon as it runs, because a process
+// whose parent ended gets another parent. If CrowdSec ended even earlier, the ID is
+// that of another process. The ID 1 proves nothing, because CrowdSec itself has it
+// in a container. Only CrowdSec reads the pipe out, the plugin's standard output: if
+// the pipe has no reader, CrowdSec has ended.
 func ParentGone(ctx context.Context, parent int, out *os.File) {
 	defer runtime.KeepAlive(out) // an unused os.File closes its descriptor
 	watched := []unix.PollFd{{Fd: int32(out.Fd())}}
@@ -30,7 +30,7 @@ func ParentGone(ctx context.Context, parent int, out *os.File) {
 	if pidfd, err := unix.PidfdOpen(parent, 0); err == nil { // not before Linux 5.3
 		defer func() { _ = unix.Close(pidfd) }()
 		watched = append(watched, unix.PollFd{Fd: int32(pidfd), Events: unix.POLLIN})
-		wait = time.Second // the end of ctx alone waits for it
+		wait = time.Second // only the end of ctx waits for this
 	}
 	for ctx.Err() == nil && os.Getppid() == parent {
 		if _, err := unix.Poll(watched, int(wait.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {

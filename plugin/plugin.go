@@ -194,7 +194,7 @@ func (p *Plugin) Close() {
 	running := p.running
 	p.running = map[string]*notification{}
 	p.mu.Unlock()
-	for _, n := range running { // without the lock, which a flush may wait for
+	for _, n := range running { // a flush may wait for the lock
 		n.close()
 	}
 }

@@ -23,11 +23,11 @@ const largestMessage = 64 << 20
 func Started() bool { return os.Getenv(cookieKey) != "" }
 
 // Serve answers CrowdSec until CrowdSec ends it. The caller must leave the process
-// at once when it returns: CrowdSec would take a process that lingers for a broken
-// one and never start another. The error says why CrowdSec cannot be answered.
+// at once when it returns: CrowdSec takes a process that stays for a broken one and
+// never starts another. The error says why the plugin cannot listen to CrowdSec.
 func Serve(p *Plugin, log hclog.Logger) error {
 	if err := chooseSocketFolder(); err != nil {
-		return fmt.Errorf("make the socket by which CrowdSec talks to the plugin: %w (hint: have CrowdSec's environment set %s to a folder where the user %s can write, "+
+		return fmt.Errorf("make the socket by which CrowdSec talks to the plugin: %w (hint: in CrowdSec's environment, set %s to a folder where the user %s can write, "+
 			"whose path has at most %d bytes)", err, goplugin.EnvUnixSocketDir, UserName(os.Geteuid()), longestSocketFolder)
 	}
 	goplugin.Serve(&goplugin.ServeConfig{

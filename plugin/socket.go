@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// longestSocketPath is what the kernel takes, in bytes (unix(7)).
+	// longestSocketPath is the kernel's limit, in bytes (unix(7)).
 	longestSocketPath = 107
 	// longestSocketFolder leaves room for the name of the socket.
 	longestSocketFolder = longestSocketPath - len("/plugin4294967295")
 )
 
-// chooseSocketFolder has go-plugin make its socket in the first folder that takes
-// one: the folder that CrowdSec's environment names, else another. go-plugin alone
-// would use TMPDIR or fail, and CrowdSec does not start when it fails. The plugin
-// has CrowdSec's TMPDIR, but is another user: a TMPDIR of root alone is the rule
-// with libpam-tmpdir.
+// chooseSocketFolder makes go-plugin use the first folder in which a socket can be
+// made. The folder that CrowdSec's environment names is tried first. go-plugin by
+// itself uses TMPDIR or fails, and CrowdSec then does not start. The plugin has
+// CrowdSec's TMPDIR and runs as another user: with libpam-tmpdir, only root can use
+// that folder.
 func chooseSocketFolder() error {
 	var folders []string
 	if named := os.Getenv(goplugin.EnvUnixSocketDir); named != "" {
@@ -37,8 +37,8 @@ func chooseSocketFolder() error {
 	return os.Setenv(goplugin.EnvUnixSocketDir, folder)
 }
 
-// firstForSocket returns the first folder that takes a socket. The error has what
-// failed in each.
+// firstForSocket returns the first folder in which a socket can be made. The error
+// has the cause for each folder.
 func firstForSocket(folders []string) (string, error) {
 	var failures []string
 	for _, folder := range folders {
@@ -51,8 +51,8 @@ func firstForSocket(folders []string) (string, error) {
 	return "", errors.New(strings.Join(failures, "; "))
 }
 
-// trySocket makes a socket in a folder and removes it. Its name is as long as the
-// longest name that go-plugin gives.
+// trySocket makes a socket in a folder and removes it. The name of the socket is as
+// long as the longest one of go-plugin.
 func trySocket(folder string) error {
 	path := filepath.Join(folder, fmt.Sprintf("plugin%010d", rand.Uint32())) //nolint:gosec // a name, and no secret
 	if len(path) > longestSocketPath {                                       // the system would say "invalid argument"
@@ -61,7 +61,7 @@ func trySocket(folder string) error {
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	var cause syscall.Errno
 	if errors.As(err, &cause) {
-		return cause // without the name, which is another each time
+		return cause // without the random name, so that the error reads the same each time
 	}
 	if err != nil {
 		return err

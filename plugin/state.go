@@ -30,7 +30,7 @@ func StateOf(d config.Document) State {
 }
 
 // Open opens the ledger, and makes the lock file beside it. A ledger that cannot be
-// read is set aside for people to look at, and a new one begun; the log says so. A
+// read is set aside for people to look at, and a new one begins; the log says so. A
 // ledger of a newer version stays as it is.
 func (s State) Open(ctx context.Context, log hclog.Logger) (*ledger.Ledger, error) {
 	books, err := ledger.Open(ctx, s.Path)

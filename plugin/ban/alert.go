@@ -90,7 +90,7 @@ func (r *reader) decisions() error {
 		return err
 	}
 	if token != json.Delim('[') {
-		r.decisive = true // as far as can be known
+		r.decisive = true // the alert may have decisions
 		r.reading.Refused.add("", "an alert's decisions are not a list")
 		if token == json.Delim('{') {
 			return r.skipRest(true)

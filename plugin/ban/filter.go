@@ -26,7 +26,7 @@ type Filter struct {
 	IncludeScenarios, ExcludeScenarios []string
 	// NeverBlock is never blocked, as [ParseNeverBlock] gives it.
 	NeverBlock []netip.Prefix
-	// Own is never blocked either; nil: nothing.
+	// Own are addresses that are never blocked either; nil: none.
 	Own *Own
 	// MinPrefixIPv4 and MinPrefixIPv6 are the fewest bits a range may have; 0
 	// allows all ranges but the whole address space.

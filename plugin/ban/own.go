@@ -7,20 +7,20 @@ import (
 	"sync/atomic"
 )
 
-// loopback is never blocked where an [Own] is: these addresses are always of this
-// machine, whichever of them an interface has.
+// loopback is never blocked where an [Own] is set: every loopback address leads to
+// this machine, whether or not an interface has it.
 var loopback = protectedWords("loopback")
 
-// Own is the set of addresses that are in use here, such as those of this machine.
-// They are never blocked, whatever the configuration says. The set may change
-// while filters use it. Nil is an empty set.
+// Own is a set of addresses that are never blocked, such as those of this machine.
+// The configuration cannot change that. The set may change while filters use it.
+// Nil is an empty set.
 type Own struct {
 	addresses atomic.Pointer[map[netip.Addr]string]
 }
 
-// Set replaces the addresses. Each has the words that say whose it is, such as "an
-// address of this machine". It reports whether there is one that was not in the
-// set before.
+// Set replaces the addresses. Each has a text that names its owner, such as "an
+// address of this machine". Set reports whether one of them was not in the set
+// before.
 func (o *Own) Set(addresses map[netip.Addr]string) (added bool) {
 	next := make(map[netip.Addr]string, len(addresses))
 	for address, whose := range addresses {
@@ -38,8 +38,8 @@ func (o *Own) Set(addresses map[netip.Addr]string) (added bool) {
 	return added
 }
 
-// inside appends what of the set lies inside a prefix. It is an error if the
-// prefix is one of the addresses.
+// inside appends the addresses of the set that lie inside a prefix. It is an error
+// if the prefix itself is one of the addresses.
 func (o *Own) inside(found []netip.Prefix, prefix netip.Prefix) ([]netip.Prefix, error) {
 	if o == nil {
 		return found, nil

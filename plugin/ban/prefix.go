@@ -13,9 +13,9 @@ var (
 	broadcast      = netip.MustParseAddr("255.255.255.255")
 )
 
-// ParsePrefix reads an address or a CIDR. CrowdSec puts either under the scopes
-// Ip and Range alike. Bits beyond the mask are dropped, as CrowdSec does, and an
-// IPv4-mapped prefix becomes IPv4: bans are kept in this form.
+// ParsePrefix reads an address or a CIDR: CrowdSec uses both in the scope Ip and in
+// the scope Range. It drops bits beyond the mask, as CrowdSec does. An IPv4-mapped
+// prefix becomes IPv4, because bans are recorded as IPv4.
 func ParsePrefix(text string) (netip.Prefix, error) {
 	switch {
 	case text == "":

@@ -20,7 +20,7 @@ type Reading struct {
 	// Ignored are no business of ours: other scopes and types, filtered out,
 	// simulated, already over.
 	Ignored Skips
-	// Undecided is how many alerts had no decisions, simulated alerts aside.
+	// Undecided is how many alerts had no decisions. Simulated alerts do not count.
 	Undecided int
 	// Test says that the alert of `cscli notifications test` is among them. It
 	// is neither a ban nor a skip.

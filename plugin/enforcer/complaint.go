@@ -35,8 +35,8 @@ func (c *complaint) about(err error, level hclog.Level, now time.Time) {
 	c.say(level, err.Error(), now)
 }
 
-// say logs a text unless it did so within the last ten minutes. The caller
-// holds mu.
+// say logs a text unless it logged the same text within the last ten minutes. The
+// caller holds mu.
 func (c *complaint) say(level hclog.Level, text string, now time.Time, details ...any) {
 	if s := withoutNumbers(text); s != c.subject {
 		c.subject, c.said, c.count = s, now, 0
@@ -50,7 +50,7 @@ func (c *complaint) say(level hclog.Level, text string, now time.Time, details .
 	}
 }
 
-// heldOff logs a hold-off once, and why nobody tries to log in.
+// heldOff logs a hold-off once, with its reason.
 func (c *complaint) heldOff(h ledger.HoldOff, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

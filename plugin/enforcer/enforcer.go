@@ -34,16 +34,17 @@ type Config struct {
 	LeasePath   string
 	NotBefore   time.Time // of the first flush
 	Rhythm      pacer.Rhythm
-	Reassert    time.Duration // how often everything is blocked anew; 0: when half of EntryLife is over
+	Reassert    time.Duration // how often everything in force is blocked again; 0: when half of EntryLife is over
 	EntryLife   time.Duration // how long the entries live that a re-assert makes
 	Few         int           // how many bans the appliance blocks one by one
 	MaxBans     int
 	Credentials string // a hold-off counts for these alone
-	// Admit says what of a prefix may be blocked; the error says why nothing may.
+	// Admit returns the parts of a prefix that may be blocked. The error is the
+	// reason if there are none.
 	Admit func(netip.Prefix) ([]netip.Prefix, error)
 	Log   hclog.Logger
-	// Shared returns those of some prefixes that other configurations have in
-	// force on the same appliance, and until when; nil: there is no other.
+	// Shared returns which of some prefixes other configurations have in force on
+	// the same appliance, and until when. Nil means that there is no other one.
 	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
 	// Beside runs while the lease is held, until its context ends; nil: nothing.
 	Beside func(ctx context.Context)
@@ -54,17 +55,17 @@ type Enforcer struct {
 	Config
 	pacer     *pacer.Pacer
 	complaint complaint
-	// identified is when this process last knew which appliance answers.
+	// identified is when this process last learnt the serial number of the appliance.
 	identified time.Time
 	round      round
 }
 
-// round is a re-assert, which takes several flushes where bans must be blocked
-// one by one. Only Flush uses it, so that it needs no lock.
+// round is a re-assert. It takes several flushes if bans must be blocked one by
+// one. Only Flush uses it, so it needs no lock.
 type round struct {
-	began      time.Time // zero: none goes on
-	request    int64     // a later request begins another round
-	unfinished bool      // the last flush left something to the next
+	began      time.Time // zero: no re-assert is under way
+	request    int64     // the last request when it began; a later request begins another round
+	unfinished bool      // the last flush did not apply everything
 }
 
 // New returns an enforcer. Run makes it go.
@@ -80,8 +81,8 @@ func (e *Enforcer) Recorded() { e.pacer.Poke() }
 // belongs to it which is yet to come. It never waits.
 func (e *Enforcer) Changed() { e.pacer.Due() }
 
-// Readmit ends the bans in force that Admit does not let stand any more, and has
-// the appliance unblock them.
+// Readmit ends the bans in force that Admit no longer admits, and triggers a flush
+// that unblocks them.
 func (e *Enforcer) Readmit(ctx context.Context) {
 	if e.refuse(ctx) {
 		e.pacer.Due()
@@ -130,8 +131,8 @@ func (e *Enforcer) takeLease(ctx context.Context) *ledger.Lease {
 	}
 }
 
-// refuse ends the bans in force that may not stand, and reports whether there were
-// any. What of a range may be blocked stays banned.
+// refuse ends the bans in force that may not be blocked, and reports whether there
+// were any. The parts of a range that may be blocked stay banned.
 func (e *Enforcer) refuse(ctx context.Context) bool {
 	refused, err := e.Ledger.Refuse(ctx, e.Admit, time.Now())
 	if err != nil {
@@ -139,10 +140,10 @@ func (e *Enforcer) refuse(ctx context.Context) bool {
 	}
 	for _, r := range refused {
 		if r.Reason == nil {
-			e.Log.Warn("a banned range is split because a part of it is protected by now", "prefix", r.Prefix, "parts", len(r.Parts))
+			e.Log.Warn("a banned range is split because a part of it is protected now", "prefix", r.Prefix, "parts", len(r.Parts))
 			continue
 		}
-		e.Log.Warn("a ban ends because the configuration protects it by now", "prefix", r.Prefix, "reason", r.Reason)
+		e.Log.Warn("a ban ends because its address is protected now", "prefix", r.Prefix, "reason", r.Reason)
 	}
 	return len(refused) > 0
 }

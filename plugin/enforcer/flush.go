@@ -38,16 +38,16 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	if ctx.Err() == nil && err != nil {
 		e.complain(context.WithoutCancel(ctx), err, warns && !warned.unenforced, news.Request)
 	}
-	if warns { // no reason for all else to wait
+	if warns { // everything else goes on
 		return result, nil
 	}
 	return result, err
 }
 
-// Unfinished reports whether the last flush left something to the next.
+// Unfinished reports whether the last flush did not apply everything.
 func (e *Enforcer) Unfinished() bool { return e.round.unfinished }
 
-// complain logs and records an error. harmless says that all bans are enforced.
+// complain logs and records an error. harmless means that all bans are enforced.
 func (e *Enforcer) complain(ctx context.Context, err error, harmless bool, request int64) {
 	now := time.Now()
 	level, record := hclog.Error, func() error { return e.Ledger.Failed(ctx, err.Error(), request, now) }
@@ -80,7 +80,7 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 	var login *LoginError
 	if errors.As(err, &login) {
 		now := time.Now()
-		// Recorded also when the flush was told to end: the next process must not log in.
+		// Recorded although ctx may be cancelled: the next process must not log in.
 		hold, failed := e.Ledger.LoginFailed(context.WithoutCancel(ctx), e.Credentials, login.Failure(), now)
 		if failed != nil {
 			return result, errors.Join(err, failed)
@@ -119,7 +119,7 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 	return f.run(ctx, first || e.mustReassert(f.plan, now))
 }
 
-// mustReassert reports whether everything in force must be blocked anew. What
+// mustReassert reports whether everything in force must be blocked again. What
 // is blocked one by one in the same flush need not be. What was confirmed later
 // than now was so before the clock was set back: nobody knows how long ago, nor
 // how long the entries have yet to live.
@@ -127,7 +127,7 @@ func (e *Enforcer) mustReassert(p ledger.Plan, now time.Time) bool {
 	return p.InForce > 0 && !p.Whole && (p.Asked || now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
 }
 
-// reassertAt is when everything is to be blocked anew: in the rhythm asked for,
+// reassertAt is when everything in force is to be blocked again: in the rhythm asked for,
 // or else when half of an entry's life is over, so that none ends before its
 // ban does.
 func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {

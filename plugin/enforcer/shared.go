@@ -8,10 +8,11 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// yield keeps the bans of other configurations for the same appliance. They have
-// groups of their own, but an address has one entry on the blacklist, which the
-// last command decides: a new entry lasts as long as the longest ban, and what
-// another configuration has in force is not unblocked. kept is that.
+// yield keeps the bans of other configurations for the same appliance. These write
+// groups of their own, but an address has only one entry on the blacklist, and the
+// last command decides about it. So a new entry lasts as long as the longest ban,
+// and an address that another configuration bans is not unblocked: kept is the list
+// of these.
 func (f *flush) yield(ctx context.Context) (block []ledger.Standing, unblock, kept []netip.Prefix, err error) {
 	block, unblock = f.plan.Block, f.plan.Unblock
 	if f.Shared == nil || len(block)+len(unblock) == 0 {

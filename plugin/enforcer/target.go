@@ -23,29 +23,29 @@ func (e *Enforcer) plan(ctx context.Context, now time.Time) (ledger.Plan, error)
 	return e.Ledger.Plan(ctx, e.question(now))
 }
 
-// reportTarget says in the log what changed in the configuration.
+// reportTarget logs what changed in the configuration.
 func (e *Enforcer) reportTarget(before ledger.Target) {
 	switch {
 	case before.IsElsewhere(e.Target):
-		e.Log.Warn("the configuration names another appliance: everything in force is blocked there; entries on the one before stay until they end by themselves",
-			"appliance", e.Target.Host, "before", before.Host, "hint", "to remove them, run `cleanup` with the configuration of before")
+		e.Log.Warn("the configuration names another appliance: everything in force is blocked there; entries on the earlier one stay until they end by themselves",
+			"appliance", e.Target.Host, "before", before.Host, "hint", "to remove them, run `cleanup` with the earlier configuration")
 	case before.Host == "":
 	case before.Identity != e.Target.Identity:
-		e.Log.Info("the configuration identifies the appliance by other keys: everything in force is blocked again, for it may be another appliance",
+		e.Log.Info("the configuration identifies the appliance by other keys: everything in force is blocked again, because it may be another appliance",
 			"appliance", e.Target.Host)
 	default:
-		e.Log.Info("the configuration names other groups: everything in force is blocked by them, then the old ones are removed",
+		e.Log.Info("the configuration names other groups: everything in force is blocked by the new groups, then the old ones are removed",
 			"group", e.Target.Group, "delete_group", e.Target.DeleteGroup, "before", before.Group+", "+before.DeleteGroup)
 	}
 }
 
-// identifyEvery is how often a re-assert asks for the serial number. A re-assert
-// blocks everything on whichever appliance answers, so it need not ask each time.
+// identifyEvery is how often a re-assert asks for the serial number. It need not
+// ask each time, because it blocks everything in force on the appliance that answers.
 const identifyEvery = time.Hour
 
-// mustIdentify reports whether a flush asks for the serial number. The first of
-// each process does, and a re-assert now and then. The very first flush has no
-// number to compare with.
+// mustIdentify reports whether a flush asks for the serial number. The first flush
+// of each process does, and a re-assert once in identifyEvery. The very first flush
+// has no number to compare with.
 func (f *flush) mustIdentify(reassert bool) bool {
 	if f.plan.Flushed.IsZero() {
 		return false
@@ -66,8 +66,7 @@ func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Targe
 	return e.Ledger.Plan(ctx, e.question(now))
 }
 
-// reportOldGroups says in the log that no old group is left, but for those that
-// were kept.
+// reportOldGroups logs that the old groups are removed, and which of them stay.
 func (e *Enforcer) reportOldGroups(kept []string) {
 	if len(kept) == 0 {
 		e.Log.Info("the old groups are removed from the appliance")

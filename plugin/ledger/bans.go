@@ -47,7 +47,7 @@ func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error)
 	return nil
 }
 
-// Ends returns when the bans end that are in force of some prefixes.
+// Ends returns the ends of those bans in force whose prefixes are given.
 func (l *Ledger) Ends(ctx context.Context, some []netip.Prefix, now time.Time) (map[netip.Prefix]time.Time, error) {
 	ends := map[netip.Prefix]time.Time{}
 	err := l.read(ctx, func(tx *sql.Tx) error {
@@ -61,7 +61,7 @@ func (l *Ledger) Ends(ctx context.Context, some []netip.Prefix, now time.Time) (
 }
 
 // End ends the bans of prefixes, and returns how many were in force. The next flush
-// takes them off the appliance.
+// unblocks them.
 func (l *Ledger) End(ctx context.Context, prefixes []netip.Prefix, now time.Time) (int, error) {
 	ended, err := l.end(ctx, prefixes, now)
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 	// appliance for up to an hour, so that two in half an hour are safe.
 	firstHoldOff = 30 * time.Minute
 	longHoldOff  = 24 * time.Hour
-	// firstPause follows a login that failed for a reason that may pass.
+	// firstPause is the pause after a first login that failed with Temporary.
 	firstPause = time.Minute
 	longPause  = 5 * time.Minute
 
@@ -35,13 +35,13 @@ const (
 type LoginFailure struct {
 	Reason string
 	Hint   string // what the administrator can do
-	// Temporary says that the appliance did not refuse the account: the same
-	// login may be accepted later.
+	// Temporary says that the appliance did not refuse the account: it may accept
+	// the same login later.
 	Temporary bool
-	Delay     time.Duration // how long the appliance wants to be left alone; 0: it did not say
+	Delay     time.Duration // how long the appliance asks to wait; 0: it names no time
 }
 
-// wait returns for how long no login is tried after this failure, the nth of
+// wait returns for how long no login is tried after this failure. It is the nth of
 // its kind in a row.
 func (f LoginFailure) wait(n int) time.Duration {
 	doublings := min(n-1, 10)
@@ -53,14 +53,14 @@ func (f LoginFailure) wait(n int) time.Duration {
 
 // HoldOff says until when no process may try to log in, and why.
 type HoldOff struct {
-	LoginFailure           // the last one, without its Delay
+	LoginFailure           // the last failure, without its Delay
 	Until        time.Time // to the millisecond, as it is stored
 	Failures     int       // of this kind in a row
 
 	since time.Time
 }
 
-// Advice returns the hint, and when a corrected configuration counts.
+// Advice returns the hint, and says when a corrected configuration is tried.
 func (h HoldOff) Advice() string {
 	if h.Temporary {
 		return h.Hint

@@ -1,7 +1,7 @@
-// Package ledger remembers, durably, which bans must stand, what the appliance
-// was told, and what it is still owed. One SQLite file serves one
-// configuration name, and several processes may use it at once: what Record
-// returned from survives any crash.
+// Package ledger records durably which bans are in force, what the appliance
+// acknowledged, and what is pending. One SQLite file serves one configuration name,
+// and several processes may use it at once. A ban survives any crash once Record has
+// returned.
 //
 // It never talks to an appliance and never decides when to. Its main type is
 // [Ledger]; [Open] opens one.
@@ -39,7 +39,7 @@
 // out before it stores it: what ended before an alert came, or is not found within
 // seconds of one, counts as said without knowing it.
 //
-// A ban whose end has passed is a removal owed: from the blacklist if written or
+// A ban whose end has passed must be removed: from the blacklist if written or
 // expires is above 0, from the files if written is not 0. Its row goes once the
 // appliance acknowledged both. A ban in force whose written is -1 is one that
 // had ended and was recorded anew: it needs to be written, and an entry of its
@@ -55,9 +55,9 @@
 //
 // So a mark is stored after all that a flush changed, and taken back before.
 //
-// All this is about one appliance and its groups, the [Target]. When the
-// configuration names others, or another appliance answers, everything is
-// pending: see [Ledger.SetTarget].
+// A ledger is about one appliance and its groups, the [Target]. When the
+// configuration names another appliance or other groups, or another appliance
+// answers, everything is pending: see [Ledger.SetTarget].
 package ledger
 
 import (
@@ -111,8 +111,8 @@ func Open(ctx context.Context, path string) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
-	// What does not fit into SQLite's memory goes to files in the ledger's folder. No
-	// other folder is sure to be writable: TMPDIR may be root's, /tmp read-only.
+	// SQLite's temporary files go to the ledger's folder. No other folder is certainly
+	// writable: TMPDIR may belong to root, and /tmp may be read-only.
 	query := url.Values{"_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)",
 		"foreign_keys(ON)", "cache_size(-2000)", "temp_store(FILE)", "temp_store_directory(" + quoted(filepath.Dir(path)) + ")",
@@ -157,12 +157,12 @@ func SetAside(path string, now time.Time) (string, error) {
 // Close closes the ledger.
 func (l *Ledger) Close() error { return l.db.Close() }
 
-// quoted is a string of SQL.
+// quoted returns a string literal of SQL.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
-// create makes an empty file that only its owner reads, if there is none: SQLite
-// gives its own files beside it the same mode and owner. It does not open a file
-// that is there: to close it would end the locks that SQLite has on it in this
+// create makes an empty file that only its owner can read, if there is no file.
+// SQLite gives the same mode and owner to its files beside it. create does not open
+// an existing file: closing it would end the locks that SQLite holds on it in this
 // process.
 func create(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -178,8 +178,8 @@ func create(path string) error {
 	return f.Close()
 }
 
-// writable returns which of the files is closed to this process. SQLite would not
-// name it.
+// writable returns an error for a file that this process may not open. SQLite's own
+// error does not name the file.
 func writable(path string) error {
 	for _, file := range []string{filepath.Dir(path), path, path + "-wal", path + "-shm"} {
 		err := unix.Access(file, unix.R_OK|unix.W_OK)

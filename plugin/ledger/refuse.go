@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Refusal is a ban that may not be in force as it was.
+// Refusal is a ban in force that may not be blocked as a whole.
 type Refusal struct {
 	Prefix netip.Prefix
-	Parts  []netip.Prefix // what of it stays banned
+	Parts  []netip.Prefix // the parts that stay banned
 	Reason error          // why there are no parts
 }
 
-// Refuse ends the bans in force that may not be blocked as a whole, such as those
-// that a changed configuration protects. admit says what of a prefix may be
-// blocked: these parts stay banned for as long as the whole was.
+// Refuse ends the bans in force that may not be blocked as a whole, for example
+// because a changed configuration protects an address. admit returns the parts of a
+// prefix that may be blocked: these stay banned until the end of the whole ban.
 func (l *Ledger) Refuse(ctx context.Context, admit func(netip.Prefix) ([]netip.Prefix, error), now time.Time) ([]Refusal, error) {
 	standing, err := prefixes(l.db.QueryContext(ctx, "SELECT prefix FROM ban WHERE until > ?", now.UnixMilli()))
 	if err != nil {
@@ -63,8 +63,9 @@ func (r *recorder) split(ctx context.Context, one Refusal, now time.Time) error 
 	return err
 }
 
-// recordParts is the first half of split. The parameters of the statements are the
-// time, the end that is soon, the number of the change, the prefix and its parts.
+// recordParts is the first half of split. The parameters of the statements are now,
+// the time before which an end is soon, the number of the change, the prefix and its
+// parts.
 func (r *recorder) recordParts(ctx context.Context, one Refusal, now time.Time) error {
 	const parts = `INSERT INTO ban (prefix, until, local, recorded, origin, scenario, heard, heard_at, alerted, listed, found)
 		SELECT part.value, until, local, ?3, origin, scenario, heard, heard_at, alerted, listed, found

@@ -105,7 +105,7 @@ func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
 		if err := setFacts(ctx, tx, map[string]int64{factRows: rows}); err != nil {
 			return err
 		}
-		if err := setFact(ctx, tx, factTarget, ""); err != nil { // nor are old groups
+		if err := setFact(ctx, tx, factTarget, ""); err != nil { // old groups are gone too
 			return err
 		}
 		return forgetFiles(ctx, tx)
@@ -116,8 +116,8 @@ func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// forgetFiles records that nothing is known of the appliance's files, and that no
-// re-assert holds any more.
+// forgetFiles records that nothing is known of the appliance's files, and that the
+// last re-assert does not count any more.
 func forgetFiles(ctx context.Context, tx *sql.Tx) error {
 	if err := setFact(ctx, tx, factMark, ""); err != nil {
 		return err

@@ -11,11 +11,11 @@ import (
 // factTarget is the [Target] that the ledger is about, as JSON.
 const factTarget = "target"
 
-// Target is the appliance and the groups that a ledger is about. Everything that
-// the ledger calls acknowledged, this appliance acknowledged for these groups.
+// Target is the appliance and the groups that a ledger is about. This appliance
+// acknowledged, for these groups, everything that the ledger calls acknowledged.
 type Target struct {
-	Host        string `json:"host"`     // with the API port, spelled in one way for each appliance; "": nothing was flushed yet
-	Identity    string `json:"identity"` // by what the configuration identifies the appliance: keys, certificates
+	Host        string `json:"host"`     // host and API port, in one spelling for each appliance; "": nothing was flushed yet
+	Identity    string `json:"identity"` // the keys and certificates by which the configuration identifies the appliance
 	Group       string `json:"group"`
 	DeleteGroup string `json:"delete_group"`
 	Serial      string `json:"serial,omitempty"` // the appliance's serial number; "": not known
@@ -24,8 +24,8 @@ type Target struct {
 	OldGroups []string `json:"old_groups,omitempty"`
 }
 
-// Matches reports whether a configuration, which knows neither serial number nor
-// old groups, names this appliance and these groups.
+// Matches reports whether a configuration names this appliance and these groups. A
+// configuration has neither serial number nor old groups.
 func (t Target) Matches(configured Target) bool {
 	return t.Host == configured.Host && t.Identity == configured.Identity &&
 		t.Group == configured.Group && t.DeleteGroup == configured.DeleteGroup
@@ -35,9 +35,9 @@ func (t Target) Matches(configured Target) bool {
 // address than the one that a configuration names.
 func (t Target) IsElsewhere(configured Target) bool { return t.Host != "" && t.Host != configured.Host }
 
-// Next returns the target after a configuration names another appliance or other
-// groups, or after the appliance turns out to have another serial number. same
-// tells that everything acknowledged for t still holds.
+// Next returns the target when a configuration names another appliance or other
+// groups, or when the appliance has another serial number. same reports whether
+// everything acknowledged for t still holds.
 func (t Target) Next(named Target) (next Target, same bool) {
 	next = named
 	if t.Host == "" {
@@ -47,7 +47,7 @@ func (t Target) Next(named Target) (next Target, same bool) {
 	if sameAppliance && named.Serial == "" {
 		next.Serial = t.Serial
 	}
-	// Another appliance at the same address may have the files of the first.
+	// Another appliance at the same address may have the same files.
 	if t.Host == named.Host {
 		next.OldGroups = t.oldGroups(named)
 	}
@@ -55,7 +55,7 @@ func (t Target) Next(named Target) (next Target, same bool) {
 	return next, t.Matches(named) && !changedSerial
 }
 
-// oldGroups returns the groups of t that a configuration does not name any more.
+// oldGroups returns the groups of t that a configuration no longer names.
 func (t Target) oldGroups(named Target) []string {
 	var old []string
 	for _, group := range append(slices.Clone(t.OldGroups), t.Group, t.DeleteGroup) {
@@ -66,7 +66,7 @@ func (t Target) oldGroups(named Target) []string {
 	return old
 }
 
-// Target returns what the ledger is about; zero if no flush has begun yet.
+// Target returns the target of the ledger; zero if no flush has begun yet.
 func (l *Ledger) Target(ctx context.Context) (t Target, err error) {
 	text, err := fact(ctx, l.db, factTarget)
 	if err == nil {
@@ -78,9 +78,9 @@ func (l *Ledger) Target(ctx context.Context) (t Target, err error) {
 	return t, nil
 }
 
-// SetTarget records which appliance and groups the ledger is about from now on,
-// as [Target.Next] says. If they are others than before, nothing counts as
-// acknowledged any more. Only the holder of the lease calls it.
+// SetTarget records a new target, which [Target.Next] makes. If it differs from the
+// last one, nothing counts as acknowledged any more. Only the holder of the lease
+// calls it.
 func (l *Ledger) SetTarget(ctx context.Context, named Target) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		text, err := fact(ctx, tx, factTarget)
@@ -105,9 +105,8 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target) error {
 	return nil
 }
 
-// doubtAll makes everything pending. What was acknowledged may stand on the
-// appliance or not: bans in force are to be applied again, and ended ones are
-// to be unblocked.
+// doubtAll makes everything pending: bans in force must be applied again, and ended
+// ones must be unblocked. The appliance may have their entries or not.
 func doubtAll(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = ? WHERE written <> 0 OR expires > 0", uncertain, tried)
 	if err != nil {
@@ -116,9 +115,8 @@ func doubtAll(ctx context.Context, tx *sql.Tx) error {
 	return forgetFiles(ctx, tx)
 }
 
-// settle records what a flush found out about the target. A serial number other
-// than the known one is not recorded here: [Ledger.SetTarget] does that, and makes
-// everything pending.
+// settle records the news of a flush about the target. It does not replace a known
+// serial number: [Ledger.SetTarget] does that, and makes everything pending.
 func (o Outcome) settle(ctx context.Context, tx *sql.Tx, t Target) error {
 	if t.Serial == "" {
 		t.Serial = o.Serial
@@ -129,7 +127,7 @@ func (o Outcome) settle(ctx context.Context, tx *sql.Tx, t Target) error {
 	return setTarget(ctx, tx, t)
 }
 
-// settles reports whether a flush found out anything new about the target.
+// settles reports whether a flush has news about the target.
 func (o Outcome) settles(t Target) bool {
 	return o.Serial != "" && t.Serial == "" || o.OldGroupsGone && len(t.OldGroups) > 0
 }

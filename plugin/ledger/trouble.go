@@ -17,31 +17,31 @@ const (
 	factTroubleWarning = "trouble_warning" // 1: Trouble.Warning
 )
 
-// Trouble is why flushes fail, or what they warn of. It is over with the first
-// that goes well. A failure is also over with the first flush that finds nothing
-// to do.
+// Trouble is why flushes fail, or a warning of theirs. It ends with the first flush
+// that succeeds without a warning. A failure also ends with the first flush that
+// finds nothing to do.
 type Trouble struct {
 	Text    string    // of the last failure; "": there is none
 	Since   time.Time // the first failure
 	Last    time.Time // the last one
 	Count   int       // of failures in a row
-	Warning bool      // flushes go well, and all bans are enforced
+	Warning bool      // flushes succeed, and all bans are enforced
 	Request int64     // the last that had been asked for when the flush began that failed last; see Ask
 }
 
 // Failed records a flush that failed, for people to read. request is the last
-// one that had been asked for when it began.
+// request before the flush began.
 func (l *Ledger) Failed(ctx context.Context, text string, request int64, now time.Time) error {
 	return l.trouble(ctx, text, now, map[string]int64{factTroubleWarning: 0, factTroubleRequest: request})
 }
 
-// Warned records the warning of a flush that went well, for people to read.
+// Warned records the warning of a flush that succeeded, for people to read.
 func (l *Ledger) Warned(ctx context.Context, text string, now time.Time) error {
 	return l.trouble(ctx, text, now, map[string]int64{factTroubleWarning: 1})
 }
 
-// trouble counts a trouble on, or begins another if the last one was a warning
-// and this one is a failure, or the other way round.
+// trouble counts the trouble, or begins another one if a failure follows a warning
+// or a warning follows a failure.
 func (l *Ledger) trouble(ctx context.Context, text string, now time.Time, facts map[string]int64) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		all, err := allFacts(ctx, tx)

@@ -26,16 +26,15 @@ type Outcome struct {
 
 	At time.Time // when the flush ended well; zero: it failed
 	// Refused are bans that the appliance did not take, of a flush that ended
-	// well but for them: they stay owed.
+	// well but for them: they stay pending.
 	Refused []netip.Prefix
-	// Warned says that the flush ended well with a warning, so that a trouble
-	// goes on.
+	// Warned says that the flush succeeded with a warning. The trouble goes on.
 	Warned bool
-	// Unfinished says that the flush ended well and left something to the next:
-	// whoever asked for it waits on.
+	// Unfinished says that the flush succeeded and left something to the next one. A
+	// command that asked for a flush waits on.
 	Unfinished bool
 
-	Serial        string // the serial number that the appliance gave; "": it was not asked, or gave none
+	Serial        string // the appliance's serial number; "": it was not asked, or has none
 	OldGroupsGone bool   // the files hold nothing of ours in Plan.Target.OldGroups any more
 }
 
@@ -79,7 +78,7 @@ func (l *Ledger) Trying(ctx context.Context, p Plan) error {
 }
 
 // Wrote writes down what the appliance acknowledged. What was recorded since
-// the plan was made is left as owed.
+// the plan was made stays pending.
 func (l *Ledger) Wrote(ctx context.Context, p Plan, o Outcome) error {
 	if !o.Asserted.IsZero() {
 		o.Listed = true
@@ -219,7 +218,7 @@ func list(prefixes []netip.Prefix) string {
 	return string(append(text, ']'))
 }
 
-// Tidy drops what a plan found stale, when nothing is owed.
+// Tidy drops what a plan found stale, when nothing is pending.
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	err := l.forget(ctx, p, false)
 	if err == nil {
@@ -242,7 +241,7 @@ func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 const queryForget = `DELETE FROM ban WHERE prefix IN (SELECT prefix FROM ban
 	WHERE until <= ? AND recorded <= ? AND +written BETWEEN ? AND 0 AND expires = 0 LIMIT ?)`
 
-// forget drops the rows that nothing is owed for any more: ended bans that are
+// forget drops the rows that need nothing more: ended bans that are
 // neither on the blacklist nor in the files. cleared says that what had ended
 // is not in the files.
 func (l *Ledger) forget(ctx context.Context, p Plan, cleared bool) error {

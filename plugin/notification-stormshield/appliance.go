@@ -98,7 +98,7 @@ func (a appliance) Check(ctx context.Context) error {
 	return loginError(stormshield.FirstFault(a.Appliance.Check(ctx)), a.described)
 }
 
-// otherAppliance tells the enforcer that another appliance answers.
+// otherAppliance makes the enforcer's error about another appliance.
 func otherAppliance(err error) error {
 	var other *stormshield.OtherApplianceError
 	if errors.As(err, &other) {
@@ -107,7 +107,7 @@ func otherAppliance(err error) error {
 	return err
 }
 
-// loginError tells the enforcer that a login failed.
+// loginError makes the enforcer's error about a failed login.
 func loginError(err error, s config.Stormshield) error {
 	failure, failed := stormshield.LoginFailed(err)
 	if !failed {
@@ -116,8 +116,8 @@ func loginError(err error, s config.Stormshield) error {
 	return &enforcer.LoginError{Temporary: failure.Temporary, Delay: failure.Delay, Hint: failure.Hint + dollarHint(err, s), Err: err}
 }
 
-// dollarHint says that a refused password came through CrowdSec, which may have
-// changed it; "" if it did not, or was not what the appliance refused.
+// dollarHint returns the hint about a $ for a refused password of the YAML, because
+// CrowdSec may have changed it; "" for all other failures.
 func dollarHint(err error, s config.Stormshield) string {
 	const hint = "; if the password holds a $, CrowdSec may have changed it: put it into a file, with "
 	var api *serverd.AuthError

@@ -50,7 +50,7 @@ With --json, a list of: prefix, until (a time), origin, scenario, blocked
 			}
 			if problem != "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", problem)
-				for i := range bans { // by the other appliance
+				for i := range bans { // another appliance acknowledged them
 					bans[i].Blocked = false
 				}
 			}

@@ -33,7 +33,7 @@ banned in parts.`,
 		Example: "  crowdsec-stormshield bans remove 203.0.113.7",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError{errors.New("say which ban to end: one address or range, as `bans` lists it")}
+				return usageError{errors.New("name the ban to end: one address or range, as `bans` lists it")}
 			}
 			return nil
 		},
@@ -65,7 +65,7 @@ banned in parts.`,
 	return cmd
 }
 
-// removedBan is a ban that has ended before its time, for programs.
+// removedBan is a ban that was ended before its time, as JSON.
 type removedBan struct {
 	Prefix  netip.Prefix   `json:"prefix"`
 	Removed bool           `json:"removed"`
@@ -75,9 +75,9 @@ type removedBan struct {
 func (r removedBan) print(cmd *cobra.Command) error {
 	parts := ""
 	if len(r.Parts) > 0 {
-		parts = fmt.Sprintf(" (%s, around what is never blocked)", count(len(r.Parts), "part", "parts"))
+		parts = fmt.Sprintf(" (%s, around addresses that are never blocked)", count(len(r.Parts), "part", "parts"))
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "the ban of %s%s has ended; the appliance is told with the next flush\n", shownPrefix(r.Prefix), parts)
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "the ban of %s%s has ended; the next flush unblocks it\n", shownPrefix(r.Prefix), parts)
 	return err
 }
 
@@ -101,12 +101,12 @@ func removeBan(ctx context.Context, books *ledger.Ledger, prefix netip.Prefix, f
 	return r, nil
 }
 
-// partsOf returns the parts that the ban of a range left around what is never
-// blocked. The ledger does not say which they are, and what is never blocked may
-// have changed since. But the parts of one decision have one end, origin and
-// scenario; no two of them are the halves of a range, which would be one part; and
-// together they are most of what may be blocked. So a ban of another decision, or
-// the single addresses of a list, are no parts.
+// partsOf returns the bans into which the ban of a range was split around addresses
+// that are never blocked. The ledger does not record that, and never-block may have
+// changed since. But the parts of one decision have the same end, origin and
+// scenario. No two parts are the halves of a range, which would be one part. And
+// together they cover most of the range that may be blocked. A ban of another
+// decision and the single addresses of a list do not fulfil this.
 func partsOf(whole netip.Prefix, bans []standing, filter ban.Filter) (parts []netip.Prefix) {
 	type decision struct {
 		until            int64
@@ -131,7 +131,7 @@ func partsOf(whole netip.Prefix, bans []standing, filter ban.Filter) (parts []ne
 	return parts
 }
 
-// outermost leaves out what lies inside another of the prefixes.
+// outermost leaves out prefixes that lie inside another one.
 func outermost(prefixes []netip.Prefix) (kept []netip.Prefix) {
 	all := map[netip.Prefix]bool{}
 	for _, p := range prefixes {
@@ -162,7 +162,7 @@ func hasHalves(prefixes []netip.Prefix) bool {
 	return false
 }
 
-// shareOf is how much of a range the prefixes inside it are, from 0 to 1.
+// shareOf returns the share of a range that the prefixes inside it cover, from 0 to 1.
 func shareOf(whole netip.Prefix, prefixes []netip.Prefix) (share float64) {
 	for _, p := range prefixes {
 		share += math.Ldexp(1, whole.Bits()-p.Bits())
@@ -170,8 +170,8 @@ func shareOf(whole netip.Prefix, prefixes []netip.Prefix) (share float64) {
 	return share
 }
 
-// prefixOf reads an address or a range from the command line, as those of alerts
-// are read.
+// prefixOf reads an address or a range from the command line by the rules for
+// alerts.
 func prefixOf(text string) (netip.Prefix, error) {
 	p, err := ban.ParsePrefix(text)
 	if err != nil {
@@ -180,7 +180,7 @@ func prefixOf(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// shownPrefix writes an address without its length.
+// shownPrefix prints a prefix; an address without its length.
 func shownPrefix(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()

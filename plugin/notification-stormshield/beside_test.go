@@ -58,6 +58,9 @@ func TestABanOfOneDocumentStaysWhenThatOfAnotherDocumentEnds(t *testing.T) {
 	if entry, ok := w.sim.BlockedPrefix(both); !ok || time.Until(entry.Expires) < 30*time.Minute {
 		t.Errorf("the shorter ban shortened the entry: %+v", entry)
 	}
+	await("the write of both groups", func() bool { // an address is blocked before the files are written
+		return strings.Count(groups(), "crowdsec_ip_3405803783") == 2 && strings.Contains(groups(), "crowdsec_ip_3405803784")
+	})
 	l, err := ledger.Open(t.Context(), plugin.StateOf(w.document()).Path)
 	if err != nil {
 		t.Fatal(err)

@@ -62,8 +62,8 @@ not tried), and of detail, problem and hint what there is).`,
 	which.flags(cmd)
 	cmd.Flags().BoolVar(&c.write, "write", false, "also block and write, and take it off again; print a report")
 	cmd.Flags().StringVar(&c.crowdsec, "crowdsec", usualCrowdSec, "CrowdSec's configuration `file`")
-	cmd.Flags().BoolVar(&c.unnamed, "unnamed", false, "no profile names the notification yet") // for setup
-	_ = cmd.Flags().MarkHidden("unnamed")                                                      // it is there
+	cmd.Flags().BoolVar(&c.unnamed, "unnamed", false, "no profile names the notification yet") // setup uses it
+	_ = cmd.Flags().MarkHidden("unnamed")                                                      // the flag exists
 	addJSON(cmd, &c.json)
 	return cmd
 }
@@ -72,7 +72,7 @@ not tried), and of detail, problem and hint what there is).`,
 type checking struct {
 	write, json bool
 	crowdsec    string // CrowdSec's config.yaml
-	unnamed     bool   // no profile names the notification yet
+	unnamed     bool   // setup has not named the notification in a profile yet
 	// besides are the findings about CrowdSec's own files.
 	besides []stormshield.Finding
 }

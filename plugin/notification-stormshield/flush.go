@@ -115,7 +115,7 @@ func told(cmd *cobra.Command, d config.Document, books *ledger.Ledger, began tim
 	case asJSON:
 		err = printJSON(out, toldAppliance{d.Stormshield.Host, s.InForce, s.ToBlock, s.ToUnblock})
 	case s.InForce+s.ToUnblock == 0:
-		_, err = fmt.Fprintln(out, "no ban is in force, and nothing is owed to the appliance")
+		_, err = fmt.Fprintln(out, "no ban is in force, and nothing is pending")
 	default:
 		_, err = fmt.Fprintf(out, "the appliance at %s was told: %s in force, %d still to block, %d still to unblock\n",
 			d.Stormshield.Host, count(s.InForce, "ban", "bans"), s.ToBlock, s.ToUnblock)

@@ -23,7 +23,7 @@ type documentAt struct {
 // that writes the same group on the same appliance.
 func checkFolder(warnings io.Writer, file string, d config.Document) error {
 	var all []error
-	used := map[string]documentAt{} // by name; of several, CrowdSec uses the last
+	used := map[string]documentAt{} // by name; CrowdSec uses the last document of a name
 	for _, other := range documentsBeside(file) {
 		if before, twice := used[other.Name]; twice && other.Name == d.Name {
 			fmt.Fprintf(warnings, "warning: %s and %s both hold a document named %s, and CrowdSec uses only the one in %[2]s (hint: give each a name of its own)\n",
@@ -32,7 +32,7 @@ func checkFolder(warnings io.Writer, file string, d config.Document) error {
 		used[other.Name] = other
 	}
 	if own, there := used[d.Name]; there && !isSameFile(own.file, file) {
-		return nil // CrowdSec does not use d
+		return nil // CrowdSec uses another document instead of d
 	}
 	for name, other := range used {
 		if name == d.Name {
@@ -62,7 +62,7 @@ func documentsBeside(file string) []documentAt {
 		}
 		documents, err := config.Load(path)
 		if err != nil {
-			continue // it is no fault of the file that is checked
+			continue // only the document's own file is checked
 		}
 		for _, d := range documents {
 			all = append(all, documentAt{d, path})

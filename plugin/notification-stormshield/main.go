@@ -49,7 +49,7 @@ func main() {
 }
 
 // serve runs the plugin until CrowdSec ends it, and returns the exit status.
-// SIGTERM keeps its default, which ends the process at once: what is recorded is
+// SIGTERM keeps its default and ends the process at once, because all records are
 // durable.
 func serve(started time.Time, parent int) int {
 	// A flush of many bans holds the text of large files for a moment. Collecting
@@ -58,7 +58,7 @@ func serve(started time.Time, parent int) int {
 	debug.SetMemoryLimit(memoryLimit)
 	// Made before plugin.Serve, which replaces os.Stderr.
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: os.Stderr, JSONFormat: true, IndependentLevels: true})
-	out := os.Stdout // plugin.Serve replaces this one too
+	out := os.Stdout // plugin.Serve replaces os.Stdout
 	go func() {
 		plugin.ParentGone(context.Background(), parent, out)
 		os.Exit(statusDone)

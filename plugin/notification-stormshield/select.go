@@ -48,8 +48,8 @@ func (s *selection) load(read func(path string) ([]config.Document, error)) (con
 	return config.Select(documents, s.name)
 }
 
-// becomeOwner gives up root for the owner of the state, so that every file that a
-// command makes is open to the plugin. Without a state folder there is no owner.
+// becomeOwner changes from root to the owner of the state, so that the plugin can
+// open every file that a command makes. Without a state folder there is no owner.
 func becomeOwner(d config.Document) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -80,9 +80,9 @@ func becomeOwner(d config.Document) error {
 	return nil
 }
 
-// readSecrets reads the files that hold the document's secrets, as the owner of
-// the state folder: that is whom the plugin runs as, so that a command finds what
-// the plugin will find.
+// readSecrets reads the files that hold the document's secrets. It runs as the owner
+// of the state, who is the plugin's user, so that a command finds the same faults as
+// the plugin.
 func readSecrets(d *config.Document) error {
 	if err := becomeOwner(*d); err != nil {
 		return err
@@ -163,7 +163,7 @@ func (l logins) allowed(ctx context.Context) error {
 		hold.Until.Local().Format(time.DateTime), hold.Failures, hold.Reason, hold.Advice())
 }
 
-// came records how logins went, also when the command was told to end.
+// came records the results of logins, even if the command was interrupted.
 func (l logins) came(ctx context.Context, result error) error {
 	if l.ledger == nil {
 		return nil

@@ -67,10 +67,10 @@ func usable(answer string) error {
 	return nil
 }
 
-// withoutDollar refuses an answer in which CrowdSec may replace something.
+// withoutDollar refuses an answer that CrowdSec may change.
 func withoutDollar(answer string) error {
 	if strings.Contains(answer, "$") {
-		return errors.New("holds a $, for which CrowdSec may put something else, and there is no way to escape it; " +
+		return errors.New("holds a $, which CrowdSec may replace, and nothing escapes it; " +
 			"choose a password without $, or put it into a file with --secrets-dir")
 	}
 	return nil

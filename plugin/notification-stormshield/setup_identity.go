@@ -10,7 +10,7 @@ import (
 	"notification-stormshield/config"
 )
 
-// pinExpected pins the host key that a flag states, if it is one of those shown.
+// pinExpected pins the host key of the flag, if the appliance shows it.
 func (s *setup) pinExpected(shown *identity) {
 	for _, key := range shown.HostKeys {
 		if key.Fingerprint == s.sshHostKey {

@@ -10,11 +10,11 @@ import (
 	"notification-stormshield/config"
 )
 
-// secretToPlace is a secret of the document, and the file that is to hold it.
+// secretToPlace is a secret of the document, and the file to write it into.
 type secretToPlace struct{ path, text string }
 
 // nameSecretFiles replaces each secret of a document by the path of a file in dir,
-// and returns what must be in these files.
+// and returns the secrets to write into these files.
 func nameSecretFiles(d *config.Document, dir string) []secretToPlace {
 	var found []secretToPlace
 	s := &d.Stormshield
@@ -59,7 +59,7 @@ func (s *setup) placeSecrets() error {
 			return os.Chown(path, uid, gid)
 		})
 		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("%s exists, and nothing is overwritten (hint: remove it, or give another --secrets-dir)", secret.path)
+			return fmt.Errorf("%s exists, and nothing is overwritten (hint: remove it, or name another --secrets-dir)", secret.path)
 		}
 		if err != nil {
 			return fmt.Errorf("write a secret: %w", err)
@@ -71,7 +71,7 @@ func (s *setup) placeSecrets() error {
 	return nil
 }
 
-// removeSecrets takes back what placeSecrets made.
+// removeSecrets removes the files that placeSecrets made.
 func (s *setup) removeSecrets() {
 	for _, path := range s.secrets {
 		if err := os.Remove(path); err != nil {

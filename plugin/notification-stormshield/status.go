@@ -84,7 +84,7 @@ type status struct {
 	HoldOff *holdOff `json:"login_hold_off"`
 }
 
-// trouble is why flushes fail, or what they warn of.
+// trouble is why flushes fail, or their warning.
 type trouble struct {
 	Text    string    `json:"text"`
 	Since   time.Time `json:"since"`
@@ -202,12 +202,12 @@ func (s status) print(out io.Writer, now time.Time) error {
 	row("bans in force", "%s", inForce)
 	switch {
 	case s.ToBlock+s.ToUnblock > 0:
-		row("owed", "%d to block, %d to unblock", s.ToBlock, s.ToUnblock)
+		row("pending", "%d to block, %d to unblock", s.ToBlock, s.ToUnblock)
 	default:
-		row("owed", "nothing")
+		row("pending", "nothing")
 	}
 	row("last flush", "%s", ago(s.LastFlush))
-	row("all blocked anew", "%s", ago(s.BlockedAnew))
+	row("last re-assert", "%s", ago(s.BlockedAnew))
 	if l := s.LocalAPI; l != nil && l.UnreadSince == nil {
 		row("Local API", "read %s", ago(l.LastRead))
 	} else if l != nil {

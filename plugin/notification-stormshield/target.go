@@ -10,8 +10,8 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// elsewhere says that the state of a configuration is about another appliance;
-// "" if it is not. Nothing in it is then true of this one.
+// elsewhere returns a text if the state of a configuration is about another
+// appliance, otherwise "". Such a state says nothing about this appliance.
 func elsewhere(ctx context.Context, d config.Document, books *ledger.Ledger) (problem string, err error) {
 	target, err := books.Target(ctx)
 	if err != nil || !target.IsElsewhere(plugin.TargetOf(d)) {
@@ -22,7 +22,7 @@ func elsewhere(ctx context.Context, d config.Document, books *ledger.Ledger) (pr
 		d.Name, target.Host, d.Stormshield.Address()), nil
 }
 
-// here refuses a state that is about another appliance.
+// here returns an error if the state is about another appliance.
 func here(ctx context.Context, d config.Document, books *ledger.Ledger) error {
 	problem, err := elsewhere(ctx, d, books)
 	if err == nil && problem != "" {
@@ -31,9 +31,8 @@ func here(ctx context.Context, d config.Document, books *ledger.Ledger) error {
 	return err
 }
 
-// aboutHere returns the state of a configuration if it is about the appliance
-// that the configuration names, otherwise nil, and the groups that earlier
-// configurations named there.
+// aboutHere returns the state of a configuration, and the groups that earlier
+// configurations named. The state is nil if it is about another appliance.
 func aboutHere(ctx context.Context, d config.Document, books *ledger.Ledger) (own *ledger.Ledger, oldGroups []string, err error) {
 	if books == nil {
 		return nil, nil, nil

@@ -80,7 +80,7 @@ func ends(ctx context.Context, s config.Stormshield) (identity, error) {
 		shown.pin(shown.HostKeys[0])
 	}
 	if shell.NeedsLegacy(overSSH) {
-		overSSH = fmt.Errorf("%w (hint: set ssh_legacy_algorithms: true, which offers what old versions of SNS know, and ask again)", overSSH)
+		overSSH = fmt.Errorf("%w (hint: set ssh_legacy_algorithms: true, which allows the algorithms of old versions of SNS, and ask again)", overSSH)
 	}
 	certificate, overTLS := serverd.Certificate(ctx, s.Host, s.APIPort)
 	if overTLS == nil {
@@ -104,7 +104,7 @@ func (i *identity) print(out io.Writer) {
 	if i.HostKey != "" {
 		fmt.Fprintf(out, "# SSH host key of %s, %s\n", i.Host, i.HostKeyType)
 		if others := i.others(); len(others) > 0 {
-			fmt.Fprintln(out, "# Pin this one. It has others, which need not be pinned:")
+			fmt.Fprintln(out, "# Pin this one. The appliance has others, which need not be pinned:")
 			for _, key := range others {
 				fmt.Fprintf(out, "#   %s %s\n", key.Fingerprint, key.Type)
 			}
