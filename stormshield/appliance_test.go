@@ -264,7 +264,7 @@ func TestAnEntryThatTimedOutIsNoLongerOwed(t *testing.T) {
 	}
 }
 
-func TestAnEndedBanStaysOwedWhileItMayBeListed(t *testing.T) {
+func TestAnEndedBanStaysPendingWhileItMayBeListed(t *testing.T) {
 	forms := maps.Clone(formsOfSHOW)
 	forms["with a line that nobody can read"] = func(f *snstest.Faults) { f.ShowExtra = "too many entries" }
 	for name, form := range forms {

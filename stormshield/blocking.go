@@ -72,22 +72,22 @@ func (f *flush) assert(ctx context.Context) error {
 // unblock takes pending prefixes off the blacklist: few one by one, many by the
 // delete group, unless that has foreign members.
 func (f *flush) unblock(ctx context.Context) error {
-	f.doing("unblocking %d", len(f.owed))
+	f.doing("unblocking %d", len(f.pending))
 	if f.unblocksByGroup() {
 		if err := f.unblockGroup(ctx); err != nil {
 			return err
 		}
 	}
-	if len(f.owed) == 0 {
+	if len(f.pending) == 0 {
 		return nil
 	}
-	list, err := f.blacklist(ctx, slices.ContainsFunc(f.owed, isRange))
+	list, err := f.blacklist(ctx, slices.ContainsFunc(f.pending, isRange))
 	if err != nil {
 		return err
 	}
-	removed, err := list.removeEach(ctx, f.owed, f.timeIsUp())
+	removed, err := list.removeEach(ctx, f.pending, f.timeIsUp())
 	f.unblocked(removed)
-	if err == nil && len(f.owed) > 0 {
+	if err == nil && len(f.pending) > 0 {
 		f.done.Unfinished = true
 	}
 	return err
@@ -95,11 +95,11 @@ func (f *flush) unblock(ctx context.Context) error {
 
 // unblocksByGroup reports whether pending prefixes are unblocked by the delete group.
 func (f *flush) unblocksByGroup() bool {
-	return len(f.owed) > f.config.SingleMax && !f.isForeign(f.config.DeleteGroup)
+	return len(f.pending) > f.config.SingleMax && !f.isForeign(f.config.DeleteGroup)
 }
 
 // unblockGroup unblocks by group. If the appliance refuses that, those that
-// have timed out by themselves may be why: it then leaves the others owed.
+// have timed out by themselves may be why: it then leaves the others pending.
 func (f *flush) unblockGroup(ctx context.Context) error {
 	list, err := f.blacklist(ctx, true)
 	if err != nil {
@@ -107,17 +107,17 @@ func (f *flush) unblockGroup(ctx context.Context) error {
 	}
 	err = list.remove(ctx, f.config.DeleteGroup)
 	if err == nil {
-		f.unblocked(f.owed)
+		f.unblocked(f.pending)
 		return nil
 	}
 	if !serverd.Refused(err) {
-		return fmt.Errorf("unblock the %d addresses of group %s: %w", len(f.owed), f.config.DeleteGroup, err)
+		return fmt.Errorf("unblock the %d addresses of group %s: %w", len(f.pending), f.config.DeleteGroup, err)
 	}
 	listed, err := list.show(ctx)
 	if err != nil {
 		return err
 	}
-	f.unblocked(slices.DeleteFunc(slices.Clone(f.owed), listed.mayHold))
+	f.unblocked(slices.DeleteFunc(slices.Clone(f.pending), listed.mayHold))
 	return nil
 }
 

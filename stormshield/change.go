@@ -57,7 +57,7 @@ type Block struct {
 }
 
 // Done is what the appliance acknowledged. It holds also when the flush as a
-// whole failed: what is not in it is still owed.
+// whole failed: what is not in it is still pending.
 type Done struct {
 	Blocked   []Blocked
 	Unblocked []netip.Prefix

@@ -46,9 +46,9 @@ type flush struct {
 	done   Done
 
 	// What the files are still to be made to say.
-	add    []netip.Prefix // lists as standing
-	owed   []netip.Prefix // prefixes that must still be unblocked, and so stay in the files
-	remove []netip.Prefix // forgets
+	add     []netip.Prefix // lists as standing
+	pending []netip.Prefix // prefixes that must still be unblocked, and so stay in the files
+	remove  []netip.Prefix // forgets
 
 	refused RefusedError // what the appliance did not take
 	foreign []foreign    // groups that must not be named in a command
@@ -70,7 +70,7 @@ func (a *Appliance) flush(ctx context.Context, change Change) *flush {
 	}
 	return &flush{
 		Appliance: a, change: change, done: Done{Files: change.Files},
-		total: change.Total, add: change.Add, owed: change.Unblock, remove: without(change.Remove, change.Unblock),
+		total: change.Total, add: change.Add, pending: change.Unblock, remove: without(change.Remove, change.Unblock),
 		connect: sync.OnceValues(func() (*files, error) { return a.openFiles(ctx, change.Files) }),
 	}
 }
@@ -80,7 +80,7 @@ func (f *flush) run(ctx context.Context) error {
 	if err := f.singly(ctx, few); err != nil {
 		return err
 	}
-	if few && !f.change.Reassert && len(f.owed) == 0 && !slices.ContainsFunc(f.change.Block, func(b Block) bool { return isRange(b.Prefix) }) {
+	if few && !f.change.Reassert && len(f.pending) == 0 && !slices.ContainsFunc(f.change.Block, func(b Block) bool { return isRange(b.Prefix) }) {
 		f.leave(ctx)
 	}
 	if err := f.write(ctx); err != nil {
@@ -96,11 +96,11 @@ func (f *flush) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for len(f.owed) > 0 {
+	for len(f.pending) > 0 {
 		if err := f.unblock(ctx); err != nil {
 			return err
 		}
-		if err := f.write(ctx); err != nil { // which may find more that is owed
+		if err := f.write(ctx); err != nil { // which may find more that is pending
 			return err
 		}
 		if f.done.Unfinished {
@@ -112,7 +112,7 @@ func (f *flush) run(ctx context.Context) error {
 			return err
 		}
 	}
-	f.done.Cleared = len(f.owed) == 0
+	f.done.Cleared = len(f.pending) == 0
 	if f.refused.First != nil {
 		return &f.refused
 	}
@@ -127,8 +127,8 @@ func (f *flush) singly(ctx context.Context, few bool) error {
 			return err
 		}
 	}
-	addresses := slices.DeleteFunc(slices.Clone(f.owed), isRange)
-	if len(addresses) == 0 || len(f.owed) > f.config.SingleMax {
+	addresses := slices.DeleteFunc(slices.Clone(f.pending), isRange)
+	if len(addresses) == 0 || len(f.pending) > f.config.SingleMax {
 		return nil
 	}
 	list, err := f.blacklist(ctx, false)
@@ -148,7 +148,7 @@ func (f *flush) singly(ctx context.Context, few bool) error {
 func (f *flush) unblocked(prefixes []netip.Prefix) {
 	f.done.Unblocked = append(f.done.Unblocked, prefixes...)
 	f.remove = append(f.remove, prefixes...)
-	f.owed = without(f.owed, prefixes)
+	f.pending = without(f.pending, prefixes)
 }
 
 // blacklist returns the blacklist in a session, opening one if there is none;

@@ -15,7 +15,7 @@ import (
 const maxAttempts = 5
 
 // write makes the files say what they must: list what stands, name what is
-// owed, and forget the rest. If they are not what they are thought to be, or
+// pending, and forget the rest. If they are not what they are thought to be, or
 // nobody knows, they are read and compared whole.
 func (f *flush) write(ctx context.Context) (err error) {
 	f.dialed = true
@@ -54,10 +54,10 @@ func (f *flush) writeOnce(ctx context.Context) (changed bool, err error) {
 		patch.Standing, complete = objects.NewSet(survey.Amiss), survey.Complete
 	}
 	patch.Absent = objects.NewSet(slices.Clone(f.remove))
-	if owed := objects.NewSet(slices.Clone(f.owed)); f.unblocksByGroup() {
-		patch.Ended = owed
+	if pending := objects.NewSet(slices.Clone(f.pending)); f.unblocksByGroup() {
+		patch.Ended = pending
 	} else { // one by one: a range goes by its name, and nothing needs a group
-		patch.Named = owed
+		patch.Named = pending
 	}
 	if patch.Empty() && !complete { // the groups are made here
 		return f.files.replace(ctx, patch.Apply(f.files.text.Object, f.files.text.Objectgroup))
@@ -80,12 +80,12 @@ func (f *flush) compare(ctx context.Context) (objects.Survey, error) {
 	inForce := objects.NewSet(standing)
 	f.total = inForce.Len()
 	survey := objects.Take(f.files.text.Object, f.files.text.Objectgroup, f.config.Group, f.config.DeleteGroup, inForce)
-	f.owed = slices.DeleteFunc(slices.Clone(f.owed), inForce.Has)
+	f.pending = slices.DeleteFunc(slices.Clone(f.pending), inForce.Has)
 	leftovers := objects.NewSet(append(survey.Leftovers, f.listedByOldGroups(inForce)...))
-	named := without(slices.Collect(leftovers.All()), f.owed)
+	named := without(slices.Collect(leftovers.All()), f.pending)
 	unexplained := without(named, slices.Concat(f.remove, f.done.Unblocked))
 	f.remove = without(named, unexplained)
-	f.owed = append(f.owed, unexplained...)
+	f.pending = append(f.pending, unexplained...)
 	f.done.Leftovers += len(unexplained)
 	return survey, nil
 }

@@ -42,7 +42,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 		Each:  func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
 		Begin: func() error { return f.Ledger.Trying(ctx, f.plan) },
 	})
-	done.Unblocked = append(done.Unblocked, kept...) // their entries are another configuration's now
+	done.Unblocked = append(done.Unblocked, kept...) // their entries are those of another configuration now
 	done.Confirmed = f.confirmed(done)
 	done.Warned = failed != nil && !done.At.IsZero()
 	f.round.unfinished = done.Unfinished

@@ -11,7 +11,7 @@ import (
 // Appliance is a firewall.
 type Appliance interface {
 	// Apply brings a change about and returns what was acknowledged, also
-	// with an error: what is missing there is still owed. A login that failed is
+	// with an error: what is missing there is still pending. A login that failed is
 	// a [LoginError]. An error of a flush whose Done has an At is a warning,
 	// such as why bans are Refused: all else was done.
 	Apply(ctx context.Context, c Change) (Done, error)

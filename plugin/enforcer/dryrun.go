@@ -7,7 +7,7 @@ import (
 )
 
 // DryRun returns an appliance that says what it would do and does nothing. It
-// acknowledges nothing, so that everything is still owed when the dry run is
+// acknowledges nothing, so that everything is still pending when the dry run is
 // over.
 func DryRun(log hclog.Logger) Appliance { return dryRun{log} }
 

@@ -352,7 +352,7 @@ func TestALoginThatMayBeAcceptedLaterIsTriedAgainAfterAMinute(t *testing.T) {
 	})
 }
 
-func TestAHoldOffIsLoggedOnceAndRecordedThoughTheFlushWasToldToEnd(t *testing.T) {
+func TestAHoldOffIsLoggedOnceAndRecordedThoughTheFlushWasCancelled(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		h.at(time.Minute)

@@ -93,7 +93,7 @@ func TestAReassertOneByOneEndsThoughEachFlushIsCut(t *testing.T) {
 	})
 }
 
-func TestWhoeverAsksForAFlushWaitsUntilTheReassertEnds(t *testing.T) {
+func TestARequestForAFlushIsAnsweredWhenTheReassertEnds(t *testing.T) {
 	bubble(t, func(h *house) {
 		all := h.withForeignMembers(30)
 		_, end := h.process(nil)

@@ -140,7 +140,7 @@ func (w *world) serve(uid int, binary string) error {
 	return p.Notify(w.t.Context(), "test", plugintest.Ban(time.Hour, netip.MustParsePrefix("203.0.113.7/32")).Text())
 }
 
-func TestWhoeverComesFirstEveryFileIsOpenToThePlugin(t *testing.T) {
+func TestEveryFileOfTheStateIsOpenToThePluginWhicheverProcessMadeIt(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root changes its user")
 	}

@@ -187,7 +187,7 @@ func TestASessionMayFollowAnotherWhereTheServerTakesOneAtATime(t *testing.T) {
 	}
 }
 
-func TestAToolThatDoesNotWorkIsToldFromOneThatDoes(t *testing.T) {
+func TestAToolThatDoesNotWorkIsKnownFromOneThatDoes(t *testing.T) {
 	a := snstest.Start(t)
 	for _, c := range []struct {
 		tool, text string
