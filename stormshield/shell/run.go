@@ -98,6 +98,8 @@ func (c *Client) unframe(ctx context.Context, out, complaint *frame, ran error) 
 		switch {
 		case !known:
 			return nil, c.broken(ctx, ran)
+		case bytes.Contains(out.before, out.marker), bytes.Contains(complaint.before, complaint.marker):
+			return nil, fmt.Errorf("the login shell of %s changes what /bin/sh prints; look at the account's shell on the appliance", c.host)
 		case out.begun:
 			return nil, fmt.Errorf("the command on %s stopped before it was finished (exit status %d)", c.host, status)
 		}
@@ -154,18 +156,19 @@ func (c *Client) broken(ctx context.Context, err error) error {
 // output. Both lines hold the marker, which is also returned. The marker ends with a
 // product that only a shell computes, so that an echo of the command is no frame.
 // The script runs in a subshell, so that the second line always follows.
+// Only digits of the command are random: errors that quote it differ in numbers alone,
+// so that the log takes them for the same.
 func framed(script string) (command, marker string) {
-	prefix := "f" + rand.Text()[:12]
-	a, b := randomFactor(), randomFactor()
+	prefix := "f" + strconv.FormatInt(random(1e17, 9e17), 10)
+	a, b := random(10_000, 30_000), random(10_000, 30_000) // the product has 31 bits, which every sh can compute
 	const program = `m=$1$(($2*$3)); echo $m; echo $m >&2; (eval "$4"); s=$?; echo $m $s; echo $m >&2; exit $s`
 	return fmt.Sprintf("/bin/sh -c '%s' sh %s %d %d '%s'", program, prefix, a, b, script), prefix + strconv.FormatInt(a*b, 10)
 }
 
-// randomFactor returns a number. The product of two of them has 31 bits, which every
-// sh can compute.
-func randomFactor() int64 {
-	n, _ := rand.Int(rand.Reader, big.NewInt(30_000)) // never fails
-	return 10_000 + n.Int64()
+// random returns a number: least, or one of the n-1 above it.
+func random(least, n int64) int64 {
+	r, _ := rand.Int(rand.Reader, big.NewInt(n)) // never fails
+	return least + r.Int64()
 }
 
 // firstLine returns the first line of the texts that is not empty, made printable.

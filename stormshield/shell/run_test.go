@@ -108,6 +108,36 @@ func TestAShellThatEchoesTheCommandIsNotTakenForSH(t *testing.T) {
 	}
 }
 
+// The log says the same fault once, and leaves out only what numbers differ.
+func TestWhatALoginShellMakesOfTheCommandReadsTheSameEachTimeButForNumbers(t *testing.T) {
+	digits := strings.NewReplacer("0", "", "1", "", "2", "", "3", "", "4", "", "5", "", "6", "", "7", "", "8", "", "9", "")
+	for _, text := range []string{`echo "$COMMAND"`, `/bin/sh -c "$COMMAND" | head -c 20`} {
+		a := snstest.Start(t)
+		a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = text })
+		said := map[string]bool{}
+		for range 3 {
+			_, err := dial(t, a, time.Minute).Run(t.Context(), "echo yes", nil)
+			var notRun *shell.NoShellError
+			if !errors.As(err, &notRun) || notRun.Said == "" {
+				t.Fatalf("%s: it came to %v", text, err)
+			}
+			said[digits.Replace(err.Error())] = true
+		}
+		if len(said) > 1 {
+			t.Errorf("%s: it reads in %d ways: %v", text, len(said), said)
+		}
+	}
+}
+
+func TestALoginShellThatChangesTheOutputIsNotSaidToRunNoSH(t *testing.T) {
+	a := snstest.Start(t)
+	a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = `/bin/sh -c "$COMMAND" | sed "s/$/;/"` })
+	_, err := dial(t, a, time.Second).Run(t.Context(), "echo yes", nil)
+	if err == nil || strings.Contains(err.Error(), "did not run") || !strings.Contains(err.Error(), "changes what /bin/sh prints") {
+		t.Errorf("it came to %v", err)
+	}
+}
+
 func TestOutputWithoutEndIsRefused(t *testing.T) {
 	a := snstest.Start(t)
 	a.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{"cat": "exec /bin/cat /dev/zero"} })
