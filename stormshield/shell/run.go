@@ -99,7 +99,7 @@ func (c *Client) unframe(ctx context.Context, out, complaint *frame, ran error) 
 		case !known:
 			return nil, c.broken(ctx, ran)
 		case bytes.Contains(out.before, out.marker), bytes.Contains(complaint.before, complaint.marker):
-			return nil, fmt.Errorf("the login shell of %s changes what /bin/sh prints; look at the account's shell on the appliance", c.host)
+			return nil, c.changed()
 		case out.begun:
 			return nil, fmt.Errorf("the command on %s stopped before it was finished (exit status %d)", c.host, status)
 		}
@@ -111,12 +111,19 @@ func (c *Client) unframe(ctx context.Context, out, complaint *frame, ran error) 
 	c.printed = firstLine(out.before, noise, complaint.before, noiseAfter)
 	status, err := strconv.Atoi(strings.TrimSpace(string(line)))
 	switch {
+	case err != nil && ran == nil:
+		return nil, c.changed()
 	case err != nil:
 		return nil, c.broken(ctx, errors.New("the exit status of the command did not arrive"))
 	case status != 0:
 		return text, &ExitError{Status: status, Stderr: firstLine(stderr)}
 	}
 	return text, nil
+}
+
+// changed is the error of a frame that arrived in pieces.
+func (c *Client) changed() error {
+	return fmt.Errorf("the login shell of %s changes what /bin/sh prints; look at the account's shell on the appliance", c.host)
 }
 
 // Printed returns the first line of the text that the login shell printed by

@@ -131,10 +131,15 @@ func TestWhatALoginShellMakesOfTheCommandReadsTheSameEachTimeButForNumbers(t *te
 
 func TestALoginShellThatChangesTheOutputIsNotSaidToRunNoSH(t *testing.T) {
 	a := snstest.Start(t)
-	a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = `/bin/sh -c "$COMMAND" | sed "s/$/;/"` })
-	_, err := dial(t, a, time.Second).Run(t.Context(), "echo yes", nil)
-	if err == nil || strings.Contains(err.Error(), "did not run") || !strings.Contains(err.Error(), "changes what /bin/sh prints") {
-		t.Errorf("it came to %v", err)
+	for name, shell := range map[string]string{
+		"each line":                           `/bin/sh -c "$COMMAND" | sed "s/$/;/"`,
+		"standard error into standard output": `/bin/sh -c "$COMMAND" 2>&1`,
+	} {
+		a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = shell })
+		_, err := dial(t, a, time.Second).Run(t.Context(), "echo yes", nil)
+		if err == nil || strings.Contains(err.Error(), "did not run") || !strings.Contains(err.Error(), "changes what /bin/sh prints") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
