@@ -133,7 +133,8 @@ swap() { # new text, file, link to the file meant, its sum, a copy of its text
 		is "$3" "$4" "$5" || { mv -f "$3" "../$2"; fail 9 "$2"; }
 	else
 		is "../$2" "$4" "$5" || fail 9 "$2"
-		mv -f "$1" "../$2" && test ! -f "$1" || fail 13 "$2"
+		mv -f "$1" "../$2" || fail 13 "$2"
+		test -f "$1" && fail 13 "$2"
 	fi
 }
 
@@ -169,6 +170,7 @@ usual=$names
 linked=
 echo > one
 echo > two
+# shellcheck disable=SC2216 # mv -i reads the answer
 { echo y | mv -i one two > /dev/null 2> question; } 2> /dev/null # echo complains if mv reads nothing
 test -s question && test ! -f one && test / -ef / 2> /dev/null && linked=1
 rm -f one two question
@@ -188,9 +190,12 @@ if test "$program"; then
 		used= whole=1
 		test $file = object.2 && used=used
 		test "$(tail -c 1 $from)" && whole=
-		awk -v make=$file -v group="$group" -v deleteGroup="$deleteGroup" -v mark="$mark" -v whole=$whole \
-			"$program" stage=0 script stage=1 $used stage=2 $from > $file &&
+		if awk -v make=$file -v group="$group" -v deleteGroup="$deleteGroup" -v mark="$mark" -v whole=$whole \
+			"$program" stage=0 script stage=1 $used stage=2 $from > $file; then
 			read -r longer had1 has1 < report || broken awk
+		else
+			broken awk
+		fi
 		sum=$(cksum < $file) was=$object
 		case $file in
 		object.1) object1=$sum ;;
