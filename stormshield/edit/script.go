@@ -93,7 +93,7 @@ func makes(p objects.Patch) string {
 
 // Replace puts texts that were made here in the place of those that were read.
 func (f *Files) Replace(ctx context.Context, was Texts, is objects.Patched) error {
-	sums, err := f.shell.Has(ctx, "cksum")
+	sums, err := f.shell.HasChecksum(ctx)
 	if err != nil {
 		return err
 	}
