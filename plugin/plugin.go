@@ -274,7 +274,7 @@ func (n *notification) test(ctx context.Context) error {
 	var login *enforcer.LoginError
 	if errors.As(err, &login) {
 		_, failed := n.ledger.LoginFailed(context.WithoutCancel(ctx), n.secret, login.Failure(), time.Now())
-		return errors.Join(err, failed)
+		return errors.Join(fmt.Errorf("%w (hint: %s)", err, login.Hint), failed)
 	}
 	if err != nil {
 		return err

@@ -28,16 +28,27 @@ type Finding struct {
 	Hint    string // what Differs means for the plugin, or what to do about Wrong
 }
 
-// FirstFault returns the first of the findings that is wrong, as one error
-// with its hint; nil if none is. A failed login comes before all others, because it
-// must not be tried again soon.
+// Fault is a finding that is wrong, as an error.
+type Fault struct {
+	Subject string
+	Err     error
+	Hint    string
+}
+
+func (f *Fault) Error() string { return fmt.Sprintf("%s: %v (hint: %s)", f.Subject, f.Err, f.Hint) }
+
+func (f *Fault) Unwrap() error { return f.Err }
+
+// FirstFault returns the first of the findings that is wrong, as a [Fault]; nil if
+// none is. A failed login comes before all others, because it must not be tried
+// again soon.
 func FirstFault(findings []Finding) error {
 	var first error
 	for _, f := range findings {
 		if f.Err == nil {
 			continue
 		}
-		fault := fmt.Errorf("%s: %w (hint: %s)", f.Subject, f.Err, f.Hint)
+		fault := &Fault{f.Subject, f.Err, f.Hint}
 		if loginFailed(fault) {
 			return fault
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"notification-stormshield/config"
@@ -113,7 +114,12 @@ func loginError(err error, s config.Stormshield) error {
 	if !failed {
 		return err
 	}
-	return &enforcer.LoginError{Temporary: failure.Temporary, Delay: failure.Delay, Hint: failure.Hint + dollarHint(err, s), Err: err}
+	login := &enforcer.LoginError{Temporary: failure.Temporary, Delay: failure.Delay, Hint: failure.Hint + dollarHint(err, s), Err: err}
+	var fault *stormshield.Fault
+	if errors.As(err, &fault) { // its own hint would stand beside this one
+		login.Err = fmt.Errorf("%s: %w", fault.Subject, fault.Err)
+	}
+	return login
 }
 
 // dollarHint returns the hint about a $ for a refused password of the YAML, because
