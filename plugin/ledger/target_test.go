@@ -85,7 +85,7 @@ func TestAnUnknownSerialNumberChangesNothing(t *testing.T) {
 	want(t, "serial number", p.Target.Serial, "")
 	wrote(t, l, p, ledger.Outcome{Mark: "mark", Serial: "A", At: start})
 	p = plan(t, l, start)
-	want(t, "serial number once it is told", p.Target.Serial, "A")
+	want(t, "serial number after the appliance gave it", p.Target.Serial, "A")
 	wrote(t, l, p, ledger.Outcome{Mark: "mark", At: start})
 	p = plan(t, l, start)
 	want(t, "serial number when it is not told", p.Target.Serial, "A")
