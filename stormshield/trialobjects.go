@@ -8,6 +8,7 @@ import (
 
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
+	"notification-stormshield/stormshield/shell"
 )
 
 // seen tries whether a session that is opened after the write knows an object
@@ -35,7 +36,7 @@ func (t *trial) seen(ctx context.Context) {
 
 // seenReloaded tries it after the appliance was told to read its files.
 func (t *trial) seenReloaded(ctx context.Context, name string, unseen error) {
-	if has, err := t.shell.Has(ctx, enobject); err != nil || !has {
+	if state, err := t.shell.Tool(ctx, enobject); err != nil || state != shell.Works {
 		t.wrong(newSession, unseen, "what was written is not known, and there is no enobject: find the command that makes the appliance read its files, and set reload_command")
 		return
 	}

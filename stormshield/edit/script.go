@@ -64,7 +64,6 @@ func (f *Files) Patch(ctx context.Context, was State, p objects.Patch) (State, e
 }
 
 func (r *run) patch(was State, p objects.Patch) {
-	r.set("needs", "1")
 	r.sums(was)
 	if made := makes(p); made != "" {
 		r.set("makes", made)
@@ -93,11 +92,8 @@ func makes(p objects.Patch) string {
 
 // Replace puts texts that were made here in the place of those that were read.
 func (f *Files) Replace(ctx context.Context, was Texts, is objects.Patched) error {
-	sums, err := f.shell.HasChecksum(ctx)
-	if err != nil {
-		return err
-	}
 	r := f.begin()
+	sums := false // cksum works on the appliance
 	var made []string
 	for _, file := range []struct {
 		new, variable, of string
@@ -110,9 +106,15 @@ func (f *Files) Replace(ctx context.Context, was Texts, is objects.Patched) erro
 		if bytes.Equal(file.text, file.before) {
 			continue
 		}
-		if err := r.upload(ctx, file.new, file.of, file.text); err != nil {
+		question := ""
+		if len(made) == 0 {
+			question = askChecksum
+		}
+		answer, err := r.upload(ctx, file.new, file.of, file.text, question)
+		if err != nil {
 			return err
 		}
+		sums = sums || len(answer) > 0
 		made = append(made, file.new)
 		if sums {
 			r.set(file.variable, checksum(file.text))
@@ -126,14 +128,14 @@ func (f *Files) Replace(ctx context.Context, was Texts, is objects.Patched) erro
 		r.set("object", checksum(was.Object))
 		r.set("objectgroup", checksum(was.Objectgroup))
 	} else {
-		if err := r.upload(ctx, "object.text", "", was.Object); err != nil {
+		if _, err := r.upload(ctx, "object.text", "", was.Object, ""); err != nil {
 			return err
 		}
-		if err := r.upload(ctx, "objectgroup.text", "", was.Objectgroup); err != nil {
+		if _, err := r.upload(ctx, "objectgroup.text", "", was.Objectgroup, ""); err != nil {
 			return err
 		}
 	}
-	_, err = r.run(ctx, nil)
+	_, err := r.run(ctx, nil)
 	return err
 }
 
@@ -165,25 +167,28 @@ func (r *run) sums(s State) {
 	r.set("objectgroup", s.Objectgroup)
 }
 
-// upload writes a file into the folder of this run, with mode and owner of
-// another if one is named.
-func (r *run) upload(ctx context.Context, name, like string, text []byte) error {
+// askChecksum follows a script, and prints a word if cksum works.
+const askChecksum = " && { " + shell.ChecksumTest + " && echo works; true; }"
+
+// upload writes a file into the folder of this run, with mode and owner of another
+// file if one is named. It returns what the question prints, a command that follows.
+func (r *run) upload(ctx context.Context, name, like string, text []byte, question string) (answer []byte, err error) {
 	script := fmt.Sprintf("cat > %s/%s", r.work, name)
 	if like != "" {
 		script = fmt.Sprintf("cp -p %s %s/%s && %s", like, r.work, name, script)
 	}
-	script = r.inWork(script)
-	if _, err := r.shell.Run(ctx, script, bytes.NewReader(text)); err != nil {
-		return fmt.Errorf("write %s beside the files in %s on %s: %w", name, r.folder, r.shell.Host(), r.withoutTicket(err))
+	answer, err = r.shell.Run(ctx, r.inWork(script)+question, bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("write %s beside the files in %s on %s: %w", name, r.folder, r.shell.Host(), r.withoutTicket(err))
 	}
-	return nil
+	return answer, nil
 }
 
 // inWork returns a script that makes the folder of this run, unless it is there, and
 // runs commands in the folder above it. The first script of a run removes the
 // folders of broken runs for the group. After a failure it removes its own folder.
 func (r *run) inWork(commands string) string {
-	return fmt.Sprintf("cd %[1]s && { { test -d %[2]s || { rm -rf %[3]s*; mkdir -m 700 %[2]s; }; } && %[4]s || { s=$?; rm -rf %[2]s; exit $s; }; }",
+	return fmt.Sprintf("cd %[1]s && { { test -d %[2]s || { for d in %[3]s*; do test -d $d && rm -rf $d; done; mkdir -m 700 %[2]s; }; } && %[4]s || { s=$?; rm -rf %[2]s; exit $s; }; }",
 		r.folder, r.work, r.prefix, commands)
 }
 

@@ -26,14 +26,14 @@ var Tools = []string{
 // is a tool of its own.
 const MoveAsks = "mv -i"
 
-// checksumTest succeeds where cksum works.
-const checksumTest = `test "$(echo crowdsec | cksum 2>/dev/null)" = "2245184355 9"`
+// ChecksumTest is a command that succeeds where cksum works.
+const ChecksumTest = `test "$(echo crowdsec | cksum 2>/dev/null)" = "2245184355 9"`
 
 // toolProbe prints a line `has TOOL` for each tool that is there, and a line
 // `bad TOOL` for each tool that fails its test. Tests with files use a temporary
 // folder; they are left out if it cannot be made.
 var toolProbe = "{ for t in " + strings.Join(Tools, " ") + "; do command -v $t >/dev/null && echo has $t; done; " +
-	checksumTest + ` || echo bad cksum; ` +
+	ChecksumTest + ` || echo bad cksum; ` +
 	`test "$(echo a b | awk "{ print \$2 }")" = b || echo bad awk; ` +
 	`test "$(echo ab | tail -c 2)" = b || echo bad tail; ` +
 	`test "$(echo a | cat)" = a || echo bad cat; ` +
@@ -64,23 +64,4 @@ func (c *Client) Tool(ctx context.Context, tool string) (ToolState, error) {
 		}
 	}
 	return c.tools[tool], nil
-}
-
-// Has reports whether the appliance has a tool that works.
-func (c *Client) Has(ctx context.Context, tool string) (bool, error) {
-	state, err := c.Tool(ctx, tool)
-	return state == Works, err
-}
-
-// HasChecksum reports whether the appliance has a cksum that works. It tests no other
-// tool, which would take longer.
-func (c *Client) HasChecksum(ctx context.Context) (bool, error) {
-	if c.tools != nil {
-		return c.tools["cksum"] == Works, nil
-	}
-	out, err := c.Run(ctx, checksumTest+" && echo yes; true", nil)
-	if err != nil {
-		return false, fmt.Errorf("ask whether the appliance has cksum: %w", err)
-	}
-	return strings.TrimSpace(string(out)) == "yes", nil
 }
