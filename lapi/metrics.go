@@ -37,7 +37,7 @@ func (c *Client) Tell(ctx context.Context, u Usage, now time.Time) error {
 	case errors.As(err, &status) && status.Code == http.StatusNotFound:
 		return ErrNoMetrics
 	case err != nil:
-		return fmt.Errorf("send usage metrics to the Local API at %s: %w", c.base.Host, err)
+		return fmt.Errorf("send usage metrics to the Local API at %s: %w", c.Where(), err)
 	}
 	return answer.Close()
 }

@@ -91,7 +91,7 @@ func onMachine(t *testing.T, change func(text string) string, do func(h *host, m
 		machine.set(nil, "203.0.113.10/24", "2001:db8::10/64")
 		h := &host{t: t, fw: &firewall{}}
 		h.p = plugin.New(plugin.Options{
-			Log: hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Debug}), Started: time.Now().Add(time.Hour),
+			Log: hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Debug}), Started: time.Now().Add(-time.Minute),
 			Interfaces: machine.addresses, Resolve: machine.resolve,
 			Connect: func(config.Document) plugin.Appliance { return h.fw },
 		})

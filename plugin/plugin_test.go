@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,6 +110,7 @@ func (h *host) standing() []string {
 	for _, s := range standing {
 		out = append(out, s.String())
 	}
+	slices.Sort(out)
 	return out
 }
 

@@ -96,6 +96,11 @@ func crashPoints(ctx context.Context, t *trial) error {
 			return 0, 0
 		}
 	})
+	for range 2 {
+		if err := w.crashAndEnd(ctx, s); err != nil {
+			return err
+		}
+	}
 	w.mustBan(ctx, long, w.truth.fresh(w.random, 30)...)
 	if err := w.settle(ctx); err != nil {
 		return err
@@ -109,6 +114,33 @@ func crashPoints(ctx context.Context, t *trial) error {
 		}
 	}
 	return nil
+}
+
+// crashAndEnd kills the plugin at a step of a flush, and starts it when every ban has ended.
+func (w *world) crashAndEnd(ctx context.Context, s *steps) error {
+	if err := s.arm(1+w.random.IntN(lastStep), w.plugin.PID()); err != nil {
+		return err
+	}
+	w.killed = true
+	const lasting = 5 * time.Second
+	end := time.Now().Add(lasting)
+	_ = w.ban(ctx, lasting, w.truth.fresh(w.random, 1+w.random.IntN(40))...) // killed meanwhile, it may not answer
+	for time.Now().Before(end.Add(-time.Second)) && !w.plugin.Exited() {
+		if err := pause(ctx, 2*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	w.kill()
+	if err := s.arm(0, 0); err != nil {
+		return err
+	}
+	if err := pause(ctx, time.Until(end.Add(time.Second))); err != nil {
+		return err
+	}
+	if err := w.restart(ctx); err != nil {
+		return err
+	}
+	return w.settleAfter(ctx, "all bans ended after a crash")
 }
 
 func (w *world) crash(ctx context.Context, s *steps) error {

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/pacer"
 )
@@ -19,15 +18,15 @@ const takeover = 4 * time.Hour
 // again, at the latest. What is new comes by the rhythm.
 const refusedRetry = time.Minute
 
-// flush is one telling of the appliance.
+// flush is one run that applies what is pending.
 type flush struct {
 	*Enforcer
 	now   time.Time
 	plan  ledger.Plan
-	first bool // nothing is known of what an earlier installation left, and nobody looked yet
+	first bool // the first flush of this state: what an earlier installation left is not known
 }
 
-// run has the appliance told, and records what it acknowledged.
+// run applies the plan, and records what the appliance acknowledged.
 func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	start := time.Now()
 	identify := f.mustIdentify(reassert)
@@ -40,7 +39,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 		Total: f.plan.InForce, Mark: f.plan.Mark, Reassert: reassert, Standing: f.standing,
 		AskSerial: identify, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
 		Each:  func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
-		Begin: func() error { return f.Ledger.Trying(ctx, f.plan) },
+		Begin: func() error { return f.Ledger.Begin(ctx, f.plan, reassert) },
 	})
 	done.Unblocked = append(done.Unblocked, kept...) // their entries are those of another configuration now
 	done.Confirmed = f.confirmed(done)
@@ -49,9 +48,12 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if !done.Confirmed.IsZero() {
 		f.round.began = time.Time{}
 	}
-	// What was acknowledged is recorded also when the time for the rest is over.
+	// The acknowledged part is recorded also when the context has ended.
 	recording := context.WithoutCancel(ctx)
 	if err := f.Ledger.Wrote(recording, f.plan, done.Outcome); err != nil {
+		return pacer.Result{}, errors.Join(failed, err)
+	}
+	if err := f.Ledger.Expire(recording, f.now, f.MaxBans); err != nil {
 		return pacer.Result{}, errors.Join(failed, err)
 	}
 	if failed != nil && !done.Warned {
@@ -60,7 +62,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if done.At.IsZero() { // a dry run: nothing was done, nobody logged in
 		return pacer.Result{Acted: true, Next: f.plan.Next}, nil
 	}
-	if err := f.Ledger.LoginAccepted(recording, f.Credentials); err != nil {
+	if err := f.Lockout.Accepted(f.Credentials); err != nil {
 		return pacer.Result{}, err
 	}
 	if identify || f.plan.Flushed.IsZero() {
@@ -124,17 +126,16 @@ func (f *flush) standing(ctx context.Context, found []netip.Prefix) ([]netip.Pre
 // plan.
 func (f *flush) takeOver(ctx context.Context, found []netip.Prefix) error {
 	until := f.now.Add(takeover)
-	var bans []ban.Ban
+	filter := f.Filter()
+	var admitted []netip.Prefix
 	for _, p := range found {
-		parts, _ := f.Admit(p) // an error admits nothing, and what is not taken over is unblocked
-		for _, part := range parts {
-			bans = append(bans, ban.Ban{Prefix: part, Until: until, Scenario: "found on the appliance"})
-		}
+		parts, _ := filter.Admit(p) // an error admits nothing, and what is not recorded is unblocked
+		admitted = append(admitted, parts...)
 	}
-	if len(bans) == 0 {
+	if len(admitted) == 0 {
 		return nil
 	}
-	recorded, err := f.Ledger.Record(ctx, bans, ledger.Takeover, f.now, f.MaxBans)
+	recorded, err := f.Ledger.RecordFound(ctx, admitted, until, f.now, f.MaxBans)
 	if err != nil {
 		return err
 	}

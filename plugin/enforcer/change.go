@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 )
 
 // Appliance is a firewall.
@@ -17,59 +18,50 @@ type Appliance interface {
 	Apply(ctx context.Context, c Change) (Done, error)
 }
 
-// Change is what an appliance is told: what differs since the last time, and
-// how to learn of everything in force where that is not enough.
+// Change is what a flush applies: what is pending, and functions that return everything in force where that is not enough.
 type Change struct {
 	Block    []ledger.Standing // to block, each until its end; if they are more than Config.Few, not all of them
-	Unblock  []netip.Prefix    // ended, and perhaps on the blacklist
+	Unblock  []netip.Prefix    // over or waiting, and perhaps on the blacklist
 	Add      []netip.Prefix    // in force, and not known to be in the appliance's files
-	Remove   []netip.Prefix    // ended, and perhaps in the files
+	Remove   []netip.Prefix    // over or waiting, and perhaps in the files
 	Total    int               // how many bans are in force
-	Reassert bool              // block everything in force anew
+	Reassert bool              // block everything in force again
 
-	// AskSerial has the appliance asked for its serial number before anything is
-	// blocked or unblocked. Serial is the number that it is known by; "" if none is
-	// known. If it has another one, Apply ends with an [OtherApplianceError].
+	// AskSerial makes Apply ask for the serial number before it blocks or unblocks anything. Serial is the known number; "":
+	// none is known. If the appliance has another one, Apply ends with an [OtherApplianceError].
 	AskSerial bool
 	Serial    string
-	// OldGroups are groups that the configuration does not name any more. Once
-	// everything is blocked by the groups of now, what only they list is
-	// unblocked, and they are removed.
+	// OldGroups are groups that the configuration does not name any more. Apply first blocks everything by the new groups.
+	// Then it unblocks the addresses that only old groups list, and removes the old groups.
 	OldGroups []string
 
-	// Mark is what Apply said of the files when it last wrote them; "" if that
-	// is not known. While the files are the ones that it tells of, Add and
-	// Remove are all that they differ by.
+	// Mark identifies the files as Apply last wrote them; "": not known. While the files match it, Add and Remove are all
+	// that they lack.
 	Mark string
 
-	// Standing returns all bans in force. Apply calls it when the files are not
-	// the ones that Mark tells of and must be compared whole, at most once each
-	// time that it reads them; found is what their group lists then.
+	// Standing returns all bans in force. Apply calls it when the files do not match Mark and must be compared whole, at most
+	// once each time that it reads them. found is what the group in the files lists then.
 	Standing func(ctx context.Context, found []netip.Prefix) ([]netip.Prefix, error)
 
-	// Each returns every ban that must be blocked one by one for
-	// Config.EntryLife, the most urgent first, where Apply must not block all by
-	// their group: what Block leaves out too, and with Reassert every ban in force that no earlier flush of the
-	// same re-assert blocked.
+	// Each returns every ban that must be blocked one by one for Config.EntryLife, the most urgent first. Apply calls it where
+	// no command may name the group. It also returns the bans that Block leaves out, and with Reassert every ban in force that
+	// no earlier flush of the same re-assert blocked.
 	Each func(ctx context.Context) ([]netip.Prefix, error)
 
-	// Begin is to be called before the appliance is told anything; its error
-	// ends the flush.
+	// Begin must be called before Apply blocks or unblocks anything. Its error ends the flush.
 	Begin func() error
 }
 
-// Done is what an appliance acknowledged. Its Mark is Change.Mark if the files
-// were left as they are, and "" if Apply cannot say what they are now. Its
-// Confirmed is the enforcer's to tell.
+// Done is what an appliance acknowledged. Its Mark is Change.Mark if Apply did not change the files, and "" if Apply does
+// not know what they are now. The enforcer sets Confirmed.
 type Done struct {
 	ledger.Outcome
 	Leftovers int // objects of ours that nothing asked for, taken off
-	// Kept says of each group in Change.OldGroups that stays why it does.
+	// Kept names each group in Change.OldGroups that stays, with the reason.
 	Kept []string
 }
 
-// OtherApplianceError says that another appliance answers than before. Nothing
-// was blocked or unblocked on it.
+// OtherApplianceError says that another appliance answers than before. Apply blocked and unblocked nothing on it.
 type OtherApplianceError struct {
 	Serial string // its serial number
 	Err    error
@@ -92,6 +84,6 @@ func (e *LoginError) Error() string { return e.Err.Error() }
 func (e *LoginError) Unwrap() error { return e.Err }
 
 // Failure is the error as the ledger records it.
-func (e *LoginError) Failure() ledger.LoginFailure {
-	return ledger.LoginFailure{Reason: e.Error(), Hint: e.Hint, Temporary: e.Temporary, Delay: e.Delay}
+func (e *LoginError) Failure() lockout.Failure {
+	return lockout.Failure{Reason: e.Error(), Hint: e.Hint, Temporary: e.Temporary, Delay: e.Delay}
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 )
 
 // repeatEvery is how often the same trouble is said again.
@@ -50,8 +50,8 @@ func (c *complaint) say(level hclog.Level, text string, now time.Time, details .
 	}
 }
 
-// heldOff logs a hold-off once, with its reason.
-func (c *complaint) heldOff(h ledger.HoldOff, now time.Time) {
+// heldOff logs a hold-off once, and why nobody tries to log in.
+func (c *complaint) heldOff(h lockout.HoldOff, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h.Until.Equal(c.held) {

@@ -1,9 +1,8 @@
-// Package enforcer keeps one appliance in step with one ledger: it asks the
-// ledger what differs, has the appliance told, and records what the appliance
-// acknowledged. It does so only while it holds the lease.
+// Package enforcer keeps one appliance in step with one ledger: it asks the ledger what is pending, sends it to the
+// appliance, and records what the appliance acknowledged.
 //
-// It knows neither how an appliance is reached nor where bans come from. Its
-// main type is [Enforcer]; [Appliance] is what it needs of a firewall.
+// It knows neither how an appliance is reached nor where decisions come from. Its caller holds the lease. Its main type is
+// [Enforcer]; [Appliance] is what it needs of a firewall.
 package enforcer
 
 import (
@@ -14,40 +13,33 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 	"notification-stormshield/plugin/pacer"
 )
 
-const (
-	// leaseEvery is how often a process that does not hold the lease tries to
-	// take it, and newsEvery how often its holder looks for what other
-	// processes recorded or asked for.
-	leaseEvery = 500 * time.Millisecond
-	newsEvery  = time.Second
-)
+// newsEvery is how often the enforcer looks for what other processes recorded or asked for.
+const newsEvery = time.Second
 
 // Config describes an enforcer.
 type Config struct {
 	Appliance   Appliance
 	Ledger      *ledger.Ledger
 	Target      ledger.Target // the appliance and the groups that the configuration names
-	LeasePath   string
-	NotBefore   time.Time // of the first flush
+	Lockout     lockout.File
 	Rhythm      pacer.Rhythm
 	Reassert    time.Duration // how often everything in force is blocked again; 0: when half of EntryLife is over
 	EntryLife   time.Duration // how long the entries live that a re-assert makes
 	Few         int           // how many bans the appliance blocks one by one
 	MaxBans     int
 	Credentials string // a hold-off counts for these alone
-	// Admit returns the parts of a prefix that may be blocked. The error is the
-	// reason if there are none.
-	Admit func(netip.Prefix) ([]netip.Prefix, error)
-	Log   hclog.Logger
-	// Shared returns which of some prefixes other configurations have in force on
-	// the same appliance, and until when. Nil means that there is no other one.
+	// Filter returns the filter that decisions must pass now.
+	Filter func() ban.Filter
+	Log    hclog.Logger
+	// Shared returns those of some prefixes that other configurations have in
+	// force on the same appliance, and until when; nil: there is no other.
 	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
-	// Beside runs while the lease is held, until its context ends; nil: nothing.
-	Beside func(ctx context.Context)
 }
 
 // Enforcer is the loop for one appliance.
@@ -58,6 +50,7 @@ type Enforcer struct {
 	// identified is when this process last learnt the serial number of the appliance.
 	identified time.Time
 	round      round
+	waiting    bool // the log says that bans wait
 }
 
 // round is a re-assert. It takes several flushes if bans must be blocked one by
@@ -81,71 +74,36 @@ func (e *Enforcer) Recorded() { e.pacer.Poke() }
 // belongs to it which is yet to come. It never waits.
 func (e *Enforcer) Changed() { e.pacer.Due() }
 
-// Readmit ends the bans in force that Admit no longer admits, and triggers a flush
-// that unblocks them.
+// Readmit applies the filter to the decisions that are stored, and has the appliance follow.
 func (e *Enforcer) Readmit(ctx context.Context) {
-	if e.refuse(ctx) {
+	if e.admit(ctx) {
 		e.pacer.Due()
 	}
 }
 
-// Run enforces until the context ends. It waits for the lease for as long as
-// another process holds it.
+// Run enforces until the context ends.
 func (e *Enforcer) Run(ctx context.Context) {
-	if !sleep(ctx, time.Until(e.NotBefore)) {
-		return
-	}
-	lease := e.takeLease(ctx)
-	if lease == nil {
-		return
-	}
-	defer func() { _ = lease.Release() }()
-	e.refuse(ctx)
-	var beside sync.WaitGroup
+	e.admit(ctx)
+	var watching sync.WaitGroup
 	running, stop := context.WithCancel(ctx)
-	beside.Go(func() { e.watch(running) })
-	if e.Beside != nil {
-		beside.Go(func() { e.Beside(running) })
-	}
+	watching.Go(func() { e.watch(running) })
 	e.pacer.Run(ctx, e.Flush)
 	stop()
-	beside.Wait()
+	watching.Wait()
 }
 
-func (e *Enforcer) takeLease(ctx context.Context) *ledger.Lease {
-	waiting := false
-	for {
-		lease, err := ledger.TryLease(e.LeasePath)
-		switch {
-		case lease != nil:
-			return lease
-		case err != nil:
-			e.complaint.about(err, hclog.Error, time.Now())
-		case !waiting:
-			waiting = true
-			e.Log.Debug("another process flushes; this one records and stands by")
-		}
-		if !sleep(ctx, leaseEvery) {
-			return nil
-		}
-	}
-}
-
-// refuse ends the bans in force that may not be blocked, and reports whether there
-// were any. The parts of a range that may be blocked stay banned.
-func (e *Enforcer) refuse(ctx context.Context) bool {
-	refused, err := e.Ledger.Refuse(ctx, e.Admit, time.Now())
+// admit applies the filter to the decisions that are stored, and reports whether it changed any.
+func (e *Enforcer) admit(ctx context.Context) bool {
+	filter := e.Filter()
+	changed, err := e.Ledger.Admit(ctx, filter.AdmitStored, time.Now(), e.MaxBans)
 	if err != nil {
 		e.complaint.about(err, hclog.Error, time.Now())
 	}
-	for _, r := range refused {
-		if r.Reason == nil {
-			e.Log.Warn("a banned range is split because a part of it is protected now", "prefix", r.Prefix, "parts", len(r.Parts))
-			continue
-		}
-		e.Log.Warn("a ban ends because its address is protected now", "prefix", r.Prefix, "reason", r.Reason)
+	if len(changed) > 0 {
+		e.Log.Warn("bans are protected or filtered out by now: they end, or are split around what is never blocked",
+			"bans", len(changed), "first", changed[0])
 	}
-	return len(refused) > 0
+	return len(changed) > 0
 }
 
 // watch pokes when another process recorded something, and hurries when one

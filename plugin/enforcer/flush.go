@@ -19,8 +19,7 @@ const (
 	flushTimeout = 15 * time.Minute
 )
 
-// Flush looks what differs and has the appliance told. Whoever calls it
-// outside of Run must hold the lease.
+// Flush applies what is pending. Its caller holds the lease.
 func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	limited, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
@@ -60,15 +59,15 @@ func (e *Enforcer) complain(ctx context.Context, err error, harmless bool, reque
 	}
 }
 
-// guarded flushes unless logins are held off, and survives a panic: CrowdSec
-// never starts a crashed plugin again.
+// guarded flushes unless logins are held off, and turns a panic into an error: CrowdSec never starts a crashed plugin
+// again.
 func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Result, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("a flush panicked, which is a fault of this program: %v\n%s", r, debug.Stack())
 		}
 	}()
-	hold, held, err := e.Ledger.HeldOff(ctx, e.Credentials, now)
+	hold, held, err := e.Lockout.HeldOff(e.Credentials, now)
 	if err != nil {
 		return pacer.Result{}, err
 	}
@@ -80,8 +79,8 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 	var login *LoginError
 	if errors.As(err, &login) {
 		now := time.Now()
-		// Recorded although ctx may be cancelled: the next process must not log in.
-		hold, failed := e.Ledger.LoginFailed(context.WithoutCancel(ctx), e.Credentials, login.Failure(), now)
+		// Recorded also when the context has ended: the next process must not log in.
+		hold, failed := e.Lockout.Failed(e.Credentials, login.Failure(), now)
 		if failed != nil {
 			return result, errors.Join(err, failed)
 		}
@@ -92,8 +91,14 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 }
 
 func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {
+	if err := e.Ledger.Choose(ctx, now, e.MaxBans); err != nil {
+		return pacer.Result{}, err
+	}
 	p, err := e.plan(ctx, now)
 	if err != nil {
+		return pacer.Result{}, err
+	}
+	if err := e.reportWaiting(ctx, p, now); err != nil {
 		return pacer.Result{}, err
 	}
 	first := p.Flushed.IsZero()

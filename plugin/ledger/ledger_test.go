@@ -31,13 +31,22 @@ func openAt(t testing.TB, path string) *ledger.Ledger {
 	return l
 }
 
-func aBan(prefix string, until time.Time) ban.Ban {
-	return ban.Ban{Prefix: netip.MustParsePrefix(prefix), Until: until, Origin: "crowdsec", Scenario: "test"}
+// decided returns a decision of an alert without a UUID.
+func decided(prefix string, until time.Time) ban.Decision {
+	p := netip.MustParsePrefix(prefix)
+	return ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: "ban", Origin: "crowdsec", Scenario: "test"}
 }
 
-func record(t testing.TB, l *ledger.Ledger, now time.Time, bans ...ban.Ban) ledger.Recorded {
+// identified returns a decision whose UUID and ID are made of a number.
+func identified(n int64, prefix string, until time.Time) ban.Decision {
+	d := decided(prefix, until)
+	d.ID, d.UUID = n, ban.ParseUUID(fmt.Sprintf("decision %d", n))
+	return d
+}
+
+func record(t testing.TB, l *ledger.Ledger, now time.Time, decisions ...ban.Decision) ledger.Recorded {
 	t.Helper()
-	r, err := l.Record(t.Context(), bans, ledger.Alert, now, many)
+	r, err := l.Record(t.Context(), decisions, now, many)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ func flushed(t *testing.T, prefixes ...string) *ledger.Ledger {
 	t.Helper()
 	l := open(t)
 	for _, p := range prefixes {
-		record(t, l, start, aBan(p, start.Add(time.Hour)))
+		record(t, l, start, decided(p, start.Add(time.Hour)))
 	}
 	p := plan(t, l, start)
 	wrote(t, l, p, all(p, start))
@@ -21,7 +21,7 @@ func flushed(t *testing.T, prefixes ...string) *ledger.Ledger {
 
 func TestWhileAMarkStandsThePlanNamesAllThatTheFilesDifferBy(t *testing.T) {
 	l := flushed(t, "203.0.113.1/32", "203.0.113.2/32")
-	record(t, l, start, aBan("203.0.113.3/32", start.Add(3*time.Hour)), aBan("203.0.113.2/32", start.Add(2*time.Hour)))
+	record(t, l, start, decided("203.0.113.3/32", start.Add(3*time.Hour)), decided("203.0.113.2/32", start.Add(2*time.Hour)))
 
 	later := start.Add(time.Hour)
 	p := plan(t, l, later)
@@ -34,7 +34,7 @@ func TestWhileAMarkStandsThePlanNamesAllThatTheFilesDifferBy(t *testing.T) {
 
 func TestAFailedFlushLeavesTheMarkItTellsOf(t *testing.T) {
 	l := flushed(t, "203.0.113.1/32")
-	record(t, l, start, aBan("203.0.113.2/32", start.Add(time.Hour)))
+	record(t, l, start, decided("203.0.113.2/32", start.Add(time.Hour)))
 	wrote(t, l, plan(t, l, start), ledger.Outcome{Mark: "mark"}) // it failed before the files were written
 	p := plan(t, l, start)
 	want(t, "mark", p.Mark, "mark")
@@ -52,10 +52,10 @@ func TestAFailedFlushLeavesTheMarkItTellsOf(t *testing.T) {
 func TestACrashWhileWritingDownLeavesNoMarkThatIsWrong(t *testing.T) {
 	for at, statement := range map[string]string{
 		"the rows":       "CREATE TRIGGER crash BEFORE UPDATE OF written ON ban BEGIN SELECT RAISE(ABORT, 'crash'); END",
-		"the last facts": "CREATE TRIGGER crash BEFORE UPDATE ON fact WHEN NEW.value = 'next' BEGIN SELECT RAISE(ABORT, 'crash'); END",
+		"the last facts": "CREATE TRIGGER crash BEFORE UPDATE ON flushing WHEN NEW.mark = 'next' BEGIN SELECT RAISE(ABORT, 'crash'); END",
 	} {
 		l := flushed(t, "203.0.113.1/32")
-		record(t, l, start, aBan("203.0.113.2/32", start.Add(time.Hour)))
+		record(t, l, start, decided("203.0.113.2/32", start.Add(time.Hour)))
 		p := plan(t, l, start)
 		if err := l.Run(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -67,12 +67,11 @@ func TestACrashWhileWritingDownLeavesNoMarkThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestWhatEndedDuringAFlushThatListedItIsOwedItsRemoval(t *testing.T) {
+func TestABanThatWaitsSinceAFlushBeganIsUnblockedAfterIt(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)), aBan("203.0.113.2/32", start.Add(2*time.Hour)))
+	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Hour)), decided("203.0.113.2/32", start.Add(2*time.Hour)))
 	p := plan(t, l, start)
-	// The alert looked at the clock before the plan did.
-	if _, err := l.Record(t.Context(), nil, ledger.Alert, start.Add(-time.Second), 1); err != nil {
+	if err := l.Choose(t.Context(), start.Add(-time.Second), 1); err != nil {
 		t.Fatal(err)
 	}
 	asserted := all(p, start)
@@ -83,6 +82,25 @@ func TestWhatEndedDuringAFlushThatListedItIsOwedItsRemoval(t *testing.T) {
 	want(t, "to unblock", texts(p.Unblock), []string{"203.0.113.1/32"})
 	want(t, "to remove", texts(p.Remove), []string{"203.0.113.1/32"})
 	want(t, "in force", p.InForce, 1)
+}
+
+func TestAFlushByGroupThatACrashCutIsComparedWholeAlsoWhenEverythingHasEnded(t *testing.T) {
+	l := open(t)
+	record(t, l, start, numbered(0, 50)...)
+	p := plan(t, l, start)
+	if err := l.Begin(t.Context(), p, false); err != nil {
+		t.Fatal(err)
+	}
+	// The process dies here, whatever the appliance did.
+	later := start.Add(2 * time.Hour)
+	p = plan(t, l, later)
+	want(t, "in force", p.InForce, 0)
+	want(t, "due", p.Due(), true)
+	want(t, "mark", p.Mark, "")
+	wrote(t, l, p, ledger.Outcome{Mark: p.Mark})
+	want(t, "due after a flush that failed", plan(t, l, later).Due(), true)
+	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Mark: "mark", At: later})
+	want(t, "due after one that ended well", plan(t, l, later).Due(), false)
 }
 
 func TestForgetTakesTheMarkBack(t *testing.T) {

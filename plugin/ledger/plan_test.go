@@ -13,7 +13,7 @@ import (
 
 func TestABanIsOwedUntilItIsWrittenAndItsRemovalUntilItIsAcknowledged(t *testing.T) {
 	l := open(t)
-	r := record(t, l, start, aBan("203.0.113.7/32", start.Add(time.Hour)))
+	r := record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)))
 	want(t, "added", r.Added, 1)
 
 	p := plan(t, l, start)
@@ -38,12 +38,12 @@ func TestABanIsOwedUntilItIsWrittenAndItsRemovalUntilItIsAcknowledged(t *testing
 
 func TestAnAssertedBanNeedsNoEntryOfItsOwn(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan("203.0.113.7/32", start.Add(time.Hour)), aBan("203.0.113.8/32", start.Add(48*time.Hour)))
+	record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)), decided("203.0.113.8/32", start.Add(48*time.Hour)))
 	p := plan(t, l, start)
 	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start})
 	want(t, "due", plan(t, l, start).Due(), false)
 
-	record(t, l, start, aBan("203.0.113.9/32", start.Add(time.Hour)))
+	record(t, l, start, decided("203.0.113.9/32", start.Add(time.Hour)))
 	want(t, "to block: only what came later", blocks(plan(t, l, start)), []string{"203.0.113.9/32"})
 
 	p = plan(t, l, start.Add(2*time.Hour))
@@ -54,7 +54,7 @@ func TestAnAssertedBanNeedsNoEntryOfItsOwn(t *testing.T) {
 
 func TestAShortEntryIsRenewedOnlyWhenItsBanOutlastsIt(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan("203.0.113.7/32", start.Add(30*24*time.Hour)))
+	record(t, l, start, decided("203.0.113.7/32", start.Add(30*24*time.Hour)))
 	p := plan(t, l, start)
 	wrote(t, l, p, ledger.Outcome{Blocked: []ledger.Entry{{Prefix: p.Block[0].Prefix, Expires: start.Add(24 * time.Hour)}}, Listed: true, Cleared: true, At: start})
 	want(t, "due at once", plan(t, l, start).Due(), false)
@@ -94,10 +94,11 @@ func TestMoreThanAFewAreNotAllNamedAndNeverTheWhole(t *testing.T) {
 func TestAPlanReadsNothingButWhatDiffers(t *testing.T) {
 	l := open(t)
 	ways := []string{
-		"SEARCH ban USING INDEX ban_written (written<?)",      // what is not in the files
-		"SEARCH ban USING INDEX ban_written (written>?)",      // what came after the last re-assert
-		"SEARCH ban USING INDEX ban_until (until<?)",          // what has ended
-		"SEARCH ban USING COVERING INDEX ban_until (until>?)", // what ends next: one row
+		"SEARCH ban USING INDEX ban_written (written<?)",         // what is not in the files
+		"SEARCH ban USING INDEX ban_written (written>?)",         // what came after the last re-assert
+		"SEARCH ban USING INDEX ban_traces (until<?)",            // what the appliance may have and shall not
+		"SEARCH ban USING INDEX ban_until (until>? AND until<?)", // what is over
+		"SEARCH ban USING COVERING INDEX ban_until (until>?)",    // what ends next: one row
 	}
 	want(t, "queries", len(ledger.PlanQueries), len(ways))
 	for i, query := range ledger.PlanQueries {
@@ -107,10 +108,10 @@ func TestAPlanReadsNothingButWhatDiffers(t *testing.T) {
 	}
 }
 
-func TestWhatHasEndedIsFoundAmongManyByItsEnd(t *testing.T) {
+func TestTheBestAndTheWorstBanAreFoundByAnIndex(t *testing.T) {
 	l := open(t)
-	for i, index := range []string{"ban_until (until<?)", "ban_lists (until>?)", "ban_until (until>?)"} {
-		query := strings.NewReplacer("?1", "0", "?2", "0", "?", "0").Replace(ledger.EndedQueries[i])
+	for i, index := range []string{"ban_until (until>? AND until<?)", "ban_enforced", "ban_waiting"} {
+		query := strings.NewReplacer("?1", "0", "?2", "0", "?3", "0", "?4", "0", "?", "0").Replace(ledger.ChoiceQueries[i])
 		way, err := l.Lines(t.Context(), "EXPLAIN QUERY PLAN "+query)
 		want(t, "error", err, nil)
 		want(t, query+" by "+index, strings.Contains(strings.Join(way, "\n"), index), true)
@@ -118,12 +119,12 @@ func TestWhatHasEndedIsFoundAmongManyByItsEnd(t *testing.T) {
 }
 
 // numbered are bans for an hour.
-func numbered(first, count int) []ban.Ban {
-	bans := make([]ban.Ban, count)
+func numbered(first, count int) []ban.Decision {
+	bans := make([]ban.Decision, count)
 	for i := range bans {
 		n := first + i
 		address := netip.AddrFrom4([4]byte{203, byte(n >> 16), byte(n >> 8), byte(n)})
-		bans[i] = ban.Ban{Prefix: netip.PrefixFrom(address, 32), Until: start.Add(time.Hour), Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf"}
+		bans[i] = ban.Decision{Prefix: netip.PrefixFrom(address, 32), Bits: 32, Until: start.Add(time.Hour), Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf"}
 	}
 	return bans
 }

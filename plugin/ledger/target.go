@@ -8,11 +8,8 @@ import (
 	"slices"
 )
 
-// factTarget is the [Target] that the ledger is about, as JSON.
-const factTarget = "target"
-
-// Target is the appliance and the groups that a ledger is about. This appliance
-// acknowledged, for these groups, everything that the ledger calls acknowledged.
+// Target is the appliance and the groups that a ledger is about. Everything that
+// the ledger calls acknowledged, this appliance acknowledged for these groups.
 type Target struct {
 	Host        string `json:"host"`     // host and API port, in one spelling for each appliance; "": nothing was flushed yet
 	Identity    string `json:"identity"` // the keys and certificates by which the configuration identifies the appliance
@@ -68,11 +65,7 @@ func (t Target) oldGroups(named Target) []string {
 
 // Target returns the target of the ledger; zero if no flush has begun yet.
 func (l *Ledger) Target(ctx context.Context) (t Target, err error) {
-	text, err := fact(ctx, l.db, factTarget)
-	if err == nil {
-		t, err = parseTarget(text)
-	}
-	if err != nil {
+	if err := l.db.QueryRowContext(ctx, "SELECT target FROM flushing").Scan(&t); err != nil {
 		return Target{}, fmt.Errorf("read from %s which appliance it is about: %w", l.path, err)
 	}
 	return t, nil
@@ -83,12 +76,8 @@ func (l *Ledger) Target(ctx context.Context) (t Target, err error) {
 // calls it.
 func (l *Ledger) SetTarget(ctx context.Context, named Target) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
-		text, err := fact(ctx, tx, factTarget)
-		if err != nil {
-			return err
-		}
-		before, err := parseTarget(text)
-		if err != nil {
+		var before Target
+		if err := tx.QueryRowContext(ctx, "SELECT target FROM flushing").Scan(&before); err != nil {
 			return err
 		}
 		next, same := before.Next(named)
@@ -115,7 +104,7 @@ func doubtAll(ctx context.Context, tx *sql.Tx) error {
 	return forgetFiles(ctx, tx)
 }
 
-// settle records the news of a flush about the target. It does not replace a known
+// settle records what a flush learned about the target. It does not replace a known
 // serial number: [Ledger.SetTarget] does that, and makes everything pending.
 func (o Outcome) settle(ctx context.Context, tx *sql.Tx, t Target) error {
 	if t.Serial == "" {
@@ -127,17 +116,19 @@ func (o Outcome) settle(ctx context.Context, tx *sql.Tx, t Target) error {
 	return setTarget(ctx, tx, t)
 }
 
-// settles reports whether a flush has news about the target.
+// settles reports whether a flush learned something about the target.
 func (o Outcome) settles(t Target) bool {
 	return o.Serial != "" && t.Serial == "" || o.OldGroupsGone && len(t.OldGroups) > 0
 }
 
-func parseTarget(text string) (t Target, err error) {
+// Scan reads a stored target.
+func (t *Target) Scan(value any) error {
+	text, _ := value.(string)
 	if text == "" {
-		return Target{}, nil
+		*t = Target{}
+		return nil
 	}
-	err = json.Unmarshal([]byte(text), &t)
-	return t, err
+	return json.Unmarshal([]byte(text), t)
 }
 
 func setTarget(ctx context.Context, tx *sql.Tx, t Target) error {
@@ -145,5 +136,6 @@ func setTarget(ctx context.Context, tx *sql.Tx, t Target) error {
 	if err != nil {
 		return err
 	}
-	return setFact(ctx, tx, factTarget, string(text))
+	_, err = tx.ExecContext(ctx, "UPDATE flushing SET target = ?", string(text))
+	return err
 }

@@ -28,7 +28,7 @@ func applied(t *testing.T, serial string) *ledger.Ledger {
 	t.Helper()
 	l := open(t)
 	setTarget(t, l, edge)
-	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)), aBan("203.0.113.2/32", start.Add(2*time.Hour)))
+	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Hour)), decided("203.0.113.2/32", start.Add(2*time.Hour)))
 	p := plan(t, l, start)
 	wrote(t, l, p, ledger.Outcome{
 		Listed: true, Cleared: true, Mark: "mark", Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start, Serial: serial,

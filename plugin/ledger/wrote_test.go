@@ -9,13 +9,13 @@ import (
 
 func TestWhatIsRecordedDuringAFlushStaysOwed(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan("203.0.113.7/32", start.Add(time.Minute)))
+	record(t, l, start, decided("203.0.113.7/32", start.Add(time.Minute)))
 	p := plan(t, l, start)
 	wrote(t, l, p, all(p, start))
 
 	later := start.Add(time.Minute)
 	p = plan(t, l, later) // takes 203.0.113.7 off
-	record(t, l, later, aBan("203.0.113.7/32", later.Add(time.Hour)), aBan("203.0.113.8/32", later.Add(time.Hour)))
+	record(t, l, later, decided("203.0.113.7/32", later.Add(time.Hour)), decided("203.0.113.8/32", later.Add(time.Hour)))
 	wrote(t, l, p, ledger.Outcome{Unblocked: p.Unblock, Listed: true, Cleared: true, Asserted: later, AssertedUntil: later.Add(24 * time.Hour), At: later})
 
 	want(t, "to block", blocks(plan(t, l, later)), []string{"203.0.113.7/32", "203.0.113.8/32"})
@@ -23,9 +23,9 @@ func TestWhatIsRecordedDuringAFlushStaysOwed(t *testing.T) {
 
 func TestAnEntryThatACrashLeftUnacknowledgedIsOwedItsRemoval(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)))
+	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Hour)))
 	p := plan(t, l, start)
-	if err := l.Trying(t.Context(), p); err != nil {
+	if err := l.Begin(t.Context(), p, false); err != nil {
 		t.Fatal(err)
 	}
 	// The process dies here, whatever the appliance did.
@@ -38,7 +38,7 @@ func TestAnEntryThatACrashLeftUnacknowledgedIsOwedItsRemoval(t *testing.T) {
 
 func TestForgetOwesEverythingAgain(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)), aBan("203.0.113.2/32", start.Add(time.Minute)))
+	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Hour)), decided("203.0.113.2/32", start.Add(time.Minute)))
 	p := plan(t, l, start)
 	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start})
 	later := start.Add(2 * time.Minute)
@@ -52,7 +52,7 @@ func TestForgetOwesEverythingAgain(t *testing.T) {
 
 func TestEndedBansThatWereNeverWrittenAreTidiedAway(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Minute)))
+	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Minute)))
 	later := start.Add(time.Hour)
 	p := plan(t, l, later)
 	want(t, "due", p.Due(), false)

@@ -23,9 +23,15 @@ type LocalAPI struct {
 
 	mu             sync.Mutex
 	next           int
-	standing       map[string]int // numbers, by value
-	added, deleted map[string]int
+	standing       map[string]decision // by value
+	added, deleted map[string]decision
 	refuses        bool
+}
+
+// decision is what tells a decision from others.
+type decision struct {
+	id   int
+	uuid string
 }
 
 // LocalAPIStats is what it was asked, and how long its answers were.
@@ -36,7 +42,7 @@ type LocalAPIStats struct {
 
 // NewLocalAPI starts one that lists nothing.
 func NewLocalAPI() *LocalAPI {
-	l := &LocalAPI{Key: "the-bouncers-key", Lasting: time.Hour, standing: map[string]int{}, added: map[string]int{}, deleted: map[string]int{}}
+	l := &LocalAPI{Key: "the-bouncers-key", Lasting: time.Hour, standing: map[string]decision{}, added: map[string]decision{}, deleted: map[string]decision{}}
 	l.server = httptest.NewServer(l)
 	return l
 }
@@ -49,12 +55,18 @@ func (l *LocalAPI) Close() { l.server.Close() }
 
 // List lists bans of addresses.
 func (l *LocalAPI) List(values ...string) {
+	for _, value := range values {
+		l.ListAs(NewUUID(), value)
+	}
+}
+
+// ListAs lists the ban of an address whose decision has a UUID, such as that of an alert.
+func (l *LocalAPI) ListAs(uuid, value string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, value := range values {
-		l.next++
-		l.standing[value], l.added[value] = l.next, l.next
-	}
+	l.next++
+	listed := decision{l.next, uuid}
+	l.standing[value], l.added[value] = listed, listed
 }
 
 // Unlist ends the ban of an address.
@@ -107,9 +119,9 @@ func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet && r.URL.Path == "/v1/decisions":
 		found := maps.Clone(l.standing)
 		value, than := r.URL.Query().Get("ip"), r.URL.Query().Get("id_gt")
-		maps.DeleteFunc(found, func(listed string, number int) bool {
+		maps.DeleteFunc(found, func(listed string, d decision) bool {
 			after, err := strconv.Atoi(than)
-			return value != "" && listed != value || err == nil && number <= after
+			return value != "" && listed != value || err == nil && d.id <= after
 		})
 		_, _ = fmt.Fprint(w, "[")
 		writeDecisions(w, found, l.Lasting)
@@ -117,12 +129,12 @@ func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// writeDecisions writes them in the order of their numbers.
-func writeDecisions(out io.Writer, numbers map[string]int, left time.Duration) {
-	values := slices.SortedFunc(maps.Keys(numbers), func(a, b string) int { return numbers[a] - numbers[b] })
+// writeDecisions writes them in the order of their IDs.
+func writeDecisions(out io.Writer, decisions map[string]decision, left time.Duration) {
+	values := slices.SortedFunc(maps.Keys(decisions), func(a, b string) int { return decisions[a].id - decisions[b].id })
 	for i, value := range values {
 		text, _ := json.Marshal(map[string]any{ // texts and numbers alone
-			"id": numbers[value], "origin": "CAPI", "scenario": "http:scan", "scope": "Ip", "type": "ban", "value": value, "duration": left.String(),
+			"id": decisions[value].id, "uuid": decisions[value].uuid, "origin": "CAPI", "scenario": "http:scan", "scope": "Ip", "type": "ban", "value": value, "duration": left.String(),
 		})
 		if i > 0 {
 			_, _ = fmt.Fprint(out, ",")

@@ -1,24 +1,39 @@
-package ledger_test
+package lockout_test
 
 import (
+	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 )
 
+var start = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+
+func open(t *testing.T) lockout.File {
+	return lockout.File{Path: filepath.Join(t.TempDir(), "test.lockout")}
+}
+
+func want(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
 func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
-	l := open(t)
+	f := open(t)
 	held := func(credentials string, now time.Time) bool {
-		_, held, err := l.HeldOff(t.Context(), credentials, now)
+		_, held, err := f.HeldOff(credentials, now)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return held
 	}
-	refuse := func(asked time.Duration, now time.Time) ledger.HoldOff {
-		h, err := l.LoginFailed(t.Context(), "wrong", ledger.LoginFailure{Reason: "AUTH_FAILED", Delay: asked}, now)
+	refuse := func(asked time.Duration, now time.Time) lockout.HoldOff {
+		h, err := f.Failed("wrong", lockout.Failure{Reason: "AUTH_FAILED", Delay: asked}, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +51,7 @@ func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 	}
 	want(t, "longest", refuse(0, start).Until, start.Add(24*time.Hour))
 	for _, credentials := range []string{"other", "wrong"} {
-		if err := l.LoginAccepted(t.Context(), credentials); err != nil {
+		if err := f.Accepted(credentials); err != nil {
 			t.Fatal(err)
 		}
 		want(t, "held after a success of "+credentials, held("wrong", start), credentials == "other")
@@ -45,8 +60,8 @@ func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 }
 
 func TestAHoldOffBeginsAnewWhenTheClockWasSetBack(t *testing.T) {
-	l := open(t)
-	if _, err := l.LoginFailed(t.Context(), "wrong", ledger.LoginFailure{Reason: "AUTH_FAILED"}, start); err != nil {
+	f := open(t)
+	if _, err := f.Failed("wrong", lockout.Failure{Reason: "AUTH_FAILED"}, start); err != nil {
 		t.Fatal(err)
 	}
 	back := start.Add(-72 * time.Hour)
@@ -54,7 +69,7 @@ func TestAHoldOffBeginsAnewWhenTheClockWasSetBack(t *testing.T) {
 		now  time.Time
 		held bool
 	}{{back, true}, {back.Add(29 * time.Minute), true}, {back.Add(31 * time.Minute), false}} {
-		h, held, err := l.HeldOff(t.Context(), "wrong", at.now)
+		h, held, err := f.HeldOff("wrong", at.now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,22 +79,22 @@ func TestAHoldOffBeginsAnewWhenTheClockWasSetBack(t *testing.T) {
 }
 
 func TestALoginThatMayBeAcceptedLaterIsTriedAfterMinutes(t *testing.T) {
-	l := open(t)
-	fail := func(f ledger.LoginFailure) ledger.HoldOff {
-		h, err := l.LoginFailed(t.Context(), "right", f, start)
+	f := open(t)
+	fail := func(failure lockout.Failure) lockout.HoldOff {
+		h, err := f.Failed("right", failure, start)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return h
 	}
-	locked := ledger.LoginFailure{Reason: "ERR_BRUTEFORCE", Hint: "wait", Temporary: true}
+	locked := lockout.Failure{Reason: "ERR_BRUTEFORCE", Hint: "wait", Temporary: true}
 	want(t, "first", fail(locked).Until, start.Add(time.Minute))
 	want(t, "second", fail(locked).Until, start.Add(2*time.Minute))
 	for range 5 {
 		fail(locked)
 	}
 	want(t, "longest", fail(locked).Until, start.Add(5*time.Minute))
-	refused := ledger.LoginFailure{Reason: "AUTH_FAILED"}
+	refused := lockout.Failure{Reason: "AUTH_FAILED"}
 	want(t, "the first refused one", fail(refused).Until, start.Add(30*time.Minute))
 	want(t, "the second refused one", fail(refused).Until, start.Add(time.Hour))
 	locked.Delay = time.Minute
@@ -89,22 +104,22 @@ func TestALoginThatMayBeAcceptedLaterIsTriedAfterMinutes(t *testing.T) {
 }
 
 func TestAHoldOffIsReadAsItWasRecorded(t *testing.T) {
-	l := open(t)
-	for _, f := range []ledger.LoginFailure{{Reason: "AUTH_FAILED", Hint: "correct it"}, {Reason: "busy", Hint: "wait", Temporary: true}} {
+	f := open(t)
+	for _, failure := range []lockout.Failure{{Reason: "AUTH_FAILED", Hint: "correct it"}, {Reason: "busy", Hint: "wait", Temporary: true}} {
 		now := start.Add(123456789 * time.Nanosecond)
-		recorded, err := l.LoginFailed(t.Context(), "some", f, now)
+		recorded, err := f.Failed("some", failure, now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		read, held, err := l.HeldOff(t.Context(), "some", now)
+		read, held, err := f.HeldOff("some", now)
 		if err != nil || !held {
 			t.Fatalf("held off: %t, %v", held, err)
 		}
 		want(t, "until", read.Until, recorded.Until)
-		want(t, "failure", read.LoginFailure, f)
+		want(t, "failure", read.Failure, failure)
 		want(t, "failures", read.Failures, recorded.Failures)
-		if advised := strings.Contains(read.Advice(), "corrected configuration"); advised == f.Temporary || !strings.HasPrefix(read.Advice(), f.Hint) {
-			t.Errorf("%s: the advice is %q", f.Reason, read.Advice())
+		if advised := strings.Contains(read.Advice(), "corrected configuration"); advised == failure.Temporary || !strings.HasPrefix(read.Advice(), failure.Hint) {
+			t.Errorf("%s: the advice is %q", failure.Reason, read.Advice())
 		}
 	}
 }

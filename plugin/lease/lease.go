@@ -1,4 +1,7 @@
-package ledger
+// Package lease lets one process at a time act on an appliance.
+//
+// It knows nothing of appliances or bans. Its main type is [Lease]; [Try] takes one.
+package lease
 
 import (
 	"errors"
@@ -18,9 +21,9 @@ type Lease struct {
 	file *os.File
 }
 
-// TryLease takes the lease in a lock file. It is nil when another process, or
+// Try takes the lease in a lock file. It is nil when another process, or
 // another lease of this one, holds it.
-func TryLease(path string) (*Lease, error) {
+func Try(path string) (*Lease, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lease: %w", err)
@@ -52,7 +55,7 @@ func Holder(path string) (pid int, err error) {
 		return 0, fmt.Errorf("look at the lease: %w", err)
 	}
 	defer file.Close()
-	// Whoever wants the lease meanwhile tries again; see TryLease.
+	// A process that tries to take the lease at this moment fails, and tries again.
 	switch err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB); {
 	case err == nil:
 		return 0, nil

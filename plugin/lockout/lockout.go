@@ -1,0 +1,182 @@
+// Package lockout keeps every process of one configuration from logging in too often: three refused logins lock an
+// appliance for everybody. A login that failed holds off all further ones, in all processes, for a time that grows.
+//
+// The package knows neither how a login works nor what it was refused for. It keeps one small file, which several
+// processes use at once. Its main type is [File].
+//
+//	hold, held, err := file.HeldOff(credentials, now)   // may anybody log in?
+//	hold, err = file.Failed(credentials, failure, now)  // a login failed
+//	err = file.Accepted(credentials)                    // a login was accepted
+package lockout
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// firstHoldOff follows the first refused login. Three failures lock an appliance for up to an hour, so that two in
+	// half an hour are safe.
+	firstHoldOff = 30 * time.Minute
+	longHoldOff  = 24 * time.Hour
+	// firstPause follows a login that failed for a reason that may pass.
+	firstPause = time.Minute
+	longPause  = 5 * time.Minute
+)
+
+// Failure is a login that the appliance did not accept.
+type Failure struct {
+	Reason string `json:"reason"`
+	Hint   string `json:"hint"` // what the administrator can do
+	// Temporary says that the appliance did not refuse the account: the same login may be accepted later.
+	Temporary bool          `json:"temporary"`
+	Delay     time.Duration `json:"-"` // how long the appliance wants no login; 0: it did not say
+}
+
+// wait returns for how long nobody logs in after this failure, the nth of its kind in a row.
+func (f Failure) wait(n int) time.Duration {
+	doublings := min(n-1, 10)
+	if f.Temporary {
+		return f.Delay + min(firstPause<<doublings, longPause)
+	}
+	return max(min(firstHoldOff<<doublings, longHoldOff), f.Delay+firstPause)
+}
+
+// HoldOff says until when no process may log in, and why.
+type HoldOff struct {
+	Failure            // the last one
+	Until    time.Time `json:"until"`    // to the millisecond, as it is stored
+	Failures int       `json:"failures"` // of this kind in a row
+}
+
+// Advice returns the hint, and when a corrected configuration counts.
+func (h HoldOff) Advice() string {
+	if h.Temporary {
+		return h.Hint
+	}
+	return h.Hint + "; after a reload of CrowdSec a corrected configuration is tried at once"
+}
+
+// File is where a hold-off is stored. It need not exist.
+type File struct{ Path string }
+
+// stored is what the file holds.
+type stored struct {
+	HoldOff
+	Since time.Time `json:"since"`
+	Salt  string    `json:"salt"`
+	// For is a short code of the credentials: it tells whether they changed, and 16 bits are of no use to somebody who
+	// guesses.
+	For string `json:"for"`
+}
+
+func (s stored) isFor(credentials string) bool {
+	return s.For != "" && s.For == code(s.Salt, credentials)
+}
+
+func code(salt, credentials string) string {
+	mac := hmac.New(sha256.New, []byte(salt))
+	_, _ = io.WriteString(mac, credentials) // never fails
+	return hex.EncodeToString(mac.Sum(nil)[:2])
+}
+
+// HeldOff returns the hold-off that stands for these credentials, if any. A hold-off that other credentials earned does
+// not count: a corrected configuration is tried at once. A hold-off that began later than now was set before the clock
+// was set back. It begins again, for nobody knows how long ago that was.
+func (f File) HeldOff(credentials string, now time.Time) (HoldOff, bool, error) {
+	var s stored
+	err := f.use(func(before stored) (stored, bool) {
+		s = before
+		if s.isFor(credentials) && now.Before(s.Since) {
+			s.Since, s.Until = now, now.Add(s.Until.Sub(s.Since))
+			return s, true
+		}
+		return s, false
+	})
+	if err != nil {
+		return HoldOff{}, false, fmt.Errorf("read the login hold-off: %w", err)
+	}
+	return s.HoldOff, s.isFor(credentials) && now.Before(s.Until), nil
+}
+
+// Failed records that a login with these credentials failed, and returns the hold-off that follows. Each failure of the
+// same kind in a row makes it longer.
+func (f File) Failed(credentials string, failure Failure, now time.Time) (HoldOff, error) {
+	h := HoldOff{Failure: failure, Failures: 1}
+	err := f.use(func(before stored) (stored, bool) {
+		if before.isFor(credentials) && before.Temporary == failure.Temporary {
+			h.Failures += before.Failures
+		}
+		h.Until = now.Add(failure.wait(h.Failures)).Truncate(time.Millisecond)
+		salt := rand.Text()
+		return stored{HoldOff: h, Since: now, Salt: salt, For: code(salt, credentials)}, true
+	})
+	if err != nil {
+		return h, fmt.Errorf("record the login hold-off: %w", err)
+	}
+	return h, nil
+}
+
+// Accepted ends the hold-off that these credentials earned, if there is one. That of others stands: a process with an
+// older configuration may log in well while the corrected one is wrong.
+func (f File) Accepted(credentials string) error {
+	err := f.use(func(before stored) (stored, bool) { return stored{}, before.isFor(credentials) })
+	if err != nil {
+		return fmt.Errorf("end the login hold-off: %w", err)
+	}
+	return nil
+}
+
+// use reads the file, and writes what change returns if it says so. Other processes wait meanwhile.
+func (f File) use(change func(stored) (after stored, write bool)) (err error) {
+	file, err := os.OpenFile(f.Path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, write := change(stored{}); !write {
+			return nil
+		}
+		file, err = os.OpenFile(f.Path, os.O_RDWR|os.O_CREATE, 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", f.Path, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, 1<<20))
+	if err != nil {
+		return err
+	}
+	var before stored
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &before); err != nil {
+			before = stored{} // a crash cut it off: at worst a login is tried once more
+		}
+	}
+	after, write := change(before)
+	if !write {
+		return nil
+	}
+	text, err = json.Marshal(after)
+	if err != nil {
+		return err
+	}
+	if err := file.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := file.WriteAt(append(text, '\n'), 0); err != nil {
+		return err
+	}
+	return file.Sync()
+}
