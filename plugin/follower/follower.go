@@ -1,14 +1,18 @@
 // Package follower keeps a ledger in step with CrowdSec's Local API: the decisions that no alert brings, and the
 // decisions that end before their time.
 //
-// It asks the Local API in three ways:
+// It asks the Local API in these ways:
 //
 //   - A poll asks what changed since the last one. The Local API lists each decision once as new, and once as deleted.
-//   - Once a minute it asks for the decisions whose ID is above the highest of five minutes ago. A poll misses a decision
-//     that a long transaction was storing at that moment.
-//   - A full read asks for everything: at the start, after an outage, every Resync, and every ten minutes where the Local
-//     API cannot select by ID. It finds decisions that vanished without a deletion. Such a decision ends only when a
-//     second full read lacks it too, and when the Local API also says so about a sample of them.
+//   - A poll misses a decision that a transaction was storing at that moment. So a poll that lists unknown decisions is
+//     followed by a question for the decisions above the highest ID before it, and once a minute the follower asks for the
+//     decisions above the highest ID of five minutes ago. CrowdSec 1.4.6 cannot select by ID. There a full read follows a
+//     minute after unknown decisions, and every ten minutes.
+//   - CrowdSec deletes many decisions in steps, and a poll between two steps may miss the deletions of the later ones. So a
+//     full read follows a minute after a poll that ended many bans. It lists every deletion again.
+//   - A full read asks for everything: at the start, after an outage, and every Resync. It finds decisions that vanished
+//     without a deletion. Such a decision ends only when a second full read lacks it too, and when the Local API also says
+//     so about a sample of them.
 //
 // A Local API that cannot be read ends no ban. The package holds one batch of decisions at a time and knows no appliance.
 // Its main type is [Follower]. One Follower reads with one key: the Local API reports each change once a key.
@@ -42,8 +46,11 @@ const (
 	idsBack  = 5 * time.Minute
 	// fullWithoutIDs is how often everything is read where the Local API cannot select by ID (CrowdSec 1.4.6).
 	fullWithoutIDs = 10 * time.Minute
-	// confirmAfter is how long after a full read that lacks decisions the second full read begins.
+	// confirmAfter is how long after a full read that lacks decisions the second full read begins. It is also how long after
+	// a poll that may have missed some everything is read.
 	confirmAfter = time.Minute
+	// deletedAtOnce is how many decisions CrowdSec deletes at once (decisionDeleteBulkSize of CrowdSec 1.7.8).
+	deletedAtOnce = 256
 	// tellEvery is how often CrowdSec gets usage metrics (go-cs-bouncer, defaultMetricsInterval).
 	tellEvery = 15 * time.Minute
 )
@@ -75,7 +82,7 @@ type Follower struct {
 	Config
 	full     bool      // the next read is a full read
 	fullAt   time.Time // when the last full read began
-	confirm  time.Time // when the next full read is due because the last one lacked decisions; zero: it lacked none
+	confirm  time.Time // when the next full read is due because of what a read found; zero: none is
 	ids      idHistory
 	failures int
 	logged   time.Time // when the trouble was last logged

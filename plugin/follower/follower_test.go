@@ -185,6 +185,65 @@ func TestADecisionThatNoPollListedIsFoundByItsID(t *testing.T) {
 	})
 }
 
+// CrowdSec 1.7.8 stores an import in one transaction. A poll during that transaction lists nothing, and the next poll lists
+// the decisions that were made after the first poll.
+func TestAPollThatListsAPartOfAnImportBringsTheOtherPartToo(t *testing.T) {
+	follow(t, nil, func(h *harness) {
+		h.at(15 * time.Second)
+		h.list.addLate(80, "203.0.113.80")
+		h.list.addLate(81, "203.0.113.81")
+		h.list.add(82, "203.0.113.82")
+		h.at(20 * time.Second)
+		h.want("after that poll", "203.0.113.1", "203.0.113.2", "203.0.113.80", "203.0.113.81", "203.0.113.82")
+		h.at(270 * time.Second)
+		if n := len(h.list.above); n != 5 || h.list.above[0] != 2 {
+			t.Errorf("asked above %d", h.list.above)
+		}
+	})
+}
+
+// CrowdSec 1.7.8 deletes 256 decisions at a time, all with the end of the first. When that takes seconds, a poll in the midst is the last
+// one that lists deletions with this end.
+func TestDeletionsThatAPollBetweenTwoStepsMissedAreFoundWithinAMinute(t *testing.T) {
+	follow(t, nil, func(h *harness) {
+		for n := range int64(300) {
+			h.list.add(100+n, fmt.Sprintf("198.51.%d.%d", n>>8, n&255))
+		}
+		h.at(2 * time.Minute)
+		for n := range int64(256) {
+			h.list.remove(100 + n)
+		}
+		for n := range int64(44) {
+			h.list.removeLate(356 + n)
+		}
+		h.at(3*time.Minute + 15*time.Second)
+		h.want("a minute later", "203.0.113.1", "203.0.113.2")
+		h.at(30 * time.Minute)
+		h.list.remove(1)
+		h.at(59 * time.Minute)
+		if n := h.fullReads(); n != 2 { // a few deletions are one step
+			t.Errorf("everything was read %d times", n)
+		}
+	})
+}
+
+// CrowdSec 1.4.6 stores an import in many small transactions. A poll misses the one that is under way.
+func TestWithoutIDsAPartOfAnImportThatNoPollListedIsFoundWithinAMinute(t *testing.T) {
+	follow(t, func(c *follower.Config) { c.Resync = 0 }, func(h *harness) {
+		h.list.set(func() { h.list.aboveFails, h.list.withoutUUIDs = lapi.ErrNoIDs, true })
+		h.at(5 * time.Minute)
+		reads := h.fullReads()
+		h.list.add(80, "203.0.113.80")
+		h.list.addLate(81, "203.0.113.81")
+		h.at(6*time.Minute + 15*time.Second)
+		h.want("a minute later", "203.0.113.1", "203.0.113.2", "203.0.113.80", "203.0.113.81")
+		h.at(9 * time.Minute)
+		if n := h.fullReads() - reads; n != 2 { // the second finds nothing unknown, and is the last
+			t.Errorf("everything was read %d times more", n)
+		}
+	})
+}
+
 func TestWithoutIDsEverythingIsReadEveryTenMinutes(t *testing.T) {
 	follow(t, func(c *follower.Config) { c.Resync = 0 }, func(h *harness) {
 		h.list.set(func() { h.list.aboveFails, h.list.withoutUUIDs = lapi.ErrNoIDs, true })
@@ -192,7 +251,7 @@ func TestWithoutIDsEverythingIsReadEveryTenMinutes(t *testing.T) {
 		h.list.addLate(80, "203.0.113.80")
 		h.at(12 * time.Minute)
 		h.want("after a full read", "203.0.113.1", "203.0.113.2", "203.0.113.80")
-		if n := h.fullReads(); n != 2 || len(h.list.above) != 1 {
+		if n := h.fullReads(); n != 3 || len(h.list.above) != 1 { // the third because the second found it
 			t.Errorf("everything was read %d times, IDs were asked for %d times", n, len(h.list.above))
 		}
 	})

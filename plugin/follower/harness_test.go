@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,7 @@ import (
 type list struct {
 	mu                       sync.Mutex
 	standing, added, deleted map[int64]string
+	over                     map[int64]string // deletions that only a full read lists
 	fail                     error
 	cut                      bool // each answer ends after its first decision
 	unreadable               int  // decisions in each answer that cannot be read
@@ -39,7 +41,7 @@ type list struct {
 }
 
 func newList() *list {
-	return &list{standing: map[int64]string{}, added: map[int64]string{}, deleted: map[int64]string{}}
+	return &list{standing: map[int64]string{}, added: map[int64]string{}, deleted: map[int64]string{}, over: map[int64]string{}}
 }
 
 func (l *list) add(id int64, value string) {
@@ -61,6 +63,14 @@ func (l *list) remove(id int64) {
 	l.deleted[id] = l.standing[id]
 	delete(l.standing, id)
 	delete(l.added, id)
+}
+
+// removeLate removes a decision whose deletion only a full read lists.
+func (l *list) removeLate(id int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over[id] = l.standing[id]
+	delete(l.standing, id)
 }
 
 // drop removes a decision that no poll lists as deleted, as `cscli alerts delete` does.
@@ -101,6 +111,9 @@ func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error
 		if l.cut {
 			return seen, nil
 		}
+	}
+	if q.Startup {
+		maps.Copy(l.deleted, l.over)
 	}
 	for _, id := range sorted(l.deleted) {
 		seen.Deleted++

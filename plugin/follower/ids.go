@@ -7,9 +7,10 @@ import (
 // idHistory remembers the highest IDs of the last minutes, so that the follower can ask for decisions above an older one.
 type idHistory struct {
 	points      []idPoint
-	asked       time.Time // when the follower last asked for decisions above an ID
+	asked       time.Time // when the follower last asked for decisions above the highest ID of five minutes ago
 	unsupported bool      // the Local API cannot select by ID
-	surprises   int       // how many of these questions in a row found decisions that no poll had listed
+	missed      int       // how many decisions these questions found that no poll had listed, in this minute
+	surprises   int       // how many minutes in a row had such decisions
 }
 
 // idPoint is the highest ID that any read had listed by a moment.
@@ -27,7 +28,7 @@ func (h *idHistory) restart(at time.Time, highest int64) {
 // see adds the highest ID of a read.
 func (h *idHistory) see(at time.Time, highest int64) {
 	if len(h.points) > 0 {
-		highest = max(highest, h.points[len(h.points)-1].highest)
+		highest = max(highest, h.newest())
 	}
 	h.points = append(h.points, idPoint{at, highest})
 	for len(h.points) > 1 && at.Sub(h.points[1].at) >= idsBack {
@@ -35,5 +36,6 @@ func (h *idHistory) see(at time.Time, highest int64) {
 	}
 }
 
-// base is the highest ID of five minutes ago.
-func (h *idHistory) base() int64 { return h.points[0].highest }
+// oldest is the highest ID of five minutes ago, and newest is the highest ID of all.
+func (h *idHistory) oldest() int64 { return h.points[0].highest }
+func (h *idHistory) newest() int64 { return h.points[len(h.points)-1].highest }

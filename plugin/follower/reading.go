@@ -32,27 +32,40 @@ type reading struct {
 	changed      bool
 }
 
-// changes polls, and then asks for decisions above an ID if that is due.
+// changes polls, and then asks for the decisions that the poll missed.
 func (r *reading) changes(ctx context.Context, now time.Time) error {
+	base := r.ids.newest()
 	seen, err := r.stream(ctx, false)
 	if err != nil {
 		return err
 	}
 	r.ids.see(now, seen.LastID)
-	if now.Sub(r.ids.asked) < idsEvery {
-		return nil
+	minute := now.Sub(r.ids.asked) >= idsEvery
+	if minute {
+		base, r.ids.asked = r.ids.oldest(), now
 	}
-	r.ids.asked = now
-	if r.ids.unsupported {
-		return r.probe(ctx)
+	switch {
+	case !r.ids.unsupported && (minute || r.unknown > 0):
+		err = r.above(ctx, now, base)
+	case minute:
+		err = r.probe(ctx)
 	}
-	return r.above(ctx, now)
+	if err != nil {
+		return err
+	}
+	if minute {
+		r.suspect()
+	}
+	if (r.recorded.Ended >= deletedAtOnce || r.ids.unsupported && r.unknown > 0) && r.confirm.IsZero() {
+		r.confirm = now.Add(confirmAfter)
+	}
+	return nil
 }
 
-// above asks for the decisions above the highest ID of five minutes ago.
-func (r *reading) above(ctx context.Context, now time.Time) error {
-	r.unknown = 0
-	seen, err := r.List.Above(ctx, r.Query, r.ids.base(), func(e lapi.Event) error { return r.take(ctx, e) })
+// above asks for the decisions above an ID.
+func (r *reading) above(ctx context.Context, now time.Time, id int64) error {
+	before := r.unknown
+	seen, err := r.List.Above(ctx, r.Query, id, func(e lapi.Event) error { return r.take(ctx, e) })
 	if failed := r.flush(ctx); err == nil {
 		err = failed
 	}
@@ -60,21 +73,22 @@ func (r *reading) above(ctx context.Context, now time.Time) error {
 		r.ids.unsupported = true
 		return nil
 	}
+	r.ids.missed += r.unknown - before
 	if err != nil {
 		return err
 	}
 	r.ids.see(now, seen.LastID)
-	r.suspect()
 	return nil
 }
 
-// mostSurprises is how many questions in a row must find decisions that no poll listed before the log warns. Long
+// mostSurprises is how many minutes in a row must bring decisions that no poll listed before the log warns. Long
 // transactions cause a few.
 const mostSurprises = 5
 
 // suspect logs a second reader with the same key: the Local API reports each change to one of the two only.
 func (r *reading) suspect() {
-	if r.unknown == 0 {
+	missed := r.ids.missed
+	if r.ids.missed = 0; missed == 0 {
 		r.ids.surprises = 0
 		return
 	}
@@ -112,7 +126,7 @@ func (r *reading) everything(ctx context.Context, now time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	if lacked > left {
+	if lacked > left || r.ids.unsupported && r.unknown > 0 {
 		r.confirm = now.Add(confirmAfter)
 	}
 	return nil
