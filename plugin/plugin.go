@@ -19,6 +19,7 @@ import (
 	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
 	"github.com/hashicorp/go-hclog"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/config"
 	"notification-stormshield/lapi"
 	"notification-stormshield/plugin/ban"
@@ -32,7 +33,7 @@ import (
 type Appliance interface {
 	enforcer.Appliance
 	// Check returns the first thing that is wrong with the set-up, with a
-	// hint. A login that failed is an [enforcer.LoginError].
+	// hint. A login that failed is an [appliance.LoginError].
 	Check(ctx context.Context) error
 }
 
@@ -276,10 +277,10 @@ func (n *notification) test(ctx context.Context) error {
 			hold.Until.Local().Format(time.DateTime), hold.Reason, hold.Advice())
 	}
 	err = n.appliance.Check(ctx)
-	var login *enforcer.LoginError
+	var login *appliance.LoginError
 	if errors.As(err, &login) {
-		_, failed := n.lockout.Failed(n.secret, login.Failure(), time.Now())
-		return errors.Join(fmt.Errorf("%w (hint: %s)", err, login.Hint), failed)
+		_, failed := n.lockout.Failed(n.secret, enforcer.FailureOf(login), time.Now())
+		return errors.Join(fmt.Errorf("%w (hint: %s)", login, login.Hint), failed)
 	}
 	if err != nil {
 		return err

@@ -16,9 +16,9 @@ import (
 	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
 	"github.com/hashicorp/go-hclog"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
-	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 )
@@ -30,14 +30,14 @@ type blocking struct {
 	flushes int
 }
 
-func (b *blocking) Apply(_ context.Context, c enforcer.Change) (enforcer.Done, error) {
+func (b *blocking) Apply(_ context.Context, c appliance.Change) (appliance.Outcome, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.flushes++
-	done := enforcer.Done{Outcome: ledger.Outcome{At: time.Now(), Listed: true, Cleared: true, Unblocked: c.Unblock}}
+	done := appliance.Outcome{At: time.Now(), Listed: true, Cleared: true, Unblocked: c.Unblock}
 	for _, s := range c.Block {
 		b.blocked = append(b.blocked, s.Prefix.Addr().String())
-		done.Blocked = append(done.Blocked, ledger.Entry{Prefix: s.Prefix, Expires: s.Until})
+		done.Blocked = append(done.Blocked, appliance.Entry{Prefix: s.Prefix, Expires: s.Until})
 	}
 	return done, nil
 }

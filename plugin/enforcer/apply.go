@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/pacer"
 )
@@ -30,33 +31,32 @@ type flush struct {
 func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	start := time.Now()
 	identify := f.mustIdentify(reassert)
-	block, unblock, kept, err := f.yield(ctx)
+	pending, kept, err := f.yield(ctx)
 	if err != nil {
 		return pacer.Result{}, err
 	}
-	done, failed := f.Appliance.Apply(ctx, Change{
-		Block: block, Unblock: unblock, Add: f.plan.Add, Remove: f.plan.Remove,
-		Total: f.plan.InForce, Mark: f.plan.Mark, Reassert: reassert, Standing: f.standing,
+	done, failed := f.Appliance.Apply(ctx, appliance.Change{
+		Pending: pending, Reassert: reassert,
 		AskSerial: identify, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
-		Each:  func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
-		Begin: func() error { return f.Ledger.Begin(ctx, f.plan, reassert) },
+		Begin:    func() error { return f.Ledger.Begin(ctx, f.plan, reassert) },
+		Standing: f.standing,
+		Each:     func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
 	})
 	done.Unblocked = append(done.Unblocked, kept...) // their entries are those of another configuration now
 	done.Confirmed = f.confirmed(done)
-	done.Warned = failed != nil && !done.At.IsZero()
 	f.round.unfinished = done.Unfinished
 	if !done.Confirmed.IsZero() {
 		f.round.began = time.Time{}
 	}
 	// The acknowledged part is recorded also when the context has ended.
 	recording := context.WithoutCancel(ctx)
-	if err := f.Ledger.Wrote(recording, f.plan, done.Outcome); err != nil {
-		return pacer.Result{}, errors.Join(failed, err)
+	if err := f.Ledger.Wrote(recording, f.plan, done); err != nil {
+		return pacer.Result{}, errors.Join(failed, done.Warning, err)
 	}
 	if err := f.Ledger.Expire(recording, f.now, f.MaxBans); err != nil {
-		return pacer.Result{}, errors.Join(failed, err)
+		return pacer.Result{}, errors.Join(failed, done.Warning, err)
 	}
-	if failed != nil && !done.Warned {
+	if failed != nil {
 		return pacer.Result{}, failed
 	}
 	if done.At.IsZero() { // a dry run: nothing was done, nobody logged in
@@ -71,7 +71,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if done.OldGroupsGone {
 		f.reportOldGroups(done.Kept)
 	}
-	if !done.Warned {
+	if done.Warning == nil {
 		f.complaint.over()
 	}
 	f.Log.Info("flushed", "added", f.plan.Blocks, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
@@ -87,8 +87,8 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if done.Unfinished {
 		result.Next = f.now
 	}
-	if done.Warned {
-		return result, warning{failed, len(done.Refused) > 0}
+	if done.Warning != nil {
+		return result, warning{done.Warning, len(done.Refused) > 0}
 	}
 	return result, nil
 }
@@ -152,7 +152,7 @@ func (f *flush) takeOver(ctx context.Context, found []netip.Prefix) error {
 
 // confirmed is when everything in force was put on the blacklist: by the group,
 // or one by one because nothing else is in force. Zero: it was not.
-func (f *flush) confirmed(done Done) time.Time {
+func (f *flush) confirmed(done appliance.Outcome) time.Time {
 	if !done.Asserted.IsZero() {
 		return done.Asserted
 	}

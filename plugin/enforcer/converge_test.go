@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
@@ -77,7 +78,7 @@ func (w *weather) meddle() {
 }
 
 // watch looks after every flush whether what differed was all that differed.
-func (w *weather) watch(done enforcer.Done, incremental bool, standing []netip.Prefix) {
+func (w *weather) watch(done appliance.Outcome, incremental bool, standing []netip.Prefix) {
 	listed := addresses(slices.Collect(maps.Keys(w.fw.files)))
 	if want := addresses(standing); incremental && done.Listed && !slices.Equal(listed, want) {
 		w.t.Errorf("the files list %v after a flush, want %v", listed, want)

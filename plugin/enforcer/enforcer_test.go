@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
@@ -241,7 +242,7 @@ func TestWhatWasAcknowledgedBeforeAFailureIsNotOwedAgain(t *testing.T) {
 
 func TestARefusedLoginIsTriedOnceAHoldOffByAllProcessesTogether(t *testing.T) {
 	bubble(t, func(h *house) {
-		h.fw.fail = &enforcer.LoginError{Err: errors.New("AUTH_FAILED")}
+		h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
 		for i := range 60 { // a process a minute, as after restart upon restart
 			e, end := h.process(nil)
 			h.ban("203.0.113.7", 5*time.Hour)
@@ -272,7 +273,7 @@ func TestTheHoldOffBoundsTheAttemptsOfOneProcess(t *testing.T) {
 		defer end()
 		h.at(time.Minute)
 		before := h.fw.count()
-		h.fw.set(func() { h.fw.fail = &enforcer.LoginError{Err: errors.New("AUTH_FAILED")} })
+		h.fw.set(func() { h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")} })
 		h.ban("203.0.113.7", 100*time.Hour)
 		e.Recorded()
 		h.at(time.Minute + 4*time.Hour)
@@ -290,7 +291,7 @@ func TestALoginThatMayBeAcceptedLaterIsTriedAgainAfterAMinute(t *testing.T) {
 		h.at(time.Minute)
 		before := h.fw.count()
 		h.fw.set(func() {
-			h.fw.fail = &enforcer.LoginError{Temporary: true, Hint: "it may be busy", Err: errors.New("ERR_BUSY")}
+			h.fw.fail = &appliance.LoginError{Temporary: true, Hint: "it may be busy", Err: errors.New("ERR_BUSY")}
 		})
 		h.ban("203.0.113.7", 100*time.Hour)
 		e.Recorded()
@@ -320,7 +321,7 @@ func TestAHoldOffIsLoggedOnceAndRecordedThoughTheFlushWasCancelled(t *testing.T)
 		h.fw.set(func() {
 			h.fw.fault = func(step) error {
 				cancel()
-				return &enforcer.LoginError{Err: errors.New("AUTH_FAILED")}
+				return &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
 			}
 		})
 		h.ban("203.0.113.7", 100*time.Hour)

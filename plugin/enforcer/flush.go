@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/pacer"
 )
@@ -76,11 +77,11 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 		return pacer.Result{Next: hold.Until}, nil
 	}
 	result, err = e.flush(ctx, now)
-	var login *LoginError
+	var login *appliance.LoginError
 	if errors.As(err, &login) {
 		now := time.Now()
 		// Recorded also when the context has ended: the next process must not log in.
-		hold, failed := e.Lockout.Failed(e.Credentials, login.Failure(), now)
+		hold, failed := e.Lockout.Failed(e.Credentials, FailureOf(login), now)
 		if failed != nil {
 			return result, errors.Join(err, failed)
 		}
@@ -114,7 +115,7 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 	}
 	f := flush{Enforcer: e, now: now, plan: p, first: first}
 	result, err := f.run(ctx, reassert)
-	var other *OtherApplianceError
+	var other *appliance.OtherError
 	if !errors.As(err, &other) {
 		return result, err
 	}

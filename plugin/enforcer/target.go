@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -55,7 +56,7 @@ func (f *flush) mustIdentify(reassert bool) bool {
 
 // adopt records that another appliance answers at the same address, and returns
 // what is pending on it: everything.
-func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Target, other *OtherApplianceError) (ledger.Plan, error) {
+func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Target, other *appliance.OtherError) (ledger.Plan, error) {
 	is := e.Target
 	is.Serial = other.Serial
 	if err := e.Ledger.SetTarget(ctx, is); err != nil {

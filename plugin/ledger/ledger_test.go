@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
 )
@@ -71,7 +72,7 @@ func standing(t testing.TB, l *ledger.Ledger, p ledger.Plan) []string {
 	return texts(all)
 }
 
-func wrote(t testing.TB, l *ledger.Ledger, p ledger.Plan, o ledger.Outcome) {
+func wrote(t testing.TB, l *ledger.Ledger, p ledger.Plan, o appliance.Outcome) {
 	t.Helper()
 	if err := l.Wrote(t.Context(), p, o); err != nil {
 		t.Fatal(err)
@@ -79,10 +80,10 @@ func wrote(t testing.TB, l *ledger.Ledger, p ledger.Plan, o ledger.Outcome) {
 }
 
 // all is the outcome of a flush in which everything went well.
-func all(p ledger.Plan, now time.Time) ledger.Outcome {
-	o := ledger.Outcome{Unblocked: p.Unblock, Listed: true, Cleared: true, Mark: "mark", At: now}
+func all(p ledger.Plan, now time.Time) appliance.Outcome {
+	o := appliance.Outcome{Unblocked: p.Unblock, Listed: true, Cleared: true, Mark: "mark", At: now}
 	for _, b := range p.Block {
-		o.Blocked = append(o.Blocked, ledger.Entry{Prefix: b.Prefix, Expires: b.Until})
+		o.Blocked = append(o.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: b.Until})
 	}
 	return o
 }

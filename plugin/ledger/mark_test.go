@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -35,14 +36,14 @@ func TestWhileAMarkStandsThePlanNamesAllThatTheFilesDifferBy(t *testing.T) {
 func TestAFailedFlushLeavesTheMarkItTellsOf(t *testing.T) {
 	l := flushed(t, "203.0.113.1/32")
 	record(t, l, start, decided("203.0.113.2/32", start.Add(time.Hour)))
-	wrote(t, l, plan(t, l, start), ledger.Outcome{Mark: "mark"}) // it failed before the files were written
+	wrote(t, l, plan(t, l, start), appliance.Outcome{Mark: "mark"}) // it failed before the files were written
 	p := plan(t, l, start)
 	want(t, "mark", p.Mark, "mark")
 	want(t, "to add", texts(p.Add), []string{"203.0.113.2/32"})
 
-	wrote(t, l, p, ledger.Outcome{}) // it failed in the midst of it
+	wrote(t, l, p, appliance.Outcome{}) // it failed in the midst of it
 	want(t, "mark of files that may be anything", plan(t, l, start).Mark, "")
-	wrote(t, l, p, ledger.Outcome{Listed: true, Mark: "next"}) // it failed later
+	wrote(t, l, p, appliance.Outcome{Listed: true, Mark: "next"}) // it failed later
 	p = plan(t, l, start)
 	want(t, "mark", p.Mark, "next")
 	want(t, "to add", len(p.Add), 0)
@@ -60,7 +61,7 @@ func TestACrashWhileWritingDownLeavesNoMarkThatIsWrong(t *testing.T) {
 		if err := l.Run(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Wrote(t.Context(), p, ledger.Outcome{Listed: true, Cleared: true, Mark: "next", At: start}); err == nil {
+		if err := l.Wrote(t.Context(), p, appliance.Outcome{Listed: true, Cleared: true, Mark: "next", At: start}); err == nil {
 			t.Errorf("%s: no crash", at)
 		}
 		want(t, "mark after a crash in "+at, plan(t, l, start).Mark, "")
@@ -97,16 +98,16 @@ func TestAFlushByGroupThatACrashCutIsComparedWholeAlsoWhenEverythingHasEnded(t *
 	want(t, "in force", p.InForce, 0)
 	want(t, "due", p.Due(), true)
 	want(t, "mark", p.Mark, "")
-	wrote(t, l, p, ledger.Outcome{Mark: p.Mark})
+	wrote(t, l, p, appliance.Outcome{Mark: p.Mark})
 	want(t, "due after a flush that failed", plan(t, l, later).Due(), true)
-	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Mark: "mark", At: later})
+	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, Mark: "mark", At: later})
 	want(t, "due after one that ended well", plan(t, l, later).Due(), false)
 }
 
 func TestForgetTakesTheMarkBack(t *testing.T) {
 	l := flushed(t, "203.0.113.1/32")
 	p := plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{Mark: "mark", Asserted: start, AssertedUntil: start.Add(time.Hour), At: start})
+	wrote(t, l, p, appliance.Outcome{Mark: "mark", Asserted: start, AssertedUntil: start.Add(time.Hour), At: start})
 	want(t, "confirmed by the group", plan(t, l, start).Confirmed, start)
 	if err := l.Forget(t.Context(), start); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
 )
@@ -126,14 +127,14 @@ func TestStatusSaysSinceWhenTheOldestIsPending(t *testing.T) {
 	want(t, "after the first ban", pending(time.Minute), start)
 	record(t, l, start.Add(time.Minute), decided("203.0.113.8/32", start.Add(3*time.Hour)))
 	p := plan(t, l, start.Add(time.Minute))
-	wrote(t, l, p, ledger.Outcome{Blocked: []ledger.Entry{{Prefix: netip.MustParsePrefix("203.0.113.7/32"), Expires: start.Add(time.Hour)}}})
+	wrote(t, l, p, appliance.Outcome{Blocked: []appliance.Entry{{Prefix: netip.MustParsePrefix("203.0.113.7/32"), Expires: start.Add(time.Hour)}}})
 	want(t, "when the first is blocked", pending(10*time.Minute), start.Add(time.Minute))
 	p = plan(t, l, start.Add(10*time.Minute))
-	wrote(t, l, p, ledger.Outcome{Listed: true, Asserted: start.Add(10 * time.Minute), AssertedUntil: start.Add(2 * time.Hour), At: start.Add(10 * time.Minute)})
+	wrote(t, l, p, appliance.Outcome{Listed: true, Asserted: start.Add(10 * time.Minute), AssertedUntil: start.Add(2 * time.Hour), At: start.Add(10 * time.Minute)})
 	want(t, "when all are blocked", pending(11*time.Minute), time.Time{})
 	want(t, "when one has ended", pending(90*time.Minute), start.Add(time.Hour))
 	p = plan(t, l, start.Add(90*time.Minute))
-	wrote(t, l, p, ledger.Outcome{Unblocked: p.Unblock, Mark: p.Mark})
+	wrote(t, l, p, appliance.Outcome{Unblocked: p.Unblock, Mark: p.Mark})
 	want(t, "when that one is unblocked", pending(91*time.Minute), time.Time{})
 	want(t, "when the group's entries have ended", pending(150*time.Minute), start.Add(2*time.Hour))
 }
@@ -153,7 +154,7 @@ func TestATroubleCountsUntilAFlushGoesWell(t *testing.T) {
 	}
 	want(t, "trouble", trouble(), ledger.Trouble{Text: "no answer", Since: start, Last: start.Add(time.Minute), Count: 2, Request: 1})
 	p := plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{Mark: p.Mark}) // acknowledged a part
+	wrote(t, l, p, appliance.Outcome{Mark: p.Mark}) // acknowledged a part
 	want(t, "failures after a broken flush", trouble().Count, 2)
 	wrote(t, l, p, all(p, start))
 	want(t, "trouble after a good flush", trouble(), ledger.Trouble{})
@@ -183,7 +184,7 @@ func TestARequestForAFlushIsAnsweredByTheFirstGoodOneThatBeganAfterIt(t *testing
 	want(t, "answered by one that was under way", answered(), false)
 	p := plan(t, l, start)
 	want(t, "asked", p.Asked, true)
-	wrote(t, l, p, ledger.Outcome{Mark: p.Mark})
+	wrote(t, l, p, appliance.Outcome{Mark: p.Mark})
 	want(t, "answered by one that failed", answered(), false)
 	wrote(t, l, p, all(p, start))
 	want(t, "answered", answered(), true)

@@ -6,25 +6,22 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"notification-stormshield/appliance"
 )
 
 // Plan is what was pending at one moment: the difference between the bans in force and what the appliance acknowledged.
 // Making one reads the rows that are pending, however many bans are in force.
 type Plan struct {
-	Block   []Standing     // not on the blacklist, or not for long enough; at most Question.Few + 1 of them
-	Blocks  int            // how many there are of those in all
-	Whole   bool           // Block names every ban in force, and they are no more than Question.Few
-	Unblock []netip.Prefix // over or waiting, and perhaps still on the blacklist
-	Add     []netip.Prefix // in force, and not known to be in the appliance's files
-	Remove  []netip.Prefix // over or waiting, and perhaps in the files
-	Mark    string         // of the files, from the flush that last wrote them; "": not known
-	Unsure  bool           // a flush by group began, and nobody knows what came of it: the files must be compared whole
-	InForce int            // how many bans are enforced
-	Waiting int            // how many wait because they are more than the limit
-	Next    time.Time      // when the next ban ends; zero: none is in force
-	Stale   bool           // the ledger has rows that nobody needs any more: see Tidy
-	Asked   bool           // somebody asked for a flush that blocks everything again
-	Target  Target         // what the ledger is about
+	appliance.Pending           // Block names at most Question.Few + 1 bans
+	Blocks            int       // how many bans must be blocked in all
+	Whole             bool      // Block names every ban in force, and they are no more than Question.Few
+	Unsure            bool      // a flush by group began, and nobody knows what came of it: the files must be compared whole
+	Waiting           int       // how many bans wait because they are more than the limit
+	Next              time.Time // when the next ban ends; zero: none is in force
+	Stale             bool      // the ledger has rows that nobody needs any more: see Tidy
+	Asked             bool      // somebody asked for a flush that blocks everything again
+	Target            Target    // what the ledger is about
 
 	Flushed       time.Time // the last flush that went well; zero: none yet
 	Confirmed     time.Time // when everything in force was last blocked, by the group or one by one; zero: never
@@ -34,12 +31,6 @@ type Plan struct {
 	now    int64
 	change int64
 	asked  int64 // the last request
-}
-
-// Standing is a ban in force.
-type Standing struct {
-	Prefix netip.Prefix
-	Until  time.Time
 }
 
 // Due reports whether something is pending.
@@ -119,7 +110,7 @@ func (p *Plan) missing(ctx context.Context, tx *sql.Tx, q Question, asserted int
 			return
 		}
 		if p.Blocks++; len(p.Block) <= q.Few {
-			p.Block = append(p.Block, Standing{prefix, moment(until)})
+			p.Block = append(p.Block, appliance.Ban{Prefix: prefix, Until: moment(until)})
 		}
 	}
 	err := each(ctx, tx, func(prefix netip.Prefix, until, expires int64) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
 )
@@ -27,12 +28,12 @@ func TestABanIsOwedUntilItIsWrittenAndItsRemovalUntilItIsAcknowledged(t *testing
 	want(t, "to unblock", texts(p.Unblock), []string{"203.0.113.7/32"})
 	want(t, "in force", p.InForce, 0)
 
-	wrote(t, l, p, ledger.Outcome{Unblocked: p.Unblock, At: later}) // the files could not be written
+	wrote(t, l, p, appliance.Outcome{Unblocked: p.Unblock, At: later}) // the files could not be written
 	p = plan(t, l, later)
 	want(t, "to unblock once unblocked", len(p.Unblock), 0)
 	want(t, "to remove from the files", texts(p.Remove), []string{"203.0.113.7/32"})
 
-	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, At: later})
+	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, At: later})
 	want(t, "due at the end", plan(t, l, later).Due(), false)
 }
 
@@ -40,7 +41,7 @@ func TestAnAssertedBanNeedsNoEntryOfItsOwn(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)), decided("203.0.113.8/32", start.Add(48*time.Hour)))
 	p := plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start})
+	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start})
 	want(t, "due", plan(t, l, start).Due(), false)
 
 	record(t, l, start, decided("203.0.113.9/32", start.Add(time.Hour)))
@@ -56,7 +57,7 @@ func TestAShortEntryIsRenewedOnlyWhenItsBanOutlastsIt(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided("203.0.113.7/32", start.Add(30*24*time.Hour)))
 	p := plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{Blocked: []ledger.Entry{{Prefix: p.Block[0].Prefix, Expires: start.Add(24 * time.Hour)}}, Listed: true, Cleared: true, At: start})
+	wrote(t, l, p, appliance.Outcome{Blocked: []appliance.Entry{{Prefix: p.Block[0].Prefix, Expires: start.Add(24 * time.Hour)}}, Listed: true, Cleared: true, At: start})
 	want(t, "due at once", plan(t, l, start).Due(), false)
 	want(t, "to block when half the time is over", len(plan(t, l, start.Add(13*time.Hour)).Block), 1)
 }

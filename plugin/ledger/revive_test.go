@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -15,7 +16,7 @@ const (
 )
 
 // asserted is an outcome in which the group named everything.
-func asserted(p ledger.Plan, now time.Time) ledger.Outcome {
+func asserted(p ledger.Plan, now time.Time) appliance.Outcome {
 	o := all(p, now)
 	o.Blocked, o.Asserted, o.AssertedUntil = nil, now, now.Add(24*time.Hour)
 	return o
@@ -50,7 +51,7 @@ func TestABanThatComesBackAndEndsBetweenTwoFlushesIsStillTakenOff(t *testing.T) 
 	p = plan(t, l, later)
 	want(t, "to unblock", texts(p.Unblock), []string{again})
 	want(t, "to remove", texts(p.Remove), []string{again})
-	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, At: later}) // it could not be unblocked
+	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, At: later}) // it could not be unblocked
 	p = plan(t, l, later)
 	want(t, "to unblock, still", texts(p.Unblock), []string{again})
 	wrote(t, l, p, all(p, later))
@@ -61,13 +62,13 @@ func TestABanThatComesBackAndEndsBetweenTwoFlushesIsStillTakenOff(t *testing.T) 
 func TestABanThatComesBackDuringAFlushIsForTheNext(t *testing.T) {
 	for name, story := range map[string]struct {
 		recorded time.Time // by the clock of whoever recorded it
-		outcome  func(p ledger.Plan, now time.Time) ledger.Outcome
+		outcome  func(p ledger.Plan, now time.Time) appliance.Outcome
 	}{
 		"taken off":           {start.Add(minute), all},
 		"asserted":            {start.Add(minute), asserted},
 		"by an earlier clock": {start.Add(minute - time.Second), all},
-		"by an earlier clock, not unblocked": {start.Add(minute - time.Second), func(ledger.Plan, time.Time) ledger.Outcome {
-			return ledger.Outcome{Listed: true, Cleared: true, Mark: "mark"}
+		"by an earlier clock, not unblocked": {start.Add(minute - time.Second), func(ledger.Plan, time.Time) appliance.Outcome {
+			return appliance.Outcome{Listed: true, Cleared: true, Mark: "mark"}
 		}},
 	} {
 		l := open(t)

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"notification-stormshield/appliance"
 )
 
 // Target is the appliance and the groups that a ledger is about. Everything that
@@ -104,21 +106,20 @@ func doubtAll(ctx context.Context, tx *sql.Tx) error {
 	return forgetFiles(ctx, tx)
 }
 
-// settle records what a flush learned about the target. It does not replace a known
-// serial number: [Ledger.SetTarget] does that, and makes everything pending.
-func (o Outcome) settle(ctx context.Context, tx *sql.Tx, t Target) error {
-	if t.Serial == "" {
+// learnTarget stores what a flush learned about the target. It does not replace a
+// known serial number: [Ledger.SetTarget] does that, and makes everything pending.
+func learnTarget(ctx context.Context, tx *sql.Tx, t Target, o appliance.Outcome) error {
+	serial, gone := t.Serial == "" && o.Serial != "", len(t.OldGroups) > 0 && o.OldGroupsGone
+	if serial {
 		t.Serial = o.Serial
 	}
-	if o.OldGroupsGone {
+	if gone {
 		t.OldGroups = nil
 	}
+	if !serial && !gone {
+		return nil
+	}
 	return setTarget(ctx, tx, t)
-}
-
-// settles reports whether a flush learned something about the target.
-func (o Outcome) settles(t Target) bool {
-	return o.Serial != "" && t.Serial == "" || o.OldGroupsGone && len(t.OldGroups) > 0
 }
 
 // Scan reads a stored target.

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -30,7 +31,7 @@ func applied(t *testing.T, serial string) *ledger.Ledger {
 	setTarget(t, l, edge)
 	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Hour)), decided("203.0.113.2/32", start.Add(2*time.Hour)))
 	p := plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{
+	wrote(t, l, p, appliance.Outcome{
 		Listed: true, Cleared: true, Mark: "mark", Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start, Serial: serial,
 	})
 	return l
@@ -83,10 +84,10 @@ func TestAnUnknownSerialNumberChangesNothing(t *testing.T) {
 	l := applied(t, "")
 	p := plan(t, l, start)
 	want(t, "serial number", p.Target.Serial, "")
-	wrote(t, l, p, ledger.Outcome{Mark: "mark", Serial: "A", At: start})
+	wrote(t, l, p, appliance.Outcome{Mark: "mark", Serial: "A", At: start})
 	p = plan(t, l, start)
 	want(t, "serial number after the appliance gave it", p.Target.Serial, "A")
-	wrote(t, l, p, ledger.Outcome{Mark: "mark", At: start})
+	wrote(t, l, p, appliance.Outcome{Mark: "mark", At: start})
 	p = plan(t, l, start)
 	want(t, "serial number when it is not told", p.Target.Serial, "A")
 	want(t, "due", p.Due(), false)
@@ -102,14 +103,14 @@ func TestOldGroupsStayRecordedUntilTheyAreGone(t *testing.T) {
 	want(t, "serial number", is.Serial, "A")
 
 	p := plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour)})
+	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour)})
 	p = plan(t, l, start)
 	want(t, "due while old groups are there", p.Due(), true)
 
 	is = setTarget(t, l, edge) // back to the first names
 	want(t, "old groups after the names of before", is.OldGroups, []string{"Second", "Third", "Ended"})
 	p = plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{
+	wrote(t, l, p, appliance.Outcome{
 		Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start, OldGroupsGone: true,
 	})
 	p = plan(t, l, start)

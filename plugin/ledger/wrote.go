@@ -6,41 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
-	"time"
+
+	"notification-stormshield/appliance"
 )
-
-// Outcome is what the appliance acknowledged of a plan.
-type Outcome struct {
-	Blocked   []Entry
-	Unblocked []netip.Prefix
-	Listed    bool   // the files list every ban that was in force when the plan was made
-	Cleared   bool   // the files name nothing that had ended by then
-	Mark      string // of the files as they are now; "": not known. It is Plan.Mark if the flush did not change them
-
-	// Confirmed is when the appliance had blocked everything in force, by the group or one by one; zero: it did not.
-	Confirmed time.Time
-	// Asserted is when the appliance had blocked everything in force by the group; zero: it did not. The files list every
-	// ban then, so Asserted implies Listed and Confirmed.
-	Asserted      time.Time
-	AssertedUntil time.Time // when these entries end
-
-	At time.Time // when the flush ended well; zero: it failed
-	// Refused are bans that the appliance refused in a flush that otherwise ended well. They stay pending.
-	Refused []netip.Prefix
-	// Warned says that the flush ended well with a warning. The stored trouble stays then.
-	Warned bool
-	// Unfinished says that the flush ended well and left something to the next one.
-	Unfinished bool
-
-	Serial        string // the appliance's serial number; "": it was not asked, or has none
-	OldGroupsGone bool   // the files hold nothing of ours in Plan.Target.OldGroups any more
-}
-
-// Entry is one entry of the appliance's blacklist.
-type Entry struct {
-	Prefix  netip.Prefix
-	Expires time.Time
-}
 
 const (
 	// tried is the value of ban.expires while a flush asks for an entry that the appliance has not acknowledged: there may
@@ -75,7 +43,7 @@ func (l *Ledger) Begin(ctx context.Context, p Plan, byGroup bool) error {
 }
 
 // Wrote records what the appliance acknowledged. Changes that were recorded since the plan was made stay pending.
-func (l *Ledger) Wrote(ctx context.Context, p Plan, o Outcome) error {
+func (l *Ledger) Wrote(ctx context.Context, p Plan, o appliance.Outcome) error {
 	if !o.Asserted.IsZero() {
 		o.Listed = true
 		if o.Confirmed.IsZero() {
@@ -90,12 +58,12 @@ func (l *Ledger) Wrote(ctx context.Context, p Plan, o Outcome) error {
 
 // wrote needs several transactions, and a crash may cut it between any two. So it removes the mark before it changes rows
 // and stores the new one after that. If the files did not change, their mark stays.
-func (l *Ledger) wrote(ctx context.Context, p Plan, o Outcome) error {
+func (l *Ledger) wrote(ctx context.Context, p Plan, o appliance.Outcome) error {
 	flush, err := l.beginWrote(ctx, p, o)
 	if err != nil {
 		return err
 	}
-	err = inChunks(ctx, l, o.Blocked, func(tx *sql.Tx, blocked []Entry) error {
+	err = inChunks(ctx, l, o.Blocked, func(tx *sql.Tx, blocked []appliance.Entry) error {
 		for _, e := range blocked {
 			if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ?", milliseconds(e.Expires), e.Prefix.String()); err != nil {
 				return err
@@ -124,11 +92,11 @@ func (l *Ledger) wrote(ctx context.Context, p Plan, o Outcome) error {
 }
 
 // beginWrote numbers the flush, and removes the mark if the flush changed the files.
-func (l *Ledger) beginWrote(ctx context.Context, p Plan, o Outcome) (flush int64, err error) {
+func (l *Ledger) beginWrote(ctx context.Context, p Plan, o appliance.Outcome) (flush int64, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) (err error) {
 		err = tx.QueryRowContext(ctx, `UPDATE flushing SET flushes = flushes + 1, flushed = CASE WHEN ?1 > 0 THEN ?1 ELSE flushed END,
 			mark = CASE WHEN ?2 THEN mark ELSE '' END RETURNING flushes`, milliseconds(o.At), o.Mark == p.Mark).Scan(&flush)
-		if err == nil && !o.At.IsZero() && !o.Warned {
+		if err == nil && !o.At.IsZero() && o.Warning == nil {
 			err = endTrouble(ctx, tx)
 		}
 		return err
@@ -137,16 +105,14 @@ func (l *Ledger) beginWrote(ctx context.Context, p Plan, o Outcome) (flush int64
 }
 
 // endWrote stores the facts that are true only after all rows have changed.
-func (l *Ledger) endWrote(ctx context.Context, p Plan, o Outcome, flush int64) error {
+func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flush int64) error {
 	return l.write(ctx, func(tx *sql.Tx) error {
 		f, err := readFlushing(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if o.settles(p.Target) {
-			if err := o.settle(ctx, tx, p.Target); err != nil {
-				return err
-			}
+		if err := learnTarget(ctx, tx, p.Target, o); err != nil {
+			return err
 		}
 		if !o.Confirmed.IsZero() {
 			f.confirmed = o.Confirmed

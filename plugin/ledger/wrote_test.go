@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/appliance"
 )
 
 func TestWhatIsRecordedDuringAFlushStaysOwed(t *testing.T) {
@@ -16,7 +16,7 @@ func TestWhatIsRecordedDuringAFlushStaysOwed(t *testing.T) {
 	later := start.Add(time.Minute)
 	p = plan(t, l, later) // takes 203.0.113.7 off
 	record(t, l, later, decided("203.0.113.7/32", later.Add(time.Hour)), decided("203.0.113.8/32", later.Add(time.Hour)))
-	wrote(t, l, p, ledger.Outcome{Unblocked: p.Unblock, Listed: true, Cleared: true, Asserted: later, AssertedUntil: later.Add(24 * time.Hour), At: later})
+	wrote(t, l, p, appliance.Outcome{Unblocked: p.Unblock, Listed: true, Cleared: true, Asserted: later, AssertedUntil: later.Add(24 * time.Hour), At: later})
 
 	want(t, "to block", blocks(plan(t, l, later)), []string{"203.0.113.7/32", "203.0.113.8/32"})
 }
@@ -40,7 +40,7 @@ func TestForgetOwesEverythingAgain(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Hour)), decided("203.0.113.2/32", start.Add(time.Minute)))
 	p := plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start})
+	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start})
 	later := start.Add(2 * time.Minute)
 	if err := l.Forget(t.Context(), later); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/enforcer"
@@ -127,12 +128,11 @@ func (s *selection) open(cmd *cobra.Command, open opener) (config.Document, *led
 type logins struct {
 	lockout     lockout.File
 	credentials string
-	described   config.Stormshield
 }
 
 // loginsOf returns the hold-off of a configuration whose secrets were read.
 func loginsOf(d config.Document) logins {
-	return logins{lockout.File{Path: plugin.StateOf(d).Lockout}, plugin.Credentials(d), d.Stormshield}
+	return logins{lockout.File{Path: plugin.StateOf(d).Lockout}, plugin.Credentials(d)}
 }
 
 // allowed returns an error while no login may be tried.
@@ -148,12 +148,12 @@ func (l logins) allowed() error {
 // record records how logins went. Where the plugin has made no state yet, a failure is recorded in a folder where nobody
 // else writes: elsewhere the plugin may be another user, who could not use the file.
 func (l logins) record(result error) error {
-	var failed *enforcer.LoginError
-	if errors.As(loginError(result, l.described), &failed) {
+	var failed *appliance.LoginError
+	if errors.As(result, &failed) {
 		if _, err := os.Stat(l.lockout.Path); err != nil && !isOwnFolder(filepath.Dir(l.lockout.Path)) {
 			return nil
 		}
-		_, err := l.lockout.Failed(l.credentials, failed.Failure(), time.Now())
+		_, err := l.lockout.Failed(l.credentials, enforcer.FailureOf(failed), time.Now())
 		return err
 	}
 	if result == nil {
