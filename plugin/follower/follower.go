@@ -4,10 +4,10 @@
 // It asks the Local API in these ways:
 //
 //   - A poll asks what changed since the last one. The Local API lists each decision once as new, and once as deleted.
-//   - A poll misses a decision that a transaction was storing at that moment. So a poll that lists unknown decisions is
-//     followed by a question for the decisions above the highest ID before it, and once a minute the follower asks for the
-//     decisions above the highest ID of five minutes ago. CrowdSec 1.4.6 cannot select by ID. There a full read follows a
-//     minute after unknown decisions, and every ten minutes.
+//   - A poll misses a decision that a transaction was storing at that moment. So a poll that leaves out IDs is followed by a
+//     question for the decisions above the highest ID before it. Once a minute the follower asks for the decisions above
+//     the highest ID of five minutes ago, or above the highest ID of all if none is missing. CrowdSec 1.4.6 cannot select by
+//     ID. There a full read follows a minute after unknown decisions, and every ten minutes.
 //   - CrowdSec deletes many decisions in steps, and a poll between two steps may miss the deletions of the later ones. So a
 //     full read follows a minute after a poll that ended many bans. It lists every deletion again.
 //   - A full read asks for everything: at the start, after an outage, and every Resync. It finds decisions that vanished

@@ -202,6 +202,21 @@ func TestAPollThatListsAPartOfAnImportBringsTheOtherPartToo(t *testing.T) {
 	})
 }
 
+// After a long import, the question of each minute would bring all of it for five minutes.
+func TestDecisionsThatPollsListedAreNotAskedForAgain(t *testing.T) {
+	follow(t, nil, func(h *harness) {
+		h.at(15 * time.Second)
+		for id := range int64(50) {
+			h.list.add(3+id, fmt.Sprintf("198.51.100.%d", id))
+		}
+		h.at(10*time.Minute + 5*time.Second)
+		want := slices.Repeat([]int64{52}, 10)
+		if !slices.Equal(h.list.above, want) {
+			t.Errorf("asked above %d, want %d", h.list.above, want)
+		}
+	})
+}
+
 // CrowdSec 1.7.8 deletes 256 decisions at a time, all with the end of the first. When that takes seconds, a poll in the midst is the last
 // one that lists deletions with this end.
 func TestDeletionsThatAPollBetweenTwoStepsMissedAreFoundWithinAMinute(t *testing.T) {

@@ -32,21 +32,24 @@ type reading struct {
 	changed      bool
 }
 
-// changes polls, and then asks for the decisions that the poll missed.
+// changes polls, and then asks for the decisions that polls missed.
 func (r *reading) changes(ctx context.Context, now time.Time) error {
-	base := r.ids.newest()
+	since := r.ids.newest()
 	seen, err := r.stream(ctx, false)
 	if err != nil {
 		return err
 	}
-	r.ids.see(now, seen.LastID)
+	r.ids.see(now, seen.LastID, since, seen.New)
 	minute := now.Sub(r.ids.asked) >= idsEvery
 	if minute {
-		base, r.ids.asked = r.ids.oldest(), now
+		r.ids.asked = now
+		if since = r.ids.oldest(); !r.ids.lacks(since) {
+			since = r.ids.newest()
+		}
 	}
 	switch {
-	case !r.ids.unsupported && (minute || r.unknown > 0):
-		err = r.above(ctx, now, base)
+	case !r.ids.unsupported && (minute || r.ids.lacks(since)):
+		err = r.above(ctx, now, since)
 	case minute:
 		err = r.probe(ctx)
 	}
@@ -62,10 +65,10 @@ func (r *reading) changes(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// above asks for the decisions above an ID.
-func (r *reading) above(ctx context.Context, now time.Time, id int64) error {
+// above asks for the decisions above the highest ID of a moment.
+func (r *reading) above(ctx context.Context, now time.Time, since idPoint) error {
 	before := r.unknown
-	seen, err := r.List.Above(ctx, r.Query, id, func(e lapi.Event) error { return r.take(ctx, e) })
+	seen, err := r.List.Above(ctx, r.Query, since.highest, func(e lapi.Event) error { return r.take(ctx, e) })
 	if failed := r.flush(ctx); err == nil {
 		err = failed
 	}
@@ -77,7 +80,7 @@ func (r *reading) above(ctx context.Context, now time.Time, id int64) error {
 	if err != nil {
 		return err
 	}
-	r.ids.see(now, seen.LastID)
+	r.ids.see(now, seen.LastID, since, seen.New)
 	return nil
 }
 
