@@ -73,11 +73,8 @@ type Outcome struct {
 	Cleared   bool   // the files name no other prefix
 	Mark      string // of the files as they are now; "": not known. It is Pending.Mark if the flush did not change them
 
-	// Confirmed is when the appliance had blocked everything in force, by the group or one by one; zero: it did not. The
-	// enforcer sets it: the appliance does not know what else is in force.
-	Confirmed time.Time
 	// Asserted is when the appliance had blocked everything in force by the group; zero: it did not. The files list every
-	// ban then, so Asserted implies Listed and Confirmed.
+	// ban then, so Asserted implies Listed.
 	Asserted      time.Time
 	AssertedUntil time.Time // when these entries end
 

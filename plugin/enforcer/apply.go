@@ -11,12 +11,11 @@ import (
 	"notification-stormshield/plugin/pacer"
 )
 
-// takeover is how long a block stands that was found on the appliance and that
-// nothing explains: as long as CrowdSec's default ban.
+// takeover is how long a prefix stays blocked that was found on the appliance and that no decision explains. CrowdSec's
+// default ban is as long.
 const takeover = 4 * time.Hour
 
-// refusedRetry is after how long a ban that the appliance refused is tried
-// again, at the latest. What is new comes by the rhythm.
+// refusedRetry is how long after a flush a ban that the appliance refused is tried again, if no other flush comes first.
 const refusedRetry = time.Minute
 
 // flush is one run that applies what is pending.
@@ -24,7 +23,7 @@ type flush struct {
 	*Enforcer
 	now   time.Time
 	plan  ledger.Plan
-	first bool // the first flush of this state: what an earlier installation left is not known
+	first bool // no flush of this ledger ended well yet: an earlier installation may have left bans on the appliance
 }
 
 // run applies the plan, and records what the appliance acknowledged.
@@ -43,9 +42,9 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 		Each:     func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
 	})
 	done.Unblocked = append(done.Unblocked, kept...) // their entries are those of another configuration now
-	done.Confirmed = f.confirmed(done)
+	confirmed := f.plan.Confirms(done)
 	f.round.unfinished = done.Unfinished
-	if !done.Confirmed.IsZero() {
+	if !confirmed.IsZero() {
 		f.round.began = time.Time{}
 	}
 	// The acknowledged part is recorded also when the context has ended.
@@ -72,13 +71,13 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 		f.reportOldGroups(done.Kept)
 	}
 	if done.Warning == nil {
-		f.complaint.over()
+		f.complaint.end()
 	}
 	f.Log.Info("flushed", "added", f.plan.Blocks, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
 		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero(), "took", time.Since(start).Round(time.Millisecond).String())
 	after := f.plan
-	if !done.Confirmed.IsZero() {
-		after.Confirmed = done.Confirmed
+	if !confirmed.IsZero() {
+		after.Confirmed = confirmed
 	}
 	result := pacer.Result{Acted: true, Next: f.next(after)}
 	if retry := f.now.Add(refusedRetry); len(done.Refused) > 0 && (result.Next.IsZero() || retry.Before(result.Next)) {
@@ -93,14 +92,14 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	return result, nil
 }
 
-// warning is the error of a flush that did all else.
+// warning is the error of a flush that ended well with a warning.
 type warning struct {
 	error
 	unenforced bool // some bans are not enforced
 }
 
-// each returns what must be blocked one by one. In a re-assert that an earlier
-// flush began, what that flush blocked is done.
+// each returns the bans that must be blocked one by one. It leaves out those that an earlier flush of the same re-assert
+// blocked.
 func (f *flush) each(ctx context.Context, reassert bool) ([]netip.Prefix, error) {
 	var least time.Time
 	if reassert {
@@ -109,8 +108,7 @@ func (f *flush) each(ctx context.Context, reassert bool) ([]netip.Prefix, error)
 	return f.Ledger.Pending(ctx, f.plan, f.question(f.now), least)
 }
 
-// standing returns everything in force. What is found in the files at the first
-// flush is taken over before.
+// standing returns all bans in force. At the first flush it takes over the prefixes that were found in the files.
 func (f *flush) standing(ctx context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
 	if f.first {
 		if err := f.takeOver(ctx, found); err != nil {
@@ -121,9 +119,8 @@ func (f *flush) standing(ctx context.Context, found []netip.Prefix) ([]netip.Pre
 	return f.Ledger.Standing(ctx, f.plan)
 }
 
-// takeOver records what an earlier installation left blocked, so that it stays
-// blocked for a while instead of being let in at once, and makes it part of the
-// plan.
+// takeOver records the prefixes that an earlier installation left blocked, so that they stay blocked for a while. It
+// makes them part of the plan.
 func (f *flush) takeOver(ctx context.Context, found []netip.Prefix) error {
 	until := f.now.Add(takeover)
 	filter := f.Filter()
@@ -148,25 +145,4 @@ func (f *flush) takeOver(ctx context.Context, found []netip.Prefix) error {
 	}
 	f.plan = p
 	return nil
-}
-
-// confirmed is when everything in force was put on the blacklist: by the group,
-// or one by one because nothing else is in force. Zero: it was not.
-func (f *flush) confirmed(done appliance.Outcome) time.Time {
-	if !done.Asserted.IsZero() {
-		return done.Asserted
-	}
-	if !f.plan.Whole || len(done.Refused) > 0 || done.At.IsZero() {
-		return time.Time{}
-	}
-	blocked := map[netip.Prefix]bool{}
-	for _, e := range done.Blocked {
-		blocked[e.Prefix] = true
-	}
-	for _, b := range f.plan.Block {
-		if !blocked[b.Prefix] {
-			return time.Time{}
-		}
-	}
-	return f.now
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"notification-stormshield/appliance"
 )
@@ -46,14 +47,31 @@ func (l *Ledger) Begin(ctx context.Context, p Plan, byGroup bool) error {
 func (l *Ledger) Wrote(ctx context.Context, p Plan, o appliance.Outcome) error {
 	if !o.Asserted.IsZero() {
 		o.Listed = true
-		if o.Confirmed.IsZero() {
-			o.Confirmed = o.Asserted
-		}
 	}
 	if err := l.wrote(ctx, p, o); err != nil {
 		return fmt.Errorf("record what the appliance acknowledged in %s: %w", l.path, err)
 	}
 	return nil
+}
+
+// Confirms returns when the appliance had blocked everything in force, by the group or one by one; zero: it did not.
+func (p Plan) Confirms(o appliance.Outcome) time.Time {
+	if !o.Asserted.IsZero() {
+		return o.Asserted
+	}
+	if !p.Whole || len(o.Refused) > 0 || o.At.IsZero() {
+		return time.Time{}
+	}
+	blocked := map[netip.Prefix]bool{}
+	for _, e := range o.Blocked {
+		blocked[e.Prefix] = true
+	}
+	for _, b := range p.Block {
+		if !blocked[b.Prefix] {
+			return time.Time{}
+		}
+	}
+	return moment(p.now)
 }
 
 // wrote needs several transactions, and a crash may cut it between any two. So it removes the mark before it changes rows
@@ -114,8 +132,8 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flus
 		if err := learnTarget(ctx, tx, p.Target, o); err != nil {
 			return err
 		}
-		if !o.Confirmed.IsZero() {
-			f.confirmed = o.Confirmed
+		if confirmed := p.Confirms(o); !confirmed.IsZero() {
+			f.confirmed = confirmed
 		}
 		if !o.Asserted.IsZero() {
 			f.asserted, f.assertedFlush, f.assertedUntil = o.Asserted, flush, o.AssertedUntil

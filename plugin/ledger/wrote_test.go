@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -61,4 +62,24 @@ func TestEndedBansThatWereNeverWrittenAreTidiedAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, "stale afterwards", plan(t, l, later).Stale, false)
+}
+
+func TestAFlushOneByOneConfirmsAllBansOnlyIfItBlockedEachOfThem(t *testing.T) {
+	for what, c := range map[string]struct {
+		change    func(*appliance.Outcome)
+		confirmed bool
+	}{
+		"each is blocked":      {func(*appliance.Outcome) {}, true},
+		"one is not":           {func(o *appliance.Outcome) { o.Blocked = o.Blocked[:1] }, false},
+		"one is refused":       {func(o *appliance.Outcome) { o.Refused = []netip.Prefix{o.Blocked[1].Prefix} }, false},
+		"the flush has failed": {func(o *appliance.Outcome) { o.At = time.Time{} }, false},
+	} {
+		l := open(t)
+		record(t, l, start, decided("203.0.113.1/32", start.Add(time.Hour)), decided("203.0.113.2/32", start.Add(time.Hour)))
+		p := plan(t, l, start)
+		o := all(p, start)
+		c.change(&o)
+		wrote(t, l, p, o)
+		want(t, what, !plan(t, l, start).Confirmed.IsZero(), c.confirmed)
+	}
 }
