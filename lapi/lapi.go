@@ -1,13 +1,14 @@
-// Package lapi reads CrowdSec's Local API as a bouncer does: decisions, lists and deletions. It also sends usage metrics.
+// Package lapi reads the decisions of CrowdSec's Local API, as a bouncer does. It also sends usage metrics.
 //
-// It knows neither bans nor an appliance, and keeps no decision between calls. It holds one decision of a stream at a
+// It knows neither bans nor an appliance, and keeps no decision between calls. It holds one decision of an answer at a
 // time, because a full list has hundreds of thousands. Its main type is [Client].
 //
 //	client, err := lapi.New(lapi.Config{URL: "http://127.0.0.1:8080", Key: key, UserAgent: "…/1.0"})
 //	seen, err := client.Stream(ctx, lapi.Query{Startup: true}, func(e lapi.Event) error { … })
 //
 // The protocol is that of CrowdSec 1.7.8 (pkg/apiserver/controllers/v1). The Local API remembers by key and address when it
-// was last read, and reports each change once. So two readers with one key miss changes.
+// was last read, and reports each change once. So two readers with one key miss changes. The client asks for every decision
+// (dedup=false): otherwise the Local API hides all decisions on a value but the one that ends last.
 package lapi
 
 import (
@@ -34,14 +35,14 @@ const DefaultTimeout = 5 * time.Minute
 
 // Config says where the Local API is, and who asks.
 type Config struct {
-	URL       string // such as http://127.0.0.1:8080/ or unix:///run/crowdsec.sock
-	Key       string // of `cscli bouncers add`; or a client certificate:
-	CertPath  string // PEM
-	KeyPath   string // PEM
-	CAPath    string // PEM; "": the system's
-	Insecure  bool   // do not check its certificate
-	UserAgent string // type/version
-	Timeout   time.Duration
+	URL       string        // such as http://127.0.0.1:8080/ or unix:///run/crowdsec.sock
+	Key       string        // of `cscli bouncers add`; "": CertPath and KeyPath say who asks
+	CertPath  string        // the client certificate, in PEM
+	KeyPath   string        // its key, in PEM
+	CAPath    string        // the CA of the Local API's certificate, in PEM; "": those of the system
+	Insecure  bool          // do not check the Local API's certificate
+	UserAgent string        // type/version
+	Timeout   time.Duration // 0: [DefaultTimeout]
 	// Proxy is the URL of a proxy to go through; "": none, whatever the environment says.
 	Proxy string
 }
@@ -58,8 +59,8 @@ type Client struct {
 	files string       // what the files of certificates were when it was made
 }
 
-// KeyError says that the Local API refused the key or the certificate. It says so too when it cannot look the key up in
-// its database.
+// KeyError says that the Local API refused the key or the certificate. Its answer is the same when it cannot look the key
+// up in its database.
 type KeyError struct {
 	Status int // of HTTP
 	Reason string
@@ -73,7 +74,7 @@ func (e *KeyError) Error() string {
 type StatusError struct {
 	Code   int    // of HTTP
 	Status string // with its words, such as "500 Internal Server Error"
-	Reason string // what the answer says; or where a redirect leads
+	Reason string // the Local API's own; or the target of a redirect
 }
 
 func (e *StatusError) Error() string {
@@ -109,7 +110,7 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
-// Where is where the Local API listens, for messages.
+// Where returns the host or the socket of the Local API, for messages.
 func (c *Client) Where() string {
 	if c.socket != "" {
 		return c.socket
@@ -117,7 +118,7 @@ func (c *Client) Where() string {
 	return c.base.Host
 }
 
-// client returns what sends requests. It reads the files of certificates again when they have changed.
+// client returns the HTTP client. It makes a new one when the files of certificates have changed.
 func (c *Client) client() (*http.Client, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -264,7 +265,7 @@ func (c *Client) explain(err error) error {
 	return err
 }
 
-// withoutQuery keeps of an error of HTTP what went wrong: where, the caller says.
+// withoutQuery returns the cause of an error of net/http, without the URL.
 func withoutQuery(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {

@@ -14,14 +14,15 @@ import (
 	"time"
 )
 
-// Query says what to read.
+// Query selects decisions.
 type Query struct {
-	// Startup asks for everything in force, and for what has ended lately;
-	// otherwise for what changed since this key last read.
+	// Startup selects everything in force, and the decisions that ended lately. Without it a stream holds what changed since
+	// this key last read.
 	Startup bool
-	// Scopes, Origins and parts of scenario names; none: all, of scopes ip and
-	// range.
-	Scopes, Origins  []string
+	// Scopes and Origins are those that are read; none: scopes ip and range, and all origins.
+	Scopes, Origins []string
+	// Include and Exclude are parts of scenario names. A scenario must contain one of Include, and none of Exclude; none: all
+	// scenarios are read.
 	Include, Exclude []string
 }
 
@@ -34,29 +35,29 @@ type Decision struct {
 	Scope    string
 	Type     string
 	Value    string
-	Left     time.Duration // what remains of it; below zero: it is over
+	Left     time.Duration // until its end; negative: it is over
 }
 
-// Event is a decision that is in force, or that is not any more.
+// Event is a decision in an answer.
 type Event struct {
 	Decision
-	Deleted bool
+	Deleted bool // it has ended, or somebody deleted it; otherwise it is in force
 }
 
-// Seen is what a stream held.
+// Seen says what an answer held.
 type Seen struct {
 	New, Deleted int
-	Unreadable   int // decisions that could not be read, and were passed over
+	Unreadable   int // decisions that could not be read, and were left out
 	// LastID is the highest ID of the new decisions. A stream that ends well may still be cut: the Local API ends a list as
 	// usual when its database fails in the midst of it (streamDecisions).
 	LastID int64
 }
 
 // Stream reads decisions and calls do with each, in the order of the answer. An error of do ends it. An answer that breaks
-// off is an error; the decisions before that count.
+// off is an error, and do was called with the decisions before that.
 //
-// It returns when the Local API has closed its answer. The Local API records the time of the read before that. A second
-// question before then could lose the changes in between.
+// Stream returns when the Local API has closed its answer. Just before that, the Local API records the time of the read. A
+// second question before then could lose changes.
 func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (Seen, error) {
 	body, err := c.do(ctx, http.MethodGet, "v1/decisions/stream", q.values(), nil, http.StatusOK)
 	if err != nil {
@@ -72,7 +73,8 @@ func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (See
 }
 
 // Lookup returns the decisions in force on a prefix and on networks around it, of those that q selects. It must follow a
-// Stream within a minute: later, the Local API counts it as one (GetDecision), and the next Stream lacks what changed before.
+// Stream within a minute. Later, the Local API counts Lookup as a Stream (GetDecision), and the next Stream lacks the changes
+// before it.
 func (c *Client) Lookup(ctx context.Context, q Query, prefix netip.Prefix) (found []Decision, err error) {
 	key, value := "range", prefix.String()
 	if prefix.IsSingleIP() {
@@ -95,8 +97,9 @@ func (c *Client) Lookup(ctx context.Context, q Query, prefix netip.Prefix) (foun
 // 1.4.6 does not.
 var ErrNoIDs = errors.New("the Local API does not select decisions by ID")
 
-// Above reads the decisions in force whose ID is above one, of those that q
-// selects, in no order. Like Lookup, it must follow a Stream within a minute.
+// Above reads the decisions in force with an ID above the given one, of those that
+// q selects, in any order. Like Lookup, it must follow a Stream within a minute. It
+// ends with [ErrNoIDs] if the Local API does not select by ID.
 func (c *Client) Above(ctx context.Context, q Query, id int64, do func(Event) error) (Seen, error) {
 	seen, err := c.standing(ctx, q, "id_gt", strconv.FormatInt(id, 10), func(e Event) error {
 		if e.ID <= id {
@@ -125,7 +128,7 @@ func (c *Client) standing(ctx context.Context, q Query, key, value string, do fu
 	return s.seen, ended(err)
 }
 
-// Ping tries the key. It consumes no change of the stream.
+// Ping tries the key. The next Stream lacks nothing by that.
 func (c *Client) Ping(ctx context.Context) error {
 	body, err := c.do(ctx, http.MethodHead, "v1/decisions/stream", nil, nil, http.StatusOK)
 	if err != nil {

@@ -8,9 +8,8 @@ import (
 	"notification-stormshield/appliance"
 )
 
-// DryRun returns an appliance that says what it would do and does nothing. It
-// acknowledges nothing, so that everything is still pending when the dry run is
-// over.
+// DryRun returns an appliance that logs what it would do and does nothing. It
+// acknowledges nothing, so that everything is pending after the dry run.
 func DryRun(log hclog.Logger) Appliance { return dryRun{log} }
 
 type dryRun struct{ log hclog.Logger }

@@ -1,8 +1,20 @@
 // Package enforcer keeps one appliance in step with one ledger: it asks the ledger what is pending, sends it to the
 // appliance, and records what the appliance acknowledged.
 //
-// It knows neither how an appliance is reached nor where decisions come from. Its caller holds the lease. Its main type is
-// [Enforcer]; [Appliance] is what it needs of a firewall.
+// A flush goes through these steps:
+//
+//   - It does nothing while logins are held off. A login that the appliance does not accept begins a hold-off.
+//   - It asks the ledger what is pending. If nothing is, and no re-assert is due, it ends without a connection.
+//   - The appliance applies the change. If another appliance answers than before, everything is pending on it, and the flush
+//     begins again.
+//   - It records what the appliance acknowledged, also after an error. The rest stays pending, and the pacer says when the
+//     next flush tries it.
+//
+// A re-assert blocks everything in force again, in case the appliance lost it. The first flush of a ledger is one. It also
+// takes over what an earlier installation left in the group: such a prefix stays blocked for four hours.
+//
+// The package knows neither how an appliance is reached nor where decisions come from. Its caller holds the lease. Its main
+// type is [Enforcer]; [Appliance] is what it needs of a firewall.
 package enforcer
 
 import (
@@ -32,13 +44,13 @@ type Config struct {
 	Reassert    time.Duration // how often everything in force is blocked again; 0: when half of EntryLife is over
 	EntryLife   time.Duration // how long the entries live that a re-assert makes
 	Few         int           // how many bans the appliance blocks one by one
-	MaxBans     int
-	Credentials string // a hold-off counts for these alone
+	MaxBans     int           // how many bans are enforced at most
+	Credentials string        // a login hold-off counts for these alone
 	// Filter returns the filter that decisions must pass now.
 	Filter func() ban.Filter
 	Log    hclog.Logger
-	// Shared returns those of some prefixes that other configurations have in
-	// force on the same appliance, and until when; nil: there is no other.
+	// Shared returns which of some prefixes other configurations ban on the same appliance, and until when; nil: there is no
+	// other configuration.
 	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
 }
 
@@ -53,25 +65,25 @@ type Enforcer struct {
 	waiting    bool // the log says that bans wait
 }
 
-// round is a re-assert. It takes several flushes if bans must be blocked one by
-// one. Only Flush uses it, so it needs no lock.
+// round is a re-assert. It takes several flushes if bans must be blocked one by one. Only Flush uses it, so it needs no
+// lock.
 type round struct {
 	began      time.Time // zero: no re-assert is under way
 	request    int64     // the last request when it began; a later request begins another round
 	unfinished bool      // the last flush did not apply everything
 }
 
-// New returns an enforcer. Run makes it go.
+// New returns an enforcer. Run starts it.
 func New(c Config) *Enforcer {
 	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), complaint: complaint{log: c.Log}}
 }
 
-// Recorded says that this process recorded something, and that more may follow.
-// It never waits.
+// Recorded asks for a flush because this process recorded decisions. More may follow, so the flush is debounced. Recorded
+// never waits.
 func (e *Enforcer) Recorded() { e.pacer.Poke() }
 
-// Changed says that this process changed what must be blocked, and that nothing
-// belongs to it which is yet to come. It never waits.
+// Changed asks for a flush because this process changed what must be blocked. Nothing more follows, so the flush is not
+// debounced. Changed never waits.
 func (e *Enforcer) Changed() { e.pacer.Due() }
 
 // Readmit applies the filter to the decisions that are stored, and has the appliance follow.

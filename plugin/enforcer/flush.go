@@ -125,17 +125,15 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 	return f.run(ctx, first || e.mustReassert(f.plan, now))
 }
 
-// mustReassert reports whether everything in force must be blocked again. What
-// is blocked one by one in the same flush need not be. What was confirmed later
-// than now was so before the clock was set back: nobody knows how long ago, nor
-// how long the entries have yet to live.
+// mustReassert reports whether everything in force must be blocked again. It need
+// not if this flush blocks everything one by one. If the last re-assert lies in the
+// future, the clock was set back, and nobody knows how long the entries still live.
 func (e *Enforcer) mustReassert(p ledger.Plan, now time.Time) bool {
 	return p.InForce > 0 && !p.Whole && (p.Asked || now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
 }
 
-// reassertAt is when everything in force is to be blocked again: in the rhythm asked for,
-// or else when half of an entry's life is over, so that none ends before its
-// ban does.
+// reassertAt is when everything in force must be blocked again: after Config.Reassert,
+// or when half of an entry's life is over, so that no entry ends before its ban.
 func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
 	every := e.Reassert
 	if every == 0 {
@@ -144,13 +142,13 @@ func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
 	return p.Confirmed.Add(every)
 }
 
-// question is what the ledger is asked. An entry that would end within half of
-// its usual life, and before its ban, is renewed.
+// question is what a plan is asked for. An entry that would end within half of its
+// usual life, and before its ban, is renewed.
 func (e *Enforcer) question(now time.Time) ledger.Question {
 	return ledger.Question{Now: now, Renew: now.Add(e.EntryLife / 2), Few: e.Few}
 }
 
-// next is when something will be due by the clock.
+// next is when the next flush is due by the clock; zero: no ban is in force.
 func (e *Enforcer) next(p ledger.Plan) time.Time {
 	if p.Next.IsZero() {
 		return time.Time{}

@@ -55,7 +55,7 @@ func (f *flush) mustIdentify(reassert bool) bool {
 }
 
 // adopt records that another appliance answers at the same address, and returns
-// what is pending on it: everything.
+// the plan for it: everything is pending.
 func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Target, other *appliance.OtherError) (ledger.Plan, error) {
 	is := e.Target
 	is.Serial = other.Serial

@@ -7,7 +7,7 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// WaitingHint says what lets bans in that wait.
+// WaitingHint is what the administrator can do about bans that wait.
 const WaitingHint = "set decisions.max_bans higher in the notification's YAML, if the appliance can hold that many, and reload CrowdSec"
 
 // reportWaiting logs how many bans wait, when some begin to.

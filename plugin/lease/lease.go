@@ -1,6 +1,10 @@
-// Package lease lets one process at a time act on an appliance.
+// Package lease lets one process at a time act on an appliance. That process holds the lease. All others only record.
 //
-// It knows nothing of appliances or bans. Its main type is [Lease]; [Try] takes one.
+// The lease is a lock (flock) on a file beside the state. The system releases it when the process ends, however it ends, so
+// a crash leaves no lease behind. A process that does not get the lease tries again. The file holds the process ID of the
+// holder, for people to read.
+//
+// The package knows nothing of appliances or bans. Its main type is [Lease]; [Try] takes one.
 package lease
 
 import (
@@ -15,14 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lease is the right to act on the appliance, which one process at a time
-// holds. The system takes it back when the process ends, however it ends.
+// Lease is the right to act on the appliance. One process at a time holds it.
 type Lease struct {
 	file *os.File
 }
 
-// Try takes the lease in a lock file. It is nil when another process, or
-// another lease of this one, holds it.
+// Try takes the lease in a lock file, which it makes if there is none. It returns nil if another process holds the lease,
+// or if this process already does.
 func Try(path string) (*Lease, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

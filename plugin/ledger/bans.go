@@ -11,7 +11,7 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// Ban is a ban in force, as people look at it.
+// Ban is a ban in force, for people to read.
 type Ban struct {
 	Prefix   netip.Prefix
 	Until    time.Time

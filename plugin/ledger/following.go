@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Following says when the Local API was last read, and why it cannot be.
+// Following says when the Local API was last read, and why it cannot be read now.
 type Following struct {
 	Read   time.Time // when it was last read; zero: never
 	Failed time.Time // since when it cannot be; zero: it can

@@ -1,41 +1,50 @@
 // Package ledger stores, durably, the decisions of CrowdSec and what the appliance acknowledged of them. One SQLite file
-// serves one configuration name, and several processes may use it at once.
+// serves one configuration, and several processes use it at once.
 //
-// It never talks to an appliance and never decides when to. Its main type is [Ledger]; [Open] opens one.
+// It never talks to an appliance and never decides when to flush. Its main type is [Ledger]; [Open] opens one.
 //
 //	recorded, err := l.Record(ctx, decisions, now, limit)     // alerts bring decisions
-//	plan, err := l.Plan(ctx, ledger.Question{Now: now, …})    // what the appliance lacks
+//	plan, err := l.Plan(ctx, ledger.Question{Now: now, …})    // what is pending
+//	err = l.Begin(ctx, plan, byGroup)                         // what the appliance may have from now on
 //	err = l.Wrote(ctx, plan, outcome)                         // what the appliance acknowledged
+//
+// Every process records. Only the holder of the lease calls Plan, Begin and Wrote, and sets a damaged file aside.
 //
 // # Decisions and bans
 //
-// A ban is what the decisions on one prefix add up to: it ends when the last of them ends, and its class is the best of
-// theirs. A decision arrives by an alert ([Ledger.Record]), by the Local API's list ([Ledger.List]), or by both: it is
-// stored once. Two deliveries are the same decision if they carry the same UUID. Where one has no UUID, they are the same
-// if they carry the same ID, or if one has no ID and their ends are within 3 s.
+// A decision blocks one prefix, which is an address or a range, until its end. Several decisions may block the same prefix.
+// A ban is what they add up to. It ends when the last of them ends, and its class is the best of theirs.
 //
-// A decision leaves the ledger when it is over, when the Local API lists it as deleted ([Ledger.Unlist]), or when two full
-// reads in a row lacked it ([Ledger.EndMissing]). A decision that was lifted by hand stays until its end and never blocks
-// again ([Ledger.Lift]).
+// An alert brings a decision ([Ledger.Record]), and the Local API lists it ([Ledger.List]). The ledger stores it once. Two
+// deliveries on one prefix are the same decision if they carry the same UUID. Where one has no UUID, they are the same if
+// they carry the same ID. Where one has no ID either, they are the same if their ends are within 3 s.
 //
-// All decisions are stored. At most a given number of bans are enforced: the best class first, and within a class the
-// decision that was recorded last. The others wait until there is room.
+// A decision leaves the ledger when it is over, when the Local API lists it as deleted ([Ledger.Unlist]), when two full
+// reads in a row lacked it ([Ledger.EndMissing]), or when the filter of the configuration refuses it ([Ledger.Admit]). A
+// decision that was lifted by hand ([Ledger.Lift]) stays until its end and never blocks again. So the next full read does
+// not bring the ban back, and a new decision does.
+//
+// All decisions are stored, and at most a given number of bans are enforced: the best class first, and within a class the
+// ban with the decision that was recorded last. The others wait until there is room.
 //
 // # What the appliance acknowledged
 //
-// Each ban knows two traces that it may have left on the appliance:
+// Two values of each ban say what it may have left on the appliance. They are its traces:
 //
 //	expires   when its own entry on the blacklist ends; 0: it has none; 1: it may have one
 //	written   the flush that wrote it to the files; 0: it is not in them; -1: it may be
 //
-// A ban that is over, or waits, is pending as long as it has a trace. A ban in force is pending until it is in the files
-// and has an entry that lasts, of its own or by the group. A ban that was over and comes back gets the uncertain traces:
-// nobody knows whether a flush is removing it at this moment.
+// A ban in force is pending until it is in the files and has an entry that lasts, of its own or by the group. A ban that is
+// over, or waits, is pending as long as it has a trace.
 //
-// A flush sends what is pending, and not all that is in force. It can do so while the appliance's files are the ones that
-// a flush left there; the appliance gives these a mark, which the ledger keeps. While it keeps a mark, every name of ours
-// in the files has a row with a trace, and every ban in force whose written is above 0 is in them. So a mark is stored
-// after all that a flush changed, and taken back before.
+// A flush may end at any step, by a crash too. So Begin records, before the flush blocks anything, which bans may have an
+// entry. For a flush by group it records that nobody knows, and the next flush compares the whole files. A ban that was over
+// and comes back gets the traces 1 and -1, because a flush may be removing its entry at this moment.
+//
+// The mark identifies the appliance's files as a flush left them. While they match it, a flush sends what is pending and
+// reads nothing. So two facts hold while the ledger has a mark: every name of ours in the files has a ban with a trace, and
+// every ban in force whose written is above 0 is in the files. Wrote removes the old mark before it changes bans, and
+// stores the new one after that.
 //
 // All this is about one appliance and its groups, the [Target]. When the configuration names others, or another appliance
 // answers, everything is pending: see [Ledger.SetTarget].

@@ -27,11 +27,10 @@ func (r *Recorded) add(more Recorded) {
 	r.Change = max(r.Change, more.Change)
 }
 
-// Record stores decisions of alerts. Once it has returned they survive any crash. A decision that is known already
+// Record stores decisions of alerts. Once it has returned they survive any crash. A decision that is known
 // changes nothing. At most limit bans are enforced; see the package comment for which.
 //
-// A Record takes as long as the disk needs to keep it. Calls that arrive while one waits for the disk are stored
-// together by the first of them.
+// Calls that arrive while another one waits for the disk are stored together, in one transaction.
 func (l *Ledger) Record(ctx context.Context, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
 	// A cancelled call is finished all the same: CrowdSec would only send the message again.
 	ctx = context.WithoutCancel(ctx)

@@ -11,7 +11,7 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// Status is what a ledger says about its appliance.
+// Status is a summary of a ledger, for people to read.
 type Status struct {
 	InForce   Counts    // bans that are enforced, or are to be
 	Waiting   Counts    // bans that wait because there are more than the limit

@@ -1,10 +1,15 @@
 // Package lockout keeps every process of one configuration from logging in too often: three refused logins lock an
-// appliance for everybody. A login that failed holds off all further ones, in all processes, for a time that grows.
+// appliance for everybody. A login that failed holds off all further logins, in all processes.
 //
-// The package knows neither how a login works nor what it was refused for. It keeps one small file, which several
-// processes use at once. Its main type is [File].
+// A refused login holds off for 30 minutes, and each further one in a row for twice as long, up to a day. A failure that may
+// pass holds off for a minute, then two, four and five, after the time for which the appliance wants no login. The hold-off
+// ends when that time is over or a login is accepted. It counts only for the credentials that earned it, so a corrected
+// configuration is tried at once.
 //
-//	hold, held, err := file.HeldOff(credentials, now)   // may anybody log in?
+// The package does not log in, and knows nothing of the reasons. It keeps one small file, which several processes use at
+// once. Its main type is [File].
+//
+//	hold, held, err := file.HeldOff(credentials, now)   // must nobody log in now?
 //	hold, err = file.Failed(credentials, failure, now)  // a login failed
 //	err = file.Accepted(credentials)                    // a login was accepted
 package lockout
