@@ -39,7 +39,7 @@ demo: build ## the main job, against the simulated appliance
 
 e2e: build ## under real CrowdSec and real OpenSSH; needs root, and the packages named in e2e/README.md
 	e2e/prepare.sh
-	cd e2e && go test -count=1 -timeout 40m -v ./...
+	cd e2e && go test -count=1 -parallel 8 -timeout 40m -v ./...
 
 bench: build ## latency, bytes and memory as tables, and docs/flush-cost.svg; takes about 25 minutes
 	@mkdir -p docs

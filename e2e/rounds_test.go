@@ -34,7 +34,7 @@ func TestRoundsOfOutagesEndInStepWithCrowdSec(t *testing.T) {
 		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
 			w := newWorld(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
 			r := &rounds{World: w, link: newLink(t, strings.TrimPrefix(w.CrowdSec.url(), "http://")), random: rand.New(rand.NewPCG(*seed, 0))}
-			w.follow(t, r.link.url())
+			w.followAt(t, w.CrowdSec, r.link.url())
 			for n := range *howMany {
 				r.round(t, n)
 			}
@@ -226,6 +226,7 @@ func decisionsFile(t testing.TB, all []map[string]string) string {
 // listedDecision is one that is in force.
 type listedDecision struct {
 	ID       int
+	Alert    int // the number of its alert
 	Type     string
 	Value    string
 	Duration string // what is left
@@ -242,13 +243,16 @@ func (c *CrowdSec) decisions(ctx context.Context) (all []listedDecision, err err
 	if err != nil {
 		return nil, err
 	}
-	var alerts []struct{ Decisions []listedDecision }
+	var alerts []struct {
+		ID        int
+		Decisions []listedDecision
+	}
 	if err := json.Unmarshal(answer, &alerts); err != nil {
 		return nil, fmt.Errorf("the Local API's alerts: %w: %s", err, answer)
 	}
 	for _, a := range alerts {
 		for _, d := range a.Decisions {
-			if !strings.HasPrefix(d.Duration, "-") {
+			if d.Alert = a.ID; !strings.HasPrefix(d.Duration, "-") {
 				all = append(all, d)
 			}
 		}
