@@ -47,7 +47,7 @@ func TestAnImportIntoPostgreSQLThatTakesLongIsEnforcedWithWhatWasAddedMeanwhile(
 		t.Fatalf("the import was over before others stored decisions: %d were added (%s)", added, lower)
 	}
 	w.waitUntilBlocks(t, many+added, 3*time.Minute)
-	within(t, time.Minute+2*readEvery+10*time.Second, fmt.Sprintf("%d imported into PostgreSQL and %d singly, enforced", many, added), time.Since(imported))
+	within(t, time.Minute+2*readEvery+30*time.Second, fmt.Sprintf("%d imported into PostgreSQL and %d singly, enforced", many, added), time.Since(imported))
 
 	w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
 	w.waitUntilBlocks(t, 0, time.Minute)
