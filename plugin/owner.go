@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -70,7 +71,10 @@ func (s State) makeFiles() error {
 	return errors.Join(s.makeFile(s.Lease), s.makeFile(s.Lockout))
 }
 
-// makeFile makes an empty file where there is none. Made by root, it gets the ledger's owner, as SQLite's own files do.
+// room is how many bytes a new file beside the ledger has. Its text then finds room also when the disk is full.
+const room = 2048
+
+// makeFile makes a blank file where there is none. Made by root, it gets the ledger's owner, as SQLite's own files do.
 func (s State) makeFile(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -83,6 +87,7 @@ func (s State) makeFile(path string) error {
 		return err
 	}
 	defer file.Close()
+	_, _ = file.Write(bytes.Repeat([]byte{' '}, room)) // without room, the file works until the disk is full
 	if os.Geteuid() != 0 {
 		return nil
 	}

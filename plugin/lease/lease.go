@@ -38,12 +38,13 @@ func Try(path string) (*Lease, error) {
 		file.Close()
 		return nil, fmt.Errorf("take the lease %s: %w", path, err)
 	}
-	// Only for people and `status` to read; the lock itself is what counts.
-	if err := file.Truncate(0); err == nil {
-		_, _ = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
+	// Only for people and `status` to read; the lock itself is what counts. The text covers any older one.
+	_, _ = fmt.Fprintf(file, "%-*d\n", width-1, os.Getpid())
 	return &Lease{file}, nil
 }
+
+// width is how many bytes the process ID takes in the file.
+const width = 32
 
 // Release gives the lease back.
 func (l *Lease) Release() error { return l.file.Close() }
@@ -65,13 +66,13 @@ func Holder(path string) (pid int, err error) {
 	case !errors.Is(err, unix.EWOULDBLOCK):
 		return 0, fmt.Errorf("look at the lease %s: %w", path, err)
 	}
-	text, err := io.ReadAll(io.LimitReader(file, 32))
+	text, err := io.ReadAll(io.LimitReader(file, width))
 	if err != nil {
 		return 0, fmt.Errorf("look at the lease: %w", err)
 	}
 	pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return 0, fmt.Errorf("look at the lease %s: %w", path, err)
+		return 0, fmt.Errorf("look at the lease %s: a process holds it whose ID is not in the file (hint: try again; is the disk full?)", path)
 	}
 	return pid, nil
 }

@@ -10,6 +10,9 @@ import (
 
 func TestOneLeaseAtATime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.lock")
+	if err := os.WriteFile(path, []byte("99999999999999\n"), 0o600); err != nil { // of another process
+		t.Fatal(err)
+	}
 	first, err := lease.Try(path)
 	if err != nil || first == nil {
 		t.Fatalf("first: %v, %v", first, err)

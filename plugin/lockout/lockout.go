@@ -15,6 +15,7 @@
 package lockout
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -98,17 +99,44 @@ func code(salt, credentials string) string {
 
 // HeldOff returns the hold-off that stands for these credentials, if any. A hold-off that other credentials earned does
 // not count: a corrected configuration is tried at once. A hold-off that began later than now was set before the clock
-// was set back. It begins again, for nobody knows how long ago that was.
+// was set back. It begins again, for nobody knows how long ago that was, and HeldOff stores its new end.
 func (f File) HeldOff(credentials string, now time.Time) (HoldOff, bool, error) {
 	var s stored
 	err := f.use(func(before stored) (stored, bool) {
-		s = before
-		if s.isFor(credentials) && now.Before(s.Since) {
-			s.Since, s.Until = now, now.Add(s.Until.Sub(s.Since))
-			return s, true
-		}
-		return s, false
+		var restarted bool
+		s, restarted = before.at(credentials, now)
+		return s, restarted
 	})
+	return s.standing(credentials, now, err)
+}
+
+// Look is HeldOff for a command that only reads: it stores nothing.
+func (f File) Look(credentials string, now time.Time) (HoldOff, bool, error) {
+	var s stored
+	file, err := os.Open(f.Path)
+	if err == nil {
+		defer file.Close()
+		if err = lock(file, unix.LOCK_SH); err == nil {
+			s, err = load(file)
+		}
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	s, _ = s.at(credentials, now)
+	return s.standing(credentials, now, err)
+}
+
+// at returns the hold-off as it stands now. If the clock was set back since it began, it begins again.
+func (s stored) at(credentials string, now time.Time) (_ stored, restarted bool) {
+	if !s.isFor(credentials) || !now.Before(s.Since) {
+		return s, false
+	}
+	s.Since, s.Until = now, now.Add(s.Until.Sub(s.Since))
+	return s, true
+}
+
+// standing is the result of HeldOff and Look.
+func (s stored) standing(credentials string, now time.Time, err error) (HoldOff, bool, error) {
 	if err != nil {
 		return HoldOff{}, false, fmt.Errorf("read the login hold-off: %w", err)
 	}
@@ -156,31 +184,49 @@ func (f File) use(change func(stored) (after stored, write bool)) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
-		return fmt.Errorf("lock %s: %w", f.Path, err)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, 1<<20))
-	if err != nil {
+	if err := lock(file, unix.LOCK_EX); err != nil {
 		return err
 	}
-	var before stored
-	if len(text) > 0 {
-		if err := json.Unmarshal(text, &before); err != nil {
-			before = stored{} // a crash cut it off: at worst a login is tried once more
-		}
+	before, err := load(file)
+	if err != nil {
+		return err
 	}
 	after, write := change(before)
 	if !write {
 		return nil
 	}
-	text, err = json.Marshal(after)
+	return store(file, after)
+}
+
+func lock(file *os.File, how int) error {
+	if err := unix.Flock(int(file.Fd()), how); err != nil {
+		return fmt.Errorf("lock %s: %w", file.Name(), err)
+	}
+	return nil
+}
+
+// load reads what the file holds. Text that is no hold-off is none: at worst a login is tried once more.
+func load(file *os.File) (s stored, err error) {
+	text, err := io.ReadAll(io.LimitReader(file, 1<<20))
+	if err == nil && json.Unmarshal(text, &s) != nil {
+		s = stored{}
+	}
+	return s, err
+}
+
+// store writes the file anew, over its old text: a file that does not grow needs no room on a disk that is full.
+func store(file *os.File, s stored) error {
+	text, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	if err := file.Truncate(0); err != nil {
+	info, err := file.Stat()
+	if err != nil {
 		return err
 	}
-	if _, err := file.WriteAt(append(text, '\n'), 0); err != nil {
+	blanks := max(int(info.Size())-len(text)-1, 0) // over the rest of the old text
+	text = append(append(text, bytes.Repeat([]byte{' '}, blanks)...), '\n')
+	if _, err := file.WriteAt(text, 0); err != nil {
 		return err
 	}
 	return file.Sync()

@@ -1,7 +1,11 @@
 package lockout_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -121,5 +125,53 @@ func TestAHoldOffIsReadAsItWasRecorded(t *testing.T) {
 		if advised := strings.Contains(read.Advice(), "corrected configuration"); advised == failure.Temporary || !strings.HasPrefix(read.Advice(), failure.Hint) {
 			t.Errorf("%s: the advice is %q", failure.Reason, read.Advice())
 		}
+	}
+}
+
+func TestALookStoresNothing(t *testing.T) {
+	f := open(t)
+	if _, held, err := f.Look("wrong", start); held || err != nil {
+		t.Errorf("without a file: %t, %v", held, err)
+	}
+	if _, err := os.Stat(f.Path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it made the file: %v", err)
+	}
+	if _, err := f.Failed("wrong", lockout.Failure{Reason: "AUTH_FAILED"}, start); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(f.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := start.Add(-72 * time.Hour) // the clock was set back
+	h, held, err := f.Look("wrong", back)
+	if !held || err != nil {
+		t.Errorf("held off: %t, %v", held, err)
+	}
+	want(t, "until", h.Until, back.Add(30*time.Minute))
+	after, err := os.ReadFile(f.Path)
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was %s, and is %s (%v)", before, after, err)
+	}
+}
+
+func TestAHoldOffNeedsNoMoreRoomThanTheFileHas(t *testing.T) {
+	f := open(t)
+	if err := os.WriteFile(f.Path, bytes.Repeat([]byte{' '}, 2048), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range []string{strings.Repeat("long ", 200), "short"} {
+		if _, err := f.Failed("some", lockout.Failure{Reason: reason}, start); err != nil {
+			t.Fatal(err)
+		}
+		h, held, err := f.HeldOff("some", start)
+		want(t, "held off", held, true)
+		want(t, "error", err, nil)
+		want(t, "reason", h.Reason, reason)
+		info, err := os.Stat(f.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "size", info.Size(), 2048)
 	}
 }

@@ -32,11 +32,12 @@ the exit status is 1. Bans that wait because of max_bans do not count for that.
 With --json: name, host, state (a path), working, problem (text; absent if
 working), process (null: none runs), in_force, of_lists (those of these that only
 lists ask for), in_force_by_class and waiting_by_class (numbers: local, imports,
-lists), to_block, to_unblock, pending_since (of the oldest of these two; a time,
-or null), next_end, last_flush, blocked_anew (times, or null), local_api (null: it
-is not followed; or last_read, unread_since (times, or null), error, left_out (all
-that wait)), trouble (null, or text, since, last, count, warning: all bans are
-enforced), login_hold_off (null, or until, refused, reason, hint).`,
+lists), to_block, to_unblock, pending_since (of the oldest of these two, or of a
+flush that was cut; a time, or null), next_end, last_flush, blocked_anew (times,
+or null), local_api (null: it is not followed; or last_read, unread_since (times,
+or null), error, left_out (all that wait)), trouble (null, or text, since, last,
+count, warning: all bans are enforced), login_hold_off (null, or until, refused,
+reason, hint).`,
 		Example: "  crowdsec-stormshield status",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -136,7 +137,7 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 		return status{}, err
 	}
 	keep := loginsOf(d)
-	hold, held, err := keep.lockout.HeldOff(keep.credentials, now)
+	hold, held, err := keep.lockout.Look(keep.credentials, now)
 	if err != nil {
 		return status{}, err
 	}
@@ -187,6 +188,9 @@ func (s status) problem(d config.Document, now time.Time) string {
 			span(s.HoldOff.Until.Sub(now)), s.HoldOff.Hint)
 	case s.Trouble != nil && !s.Trouble.Warning:
 		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", span(now.Sub(s.Trouble.Since)))
+	case s.isOverdue(d, now) && s.ToBlock+s.ToUnblock == 0:
+		return fmt.Sprintf("a flush was cut %s ago, and the next one has not repaired the appliance's files yet (hint: CrowdSec's log says what the plugin does)",
+			span(now.Sub(*s.PendingSince)))
 	case s.isOverdue(d, now):
 		return fmt.Sprintf("%d to block and %d to unblock have been pending for up to %s (hint: CrowdSec's log says what the plugin does; is the disk full that holds the state?)",
 			s.ToBlock, s.ToUnblock, span(now.Sub(*s.PendingSince)))
@@ -228,6 +232,8 @@ func (s status) print(out io.Writer, now time.Time) error {
 		row("pending", "%d to block, %d to unblock, the oldest for %s", s.ToBlock, s.ToUnblock, span(now.Sub(*s.PendingSince)))
 	case s.ToBlock+s.ToUnblock > 0:
 		row("pending", "%d to block, %d to unblock", s.ToBlock, s.ToUnblock)
+	case s.PendingSince != nil:
+		row("pending", "what a flush left that was cut %s ago", span(now.Sub(*s.PendingSince)))
 	default:
 		row("pending", "nothing")
 	}
