@@ -71,7 +71,8 @@ type notification struct {
 	filter    ban.Filter
 	log       hclog.Logger
 	appliance Appliance
-	ledger    *ledger.Ledger
+	ledger    *ledger.Ledger // nil: stateless
+	stateless error          // why the state cannot be opened yet; nil: it is open
 	lockout   lockout.File
 	enforcer  *enforcer.Enforcer
 	localAPI  *lapi.Client // nil: it is not followed
@@ -79,6 +80,7 @@ type notification struct {
 	own       *ownAddresses
 	undecided undecided
 
+	work  func(ctx context.Context) // what begin starts
 	stop  context.CancelFunc
 	ended chan struct{}
 }
@@ -105,6 +107,7 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 	p.mu.Lock()
 	before := p.running[document.Name]
 	p.running[document.Name] = n
+	n.begin()
 	p.mu.Unlock()
 	if before != nil {
 		before.close()
@@ -112,13 +115,22 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 	return &protobufs.Empty{}, nil
 }
 
+// start makes a notification that begin starts.
 func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, error) {
 	log := p.options.logOf(d)
 	state := StateOf(d)
 	books, err := state.openOrReplace(ctx, log)
+	if isTemporary(err) {
+		return p.startStateless(ctx, d, log, err)
+	}
 	if err != nil {
 		return nil, state.withCure(err)
 	}
+	return p.launch(ctx, d, books, log)
+}
+
+// launch makes a notification with its open state.
+func (p *Plugin) launch(ctx context.Context, d config.Document, books *ledger.Ledger, log hclog.Logger) (*notification, error) {
 	n, err := p.options.prepare(ctx, d, books, log)
 	if err != nil {
 		return nil, errors.Join(err, books.Close())
@@ -126,14 +138,19 @@ func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, e
 	n.enforcer.Shared = func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
 		return p.shared(ctx, n, some)
 	}
+	n.work = n.run
+	log.Debug("configured", "host", d.Stormshield.Host, "state", StateOf(d).Path)
+	return n, nil
+}
+
+// begin starts the work of the notification, which goes on until it is closed.
+func (n *notification) begin() {
 	running, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	go func() {
 		defer close(n.ended)
-		n.run(running)
+		n.work(running)
 	}()
-	log.Debug("configured", "host", d.Stormshield.Host, "state", state.Path)
-	return n, nil
 }
 
 // logOf is the log of a configuration.
@@ -194,7 +211,9 @@ func (n *notification) close() {
 	if n.localAPI != nil {
 		n.localAPI.Close()
 	}
-	_ = n.ledger.Close()
+	if n.ledger != nil {
+		_ = n.ledger.Close()
+	}
 }
 
 // Close stops everything. A process that ends need not call it: what is
@@ -228,6 +247,9 @@ func (p *Plugin) Notify(ctx context.Context, message *protobufs.Notification) (*
 func (n *notification) notify(ctx context.Context, text string, now time.Time) error {
 	reading, malformed := ban.Read(text, n.filter, now)
 	if len(reading.Decisions) > 0 {
+		if n.stateless != nil {
+			return n.stateless
+		}
 		recorded, err := n.ledger.Record(ctx, reading.Decisions, now, n.document.Decisions.MaxBans)
 		if err != nil {
 			return err

@@ -156,7 +156,7 @@ func TestADamagedStateIsSetAsideOnceByWhicheverProcessStartsFirst(t *testing.T) 
 	}
 }
 
-func TestADamagedStateStaysWhileAnotherProcessHoldsTheLease(t *testing.T) {
+func TestADamagedStateStaysWhileAnotherProcessHoldsTheLeaseAndIsSetAsideAfterIt(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "test.db")
 	spoil(t, path)
@@ -164,19 +164,47 @@ func TestADamagedStateStaysWhileAnotherProcessHoldsTheLease(t *testing.T) {
 	if err != nil || held == nil {
 		t.Fatal(held, err)
 	}
-	defer func() { _ = held.Release() }()
 	synctest.Test(t, func(t *testing.T) {
-		p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Started: time.Now(), Connect: func(config.Document) plugin.Appliance { return new(blocking) }})
-		defer p.Close()
-		began := time.Now()
-		_, err := p.Configure(t.Context(), &protobufs.Config{Config: []byte(configuration(dir))})
-		if err == nil || !strings.Contains(err.Error(), "another process uses "+path) || time.Since(began) < 5*time.Second {
-			t.Errorf("after %s: %v", time.Since(began), err)
+		h := process(t, dir, new(blocking), hclog.NewNullLogger())
+		defer h.p.Close()
+		if err := h.notify(alert("203.0.113.7", "")); err == nil || !strings.Contains(err.Error(), "another process holds the lease") {
+			t.Errorf("an alert that is not recorded: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if aside, _ := filepath.Glob(path + ".unreadable-*"); len(aside) > 0 {
+			t.Errorf("set aside: %v", aside)
+		}
+		_ = held.Release()
+		time.Sleep(10 * time.Second)
+		h.ban("203.0.113.7")
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if got := h.standing(); len(got) != 1 {
+			t.Errorf("recorded afterwards: %v", got)
 		}
 	})
-	if aside, _ := filepath.Glob(path + ".unreadable-*"); len(aside) > 0 {
-		t.Errorf("set aside: %v", aside)
+}
+
+func TestAConfigurationIsTakenThoughItsStateCannotBeOpenedNow(t *testing.T) {
+	dir := t.TempDir()
+	first := process(t, dir, new(blocking), hclog.NewNullLogger())
+	first.p.Close()
+	shared := filepath.Join(dir, "test.db-shm")
+	if err := os.Mkdir(shared, 0o700); err != nil { // as if SQLite had no room for it
+		t.Fatal(err)
 	}
+	synctest.Test(t, func(t *testing.T) {
+		h := process(t, dir, new(blocking), hclog.NewNullLogger())
+		defer h.p.Close()
+		if err := h.notify(alert("203.0.113.7", "")); err == nil || !strings.Contains(err.Error(), "bans cannot be recorded") {
+			t.Errorf("an alert that is not recorded: %v", err)
+		}
+		if err := os.Remove(shared); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		h.ban("203.0.113.7")
+	})
 }
 
 func TestACommandLeavesADamagedStateWhereItIs(t *testing.T) {

@@ -61,11 +61,16 @@ func withAdvice(err error) error {
 	return err
 }
 
-// replacePatience is how long a process that finds an unreadable ledger waits for the lease.
+// replacePatience is how long a process that finds an unreadable ledger waits for the lease. Another process that has just
+// started needs less to set the ledger aside.
 const replacePatience = 5 * time.Second
 
+// errHeld says that another process holds the lease, so that this one may not set an unreadable ledger aside.
+var errHeld = errors.New("another process holds the lease")
+
 // openOrReplace opens the ledger for the plugin. It sets an unreadable one aside and begins a new one. Only the holder of
-// the lease does that: two processes would each move away the file that the other has just made.
+// the lease does that: two processes would each move away the file that the other has just made. While another process
+// holds the lease, the error is an [errHeld].
 func (s State) openOrReplace(ctx context.Context, log hclog.Logger) (*ledger.Ledger, error) {
 	books, err := s.Open(ctx)
 	if !errors.Is(err, ledger.ErrUnreadable) {
@@ -73,7 +78,7 @@ func (s State) openOrReplace(ctx context.Context, log hclog.Logger) (*ledger.Led
 	}
 	held, failed := s.awaitLease(ctx)
 	if failed != nil {
-		return nil, errors.Join(err, failed)
+		return nil, fmt.Errorf("%w, and %w", err, failed)
 	}
 	defer func() { _ = held.Release() }()
 	if books, err = s.Open(ctx); !errors.Is(err, ledger.ErrUnreadable) {
@@ -99,7 +104,7 @@ func (s State) awaitLease(ctx context.Context) (*lease.Lease, error) {
 			return held, err
 		}
 		if time.Now().After(deadline) || !pause(ctx, 100*time.Millisecond) {
-			return nil, fmt.Errorf("another process uses %s and holds the lease (hint: stop CrowdSec, and start it again)", s.Path)
+			return nil, errHeld
 		}
 	}
 }

@@ -75,6 +75,9 @@ const busyTimeout = 4 * time.Second
 // ErrUnreadable says that this version cannot read the file. Open leaves the file as it is.
 var ErrUnreadable = errors.New("the ledger cannot be read")
 
+// ErrUnavailable says that SQLite cannot open the file now, such as when the disk is full or another process keeps it locked.
+var ErrUnavailable = errors.New("the ledger cannot be used now")
+
 // ErrNewer says that a newer version of this program wrote the file. Open leaves the file as it is.
 var ErrNewer = errors.New("the ledger is of a newer version")
 
@@ -149,6 +152,8 @@ func (l *Ledger) usable(err error) (*Ledger, error) {
 	l.db.Close()
 	if unreadable(err) {
 		err = fmt.Errorf("%w (%w)", ErrUnreadable, err)
+	} else if errors.As(err, new(*sqlite.Error)) {
+		err = fmt.Errorf("%w (%w)", ErrUnavailable, err)
 	}
 	return nil, fmt.Errorf("open the state %s: %w", l.path, err)
 }
@@ -157,12 +162,10 @@ func (l *Ledger) usable(err error) (*Ledger, error) {
 // one. It returns the new path. Only the holder of the lease calls it.
 func SetAside(path string, now time.Time) (string, error) {
 	aside := path + ".unreadable-" + now.UTC().Format("20060102T150405Z")
-	if err := os.Rename(path, aside); err != nil {
-		return "", fmt.Errorf("set the unreadable state aside: %w", err)
-	}
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return aside, fmt.Errorf("set the unreadable state aside: %w", err)
+	// SQLite would write an old log into the new ledger.
+	for _, suffix := range []string{"-wal", "-shm", ""} {
+		if err := os.Rename(path+suffix, aside+suffix); err != nil && (suffix == "" || !errors.Is(err, os.ErrNotExist)) {
+			return "", fmt.Errorf("set the unreadable state aside: %w", err)
 		}
 	}
 	return aside, nil
