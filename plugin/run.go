@@ -18,9 +18,12 @@ const (
 	repeatEvery = 10 * time.Minute
 )
 
-// run enforces, follows the Local API and watches this machine's addresses until the context ends. It does so while this
-// process holds the lease, for which it waits.
+// run watches this machine's addresses until the context ends. While this process holds the lease, for which it waits, run
+// also enforces and follows the Local API.
 func (n *notification) run(ctx context.Context) {
+	var siblings sync.WaitGroup
+	defer siblings.Wait()
+	siblings.Go(func() { n.watchOwnAddresses(ctx) })
 	if !pause(ctx, time.Until(n.options.Started.Add(quiet))) {
 		return
 	}
@@ -29,11 +32,10 @@ func (n *notification) run(ctx context.Context) {
 		return
 	}
 	defer func() { _ = held.Release() }()
-	var siblings sync.WaitGroup
-	for _, sibling := range []func(context.Context){n.enforcer.Run, n.follow, n.watchOwnAddresses} {
-		siblings.Go(func() { sibling(ctx) })
-	}
-	siblings.Wait()
+	var acting sync.WaitGroup
+	acting.Go(func() { n.enforcer.Run(ctx) })
+	acting.Go(func() { n.follow(ctx) })
+	acting.Wait()
 }
 
 // takeLease waits for the lease; nil: the context has ended.

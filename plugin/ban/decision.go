@@ -26,7 +26,7 @@ type Decision struct {
 	// Until is when the decision ends, in UTC. It is never later than the year 2261, so that it also fits in 64 bits
 	// of nanoseconds.
 	Until time.Time
-	// Type is ban, captcha or free text.
+	// Type is ban, captcha, free text, or [Found].
 	Type string
 	// Origin is who decided: crowdsec, cscli, cscli-import, CAPI, lists:….
 	Origin string
@@ -34,6 +34,10 @@ type Decision struct {
 	// length and holds printable characters only.
 	Scenario string
 }
+
+// Found is the type of a decision that stands for an entry that was found on the appliance. No decision of CrowdSec has it,
+// and only what may never be blocked refuses it.
+const Found = "appliance"
 
 // Whole is the range that CrowdSec decided on.
 func (d Decision) Whole() netip.Prefix { return netip.PrefixFrom(d.Prefix.Addr(), d.Bits).Masked() }

@@ -52,9 +52,6 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if err := f.Ledger.Wrote(recording, f.plan, done); err != nil {
 		return pacer.Result{}, errors.Join(failed, done.Warning, err)
 	}
-	if err := f.Ledger.Expire(recording, f.now, f.MaxBans); err != nil {
-		return pacer.Result{}, errors.Join(failed, done.Warning, err)
-	}
 	if failed != nil {
 		return pacer.Result{}, failed
 	}
@@ -79,7 +76,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if !confirmed.IsZero() {
 		after.Confirmed = confirmed
 	}
-	result := pacer.Result{Acted: true, Next: f.next(after)}
+	result := pacer.Result{Acted: true, Next: f.next(after, f.now)}
 	if retry := f.now.Add(refusedRetry); len(done.Refused) > 0 && (result.Next.IsZero() || retry.Before(result.Next)) {
 		result.Next = retry
 	}

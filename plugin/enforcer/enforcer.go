@@ -21,6 +21,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -62,7 +63,9 @@ type Enforcer struct {
 	// identified is when this process last learnt the serial number of the appliance.
 	identified time.Time
 	round      round
-	waiting    bool // the log says that bans wait
+	unrecorded lockout.HoldOff // the last hold-off, if it could not be recorded
+	waiting    waiting
+	readmit    atomic.Bool // the filter changed
 }
 
 // round is a re-assert. It takes several flushes if bans must be blocked one by one. Only Flush uses it, so it needs no
@@ -86,12 +89,8 @@ func (e *Enforcer) Recorded() { e.pacer.Poke() }
 // debounced. Changed never waits.
 func (e *Enforcer) Changed() { e.pacer.Due() }
 
-// Readmit applies the filter to the decisions that are stored, and has the appliance follow.
-func (e *Enforcer) Readmit(ctx context.Context) {
-	if e.admit(ctx) {
-		e.pacer.Due()
-	}
-}
+// Readmit says that the filter changed: what is stored must pass it again. It never waits.
+func (e *Enforcer) Readmit() { e.readmit.Store(true) }
 
 // Run enforces until the context ends.
 func (e *Enforcer) Run(ctx context.Context) {
@@ -118,11 +117,14 @@ func (e *Enforcer) admit(ctx context.Context) bool {
 	return len(changed) > 0
 }
 
-// watch pokes when another process recorded something, and hurries when one
-// asked for a flush.
+// watch pokes when another process recorded something, hurries when one asked for a flush, and admits the stored
+// decisions again when the filter changed.
 func (e *Enforcer) watch(ctx context.Context) {
 	var seen ledger.News // at first, what others brought before this process counts as new
 	for sleep(ctx, newsEvery) {
+		if e.readmit.Swap(false) && e.admit(ctx) {
+			e.pacer.Due()
+		}
 		news, err := e.Ledger.News(ctx)
 		if err != nil {
 			continue // the next flush says what is wrong with the ledger

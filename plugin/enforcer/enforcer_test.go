@@ -341,6 +341,24 @@ func TestAHoldOffIsLoggedOnceAndRecordedThoughTheFlushWasCancelled(t *testing.T)
 	})
 }
 
+// Nothing can be written to /dev/full, as to a disk that is full.
+func TestARefusedLoginIsHeldOffThoughThatCannotBeRecorded(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
+		e, end := h.process(func(c *enforcer.Config) { c.Lockout = lockout.File{Path: "/dev/full"} })
+		defer end()
+		h.ban("203.0.113.7", 5*time.Hour)
+		e.Recorded()
+		h.at(29 * time.Minute)
+		if n := h.fw.count(); n != 1 {
+			t.Errorf("%d logins in 29 minutes, want 1", n)
+		}
+		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || !strings.Contains(s.Trouble.Text, "no space left") {
+			t.Errorf("status says %+v, %v", s.Trouble, err)
+		}
+	})
+}
+
 func TestWhatAnEarlierInstallationBlockedIsTakenOver(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.leave("203.0.113.50", "192.0.2.1")
@@ -352,6 +370,23 @@ func TestWhatAnEarlierInstallationBlockedIsTakenOver(t *testing.T) {
 		h.want("at first", "203.0.113.50")
 		h.at(4*time.Hour + time.Minute)
 		h.want("after four hours")
+	})
+}
+
+func TestWhatWasTakenOverEndsWhenTheConfigurationProtectsIt(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.fw.leave("203.0.113.50", "203.0.113.51")
+		_, end := h.process(nil)
+		h.at(time.Minute)
+		end()
+		_, end = h.process(func(c *enforcer.Config) {
+			c.Filter = func() ban.Filter {
+				return ban.Filter{Origins: []string{"CAPI"}, NeverBlock: []netip.Prefix{single("203.0.113.51")}}
+			}
+		})
+		defer end()
+		h.at(2 * time.Minute)
+		h.want("with the new configuration", "203.0.113.50")
 	})
 }
 
@@ -383,7 +418,7 @@ func TestABanEndsWhenItsAddressBecomesOneOfThisMachine(t *testing.T) {
 		h.at(time.Minute)
 		h.want("at first", "203.0.113.7", "203.0.113.8")
 		own.Set(map[netip.Addr]string{netip.MustParseAddr("203.0.113.7"): "an address of this machine"})
-		e.Readmit(context.Background())
+		e.Readmit()
 		h.at(2 * time.Minute)
 		h.want("with the new address", "203.0.113.8")
 		if !strings.Contains(h.log.String(), "first=203.0.113.7") {

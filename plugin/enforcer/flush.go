@@ -11,6 +11,7 @@ import (
 
 	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 	"notification-stormshield/plugin/pacer"
 )
 
@@ -68,7 +69,7 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 			err = fmt.Errorf("a flush panicked, which is a fault of this program: %v\n%s", r, debug.Stack())
 		}
 	}()
-	hold, held, err := e.Lockout.HeldOff(e.Credentials, now)
+	hold, held, err := e.heldOff(now)
 	if err != nil {
 		return pacer.Result{}, err
 	}
@@ -83,12 +84,22 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 		// Recorded also when the context has ended: the next process must not log in.
 		hold, failed := e.Lockout.Failed(e.Credentials, FailureOf(login), now)
 		if failed != nil {
-			return result, errors.Join(err, failed)
+			e.unrecorded = hold
+			e.complain(context.WithoutCancel(ctx), errors.Join(err, failed), false, e.round.request)
 		}
 		e.complaint.heldOff(hold, now)
 		return pacer.Result{Acted: true, Next: hold.Until}, nil
 	}
 	return result, err
+}
+
+// heldOff returns the hold-off of all processes, or the one that this process could not record.
+func (e *Enforcer) heldOff(now time.Time) (lockout.HoldOff, bool, error) {
+	hold, held, err := e.Lockout.HeldOff(e.Credentials, now)
+	if now.Before(e.unrecorded.Until) {
+		return e.unrecorded, true, nil
+	}
+	return hold, held, err
 }
 
 func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {
@@ -108,7 +119,7 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 		if p.Stale {
 			err = e.Ledger.Tidy(ctx, p)
 		}
-		return pacer.Result{Next: e.next(p)}, err
+		return pacer.Result{Next: e.next(p, now)}, err
 	}
 	if reassert && e.round.began.IsZero() {
 		e.round.began = now
@@ -149,12 +160,28 @@ func (e *Enforcer) question(now time.Time) ledger.Question {
 }
 
 // next is when the next flush is due by the clock; zero: no ban is in force.
-func (e *Enforcer) next(p ledger.Plan) time.Time {
-	if p.Next.IsZero() {
-		return time.Time{}
+func (e *Enforcer) next(p ledger.Plan, now time.Time) time.Time {
+	next := p.Next
+	if next.IsZero() {
+		return next
 	}
-	if at := e.reassertAt(p); at.Before(p.Next) {
-		return at
+	for _, at := range []time.Time{e.reassertAt(p), e.reorderAt(p, now)} {
+		if at.Before(next) {
+			next = at
+		}
 	}
-	return p.Next
+	return next
+}
+
+// reorderAt is when bans that wait are compared again with those that are enforced. Decisions end often, so the rhythm of
+// flushes bounds how often that is.
+func (e *Enforcer) reorderAt(p ledger.Plan, now time.Time) time.Time {
+	at := now.Add(e.Rhythm.Every)
+	switch {
+	case p.Reorder.IsZero():
+		return p.Next
+	case p.Reorder.After(at):
+		return p.Reorder
+	}
+	return at
 }

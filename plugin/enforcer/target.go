@@ -17,7 +17,7 @@ func (e *Enforcer) plan(ctx context.Context, now time.Time) (ledger.Plan, error)
 	if err != nil || p.Target.Matches(e.Target) {
 		return p, err
 	}
-	if err := e.Ledger.SetTarget(ctx, e.Target); err != nil {
+	if err := e.Ledger.SetTarget(ctx, e.Target, now); err != nil {
 		return ledger.Plan{}, err
 	}
 	e.reportTarget(p.Target)
@@ -59,7 +59,7 @@ func (f *flush) mustIdentify(reassert bool) bool {
 func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Target, other *appliance.OtherError) (ledger.Plan, error) {
 	is := e.Target
 	is.Serial = other.Serial
-	if err := e.Ledger.SetTarget(ctx, is); err != nil {
+	if err := e.Ledger.SetTarget(ctx, is, now); err != nil {
 		return ledger.Plan{}, err
 	}
 	e.Log.Warn("another appliance answers: it was replaced, or the other member of an HA pair took over; everything in force is blocked again",

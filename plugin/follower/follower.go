@@ -13,6 +13,7 @@
 //   - A full read asks for everything: at the start, after an outage, and every Resync. It finds decisions that vanished
 //     without a deletion. Such a decision ends only when a second full read lacks it too, and when the Local API also says
 //     so about a sample of them.
+//   - A full read also follows a deletion that may be of a decision without UUID and ID.
 //
 // A Local API that cannot be read ends no ban. The package holds one batch of decisions at a time and knows no appliance.
 // Its main type is [Follower]. One Follower reads with one key: the Local API reports each change once a key.

@@ -1,11 +1,12 @@
 package follower_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,24 +146,145 @@ func TestADatabaseThatWasMadeAnewEndsTheOldDecisionsWithinTwoFullReads(t *testin
 		h.want("before", "203.0.113.1", "203.0.113.2", "203.0.113.50")
 		h.list.set(func() {
 			clear(h.list.standing)
-			h.list.standing[1], h.list.standing[2] = "198.51.100.1", "203.0.113.2"
+			h.list.standing[1], h.list.standing[2] = "198.51.100.1", "203.0.113.2" // the second has the ID of before
+			h.list.database++
 		})
 		h.at(4 * time.Minute)
 		h.want("after two full reads", "198.51.100.1", "203.0.113.2")
+		if f := h.status().Following; !f.Failed.IsZero() {
+			t.Errorf("status: %s", f.Why)
+		}
 	})
 }
 
 func TestAFullReadSaysNothingAboutWhatItsFilterLeavesOut(t *testing.T) {
-	follow(t, func(c *follower.Config) {
-		c.Resync = time.Minute
-		c.Query.Origins = []string{"CAPI"}
-	}, func(h *harness) {
-		d := ban.Decision{Prefix: prefix("203.0.113.9"), Bits: 32, Until: time.Now().Add(time.Hour), Type: "ban", Origin: "crowdsec"}
-		if _, err := h.ledger.Record(context.Background(), []ban.Decision{d}, time.Now(), 10); err != nil {
-			t.Fatal(err)
+	for name, query := range map[string]lapi.Query{
+		"another origin":                            {Origins: []string{"CAPI"}},
+		"an origin in other letters":                {Origins: []string{"CAPI", "Crowdsec"}},
+		"a part of the scenario, in other letters":  {Exclude: []string{"SSH"}},
+		"no such part of the scenario":              {Include: []string{"http"}},
+		"scope range, and the value is one address": {Scopes: []string{"range"}},
+	} {
+		follow(t, func(c *follower.Config) {
+			c.Resync = time.Minute
+			c.Query = query
+		}, func(h *harness) {
+			h.record(ban.Decision{Prefix: prefix("203.0.113.9"), Bits: 32})
+			h.at(10 * time.Minute)
+			if got := h.inForce(); !slices.Contains(got, "203.0.113.9") {
+				t.Errorf("%s: %v", name, got)
+			}
+		})
+	}
+}
+
+// An alert may bring a range under scope Ip, and an address under scope Range. The ledger stores no scope.
+func TestAFullReadOfOneScopeSaysNothingAboutWhatTheLocalAPINeverListed(t *testing.T) {
+	for scope, d := range map[string]ban.Decision{
+		"range": {Prefix: netip.MustParsePrefix("198.51.100.0/24"), Bits: 24},
+		"ip":    {Prefix: prefix("198.51.100.0"), Bits: 32},
+	} {
+		follow(t, func(c *follower.Config) {
+			c.Resync = time.Minute
+			c.Query.Scopes = []string{scope}
+		}, func(h *harness) {
+			part := ban.Decision{Prefix: prefix("203.0.113.8"), Bits: 31} // the rest of a range around what is never blocked
+			if scope == "ip" {
+				h.record(part)
+			}
+			h.record(d)
+			h.at(10 * time.Minute)
+			got := h.inForce()
+			if !slices.Contains(got, "198.51.100.0") || scope == "ip" && !slices.Contains(got, "203.0.113.8") {
+				t.Errorf("scope %s: %v", scope, got)
+			}
+		})
+	}
+}
+
+func TestADecisionThatIsOverCausesNoFullRead(t *testing.T) {
+	follow(t, nil, func(h *harness) {
+		h.list.add(9, "203.0.113.9")
+		h.recordUntil(ban.Decision{Prefix: prefix("203.0.113.9"), Bits: 32}, time.Now().Add(50*time.Minute))
+		h.at(2 * time.Hour)
+		if n := h.fullReads(); n != 3 {
+			t.Errorf("everything was read %d times in two hours, want 3", n)
 		}
-		h.at(10 * time.Minute)
-		h.want("after many full reads", "203.0.113.1", "203.0.113.2", "203.0.113.9")
+	})
+}
+
+// CrowdSec 1.4.6 gives no UUID, and a decision that was added and deleted between two polls is listed as deleted alone.
+func TestADecisionThatWasDeletedBeforeItWasListedEndsWithinMinutes(t *testing.T) {
+	follow(t, nil, func(h *harness) {
+		h.list.set(func() { h.list.aboveFails, h.list.withoutUUIDs = lapi.ErrNoIDs, true })
+		h.at(5 * time.Minute)
+		h.recordUntil(ban.Decision{Prefix: prefix("203.0.113.9"), Bits: 32}, ends(900))
+		h.list.set(func() { h.list.deleted[900] = "203.0.113.9" })
+		h.at(5*time.Minute + 30*time.Second)
+		h.want("after a poll", "203.0.113.1", "203.0.113.2", "203.0.113.9")
+		h.at(8 * time.Minute)
+		h.want("after two full reads", "203.0.113.1", "203.0.113.2")
+	})
+}
+
+func TestADeletionOfAnOlderDecisionEndsNoNewOne(t *testing.T) {
+	follow(t, nil, func(h *harness) {
+		h.list.set(func() { h.list.aboveFails, h.list.withoutUUIDs = lapi.ErrNoIDs, true })
+		h.at(5 * time.Minute)
+		h.recordUntil(ban.Decision{Prefix: prefix("203.0.113.9"), Bits: 32}, ends(900))
+		h.list.set(func() { h.list.deleted[800] = "203.0.113.9" }) // it is over, and its row is gone
+		h.at(5*time.Minute + 15*time.Second)
+		h.list.add(900, "203.0.113.9") // only now its transaction ends
+		h.at(15 * time.Minute)
+		h.want("always", "203.0.113.1", "203.0.113.2", "203.0.113.9")
+	})
+}
+
+func TestEachDecisionCountsByItselfHoweverItsValueIsSpelled(t *testing.T) {
+	protected := func() ban.Filter {
+		return ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/25")}}
+	}
+	for long, short := range map[string]string{
+		"203.0.113.5": "203.0.113.5/32", "203.0.113.5/32": "203.0.113.5", "192.0.2.77/24": "192.0.2.0/24", "::ffff:203.0.113.6": "203.0.113.6",
+		"2001:DB8::A": "2001:db8::a", "198.51.100.0/24": "198.51.100.128/25", "198.51.100.128/25": "198.51.100.7/24",
+	} {
+		for _, withoutUUIDs := range []bool{false, true} {
+			follow(t, func(c *follower.Config) { c.Filter = protected }, func(h *harness) {
+				count := len(h.inForce()) + 1
+				h.list.set(func() { h.list.withoutUUIDs = withoutUUIDs })
+				for _, first := range []int64{100, 50} { // the longer one has the higher ID
+					h.list.add(first, map[int64]string{100: long, 50: short}[first])
+				}
+				h.at(15 * time.Second)
+				h.list.remove(50)
+				h.at(30 * time.Second)
+				if got := h.inForce(); len(got) != count {
+					t.Errorf("%s after the end of %s: %v", long, short, got)
+				}
+				h.list.remove(100)
+				h.at(45 * time.Second)
+				if got := h.inForce(); len(got) != count-1 {
+					t.Errorf("%s and %s after both have ended: %v", long, short, got)
+				}
+			})
+		}
+	}
+}
+
+func TestAFilterThatWasLoosenedCountsAtTheNextFullRead(t *testing.T) {
+	var loosened atomic.Bool
+	follow(t, func(c *follower.Config) {
+		c.Filter = func() ban.Filter {
+			if loosened.Load() {
+				return ban.Filter{}
+			}
+			return ban.Filter{Origins: []string{"cscli"}}
+		}
+	}, func(h *harness) {
+		h.want("while the filter refuses them")
+		loosened.Store(true)
+		h.at(time.Hour + time.Minute)
+		h.want("after the next full read", "203.0.113.1", "203.0.113.2")
 	})
 }
 

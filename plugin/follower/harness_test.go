@@ -35,6 +35,7 @@ type list struct {
 	lookups                  []netip.Prefix
 	lookupFails              error
 	withoutUUIDs             bool
+	database                 int // which one it is: its decisions have other UUIDs
 	told                     []lapi.Usage
 	tellErr                  error
 	panics                   bool
@@ -183,7 +184,7 @@ func sorted(m map[int64]string) []int64 {
 }
 
 func (l *list) event(id int64, value string, left time.Duration, deleted bool) lapi.Event {
-	uuid := fmt.Sprintf("decision %d on %s", id, value)
+	uuid := fmt.Sprintf("decision %d on %s in database %d", id, value, l.database)
 	if l.withoutUUIDs {
 		uuid = ""
 	}
@@ -242,16 +243,34 @@ func (h *harness) at(since time.Duration) {
 	synctest.Wait()
 }
 
-func (h *harness) want(when string, want ...string) {
+// record records a decision of an alert that lasts.
+func (h *harness) record(d ban.Decision) { h.recordUntil(d, time.Now().Add(20*time.Hour)) }
+
+func (h *harness) recordUntil(d ban.Decision, until time.Time) {
 	h.t.Helper()
-	var got []string
-	err := h.ledger.EachBan(context.Background(), time.Now(), func(b ledger.Ban) error {
+	d.Until, d.Type, d.Origin, d.Scenario = until, "ban", "crowdsec", "crowdsecurity/ssh-bf"
+	if _, err := h.ledger.Record(context.Background(), []ban.Decision{d}, time.Now(), 10); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// inForce are the addresses of the bans in force.
+func (h *harness) inForce() (got []string) {
+	h.t.Helper()
+	if err := h.ledger.EachBan(context.Background(), time.Now(), func(b ledger.Ban) error {
 		got = append(got, b.Prefix.Addr().String())
 		return nil
-	})
+	}); err != nil {
+		h.t.Fatal(err)
+	}
 	slices.Sort(got)
-	if err != nil || !slices.Equal(got, want) {
-		h.t.Errorf("%s: %v in force, want %v (%v)", when, got, want, err)
+	return got
+}
+
+func (h *harness) want(when string, want ...string) {
+	h.t.Helper()
+	if got := h.inForce(); !slices.Equal(got, want) {
+		h.t.Errorf("%s: %v in force, want %v", when, got, want)
 	}
 }
 

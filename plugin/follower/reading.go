@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ type reading struct {
 
 	recorded     ledger.Recorded
 	unknown      int // decisions that the ledger did not know
+	unmatched    int // deletions of which only a full read can find the subject
 	refused      int
 	firstRefused ban.Skip
 	unreadable   int
@@ -59,7 +61,7 @@ func (r *reading) changes(ctx context.Context, now time.Time) error {
 	if minute {
 		r.suspect()
 	}
-	if (r.recorded.Ended >= deletedAtOnce || r.ids.unsupported && r.unknown > 0) && r.confirm.IsZero() {
+	if (r.recorded.Ended >= deletedAtOnce || r.unmatched > 0 || r.ids.unsupported && r.unknown > 0) && r.confirm.IsZero() {
 		r.confirm = now.Add(confirmAfter)
 	}
 	return nil
@@ -119,7 +121,7 @@ func (r *reading) everything(ctx context.Context, now time.Time) (err error) {
 	if err := r.probe(ctx); err != nil {
 		return err
 	}
-	lacked, err := r.Ledger.EndFullRead(ctx, r.full, r.covers)
+	lacked, err := r.Ledger.EndFullRead(ctx, r.full, r.covers, time.Now())
 	if err != nil {
 		return err
 	}
@@ -135,32 +137,27 @@ func (r *reading) everything(ctx context.Context, now time.Time) (err error) {
 	return nil
 }
 
-// covers reports whether the follower's query selects a decision, by the rules of the Local API.
-func (r *reading) covers(prefix netip.Prefix, origin, scenario string) bool {
-	contains := func(parts []string) bool {
-		for _, part := range parts {
-			if strings.Contains(scenario, part) {
-				return true
-			}
-		}
-		return false
-	}
-	scope := "range"
-	if prefix.IsSingleIP() {
-		scope = "ip"
-	}
-	return isListed(r.Query.Origins, origin) && isListed(r.Query.Scopes, scope) &&
-		(len(r.Query.Include) == 0 || contains(r.Query.Include)) && !contains(r.Query.Exclude)
+// covers reports whether the follower's query selects a decision, by the rules of the Local API. It says no where the
+// ledger does not know enough: the decision then ends at its own end.
+func (r *reading) covers(d ban.Decision) bool {
+	scenario := strings.ToLower(d.Scenario)
+	contains := func(part string) bool { return strings.Contains(scenario, strings.ToLower(part)) }
+	q := r.Query
+	return (len(q.Origins) == 0 || slices.Contains(q.Origins, d.Origin)) && r.coversScope(d) &&
+		(len(q.Include) == 0 || slices.ContainsFunc(q.Include, contains)) && !slices.ContainsFunc(q.Exclude, contains)
 }
 
-// isListed reports whether a list of words holds one; an empty list holds every word.
-func isListed(words []string, word string) bool {
-	for _, w := range words {
-		if strings.EqualFold(w, word) {
-			return true
-		}
+// coversScope reports whether the query selects the scope of a decision. The ledger does not store the scope, and that of an
+// alert may be Ip for a range. So one that the Local API never listed counts only if the query selects both scopes.
+func (r *reading) coversScope(d ban.Decision) bool {
+	selects := func(scope string) bool {
+		return len(r.Query.Scopes) == 0 || slices.ContainsFunc(r.Query.Scopes, func(s string) bool { return strings.EqualFold(s, scope) })
 	}
-	return len(words) == 0
+	ip, network := selects("ip"), selects("range")
+	if d.Whole().IsSingleIP() {
+		return ip && (network || d.ID != 0)
+	}
+	return network && (ip || d.ID != 0)
 }
 
 // endMissing ends the decisions that two full reads in a row lacked, if the Local API says the same about a sample of
@@ -176,7 +173,7 @@ func (r *reading) endMissing(ctx context.Context) (int, error) {
 			return 0, fmt.Errorf("full reads lack %d decisions that were listed, and the question about one of them failed, so no decision ends: %w", missing.Count, err)
 		}
 		for _, f := range found {
-			if f.ID == d.ID && d.ID != 0 || ban.ParseUUID(f.UUID) == d.UUID && f.UUID != "" {
+			if isSame(d, f) {
 				return 0, fmt.Errorf("full reads lack %d decisions, such as the one on %s, which the Local API has: its answers are cut, so no decision ends", missing.Count, d.Prefix)
 			}
 		}
@@ -184,6 +181,15 @@ func (r *reading) endMissing(ctx context.Context) (int, error) {
 	recorded, err := r.Ledger.EndMissing(ctx, time.Now(), r.MaxBans)
 	r.took(recorded)
 	return missing.Count, err
+}
+
+// isSame reports whether the Local API has a decision that the ledger has. A database that was made anew gives the old IDs
+// to other decisions.
+func isSame(d ban.Decision, found lapi.Decision) bool {
+	if uuid := ban.ParseUUID(found.UUID); d.UUID != (ban.UUID{}) && uuid != (ban.UUID{}) {
+		return d.UUID == uuid
+	}
+	return d.ID != 0 && d.ID == found.ID
 }
 
 // stream polls, or reads everything.
@@ -247,6 +253,7 @@ func (r *reading) flush(ctx context.Context) error {
 // took adds up what the ledger recorded.
 func (r *reading) took(recorded ledger.Recorded) {
 	r.unknown += recorded.Unknown
+	r.unmatched += recorded.Unmatched
 	r.changed = r.changed || recorded.Added+recorded.Extended+recorded.Ended > 0
 	r.recorded.Added += recorded.Added
 	r.recorded.Ended += recorded.Ended

@@ -16,9 +16,9 @@ const (
 	// at the clock a little later may be unblocking it at this moment.
 	soon = time.Minute
 
-	// mostDecisions bounds how many decisions of one ban are kept. When there are more, the one that ends first is
-	// removed. It would matter only if CrowdSec deleted all others one by one.
-	mostDecisions = 64
+	// mostDecisions bounds how many decisions of one ban are kept. When there are more, the one that ends first is left out.
+	// It would matter only if all others ended before it, by deletions or by hand.
+	mostDecisions = 1000
 
 	// chunk is how many rows one step reads or changes. Each step of a long change is a transaction, so that Record
 	// does not wait long.
@@ -86,8 +86,8 @@ func (l *Ledger) endChange(ctx context.Context, c *change) error {
 	return err
 }
 
-// arrive adds decisions to the ledger. seen is called with the ID of each one's row.
-func (c *change) arrive(ctx context.Context, decisions []ban.Decision, seen func(id int64)) error {
+// arrive adds decisions to the ledger. seen is called with each one's ban and row, if it has one.
+func (c *change) arrive(ctx context.Context, decisions []ban.Decision, seen func(*stored, *decision)) error {
 	for some := range slices.Chunk(decisions, chunk) {
 		bans, err := load(ctx, c.tx, prefixesOf(some))
 		if err != nil {
@@ -100,7 +100,9 @@ func (c *change) arrive(ctx context.Context, decisions []ban.Decision, seen func
 				s = &stored{prefix: d.Prefix, isNew: true}
 				bans[d.Prefix] = s
 			}
-			seen(c.add(s, d))
+			if row := c.add(s, d); row != nil {
+				seen(s, row)
+			}
 		}
 		if err := c.store(ctx, bans); err != nil {
 			return err
@@ -109,8 +111,8 @@ func (c *change) arrive(ctx context.Context, decisions []ban.Decision, seen func
 	return nil
 }
 
-// add adds one decision to its ban, unless the ban has it, and returns the ID of its row; 0 for a new one that is over.
-func (c *change) add(s *stored, d *ban.Decision) int64 {
+// add adds one decision to its ban, unless the ban has it, and returns its row; nil for a new one that is over or left out.
+func (c *change) add(s *stored, d *ban.Decision) *decision {
 	until := d.Until.UnixMilli()
 	if known := s.find(*d); known != nil {
 		if known.uuid == (ban.UUID{}) && d.UUID != known.uuid || known.number == 0 && d.ID != 0 {
@@ -126,17 +128,21 @@ func (c *change) add(s *stored, d *ban.Decision) int64 {
 		if known.missing > 0 && d.ID != 0 {
 			known.missing, known.changed = 0, true
 		}
-		return known.id
+		return known
 	}
-	if until <= c.now {
-		return 0 // it is over
+	if until <= c.now || s.isFull(until) {
+		return nil
 	}
 	c.recorded.Unknown++
-	id := c.next
+	s.decisions = append(s.decisions, decision{id: c.next, uuid: d.UUID, number: d.ID, until: until, class: d.Class(), arrived: d})
 	c.next++
-	s.decisions = append(s.decisions, decision{id: id, uuid: d.UUID, number: d.ID, until: until, class: d.Class(), arrived: d})
 	s.changed = true
-	return id
+	return &s.decisions[len(s.decisions)-1]
+}
+
+// isFull reports whether a ban has as many decisions as it may have, and all of them outlast an end.
+func (s *stored) isFull(until int64) bool {
+	return len(s.decisions) >= mostDecisions && !slices.ContainsFunc(s.decisions, func(d decision) bool { return d.until < until })
 }
 
 // store writes bans and their decisions as they are now.
@@ -186,9 +192,6 @@ func (c *change) storeBans(ctx context.Context, bans []*stored) error {
 		before := *s
 		c.judge(s)
 		switch {
-		case s.isNew && s.until <= c.now:
-			s.decisions = nil // it came too late
-			continue
 		case s.isNew:
 			s.id = c.nextBan
 			c.nextBan++
@@ -222,7 +225,7 @@ func (c *change) judge(s *stored) {
 	case before.until == 0 && newest <= before.newest && class >= before.class:
 		return // it still waits
 	case before.until > c.now && (class > before.class || newest < before.newest) && c.waiting > 0:
-		s.until = 0 // a waiting ban may go first now: choose compares them
+		s.until, s.since = 0, c.now // a waiting ban may go first now: choose compares them
 		c.waiting++
 		c.pending = true
 		return
@@ -257,22 +260,23 @@ func (s *stored) revive(number, now int64) {
 
 // end ends a ban that has no decision in force any more.
 func (c *change) end(s *stored) {
-	if s.isNew {
-		return
-	}
-	if s.until == 0 {
+	switch {
+	case s.isNew: // its decisions were lifted
+	case s.until == 0:
 		c.waiting--
-	} else if s.until <= c.now {
+	case s.until <= c.now:
 		return
 	}
 	s.ends, s.until = c.now, c.now
-	c.recorded.Ended++
-	c.pending = true
+	if !s.isNew {
+		c.recorded.Ended++
+		c.pending = true
+	}
 }
 
 // storeDecisions writes the rows of decisions that are new or changed.
 func (c *change) storeDecisions(ctx context.Context, bans []*stored) error {
-	added := inserter{change: c, into: `INSERT INTO decision (id, ban, uuid, number, bits, until, class, type, origin, scenario) VALUES `, columns: 10}
+	added := inserter{change: c, into: `INSERT INTO decision (id, ban, uuid, number, bits, until, class, type, origin, scenario, lifted) VALUES `, columns: 11}
 	for _, s := range bans {
 		for i := range s.decisions {
 			d := &s.decisions[i]
@@ -280,7 +284,7 @@ func (c *change) storeDecisions(ctx context.Context, bans []*stored) error {
 			switch {
 			case d.arrived != nil:
 				a := d.arrived
-				err = added.add(ctx, d.id, s.id, d.uuid.Bytes(), d.number, a.Bits, d.until, d.class, a.Type, a.Origin, a.Scenario)
+				err = added.add(ctx, d.id, s.id, d.uuid.Bytes(), d.number, a.Bits, d.until, d.class, a.Type, a.Origin, a.Scenario, d.lifted)
 			case d.changed:
 				err = c.exec(ctx, "UPDATE decision SET uuid = ?, number = ?, until = ?, lifted = ?, missing = ? WHERE id = ?",
 					d.uuid.Bytes(), d.number, d.until, d.lifted, d.missing, d.id)

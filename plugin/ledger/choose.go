@@ -8,14 +8,21 @@ import (
 
 // The queries that choose. Each reads one end of an index.
 const (
+	queryOver = "SELECT COUNT(*) FROM ban WHERE until > 0 AND until <= ?1"
+
 	// queryDemote makes the last bans in line wait: those of the last class, and of these the oldest.
-	queryDemote = `UPDATE ban SET until = 0 WHERE id IN
+	queryDemote = `UPDATE ban SET until = 0, since = ?1 WHERE id IN
 		(SELECT id FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2)`
 
 	// queryPromote enforces the first in line of the bans that wait. The appliance may still have their entries.
 	queryPromote = `UPDATE ban SET until = ends, change = ?1, since = ?2,
 		expires = CASE WHEN written <> 0 OR expires <> 0 THEN 1 ELSE 0 END, written = CASE WHEN written <> 0 OR expires <> 0 THEN -1 ELSE 0 END
 		WHERE id IN (SELECT id FROM ban WHERE until = 0 AND ends > ?2 ORDER BY class, newest DESC LIMIT ?3)`
+
+	// queryExpired selects the bans that have decisions that are over, but not the bans that are over and only wait to be
+	// forgotten. CROSS JOIN makes SQLite begin with what is over.
+	queryExpired = `SELECT DISTINCT +decision.ban FROM decision CROSS JOIN ban ON ban.id = decision.ban
+		WHERE decision.until <= ?1 AND (ban.until = 0 OR ban.ends > ?1)`
 )
 
 // choose keeps the number of enforced bans at the limit: the best class first, and within a class the decision that was
@@ -25,7 +32,7 @@ func (c *change) choose(ctx context.Context, limit int) error {
 		return nil
 	}
 	var ended int64
-	if err := c.tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban WHERE until > 0 AND until <= ?", c.now).Scan(&ended); err != nil {
+	if err := c.tx.QueryRowContext(ctx, queryOver, c.now).Scan(&ended); err != nil {
 		return err
 	}
 	room := int64(limit) - (c.bans - c.waiting - ended)
@@ -44,14 +51,25 @@ func (c *change) choose(ctx context.Context, limit int) error {
 	return nil
 }
 
-// Choose enforces bans that wait if there is room by now, such as after others ended.
+// Choose removes decisions that are over, so that each ban has the class of those that remain. Then it enforces bans that
+// wait if there is room by now. A flush calls it before it plans.
 func (l *Ledger) Choose(ctx context.Context, now time.Time, limit int) error {
+	isOver := func(d *decision) bool { return d.until <= now.UnixMilli() }
+	_, err := l.removeEach(ctx, isOver, now, limit, queryExpired, now.UnixMilli())
+	if err == nil {
+		err = l.chooseWaiting(ctx, now, limit)
+	}
+	if err != nil {
+		return fmt.Errorf("choose which bans to enforce in %s: %w", l.path, err)
+	}
+	return nil
+}
+
+func (l *Ledger) chooseWaiting(ctx context.Context, now time.Time, limit int) error {
 	waiting := false
 	if err := l.db.QueryRowContext(ctx, "SELECT waiting > 0 OR bans > ? FROM flushing", limit).Scan(&waiting); err != nil || !waiting {
 		return err
 	}
-	if _, err := l.change(ctx, now, limit, func(*change) error { return nil }); err != nil {
-		return fmt.Errorf("choose which bans to enforce in %s: %w", l.path, err)
-	}
-	return nil
+	_, err := l.change(ctx, now, limit, func(*change) error { return nil })
+	return err
 }

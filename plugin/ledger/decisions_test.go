@@ -152,7 +152,7 @@ func TestTheBestBansOfAllDecisionsAreEnforcedWhateverArrives(t *testing.T) {
 					}
 					_, err = l.List(t.Context(), r, listed, now, m.limit)
 					check(err)
-					_, err = l.EndFullRead(t.Context(), r, func(netip.Prefix, string, string) bool { return true })
+					_, err = l.EndFullRead(t.Context(), r, func(ban.Decision) bool { return true }, now)
 					check(err)
 					if random.IntN(2) == 0 {
 						m.remove(func(k modelled) bool { return k.missing >= 2 })
@@ -162,12 +162,12 @@ func TestTheBestBansOfAllDecisionsAreEnforcedWhateverArrives(t *testing.T) {
 				case 8:
 					now = now.Add(time.Duration(random.IntN(20)) * time.Minute)
 				case 9: // a flush
-					check(l.Expire(t.Context(), now, m.limit))
+					check(l.Choose(t.Context(), now, m.limit))
 					p := plan(t, l, now)
 					check(l.Begin(t.Context(), p, false))
 					wrote(t, l, p, all(p, now))
 				}
-				check(l.Expire(t.Context(), now, m.limit))
+				check(l.Choose(t.Context(), now, m.limit))
 				p := plan(t, l, now)
 				got := standing(t, l, p)
 				if want := m.enforced(now); !slices.Equal(got, want) {
@@ -205,7 +205,7 @@ func BenchmarkList(b *testing.B) {
 							some = some[:0]
 						}
 					}
-					if _, err := l.EndFullRead(b.Context(), r, func(netip.Prefix, string, string) bool { return true }); err != nil {
+					if _, err := l.EndFullRead(b.Context(), r, func(ban.Decision) bool { return true }, start); err != nil {
 						b.Fatal(err)
 					}
 					b.Logf("round %d: %s", round, time.Since(began))

@@ -44,8 +44,8 @@ func (l *Ledger) Lines(ctx context.Context, query string) ([]string, error) {
 // PlanQueries are all that Plan asks about bans.
 var PlanQueries = []string{queryUnlisted, queryUnasserted, queryGone, queryEnded, queryNext}
 
-// ChoiceQueries change one end of many bans.
-var ChoiceQueries = []string{queryForget, queryDemote, queryPromote}
+// ChoiceQueries are all that a change and a flush ask about bans beside their own prefixes, and about the time.
+var ChoiceQueries = []string{queryForget, queryOver, queryDemote, queryPromote, queryExpired, queryNextDecision}
 
 // Queued is how many calls of Record nobody has begun.
 func (l *Ledger) Queued() int {

@@ -18,7 +18,7 @@ type flushing struct {
 	confirmed, asserted time.Time
 	assertedFlush       int64
 	assertedUntil       time.Time
-	unsure              bool
+	unsure              time.Time
 	asked, answered     int64
 }
 
@@ -26,7 +26,7 @@ func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until,
 		unsure, asked, answered FROM flushing`).
 		Scan(&f.changes, &f.bans, &f.waiting, &f.flushes, at(&f.flushed), &f.target, &f.mark, at(&f.confirmed), at(&f.asserted), &f.assertedFlush,
-			at(&f.assertedUntil), &f.unsure, &f.asked, &f.answered)
+			at(&f.assertedUntil), at(&f.unsure), &f.asked, &f.answered)
 	return f, err
 }
 

@@ -100,6 +100,9 @@ func TestAFlushByGroupThatACrashCutIsComparedWholeAlsoWhenEverythingHasEnded(t *
 	want(t, "mark", p.Mark, "")
 	wrote(t, l, p, appliance.Outcome{Mark: p.Mark})
 	want(t, "due after a flush that failed", plan(t, l, later).Due(), true)
+	s, err := l.Status(t.Context(), later)
+	want(t, "error", err, nil)
+	want(t, "pending since", s.Pending, start)
 	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, Mark: "mark", At: later})
 	want(t, "due after one that ended well", plan(t, l, later).Due(), false)
 }

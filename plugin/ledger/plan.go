@@ -19,6 +19,7 @@ type Plan struct {
 	Unsure            bool      // a flush by group began, and nobody knows what came of it: the files must be compared whole
 	Waiting           int       // how many bans wait because they are more than the limit
 	Next              time.Time // when the next ban ends; zero: none is in force
+	Reorder           time.Time // when the next decision ends while bans wait: others may go first then; zero: none waits
 	Stale             bool      // the ledger has rows that nobody needs any more: see Tidy
 	Asked             bool      // somebody asked for a flush that blocks everything again
 	Target            Target    // what the ledger is about
@@ -60,7 +61,8 @@ const (
 	queryPending = `SELECT prefix, until, expires FROM ban WHERE until > 0 AND +until > ?1 AND change <= ?2
 		AND (expires < MIN(until, ?3) AND (written <= 0 OR written > ?5) OR ?4 > 0 AND expires < MAX(?4, MIN(until, ?3)))
 		ORDER BY expires, prefix`
-	queryNext = "SELECT until FROM ban WHERE until > 0 AND until > ? ORDER BY until LIMIT 1"
+	queryNext         = "SELECT until FROM ban WHERE until > 0 AND until > ? ORDER BY until LIMIT 1"
+	queryNextDecision = "SELECT until FROM decision WHERE until > ? ORDER BY until LIMIT 1"
 )
 
 // Plan compares the bans in force with what the appliance acknowledged.
@@ -75,7 +77,7 @@ func (l *Ledger) Plan(ctx context.Context, q Question) (Plan, error) {
 		if err != nil {
 			return err
 		}
-		p.change, p.asked, p.Mark, p.Unsure = f.changes, f.asked, f.mark, f.unsure
+		p.change, p.asked, p.Mark, p.Unsure = f.changes, f.asked, f.mark, !f.unsure.IsZero()
 		if p.Unsure {
 			p.Mark = ""
 		}
@@ -91,15 +93,21 @@ func (l *Ledger) Plan(ctx context.Context, q Question) (Plan, error) {
 		}
 		p.InForce, p.Waiting = f.bans-f.waiting-ended, f.waiting
 		p.Whole = p.Blocks == p.InForce && p.Blocks <= q.Few
-		var next int64
-		err = tx.QueryRowContext(ctx, queryNext, p.now).Scan(&next)
-		p.Next = moment(next)
-		return ignoreNone(err)
+		if p.Next, err = first(ctx, tx, queryNext, p.now); err == nil && p.Waiting > 0 {
+			p.Reorder, err = first(ctx, tx, queryNextDecision, p.now)
+		}
+		return err
 	})
 	if err != nil {
 		return Plan{}, fmt.Errorf("compare the bans in %s: %w", l.path, err)
 	}
 	return p, nil
+}
+
+// first returns the time in the first row of an answer; zero: there is no row.
+func first(ctx context.Context, tx *sql.Tx, text string, now int64) (t time.Time, err error) {
+	err = tx.QueryRowContext(ctx, text, now).Scan(at(&t))
+	return t, ignoreNone(err)
 }
 
 // missing finds the bans in force that the files or the blacklist lack.

@@ -28,9 +28,9 @@ func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
 
 // List stores decisions that the Local API lists: of a full read r, or with nil of another answer.
 func (l *Ledger) List(ctx context.Context, r *FullRead, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
-	seen := func(int64) {}
+	seen := ignoreRow
 	if r != nil {
-		seen = r.seen.set
+		seen = func(_ *stored, d *decision) { r.seen.set(d.id) }
 	}
 	recorded, err := l.change(ctx, now, limit, func(c *change) error { return c.arrive(ctx, decisions, seen) })
 	if err != nil {
@@ -51,7 +51,11 @@ func (l *Ledger) Unlist(ctx context.Context, decisions []ban.Decision, now time.
 			var removed []int64
 			for i := range some {
 				if s := bans[some[i].Prefix]; s != nil {
-					removed = append(removed, s.removeOne(some[i])...)
+					ids := s.removeOne(some[i])
+					removed = append(removed, ids...)
+					if len(ids) == 0 && s.hasAnonymous() {
+						c.recorded.Unmatched++
+					}
 				}
 			}
 			return c.remove(ctx, bans, removed)
@@ -65,7 +69,8 @@ func (l *Ledger) Unlist(ctx context.Context, decisions []ban.Decision, now time.
 }
 
 // removeOne removes the decision that the Local API reports as deleted. It compares no ends: the report of a deletion
-// carries another end.
+// carries another end. It compares no scenario either: the report may be of an older decision, which is over, and the row
+// of a new one.
 func (s *stored) removeOne(deleted ban.Decision) []int64 {
 	return s.remove(func(d *decision) bool {
 		if d.uuid != (ban.UUID{}) && deleted.UUID != (ban.UUID{}) {
@@ -73,6 +78,11 @@ func (s *stored) removeOne(deleted ban.Decision) []int64 {
 		}
 		return d.number != 0 && d.number == deleted.ID
 	})
+}
+
+// hasAnonymous reports whether the ban has a decision of an alert that carried no UUID, and that the Local API has not listed.
+func (s *stored) hasAnonymous() bool {
+	return slices.ContainsFunc(s.decisions, func(d decision) bool { return d.uuid == (ban.UUID{}) && d.number == 0 })
 }
 
 // remove writes bans of which decisions were removed, and deletes the rows of these.
@@ -92,25 +102,26 @@ type Missing struct {
 // sampleSize is how many decisions a sample has at most.
 const sampleSize = 8
 
-// EndFullRead records a full read that ended well. It counts for each decision how many full reads in a row lacked it.
-// covered reports whether the query of the read selects a decision; others are not missing. lacked is how many decisions
-// this read lacked.
-func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(prefix netip.Prefix, origin, scenario string) bool) (lacked int, err error) {
+// EndFullRead records a full read that ended well. It counts for each decision in force how many full reads in a row lacked
+// it. covered reports whether the query of the read selects a decision; others are not missing. It gets no UUID and no end.
+// lacked is how many decisions this read lacked.
+func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.Decision) bool, now time.Time) (lacked int, err error) {
 	var absent []int64
 	err = l.read(ctx, func(tx *sql.Tx) error {
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var id int64
-			var prefix, origin, scenario string
-			if err := rows.Scan(&id, &prefix, &origin, &scenario); err != nil || r.seen.has(id) {
+			var prefix string
+			var d ban.Decision
+			if err := rows.Scan(&id, &prefix, &d.ID, &d.Bits, &d.Type, &d.Origin, &d.Scenario); err != nil || r.seen.has(id) {
 				return err
 			}
-			p, err := netip.ParsePrefix(prefix)
-			if err == nil && covered(p, origin, scenario) {
+			var err error
+			if d.Prefix, err = netip.ParsePrefix(prefix); err == nil && covered(d) {
 				absent = append(absent, id)
 			}
 			return err
-		}, `SELECT decision.id, prefix, origin, scenario FROM decision JOIN ban ON ban.id = decision.ban
-			WHERE decision.id <= ? AND type <> ?`, r.last, foundType)
+		}, `SELECT decision.id, prefix, number, bits, type, origin, scenario FROM decision JOIN ban ON ban.id = decision.ban
+			WHERE decision.id <= ? AND decision.until > ? AND type <> ?`, r.last, now.UnixMilli(), ban.Found)
 	})
 	if err == nil {
 		err = inChunks(ctx, l, absent, func(tx *sql.Tx, ids []int64) error {
@@ -154,47 +165,23 @@ func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err err
 
 // EndMissing removes the decisions that two full reads in a row lacked.
 func (l *Ledger) EndMissing(ctx context.Context, now time.Time, limit int) (Recorded, error) {
-	all, err := l.removeWhere(ctx, "missing >= 2", now, limit)
+	isMissing := func(d *decision) bool { return d.missing >= 2 }
+	all, err := l.removeEach(ctx, isMissing, now, limit, "SELECT DISTINCT ban FROM decision WHERE missing >= 2")
 	if err != nil {
 		return all, fmt.Errorf("end decisions that are listed no more in %s: %w", l.path, err)
 	}
 	return all, nil
 }
 
-// Expire removes decisions that are over, so that a ban of several decisions has the class of those that remain.
-func (l *Ledger) Expire(ctx context.Context, now time.Time, limit int) error {
-	over := false
-	if err := l.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM decision WHERE until <= ?)", now.UnixMilli()).Scan(&over); err != nil || !over {
-		return err
+// removeEach removes decisions of the bans that a query selects by their IDs, some bans in each transaction.
+func (l *Ledger) removeEach(ctx context.Context, which func(*decision) bool, now time.Time, limit int, selection string, parameters ...any) (all Recorded, err error) {
+	owners, err := ids(l.db.QueryContext(ctx, selection, parameters...))
+	if err != nil {
+		return all, err
 	}
-	if _, err := l.removeWhere(ctx, fmt.Sprintf("until <= %d", now.UnixMilli()), now, limit); err != nil {
-		return fmt.Errorf("remove decisions that are over from %s: %w", l.path, err)
-	}
-	return nil
-}
-
-// removeWhere removes the decisions that a condition selects, some in each transaction.
-func (l *Ledger) removeWhere(ctx context.Context, condition string, now time.Time, limit int) (all Recorded, err error) {
-	selection := "SELECT id, ban FROM decision WHERE " + condition + " LIMIT ?"
-	for more := true; more; {
+	for some := range slices.Chunk(owners, chunk) {
 		recorded, err := l.change(ctx, now, limit, func(c *change) error {
-			selected := map[int64]bool{}
-			var of []int64
-			if err := query(ctx, c.tx, func(rows *sql.Rows) error {
-				var id, owner int64
-				err := rows.Scan(&id, &owner)
-				selected[id] = true
-				of = append(of, owner)
-				return err
-			}, selection, chunk); err != nil {
-				return err
-			}
-			more = len(selected) == chunk
-			if len(selected) == 0 {
-				return nil
-			}
-			of = slices.Compact(slices.Sorted(slices.Values(of)))
-			affected, err := prefixes(c.tx.QueryContext(ctx, "SELECT prefix FROM ban WHERE id IN (SELECT value FROM json_each(?))", numbers(of)))
+			affected, err := prefixes(c.tx.QueryContext(ctx, "SELECT prefix FROM ban WHERE id IN (SELECT value FROM json_each(?))", numbers(some)))
 			if err != nil {
 				return err
 			}
@@ -204,7 +191,7 @@ func (l *Ledger) removeWhere(ctx context.Context, condition string, now time.Tim
 			}
 			var removed []int64
 			for _, s := range bans {
-				removed = append(removed, s.remove(func(d *decision) bool { return selected[d.id] })...)
+				removed = append(removed, s.remove(which)...)
 			}
 			return c.remove(ctx, bans, removed)
 		})

@@ -15,15 +15,18 @@ import (
 
 // Recorded is what a change did to the bans.
 type Recorded struct {
-	Added    int   // bans that were not enforced before, or not for much longer
-	Extended int   // bans that now end later
-	Ended    int   // bans that ended before their time
-	Unknown  int   // decisions that the ledger did not know
-	Change   int64 // the number of the change
+	Added    int // bans that were not enforced before, or not for much longer
+	Extended int // bans that now end later
+	Ended    int // bans that ended before their time
+	Unknown  int // decisions that the ledger did not know
+	// Unmatched are deletions of which a decision without UUID and ID may be the subject: only a full read can tell.
+	Unmatched int
+	Change    int64 // the number of the change
 }
 
 func (r *Recorded) add(more Recorded) {
-	r.Added, r.Extended, r.Ended, r.Unknown = r.Added+more.Added, r.Extended+more.Extended, r.Ended+more.Ended, r.Unknown+more.Unknown
+	r.Added, r.Extended, r.Ended = r.Added+more.Added, r.Extended+more.Extended, r.Ended+more.Ended
+	r.Unknown, r.Unmatched = r.Unknown+more.Unknown, r.Unmatched+more.Unmatched
 	r.Change = max(r.Change, more.Change)
 }
 
@@ -90,7 +93,7 @@ func (l *Ledger) recordAll(ctx context.Context, all []*waiting) {
 			return err
 		}
 		for _, w := range all {
-			err := c.step(ctx, w.now, w.limit, func(c *change) error { return c.arrive(ctx, w.decisions, func(int64) {}) })
+			err := c.step(ctx, w.now, w.limit, func(c *change) error { return c.arrive(ctx, w.decisions, ignoreRow) })
 			if err != nil {
 				return err
 			}
@@ -102,6 +105,9 @@ func (l *Ledger) recordAll(ctx context.Context, all []*waiting) {
 		w.done, w.err = true, err
 	}
 }
+
+// ignoreRow is for a caller of arrive that needs no rows.
+func ignoreRow(*stored, *decision) {}
 
 // ordered sorts decisions by their prefix, so that each of many goes to the page of the file that the one before it used.
 func ordered(decisions []ban.Decision) []ban.Decision {
@@ -122,10 +128,10 @@ func (l *Ledger) RecordFound(ctx context.Context, found []netip.Prefix, until, n
 			unknown := make([]ban.Decision, 0, len(some))
 			for _, p := range some {
 				if known[p] == nil {
-					unknown = append(unknown, ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: foundType, Origin: foundType, Scenario: "found on the appliance"})
+					unknown = append(unknown, ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: ban.Found, Origin: ban.Found, Scenario: "found on the appliance"})
 				}
 			}
-			if err := c.arrive(ctx, unknown, func(int64) {}); err != nil {
+			if err := c.arrive(ctx, unknown, ignoreRow); err != nil {
 				return err
 			}
 		}
@@ -136,6 +142,3 @@ func (l *Ledger) RecordFound(ctx context.Context, found []netip.Prefix, until, n
 	}
 	return recorded, nil
 }
-
-// foundType is the type and the origin of what RecordFound stores. No decision of CrowdSec has it.
-const foundType = "appliance"

@@ -19,8 +19,8 @@ CREATE TABLE ban (
 	until   INTEGER NOT NULL,             -- until when it shall be enforced: ends, or 0 while it waits for room
 	class   INTEGER NOT NULL,             -- the best class of its decisions
 	newest  INTEGER NOT NULL,             -- its decision that was recorded last
-	change  INTEGER NOT NULL,             -- the change that made it pending,
-	since   INTEGER NOT NULL,             -- and when that was
+	change  INTEGER NOT NULL,             -- the change that made it pending
+	since   INTEGER NOT NULL,             -- since when it is pending, unless an end that is later made it so
 	expires INTEGER NOT NULL DEFAULT 0,   -- when its own entry on the blacklist ends; 0: it has none; 1: it may have one
 	written INTEGER NOT NULL DEFAULT 0    -- the flush that wrote it to the files; 0: it is not in them; -1: it may be
 );
@@ -60,7 +60,7 @@ CREATE TABLE flushing (
 	asserted       INTEGER NOT NULL DEFAULT 0,  -- when that was by the group,
 	asserted_flush INTEGER NOT NULL DEFAULT 0,  -- by which flush,
 	asserted_until INTEGER NOT NULL DEFAULT 0,  -- and how long those entries live
-	unsure         INTEGER NOT NULL DEFAULT 0,  -- 1: a flush by group began, and no outcome of it is recorded
+	unsure         INTEGER NOT NULL DEFAULT 0,  -- when a flush by group began of which no outcome is recorded
 	asked          INTEGER NOT NULL DEFAULT 0,  -- the number of the last request for a flush
 	answered       INTEGER NOT NULL DEFAULT 0   -- the last request whose flush ended well
 );

@@ -17,7 +17,7 @@ type Status struct {
 	Waiting   Counts    // bans that wait because there are more than the limit
 	ToBlock   int       // in force, and not acknowledged by the appliance
 	ToUnblock int       // over or waiting, and the appliance may still have them
-	Pending   time.Time // since when the oldest of these two is pending; zero: there is none
+	Pending   time.Time // since when the oldest of these two is pending, or the files are unsure; zero: nothing is
 	Next      time.Time // when the next ban ends; zero: none is in force
 
 	Flushed   time.Time // the last flush that ended well; zero: none yet
@@ -57,7 +57,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		if err != nil {
 			return err
 		}
-		s.Flushed, s.Confirmed, s.Answered = f.flushed, f.confirmed, f.answered
+		s.Flushed, s.Confirmed, s.Answered, s.Pending = f.flushed, f.confirmed, f.answered, f.unsure
 		if s.Trouble, err = readTrouble(ctx, tx); err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 			return err
 		}
 		var ended sql.NullInt64
-		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), MIN(until) FILTER (WHERE until > 0) FROM ban
+		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), MIN(MAX(until, since)) FROM ban
 			WHERE until <= ? AND (written > 0 OR expires > 0)`, now.UnixMilli()).Scan(&s.ToUnblock, &ended)
 		s.Pending = earlier(s.Pending, ended)
 		return err
@@ -143,7 +143,7 @@ func (l *Ledger) Written(ctx context.Context) ([]netip.Prefix, error) {
 func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		for _, statement := range []string{
-			"UPDATE ban SET written = 0, expires = 0",
+			"UPDATE ban SET written = 0, expires = 0, since = ?1",
 			"DELETE FROM decision WHERE ban IN (SELECT id FROM ban WHERE until > 0 AND until <= ?1) AND (lifted = 0 OR until <= ?1)",
 			"DELETE FROM ban WHERE until > 0 AND until <= ?1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id)",
 			"UPDATE flushing SET bans = (SELECT COUNT(*) FROM ban), target = '', unsure = 0",

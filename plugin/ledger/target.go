@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"notification-stormshield/appliance"
 )
@@ -76,7 +77,7 @@ func (l *Ledger) Target(ctx context.Context) (t Target, err error) {
 // SetTarget records a new target, which [Target.Next] makes. If it differs from the
 // last one, nothing counts as acknowledged any more. Only the holder of the lease
 // calls it.
-func (l *Ledger) SetTarget(ctx context.Context, named Target) error {
+func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		var before Target
 		if err := tx.QueryRowContext(ctx, "SELECT target FROM flushing").Scan(&before); err != nil {
@@ -84,7 +85,7 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target) error {
 		}
 		next, same := before.Next(named)
 		if !same {
-			if err := doubtAll(ctx, tx); err != nil {
+			if err := doubtAll(ctx, tx, now); err != nil {
 				return err
 			}
 		}
@@ -96,10 +97,11 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target) error {
 	return nil
 }
 
-// doubtAll makes everything pending: bans in force must be applied again, and ended
-// ones must be unblocked. The appliance may have their entries or not.
-func doubtAll(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = ? WHERE written <> 0 OR expires > 0", uncertain, tried)
+// doubtAll makes everything pending from now on: bans in force must be applied again, and
+// ended ones must be unblocked. The appliance may have their entries or not.
+func doubtAll(ctx context.Context, tx *sql.Tx, now time.Time) error {
+	_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = ?, since = ? WHERE written <> 0 OR expires > 0",
+		uncertain, tried, now.UnixMilli())
 	if err != nil {
 		return err
 	}

@@ -11,9 +11,11 @@ import (
 // edge is an appliance as a configuration names it.
 var edge = ledger.Target{Host: "192.0.2.1:443", Identity: "key", Group: "Crowdsec", DeleteGroup: "Gone"}
 
+const halfHour = 30 * time.Minute
+
 func setTarget(t *testing.T, l *ledger.Ledger, named ledger.Target) ledger.Target {
 	t.Helper()
-	if err := l.SetTarget(t.Context(), named); err != nil {
+	if err := l.SetTarget(t.Context(), named, start.Add(halfHour)); err != nil {
 		t.Fatal(err)
 	}
 	is, err := l.Target(t.Context())
@@ -62,7 +64,8 @@ func TestEverythingIsPendingWhenTheConfigurationNamesAnotherAppliance(t *testing
 			want(t, "confirmed", p.Confirmed, time.Time{})
 			s, err := l.Status(t.Context(), later)
 			want(t, "error", err, nil)
-			want(t, "status: to block", s.ToBlock, 1)
+			want(t, "status: to block, to unblock", []int{s.ToBlock, s.ToUnblock}, []int{1, 1})
+			want(t, "status: pending since the change", s.Pending, start.Add(halfHour))
 		})
 	}
 }

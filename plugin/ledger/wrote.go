@@ -27,7 +27,7 @@ func (l *Ledger) Begin(ctx context.Context, p Plan, byGroup bool) error {
 	}
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		if byGroup || len(p.Block) < p.Blocks {
-			_, err := tx.ExecContext(ctx, "UPDATE flushing SET unsure = 1")
+			_, err := tx.ExecContext(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
 			return err
 		}
 		for _, b := range p.Block {
@@ -139,13 +139,15 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flus
 			f.asserted, f.assertedFlush, f.assertedUntil = o.Asserted, flush, o.AssertedUntil
 		}
 		if !o.At.IsZero() {
-			f.unsure = f.unsure && !o.Cleared
+			if o.Cleared {
+				f.unsure = time.Time{}
+			}
 			if p.Asked && !o.Unfinished {
 				f.answered = p.asked
 			}
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE flushing SET mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, unsure = ?, answered = ?`,
-			o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), f.unsure, f.answered)
+			o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), milliseconds(f.unsure), f.answered)
 		return err
 	})
 }

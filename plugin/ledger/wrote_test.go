@@ -49,6 +49,9 @@ func TestForgetOwesEverythingAgain(t *testing.T) {
 	p = plan(t, l, later)
 	want(t, "to block", blocks(p), []string{"203.0.113.1/32"})
 	want(t, "to unblock", len(p.Unblock), 0)
+	s, err := l.Status(t.Context(), later)
+	want(t, "error", err, nil)
+	want(t, "pending since", s.Pending, later)
 }
 
 func TestEndedBansThatWereNeverWrittenAreTidiedAway(t *testing.T) {

@@ -77,7 +77,7 @@ func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 	if err != nil {
 		return err
 	}
-	if before.InForce.Total()+before.ToUnblock == 0 {
+	if isIdle(before) {
 		return nil
 	}
 	progress := showProgress(cmd.ErrOrStderr())
@@ -90,6 +90,9 @@ func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 	err = plugin.FlushOnce(ctx, d, books, plugin.Options{Log: hclog.NewNullLogger(), Connect: connectTelling(progress.doing)})
 	return errors.Join(err, keep.allowed()) // a login that was refused is no error of a flush
 }
+
+// isIdle reports whether a flush has nothing to do.
+func isIdle(s ledger.Status) bool { return s.InForce.Total()+s.ToUnblock == 0 && s.Pending.IsZero() }
 
 // toldAppliance is what is in force and pending after a flush, as JSON.
 type toldAppliance struct {
@@ -109,7 +112,7 @@ func told(cmd *cobra.Command, d config.Document, books *ledger.Ledger, began tim
 	switch {
 	case asJSON:
 		err = printJSON(out, toldAppliance{d.Stormshield.Host, s.InForce.Total(), s.ToBlock, s.ToUnblock})
-	case s.InForce.Total()+s.ToUnblock == 0:
+	case isIdle(s):
 		_, err = fmt.Fprintln(out, "no ban is in force, and nothing is pending")
 	default:
 		_, err = fmt.Fprintf(out, "the appliance at %s was told: %s in force, %d still to block, %d still to unblock\n",
@@ -155,7 +158,7 @@ func ask(ctx context.Context, path string, books *ledger.Ledger, keep logins, pr
 		switch {
 		case err != nil:
 			return nil, err
-		case s.Answered >= request, s.InForce.Total()+s.ToUnblock == 0: // all may have ended meanwhile
+		case s.Answered >= request, isIdle(s): // all may have ended meanwhile
 			return nil, nil
 		case s.Trouble.Request >= request:
 			return nil, errors.New("the plugin's flush failed: " + s.Trouble.Text)

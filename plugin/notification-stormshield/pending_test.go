@@ -9,6 +9,7 @@ import (
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/lease"
+	"notification-stormshield/plugin/ledger"
 )
 
 // record records a ban that an alert brought a while ago.
@@ -41,6 +42,28 @@ func TestBansThatArePendingForLongAreAProblemThoughTheStateTellsOfNone(t *testin
 			t.Errorf("pending for %s: status %d\n%s", ago, status, out)
 		}
 		_ = held.Release()
+	}
+}
+
+func TestAFlushThatWasCutIsAProblemThoughEveryBanHasEnded(t *testing.T) {
+	w := newWorld(t)
+	w.record("203.0.113.7", 2*time.Hour)
+	began := time.Now().Add(-90 * time.Minute)
+	p, err := w.books().Plan(t.Context(), ledger.Question{Now: began})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.books().Begin(t.Context(), p, true); err != nil {
+		t.Fatal(err)
+	}
+	held := w.hold()
+	defer func() { _ = held.Release() }()
+	if _, err := w.books().Lift(t.Context(), netip.MustParsePrefix("203.0.113.7/32"), time.Now(), 1000); err != nil {
+		t.Fatal(err)
+	}
+	status, out, _ := w.run("status", "-c", w.file)
+	if status == 0 || !strings.Contains(out, "a flush was cut 1h30m") {
+		t.Errorf("status %d\n%s", status, out)
 	}
 }
 
