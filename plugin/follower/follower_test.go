@@ -324,6 +324,38 @@ func TestAPollThatListsAPartOfAnImportBringsTheOtherPartToo(t *testing.T) {
 	})
 }
 
+// The Local API lists a decision again that was made while the last poll ran.
+func TestADecisionThatIsListedTwiceHidesNoMissingOne(t *testing.T) {
+	follow(t, nil, func(h *harness) {
+		for _, at := range []time.Duration{15, 25} {
+			h.at(at * time.Second)
+			h.list.add(3, "203.0.113.3")
+		}
+		h.at(35 * time.Second)
+		h.list.add(5, "203.0.113.5")
+		h.at(45 * time.Second)
+		h.list.addLate(4, "203.0.113.4") // stored only now
+		h.at(75 * time.Second)
+		h.want("a minute later", "203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4", "203.0.113.5")
+	})
+}
+
+func TestAGreatGapOfIDsIsAskedForForFiveMinutes(t *testing.T) {
+	follow(t, nil, func(h *harness) {
+		h.at(15 * time.Second)
+		h.list.add(1<<40, "203.0.113.40")
+		h.at(25 * time.Second)
+		h.list.add(1<<40+1, "203.0.113.41")
+		h.at(20 * time.Minute)
+		h.list.add(1<<40+2, "203.0.113.42")
+		h.at(21 * time.Minute)
+		h.want("with IDs far apart", "203.0.113.1", "203.0.113.2", "203.0.113.40", "203.0.113.41", "203.0.113.42")
+		if last := h.list.above[len(h.list.above)-1]; last != 1<<40+2 {
+			t.Errorf("asked above %d", h.list.above)
+		}
+	})
+}
+
 // After a long import, the question of each minute would bring all of it for five minutes.
 func TestDecisionsThatPollsListedAreNotAskedForAgain(t *testing.T) {
 	follow(t, nil, func(h *harness) {

@@ -41,7 +41,7 @@ func (r *reading) changes(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	r.ids.see(now, seen.LastID, since, seen.New)
+	r.ids.see(now, seen.LastID)
 	minute := now.Sub(r.ids.asked) >= idsEvery
 	if minute {
 		r.ids.asked = now
@@ -67,10 +67,10 @@ func (r *reading) changes(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// above asks for the decisions above the highest ID of a moment.
-func (r *reading) above(ctx context.Context, now time.Time, since idPoint) error {
+// above asks for the decisions above an ID.
+func (r *reading) above(ctx context.Context, now time.Time, since int64) error {
 	before := r.unknown
-	seen, err := r.List.Above(ctx, r.Query, since.highest, func(e lapi.Event) error { return r.take(ctx, e) })
+	seen, err := r.List.Above(ctx, r.Query, since, func(e lapi.Event) error { return r.take(ctx, e) })
 	if failed := r.flush(ctx); err == nil {
 		err = failed
 	}
@@ -82,7 +82,7 @@ func (r *reading) above(ctx context.Context, now time.Time, since idPoint) error
 	if err != nil {
 		return err
 	}
-	r.ids.see(now, seen.LastID, since, seen.New)
+	r.ids.see(now, seen.LastID)
 	return nil
 }
 
@@ -209,6 +209,9 @@ func (r *reading) stream(ctx context.Context, full bool) (lapi.Seen, error) {
 
 // take filters one decision and keeps it for the next flush.
 func (r *reading) take(ctx context.Context, e lapi.Event) error {
+	if !e.Deleted {
+		r.ids.listed.add(e.ID)
+	}
 	now := time.Now()
 	decisions, skip, refused := r.filter.Judge(ban.Listed{
 		UUID: e.UUID, ID: e.ID, Origin: e.Origin, Scenario: e.Scenario, Scope: e.Scope, Type: e.Type, Value: e.Value, Left: e.Left,
