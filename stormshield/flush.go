@@ -51,17 +51,17 @@ func (f *flush) warning() error {
 	return cmp.Or(refused, foreign)
 }
 
-// flush is one run of Apply: its connections, what is left to do, and what came
-// of it so far.
+// flush is one run of Apply: its connections, what it must still do, and what the
+// appliance has acknowledged.
 type flush struct {
 	*Appliance
 	change appliance.Change
 	done   appliance.Outcome
 
-	// What the files are still to be made to say.
-	add     []netip.Prefix // lists as standing
+	// What the next write of the files must change.
+	add     []netip.Prefix // bans that the group must list
 	pending []netip.Prefix // prefixes that must still be unblocked, and so stay in the files
-	remove  []netip.Prefix // forgets
+	remove  []netip.Prefix // prefixes that the files must not name any more
 
 	refused error     // why the appliance refused the first of done.Refused
 	foreign []foreign // groups that must not be named in a command
@@ -130,8 +130,8 @@ func (f *flush) run(ctx context.Context) error {
 	return nil
 }
 
-// singly does what needs no file, and does it before any file is touched: it
-// blocks and unblocks single addresses, if they are few.
+// singly blocks and unblocks single addresses, if they are few. That needs no file,
+// so it comes before any file is touched.
 func (f *flush) singly(ctx context.Context, few bool) error {
 	if few {
 		if err := f.block(ctx, netip.Prefix.IsSingleIP); err != nil {
@@ -154,16 +154,16 @@ func (f *flush) singly(ctx context.Context, few bool) error {
 	return err
 }
 
-// unblocked takes note of what is off the blacklist: the files need not name it
-// any more.
+// unblocked notes that the appliance unblocked prefixes. The files must not name
+// them any more.
 func (f *flush) unblocked(prefixes []netip.Prefix) {
 	f.done.Unblocked = append(f.done.Unblocked, prefixes...)
 	f.remove = append(f.remove, prefixes...)
 	f.pending = without(f.pending, prefixes)
 }
 
-// blacklist returns the blacklist in a session, opening one if there is none;
-// with files, in one that sees the files as they are now.
+// blacklist returns the blacklist in a session, which it opens if there is none.
+// files asks for a session that sees the files as they are now.
 func (f *flush) blacklist(ctx context.Context, files bool) (blacklist, error) {
 	if f.session != nil && files && f.stale {
 		f.leave(ctx)

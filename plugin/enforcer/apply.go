@@ -64,6 +64,11 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if identify || f.plan.Flushed.IsZero() {
 		f.identified = f.now
 	}
+	return f.finish(done, confirmed, time.Since(start))
+}
+
+// finish logs a flush that ended well, and returns when the next one is due. A warning is its error.
+func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Duration) (pacer.Result, error) {
 	if done.OldGroupsGone {
 		f.reportOldGroups(done.Kept)
 	}
@@ -71,7 +76,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 		f.complaint.end()
 	}
 	f.Log.Info("flushed", "added", f.plan.Blocks, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
-		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero(), "took", time.Since(start).Round(time.Millisecond).String())
+		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero(), "took", took.Round(time.Millisecond).String())
 	after := f.plan
 	if !confirmed.IsZero() {
 		after.Confirmed = confirmed

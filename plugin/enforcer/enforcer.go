@@ -89,7 +89,7 @@ func (e *Enforcer) Recorded() { e.pacer.Poke() }
 // debounced. Changed never waits.
 func (e *Enforcer) Changed() { e.pacer.Due() }
 
-// Readmit says that the filter changed: what is stored must pass it again. It never waits.
+// Readmit asks for the filter to be applied to the stored decisions, because it changed. Readmit never waits.
 func (e *Enforcer) Readmit() { e.readmit.Store(true) }
 
 // Run enforces until the context ends.
@@ -117,10 +117,10 @@ func (e *Enforcer) admit(ctx context.Context) bool {
 	return len(changed) > 0
 }
 
-// watch pokes when another process recorded something, hurries when one asked for a flush, and admits the stored
-// decisions again when the filter changed.
+// watch triggers a flush when another process recorded something, or asked for a flush. It applies the filter to the stored
+// decisions when it changed.
 func (e *Enforcer) watch(ctx context.Context) {
-	var seen ledger.News // at first, what others brought before this process counts as new
+	var seen ledger.News // at first, everything that others recorded counts as new
 	for sleep(ctx, newsEvery) {
 		if e.readmit.Swap(false) && e.admit(ctx) {
 			e.pacer.Due()

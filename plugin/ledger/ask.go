@@ -18,15 +18,14 @@ func (l *Ledger) Ask(ctx context.Context) (request int64, err error) {
 	return request, nil
 }
 
-// News tells whether other processes recorded something: the number of the last change, and of the last request for a
-// flush.
+// News holds the number of the last change, and of the last request for a flush.
 type News struct {
 	Change  int64
 	Own     bool // this [Ledger] made that change
 	Request int64
 }
 
-// News reads these numbers.
+// News looks whether other processes recorded something or asked for a flush.
 func (l *Ledger) News(ctx context.Context) (News, error) {
 	var n News
 	if err := l.db.QueryRowContext(ctx, "SELECT changes, asked FROM flushing").Scan(&n.Change, &n.Request); err != nil {

@@ -22,7 +22,7 @@ type Plan struct {
 	Reorder           time.Time // when the next decision ends while bans wait: others may go first then; zero: none waits
 	Stale             bool      // the ledger has rows that nobody needs any more: see Tidy
 	Asked             bool      // somebody asked for a flush that blocks everything again
-	Target            Target    // what the ledger is about
+	Target            Target    // the appliance and the groups that the ledger is about
 
 	Flushed       time.Time // the last flush that went well; zero: none yet
 	Confirmed     time.Time // when everything in force was last blocked, by the group or one by one; zero: never

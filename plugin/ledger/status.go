@@ -106,7 +106,7 @@ func earlier(t time.Time, stored sql.NullInt64) time.Time {
 	return t
 }
 
-// Origins counts the bans in force by the origins of their decisions.
+// Origins counts the bans that are enforced, by the origins of their decisions.
 func (l *Ledger) Origins(ctx context.Context, now time.Time) (map[string]int, error) {
 	rows, err := l.db.QueryContext(ctx, `SELECT origin, COUNT(DISTINCT ban) FROM decision JOIN ban ON ban.id = decision.ban
 		WHERE ban.until > ?1 AND decision.until > ?1 AND lifted = 0 GROUP BY origin`, now.UnixMilli())

@@ -20,7 +20,8 @@ const (
 )
 
 // Begin records what the appliance may have from now on. A flush calls it before it blocks anything, so that the flush
-// after a crash finds every entry. For a flush by group, Begin records that the next flush must compare the whole files.
+// after a crash finds every entry. byGroup says that the flush will block by the group: then Begin records that the next
+// flush must compare the whole files.
 func (l *Ledger) Begin(ctx context.Context, p Plan, byGroup bool) error {
 	if len(p.Block) == 0 && !byGroup {
 		return nil
