@@ -1,22 +1,22 @@
-// Package follower keeps a ledger in step with CrowdSec's Local API: the decisions that no alert brings, and the
-// decisions that end before their time.
+// Package follower keeps a ledger in step with CrowdSec's Local API. The Local API has the decisions that no alert brings,
+// such as those of lists, and it knows which decisions ended before their time.
 //
-// It asks the Local API in these ways:
+// The follower polls: it asks what changed since the last poll. The Local API lists each decision once as new, and once as
+// deleted. Polls alone miss some changes, so the follower asks further questions:
 //
-//   - A poll asks what changed since the last one. The Local API lists each decision once as new, and once as deleted.
-//   - A poll misses a decision that a transaction was storing at that moment. So a poll that leaves out IDs is followed by a
-//     question for the decisions above the highest ID before it. Once a minute the follower asks for the decisions above
-//     the highest ID of five minutes ago, or above the highest ID of all if none is missing. CrowdSec 1.4.6 cannot select by
-//     ID. There a full read follows a minute after unknown decisions, and every ten minutes.
-//   - CrowdSec deletes many decisions in steps, and a poll between two steps may miss the deletions of the later ones. So a
-//     full read follows a minute after a poll that ended many bans. It lists every deletion again.
-//   - A full read asks for everything: at the start, after an outage, and every Resync. It finds decisions that vanished
-//     without a deletion. Such a decision ends only when a second full read lacks it too, and when the Local API also says
-//     so about a sample of them.
-//   - A full read also follows a deletion that may be of a decision without UUID and ID.
+//   - A poll misses a decision that a transaction was storing at that moment. So the follower also asks for the decisions
+//     above an older ID, once a minute and after a poll that left out IDs. CrowdSec 1.4.6 cannot select by ID. There it
+//     reads everything a minute after unknown decisions, and every ten minutes.
+//   - CrowdSec deletes many decisions in steps, and a poll between two steps may miss the later ones. Without UUID and ID, a
+//     deletion does not say which decision it means. In both cases the follower reads everything a minute later.
+//   - A decision may vanish without a deletion. So the follower reads everything at the start, after an outage, and every
+//     Resync. This is a full read.
 //
-// A Local API that cannot be read ends no ban. The package holds one batch of decisions at a time and knows no appliance.
-// Its main type is [Follower]. One Follower reads with one key: the Local API reports each change once a key.
+// A decision that a full read lacks ends only if a second full read lacks it too, and if the Local API says the same about a
+// sample of such decisions. A Local API that cannot be read ends no ban.
+//
+// The package knows no appliance, and holds one batch of decisions at a time. Its main type is [Follower]. Each Follower
+// needs a key of its own, because the Local API reports each change once to each key.
 package follower
 
 import (
@@ -56,7 +56,7 @@ const (
 	tellEvery = 15 * time.Minute
 )
 
-// List is what a follower needs of the Local API; [lapi.Client] is one.
+// List is what a follower needs of the Local API. [lapi.Client] is one, and its methods are the contract.
 type List interface {
 	Stream(ctx context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Seen, error)
 	Above(ctx context.Context, q lapi.Query, id int64, do func(lapi.Event) error) (lapi.Seen, error)
@@ -68,13 +68,13 @@ type List interface {
 type Config struct {
 	List    List
 	Ledger  *ledger.Ledger
-	Query   lapi.Query // the follower sets Startup
-	Filter  func() ban.Filter
-	Every   time.Duration // how often to poll
-	Resync  time.Duration // how often to read everything; 0: only at the start and after a failure
-	MaxBans int
-	Usage   lapi.Usage // the follower sets Window, Active and LeftOut
-	Changed func()     // called when a ban was added, was extended or has ended
+	Query   lapi.Query        // the follower sets Startup
+	Filter  func() ban.Filter // returns the filter that decisions must pass now
+	Every   time.Duration     // how often to poll
+	Resync  time.Duration     // how often to read everything; 0: only at the start and after a failure
+	MaxBans int               // how many bans are enforced at most
+	Usage   lapi.Usage        // the follower sets Window, Active and LeftOut
+	Changed func()            // called when a ban was added, was extended or has ended
 	Log     hclog.Logger
 }
 
