@@ -13,7 +13,7 @@ import (
 func good() measured {
 	m := measured{
 		alert: bigAlert{bans: many, answered: alertTarget, peak: alertPeakTarget},
-		list:  list{bans: most, peak: listPeakTarget, asked: plugintest.LocalAPIStats{Requests: rounds, Bytes: rounds << 10}},
+		list:  list{bans: most, peak: listPeakTarget, asked: plugintest.LocalAPIStats{Requests: 2 * rounds, Bytes: 2 * rounds << 10}},
 		costs: example(),
 	}
 	for _, bans := range []int{0, many, most} {
@@ -56,8 +56,8 @@ func TestEachMissIsSeen(t *testing.T) {
 		"slow alert":                 {func(m *measured) { m.alert.answered++ }, "Notify of one alert"},
 		"memory of the alert":        {func(m *measured) { m.alert.peak++ }, "that alert alone"},
 		"memory of the list":         {func(m *measured) { m.list.peak++ }, "full list, first flush"},
-		"many requests":              {func(m *measured) { m.list.asked.Requests += 2 }, "an unchanged Local API"},
-		"long answers":               {func(m *measured) { m.list.asked.Bytes += rounds }, "an unchanged Local API"},
+		"many requests":              {func(m *measured) { m.list.asked.Requests += rounds }, "an unchanged Local API"},
+		"long answers":               {func(m *measured) { m.list.asked.Bytes += 2 * rounds }, "an unchanged Local API"},
 		"a connection for nothing":   {func(m *measured) { m.list.connections++ }, "an unchanged Local API"},
 		"one try with many bytes":    {change(2, oneMore, func(c *cost) { c.sshDown = oneBanTarget }), "one more ban: bytes"},
 		"one end with many bytes":    {change(3, oneEnded, func(c *cost) { c.sshDown = oneBanTarget }), "one ended ban: bytes"},

@@ -68,9 +68,9 @@ func (w *World) importAll(t *testing.T, file string) (busy bool) {
 		return true
 	}
 	t.Logf("MEASURED cscli imported %d: %s", aHundredThousand, time.Since(start).Round(time.Millisecond))
-	limit := 90 * time.Second // two reads and a flush, and a minute if a poll came just before the end of the transaction
+	limit := 45 * time.Second // two reads and a flush, on a slow machine
 	if w.CrowdSec.release.Version != current.Version {
-		limit += time.Minute // a full read follows after a minute
+		limit += 75 * time.Second // a full read follows after a minute
 	}
 	within(t, limit, "all imported and blocked", w.waitUntilBlocks(t, aHundredThousand, 11*time.Minute))
 	return false

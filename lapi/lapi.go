@@ -142,9 +142,12 @@ func (c *Client) client() (*http.Client, error) {
 	}
 	c.files = files
 	c.http = &http.Client{
+		// A connection is used once. When one that was used before breaks, net/http silently asks again, and the Local API has
+		// reported the changes to the first question.
 		Transport: &http.Transport{
-			Proxy: func(*http.Request) (*url.URL, error) { return c.proxy, nil }, DialContext: dial, TLSClientConfig: config,
-			TLSHandshakeTimeout: min(timeout, 30*time.Second), ResponseHeaderTimeout: timeout, IdleConnTimeout: time.Minute, MaxConnsPerHost: 2,
+			DisableKeepAlives: true,
+			Proxy:             func(*http.Request) (*url.URL, error) { return c.proxy, nil }, DialContext: dial, TLSClientConfig: config,
+			TLSHandshakeTimeout: min(timeout, 30*time.Second), ResponseHeaderTimeout: timeout, MaxConnsPerHost: 2,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

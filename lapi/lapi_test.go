@@ -56,6 +56,25 @@ func collect(c *lapi.Client, q lapi.Query) (events []lapi.Event, seen lapi.Seen,
 	return events, seen, err
 }
 
+// The Local API has recorded the poll when its answer is lost, and would not list the same changes again.
+func TestAPollWhoseAnswerIsLostFailsInsteadOfBeingAskedAgainSilently(t *testing.T) {
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; asked == 2 {
+			panic(http.ErrAbortHandler) // breaks the connection
+		}
+		_, _ = io.WriteString(w, `{"new": [], "deleted": []}`)
+	}))
+	t.Cleanup(server.Close)
+	c := client(t, lapi.Config{URL: server.URL})
+	if _, _, err := collect(c, lapi.Query{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := collect(c, lapi.Query{}); err == nil || asked != 2 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+}
+
 func TestAStreamGivesWhatIsInForceAndWhatIsNot(t *testing.T) {
 	c, asked := answering(t, 200, `{"new": [
 		{"id":7,"uuid":"u-7","origin":"CAPI","scenario":"http:scan","scope":"Ip","type":"ban","value":"203.0.113.7","duration":"3h59m58s"},

@@ -4,9 +4,9 @@
 // The follower polls: it asks what changed since the last poll. The Local API lists each decision once as new, and once as
 // deleted. Polls alone miss some changes, so the follower asks further questions:
 //
-//   - A poll misses a decision that a transaction was storing at that moment. So the follower also asks for the decisions
-//     above an older ID, once a minute and after a poll that left out IDs. CrowdSec 1.4.6 cannot select by ID. There it
-//     reads everything a minute after unknown decisions, and every ten minutes.
+//   - A poll misses a decision that a transaction was storing at that moment. So after each poll the follower also asks for
+//     the decisions above an ID: above the highest one before that poll, or once a minute above that of five minutes ago.
+//     CrowdSec 1.4.6 cannot select by ID. There it reads everything a minute after unknown decisions, and every ten minutes.
 //   - CrowdSec deletes many decisions in steps, and a poll between two steps may miss the later ones. Without UUID and ID, a
 //     deletion does not say which decision it means. In both cases the follower reads everything a minute later.
 //   - A decision may vanish without a deletion. So the follower reads everything at the start, after an outage, and every
@@ -41,7 +41,7 @@ const (
 	longestPause = 30 * time.Second
 	// repeatEvery is how often the same trouble is logged again.
 	repeatEvery = 10 * time.Minute
-	// idsEvery is how often the follower asks for the decisions above an ID, and idsBack is how old that ID is. The next
+	// idsEvery is how often the follower asks for the decisions above an old ID, and idsBack is how old that ID is. The next
 	// full read finds the decisions of a transaction that took longer.
 	idsEvery = time.Minute
 	idsBack  = 5 * time.Minute

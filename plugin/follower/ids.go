@@ -10,7 +10,7 @@ import (
 type idHistory struct {
 	points      []idPoint
 	listed      idSet
-	asked       time.Time // when the follower last asked for decisions above an ID because a minute had passed
+	asked       time.Time // when the follower last asked for the decisions above the highest ID of five minutes ago
 	unsupported bool      // the Local API cannot select by ID
 	missed      int       // how many decisions these questions found that no poll had listed, in this minute
 	surprises   int       // how many minutes in a row had such decisions

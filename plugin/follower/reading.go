@@ -44,13 +44,13 @@ func (r *reading) changes(ctx context.Context, now time.Time) error {
 	r.ids.see(now, seen.LastID)
 	minute := now.Sub(r.ids.asked) >= idsEvery
 	if minute {
-		r.ids.asked = now
-		if since = r.ids.oldest(); !r.ids.lacks(since) {
-			since = r.ids.newest()
-		}
+		since, r.ids.asked = r.ids.oldest(), now
+	}
+	if !r.ids.lacks(since) {
+		since = r.ids.newest()
 	}
 	switch {
-	case !r.ids.unsupported && (minute || r.ids.lacks(since)):
+	case !r.ids.unsupported:
 		err = r.above(ctx, now, since)
 	case minute:
 		err = r.probe(ctx)
