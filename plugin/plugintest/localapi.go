@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -21,17 +20,17 @@ type LocalAPI struct {
 	server   *httptest.Server
 	requests LocalAPIStats
 
-	mu             sync.Mutex
-	next           int
-	standing       map[string]decision // by value
-	added, deleted map[string]decision
-	refuses        bool
+	mu      sync.Mutex
+	next    int
+	refuses bool
+	// In the order of their IDs.
+	standing, added, deleted []decision
 }
 
-// decision is what tells a decision from others.
+// decision is one that it lists, or has listed.
 type decision struct {
-	id   int
-	uuid string
+	id          int
+	uuid, value string
 }
 
 // LocalAPIStats is what it was asked, and how long its answers were.
@@ -42,7 +41,7 @@ type LocalAPIStats struct {
 
 // NewLocalAPI starts one that lists nothing.
 func NewLocalAPI() *LocalAPI {
-	l := &LocalAPI{Key: "the-bouncers-key", Lasting: time.Hour, standing: map[string]decision{}, added: map[string]decision{}, deleted: map[string]decision{}}
+	l := &LocalAPI{Key: "the-bouncers-key", Lasting: time.Hour}
 	l.server = httptest.NewServer(l)
 	return l
 }
@@ -53,7 +52,7 @@ func (l *LocalAPI) URL() string { return l.server.URL + "/" }
 // Close ends it.
 func (l *LocalAPI) Close() { l.server.Close() }
 
-// List lists bans of addresses.
+// List lists a ban of each address. An address may have several.
 func (l *LocalAPI) List(values ...string) {
 	for _, value := range values {
 		l.ListAs(NewUUID(), value)
@@ -65,16 +64,20 @@ func (l *LocalAPI) ListAs(uuid, value string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.next++
-	listed := decision{l.next, uuid}
-	l.standing[value], l.added[value] = listed, listed
+	listed := decision{l.next, uuid, value}
+	l.standing, l.added = append(l.standing, listed), append(l.added, listed)
 }
 
-// Unlist ends the ban of an address.
+// Unlist ends the bans of an address.
 func (l *LocalAPI) Unlist(value string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.deleted[value] = l.standing[value]
-	delete(l.standing, value)
+	l.standing = slices.DeleteFunc(l.standing, func(d decision) bool {
+		if d.value == value {
+			l.deleted = append(l.deleted, d)
+		}
+		return d.value == value
+	})
 }
 
 // Refuse says whether it refuses the key.
@@ -114,14 +117,12 @@ func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeDecisions(out, l.deleted, -time.Second)
 		_, _ = fmt.Fprint(out, `]}`)
 		_ = out.Flush() // whoever asked has gone
-		clear(l.added)
-		clear(l.deleted)
+		l.added, l.deleted = nil, nil
 	case r.Method == http.MethodGet && r.URL.Path == "/v1/decisions":
-		found := maps.Clone(l.standing)
-		value, than := r.URL.Query().Get("ip"), r.URL.Query().Get("id_gt")
-		maps.DeleteFunc(found, func(listed string, d decision) bool {
-			after, err := strconv.Atoi(than)
-			return value != "" && listed != value || err == nil && d.id <= after
+		value := r.URL.Query().Get("ip")
+		after, _ := strconv.Atoi(r.URL.Query().Get("id_gt"))
+		found := slices.DeleteFunc(slices.Clone(l.standing), func(d decision) bool {
+			return value != "" && d.value != value || d.id <= after
 		})
 		_, _ = fmt.Fprint(w, "[")
 		writeDecisions(w, found, l.Lasting)
@@ -129,12 +130,11 @@ func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// writeDecisions writes them in the order of their IDs.
-func writeDecisions(out io.Writer, decisions map[string]decision, left time.Duration) {
-	values := slices.SortedFunc(maps.Keys(decisions), func(a, b string) int { return decisions[a].id - decisions[b].id })
-	for i, value := range values {
+// writeDecisions writes decisions as JSON.
+func writeDecisions(out io.Writer, decisions []decision, left time.Duration) {
+	for i, d := range decisions {
 		text, _ := json.Marshal(map[string]any{ // texts and numbers alone
-			"id": decisions[value].id, "uuid": decisions[value].uuid, "origin": "CAPI", "scenario": "http:scan", "scope": "Ip", "type": "ban", "value": value, "duration": left.String(),
+			"id": d.id, "uuid": d.uuid, "origin": "CAPI", "scenario": "http:scan", "scope": "Ip", "type": "ban", "value": d.value, "duration": left.String(),
 		})
 		if i > 0 {
 			_, _ = fmt.Fprint(out, ",")
