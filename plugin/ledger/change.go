@@ -20,6 +20,10 @@ const (
 	// It would matter only if all others ended before it, by deletions or by hand.
 	mostDecisions = 1000
 
+	// over is the end of a ban that ended before its time. It is long ago, so that the ban does not come back when the clock is
+	// set back.
+	over = 1
+
 	// chunk is how many rows one step reads or changes. Each step of a long change is a transaction, so that Record
 	// does not wait long.
 	chunk = 1000
@@ -36,6 +40,7 @@ type change struct {
 	soon     int64
 	bans     int64 // how many rows ban has
 	waiting  int64 // how many of them wait
+	entered  int64 // how many of these may go before an enforced one, because of this change
 	nextBan  int64
 	next     int64 // the next decision's ID
 	pending  bool  // it changed what must be blocked
@@ -220,21 +225,23 @@ func (c *change) judge(s *stored) {
 	}
 	s.ends, s.class, s.newest = ends, class, newest
 	switch {
-	case s.isNew:
-		s.until = ends
-	case before.until == 0 && newest <= before.newest && class >= before.class:
-		return // it still waits
+	case before.until == 0 && !s.isNew:
+		if newest > before.newest || class < before.class {
+			c.entered++
+		}
+		return // choose compares it
 	case before.until > c.now && (class > before.class || newest < before.newest) && c.waiting > 0:
 		s.until, s.since = 0, c.now // a waiting ban may go first now: choose compares them
 		c.waiting++
 		c.pending = true
 		return
-	default:
-		s.until = ends
-		if before.until == 0 {
-			c.waiting--
-		}
+	case before.until <= c.now && c.waiting > 0: // it is new, or was over
+		s.until, s.since = 0, c.now
+		c.waiting++
+		c.entered++
+		return
 	}
+	s.until = ends
 	if s.until == before.until {
 		return
 	}
@@ -267,7 +274,7 @@ func (c *change) end(s *stored) {
 	case s.until <= c.now:
 		return
 	}
-	s.ends, s.until = c.now, c.now
+	s.ends, s.until, s.since = over, over, c.now
 	if !s.isNew {
 		c.recorded.Ended++
 		c.pending = true

@@ -2,13 +2,19 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
+
+	"notification-stormshield/plugin/ban"
 )
 
 // The queries that choose. Each reads one end of an index.
 const (
 	queryOver = "SELECT COUNT(*) FROM ban WHERE until > 0 AND until <= ?1"
+
+	queryFirst = "SELECT class, newest FROM ban WHERE until = 0 AND ends > ?1 ORDER BY class, newest DESC LIMIT ?2"
+	queryLast  = "SELECT class, newest FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2"
 
 	// queryDemote makes the last bans in line wait: those of the last class, and of these the oldest.
 	queryDemote = `UPDATE ban SET until = 0, since = ?1 WHERE id IN
@@ -36,19 +42,87 @@ func (c *change) choose(ctx context.Context, limit int) error {
 		return err
 	}
 	room := int64(limit) - (c.bans - c.waiting - ended)
-	switch {
-	case room < 0:
-		demoted, err := affected(c.tx.ExecContext(ctx, queryDemote, c.now, -room))
-		c.waiting += demoted
-		c.pending = c.pending || demoted > 0
-		return err
-	case room > 0 && c.waiting > 0:
-		promoted, err := affected(c.tx.ExecContext(ctx, queryPromote, c.number, c.now, room))
-		c.waiting -= promoted
-		c.pending = c.pending || promoted > 0
+	if err := c.demote(ctx, -room); err != nil {
 		return err
 	}
-	return nil
+	if err := c.promote(ctx, room); err != nil {
+		return err
+	}
+	swaps, err := c.swaps(ctx)
+	if err == nil {
+		err = c.demote(ctx, swaps)
+	}
+	if err == nil {
+		err = c.promote(ctx, swaps)
+	}
+	return err
+}
+
+// demote makes the last of the enforced bans wait.
+func (c *change) demote(ctx context.Context, count int64) error {
+	if count <= 0 {
+		return nil
+	}
+	demoted, err := affected(c.tx.ExecContext(ctx, queryDemote, c.now, count))
+	c.waiting += demoted
+	c.pending = c.pending || demoted > 0
+	return err
+}
+
+// promote enforces the first of the bans that wait.
+func (c *change) promote(ctx context.Context, count int64) error {
+	if count <= 0 || c.waiting == 0 {
+		return nil
+	}
+	promoted, err := affected(c.tx.ExecContext(ctx, queryPromote, c.number, c.now, count))
+	c.waiting -= promoted
+	c.recorded.Added += int(promoted)
+	c.pending = c.pending || promoted > 0
+	return err
+}
+
+// swaps returns how many bans that wait go before an enforced one. Only bans that entered by this change can.
+func (c *change) swaps(ctx context.Context) (count int64, err error) {
+	entered := c.entered
+	c.entered = 0
+	if entered == 0 || c.waiting == 0 {
+		return 0, nil
+	}
+	first, err := c.places(ctx, queryFirst, entered)
+	if err != nil {
+		return 0, err
+	}
+	last, err := c.places(ctx, queryLast, entered)
+	if err != nil {
+		return 0, err
+	}
+	for i := range min(len(first), len(last)) {
+		if !first[i].isBefore(last[i]) {
+			break
+		}
+		count++
+	}
+	return count, nil
+}
+
+// place is the place of a ban in line.
+type place struct {
+	class  ban.Class
+	newest int64
+}
+
+func (p place) isBefore(other place) bool {
+	return p.class < other.class || p.class == other.class && p.newest > other.newest
+}
+
+func (c *change) places(ctx context.Context, text string, count int64) (all []place, err error) {
+	err = query(ctx, c.tx, func(rows *sql.Rows) error {
+		var p place
+		err := rows.Scan(&p.class, &p.newest)
+		all = append(all, p)
+		return err
+	}, text, c.now, count)
+	return all, err
 }
 
 // Choose removes decisions that are over, so that each ban has the class of those that remain. Then it enforces bans that

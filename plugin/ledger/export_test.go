@@ -45,7 +45,7 @@ func (l *Ledger) Lines(ctx context.Context, query string) ([]string, error) {
 var PlanQueries = []string{queryUnlisted, queryUnasserted, queryGone, queryEnded, queryNext}
 
 // ChoiceQueries are all that a change and a flush ask about bans beside their own prefixes, and about the time.
-var ChoiceQueries = []string{queryForget, queryOver, queryDemote, queryPromote, queryExpired, queryNextDecision}
+var ChoiceQueries = []string{queryForget, queryOver, queryDemote, queryPromote, queryExpired, queryNextDecision, queryFirst, queryLast}
 
 // Queued is how many calls of Record nobody has begun.
 func (l *Ledger) Queued() int {

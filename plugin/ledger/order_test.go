@@ -69,6 +69,15 @@ func TestBansThatWaitAndAreOverWaitNoMore(t *testing.T) {
 	want(t, "stored", stored, []string{"203.0.113.2/32"})
 }
 
+func TestANewBanOfAListTakesNoRoomThatABetterBanWaitsFor(t *testing.T) {
+	l := open(t)
+	recordAtMost(t, l, 2, start, ofOrigin("crowdsec", "203.0.113.1/32", start.Add(minute)), ofOrigin("crowdsec", "203.0.113.2/32", start.Add(time.Hour)),
+		ofOrigin("cscli-import", "203.0.113.3/32", start.Add(time.Hour)))
+	later := start.Add(minute) // the first is over
+	recordAtMost(t, l, 2, later, ofOrigin("lists:tor", "203.0.113.4/32", start.Add(time.Hour)))
+	want(t, "enforced", standing(t, l, plan(t, l, later)), []string{"203.0.113.2/32", "203.0.113.3/32"})
+}
+
 func TestABanThatMustWaitIsPendingFromThenOn(t *testing.T) {
 	l := open(t)
 	record(t, l, start, ofOrigin("lists:tor", "203.0.113.1/32", start.Add(time.Hour)))

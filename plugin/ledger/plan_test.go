@@ -121,6 +121,8 @@ func TestANewBanAmongManyThatWaitReadsNothingButWhatChanges(t *testing.T) {
 		{"SEARCH ban USING INTEGER PRIMARY KEY (rowid=?)", "SCAN ban USING INDEX ban_waiting"},                         // the first of those that wait
 		{"SEARCH decision USING INDEX decision_until (until<?)", "SEARCH ban USING INTEGER PRIMARY KEY (rowid=?)"},     // decisions that are over
 		{"SEARCH decision USING COVERING INDEX decision_until (until>?)"},                                              // which decision is over next
+		{"SCAN ban USING INDEX ban_waiting"},                                                                           // the first of those that wait
+		{"SCAN ban USING INDEX ban_enforced"},                                                                          // the last of those enforced
 	} {
 		query := ledger.ChoiceQueries[i]
 		way, err := l.Lines(t.Context(), "EXPLAIN QUERY PLAN "+replaced.Replace(query))

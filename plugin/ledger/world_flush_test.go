@@ -68,30 +68,28 @@ func (f *flushing) block() {
 	}
 }
 
-// write writes the files: the changes if they are as the last flush left them, or everything.
+// write adds to the files what they lack: what is pending if they are as the last flush left them, or everything. What must
+// be unblocked stays in them until it is.
 func (f *flushing) write() {
-	if f.plan.Mark == f.mark() {
-		for _, p := range f.plan.Remove {
-			delete(f.files, p)
-		}
-		for _, p := range f.plan.Add {
-			f.files[p] = true
-		}
-	} else {
-		all, err := f.ledger.Standing(f.Context(), f.plan)
+	add := f.plan.Add
+	if f.plan.Mark != f.mark() {
+		var err error
+		add, err = f.ledger.Standing(f.Context(), f.plan)
 		f.check(err)
 		for p := range f.files {
-			if !slices.Contains(all, p) {
+			if !slices.Contains(add, p) {
 				f.leftovers = append(f.leftovers, p)
 			}
 		}
-		clear(f.files)
-		for _, p := range all {
-			f.files[p] = true
-		}
+	}
+	for _, p := range add {
+		f.files[p] = true
 	}
 	f.version++
 	f.done.Listed, f.done.Mark = true, f.mark()
+	if len(f.leftovers) > 0 {
+		f.done.Mark = "" // if the flush ends here, the next one must find them again
+	}
 }
 
 func (w *world) mark() string { return fmt.Sprintf("version %d", w.version) }
@@ -101,7 +99,9 @@ func (f *flushing) assert() {
 		return
 	}
 	f.done.Asserted, f.done.AssertedUntil = f.now, f.now.Add(24*time.Hour)
-	for p := range f.files {
+	all, err := f.ledger.Standing(f.Context(), f.plan)
+	f.check(err)
+	for _, p := range all {
 		f.entries[p] = f.done.AssertedUntil
 	}
 }
@@ -111,4 +111,9 @@ func (f *flushing) unblock() {
 		delete(f.entries, p)
 		f.done.Unblocked = append(f.done.Unblocked, p)
 	}
+	for _, p := range slices.Concat(f.plan.Remove, f.leftovers) {
+		delete(f.files, p)
+	}
+	f.version++
+	f.done.Mark = f.mark()
 }
