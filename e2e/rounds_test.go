@@ -39,7 +39,7 @@ func TestRoundsOfOutagesEndInStepWithCrowdSec(t *testing.T) {
 				r.round(t, n)
 			}
 			w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-			w.waitUntilBlocks(t, 0, time.Minute)
+			w.waitUntilBlocks(t, 0, inStepWithin)
 			w.leaveNoTrace(t)
 		})
 	}
