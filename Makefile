@@ -45,5 +45,5 @@ bench: build ## latency, bytes and memory as tables, and docs/flush-cost.svg; ta
 	@mkdir -p docs
 	go run ./bench -plugin $(PLUGIN) -svg docs/flush-cost.svg
 
-torture: build ## worst days: faults, crashes, hostile input, as a table; about 20 minutes (TORTURE=-short: 6)
+torture: build ## worst days: faults, crashes, hostile input, as a table; about 30 minutes (TORTURE=-short: 10)
 	go run ./torture -plugin $(PLUGIN) $(TORTURE)
