@@ -58,9 +58,9 @@ func collect(c *lapi.Client, q lapi.Query) (events []lapi.Event, seen lapi.Seen,
 
 // The Local API has recorded the poll when its answer is lost, and would not list the same changes again.
 func TestAPollWhoseAnswerIsLostFailsInsteadOfBeingAskedAgainSilently(t *testing.T) {
-	asked := 0
+	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if asked++; asked == 2 {
+		if asked.Add(1) == 2 {
 			panic(http.ErrAbortHandler) // breaks the connection
 		}
 		_, _ = io.WriteString(w, `{"new": [], "deleted": []}`)
@@ -70,8 +70,8 @@ func TestAPollWhoseAnswerIsLostFailsInsteadOfBeingAskedAgainSilently(t *testing.
 	if _, _, err := collect(c, lapi.Query{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := collect(c, lapi.Query{}); err == nil || asked != 2 {
-		t.Errorf("asked %d times: %v", asked, err)
+	if _, _, err := collect(c, lapi.Query{}); err == nil || asked.Load() != 2 {
+		t.Errorf("asked %d times: %v", asked.Load(), err)
 	}
 }
 
