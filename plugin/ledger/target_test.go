@@ -88,7 +88,7 @@ func TestAnUnknownSerialNumberChangesNothing(t *testing.T) {
 	want(t, "serial number after the appliance gave it", p.Target.Serial, "A")
 	wrote(t, l, p, ledger.Outcome{Mark: "mark", At: start})
 	p = plan(t, l, start)
-	want(t, "serial number when it is not told", p.Target.Serial, "A")
+	want(t, "serial number when the appliance does not give it", p.Target.Serial, "A")
 	want(t, "due", p.Due(), false)
 }
 

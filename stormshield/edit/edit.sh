@@ -157,6 +157,7 @@ still() {
 	is object.old "$object" object.text && is objectgroup.old "$objectgroup" objectgroup.text
 }
 
+# Without awk nothing else is worth a try.
 if test "$program"; then
 	command -v awk > /dev/null 2>&1 || fail 21 awk
 fi

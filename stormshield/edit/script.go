@@ -167,11 +167,12 @@ func (r *run) sums(s State) {
 	r.set("objectgroup", s.Objectgroup)
 }
 
-// askChecksum follows a script, and prints a word if cksum works.
+// askChecksum is a question for upload. It prints a word if cksum works.
 const askChecksum = " && { " + shell.ChecksumTest + " && echo works; true; }"
 
 // upload writes a file into the folder of this run, with mode and owner of another
-// file if one is named. It returns what the question prints, a command that follows.
+// file if one is named. Then it runs the question, if there is one, and returns its
+// output.
 func (r *run) upload(ctx context.Context, name, like string, text []byte, question string) (answer []byte, err error) {
 	script := fmt.Sprintf("cat > %s/%s", r.work, name)
 	if like != "" {
