@@ -42,6 +42,30 @@ func TestAFlushWorksWithoutAToolThatDoesNotWork(t *testing.T) {
 	}
 }
 
+// tail finds out whether the last line of a file has an end.
+func TestAFileWithoutAFinalNewlineIsKeptWithoutATailThatWorks(t *testing.T) {
+	for name, set := range map[string]func(*snstest.Faults){
+		"broken":  func(f *snstest.Faults) { f.BrokenTools = map[string]string{"tail": "true"} },
+		"missing": func(f *snstest.Faults) { f.MissingTools = []string{"tail"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const last = "# the last line"
+			p := start(t)
+			p.mustFlush(addresses(10), nil, true)
+			if err := p.sim.AdminEdit("object", func(text []byte) []byte { return append(text, last...) }); err != nil {
+				t.Fatal(err)
+			}
+			p.mustFlush(nil, nil, true)
+			p.sim.SetFaults(set)
+			p.mustFlush(addresses(20)[10:], addresses(3), false)
+			p.wantStanding()
+			if !strings.Contains(string(p.sim.Read("object")), last) {
+				t.Errorf("%q is lost", last)
+			}
+		})
+	}
+}
+
 func TestAFailureIsNamedAfterTheFileAndNotAfterWhatAToolPrints(t *testing.T) {
 	for name, c := range map[string]struct {
 		tool, text, says string
