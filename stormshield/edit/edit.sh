@@ -167,9 +167,10 @@ usual=$names
 # Links keep the present files when somebody renames others over them. They help if mv
 # asks before it replaces a file, also without a terminal.
 linked=
-echo y > one
-echo y > two
-mv -i one two < two > /dev/null 2> question
+echo y > yes
+> one
+> two
+mv -i one two < yes > /dev/null 2> question
 test -s question && test ! -f one && test / -ef / 2> /dev/null && linked=1
 for file in object objectgroup; do
 	test -f ../$file || fail 11 $file
