@@ -39,11 +39,11 @@ demo: build ## the main job, against the simulated appliance
 
 e2e: build ## under real CrowdSec and real OpenSSH; needs root, and the packages named in e2e/README.md
 	e2e/prepare.sh
-	cd e2e && go test -count=1 -timeout 40m -v ./...
+	cd e2e && go test -count=1 -parallel 8 -timeout 40m -v ./...
 
 bench: build ## latency, bytes and memory as tables, and docs/flush-cost.svg; takes about 25 minutes
 	@mkdir -p docs
 	go run ./bench -plugin $(PLUGIN) -svg docs/flush-cost.svg
 
-torture: build ## worst days: faults, crashes, hostile input, as a table; about 20 minutes (TORTURE=-short: 6)
+torture: build ## worst days: faults, crashes, hostile input, as a table; about 30 minutes (TORTURE=-short: 10)
 	go run ./torture -plugin $(PLUGIN) $(TORTURE)

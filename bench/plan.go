@@ -16,7 +16,7 @@ type plan struct {
 	sizes   []size
 	costs   []costPlan
 	alert   int // bans in the one large alert
-	list    int // bans that the Local API lists
+	lists   []listPlan
 	batches batchPlan
 }
 
@@ -48,11 +48,11 @@ var emulated = snstest.Link{BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Mill
 const patientTries = 2
 
 func (o options) plan() (plan, error) {
-	p := plan{alert: 100_000, list: most, batches: batchPlan{bans: 10_000, numbers: []int{8, 16, 32, 64, 128}, tries: 3}}
+	p := plan{alert: 100_000, lists: []listPlan{{most, 1}, {most, 3}}, batches: batchPlan{bans: 10_000, numbers: []int{8, 16, 32, 64, 128}, tries: 3}}
 	lone, storm, tries := 20, 20*time.Second, 5
 	alone, totals := []int{0, 10_000, 100_000, 300_000}, []int{1_000, 10_000, 100_000, 300_000}
 	if o.quick {
-		p.alert, p.list, p.batches = 10_000, 10_000, batchPlan{bans: 1_000, numbers: []int{8, 32}, tries: 1}
+		p.alert, p.lists, p.batches = 10_000, []listPlan{{10_000, 1}, {1_000, 3}}, batchPlan{bans: 1_000, numbers: []int{8, 32}, tries: 1}
 		lone, storm, tries = 5, 5*time.Second, 2
 		alone, totals = []int{10_000}, []int{1_000, 10_000}
 	}
@@ -97,7 +97,7 @@ type measured struct {
 	sizes   []atSize
 	costs   []costs
 	alert   bigAlert
-	list    list
+	lists   []list
 	batches []batches
 }
 
@@ -112,8 +112,12 @@ func (p plan) measure(ctx context.Context, o options) (m measured, err error) {
 	if m.alert, err = measureAlert(ctx, o, p.alert); err != nil {
 		return m, fmt.Errorf("an alert of %s: %w", grouped(p.alert), err)
 	}
-	if m.list, err = measureList(ctx, o, p.list); err != nil {
-		return m, fmt.Errorf("a list of %s: %w", grouped(p.list), err)
+	for _, l := range p.lists {
+		came, err := l.measure(ctx, o)
+		if err != nil {
+			return m, fmt.Errorf("a list of %s: %w", l, err)
+		}
+		m.lists = append(m.lists, came)
 	}
 	for _, link := range []snstest.Link{{}, emulated} {
 		came, err := p.batches.measure(ctx, o, link)

@@ -18,6 +18,7 @@ const (
 	peakTarget      = 64_000_000
 	peakTargetMost  = 128_000_000 // with the most bans
 	listPeakTarget  = 128_000_000 // with the most bans, of the Local API's list
+	severalTarget   = 192_000_000 // the same with several decisions a ban
 
 	oneBanTarget = 16 << 10  // bytes over SSH, both ways, for one more or one ended ban
 	firstTarget  = 2_500_000 // bytes up over SSH, for the first flush of 100,000
@@ -56,7 +57,9 @@ func (m measured) targets() []target {
 		}
 	}
 	all = append(all, m.alert.targets()...)
-	all = append(all, m.list.targets()...)
+	for _, l := range m.lists {
+		all = append(all, l.targets()...)
+	}
 	all = append(all, smallFlushes(m.costs)...)
 	for _, about := range []func(costs) []target{firstFlush, compared} {
 		for _, c := range m.costs {

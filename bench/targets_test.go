@@ -13,7 +13,10 @@ import (
 func good() measured {
 	m := measured{
 		alert: bigAlert{bans: many, answered: alertTarget, peak: alertPeakTarget},
-		list:  list{bans: most, peak: listPeakTarget, asked: plugintest.LocalAPIStats{Requests: rounds, Bytes: rounds << 10}},
+		lists: []list{
+			{listPlan: listPlan{most, 1}, peak: listPeakTarget, asked: plugintest.LocalAPIStats{Requests: 2 * rounds, Bytes: 2 * rounds << 10}},
+			{listPlan: listPlan{most, 3}, peak: severalTarget},
+		},
 		costs: example(),
 	}
 	for _, bans := range []int{0, many, most} {
@@ -55,10 +58,11 @@ func TestEachMissIsSeen(t *testing.T) {
 		"memory with most":           {func(m *measured) { m.sizes[2].peakFirst++ }, "receiving in alerts"},
 		"slow alert":                 {func(m *measured) { m.alert.answered++ }, "Notify of one alert"},
 		"memory of the alert":        {func(m *measured) { m.alert.peak++ }, "that alert alone"},
-		"memory of the list":         {func(m *measured) { m.list.peak++ }, "full list, first flush"},
-		"many requests":              {func(m *measured) { m.list.asked.Requests += 2 }, "an unchanged Local API"},
-		"long answers":               {func(m *measured) { m.list.asked.Bytes += rounds }, "an unchanged Local API"},
-		"a connection for nothing":   {func(m *measured) { m.list.connections++ }, "an unchanged Local API"},
+		"memory of the list":         {func(m *measured) { m.lists[0].peak++ }, "full list, first flush"},
+		"memory of three a ban":      {func(m *measured) { m.lists[1].peak++ }, "900,000 decisions, 3 a ban, first flush"},
+		"many requests":              {func(m *measured) { m.lists[0].asked.Requests += rounds }, "an unchanged Local API"},
+		"long answers":               {func(m *measured) { m.lists[0].asked.Bytes += 2 * rounds }, "an unchanged Local API"},
+		"a connection for nothing":   {func(m *measured) { m.lists[0].connections++ }, "an unchanged Local API"},
 		"one try with many bytes":    {change(2, oneMore, func(c *cost) { c.sshDown = oneBanTarget }), "one more ban: bytes"},
 		"one end with many bytes":    {change(3, oneEnded, func(c *cost) { c.sshDown = oneBanTarget }), "one ended ban: bytes"},
 		"a second SSH connection":    {change(0, oneMore, func(c *cost) { c.connections++ }), "one more ban: SSH connections"},
@@ -83,7 +87,7 @@ func TestEachMissIsSeen(t *testing.T) {
 func TestWhatHasNoTargetIsNeverMissed(t *testing.T) {
 	m := good()
 	m.alert = bigAlert{bans: 10, answered: time.Hour, peak: 1 << 40}
-	m.list.bans, m.list.peak = 10, 1<<40
+	m.lists = []list{{listPlan: listPlan{10, 1}, peak: 1 << 40, asked: m.lists[0].asked}, {listPlan: listPlan{10, 3}, peak: 1 << 40}}
 	m.costs = m.costs[:2]
 	m.costs[0].of[changeOnly][oneMore][0].sshUp = 1 << 40
 	m.sizes[0].peak = 1 << 40

@@ -130,7 +130,7 @@ func Default() Document {
 			MinPrefixIPv6: 32,
 			MaxBans:       100_000,
 		},
-		LAPI: LAPI{ResyncEvery: 24 * time.Hour},
+		LAPI: LAPI{Timeout: 5 * time.Minute, ResyncEvery: 24 * time.Hour},
 		Stormshield: Stormshield{
 			SSHPort:          22,
 			SSHUsername:      "admin",

@@ -2,23 +2,29 @@ package config
 
 import (
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
 // LAPI is CrowdSec's Local API, and which of its decisions are followed.
 type LAPI struct {
-	URL        string // "": the Local API is not read
-	Key        Secret // as `cscli bouncers add` prints it
-	APIKeyPath string // the file that may hold Key instead
+	URL        string // http, https, or unix:///PATH; "": it is not followed
+	Key        Secret // of `cscli bouncers add`
+	APIKeyPath string // the file that holds Key instead
 	// A client certificate instead of a key.
 	CertPath           string
 	KeyPath            string
 	CACertPath         string
 	InsecureSkipVerify bool
+	// Timeout is how long it may take to the first byte of an answer.
+	Timeout time.Duration
+	// Proxy is the URL of a proxy on the way to it; "": none.
+	Proxy string
 	// UpdateFrequency is how often it is asked what changed; 0 is the document's.
 	UpdateFrequency time.Duration
-	// ResyncEvery is how often everything is read; 0 is at the start, after an
-	// outage and after a bulk alone.
+	// ResyncEvery is how often everything is read; 0 is at the start and after an
+	// outage alone.
 	ResyncEvery time.Duration
 	// Which decisions it gives out, beside what [Decisions] says; none: all.
 	Origins, Scopes, IncludeScenarios, ExcludeScenarios []string
@@ -58,6 +64,8 @@ func (l *LAPI) keys() []key {
 		{name: "key_path", set: text(&l.KeyPath)},
 		{name: "ca_cert_path", set: text(&l.CACertPath)},
 		{name: "insecure_skip_verify", set: boolean(&l.InsecureSkipVerify)},
+		{name: "timeout", set: duration(&l.Timeout)},
+		{name: "proxy", set: text(&l.Proxy)},
 		{name: "update_frequency", set: duration(&l.UpdateFrequency)},
 		{name: "resync_every", set: duration(&l.ResyncEvery)},
 		{name: "origins", set: list(&l.Origins)},
@@ -73,9 +81,11 @@ func (l LAPI) check(c *checks) {
 		c.that(l.Key == "" && l.APIKeyPath == "" && l.CertPath == "", section+"url", "is empty, and there is a key or certificate for it", "write http://127.0.0.1:8080/")
 		return
 	}
-	at, err := url.Parse(l.URL)
-	c.that(err == nil && (at.Scheme == "http" || at.Scheme == "https") && at.Host != "" && at.User == nil && at.RawQuery == "" && isOneLine(l.URL),
-		section+"url", "is not the address of a Local API, or holds more than that", "write http://127.0.0.1:8080/")
+	c.that(isAddress(l.URL, "http", "https") || strings.HasPrefix(l.URL, "unix:///") && isOneLine(l.URL), section+"url",
+		"is not the address of a Local API, or holds more than that", "write http://127.0.0.1:8080/, or unix:///PATH for a socket")
+	c.that(l.Proxy == "" || isAddress(l.Proxy, "http", "https", "socks5"), section+"proxy",
+		"is not the address of a proxy, or holds more than that", "write http://192.0.2.1:3128/, or nothing for none")
+	c.that(l.Timeout >= time.Second && l.Timeout <= time.Hour, section+"timeout", "is not between 1s and 1h", "write 5m")
 	c.that(l.Key != "" || l.APIKeyPath != "" || l.CertPath != "", section+"key", "is empty, and so are api_key_path and cert_path",
 		"write what `cscli bouncers add stormshield` prints", section+"api_key_path", section+"cert_path")
 	c.that((l.CertPath == "") == (l.KeyPath == ""), section+"key_path", "and cert_path belong together", "set both or neither")
@@ -91,4 +101,10 @@ func (l LAPI) check(c *checks) {
 	} {
 		c.entries(section+name, entries)
 	}
+}
+
+// isAddress reports whether a text is a URL of a host with one of the schemes, without credentials.
+func isAddress(text string, schemes ...string) bool {
+	at, err := url.Parse(text)
+	return err == nil && slices.Contains(schemes, at.Scheme) && at.Host != "" && at.User == nil && at.RawQuery == "" && isOneLine(text)
 }

@@ -94,7 +94,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 		},
 		LAPI: config.LAPI{
 			URL: "https://192.0.2.9:8080/", Key: "0443", CertPath: "/c", KeyPath: "/ck", CACertPath: "/cca", InsecureSkipVerify: true,
-			UpdateFrequency: 10 * time.Second, ResyncEvery: 24 * time.Hour, Origins: []string{"CAPI", "lists"}, Scopes: []string{"ip"},
+			Timeout: time.Minute, Proxy: "http://192.0.2.2:3128", UpdateFrequency: 10 * time.Second, ResyncEvery: 24 * time.Hour, Origins: []string{"CAPI", "lists"}, Scopes: []string{"ip"},
 			IncludeScenarios: []string{"scan"}, ExcludeScenarios: []string{"crawl"},
 		},
 		Stormshield: config.Stormshield{
@@ -144,6 +144,8 @@ lapi:
   key_path: /ck
   ca_cert_path: /cca
   insecure_skip_verify: true
+  timeout: 1m
+  proxy: http://192.0.2.2:3128
   update_frequency: 10s
   resync_every: 1d
   origins: [CAPI, lists]
@@ -218,9 +220,11 @@ lapi:
   origins:
   - CAPI
   - lists
+  proxy: http://192.0.2.2:3128
   resync_every: 1d
   scopes:
   - ip
+  timeout: 1m
   update_frequency: 10s
   url: https://192.0.2.9:8080/
 log_level: DEBUG
@@ -715,10 +719,17 @@ func TestTheLocalAPIIsFollowedByAKeyOfItsOwn(t *testing.T) {
 	if !doc.LAPI.Followed() || doc.LAPI.ResyncEvery != 24*time.Hour || doc.LAPI.UpdateFrequency != 0 {
 		t.Errorf("%+v", doc.LAPI)
 	}
+	socket := parsed(t, with("lapi:\n  url: unix:///run/crowdsec.sock\n  key: 'abc'"))
+	if !socket.LAPI.Followed() || socket.LAPI.Host() != "" {
+		t.Errorf("%+v", socket.LAPI)
+	}
 	for text, says := range map[string]string{
-		"url: 127.0.0.1:8080":                             "is not the address of a Local API, or",
-		"url: 'http://u:p@127.0.0.1/'":                    "is not the address of a Local API, or",
-		"url: http://127.0.0.1":                           "cscli bouncers add",
+		"url: 127.0.0.1:8080":                      "is not the address of a Local API, or",
+		"url: 'http://u:p@127.0.0.1/'":             "is not the address of a Local API, or",
+		"url: http://127.0.0.1":                    "cscli bouncers add",
+		"url: unix://run/x\n  key: a":              "unix:///PATH",
+		"url: http://x\n  key: a\n  proxy: x:3128": "is not the address of a proxy",
+		"url: http://x\n  key: a\n  timeout: 10ms": "between 1s and 1h",
 		"key: abc":                                        "is empty, and there is a key",
 		"url: http://x\n  cert_path: /c":                  "belong together",
 		"url: http://x\n  key: 0443":                      "quotes",

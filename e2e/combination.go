@@ -14,6 +14,8 @@ type Release struct {
 	profiles string
 	// environment is set beside the test's own.
 	environment string // such as NAME=value; "": nothing
+	// postgres is its database; nil: SQLite.
+	postgres *postgres
 }
 
 // Combination is what a test runs with.
@@ -59,6 +61,20 @@ func everyShell(t *testing.T, behaviour func(*testing.T, *World)) {
 func everyRelease(t *testing.T, behaviour func(*testing.T, *World)) {
 	t.Helper()
 	every(t, []Release{current, older}, shells[:1], behaviour)
+}
+
+// meanwhile runs a behaviour that mostly waits with each release, beside all others of its kind.
+func meanwhile(t *testing.T, releases []Release, behaviour func(*testing.T, *World)) {
+	t.Helper()
+	t.Parallel()
+	for _, release := range releases {
+		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Combination{CrowdSec: release, LoginShell: shells[0]})
+			behaviour(t, w)
+			w.leaveNoTrace(t)
+		})
+	}
 }
 
 var shells = []string{"/bin/sh", "/bin/csh"}

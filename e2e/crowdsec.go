@@ -50,12 +50,24 @@ func installCrowdSec(t testing.TB, folder string, release Release) *CrowdSec {
 			t.Fatal(err)
 		}
 	}
-	values := map[string]any{"Dir": c.dir, "Port": c.port, "MetricsPort": freePort(t)}
+	values := map[string]any{"Dir": c.dir, "Port": c.port, "MetricsPort": freePort(t), "Postgres": release.postgres}
 	fill(t, "config.yaml", c.config(), 0o600, values)
 	fill(t, release.profiles, filepath.Join(c.dir, "profiles.yaml"), 0o600, values)
+	c.register(t)
+	return c
+}
+
+// register registers the machine.
+func (c *CrowdSec) register(t testing.TB) {
+	t.Helper()
 	c.mustCscli(t, "machines", "add", machine, "--password", machinePassword, "--force",
 		"--url", c.url(), "-f", filepath.Join(c.dir, "local_api_credentials.yaml"))
-	return c
+}
+
+// addBouncer adds the plugin's key.
+func (c *CrowdSec) addBouncer(t testing.TB) {
+	t.Helper()
+	c.mustCscli(t, "bouncers", "add", "stormshield", "-k", bouncerKey)
 }
 
 func (c *CrowdSec) config() string  { return filepath.Join(c.dir, "config.yaml") }

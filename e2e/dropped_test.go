@@ -18,7 +18,7 @@ func TestAlertsThatTheBrokerDropsAreEnforcedAllTheSame(t *testing.T) {
 	release := current
 	release.environment = "GOMAXPROCS=1" // a small machine is busy sooner
 	w := newWorld(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
-	w.follow(t, w.CrowdSec.url())
+	w.follow(t)
 	reported := 0
 	for storms := 0; w.CrowdSec.logged(dropped) == 0; storms++ {
 		if storms == 20 {

@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,18 +23,44 @@ const readEvery = 2 * time.Second
 // left_out.
 var metricsRow = regexp.MustCompile(`(?m)^\| *cscli-import *\| *999 *\| *- *\|$`)
 
-// follow gives the plugin a bouncer's key and the Local API's address, and has CrowdSec configure it anew.
-func (w *World) follow(t testing.TB, url string) {
+// follow has the plugin follow the Local API of the CrowdSec that runs it.
+func (w *World) follow(t testing.TB) {
 	t.Helper()
-	w.CrowdSec.mustCscli(t, "bouncers", "add", "stormshield", "-k", bouncerKey)
+	w.followAt(t, w.CrowdSec, w.CrowdSec.url())
+}
+
+// followAt makes a bouncer's key at a CrowdSec, gives it and an address to the plugin, and reloads the plugin.
+func (w *World) followAt(t testing.TB, c *CrowdSec, url string) {
+	t.Helper()
+	c.addBouncer(t)
 	w.Plugin.values["LAPIURL"], w.Plugin.values["LAPIKey"] = url, bouncerKey
 	w.Plugin.configure(t)
 	w.CrowdSec.Reload(t)
 	w.Plugin.waitUntilActive(t)
 	waitFor(t, 10*time.Second, "the plugin reads the Local API", func() (bool, string) {
-		out, err := w.Plugin.Command(t, "status", "--json")
-		return err == nil && strings.Contains(out, `"last_read": "`), out
+		l := w.Plugin.localAPI(t)
+		return l.LastRead != nil, l.Error
 	})
+}
+
+// localAPIStatus is what status says about the Local API.
+type localAPIStatus struct {
+	LastRead    *time.Time `json:"last_read"`
+	UnreadSince *time.Time `json:"unread_since"`
+	Error       string
+}
+
+// localAPI asks the plugin how it gets on with the Local API.
+func (p *Plugin) localAPI(t testing.TB) localAPIStatus {
+	t.Helper()
+	out, _ := exec.CommandContext(t.Context(), p.binary, "status", "--json", "-c", p.config).Output() // it fails where the plugin does not work
+	var answer struct {
+		LocalAPI localAPIStatus `json:"local_api"`
+	}
+	if err := json.Unmarshal(out, &answer); err != nil {
+		return localAPIStatus{Error: string(out)}
+	}
+	return answer.LocalAPI
 }
 
 // bansToImport returns bans of so many addresses for cscli to import, and the addresses.
@@ -67,7 +95,7 @@ func (p *Plugin) waitUntilIdle(t testing.TB) {
 
 func TestWhatTheLocalAPIListsIsEnforcedAndUnbannedInStep(t *testing.T) {
 	everyCombination(t, func(t *testing.T, w *World) {
-		w.follow(t, w.CrowdSec.url())
+		w.follow(t)
 		w.says(t, "check", "Local API")
 
 		// No alert brings these under CrowdSec's own profiles.
@@ -134,7 +162,7 @@ func (d listedDecision) left(t testing.TB) time.Duration {
 // Of several decisions on an address, the Local API may name any when one is over.
 func TestABanBySeveralDecisionsStandsUntilAllAreOver(t *testing.T) {
 	everyRelease(t, func(t *testing.T, w *World) {
-		w.follow(t, w.CrowdSec.url())
+		w.follow(t)
 		var all []map[string]string
 		flag := map[string]string{"ip": "-i", "range": "-r"}
 		values := map[string]string{"203.0.113.7": "ip", "198.51.100.0/24": "range", "2001:db8::7": "ip", "2001:db8:7::/48": "range"}
@@ -177,86 +205,4 @@ func TestABanBySeveralDecisionsStandsUntilAllAreOver(t *testing.T) {
 		}
 		within(t, readEvery+2*time.Second, "all decisions deleted and off", w.waitUntilBlocks(t, 0, 20*time.Second))
 	})
-}
-
-func TestAHundredThousandThatNoAlertBringsAreEnforcedAndUnbanned(t *testing.T) {
-	older := older
-	older.profiles = current.profiles // under its own, everything would come by alert
-	for _, release := range []Release{current, older} {
-		busy := true
-		for try := 1; busy && try <= 20; try++ {
-			busy = false
-			t.Run("crowdsec-"+release.Version, func(t *testing.T) { busy = aHundredThousand(t, release) })
-		}
-		if busy {
-			t.Errorf("cscli %s could not import them", release.Version)
-		}
-	}
-}
-
-// aHundredThousand reports whether CrowdSec was too busy to import them. To try again takes a world of its own: here some
-// would be there twice then.
-func aHundredThousand(t *testing.T, release Release) (busy bool) {
-	const (
-		many    = 100_000
-		flushed = "msg=flushed"
-		changed = `msg="read the Local API" `
-	)
-	w := newWorld(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
-	w.follow(t, w.CrowdSec.url())
-	file, values := bansToImport(t, many)
-	start := time.Now()
-	if w.CrowdSec.busyCscli(t, "decisions", "import", "-i", file) {
-		return true
-	}
-	t.Logf("MEASURED cscli imported %d: %s", many, time.Since(start).Round(time.Millisecond))
-	took := w.waitUntilBlocks(t, many, 3*time.Minute)
-	limit := 30 * time.Second // for two readings and a flush
-	if release.Version == current.Version {
-		limit += time.Minute // if it was asked in the blink before it committed them all
-	}
-	within(t, limit, "all imported and blocked", took)
-
-	unban := func(gone, how string) {
-		t.Helper()
-		w.Plugin.waitUntilIdle(t)
-		time.Sleep(4 * readEvery) // until nothing more is read of what was imported
-		w.CrowdSec.mustCscli(t, "decisions", "delete", "-i", gone)
-		took := waitFor(t, time.Minute, gone+" is off", func() (bool, string) {
-			_, blocked := w.Appliance.Blocked(t, prefix(gone))
-			return !blocked, "it is blocked"
-		})
-		within(t, 2*(readEvery+2*time.Second), gone+how+" deleted and off", took)
-	}
-	unban(values[many/2], "")
-
-	w.Plugin.waitUntilIdle(t)
-	start, flushes, readings := time.Now(), w.CrowdSec.logged(flushed), w.CrowdSec.logged(changed)
-	w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-	t.Logf("MEASURED cscli deleted all: %s", time.Since(start).Round(time.Millisecond))
-	t.Logf("MEASURED all off after that: %s", w.waitUntilBlocks(t, 0, 3*time.Minute).Round(time.Millisecond))
-	w.Plugin.waitUntilIdle(t)
-	waitFor(t, 10*time.Second, "the flush is logged", func() (bool, string) { return w.CrowdSec.logged(flushed) > flushes, "it is not" })
-	// CrowdSec deletes step by step, and may be read between two steps.
-	flushes, readings = w.CrowdSec.logged(flushed)-flushes, w.CrowdSec.logged(changed)-readings
-	t.Logf("MEASURED flushes for what %d readings said: %d", readings, flushes)
-	if flushes > readings {
-		t.Errorf("%d flushes for what %d readings said", flushes, readings)
-	}
-	w.waitUntilTidy(t)
-
-	// Whoever tries again what was broken off has the first of them twice.
-	for range 2 {
-		_ = w.CrowdSec.busyCscli(t, "decisions", "import", "-i", file)
-	}
-	waitFor(t, 2*time.Minute, "the first is blocked", func() (bool, string) {
-		_, blocked := w.Appliance.Blocked(t, prefix(values[0]))
-		return blocked, "it is not"
-	})
-	unban(values[0], ", imported twice,")
-	w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-	w.waitUntilBlocks(t, 0, 3*time.Minute)
-	w.waitUntilTidy(t)
-	w.leaveNoTrace(t)
-	return false
 }

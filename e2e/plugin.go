@@ -50,7 +50,7 @@ func installPlugin(t testing.TB, folder string, c *CrowdSec, a *Appliance, s *ss
 		"StateDir": state, "User": user,
 		"SSHPort": s.port, "SSHPassword": password, "SSHHostKey": s.hostKey,
 		"ConfigDir": a.configDir, "APIPort": a.port, "APIPassword": password, "APIFingerprint": a.fingerprint,
-		"LAPIURL": "", "LAPIKey": "", // alerts alone
+		"LAPIURL": "", "LAPIKey": "", "LAPIResync": 24 * time.Hour, // alerts alone
 	}
 	p.configure(t)
 	t.Cleanup(func() { killAll(p.binary) })

@@ -7,22 +7,23 @@ cd "$(dirname "$0")"
 mkdir -p .cache
 
 # CrowdSec 1.7.8 from its Go module, at the versions go.mod pins. The tags are those of CrowdSec's own Makefile, less
-# the data sources and databases that a Local API alone does not use.
+# the data sources and databases that no test uses.
 current=.cache/crowdsec-1.7.8
-if [ ! -x $current/crowdsec ] || [ ! -x $current/cscli ]; then
+tags=netgo,osusergo,expr_debug,nomsgpack,sqlite_omit_load_extension,no_cscli_setup,no_db_mysql
+for source in appsec cloudwatch docker http journalctl k8saudit kafka kinesis loki s3 syslog victorialogs wineventlog; do
+	tags=$tags,no_datasource_$source
+done
+if [ "$tags" != "$(cat $current/tags 2>/dev/null)" ]; then
 	echo "building CrowdSec 1.7.8 (minutes, once)"
 	rm -rf $current.part
 	mkdir -p $current.part
-	tags=netgo,osusergo,expr_debug,nomsgpack,sqlite_omit_load_extension,no_cscli_setup,no_db_mysql,no_db_postgres
-	for source in appsec cloudwatch docker http journalctl k8saudit kafka kinesis loki s3 syslog victorialogs wineventlog; do
-		tags=$tags,no_datasource_$source
-	done
 	version=github.com/crowdsecurity/go-cs-lib/version
 	for command in crowdsec:crowdsec crowdsec-cli:cscli; do
 		CGO_ENABLED=1 nice go build -trimpath -tags $tags \
 			-ldflags "-s -X $version.Version=v1.7.8 -X $version.Tag=v1.7.8" \
 			-o $current.part/${command#*:} github.com/crowdsecurity/crowdsec/cmd/${command%:*}
 	done
+	echo "$tags" > $current.part/tags
 	rm -rf $current
 	mv $current.part $current
 fi

@@ -1,23 +1,22 @@
-// Package lapi reads CrowdSec's Local API as a bouncer does: the stream of
-// decisions, community lists and unbans included, and it tells CrowdSec what is
-// enforced.
+// Package lapi reads the decisions of CrowdSec's Local API, as a bouncer does. It also sends usage metrics.
 //
-// It knows nothing of bans or of an appliance, keeps nothing between calls, and
-// holds no more of a stream than one decision: a full list has hundreds of
-// thousands. Its main type is [Client].
+// It knows neither bans nor an appliance, and keeps no decision between calls. It holds one decision of an answer at a
+// time, because a full list has hundreds of thousands. Its main type is [Client].
 //
 //	client, err := lapi.New(lapi.Config{URL: "http://127.0.0.1:8080", Key: key, UserAgent: "…/1.0"})
 //	seen, err := client.Stream(ctx, lapi.Query{Startup: true}, func(e lapi.Event) error { … })
 //
-// The protocol is that of CrowdSec 1.7.8 (pkg/apiserver/controllers/v1). The
-// Local API remembers by key and address when it was last read: two that share a
-// key take each other's changes away.
+// The protocol is that of CrowdSec 1.7.8 (pkg/apiserver/controllers/v1). The Local API remembers by key and address when it
+// was last read, and reports each change once. So two readers with one key miss changes. The client asks for every decision
+// (dedup=false): otherwise the Local API hides all decisions on a value but the one that ends last.
 package lapi
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,108 +25,186 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
-// DefaultTimeout is how long the Local API may stay silent while something is
-// asked of it. A full list takes longer than that as a whole.
-const DefaultTimeout = time.Minute
+// DefaultTimeout is how long the Local API may take to its answer's first byte, and how long it may stay silent within
+// the answer. A Local API with a slow database needs minutes before a full list begins.
+const DefaultTimeout = 5 * time.Minute
 
-// Config says where the Local API is, and who we are.
+// Config says where the Local API is, and who asks.
 type Config struct {
-	URL       string // such as http://127.0.0.1:8080/
-	Key       string // of `cscli bouncers add`; or a client certificate:
-	CertPath  string // PEM
-	KeyPath   string // PEM
-	CAPath    string // PEM; "": the system's
-	Insecure  bool   // do not check its certificate
-	UserAgent string // type/version
-	Timeout   time.Duration
+	URL       string        // such as http://127.0.0.1:8080/ or unix:///run/crowdsec.sock
+	Key       string        // of `cscli bouncers add`; "": CertPath and KeyPath say who asks
+	CertPath  string        // the client certificate, in PEM
+	KeyPath   string        // its key, in PEM
+	CAPath    string        // the CA of the Local API's certificate, in PEM; "": those of the system
+	Insecure  bool          // do not check the Local API's certificate
+	UserAgent string        // type/version
+	Timeout   time.Duration // 0: [DefaultTimeout]
+	// Proxy is the URL of a proxy to go through; "": none, whatever the environment says.
+	Proxy string
 }
 
 // Client is a bouncer's access to one Local API. It is safe for concurrent use.
 type Client struct {
-	base    *url.URL
-	key     string
-	agent   string
-	timeout time.Duration
-	http    *http.Client
+	config Config
+	base   *url.URL
+	socket string // the path of a unix socket; "": TCP
+	proxy  *url.URL
+
+	mu    sync.Mutex
+	http  *http.Client // nil: no connection, or the files of certificates changed
+	files string       // what the files of certificates were when it was made
 }
 
-// KeyError says that the Local API refused the key or the certificate.
+// KeyError says that the Local API refused the key or the certificate. Its answer is the same when it cannot look the key
+// up in its database.
 type KeyError struct {
 	Status int // of HTTP
+	Reason string
 }
 
 func (e *KeyError) Error() string {
-	return fmt.Sprintf("the Local API refused the key or certificate (HTTP %d)", e.Status)
+	return fmt.Sprintf("the Local API refused the key or certificate, or cannot look it up in its database (HTTP %d%s)", e.Status, reason(e.Reason))
 }
 
-// StatusError says that the Local API answered with another status than it
-// should.
+// StatusError says that the Local API answered with another status than it should.
 type StatusError struct {
 	Code   int    // of HTTP
 	Status string // with its words, such as "500 Internal Server Error"
+	Reason string // the Local API's own; or the target of a redirect
 }
 
-func (e *StatusError) Error() string { return "the Local API answered HTTP " + e.Status }
+func (e *StatusError) Error() string {
+	return "the Local API answered HTTP " + e.Status + reason(e.Reason)
+}
 
-// New returns a client. It reads the files of certificates and opens nothing
-// else.
+func reason(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
+}
+
+// New returns a client. It opens nothing.
 func New(c Config) (*Client, error) {
-	base, err := url.Parse(strings.TrimSuffix(c.URL, "/") + "/")
-	if err != nil {
+	client := &Client{config: c}
+	if path, isSocket := strings.CutPrefix(c.URL, "unix://"); isSocket {
+		client.socket = path
+		c.URL = "http://unix/"
+	}
+	var err error
+	if client.base, err = url.Parse(strings.TrimSuffix(c.URL, "/") + "/"); err != nil {
 		return nil, fmt.Errorf("url: %w", err)
 	}
-	config, err := c.tls()
+	if c.Proxy != "" {
+		if client.proxy, err = url.Parse(c.Proxy); err != nil {
+			return nil, fmt.Errorf("proxy: %w", err)
+		}
+	}
+	if client.config.Timeout == 0 {
+		client.config.Timeout = DefaultTimeout
+	}
+	return client, nil
+}
+
+// Where returns the host or the socket of the Local API, for messages.
+func (c *Client) Where() string {
+	if c.socket != "" {
+		return c.socket
+	}
+	return c.base.Host
+}
+
+// client returns the HTTP client. It makes a new one when the files of certificates have changed.
+func (c *Client) client() (*http.Client, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	config, files, err := c.config.tls()
 	if err != nil {
 		return nil, err
 	}
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
+	if c.http != nil && c.files == files {
+		return c.http, nil
 	}
+	if c.http != nil {
+		c.http.CloseIdleConnections()
+	}
+	timeout := c.config.Timeout
 	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second)}
-	return &Client{
-		base: base, key: c.Key, agent: c.UserAgent, timeout: timeout,
-		http: &http.Client{
-			Transport: &http.Transport{
-				Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSClientConfig: config,
-				TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout, IdleConnTimeout: timeout, MaxConnsPerHost: 2,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	dial := dialer.DialContext
+	if c.socket != "" {
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", c.socket)
+		}
+	}
+	c.files = files
+	c.http = &http.Client{
+		// A connection is used once. When one that was used before breaks, net/http silently asks again, and the Local API has
+		// reported the changes to the first question.
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			Proxy:             func(*http.Request) (*url.URL, error) { return c.proxy, nil }, DialContext: dial, TLSClientConfig: config,
+			TLSHandshakeTimeout: min(timeout, 30*time.Second), ResponseHeaderTimeout: timeout, MaxConnsPerHost: 2,
 		},
-	}, nil
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c.http, nil
 }
 
-func (c Config) tls() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.Insecure} //nolint:gosec // only if the administrator says so
+// tls reads the files of certificates. files tells their contents apart from any others.
+func (c Config) tls() (config *tls.Config, files string, err error) {
+	config = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.Insecure} //nolint:gosec // only if the administrator says so
+	sum := sha256.New()
+	read := func(path string) ([]byte, error) {
+		pem, err := os.ReadFile(path)
+		_, _ = sum.Write(append(pem, 0)) // never fails
+		return pem, err
+	}
 	if c.CAPath != "" {
-		pem, err := os.ReadFile(c.CAPath)
+		pem, err := read(c.CAPath)
 		if err != nil {
-			return nil, fmt.Errorf("read the CA of the Local API (ca_cert_path): %w", err)
+			return nil, "", fmt.Errorf("read the CA of the Local API (ca_cert_path): %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_cert_path: %s holds no certificate in PEM", c.CAPath)
+			return nil, "", fmt.Errorf("ca_cert_path: %s holds no certificate in PEM", c.CAPath)
 		}
 	}
 	if c.CertPath != "" {
-		certificate, err := tls.LoadX509KeyPair(c.CertPath, c.KeyPath)
-		if err != nil {
-			return nil, fmt.Errorf("read the client certificate (cert_path, key_path): %w", err)
+		certificate, err := read(c.CertPath)
+		if err == nil {
+			var key []byte
+			if key, err = read(c.KeyPath); err == nil {
+				config.Certificates = make([]tls.Certificate, 1)
+				config.Certificates[0], err = tls.X509KeyPair(certificate, key)
+			}
 		}
-		config.Certificates = []tls.Certificate{certificate}
+		if err != nil {
+			return nil, "", fmt.Errorf("read the client certificate (cert_path, key_path): %w", err)
+		}
 	}
-	return config, nil
+	return config, string(sum.Sum(nil)), nil
 }
 
 // Close lets go of connections that are idle.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.http != nil {
+		c.http.CloseIdleConnections()
+	}
+}
 
 // do sends a request and returns the body of an answer with the wanted status.
 // The body ends with an error when nothing comes for too long.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body io.Reader, want int) (io.ReadCloser, error) {
+	sender, err := c.client()
+	if err != nil {
+		return nil, err
+	}
 	where := c.base.JoinPath(path)
 	where.RawQuery = query.Encode()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -136,30 +213,62 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		cancel(nil)
 		return nil, err
 	}
-	request.Header.Set("User-Agent", c.agent)
-	if c.key != "" {
-		request.Header.Set("X-Api-Key", c.key)
+	request.Header.Set("User-Agent", c.config.UserAgent)
+	if c.config.Key != "" {
+		request.Header.Set("X-Api-Key", c.config.Key)
 	}
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := c.http.Do(request) //nolint:bodyclose // the body that is returned closes it
+	response, err := sender.Do(request) //nolint:bodyclose // the body that is returned closes it
 	if err != nil {
 		cancel(nil)
-		return nil, withoutQuery(err)
+		return nil, c.explain(err)
 	}
-	patient := newPatientBody(response.Body, c.timeout, cancel)
+	patient := newPatientBody(response.Body, c.config.Timeout, cancel)
 	if response.StatusCode == want {
 		return patient, nil
 	}
-	_ = patient.Close() // what it says is for people who read English
+	defer func() { _ = patient.Close() }() // the status says what is wrong
+	why := reasonOf(response, patient)
 	if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
-		return nil, &KeyError{response.StatusCode}
+		return nil, &KeyError{response.StatusCode, why}
 	}
-	return nil, &StatusError{response.StatusCode, response.Status}
+	return nil, &StatusError{response.StatusCode, response.Status, why}
 }
 
-// withoutQuery keeps of an error of HTTP what went wrong: where, the caller says.
+// longestReason bounds what an error repeats of an answer.
+const longestReason = 200
+
+// reasonOf returns why the Local API refused a request: {"message": …}, a line of text, or where a redirect leads.
+func reasonOf(response *http.Response, body io.Reader) string {
+	if target := response.Header.Get("Location"); target != "" {
+		return fmt.Sprintf("it leads to %.*q", longestReason, target)
+	}
+	text, _ := io.ReadAll(io.LimitReader(body, 4096)) // what arrived counts
+	var said struct {
+		Message string `json:"message"`
+	}
+	if err := json.Unmarshal(text, &said); err != nil || said.Message == "" {
+		said.Message, _, _ = strings.Cut(strings.TrimSpace(string(text)), "\n")
+	}
+	if said.Message == "" {
+		return ""
+	}
+	return fmt.Sprintf("%.*q", longestReason, said.Message)
+}
+
+// explain makes the errors of net/http plain.
+func (c *Client) explain(err error) error {
+	err = withoutQuery(err)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() && strings.Contains(err.Error(), "awaiting response headers") {
+		return fmt.Errorf("the Local API did not begin its answer within %s; if its database is that slow, set lapi.timeout higher: %w", c.config.Timeout, err)
+	}
+	return err
+}
+
+// withoutQuery returns the cause of an error of net/http, without the URL.
 func withoutQuery(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {

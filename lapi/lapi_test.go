@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -51,8 +53,26 @@ func collect(c *lapi.Client, q lapi.Query) (events []lapi.Event, seen lapi.Seen,
 		events = append(events, e)
 		return nil
 	})
-	seen.Waited = seen.Waited.Truncate(50 * time.Millisecond)
 	return events, seen, err
+}
+
+// The Local API has recorded the poll when its answer is lost, and would not list the same changes again.
+func TestAPollWhoseAnswerIsLostFailsInsteadOfBeingAskedAgainSilently(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 2 {
+			panic(http.ErrAbortHandler) // breaks the connection
+		}
+		_, _ = io.WriteString(w, `{"new": [], "deleted": []}`)
+	}))
+	t.Cleanup(server.Close)
+	c := client(t, lapi.Config{URL: server.URL})
+	if _, _, err := collect(c, lapi.Query{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := collect(c, lapi.Query{}); err == nil || asked.Load() != 2 {
+		t.Errorf("asked %d times: %v", asked.Load(), err)
+	}
 }
 
 func TestAStreamGivesWhatIsInForceAndWhatIsNot(t *testing.T) {
@@ -74,7 +94,7 @@ func TestAStreamGivesWhatIsInForceAndWhatIsNot(t *testing.T) {
 	}
 	r := (*asked)[0]
 	if r.URL.Path != "/v1/decisions/stream" || r.Header.Get("X-Api-Key") != "secret key" || r.Header.Get("User-Agent") != "crowdsec-stormshield/1.0" ||
-		r.URL.Query().Encode() != "origins=CAPI%2Clists&scenarios_containing=ssh&scenarios_not_containing=http&scopes=ip%2Crange&startup=true" {
+		r.URL.Query().Encode() != "dedup=false&origins=CAPI%2Clists&scenarios_containing=ssh&scenarios_not_containing=http&scopes=ip%2Crange&startup=true" {
 		t.Errorf("asked %s %v", r.URL, r.Header)
 	}
 }
@@ -89,7 +109,7 @@ func TestAStreamEndsWhenTheLocalAPIHasNotedIt(t *testing.T) {
 		noted.Store(true)
 	}))
 	defer server.Close()
-	if _, seen, err := collect(client(t, lapi.Config{URL: server.URL}), lapi.Query{}); err != nil || !noted.Load() || seen.Waited < 50*time.Millisecond {
+	if _, seen, err := collect(client(t, lapi.Config{URL: server.URL}), lapi.Query{}); err != nil || !noted.Load() {
 		t.Errorf("it ended before: %+v, %v", seen, err)
 	}
 	// What was read stands, however long that takes.
@@ -101,9 +121,9 @@ func TestAStreamEndsWhenTheLocalAPIHasNotedIt(t *testing.T) {
 func TestALookupGivesWhatIsInForceOnAPrefix(t *testing.T) {
 	q := lapi.Query{Startup: true, Origins: []string{"CAPI"}}
 	for prefix, want := range map[string]string{
-		"203.0.113.7/32":  "ip=203.0.113.7&origins=CAPI",
-		"198.51.100.0/24": "origins=CAPI&range=198.51.100.0%2F24",
-		"2001:db8::7/128": "ip=2001%3Adb8%3A%3A7&origins=CAPI",
+		"203.0.113.7/32":  "dedup=false&ip=203.0.113.7&origins=CAPI",
+		"198.51.100.0/24": "dedup=false&origins=CAPI&range=198.51.100.0%2F24",
+		"2001:db8::7/128": "dedup=false&ip=2001%3Adb8%3A%3A7&origins=CAPI",
 	} {
 		c, asked := answering(t, 200, `[{"id":7,"scope":"Ip","type":"ban","value":"203.0.113.7","duration":"1h0m0s"},
 			{"id":9,"scope":"Range","type":"ban","value":"203.0.113.0/24","duration":"2h0m0s"}]`)
@@ -129,39 +149,39 @@ func TestALookupGivesWhatIsInForceOnAPrefix(t *testing.T) {
 	}
 }
 
-func TestNewerGivesWhatHasAGreaterNumber(t *testing.T) {
-	newer := func(text string) (ids []int64, query string, seen lapi.Seen, err error) {
+func TestAboveGivesTheDecisionsWithAGreaterID(t *testing.T) {
+	above := func(text string) (ids []int64, query string, seen lapi.Seen, err error) {
 		c, asked := answering(t, 200, text)
-		seen, err = c.Newer(t.Context(), lapi.Query{Startup: true, Scopes: []string{"ip"}}, 7, func(e lapi.Event) error {
+		seen, err = c.Above(t.Context(), lapi.Query{Startup: true, Scopes: []string{"ip"}}, 7, func(e lapi.Event) error {
 			ids = append(ids, e.ID)
 			return nil
 		})
 		return ids, (*asked)[0].URL.Path + "?" + (*asked)[0].URL.Query().Encode(), seen, err
 	}
 	const nine, eight = `{"id":9,"scope":"Ip","type":"ban","value":"203.0.113.9","duration":"1h"}`, `{"id":8,"value":"203.0.113.8","duration":"1h"}`
-	ids, asked, seen, err := newer("[" + nine + "," + eight + "]")
-	if err != nil || !slices.Equal(ids, []int64{9, 8}) || seen != (lapi.Seen{New: 2, LastID: 9}) || asked != "/v1/decisions?id_gt=7&scopes=ip" {
+	ids, asked, seen, err := above("[" + nine + "," + eight + "]")
+	if err != nil || !slices.Equal(ids, []int64{9, 8}) || seen != (lapi.Seen{New: 2, LastID: 9}) || asked != "/v1/decisions?dedup=false&id_gt=7&scopes=ip" {
 		t.Errorf("%v, %+v, %v; asked %s", ids, seen, err, asked)
 	}
 	for _, text := range []string{"null", "[]"} {
-		if ids, _, _, err := newer(text); err != nil || len(ids) > 0 {
+		if ids, _, _, err := above(text); err != nil || len(ids) > 0 {
 			t.Errorf("%s: %v, %v", text, ids, err)
 		}
 	}
 	// CrowdSec 1.4.6 gives all.
-	if ids, _, _, err := newer("[" + nine + "," + strings.ReplaceAll(eight, "8", "7") + "," + eight + "]"); !errors.Is(err, lapi.ErrNoNumbers) || len(ids) != 1 {
+	if ids, _, _, err := above("[" + nine + "," + strings.ReplaceAll(eight, "8", "7") + "," + eight + "]"); !errors.Is(err, lapi.ErrNoIDs) || len(ids) != 1 {
 		t.Errorf("all are given: %v, %v", ids, err)
 	}
-	if _, _, _, err := newer("[" + nine); err == nil || errors.Is(err, lapi.ErrNoNumbers) {
+	if _, _, _, err := above("[" + nine); err == nil || errors.Is(err, lapi.ErrNoIDs) {
 		t.Errorf("an answer breaks off: %v", err)
 	}
 }
 
 func TestEmptyListsAreNoFault(t *testing.T) {
-	for _, text := range []string{`{"new":null,"deleted":null}`, `{}`, `{"deleted":[],"new":[]}`, " {\"new\": [\n], \"deleted\": []}\n"} {
+	for _, text := range []string{`{"new":null,"deleted":null}`, `{"new":null}`, `{"deleted":[],"new":[]}`, " {\"new\": [\n], \"deleted\": []}\n"} {
 		c, asked := answering(t, 200, text)
 		events, _, err := collect(c, lapi.Query{})
-		if err != nil || len(events) > 0 || (*asked)[0].URL.RawQuery != "" {
+		if err != nil || len(events) > 0 || (*asked)[0].URL.RawQuery != "dedup=false" {
 			t.Errorf("%s: %v, %v, %s", text, events, err, (*asked)[0].URL)
 		}
 	}
@@ -186,7 +206,7 @@ func TestAnAnswerThatBreaksOffOrIsNoneIsAnError(t *testing.T) {
 			t.Errorf("%q is taken for whole", whole[:cut+1])
 		}
 	}
-	for _, text := range []string{"", "<html>", "[]", `{"new":{}}`, `{"new":7}`} {
+	for _, text := range []string{"", "<html>", "[]", `{}`, `{"message":"try later"}`, `{"new":{}}`, `{"new":7}`} {
 		c, _ := answering(t, 200, text)
 		if _, _, err := collect(c, lapi.Query{}); err == nil {
 			t.Errorf("%q is taken for an answer", text)
@@ -233,7 +253,7 @@ func TestAnErrorOfTheCallerEndsTheStream(t *testing.T) {
 }
 
 func TestTheCertificateOfTheLocalAPIIsChecked(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"new":null}`) }))
 	defer server.Close()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
@@ -248,9 +268,14 @@ func TestTheCertificateOfTheLocalAPIIsChecked(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, c := range []lapi.Config{{URL: "http://[::1"}, {URL: "http://x", CAPath: "/nowhere"}, {URL: "http://x", CertPath: "/nowhere"}} {
+	for _, c := range []lapi.Config{{URL: "http://[::1"}, {URL: "http://x", Proxy: "http://[::1"}} {
 		if _, err := lapi.New(c); err == nil {
 			t.Errorf("%+v is taken", c)
+		}
+	}
+	for _, c := range []lapi.Config{{URL: server.URL, CAPath: "/nowhere"}, {URL: server.URL, CertPath: "/nowhere"}} {
+		if _, _, err := collect(client(t, c), lapi.Query{}); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }
@@ -324,4 +349,97 @@ func FuzzAnyAnswerIsReadWithoutHarm(f *testing.F) {
 			t.Errorf("%d events, %+v", len(events), seen)
 		}
 	})
+}
+
+func TestAnErrorCarriesTheReasonOfTheLocalAPI(t *testing.T) {
+	for name, c := range map[string]struct {
+		status   int
+		location string
+		text     string
+		want     string
+	}{
+		"a message":          {500, "", `{"message":"database is locked"}`, `"database is locked"`},
+		"a line of text":     {400, "", "Client sent an HTTP request to an HTTPS server.\n", "Client sent an HTTP request to an HTTPS server."},
+		"a redirect":         {302, "https://crowdsec.example/login", "", "https://crowdsec.example/login"},
+		"a refused key":      {403, "", `{"message":"access forbidden"}`, `"access forbidden"`},
+		"no reason at all":   {503, "", "", "HTTP 503"},
+		"a page without end": {502, "", strings.Repeat("x", 1<<20), strings.Repeat("x", 50)},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if c.location != "" {
+				w.Header().Set("Location", c.location)
+			}
+			w.WriteHeader(c.status)
+			_, _ = io.WriteString(w, c.text)
+		}))
+		_, _, err := collect(client(t, lapi.Config{URL: server.URL}), lapi.Query{})
+		if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 600 {
+			t.Errorf("%s: %v", name, err)
+		}
+		server.Close()
+	}
+}
+
+func TestALateAnswerNamesTheKeyToSet(t *testing.T) {
+	over := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))
+	defer server.Close()
+	defer close(over)
+	_, _, err := collect(client(t, lapi.Config{URL: server.URL, Timeout: 50 * time.Millisecond}), lapi.Query{})
+	if err == nil || !strings.Contains(err.Error(), "lapi.timeout") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A proxy would get the key.
+func TestTheEnvironmentsProxyGetsNothing(t *testing.T) {
+	proxied := 0
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		proxied++
+		_, _ = io.WriteString(w, `{"new":null}`)
+	}))
+	defer proxy.Close()
+	t.Setenv("HTTP_PROXY", proxy.URL)
+	t.Setenv("http_proxy", proxy.URL)
+	if _, _, err := collect(client(t, lapi.Config{URL: "http://crowdsec.invalid:8080"}), lapi.Query{}); err == nil || proxied > 0 {
+		t.Errorf("the proxy was asked %d times: %v", proxied, err)
+	}
+	if _, _, err := collect(client(t, lapi.Config{URL: "http://crowdsec.invalid:8080", Proxy: proxy.URL}), lapi.Query{}); err != nil || proxied != 1 {
+		t.Errorf("the configured proxy was asked %d times: %v", proxied, err)
+	}
+}
+
+func TestAUnixSocketIsReached(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lapi.sock")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"new":null}`) }))
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+	c := client(t, lapi.Config{URL: "unix://" + path})
+	if _, _, err := collect(c, lapi.Query{}); err != nil {
+		t.Error(err)
+	}
+	if c.Where() != path {
+		t.Errorf("it is at %s", c.Where())
+	}
+}
+
+func TestARenewedCAIsReadAgain(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"new":null}`) }))
+	defer server.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	c := client(t, lapi.Config{URL: server.URL, CAPath: ca})
+	if _, _, err := collect(c, lapi.Query{}); err == nil || !strings.Contains(err.Error(), "ca_cert_path") {
+		t.Errorf("without the file: %v", err)
+	}
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := collect(c, lapi.Query{}); err != nil {
+		t.Errorf("with the file: %v", err)
+	}
 }

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// Usage is what a bouncer tells of itself, for `cscli metrics show bouncers`.
+// Usage is what a bouncer reports about itself, for `cscli metrics show bouncers`.
 type Usage struct {
-	Type    string // of component
+	Type    string // the type of bouncer
 	Version string
 	OS      string
 	Started time.Time
-	Window  time.Duration  // since the last one
-	Active  map[string]int // decisions that are enforced, by origin
-	LeftOut int            // decisions that are not, for they are too many
+	Window  time.Duration  // the time since the last report
+	Active  map[string]int // bans that are enforced, by the origin of their decisions
+	LeftOut int            // bans that wait because they are more than the limit
 }
 
 // ErrNoMetrics says that the Local API takes no usage metrics: it is older than
@@ -37,7 +37,7 @@ func (c *Client) Tell(ctx context.Context, u Usage, now time.Time) error {
 	case errors.As(err, &status) && status.Code == http.StatusNotFound:
 		return ErrNoMetrics
 	case err != nil:
-		return fmt.Errorf("send usage metrics to the Local API at %s: %w", c.base.Host, err)
+		return fmt.Errorf("send usage metrics to the Local API at %s: %w", c.Where(), err)
 	}
 	return answer.Close()
 }

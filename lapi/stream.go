@@ -14,14 +14,15 @@ import (
 	"time"
 )
 
-// Query says what to read.
+// Query selects decisions.
 type Query struct {
-	// Startup asks for everything in force, and for what has ended lately;
-	// otherwise for what changed since this key last read.
+	// Startup selects everything in force, and the decisions that ended lately. Without it a stream holds what changed since
+	// this key last read.
 	Startup bool
-	// Scopes, Origins and parts of scenario names; none: all, of scopes ip and
-	// range.
-	Scopes, Origins  []string
+	// Scopes and Origins are those that are read; none: scopes ip and range, and all origins.
+	Scopes, Origins []string
+	// Include and Exclude are parts of scenario names. A scenario must contain one of Include, and none of Exclude; none: all
+	// scenarios are read.
 	Include, Exclude []string
 }
 
@@ -34,56 +35,46 @@ type Decision struct {
 	Scope    string
 	Type     string
 	Value    string
-	Left     time.Duration // what remains of it; below zero when it is over
+	Left     time.Duration // until its end; negative: it is over
 }
 
-// Event is a decision that is in force, or that is not any more.
+// Event is a decision in an answer.
 type Event struct {
 	Decision
-	Deleted bool
+	Deleted bool // it has ended, or somebody deleted it; otherwise it is in force
 }
 
-// Seen is what a stream held.
+// Seen says what an answer held.
 type Seen struct {
 	New, Deleted int
-	Unreadable   int // decisions that could not be read, and were passed over
-	// LastID is the greatest number among those in force. The Local API gives
-	// them out by their numbers, and ends a list as usual when its database
-	// fails in the midst of it (streamDecisions): only what is below LastID is
-	// certainly gone if it was not there.
+	Unreadable   int // decisions that could not be read, and were left out
+	// LastID is the highest ID of the new decisions. A stream that ends well may still be cut: the Local API ends a list as
+	// usual when its database fails in the midst of it (streamDecisions).
 	LastID int64
-	// Waited is how long the Local API took, after its answer, to note when it was
-	// read. With SQLite that waits for whoever is writing, as of a long list.
-	Waited time.Duration
 }
 
-// Stream reads decisions and hands each to do, in the order of the answer; an
-// error of do ends it. An answer that breaks off is an error, and what was
-// handed out until then was there.
+// Stream reads decisions and calls do with each, in the order of the answer. An error of do ends it. An answer that breaks
+// off is an error, and do was called with the decisions before that.
 //
-// It returns when the Local API has noted when it was read: to ask again before
-// would move that time on, and what a long transaction stores would be left out of
-// what changed.
+// Stream returns when the Local API has closed its answer. Just before that, the Local API records the time of the read. A
+// second question before then could lose changes.
 func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (Seen, error) {
 	body, err := c.do(ctx, http.MethodGet, "v1/decisions/stream", q.values(), nil, http.StatusOK)
 	if err != nil {
-		return Seen{}, fmt.Errorf("read the decisions of the Local API at %s: %w", c.base.Host, err)
+		return Seen{}, fmt.Errorf("read the decisions of the Local API at %s: %w", c.Where(), err)
 	}
 	defer func() { _ = body.Close() }() // it was read to its end, or an error says why not
 	s := stream{decoder: json.NewDecoder(body), do: do, now: time.Now}
 	if err := s.read(); err != nil {
-		return s.seen, fmt.Errorf("read the decisions of the Local API at %s: %w", c.base.Host, err)
+		return s.seen, fmt.Errorf("read the decisions of the Local API at %s: %w", c.Where(), err)
 	}
-	start := time.Now()
 	_, _ = io.Copy(io.Discard, body) // all that counts was read
-	s.seen.Waited = time.Since(start)
 	return s.seen, nil
 }
 
-// Lookup returns the decisions in force on a prefix and on networks around it, of
-// those that q selects. It is to follow a Stream within less than a minute: after
-// that the Local API would take it for one (GetDecision), and what changed before
-// it would never be told.
+// Lookup returns the decisions in force on a prefix and on networks around it, of those that q selects. It must follow a
+// Stream within a minute. Later, the Local API counts Lookup as a Stream (GetDecision), and the next Stream lacks the changes
+// before it.
 func (c *Client) Lookup(ctx context.Context, q Query, prefix netip.Prefix) (found []Decision, err error) {
 	key, value := "range", prefix.String()
 	if prefix.IsSingleIP() {
@@ -97,27 +88,27 @@ func (c *Client) Lookup(ctx context.Context, q Query, prefix netip.Prefix) (foun
 		err = errors.New("its answer holds a decision that cannot be read")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up the decisions on %s of the Local API at %s: %w", prefix, c.base.Host, err)
+		return nil, fmt.Errorf("look up the decisions on %s of the Local API at %s: %w", prefix, c.Where(), err)
 	}
 	return found, nil
 }
 
-// ErrNoNumbers says that the Local API does not select decisions by number.
-// CrowdSec 1.4.6 does not.
-var ErrNoNumbers = errors.New("the Local API does not select decisions by number")
+// ErrNoIDs says that the Local API does not select decisions by ID. CrowdSec
+// 1.4.6 does not.
+var ErrNoIDs = errors.New("the Local API does not select decisions by ID")
 
-// Newer reads the decisions in force whose number is greater than one, of those
-// that q selects, in no order, and also those that a longer one hides from Stream.
-// It is to follow a Stream as Lookup is.
-func (c *Client) Newer(ctx context.Context, q Query, than int64, do func(Event) error) (Seen, error) {
-	seen, err := c.standing(ctx, q, "id_gt", strconv.FormatInt(than, 10), func(e Event) error {
-		if e.ID <= than {
-			return ErrNoNumbers
+// Above reads the decisions in force with an ID above the given one, of those that
+// q selects, in any order. Like Lookup, it must follow a Stream within a minute. It
+// ends with [ErrNoIDs] if the Local API does not select by ID.
+func (c *Client) Above(ctx context.Context, q Query, id int64, do func(Event) error) (Seen, error) {
+	seen, err := c.standing(ctx, q, "id_gt", strconv.FormatInt(id, 10), func(e Event) error {
+		if e.ID <= id {
+			return ErrNoIDs
 		}
 		return do(e)
 	})
 	if err != nil {
-		return seen, fmt.Errorf("read the decisions of the Local API at %s after number %d: %w", c.base.Host, than, err)
+		return seen, fmt.Errorf("read the decisions of the Local API at %s above ID %d: %w", c.Where(), id, err)
 	}
 	return seen, nil
 }
@@ -137,17 +128,17 @@ func (c *Client) standing(ctx context.Context, q Query, key, value string, do fu
 	return s.seen, ended(err)
 }
 
-// Ping tries the key. It takes no change away from whoever reads.
+// Ping tries the key. The next Stream lacks nothing by that.
 func (c *Client) Ping(ctx context.Context) error {
 	body, err := c.do(ctx, http.MethodHead, "v1/decisions/stream", nil, nil, http.StatusOK)
 	if err != nil {
-		return fmt.Errorf("ask the Local API at %s: %w", c.base.Host, err)
+		return fmt.Errorf("ask the Local API at %s: %w", c.Where(), err)
 	}
 	return body.Close()
 }
 
 func (q Query) values() url.Values {
-	v := url.Values{}
+	v := url.Values{"dedup": {"false"}}
 	if q.Startup {
 		v.Set("startup", "true")
 	}
@@ -174,6 +165,7 @@ func (s *stream) read() error {
 	if err := s.expect('{'); err != nil {
 		return err
 	}
+	isStream := false
 	for s.decoder.More() {
 		key, err := s.decoder.Token()
 		if err != nil {
@@ -181,6 +173,7 @@ func (s *stream) read() error {
 		}
 		switch key {
 		case "new", "deleted":
+			isStream = true
 			err = s.list(key == "deleted")
 		default:
 			err = s.decoder.Decode(new(json.RawMessage))
@@ -189,7 +182,13 @@ func (s *stream) read() error {
 			return ended(err)
 		}
 	}
-	return s.expect('}')
+	if err := s.expect('}'); err != nil {
+		return err
+	}
+	if !isStream {
+		return errors.New("its answer holds neither new nor deleted decisions: something else answers there")
+	}
+	return nil
 }
 
 func (s *stream) list(deleted bool) error {
@@ -256,7 +255,7 @@ func (s *stream) expect(want json.Delim) error {
 	return nil
 }
 
-// ended calls the end of a text that is not at its end what it is.
+// ended returns io.ErrUnexpectedEOF for the end of a text that is cut.
 func ended(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -46,7 +46,7 @@ func (p *Plugin) shared(ctx context.Context, n *notification, some []netip.Prefi
 	var others []*notification
 	p.mu.Lock()
 	for name, other := range p.running {
-		if name != n.document.Name && !other.document.DryRun && other.document.Stormshield.Address() == n.document.Stormshield.Address() {
+		if name != n.document.Name && other.stateless == nil && !other.document.DryRun && other.document.Stormshield.Address() == n.document.Stormshield.Address() {
 			others = append(others, other)
 		}
 	}

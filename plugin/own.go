@@ -133,8 +133,8 @@ func sourceTowards(ctx context.Context, address netip.Addr, port int) (netip.Add
 	return local.Addr().WithZone("").Unmap(), err == nil
 }
 
-// watchOwnAddresses reads the addresses again every minute. A ban in force that
-// covers a new one ends.
+// watchOwnAddresses reads the addresses again every minute, in each process, because each records. The enforcer of the
+// process that holds the lease then ends the bans that cover a new one.
 func (n *notification) watchOwnAddresses(ctx context.Context) {
 	tick := time.NewTicker(ownEvery)
 	defer tick.Stop()
@@ -144,8 +144,8 @@ func (n *notification) watchOwnAddresses(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if n.filter.Own.Set(n.own.read(ctx, 10*time.Second)) && ctx.Err() == nil {
-			n.enforcer.Readmit(ctx)
+		if n.filter.Own.Set(n.own.read(ctx, 10*time.Second)) {
+			n.enforcer.Readmit()
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/lease"
 )
 
 // interfaces are the addresses of a machine, which can change, and what its
@@ -91,7 +92,7 @@ func onMachine(t *testing.T, change func(text string) string, do func(h *host, m
 		machine.set(nil, "203.0.113.10/24", "2001:db8::10/64")
 		h := &host{t: t, fw: &firewall{}}
 		h.p = plugin.New(plugin.Options{
-			Log: hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Debug}), Started: time.Now().Add(time.Hour),
+			Log: hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Debug}), Started: time.Now().Add(-time.Minute),
 			Interfaces: machine.addresses, Resolve: machine.resolve,
 			Connect: func(config.Document) plugin.Appliance { return h.fw },
 		})
@@ -151,6 +152,48 @@ func TestABanOfAnAddressThatThisMachineGetsEnds(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		if got := fmt.Sprint(h.standing()); got != "[198.51.100.0/32 203.0.113.21/32]" {
 			t.Errorf("banned: %s\n%s", got, log)
+		}
+	})
+}
+
+func TestARangeAroundAnAddressThatThisMachineLosesIsWholeAgain(t *testing.T) {
+	unchanged := func(text string) string { return text }
+	onMachine(t, unchanged, func(h *host, machine *interfaces, log *logged) {
+		if err := h.notify(alert("203.0.113.10/31", "")); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(h.standing()); got != "[203.0.113.11/32]" {
+			t.Errorf("around the address: %s", got)
+		}
+		machine.set(nil, "192.0.2.10/24")
+		time.Sleep(2 * time.Minute)
+		if got := fmt.Sprint(h.standing()); got != "[203.0.113.10/31]" {
+			t.Errorf("without the address: %s\n%s", got, log)
+		}
+	})
+}
+
+func TestAProcessWithoutTheLeaseKnowsTheAddressesOfThisMachine(t *testing.T) {
+	var held *lease.Lease
+	taken := func(text string) string {
+		d, err := config.ParseOne([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held, err = lease.Try(plugin.StateOf(d).Lease); err != nil || held == nil {
+			t.Fatal(held, err)
+		}
+		return text
+	}
+	onMachine(t, taken, func(h *host, machine *interfaces, _ *logged) {
+		defer func() { _ = held.Release() }()
+		machine.set(nil, "203.0.113.20/24")
+		time.Sleep(2 * time.Minute)
+		if err := h.notify(alert("203.0.113.20", "")); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.standing(); len(got) > 0 {
+			t.Errorf("banned: %s", got)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,7 +58,7 @@ func (s State) Owner() (Owner, error) {
 	if folder.UID != owner.UID && info.Mode().Perm()&0o007 != 0o007 {
 		return root, nil
 	}
-	for _, file := range []string{s.Lease, s.Path + "-wal", s.Path + "-shm"} {
+	for _, file := range []string{s.Lease, s.Lockout, s.Path + "-wal", s.Path + "-shm"} {
 		if other, err := OwnerOf(file); err == nil && other.UID != owner.UID {
 			return root, nil
 		}
@@ -65,13 +66,20 @@ func (s State) Owner() (Owner, error) {
 	return owner, nil
 }
 
-// makeLease makes the lock file if there is none. If root makes it, the lock file
-// gets the owner of the ledger, as SQLite's own files do.
-func (s State) makeLease() error {
-	file, err := os.OpenFile(s.Lease, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+// makeFiles makes the files beside the ledger where there are none.
+func (s State) makeFiles() error {
+	return errors.Join(s.makeFile(s.Lease), s.makeFile(s.Lockout))
+}
+
+// room is how many bytes a new file beside the ledger has. Its text then finds room also when the disk is full.
+const room = 2048
+
+// makeFile makes a blank file where there is none. Made by root, it gets the ledger's owner, as SQLite's own files do.
+func (s State) makeFile(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		if err := unix.Access(s.Lease, unix.R_OK|unix.W_OK); err != nil {
-			return &fs.PathError{Op: "write to", Path: s.Lease, Err: err}
+		if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil {
+			return &fs.PathError{Op: "write to", Path: path, Err: err}
 		}
 		return nil
 	}
@@ -79,6 +87,7 @@ func (s State) makeLease() error {
 		return err
 	}
 	defer file.Close()
+	_, _ = file.Write(bytes.Repeat([]byte{' '}, room)) // without room, the file works until the disk is full
 	if os.Geteuid() != 0 {
 		return nil
 	}

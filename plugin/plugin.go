@@ -19,24 +19,21 @@ import (
 	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
 	"github.com/hashicorp/go-hclog"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/config"
+	"notification-stormshield/lapi"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 	"notification-stormshield/plugin/pacer"
-)
-
-const (
-	// quiet is how long a process lives before its first flush: `crowdsec -t`
-	// and `cscli notifications test` start processes that are gone by then.
-	quiet = 3 * time.Second
 )
 
 // Appliance is a firewall that can be checked.
 type Appliance interface {
 	enforcer.Appliance
 	// Check returns the first thing that is wrong with the set-up, with a
-	// hint. A login that failed is an [enforcer.LoginError].
+	// hint. A login that failed is an [appliance.LoginError].
 	Check(ctx context.Context) error
 }
 
@@ -69,16 +66,21 @@ func New(o Options) *Plugin {
 
 // notification is one configuration at work.
 type notification struct {
+	options   Options
 	document  config.Document
 	filter    ban.Filter
 	log       hclog.Logger
 	appliance Appliance
-	ledger    *ledger.Ledger
+	ledger    *ledger.Ledger // nil: stateless
+	stateless error          // why the state cannot be opened yet; nil: it is open
+	lockout   lockout.File
 	enforcer  *enforcer.Enforcer
-	secret    string // what a login hold-off counts for
+	localAPI  *lapi.Client // nil: it is not followed
+	secret    string       // what a login hold-off counts for
 	own       *ownAddresses
 	undecided undecided
 
+	work  func(ctx context.Context) // what begin starts
 	stop  context.CancelFunc
 	ended chan struct{}
 }
@@ -105,6 +107,7 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 	p.mu.Lock()
 	before := p.running[document.Name]
 	p.running[document.Name] = n
+	n.begin()
 	p.mu.Unlock()
 	if before != nil {
 		before.close()
@@ -112,66 +115,87 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 	return &protobufs.Empty{}, nil
 }
 
+// start makes a notification that begin starts.
 func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, error) {
-	n, err := p.options.prepare(ctx, d)
+	log := p.options.logOf(d)
+	state := StateOf(d)
+	books, err := state.openOrReplace(ctx, log)
+	if isTemporary(err) {
+		return p.startStateless(ctx, d, log, err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, state.withCure(err)
+	}
+	return p.launch(ctx, d, books, log)
+}
+
+// launch makes a notification with its open state.
+func (p *Plugin) launch(ctx context.Context, d config.Document, books *ledger.Ledger, log hclog.Logger) (*notification, error) {
+	n, err := p.options.prepare(ctx, d, books, log)
+	if err != nil {
+		return nil, errors.Join(err, books.Close())
 	}
 	n.enforcer.Shared = func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
 		return p.shared(ctx, n, some)
 	}
+	n.work = n.run
+	log.Debug("configured", "host", d.Stormshield.Host, "state", StateOf(d).Path)
+	return n, nil
+}
+
+// begin starts the work of the notification, which goes on until it is closed.
+func (n *notification) begin() {
 	running, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	go func() {
 		defer close(n.ended)
-		var watching sync.WaitGroup
-		watching.Go(func() { n.watchOwnAddresses(running) })
-		n.enforcer.Run(running)
-		watching.Wait()
+		n.work(running)
 	}()
-	n.log.Debug("configured", "host", d.Stormshield.Host, "state", StateOf(d).Path)
-	return n, nil
 }
 
-// prepare opens the state of a configuration.
-func (o Options) prepare(ctx context.Context, d config.Document) (*notification, error) {
+// logOf is the log of a configuration.
+func (o Options) logOf(d config.Document) hclog.Logger {
 	log := o.Log.Named(d.Name)
 	log.SetLevel(hclog.LevelFromString(d.LogLevel))
-	state := StateOf(d)
-	books, err := state.Open(ctx, log)
-	if err != nil {
-		return nil, state.withCure(err)
-	}
+	return log
+}
+
+// prepare makes a notification of a configuration and its open state.
+func (o Options) prepare(ctx context.Context, d config.Document, books *ledger.Ledger, log hclog.Logger) (*notification, error) {
 	n := &notification{
-		document: d, filter: d.Filter(), log: log, ledger: books,
+		options: o, document: d, filter: d.Filter(), log: log, ledger: books, lockout: lockout.File{Path: StateOf(d).Lockout},
 		appliance: o.Connect(d), secret: Credentials(d), ended: make(chan struct{}),
+	}
+	if d.LAPI.Followed() {
+		var err error
+		if n.localAPI, err = LocalAPI(d, o.Version); err != nil {
+			return nil, err
+		}
 	}
 	n.filter.Own = new(ban.Own)
 	n.own = newOwnAddresses(d, o, log)
 	n.filter.Own.Set(n.own.read(ctx, time.Second))
-	var told enforcer.Appliance = n.appliance
+	var target enforcer.Appliance = n.appliance
 	if d.DryRun {
-		told = enforcer.DryRun(log)
+		target = enforcer.DryRun(log)
 	}
 	n.enforcer = enforcer.New(enforcer.Config{
-		Appliance: told, Ledger: books, Target: TargetOf(d), LeasePath: state.Lease, NotBefore: o.Started.Add(quiet),
+		Appliance: target, Ledger: books, Target: TargetOf(d), Lockout: n.lockout,
 		Rhythm:   pacer.Rhythm{Every: d.UpdateFrequency, Debounce: d.Debounce},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
-		Few: d.Stormshield.APISingleMax, Credentials: n.secret, Admit: n.filter.Admit, Log: log, Beside: o.follow(n),
+		Few: d.Stormshield.APISingleMax, Credentials: n.secret, Filter: func() ban.Filter { return n.filter }, Log: log,
 	})
 	return n, nil
 }
 
-// FlushOnce flushes the appliance of a configuration, and blocks everything in
-// force anew, in place of a plugin that does not run. Whoever calls it holds the
-// lease.
-func FlushOnce(ctx context.Context, d config.Document, o Options) error {
-	n, err := o.prepare(ctx, d)
+// FlushOnce flushes the appliance of a configuration, and blocks everything in force again, in place of a plugin that
+// does not run. Its caller holds the lease, and closes the ledger.
+func FlushOnce(ctx context.Context, d config.Document, books *ledger.Ledger, o Options) error {
+	n, err := o.prepare(ctx, d, books, o.logOf(d))
 	if err != nil {
 		return err
 	}
-	defer n.ledger.Close()
-	if _, err := n.ledger.Ask(ctx); err != nil {
+	if _, err := books.Ask(ctx); err != nil {
 		return err
 	}
 	for {
@@ -184,7 +208,12 @@ func FlushOnce(ctx context.Context, d config.Document, o Options) error {
 func (n *notification) close() {
 	n.stop()
 	<-n.ended
-	_ = n.ledger.Close()
+	if n.localAPI != nil {
+		n.localAPI.Close()
+	}
+	if n.ledger != nil {
+		_ = n.ledger.Close()
+	}
 }
 
 // Close stops everything. A process that ends need not call it: what is
@@ -217,17 +246,16 @@ func (p *Plugin) Notify(ctx context.Context, message *protobufs.Notification) (*
 
 func (n *notification) notify(ctx context.Context, text string, now time.Time) error {
 	reading, malformed := ban.Read(text, n.filter, now)
-	if len(reading.Bans) > 0 {
-		recorded, err := n.ledger.Record(ctx, reading.Bans, ledger.Alert, now, n.document.Decisions.MaxBans)
+	if len(reading.Decisions) > 0 {
+		if n.stateless != nil {
+			return n.stateless
+		}
+		recorded, err := n.ledger.Record(ctx, reading.Decisions, now, n.document.Decisions.MaxBans)
 		if err != nil {
 			return err
 		}
 		n.enforcer.Recorded()
-		n.log.Debug("recorded", "added", recorded.Added, "extended", recorded.Extended, "known", recorded.Known)
-		if recorded.Evicted > 0 {
-			n.log.Warn("more bans than max_bans allows: the soonest to end were dropped",
-				"dropped", recorded.Evicted, "max_bans", n.document.Decisions.MaxBans)
-		}
+		n.log.Debug("recorded", "added", recorded.Added, "extended", recorded.Extended, "known", len(reading.Decisions)-recorded.Unknown)
 	}
 	n.report(reading, now)
 	if malformed != nil {
@@ -262,7 +290,7 @@ func (n *notification) test(ctx context.Context) error {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-500*time.Millisecond))
 		defer cancel()
 	}
-	hold, held, err := n.ledger.HeldOff(ctx, n.secret, time.Now())
+	hold, held, err := n.lockout.HeldOff(n.secret, time.Now())
 	if err != nil {
 		return err
 	}
@@ -271,14 +299,14 @@ func (n *notification) test(ctx context.Context) error {
 			hold.Until.Local().Format(time.DateTime), hold.Reason, hold.Advice())
 	}
 	err = n.appliance.Check(ctx)
-	var login *enforcer.LoginError
+	var login *appliance.LoginError
 	if errors.As(err, &login) {
-		_, failed := n.ledger.LoginFailed(context.WithoutCancel(ctx), n.secret, login.Failure(), time.Now())
-		return errors.Join(fmt.Errorf("%w (hint: %s)", err, login.Hint), failed)
+		_, failed := n.lockout.Failed(n.secret, enforcer.FailureOf(login), time.Now())
+		return errors.Join(fmt.Errorf("%w (hint: %s)", login, login.Hint), failed)
 	}
 	if err != nil {
 		return err
 	}
 	n.log.Info("the test alert arrived, and the appliance is set up well")
-	return n.ledger.LoginAccepted(ctx, n.secret)
+	return n.lockout.Accepted(n.secret)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,9 +15,9 @@ import (
 	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
 	"github.com/hashicorp/go-hclog"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
-	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/plugintest"
 )
@@ -29,11 +30,11 @@ type firewall struct {
 	wrong  error // what a check finds
 }
 
-func (f *firewall) Apply(context.Context, enforcer.Change) (enforcer.Done, error) {
+func (f *firewall) Apply(context.Context, appliance.Change) (appliance.Outcome, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls++
-	return enforcer.Done{}, nil
+	return appliance.Outcome{}, nil
 }
 
 func (f *firewall) Check(context.Context) error {
@@ -109,6 +110,7 @@ func (h *host) standing() []string {
 	for _, s := range standing {
 		out = append(out, s.String())
 	}
+	slices.Sort(out)
 	return out
 }
 
@@ -198,7 +200,7 @@ func TestTheTestAlertAnswersHowACheckWentAndIsNoBan(t *testing.T) {
 
 func TestARepeatedTestWithAWrongPasswordMakesOneAttempt(t *testing.T) {
 	h := newHost(t)
-	h.fw.wrong = &enforcer.LoginError{Err: errors.New("AUTH_FAILED")}
+	h.fw.wrong = &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
 	for range 5 {
 		if err := h.notify(plugintest.TestAlert()); err == nil || !strings.Contains(err.Error(), "AUTH_FAILED") {
 			t.Errorf("a test with a wrong password: %v", err)

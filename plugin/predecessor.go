@@ -79,9 +79,12 @@ func readStat(proc, pid string) (stat, bool) {
 	return stat{command: rest[:end], parent: fields[1]}, true
 }
 
-func pause(ctx context.Context, d time.Duration) {
+// pause waits, and reports whether the context still stands.
+func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
-	case <-time.After(d):
+		return false
+	case <-time.After(max(d, 0)):
+		return ctx.Err() == nil
 	}
 }

@@ -14,48 +14,99 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"notification-stormshield/config"
+	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 )
 
 // State says where a configuration keeps its state.
 type State struct {
-	Path  string // the ledger
-	Lease string // the lock of whoever flushes
+	Path    string // the ledger
+	Lease   string // the lock of the process that flushes
+	Lockout string // the login hold-off
 }
 
 // StateOf returns where a configuration keeps its state.
 func StateOf(d config.Document) State {
 	base := filepath.Join(d.StateDir, d.Name)
-	return State{Path: base + ".db", Lease: base + ".lock"}
+	return State{Path: base + ".db", Lease: base + ".lock", Lockout: base + ".lockout"}
 }
 
-// Open opens the ledger, and makes the lock file beside it. A ledger that cannot be
-// read is set aside for people to look at, and a new one begins; the log says so. A
-// ledger of a newer version stays as it is.
-func (s State) Open(ctx context.Context, log hclog.Logger) (*ledger.Ledger, error) {
+// Open opens the ledger, which it makes if there is none, and makes the files beside it.
+func (s State) Open(ctx context.Context) (*ledger.Ledger, error) {
 	books, err := ledger.Open(ctx, s.Path)
+	if err != nil {
+		return nil, withAdvice(err)
+	}
+	if err := s.makeFiles(); err != nil {
+		return nil, withAdvice(fmt.Errorf("open the state: %w", errors.Join(err, books.Close())))
+	}
+	return books, nil
+}
+
+// OpenReadOnly opens the ledger for reading. It makes and changes nothing.
+func (s State) OpenReadOnly(ctx context.Context) (*ledger.Ledger, error) {
+	books, err := ledger.OpenReadOnly(ctx, s.Path)
+	return books, withAdvice(err)
+}
+
+func withAdvice(err error) error {
 	switch {
 	case errors.Is(err, ledger.ErrNewer):
-		return nil, fmt.Errorf("%w (hint: install that version again, or move the file away)", err)
+		return fmt.Errorf("%w (hint: install that version again, or move the file away)", err)
 	case errors.Is(err, ledger.ErrUnreadable):
-		aside, failed := ledger.SetAside(s.Path, time.Now())
-		if failed != nil {
-			return nil, errors.Join(err, failed)
+		return fmt.Errorf("%w (hint: restart CrowdSec; when the plugin starts, it sets the file aside and begins a new one)", err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w (hint: mount that file system for writing; if it went read-only by itself, its disk has errors, see dmesg)", err)
+	}
+	return err
+}
+
+// replacePatience is how long a process that finds an unreadable ledger waits for the lease. Another process that has just
+// started needs less to set the ledger aside.
+const replacePatience = 5 * time.Second
+
+// errHeld says that another process holds the lease, so that this one may not set an unreadable ledger aside.
+var errHeld = errors.New("another process holds the lease")
+
+// openOrReplace opens the ledger for the plugin. It sets an unreadable one aside and begins a new one. Only the holder of
+// the lease does that: two processes would each move away the file that the other has just made. While another process
+// holds the lease, the error is an [errHeld].
+func (s State) openOrReplace(ctx context.Context, log hclog.Logger) (*ledger.Ledger, error) {
+	books, err := s.Open(ctx)
+	if !errors.Is(err, ledger.ErrUnreadable) {
+		return books, err
+	}
+	held, failed := s.awaitLease(ctx)
+	if failed != nil {
+		return nil, fmt.Errorf("%w, and %w", err, failed)
+	}
+	defer func() { _ = held.Release() }()
+	if books, err = s.Open(ctx); !errors.Is(err, ledger.ErrUnreadable) {
+		return books, err // the holder before this one replaced it
+	}
+	aside, failed := ledger.SetAside(s.Path, time.Now())
+	if failed != nil {
+		return nil, errors.Join(err, failed)
+	}
+	log.Error("the state could not be read and was set aside; bans recorded in it stay on the appliance for a while, and new ones are recorded anew",
+		"error", err, "aside", aside)
+	return s.Open(ctx)
+}
+
+// awaitLease takes the lease, and waits a while for another holder.
+func (s State) awaitLease(ctx context.Context) (*lease.Lease, error) {
+	if err := s.makeFiles(); err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(replacePatience); ; {
+		held, err := lease.Try(s.Lease)
+		if held != nil || err != nil {
+			return held, err
 		}
-		log.Error("the state could not be read and was set aside; bans recorded in it stay on the appliance for a while, and new ones are recorded anew",
-			"error", err, "aside", aside)
-		books, err = ledger.Open(ctx, s.Path)
-	}
-	if err == nil {
-		if err = s.makeLease(); err == nil {
-			return books, nil
+		if time.Now().After(deadline) || !pause(ctx, 100*time.Millisecond) {
+			return nil, errHeld
 		}
-		err = fmt.Errorf("open the state: %w", errors.Join(err, books.Close()))
 	}
-	if errors.Is(err, syscall.EROFS) {
-		err = fmt.Errorf("%w (hint: mount that file system for writing; if it went read-only by itself, its disk has errors, see dmesg)", err)
-	}
-	return nil, err
 }
 
 // TargetOf returns the appliance and the groups that a configuration names.

@@ -5,8 +5,8 @@
 // It decides nothing about bans, keeps no state between calls, and never takes
 // the administrator's configuration right. Its main type is [Appliance]:
 //
-//	appliance := stormshield.New(config)
-//	done, err := appliance.Apply(ctx, change)   // done is what holds now, also with an error
+//	client := stormshield.New(config)
+//	outcome, err := client.Apply(ctx, change)   // outcome is what was acknowledged, also with an error
 //
 // A call opens its own connections and closes them at its end. [Appliance.Check]
 // tries what the other calls rest on, [Appliance.Try] also by writing;
@@ -43,6 +43,8 @@ type Config struct {
 	EachFor time.Duration
 	// SingleMax is how many changes go address by address; more go by group.
 	SingleMax int
+	// APIPasswordHint and SSHPasswordHint follow the hint about a refused password.
+	APIPasswordHint, SSHPasswordHint string
 }
 
 // Appliance is one firewall. It holds no connection between calls.
@@ -64,7 +66,7 @@ func (a *Appliance) doing(format string, args ...any) {
 // monitor right from another monitor session; the configuration right, which
 // an administrator at work holds, is another one and stays untouched.
 func (a *Appliance) monitor(ctx context.Context) (*serverd.Session, error) {
-	session, err := serverd.Dial(ctx, a.config.API)
+	session, err := a.dialAPI(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package stormshield_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
@@ -46,8 +48,8 @@ type pair struct {
 	app *stormshield.Appliance
 
 	standing map[netip.Prefix]bool
-	files    stormshield.Files // what the last flush said
-	compared int               // how often a flush read the files whole
+	mark     string // of the files after the last flush; "": not known
+	compared int    // how often a flush read the files whole
 
 	acknowledged map[netip.Prefix]bool // blocked one by one
 }
@@ -74,24 +76,31 @@ func addresses(n int) []netip.Prefix {
 	return out
 }
 
-// flush adds and removes bans in one Apply, and returns what came of it.
-func (p *pair) flush(add, remove []netip.Prefix, reassert bool) (stormshield.Done, error) {
+// begun is a Begin that succeeds.
+func begun() error { return nil }
+
+// flush adds and removes bans in one Apply, and returns what came of it. A warning
+// counts as an error.
+func (p *pair) flush(add, remove []netip.Prefix, reassert bool) (appliance.Outcome, error) {
 	p.t.Helper()
-	change := stormshield.Change{Unblock: remove, Add: add, Remove: remove, Reassert: reassert, Files: p.files, Standing: p.all, Each: p.each}
+	change := appliance.Change{
+		Pending:  appliance.Pending{Unblock: remove, Add: add, Remove: remove, Mark: p.mark},
+		Reassert: reassert, Begin: begun, Standing: p.all, Each: p.each,
+	}
 	for _, b := range add {
 		p.standing[b] = true
-		change.Block = append(change.Block, stormshield.Block{Prefix: b, Timeout: time.Hour})
+		change.Block = append(change.Block, appliance.Ban{Prefix: b, Until: time.Now().Add(time.Hour)})
 	}
 	for _, b := range remove {
 		delete(p.standing, b)
 	}
-	change.Total = len(p.standing)
+	change.InForce = len(p.standing)
 	done, err := p.app.Apply(p.t.Context(), change)
-	p.files = done.Files
+	p.mark = done.Mark
 	for _, b := range done.Blocked {
 		p.acknowledged[b.Prefix] = true
 	}
-	return done, err
+	return done, cmp.Or(err, done.Warning)
 }
 
 // each answers a flush that must not name the group: all that stand and were
@@ -112,7 +121,7 @@ func (p *pair) all(context.Context, []netip.Prefix) ([]netip.Prefix, error) {
 	return slices.Collect(maps.Keys(p.standing)), nil
 }
 
-func (p *pair) mustFlush(add, remove []netip.Prefix, reassert bool) stormshield.Done {
+func (p *pair) mustFlush(add, remove []netip.Prefix, reassert bool) appliance.Outcome {
 	p.t.Helper()
 	done, err := p.flush(add, remove, reassert)
 	if err != nil {
@@ -217,7 +226,7 @@ func TestAReassertBringsBackWhatARebootTook(t *testing.T) {
 func TestWhatTheOlderComponentLeftIsTakenOff(t *testing.T) {
 	p := start(t)
 	p.mustFlush(addresses(3), nil, true)
-	p.standing, p.files = map[netip.Prefix]bool{}, stormshield.Files{} // nobody remembers them
+	p.standing, p.mark = map[netip.Prefix]bool{}, "" // nobody remembers them
 	if done := p.mustFlush(prefixes("192.0.2.1/32"), nil, false); done.Leftovers != 3 {
 		t.Errorf("%d leftovers, want 3", done.Leftovers)
 	}
@@ -228,7 +237,7 @@ func TestAComparisonIsToldWhatTheGroupLists(t *testing.T) {
 	p := start(t)
 	p.mustFlush(addresses(3), nil, true)
 	var listed []netip.Prefix
-	_, err := p.app.Apply(t.Context(), stormshield.Change{Standing: func(_ context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
+	_, err := p.app.Apply(t.Context(), appliance.Change{Begin: begun, Standing: func(_ context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
 		listed = slices.Clone(found)
 		return found, nil
 	}})

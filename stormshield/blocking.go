@@ -8,12 +8,13 @@ import (
 	"slices"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield/serverd"
 )
 
 // block blocks the pending bans of one kind, one by one.
 func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
-	some := slices.DeleteFunc(slices.Clone(f.change.Block), func(b Block) bool { return !kind(b.Prefix) })
+	some := slices.DeleteFunc(slices.Clone(f.change.Block), func(b appliance.Ban) bool { return !kind(b.Prefix) })
 	return f.blockEach(ctx, some, never)
 }
 
@@ -21,21 +22,21 @@ func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
 // range is named by its object, which a session sees only if it was opened after the
 // write. If the appliance refuses a ban, such as an IPv6 address where it has no
 // IPv6, the others are blocked all the same.
-func (f *flush) blockEach(ctx context.Context, bans []Block, stop func() bool) error {
+func (f *flush) blockEach(ctx context.Context, bans []appliance.Ban, stop func() bool) error {
 	for i, b := range bans {
 		f.doing("blocking %s", b.Prefix)
 		list, err := f.blacklist(ctx, !b.Prefix.IsSingleIP())
 		if err != nil {
 			return err
 		}
-		timeout := min(b.Timeout, f.config.BlacklistTimeout)
+		timeout := min(time.Until(b.Until), f.config.BlacklistTimeout)
 		err = list.add(ctx, entryName(b.Prefix), timeout)
 		switch {
 		case err == nil:
-			f.done.Blocked = append(f.done.Blocked, Blocked{b.Prefix, time.Now().Add(timeout)})
+			f.done.Blocked = append(f.done.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: time.Now().Add(timeout)})
 		case serverd.Refused(err):
-			f.refused.First = cmp.Or(f.refused.First, fmt.Errorf("block %s: %w", b.Prefix, err))
-			f.refused.Refused = append(f.refused.Refused, b.Prefix)
+			f.refused = cmp.Or(f.refused, fmt.Errorf("block %s: %w", b.Prefix, err))
+			f.done.Refused = append(f.done.Refused, b.Prefix)
 		default:
 			return fmt.Errorf("block %s: %w", b.Prefix, err)
 		}
@@ -45,6 +46,18 @@ func (f *flush) blockEach(ctx context.Context, bans []Block, stop func() bool) e
 		}
 	}
 	return nil
+}
+
+// refusal returns the warning that the appliance refused bans; nil: it refused none.
+func (f *flush) refusal() error {
+	switch n := len(f.done.Refused); n {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("the appliance does not take one of the bans, and enforces all others: %w", f.refused)
+	default:
+		return fmt.Errorf("the appliance does not take %d of the bans, and enforces all others; the first: %w", n, f.refused)
+	}
 }
 
 // assert blocks everything in force by the group, unless the group has foreign
@@ -65,8 +78,13 @@ func (f *flush) assert(ctx context.Context) error {
 	if err := list.add(ctx, f.config.Group, f.config.BlacklistTimeout); err != nil {
 		return fmt.Errorf("block the %d addresses of group %s: %w%s", f.total, f.config.Group, err, f.unseen(err))
 	}
-	f.done.Asserted = now
+	f.setAsserted(now)
 	return nil
+}
+
+// setAsserted notes when everything in force got an entry of the longest life.
+func (f *flush) setAsserted(at time.Time) {
+	f.done.Asserted, f.done.AssertedUntil = at, at.Add(f.config.BlacklistTimeout)
 }
 
 // unblock takes pending prefixes off the blacklist: few one by one, many by the

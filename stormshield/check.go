@@ -47,7 +47,7 @@ func (c *checker) check(ctx context.Context) {
 }
 
 func (c *checker) overAPI(ctx context.Context) (loginHasFailed bool) {
-	session, err := serverd.Dial(ctx, c.config.API)
+	session, err := c.dialAPI(ctx)
 	if err != nil {
 		c.wrong(apiLogin, err, c.apiHint(err))
 		return loginFailed(err)
@@ -92,7 +92,7 @@ func (c *checker) firmware(ctx context.Context, session *serverd.Session) {
 }
 
 func (c *checker) overSSH(ctx context.Context) {
-	client, err := c.ssh.Dial(ctx)
+	client, err := c.dialSSH(ctx)
 	if err != nil {
 		c.wrong(sshLogin, err, c.sshHint(err))
 		return

@@ -2,12 +2,14 @@ package stormshield_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/snstest"
@@ -91,6 +93,13 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
+// failedLogin returns the failed login that an error is about; nil: it is about none.
+func failedLogin(err error) *appliance.LoginError {
+	var login *appliance.LoginError
+	errors.As(err, &login)
+	return login
+}
+
 func TestALockedOutAccountIsNamedAndNotTriedFurther(t *testing.T) {
 	p := start(t)
 	config := configFor(t, p.sim)
@@ -107,8 +116,8 @@ func TestALockedOutAccountIsNamedAndNotTriedFurther(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "ERR_BRUTEFORCE") || !strings.Contains(err.Error(), "wait until the lock is over") {
 		t.Errorf("check of a locked appliance: %v", err)
 	}
-	if failure, failed := stormshield.LoginFailed(err); !failed || !failure.Temporary || failure.Delay <= 0 {
-		t.Errorf("the failure is taken for %+v", failure)
+	if login := failedLogin(err); login == nil || !login.Temporary || login.Delay <= 0 {
+		t.Errorf("the failure is taken for %+v", login)
 	}
 	if after := p.sim.Stats(); after.SSHAuthFailed+after.SSHAuthOK != before.SSHAuthFailed+before.SSHAuthOK {
 		t.Error("SSH was tried though the API had refused the login")
@@ -130,8 +139,8 @@ func TestOneWrongPasswordIsOneFailureWhateverTheServerOffers(t *testing.T) {
 			p.sim.ResetStats()
 			config := configFor(t, p.sim)
 			config.SSH.Password = "wrong"
-			_, err := stormshield.New(config).Apply(t.Context(), stormshield.Change{})
-			if _, refused := stormshield.LoginFailed(err); !refused {
+			_, err := stormshield.New(config).Apply(t.Context(), appliance.Change{Begin: begun})
+			if failedLogin(err) == nil {
 				t.Errorf("a wrong password is not known as such: %v", err)
 			}
 			if n := p.sim.Stats().SSHAuthFailed; n != 1 {
@@ -147,7 +156,7 @@ func TestARefusedLoginIsKnownAsSuchWhateverElseIsWrong(t *testing.T) {
 	config := configFor(t, p.sim)
 	config.SSH.Password = "wrong"
 	findings := stormshield.New(config).Check(t.Context())
-	if _, refused := stormshield.LoginFailed(stormshield.FirstFault(findings)); !refused {
+	if failedLogin(stormshield.FirstFault(findings)) == nil {
 		t.Errorf("found %v", findings)
 	}
 }
@@ -236,8 +245,8 @@ func TestOnlyALoginThatTheApplianceAnsweredIsAFailedLogin(t *testing.T) {
 		p := start(t)
 		p.sim.SetFaults(c.set)
 		_, err := p.flush(addresses(1), nil, false)
-		if failure, failed := stormshield.LoginFailed(err); err == nil || failed != c.failed || failure.Temporary != c.temporary {
-			t.Errorf("%s: %v is taken for %+v, a failed login: %t", name, err, failure, failed)
+		if login := failedLogin(err); err == nil || (login != nil) != c.failed || login != nil && login.Temporary != c.temporary {
+			t.Errorf("%s: %v is taken for the failed login %+v", name, err, login)
 		}
 	}
 }

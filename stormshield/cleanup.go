@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
@@ -29,7 +30,7 @@ type Cleaned struct {
 func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups ...string) (Cleaned, error) {
 	whole := *a
 	whole.config.EachFor = 0 // there is no next flush
-	f := whole.flush(ctx, Change{Unblock: known, Standing: nothing, OldGroups: oldGroups})
+	f := whole.flush(ctx, appliance.Change{Pending: appliance.Pending{Unblock: known}, Standing: nothing, OldGroups: oldGroups})
 	defer f.close(ctx)
 	var err error
 	f.doing("reading the files")

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"notification-stormshield/stormshield"
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield/snstest"
 )
 
@@ -21,11 +21,11 @@ func TestASmallChangeCostsTheSameHoweverManyStand(t *testing.T) {
 			p.mustFlush(many, nil, true)
 			compared := p.compared
 			next := prefixes("2001:db8::1/128")
-			for name, change := range map[string]func() (stormshield.Done, error){
-				"one more":      func() (stormshield.Done, error) { return p.flush(next, nil, false) },
-				"one ended":     func() (stormshield.Done, error) { return p.flush(nil, many[:1], false) },
-				"one of each":   func() (stormshield.Done, error) { return p.flush(prefixes("203.0.113.9/32"), many[1:2], false) },
-				"none, renewed": func() (stormshield.Done, error) { return p.flush(nil, nil, true) },
+			for name, change := range map[string]func() (appliance.Outcome, error){
+				"one more":      func() (appliance.Outcome, error) { return p.flush(next, nil, false) },
+				"one ended":     func() (appliance.Outcome, error) { return p.flush(nil, many[:1], false) },
+				"one of each":   func() (appliance.Outcome, error) { return p.flush(prefixes("203.0.113.9/32"), many[1:2], false) },
+				"none, renewed": func() (appliance.Outcome, error) { return p.flush(nil, nil, true) },
 			} {
 				p.sim.ResetStats()
 				done, err := change()
@@ -40,7 +40,7 @@ func TestASmallChangeCostsTheSameHoweverManyStand(t *testing.T) {
 				if s.SSHConnections != 1 || s.APILoginsOK != 1 || s.SSHCommandCount != 1 {
 					t.Errorf("%s took %d SSH connections, %d commands, %d API logins", name, s.SSHConnections, s.SSHCommandCount, s.APILoginsOK)
 				}
-				if !done.Listed || !done.Cleared || !done.Files.Known() {
+				if !done.Listed || !done.Cleared || done.Mark == "" {
 					t.Errorf("%s: %+v", name, done)
 				}
 			}

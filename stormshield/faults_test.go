@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/snstest"
 )
@@ -29,7 +30,7 @@ func TestACutUploadChangesNothingAndTheNextFlushCompletesIt(t *testing.T) {
 		if err == nil {
 			t.Fatalf("cut after %d of %d bytes, the upload went through", after, whole)
 		}
-		if done.Listed || done.Files.Known() {
+		if done.Listed || done.Mark != "" {
 			t.Errorf("cut after %d of %d bytes: acknowledged as written", after, whole)
 		}
 		p.sim.SetFaults(func(f *snstest.Faults) { f.SSHCutAfterUpload = 0 })
@@ -88,8 +89,7 @@ func TestABanThatTheApplianceRefusesKeepsNoOtherFromBeingEnforced(t *testing.T) 
 	p := start(t)
 	p.sim.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
 	done, err := p.flush(prefixes("192.0.2.1/32", "2001:db8::7/128", "192.0.2.2/32", "203.0.113.0/24"), nil, false)
-	var refused *stormshield.RefusedError
-	if !errors.As(err, &refused) || len(refused.Refused) != 1 || !strings.Contains(err.Error(), "2001:db8::7") {
+	if err == nil || done.At.IsZero() || len(done.Refused) != 1 || !strings.Contains(err.Error(), "2001:db8::7") {
 		t.Errorf("the flush says %v", err)
 	}
 	if len(done.Blocked) != 3 || !done.Listed || !done.Cleared {
@@ -97,4 +97,19 @@ func TestABanThatTheApplianceRefusesKeepsNoOtherFromBeingEnforced(t *testing.T) 
 	}
 	delete(p.standing, netip.MustParsePrefix("2001:db8::7/128"))
 	p.wantStanding()
+}
+
+func TestNothingIsSentIfTheLedgerCannotRecordWhatBegins(t *testing.T) {
+	p := start(t)
+	full := errors.New("the disk is full")
+	ban := appliance.Ban{Prefix: addresses(1)[0], Until: time.Now().Add(time.Hour)}
+	done, err := p.app.Apply(t.Context(), appliance.Change{
+		Pending: appliance.Pending{Block: []appliance.Ban{ban}, Mark: "mark"}, Begin: func() error { return full }, Standing: p.all,
+	})
+	if !errors.Is(err, full) || done.Mark != "mark" || !done.At.IsZero() {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if s := p.sim.Stats(); s.APILoginsOK > 0 || s.SSHConnections > 0 {
+		t.Errorf("%d API logins, %d SSH connections", s.APILoginsOK, s.SSHConnections)
+	}
 }

@@ -22,7 +22,7 @@ type files struct {
 }
 
 func (a *Appliance) openFiles(ctx context.Context, state edit.State) (*files, error) {
-	client, err := a.ssh.Dial(ctx)
+	client, err := a.dialSSH(ctx)
 	if err != nil {
 		return nil, err
 	}

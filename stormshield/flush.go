@@ -1,57 +1,70 @@
 package stormshield
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
+	"notification-stormshield/appliance"
+	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
 )
 
-// Apply brings a change about. Every step may fail and be asked for again:
-// blocking twice renews, unblocking twice is once, and what the files say
-// already is not written again. Done holds what was acknowledged before an error. A
-// [RefusedError] and a [ForeignError] are warnings: the flush did everything else.
-func (a *Appliance) Apply(ctx context.Context, change Change) (Done, error) {
+// Apply brings a change about. Every step may fail and be done again: blocking
+// twice renews, unblocking twice is the same as once, and a line that the files
+// have is not written again. The outcome holds what was acknowledged before an
+// error. A failed login is an [appliance.LoginError], and another serial number an
+// [appliance.OtherError].
+func (a *Appliance) Apply(ctx context.Context, change appliance.Change) (appliance.Outcome, error) {
+	if err := change.Begin(); err != nil {
+		return appliance.Outcome{Mark: change.Mark}, err
+	}
 	f := a.flush(ctx, change)
 	defer f.close(ctx)
 	err := f.run(ctx)
 	if f.files != nil {
-		f.done.Files = f.files.state
+		f.done.Mark = f.files.state.String()
 	}
-	if len(f.foreign) == 0 {
+	if len(f.foreign) > 0 { // the next flush reads the files whole, and sees when the foreign members are gone
+		f.done.Mark = ""
+	}
+	if err != nil {
+		f.done.Refused = nil // the next flush tries them again
 		return f.done, err
 	}
-	f.done.Files = Files{}
-	warning := &ForeignError{f.foreign}
-	var refused *RefusedError
-	switch {
-	case err == nil:
-		err = warning
-	case errors.As(err, &refused):
-		err = fmt.Errorf("%w; %w", err, warning)
-	}
-	return f.done, err
+	f.done.At, f.done.Warning = time.Now(), f.warning()
+	return f.done, nil
 }
 
-// flush is one run of Apply: its connections, what is left to do, and what came
-// of it so far.
+// warning returns what a flush that ended well could not do, or did another way;
+// nil: nothing.
+func (f *flush) warning() error {
+	refused, foreign := f.refusal(), foreignWarning(f.foreign)
+	if refused != nil && foreign != nil {
+		return fmt.Errorf("%w; %w", refused, foreign)
+	}
+	return cmp.Or(refused, foreign)
+}
+
+// flush is one run of Apply: its connections, what it must still do, and what the
+// appliance has acknowledged.
 type flush struct {
 	*Appliance
-	change Change
-	done   Done
+	change appliance.Change
+	done   appliance.Outcome
 
-	// What the files are still to be made to say.
-	add     []netip.Prefix // lists as standing
+	// What the next write of the files must change.
+	add     []netip.Prefix // bans that the group must list
 	pending []netip.Prefix // prefixes that must still be unblocked, and so stay in the files
-	remove  []netip.Prefix // forgets
+	remove  []netip.Prefix // prefixes that the files must not name any more
 
-	refused RefusedError // what the appliance did not take
-	foreign []foreign    // groups that must not be named in a command
+	refused error     // why the appliance refused the first of done.Refused
+	foreign []foreign // groups that must not be named in a command
 
 	total   int  // how many bans are in force
 	asked   bool // the appliance was asked for its serial number
@@ -64,14 +77,15 @@ type flush struct {
 	dialed  bool                   // connect has been called
 }
 
-func (a *Appliance) flush(ctx context.Context, change Change) *flush {
+func (a *Appliance) flush(ctx context.Context, change appliance.Change) *flush {
+	state := edit.ParseState(change.Mark)
 	if len(change.OldGroups) > 0 {
-		change.Files = Files{} // the old groups must be read
+		state = edit.State{} // the old groups must be read
 	}
 	return &flush{
-		Appliance: a, change: change, done: Done{Files: change.Files},
-		total: change.Total, add: change.Add, pending: change.Unblock, remove: without(change.Remove, change.Unblock),
-		connect: sync.OnceValues(func() (*files, error) { return a.openFiles(ctx, change.Files) }),
+		Appliance: a, change: change, done: appliance.Outcome{Mark: state.String()},
+		total: change.InForce, add: change.Add, pending: change.Unblock, remove: without(change.Remove, change.Unblock),
+		connect: sync.OnceValues(func() (*files, error) { return a.openFiles(ctx, state) }),
 	}
 }
 
@@ -80,7 +94,7 @@ func (f *flush) run(ctx context.Context) error {
 	if err := f.singly(ctx, few); err != nil {
 		return err
 	}
-	if few && !f.change.Reassert && len(f.pending) == 0 && !slices.ContainsFunc(f.change.Block, func(b Block) bool { return isRange(b.Prefix) }) {
+	if few && !f.change.Reassert && len(f.pending) == 0 && !slices.ContainsFunc(f.change.Block, func(b appliance.Ban) bool { return isRange(b.Prefix) }) {
 		f.leave(ctx)
 	}
 	if err := f.write(ctx); err != nil {
@@ -113,14 +127,11 @@ func (f *flush) run(ctx context.Context) error {
 		}
 	}
 	f.done.Cleared = len(f.pending) == 0
-	if f.refused.First != nil {
-		return &f.refused
-	}
 	return nil
 }
 
-// singly does what needs no file, and does it before any file is touched: it
-// blocks and unblocks single addresses, if they are few.
+// singly blocks and unblocks single addresses, if they are few. That needs no file,
+// so it comes before any file is touched.
 func (f *flush) singly(ctx context.Context, few bool) error {
 	if few {
 		if err := f.block(ctx, netip.Prefix.IsSingleIP); err != nil {
@@ -143,16 +154,16 @@ func (f *flush) singly(ctx context.Context, few bool) error {
 	return err
 }
 
-// unblocked takes note of what is off the blacklist: the files need not name it
-// any more.
+// unblocked notes that the appliance unblocked prefixes. The files must not name
+// them any more.
 func (f *flush) unblocked(prefixes []netip.Prefix) {
 	f.done.Unblocked = append(f.done.Unblocked, prefixes...)
 	f.remove = append(f.remove, prefixes...)
 	f.pending = without(f.pending, prefixes)
 }
 
-// blacklist returns the blacklist in a session, opening one if there is none;
-// with files, in one that sees the files as they are now.
+// blacklist returns the blacklist in a session, which it opens if there is none.
+// files asks for a session that sees the files as they are now.
 func (f *flush) blacklist(ctx context.Context, files bool) (blacklist, error) {
 	if f.session != nil && files && f.stale {
 		f.leave(ctx)

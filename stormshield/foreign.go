@@ -7,19 +7,19 @@ import (
 	"strings"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield/objects"
 )
 
-// ForeignError says that a group has members that this program did not make.
-// It is a warning: the flush did everything, without ever naming that group in
-// a command, because that would block or unblock those members too.
-type ForeignError struct {
-	groups []foreign
-}
-
-func (e *ForeignError) Error() string {
-	return fmt.Sprintf("%s; the plugin never blocks them, and so blocks or unblocks one by one, which is slow (hint: %s)",
-		describeForeign(e.groups), foreignHint)
+// foreignWarning returns the warning that groups have members that this program did
+// not make; nil: none has. The flush never named such a group in a command, because
+// that would block or unblock those members too.
+func foreignWarning(groups []foreign) error {
+	if len(groups) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s; the plugin never blocks them, and so blocks or unblocks one by one, which is slow (hint: %s)",
+		describeForeign(groups), foreignHint)
 }
 
 const foreignHint = "take them out of the group in the web administration, or give the plugin groups of its own (group, delete_group)"
@@ -72,17 +72,18 @@ func (f *flush) assertEach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bans := make([]Block, 0, len(pending))
-	for _, p := range pending {
-		bans = append(bans, Block{p, f.config.BlacklistTimeout})
-	}
 	began := time.Now()
+	late := began.Add(2 * f.config.BlacklistTimeout) // so that each entry lives for all of BlacklistTimeout
+	bans := make([]appliance.Ban, 0, len(pending))
+	for _, p := range pending {
+		bans = append(bans, appliance.Ban{Prefix: p, Until: late})
+	}
 	if err := f.blockEach(ctx, bans, f.timeIsUp()); err != nil {
 		return fmt.Errorf("block %d bans one by one, of which %d are done, because group %s has foreign members: %w",
 			len(pending), len(f.done.Blocked), f.config.Group, err)
 	}
 	if f.change.Reassert && !f.done.Unfinished {
-		f.done.Asserted = began
+		f.setAsserted(began)
 	}
 	return nil
 }

@@ -105,11 +105,6 @@ func (c *checker) commandHint(err error, rights string) string {
 	return "the answer names the cause; if check fails again, paste this report into a bug report"
 }
 
-func loginFailed(err error) bool {
-	_, failed := LoginFailed(err)
-	return failed
-}
-
 func isNetwork(err error) bool {
 	var operation *net.OpError
 	return errors.As(err, &operation) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, context.DeadlineExceeded)

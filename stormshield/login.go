@@ -1,35 +1,47 @@
 package stormshield
 
 import (
+	"context"
 	"errors"
-	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
 )
 
-// LoginFailure describes a login over SSH or to the API that the appliance did not
-// accept. Both count towards the same lock-out.
-type LoginFailure struct {
-	// Temporary says that the appliance did not refuse the account: it may accept
-	// the same login later.
-	Temporary bool
-	Delay     time.Duration // how long the appliance asks to wait; 0: it names no time
-	Hint      string        // what the administrator can do
+// dialAPI logs in to the API. A login that the appliance did not accept is an
+// [appliance.LoginError].
+func (a *Appliance) dialAPI(ctx context.Context) (*serverd.Session, error) {
+	session, err := serverd.Dial(ctx, a.config.API)
+	var refused *serverd.AuthError
+	if errors.As(err, &refused) {
+		hint := apiLoginHint(refused)
+		if refused.Refused() && !refused.NeedsTOTP() {
+			hint += a.config.APIPasswordHint
+		}
+		return nil, &appliance.LoginError{Temporary: !refused.Refused(), Delay: refused.Delay, Hint: hint, Err: err}
+	}
+	return session, err
 }
 
-// LoginFailed reports whether err says that the appliance did not accept a login. A
-// failed connection and a refused command are not failed logins.
-func LoginFailed(err error) (LoginFailure, bool) {
-	var overSSH *shell.AuthError
-	if errors.As(err, &overSSH) {
-		return LoginFailure{Hint: refusalHint(overSSH)}, true
+// dialSSH logs in over SSH. A login that the appliance did not accept is an
+// [appliance.LoginError]: it counts towards the same lock-out as one to the API.
+func (a *Appliance) dialSSH(ctx context.Context) (*shell.Client, error) {
+	client, err := a.ssh.Dial(ctx)
+	var refused *shell.AuthError
+	if errors.As(err, &refused) {
+		hint := refusalHint(refused)
+		if refused.Refusal == shell.Refused {
+			hint += a.config.SSHPasswordHint
+		}
+		return nil, &appliance.LoginError{Hint: hint, Err: err}
 	}
-	var overAPI *serverd.AuthError
-	if errors.As(err, &overAPI) {
-		return LoginFailure{Temporary: !overAPI.Refused(), Delay: overAPI.Delay, Hint: apiLoginHint(overAPI)}, true
-	}
-	return LoginFailure{}, false
+	return client, err
+}
+
+func loginFailed(err error) bool {
+	var login *appliance.LoginError
+	return errors.As(err, &login)
 }
 
 func apiLoginHint(err *serverd.AuthError) string {

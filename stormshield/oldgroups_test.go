@@ -11,21 +11,22 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/snstest"
 )
 
 // rename gives the client another group, and returns a flush that knows the old
 // one and nothing else.
-func (p *pair) rename(group string, old ...string) func() (stormshield.Done, error) {
+func (p *pair) rename(group string, old ...string) func() (appliance.Outcome, error) {
 	config := configFor(p.t, p.sim)
 	config.Group = group
 	p.app = stormshield.New(config)
-	return func() (stormshield.Done, error) {
+	return func() (appliance.Outcome, error) {
 		add := slices.SortedFunc(maps.Keys(p.standing), netip.Prefix.Compare)
-		change := stormshield.Change{Add: add, Total: len(add), Reassert: true, Standing: p.all, OldGroups: old}
+		change := appliance.Change{Pending: appliance.Pending{Add: add, InForce: len(add)}, Reassert: true, Begin: begun, Standing: p.all, OldGroups: old}
 		done, err := p.app.Apply(p.t.Context(), change)
-		p.files = done.Files
+		p.mark = done.Mark
 		return done, err
 	}
 }
@@ -155,7 +156,7 @@ func TestGroupsThatChangePlacesAreNotOld(t *testing.T) {
 	p.mustFlush(addresses(10), nil, true)
 	config := configFor(t, p.sim)
 	config.Group, config.DeleteGroup = config.DeleteGroup, config.Group
-	p.app, p.files = stormshield.New(config), stormshield.Files{}
+	p.app, p.mark = stormshield.New(config), ""
 	p.mustFlush(nil, nil, true)
 	p.wantStanding()
 	if got := len(p.members("CrowdsecDeleteGroup")); got != 10 {
@@ -182,11 +183,11 @@ func TestCleanupRemovesOldGroupsToo(t *testing.T) {
 }
 
 // serial is a flush of one more ban that expects a serial number.
-func (p *pair) serial(expected string, more netip.Prefix) (stormshield.Done, error) {
+func (p *pair) serial(expected string, more netip.Prefix) (appliance.Outcome, error) {
 	p.standing[more] = true
-	return p.app.Apply(p.t.Context(), stormshield.Change{
-		Block: []stormshield.Block{{Prefix: more, Timeout: time.Hour}}, Add: []netip.Prefix{more}, Total: 1,
-		Standing: p.all, AskSerial: true, Serial: expected,
+	return p.app.Apply(p.t.Context(), appliance.Change{
+		Pending: appliance.Pending{Block: []appliance.Ban{{Prefix: more, Until: time.Now().Add(time.Hour)}}, Add: []netip.Prefix{more}, InForce: 1},
+		Begin:   begun, Standing: p.all, AskSerial: true, Serial: expected,
 	})
 }
 
@@ -194,8 +195,8 @@ func TestAnotherSerialNumberEndsAFlushBeforeAnythingIsBlocked(t *testing.T) {
 	p := start(t)
 	p.sim.SetFaults(func(f *snstest.Faults) { f.SerialNumber = "OTHER" })
 	done, err := p.serial(snstest.DefaultSerialNumber, addresses(1)[0])
-	var other *stormshield.OtherApplianceError
-	if !errors.As(err, &other) || other.Serial != "OTHER" || other.Expects != snstest.DefaultSerialNumber || len(done.Blocked) > 0 {
+	var other *appliance.OtherError
+	if !errors.As(err, &other) || other.Serial != "OTHER" || other.Expected != snstest.DefaultSerialNumber || len(done.Blocked) > 0 {
 		t.Errorf("%+v, %v", done, err)
 	}
 	if p.sim.BlacklistLen() > 0 {

@@ -2,22 +2,10 @@ package stormshield
 
 import (
 	"context"
-	"fmt"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield/serverd"
 )
-
-// OtherApplianceError says that the appliance has another serial number than the
-// caller expects. It was replaced, or the other member of an HA pair answers. The
-// members share an address, and each has a blacklist of its own [?].
-type OtherApplianceError struct {
-	Host            string
-	Serial, Expects string
-}
-
-func (e *OtherApplianceError) Error() string {
-	return fmt.Sprintf("another appliance answers at %s: its serial number is %s, and was %s", e.Host, e.Serial, e.Expects)
-}
 
 // identify asks for the serial number once a flush. It is no error if the appliance
 // has none in its answer.
@@ -32,7 +20,7 @@ func (f *flush) identify(ctx context.Context, session *serverd.Session) error {
 	}
 	f.done.Serial = answer.Section("Result")["SerialNumber"]
 	if f.change.Serial != "" && f.done.Serial != "" && f.done.Serial != f.change.Serial {
-		return &OtherApplianceError{Host: f.config.API.Host, Serial: f.done.Serial, Expects: f.change.Serial}
+		return &appliance.OtherError{Host: f.config.API.Host, Serial: f.done.Serial, Expected: f.change.Serial}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/shell"
 	"notification-stormshield/stormshield/snstest"
@@ -17,8 +18,8 @@ func TestALoginThatTheApplianceDropsIsARefusedLogin(t *testing.T) {
 		t.Run(answer, func(t *testing.T) {
 			p := start(t)
 			p.sim.SetFaults(func(f *snstest.Faults) { f.LoginAnswer = answer })
-			_, err := p.app.Apply(t.Context(), stormshield.Change{})
-			if _, refused := stormshield.LoginFailed(err); !refused {
+			_, err := p.app.Apply(t.Context(), appliance.Change{Begin: begun})
+			if failedLogin(err) == nil {
 				t.Errorf("no login hold-off follows: %v", err)
 			}
 		})

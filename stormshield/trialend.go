@@ -63,7 +63,7 @@ func (t *trial) unblockAll(ctx context.Context) error {
 // given up is opened anew, once.
 func (t *trial) erase(ctx context.Context) error {
 	if _, err := t.files.Read(ctx); err != nil {
-		client, failed := t.ssh.Dial(ctx)
+		client, failed := t.dialSSH(ctx)
 		if failed != nil {
 			return failed
 		}

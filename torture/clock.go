@@ -38,8 +38,10 @@ func badClock(ctx context.Context, t *trial) error {
 	moved := time.Duration(w.random.IntN(6*24)-3*24) * time.Hour
 	back := fmt.Sprint(-moved.Milliseconds())
 	if err := w.inState(ctx,
-		"UPDATE ban SET until = until + "+back+", expires = CASE WHEN expires > 1 THEN expires + "+back+" ELSE expires END",
-		"UPDATE fact SET value = CAST(value AS INTEGER) + "+back+" WHERE name IN ('flushed', 'confirmed', 'asserted', 'asserted_until')",
+		"UPDATE ban SET ends = ends + "+back+", since = since + "+back+", until = CASE until WHEN 0 THEN 0 ELSE until + "+back+" END, "+
+			"expires = CASE WHEN expires > 1 THEN expires + "+back+" ELSE expires END",
+		"UPDATE decision SET until = until + "+back,
+		"UPDATE flushing SET flushed = flushed + "+back+", confirmed = confirmed + "+back+", asserted = asserted + "+back+", asserted_until = asserted_until + "+back,
 	); err != nil {
 		return err
 	}

@@ -29,12 +29,12 @@ func plant(dir string) (*steps, map[string]string, error) {
 	for _, tool := range tools {
 		program, err := exec.LookPath(tool)
 		if err != nil {
-			return nil, nil, err
+			return s, nil, err
 		}
 		in[tool] = filepath.Join(dir, tool)
 		script := fmt.Sprintf("#!/bin/sh\nprintf . >> %[1]s/steps\nif read -r at pid < %[1]s/armed && test $(/usr/bin/wc -c < %[1]s/steps) -eq $at; then kill -9 $pid; fi 2> /dev/null\nexec %[2]s \"$@\"\n", dir, program)
 		if err := os.WriteFile(in[tool], []byte(script), 0o755); err != nil {
-			return nil, nil, err
+			return s, nil, err
 		}
 	}
 	return s, in, s.arm(0, 0)
@@ -67,27 +67,33 @@ func (s *steps) taken() bool {
 	return at > 0 && info.Size() == int64(at)
 }
 
-// lastStep is about how many steps a flush has.
-const lastStep = 45
+// count returns how many steps were taken since arm.
+func (s *steps) count() int {
+	info, err := os.Stat(filepath.Join(s.dir, "steps"))
+	if err != nil {
+		return 0
+	}
+	return int(info.Size())
+}
 
-// crashPoints kills the plugin at a step of a flush, or at any moment of it,
-// again and again, while bans come and end.
-func crashPoints(ctx context.Context, t *trial) error {
+func (s *steps) remove() { _ = os.RemoveAll(s.dir) }
+
+// crashWorld makes a world in which the steps of a flush are counted.
+func crashWorld(ctx context.Context, t *trial) (*world, *steps, error) {
 	dir, err := os.MkdirTemp("", "stormshield-steps-")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer os.RemoveAll(dir)
 	s, in, err := plant(dir)
 	if err != nil {
-		return err
+		s.remove()
+		return nil, nil, err
 	}
 	w, err := newWorld(ctx, t, func(o *snstest.Options) { o.Tools = in })
 	if err != nil {
-		return err
+		s.remove()
+		return nil, nil, err
 	}
-	defer w.end()
-	w.way()
 	w.appliance.SetFaults(func(f *snstest.Faults) {
 		f.Answer = func(string) (int, int) {
 			if s.taken() {
@@ -96,6 +102,22 @@ func crashPoints(ctx context.Context, t *trial) error {
 			return 0, 0
 		}
 	})
+	return w, s, nil
+}
+
+// lastStep is about how many steps a flush has.
+const lastStep = 45
+
+// crashPoints kills the plugin at a step of a flush, or at any moment of it,
+// again and again, while bans come and end.
+func crashPoints(ctx context.Context, t *trial) error {
+	w, s, err := crashWorld(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer s.remove()
+	defer w.end()
+	w.way()
 	w.mustBan(ctx, long, w.truth.fresh(w.random, 30)...)
 	if err := w.settle(ctx); err != nil {
 		return err

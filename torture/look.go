@@ -59,11 +59,11 @@ func (w *world) look(now time.Time) (s state) {
 	}
 	allowed := map[string]bool{}
 	for p := range w.truth.doubtful {
-		allowed[object(p)] = true
+		allowed[object(p)] = w.truth.may(p, now)
 	}
 	for p := range w.truth.until {
 		name := object(p)
-		allowed[name] = allowed[name] || w.truth.may(p, now)
+		allowed[name] = w.truth.may(p, now)
 		if !w.truth.must(p, now) {
 			continue
 		}

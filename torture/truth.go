@@ -10,43 +10,45 @@ import (
 // truth is what must be blocked, by CrowdSec's reckoning.
 type truth struct {
 	until    map[netip.Prefix]time.Time // the latest end of each
-	doubtful map[netip.Prefix]bool      // the plugin never said that it has them
+	doubtful map[netip.Prefix]time.Time // the same of bans that the plugin did not acknowledge
 	anything bool                       // there may be other bans
+	after    time.Duration              // how long after its end a ban may still stand
 	drawn    int
 }
 
 func newTruth() truth {
-	return truth{until: map[netip.Prefix]time.Time{}, doubtful: map[netip.Prefix]bool{}}
+	return truth{until: map[netip.Prefix]time.Time{}, doubtful: map[netip.Prefix]time.Time{}, after: 5 * time.Second}
 }
 
-func (t *truth) banned(prefixes []netip.Prefix, until time.Time) {
+func (t *truth) banned(prefixes []netip.Prefix, until time.Time) { extend(t.until, prefixes, until) }
+
+func (t *truth) doubt(prefixes []netip.Prefix, until time.Time) {
+	extend(t.doubtful, prefixes, until)
+}
+
+// forget forgets every ban: none may be there any more.
+func (t *truth) forget() {
+	clear(t.until)
+	clear(t.doubtful)
+}
+
+func extend(ends map[netip.Prefix]time.Time, prefixes []netip.Prefix, until time.Time) {
 	for _, p := range prefixes {
-		delete(t.doubtful, p)
-		if until.After(t.until[p]) {
-			t.until[p] = until
+		if until.After(ends[p]) {
+			ends[p] = until
 		}
 	}
 }
 
-func (t *truth) doubt(prefixes []netip.Prefix) {
-	for _, p := range prefixes {
-		if t.until[p].IsZero() {
-			t.doubtful[p] = true
-		}
-	}
-}
-
-// How far before and after its end it is left open whether a ban stands.
-const (
-	before = 100 * time.Millisecond
-	after  = 5 * time.Second
-)
+// before is how long before its end a ban need not stand any more.
+const before = 100 * time.Millisecond
 
 // must tells whether a prefix must be blocked now, and may whether it may be.
 func (t *truth) must(p netip.Prefix, now time.Time) bool { return t.until[p].After(now.Add(before)) }
 
 func (t *truth) may(p netip.Prefix, now time.Time) bool {
-	return t.anything || t.doubtful[p] || t.until[p].After(now.Add(-after))
+	since := now.Add(-t.after)
+	return t.anything || t.until[p].After(since) || t.doubtful[p].After(since)
 }
 
 // fresh draws so many prefixes that were not drawn before: addresses mostly,

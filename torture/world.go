@@ -103,8 +103,13 @@ func (w *world) reconfigure(ctx context.Context, edit func(*plugintest.Configura
 // way draws whether the appliance lacks what it takes to edit its files there.
 func (w *world) way() {
 	if w.random.IntN(2) == 0 {
-		w.appliance.SetFaults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} })
+		w.sendWholeFiles()
 	}
+}
+
+// sendWholeFiles takes from the appliance what it takes to edit its files there.
+func (w *world) sendWholeFiles() {
+	w.appliance.SetFaults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} })
 }
 
 // makeState makes the state's folder, as the README has an administrator do.
@@ -138,13 +143,13 @@ func (w *world) restart(ctx context.Context) error {
 	return w.start(ctx)
 }
 
-// ban hands the plugin an alert. What it did not acknowledge is in doubt: it
-// may have it, and CrowdSec would send it again.
+// ban hands the plugin an alert. A ban that the plugin did not acknowledge is in
+// doubt: the plugin may have it, and CrowdSec would send it again.
 func (w *world) ban(ctx context.Context, lasting time.Duration, prefixes ...netip.Prefix) error {
 	alert := plugintest.Ban(lasting, prefixes...)
 	err := w.plugin.Notify(ctx, notification, alert.Text())
 	if err != nil {
-		w.truth.doubt(prefixes)
+		w.truth.doubt(prefixes, alert.End())
 		return fmt.Errorf("notify: %w", err)
 	}
 	w.truth.banned(prefixes, alert.End())

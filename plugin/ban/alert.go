@@ -26,10 +26,10 @@ type alert struct {
 // nothing is kept.
 func (r *reader) alert() (isAlert bool, err error) {
 	var a alert
-	first := len(r.reading.Bans)
+	first := len(r.reading.Decisions)
 	r.durations, r.decisive = r.durations[:0], false
 	if isAlert, err = r.fields(&a); err != nil {
-		r.reading.Bans = r.reading.Bans[:first]
+		r.reading.Decisions = r.reading.Decisions[:first]
 		return false, err
 	}
 	r.finish(a, first)
@@ -110,7 +110,7 @@ func (r *reader) decisions() error {
 // finish gives the bans from first on their end, and takes out again those that
 // the alert as a whole rules out.
 func (r *reader) finish(a alert, first int) {
-	bans := r.reading.Bans
+	bans := r.reading.Decisions
 	kept := bans[:first]
 	for i, b := range bans[first:] {
 		b.Until = r.end(a, r.durations[i])
@@ -132,7 +132,7 @@ func (r *reader) finish(a alert, first int) {
 		kept = append(kept, b)
 	}
 	clear(bans[len(kept):])
-	r.reading.Bans = kept
+	r.reading.Decisions = kept
 }
 
 // end is when a decision of this duration ends.
@@ -232,7 +232,7 @@ func (f Filter) ignores(d *decision) string {
 	return f.ignoresScenario(d.Scenario)
 }
 
-// keep appends the bans of one decision.
+// keep appends one decision on each prefix that it blocks.
 func (r *reader) keep(d *decision) error {
 	prefix, err := ParsePrefix(d.Value)
 	if err != nil {
@@ -245,9 +245,9 @@ func (r *reader) keep(d *decision) error {
 	if r.parts, err = r.filter.appendAdmitted(r.parts[:0], prefix); err != nil {
 		return err
 	}
-	b := Ban{Origin: r.label(d.Origin), Scenario: r.label(d.Scenario)}
-	for _, b.Prefix = range r.parts {
-		r.reading.Bans = append(r.reading.Bans, b)
+	kept := Decision{UUID: ParseUUID(d.UUID), Bits: prefix.Bits(), Type: r.label(d.Type), Origin: r.label(d.Origin), Scenario: r.label(d.Scenario)}
+	for _, kept.Prefix = range r.parts {
+		r.reading.Decisions = append(r.reading.Decisions, kept)
 		r.durations = append(r.durations, duration)
 	}
 	return nil

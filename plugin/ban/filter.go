@@ -82,3 +82,17 @@ func (f Filter) tooWide(prefix netip.Prefix) error {
 	}
 	return nil
 }
+
+// AdmitStored returns the prefixes that a stored decision blocks under this
+// filter: none if the filter refuses it.
+func (f Filter) AdmitStored(stored Decision) []netip.Prefix {
+	reasons := f.ignoresType(stored.Type) + f.ignoresOrigin(stored.Origin) + f.ignoresScenario(stored.Scenario)
+	if reasons != "" && stored.Type != Found {
+		return nil
+	}
+	parts, err := f.Admit(stored.Whole())
+	if err != nil {
+		return nil
+	}
+	return parts
+}

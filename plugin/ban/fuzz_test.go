@@ -37,7 +37,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil && (len(err.Error()) > 500 || !utf8.ValidString(err.Error())) {
 			t.Errorf("error of %d bytes", len(err.Error()))
 		}
-		for _, b := range reading.Bans {
+		for _, b := range reading.Decisions {
 			checkBan(t, filter, b)
 		}
 		for _, skips := range []ban.Skips{reading.Refused, reading.Ignored} {
@@ -46,7 +46,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-func checkBan(t *testing.T, filter ban.Filter, b ban.Ban) {
+func checkBan(t *testing.T, filter ban.Filter, b ban.Decision) {
 	t.Helper()
 	p, least := b.Prefix, filter.MinPrefixIPv6
 	if p.Addr().Is4() {
@@ -116,8 +116,8 @@ func BenchmarkRead(b *testing.B) {
 			b.SetBytes(int64(text.Len()))
 			b.ReportAllocs()
 			for b.Loop() {
-				if reading, err := ban.Read(text.String(), filter, now); err != nil || len(reading.Bans) != count {
-					b.Fatal(len(reading.Bans), err)
+				if reading, err := ban.Read(text.String(), filter, now); err != nil || len(reading.Decisions) != count {
+					b.Fatal(len(reading.Decisions), err)
 				}
 			}
 		})

@@ -7,14 +7,16 @@ import (
 
 // Listed is a decision as the Local API lists it, with what remains of it.
 type Listed struct {
+	UUID                                 string
+	ID                                   int64
 	Origin, Scenario, Scope, Type, Value string
 	Left                                 time.Duration
 }
 
-// Judge turns a listed decision into bans: none, with the reason, if it is no
-// business of ours or may not block. What its list deletes is judged alike, so
-// that the same prefixes end that it once gave.
-func (f Filter) Judge(l Listed, now time.Time) (bans []Ban, skip Skip, refused bool) {
+// Judge returns the decision on each prefix that it blocks: none, with the
+// reason, if it asks for no block or may not block. A deleted decision is
+// judged alike, so that it names the prefixes that it blocked.
+func (f Filter) Judge(l Listed, now time.Time) (decisions []Decision, skip Skip, refused bool) {
 	d := decision{Origin: l.Origin, Scenario: l.Scenario, Scope: l.Scope, Type: l.Type, Value: l.Value}
 	reason := f.ignores(&d)
 	if reason == "" {
@@ -37,7 +39,10 @@ func (f Filter) Judge(l Listed, now time.Time) (bans []Ban, skip Skip, refused b
 	}
 	for _, p := range parts {
 		// The texts may share the memory of a whole answer.
-		bans = append(bans, Ban{Prefix: p, Until: until, Origin: strings.Clone(label(l.Origin)), Scenario: strings.Clone(label(l.Scenario))})
+		decisions = append(decisions, Decision{
+			UUID: ParseUUID(l.UUID), ID: l.ID, Prefix: p, Bits: prefix.Bits(), Until: until,
+			Type: strings.Clone(label(l.Type)), Origin: strings.Clone(label(l.Origin)), Scenario: strings.Clone(label(l.Scenario)),
+		})
 	}
-	return bans, Skip{}, false
+	return decisions, Skip{}, false
 }

@@ -19,9 +19,8 @@ type Own struct {
 }
 
 // Set replaces the addresses. Each has a text that names its owner, such as "an
-// address of this machine". Set reports whether one of them was not in the set
-// before.
-func (o *Own) Set(addresses map[netip.Addr]string) (added bool) {
+// address of this machine". Set reports whether the addresses are others than before.
+func (o *Own) Set(addresses map[netip.Addr]string) (changed bool) {
 	next := make(map[netip.Addr]string, len(addresses))
 	for address, whose := range addresses {
 		next[address.WithZone("").Unmap()] = whose
@@ -30,12 +29,7 @@ func (o *Own) Set(addresses map[netip.Addr]string) (added bool) {
 	if old := o.addresses.Swap(&next); old != nil {
 		before = *old
 	}
-	for address := range maps.Keys(next) {
-		if _, known := before[address]; !known {
-			added = true
-		}
-	}
-	return added
+	return !maps.EqualFunc(next, before, func(string, string) bool { return true })
 }
 
 // inside appends the addresses of the set that lie inside a prefix. It is an error

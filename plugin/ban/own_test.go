@@ -51,14 +51,14 @@ func TestARangeAroundAnOwnAddressIsSplit(t *testing.T) {
 	}
 }
 
-func TestSetReportsAnAddressThatWasNotThere(t *testing.T) {
+func TestSetReportsThatTheAddressesChanged(t *testing.T) {
 	own := new(ban.Own)
 	one, two := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("203.0.113.2")
 	for i, c := range []struct {
 		set  map[netip.Addr]string
 		want bool
 	}{
-		{map[netip.Addr]string{one: "a"}, true}, {map[netip.Addr]string{one: "b"}, false}, {map[netip.Addr]string{two: "a"}, true}, {nil, false},
+		{map[netip.Addr]string{one: "a"}, true}, {map[netip.Addr]string{one: "b"}, false}, {map[netip.Addr]string{two: "a"}, true}, {nil, true}, {nil, false},
 	} {
 		if got := own.Set(c.set); got != c.want {
 			t.Errorf("set %d: %v", i, got)

@@ -12,8 +12,8 @@ import (
 
 // Reading is what a text of CrowdSec holds.
 type Reading struct {
-	// Bans are in the order of the text; an address may come several times.
-	Bans []Ban
+	// Decisions are in the order of the text; an address may come several times.
+	Decisions []Decision
 	// Refused asked for a block and did not get one: unreadable, never to be
 	// blocked, too wide. The administrator should hear of them.
 	Refused Skips
@@ -27,7 +27,7 @@ type Reading struct {
 	Test bool
 }
 
-// Read turns the alerts of a notification into bans. now is when re-injected
+// Read turns the alerts of a notification into decisions. now is when re-injected
 // alerts count from, and what is over by then is no ban.
 //
 // The text is what the template `{{.|toJson}}` makes: a JSON list of alerts.
@@ -38,8 +38,8 @@ func Read(text string, filter Filter, now time.Time) (Reading, error) {
 	r := reader{decoder: json.NewDecoder(strings.NewReader(text)), filter: filter, now: now.UTC().Round(0)}
 	r.decoder.UseNumber()
 	r.labels = make(map[string]string)
-	// As many bans as there may be, without believing a text of nothing else.
-	r.reading.Bans = make([]Ban, 0, min(strings.Count(text, `"value"`), len(text)/shortestDecision))
+	// As many decisions as there may be, without believing a text of nothing else.
+	r.reading.Decisions = make([]Decision, 0, min(strings.Count(text, `"value"`), len(text)/shortestDecision))
 	if err := r.values(); err != nil {
 		return r.reading, fmt.Errorf("the notification's text (%s) is not a JSON list of alerts: %w; "+
 			"set format to {{.|toJson}} in the plugin's configuration", shorten(strings.TrimSpace(text)), err)
@@ -57,7 +57,7 @@ type reader struct {
 	now     time.Time
 	reading Reading
 
-	durations []time.Duration   // of the bans of the alert being read
+	durations []time.Duration   // of the decisions of the alert being read
 	parts     []netip.Prefix    // scratch for what of a decision may be blocked
 	decided   decision          // the decision being read
 	decisive  bool              // the alert being read has decisions

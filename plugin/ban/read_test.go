@@ -47,7 +47,7 @@ func decisionOf(changes map[string]any) string {
 }
 
 // shown is a ban in the short form the tables below use: prefix and time left.
-func shown(bans []ban.Ban) []string {
+func shown(bans []ban.Decision) []string {
 	var lines []string
 	for _, b := range bans {
 		lines = append(lines, fmt.Sprintf("%s %s", b.Prefix, b.Until.Sub(now)))
@@ -66,12 +66,12 @@ func read(t *testing.T, text string, filter ban.Filter) ban.Reading {
 
 func TestReadKeepsEveryFieldOfABan(t *testing.T) {
 	reading := read(t, "["+alertOf(decisionOf(nil))+"]", ban.Filter{})
-	want := []ban.Ban{{
-		Prefix: netip.MustParsePrefix("203.0.113.7/32"), Until: stopAt.Add(4 * time.Hour),
-		Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf",
+	want := []ban.Decision{{
+		UUID: ban.ParseUUID("20f8"), Prefix: netip.MustParsePrefix("203.0.113.7/32"), Bits: 32, Until: stopAt.Add(4 * time.Hour),
+		Type: "ban", Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf",
 	}}
-	if !slices.Equal(reading.Bans, want) {
-		t.Errorf("bans = %+v, want %+v", reading.Bans, want)
+	if !slices.Equal(reading.Decisions, want) {
+		t.Errorf("bans = %+v, want %+v", reading.Decisions, want)
 	}
 	if reading.Test || reading.Refused.Total+reading.Ignored.Total > 0 {
 		t.Errorf("nothing else was to be found: %+v", reading)
@@ -125,7 +125,7 @@ func TestReadTakesEveryShapeOfText(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			reading := read(t, test.text, ban.Filter{})
-			if got := shown(reading.Bans); !slices.Equal(got, test.want) {
+			if got := shown(reading.Decisions); !slices.Equal(got, test.want) {
 				t.Errorf("bans = %q, want %q", got, test.want)
 			}
 		})
@@ -200,7 +200,7 @@ func TestReadJudgesEachDecision(t *testing.T) {
 			if test.bans == "" {
 				want = slices.Delete(want, 1, 2)
 			}
-			if got := shown(reading.Bans); !slices.Equal(got, want) {
+			if got := shown(reading.Decisions); !slices.Equal(got, want) {
 				t.Errorf("bans = %q, want %q", got, want)
 			}
 			checkSkips(t, "refused", reading.Refused, test.refused)
@@ -226,15 +226,15 @@ func checkSkips(t *testing.T, kind string, skips ban.Skips, part string) {
 func TestReadLosesOnlyTheDecisionThatIsNoObject(t *testing.T) {
 	text := "[" + alertOf(`"x"`, `5`, `[1,[2]]`, `null`, `true`, decisionOf(nil), `{}`) + "]"
 	reading := read(t, text, ban.Filter{})
-	if len(reading.Bans) != 1 || reading.Refused.Total != 6 {
-		t.Errorf("bans %v, refused %+v; want 1 and 6", reading.Bans, reading.Refused)
+	if len(reading.Decisions) != 1 || reading.Refused.Total != 6 {
+		t.Errorf("bans %v, refused %+v; want 1 and 6", reading.Decisions, reading.Refused)
 	}
 }
 
 func TestReadSkipsSimulatedAlerts(t *testing.T) {
 	reading := read(t, `[{"decisions":[`+decisionOf(nil)+`],"simulated":true,"stop_at":"2026-11-20T10:00:00Z"}]`, ban.Filter{})
-	if len(reading.Bans) != 0 {
-		t.Errorf("bans = %v", reading.Bans)
+	if len(reading.Decisions) != 0 {
+		t.Errorf("bans = %v", reading.Decisions)
 	}
 	checkSkips(t, "ignored", reading.Ignored, "alert is simulated")
 }
@@ -247,7 +247,7 @@ func TestReadTellsTheTestAlert(t *testing.T) {
 		`"simulated":false,"source":{"ip":"10.10.10.10","scope":"Ip","value":"10.10.10.10"},` +
 		`"start_at":"2026-11-20T10:00:00Z","stop_at":"2026-11-20T10:00:00Z"}`
 	reading := read(t, "["+test+","+alertOf(decisionOf(nil))+"]", ban.Filter{Types: []string{"other", "ban"}})
-	if !reading.Test || len(reading.Bans) != 1 || reading.Refused.Total+reading.Ignored.Total != 0 {
+	if !reading.Test || len(reading.Decisions) != 1 || reading.Refused.Total+reading.Ignored.Total != 0 {
 		t.Errorf("reading = %+v, want the test, one ban and no skip", reading)
 	}
 	for name, changed := range map[string]string{
@@ -257,7 +257,7 @@ func TestReadTellsTheTestAlert(t *testing.T) {
 		"other origin":  strings.Replace(test, `"origin":"cscli"`, `"origin":"crowdsec"`, 1),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if reading := read(t, "["+changed+"]", ban.Filter{}); reading.Test || len(reading.Bans) != 1 {
+			if reading := read(t, "["+changed+"]", ban.Filter{}); reading.Test || len(reading.Decisions) != 1 {
 				t.Errorf("reading = %+v, want a ban and no test", reading)
 			}
 		})
@@ -291,13 +291,13 @@ func TestReadFilters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			reading := read(t, "["+alertOf(decisionOf(test.change))+"]", test.filter)
-			if taken := len(reading.Bans) == 1; taken != test.taken {
+			if taken := len(reading.Decisions) == 1; taken != test.taken {
 				t.Errorf("taken = %v, want %v", taken, test.taken)
 			}
 			if ignored := reading.Ignored.Total == 1; ignored == test.taken {
 				t.Errorf("ignored = %+v", reading.Ignored)
 			}
-			for _, b := range reading.Bans {
+			for _, b := range reading.Decisions {
 				if b.Scenario != "crowdsecurity/ssh-bf" {
 					t.Errorf("scenario = %q, want the alert's", b.Scenario)
 				}
@@ -314,7 +314,7 @@ func TestReadSplitsARangeAroundWhatIsNeverBlocked(t *testing.T) {
 	text := "[" + alertOf(decisionOf(map[string]any{"value": "198.51.100.0/24"}), decisionOf(map[string]any{"value": "10.1.2.3"})) + "]"
 	reading := read(t, text, ban.Filter{NeverBlock: protected})
 	want := []string{"198.51.100.0/25 3h58m0s", "198.51.100.192/26 3h58m0s"}
-	if got := shown(reading.Bans); !slices.Equal(got, want) {
+	if got := shown(reading.Decisions); !slices.Equal(got, want) {
 		t.Errorf("bans = %q, want %q", got, want)
 	}
 	checkSkips(t, "refused", reading.Refused, "10.0.0.0/8")
@@ -353,8 +353,8 @@ func TestReadNamesTheFormatInEveryError(t *testing.T) {
 			if message := err.Error(); !strings.Contains(message, "set format to {{.|toJson}}") || len(message) > 400 {
 				t.Errorf("error = %.500q (%d bytes)", message, len(message))
 			}
-			if len(reading.Bans) != test.bans {
-				t.Errorf("%d bans before the fault, want %d", len(reading.Bans), test.bans)
+			if len(reading.Decisions) != test.bans {
+				t.Errorf("%d bans before the fault, want %d", len(reading.Decisions), test.bans)
 			}
 		})
 	}
@@ -383,7 +383,7 @@ func TestReadMakesForeignTextSafe(t *testing.T) {
 	if got := reading.Refused.First[1].Value; got != `"a\"b"` {
 		t.Errorf("quoted value = %s", got)
 	}
-	b := reading.Bans[0]
+	b := reading.Decisions[0]
 	if b.Origin != "a?b" || len(b.Scenario) > 200 || !strings.HasPrefix(b.Scenario, "red ?[31m éé") {
 		t.Errorf("ban = %+v", b)
 	}
@@ -391,10 +391,10 @@ func TestReadMakesForeignTextSafe(t *testing.T) {
 
 func TestReadHoldsTheClockOfNoMonotonicTime(t *testing.T) {
 	reading, err := ban.Read(`[{"decisions":[`+decisionOf(nil)+`]}]`, ban.Filter{}, time.Now())
-	if err != nil || len(reading.Bans) != 1 {
+	if err != nil || len(reading.Decisions) != 1 {
 		t.Fatalf("%+v, %v", reading, err)
 	}
-	until := reading.Bans[0].Until
+	until := reading.Decisions[0].Until
 	if until != until.Round(0) || until.Location() != time.UTC {
 		t.Errorf("until = %v, want plain UTC", until)
 	}

@@ -6,99 +6,102 @@ import (
 	"net/netip"
 	"time"
 
-	"notification-stormshield/plugin/ban"
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/pacer"
 )
 
-// takeover is how long a block stands that was found on the appliance and that
-// nothing explains: as long as CrowdSec's default ban.
+// takeover is how long a prefix stays blocked that was found on the appliance and that no decision explains. CrowdSec's
+// default ban is as long.
 const takeover = 4 * time.Hour
 
-// refusedRetry is after how long a ban that the appliance refused is tried
-// again, at the latest. What is new comes by the rhythm.
+// refusedRetry is how long after a flush a ban that the appliance refused is tried again, if no other flush comes first.
 const refusedRetry = time.Minute
 
-// flush is one telling of the appliance.
+// flush is one run that applies what is pending.
 type flush struct {
 	*Enforcer
 	now   time.Time
 	plan  ledger.Plan
-	first bool // nothing is known of what an earlier installation left, and nobody looked yet
+	first bool // no flush of this ledger ended well yet: an earlier installation may have left bans on the appliance
 }
 
-// run has the appliance told, and records what it acknowledged.
+// run applies the plan, and records what the appliance acknowledged.
 func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	start := time.Now()
 	identify := f.mustIdentify(reassert)
-	block, unblock, kept, err := f.yield(ctx)
+	pending, kept, err := f.yield(ctx)
 	if err != nil {
 		return pacer.Result{}, err
 	}
-	done, failed := f.Appliance.Apply(ctx, Change{
-		Block: block, Unblock: unblock, Add: f.plan.Add, Remove: f.plan.Remove,
-		Total: f.plan.InForce, Mark: f.plan.Mark, Reassert: reassert, Standing: f.standing,
+	done, failed := f.Appliance.Apply(ctx, appliance.Change{
+		Pending: pending, Reassert: reassert,
 		AskSerial: identify, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
-		Each:  func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
-		Begin: func() error { return f.Ledger.Trying(ctx, f.plan) },
+		Begin:    func() error { return f.Ledger.Begin(ctx, f.plan, reassert) },
+		Standing: f.standing,
+		Each:     func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
 	})
 	done.Unblocked = append(done.Unblocked, kept...) // their entries are those of another configuration now
-	done.Confirmed = f.confirmed(done)
-	done.Warned = failed != nil && !done.At.IsZero()
+	confirmed := f.plan.Confirms(done)
 	f.round.unfinished = done.Unfinished
-	if !done.Confirmed.IsZero() {
+	if !confirmed.IsZero() {
 		f.round.began = time.Time{}
 	}
-	// What was acknowledged is recorded also when the time for the rest is over.
+	// The acknowledged part is recorded also when the context has ended.
 	recording := context.WithoutCancel(ctx)
-	if err := f.Ledger.Wrote(recording, f.plan, done.Outcome); err != nil {
-		return pacer.Result{}, errors.Join(failed, err)
+	if err := f.Ledger.Wrote(recording, f.plan, done); err != nil {
+		return pacer.Result{}, errors.Join(failed, done.Warning, err)
 	}
-	if failed != nil && !done.Warned {
+	if failed != nil {
 		return pacer.Result{}, failed
 	}
 	if done.At.IsZero() { // a dry run: nothing was done, nobody logged in
 		return pacer.Result{Acted: true, Next: f.plan.Next}, nil
 	}
-	if err := f.Ledger.LoginAccepted(recording, f.Credentials); err != nil {
+	if err := f.Lockout.Accepted(f.Credentials); err != nil {
 		return pacer.Result{}, err
 	}
 	if identify || f.plan.Flushed.IsZero() {
 		f.identified = f.now
 	}
+	return f.finish(done, confirmed, time.Since(start))
+}
+
+// finish logs a flush that ended well, and returns when the next one is due. A warning is its error.
+func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Duration) (pacer.Result, error) {
 	if done.OldGroupsGone {
 		f.reportOldGroups(done.Kept)
 	}
-	if !done.Warned {
-		f.complaint.over()
+	if done.Warning == nil {
+		f.complaint.end()
 	}
 	f.Log.Info("flushed", "added", f.plan.Blocks, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
-		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero(), "took", time.Since(start).Round(time.Millisecond).String())
+		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero(), "took", took.Round(time.Millisecond).String())
 	after := f.plan
-	if !done.Confirmed.IsZero() {
-		after.Confirmed = done.Confirmed
+	if !confirmed.IsZero() {
+		after.Confirmed = confirmed
 	}
-	result := pacer.Result{Acted: true, Next: f.next(after)}
+	result := pacer.Result{Acted: true, Next: f.next(after, f.now)}
 	if retry := f.now.Add(refusedRetry); len(done.Refused) > 0 && (result.Next.IsZero() || retry.Before(result.Next)) {
 		result.Next = retry
 	}
 	if done.Unfinished {
 		result.Next = f.now
 	}
-	if done.Warned {
-		return result, warning{failed, len(done.Refused) > 0}
+	if done.Warning != nil {
+		return result, warning{done.Warning, len(done.Refused) > 0}
 	}
 	return result, nil
 }
 
-// warning is the error of a flush that did all else.
+// warning is the error of a flush that ended well with a warning.
 type warning struct {
 	error
 	unenforced bool // some bans are not enforced
 }
 
-// each returns what must be blocked one by one. In a re-assert that an earlier
-// flush began, what that flush blocked is done.
+// each returns the bans that must be blocked one by one. It leaves out those that an earlier flush of the same re-assert
+// blocked.
 func (f *flush) each(ctx context.Context, reassert bool) ([]netip.Prefix, error) {
 	var least time.Time
 	if reassert {
@@ -107,8 +110,7 @@ func (f *flush) each(ctx context.Context, reassert bool) ([]netip.Prefix, error)
 	return f.Ledger.Pending(ctx, f.plan, f.question(f.now), least)
 }
 
-// standing returns everything in force. What is found in the files at the first
-// flush is taken over before.
+// standing returns all bans in force. At the first flush it takes over the prefixes that were found in the files.
 func (f *flush) standing(ctx context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
 	if f.first {
 		if err := f.takeOver(ctx, found); err != nil {
@@ -119,22 +121,20 @@ func (f *flush) standing(ctx context.Context, found []netip.Prefix) ([]netip.Pre
 	return f.Ledger.Standing(ctx, f.plan)
 }
 
-// takeOver records what an earlier installation left blocked, so that it stays
-// blocked for a while instead of being let in at once, and makes it part of the
-// plan.
+// takeOver records the prefixes that an earlier installation left blocked, so that they stay blocked for a while. It
+// makes them part of the plan.
 func (f *flush) takeOver(ctx context.Context, found []netip.Prefix) error {
 	until := f.now.Add(takeover)
-	var bans []ban.Ban
+	filter := f.Filter()
+	var admitted []netip.Prefix
 	for _, p := range found {
-		parts, _ := f.Admit(p) // an error admits nothing, and what is not taken over is unblocked
-		for _, part := range parts {
-			bans = append(bans, ban.Ban{Prefix: part, Until: until, Scenario: "found on the appliance"})
-		}
+		parts, _ := filter.Admit(p) // an error admits nothing, and what is not recorded is unblocked
+		admitted = append(admitted, parts...)
 	}
-	if len(bans) == 0 {
+	if len(admitted) == 0 {
 		return nil
 	}
-	recorded, err := f.Ledger.Record(ctx, bans, ledger.Takeover, f.now, f.MaxBans)
+	recorded, err := f.Ledger.RecordFound(ctx, admitted, until, f.now, f.MaxBans)
 	if err != nil {
 		return err
 	}
@@ -147,25 +147,4 @@ func (f *flush) takeOver(ctx context.Context, found []netip.Prefix) error {
 	}
 	f.plan = p
 	return nil
-}
-
-// confirmed is when everything in force was put on the blacklist: by the group,
-// or one by one because nothing else is in force. Zero: it was not.
-func (f *flush) confirmed(done Done) time.Time {
-	if !done.Asserted.IsZero() {
-		return done.Asserted
-	}
-	if !f.plan.Whole || len(done.Refused) > 0 || done.At.IsZero() {
-		return time.Time{}
-	}
-	blocked := map[netip.Prefix]bool{}
-	for _, e := range done.Blocked {
-		blocked[e.Prefix] = true
-	}
-	for _, b := range f.plan.Block {
-		if !blocked[b.Prefix] {
-			return time.Time{}
-		}
-	}
-	return f.now
 }

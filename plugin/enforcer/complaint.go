@@ -7,25 +7,25 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 )
 
-// repeatEvery is how often the same trouble is said again.
+// repeatEvery is how often the same trouble is logged again.
 const repeatEvery = 10 * time.Minute
 
-// complaint says what goes wrong: at once when it is new, then every ten
-// minutes with a count, and once when it is over.
+// complaint logs a trouble: at once when it is new, then every ten minutes with a
+// count, and once when it is over.
 type complaint struct {
 	log hclog.Logger
 
 	mu      sync.Mutex
-	subject string // what it is about, without what changes from one time to the next
-	said    time.Time
-	count   int // how often since it was said
-	held    time.Time
+	subject string    // the text without its numbers; "": there is no trouble
+	said    time.Time // when it was last logged
+	count   int       // how often it occurred since then
+	held    time.Time // the end of the hold-off that was logged
 }
 
-// about logs an error at a level; nil logs nothing.
+// about logs an error at a level; nil: it logs nothing.
 func (c *complaint) about(err error, level hclog.Level, now time.Time) {
 	if err == nil {
 		return
@@ -50,8 +50,8 @@ func (c *complaint) say(level hclog.Level, text string, now time.Time, details .
 	}
 }
 
-// heldOff logs a hold-off once, with its reason.
-func (c *complaint) heldOff(h ledger.HoldOff, now time.Time) {
+// heldOff logs a login hold-off once, with its reason.
+func (c *complaint) heldOff(h lockout.HoldOff, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h.Until.Equal(c.held) {
@@ -62,8 +62,8 @@ func (c *complaint) heldOff(h ledger.HoldOff, now time.Time) {
 		"until", h.Until.Format(time.RFC3339), "failed", h.Failures, "hint", h.Advice())
 }
 
-// over says that what was complained about works again.
-func (c *complaint) over() {
+// end logs that the trouble is over, if there was one.
+func (c *complaint) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.subject != "" {
@@ -72,8 +72,8 @@ func (c *complaint) over() {
 	c.subject, c.count, c.held = "", 0, time.Time{}
 }
 
-// withoutNumbers leaves out ports, times and counts, so that the same trouble
-// reads the same.
+// withoutNumbers leaves out ports, times and counts, in which two texts about the
+// same trouble may differ.
 func withoutNumbers(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
@@ -21,7 +22,8 @@ import (
 // weather is what goes wrong at random, and what is recorded at any moment.
 type weather struct {
 	*house
-	disturbed bool // something was recorded in the midst of a flush
+	lasting   []time.Duration // how long bans last at most
+	disturbed bool            // something was recorded in the midst of a flush
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -39,12 +41,12 @@ func (w *weather) IntN(n int) int {
 // before a flush did.
 func (w *weather) alert() {
 	now := time.Now().Add(-time.Duration(w.IntN(2000)) * time.Millisecond)
-	var bans []ban.Ban
+	var bans []ban.Decision
 	for range 1 + w.IntN(2*w.fw.few) {
-		lasts := []time.Duration{time.Minute, time.Hour, 100 * time.Hour}[w.IntN(3)] * time.Duration(1+w.IntN(100)) / 100
-		bans = append(bans, ban.Ban{Prefix: single(fmt.Sprintf("203.0.113.%d", w.IntN(40))), Until: now.Add(lasts), Origin: "crowdsec"})
+		lasts := w.lasting[w.IntN(len(w.lasting))] * time.Duration(1+w.IntN(100)) / 100
+		bans = append(bans, ban.Decision{Prefix: single(fmt.Sprintf("203.0.113.%d", w.IntN(40))), Bits: 32, Type: "ban", Until: now.Add(lasts), Origin: "crowdsec"})
 	}
-	if _, err := w.ledger.Record(context.Background(), bans, ledger.Alert, now, 25); err != nil {
+	if _, err := w.ledger.Record(context.Background(), bans, now, 25); err != nil {
 		w.t.Error(err)
 	}
 }
@@ -76,7 +78,7 @@ func (w *weather) meddle() {
 }
 
 // watch looks after every flush whether what differed was all that differed.
-func (w *weather) watch(done enforcer.Done, incremental bool, standing []netip.Prefix) {
+func (w *weather) watch(done appliance.Outcome, incremental bool, standing []netip.Prefix) {
 	listed := addresses(slices.Collect(maps.Keys(w.fw.files)))
 	if want := addresses(standing); incremental && done.Listed && !slices.Equal(listed, want) {
 		w.t.Errorf("the files list %v after a flush, want %v", listed, want)
@@ -115,7 +117,7 @@ func TestWhateverFailsTheApplianceEndsUpWithWhatIsInForce(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			bubble(t, func(h *house) {
-				w := &weather{house: h, random: rand.New(rand.NewPCG(seed, 0))}
+				w := &weather{house: h, random: rand.New(rand.NewPCG(seed, 0)), lasting: []time.Duration{time.Minute, time.Hour, 100 * time.Hour}}
 				h.fw.few, h.fw.fault, h.fw.watch = 5, w.strike, w.watch
 				h.fw.foreign, h.fw.atOnce = seed >= 4, 7
 				e, end := h.process(func(c *enforcer.Config) {
@@ -141,6 +143,47 @@ func TestWhateverFailsTheApplianceEndsUpWithWhatIsInForce(t *testing.T) {
 				h.want("at the end", w.inForce()...)
 				if got, want := h.fw.listed(), w.inForce(); !slices.Equal(got, want) {
 					t.Errorf("the files list %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
+
+func TestWhateverFailsNothingStaysBlockedWhenAllBansEndWhileThePluginIsAway(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			bubble(t, func(h *house) {
+				w := &weather{house: h, random: rand.New(rand.NewPCG(seed, 1)), lasting: []time.Duration{time.Minute}}
+				h.fw.few, h.fw.foreign, h.fw.atOnce = 5, seed >= 4, 7
+				crashAt := 0
+				cut := func(step) error {
+					if crashAt--; crashAt <= 0 { // the process is killed at a step, and reaches the appliance no more
+						panic("crash")
+					}
+					return nil
+				}
+				for round := range 25 {
+					h.fw.set(func() { h.fw.fault = nil })
+					e, end := h.process(nil)
+					time.Sleep(time.Minute) // all is well
+					h.fw.set(func() { h.fw.fault, crashAt = cut, w.IntN(12) })
+					w.alert()
+					e.Recorded()
+					time.Sleep(time.Duration(w.IntN(40)) * time.Second)
+					end()
+					time.Sleep(2 * time.Minute) // everything ends
+					h.fw.set(func() { h.fw.fault = nil })
+					_, end = h.process(nil)
+					time.Sleep(10 * time.Minute)
+					end()
+					h.want(fmt.Sprint("after round ", round))
+					if left := h.fw.listed(); len(left) > 0 {
+						t.Errorf("after round %d the files list %v", round, left)
+					}
+					s, err := h.ledger.Status(context.Background(), time.Now())
+					if err != nil || s.ToBlock+s.ToUnblock > 0 || !s.Pending.IsZero() {
+						t.Errorf("after round %d: %+v, %v", round, s, err)
+					}
 				}
 			})
 		})

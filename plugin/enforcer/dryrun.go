@@ -4,18 +4,17 @@ import (
 	"context"
 
 	"github.com/hashicorp/go-hclog"
+
+	"notification-stormshield/appliance"
 )
 
-// DryRun returns an appliance that says what it would do and does nothing. It
-// acknowledges nothing, so that everything is still pending when the dry run is
-// over.
+// DryRun returns an appliance that logs what it would do and does nothing. It
+// acknowledges nothing, so that everything is pending after the dry run.
 func DryRun(log hclog.Logger) Appliance { return dryRun{log} }
 
 type dryRun struct{ log hclog.Logger }
 
-func (d dryRun) Apply(_ context.Context, c Change) (Done, error) {
-	d.log.Info("dry run: nothing is sent", "added", len(c.Add), "removed", len(c.Unblock), "total", c.Total)
-	done := Done{}
-	done.Mark = c.Mark // the files are what they were
-	return done, nil
+func (d dryRun) Apply(_ context.Context, c appliance.Change) (appliance.Outcome, error) {
+	d.log.Info("dry run: nothing is sent", "added", len(c.Add), "removed", len(c.Unblock), "total", c.InForce)
+	return appliance.Outcome{Mark: c.Mark}, nil // the files are what they were
 }

@@ -1,53 +1,58 @@
-// Package enforcer keeps one appliance in step with one ledger: it asks the
-// ledger what differs, has the appliance told, and records what the appliance
-// acknowledged. It does so only while it holds the lease.
+// Package enforcer keeps one appliance in step with one ledger: it asks the ledger what is pending, sends it to the
+// appliance, and records what the appliance acknowledged.
 //
-// It knows neither how an appliance is reached nor where bans come from. Its
-// main type is [Enforcer]; [Appliance] is what it needs of a firewall.
+// A flush goes through these steps:
+//
+//   - It does nothing while logins are held off. A login that the appliance does not accept begins a hold-off.
+//   - It asks the ledger what is pending. If nothing is, and no re-assert is due, it ends without a connection.
+//   - The appliance applies the change. If another appliance answers than before, everything is pending on it, and the flush
+//     begins again.
+//   - It records what the appliance acknowledged, also after an error. The rest stays pending, and the pacer says when the
+//     next flush tries it.
+//
+// A re-assert blocks everything in force again, in case the appliance lost it. The first flush of a ledger is one. It also
+// takes over what an earlier installation left in the group: such a prefix stays blocked for four hours.
+//
+// The package knows neither how an appliance is reached nor where decisions come from. Its caller holds the lease. Its main
+// type is [Enforcer]; [Appliance] is what it needs of a firewall.
 package enforcer
 
 import (
 	"context"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 	"notification-stormshield/plugin/pacer"
 )
 
-const (
-	// leaseEvery is how often a process that does not hold the lease tries to
-	// take it, and newsEvery how often its holder looks for what other
-	// processes recorded or asked for.
-	leaseEvery = 500 * time.Millisecond
-	newsEvery  = time.Second
-)
+// newsEvery is how often the enforcer looks for what other processes recorded or asked for.
+const newsEvery = time.Second
 
 // Config describes an enforcer.
 type Config struct {
 	Appliance   Appliance
 	Ledger      *ledger.Ledger
 	Target      ledger.Target // the appliance and the groups that the configuration names
-	LeasePath   string
-	NotBefore   time.Time // of the first flush
+	Lockout     lockout.File
 	Rhythm      pacer.Rhythm
 	Reassert    time.Duration // how often everything in force is blocked again; 0: when half of EntryLife is over
 	EntryLife   time.Duration // how long the entries live that a re-assert makes
 	Few         int           // how many bans the appliance blocks one by one
-	MaxBans     int
-	Credentials string // a hold-off counts for these alone
-	// Admit returns the parts of a prefix that may be blocked. The error is the
-	// reason if there are none.
-	Admit func(netip.Prefix) ([]netip.Prefix, error)
-	Log   hclog.Logger
-	// Shared returns which of some prefixes other configurations have in force on
-	// the same appliance, and until when. Nil means that there is no other one.
+	MaxBans     int           // how many bans are enforced at most
+	Credentials string        // a login hold-off counts for these alone
+	// Filter returns the filter that decisions must pass now.
+	Filter func() ban.Filter
+	Log    hclog.Logger
+	// Shared returns which of some prefixes other configurations ban on the same appliance, and until when; nil: there is no
+	// other configuration.
 	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
-	// Beside runs while the lease is held, until its context ends; nil: nothing.
-	Beside func(ctx context.Context)
 }
 
 // Enforcer is the loop for one appliance.
@@ -58,101 +63,68 @@ type Enforcer struct {
 	// identified is when this process last learnt the serial number of the appliance.
 	identified time.Time
 	round      round
+	unrecorded lockout.HoldOff // the last hold-off, if it could not be recorded
+	waiting    waiting
+	readmit    atomic.Bool // the filter changed
 }
 
-// round is a re-assert. It takes several flushes if bans must be blocked one by
-// one. Only Flush uses it, so it needs no lock.
+// round is a re-assert. It takes several flushes if bans must be blocked one by one. Only Flush uses it, so it needs no
+// lock.
 type round struct {
 	began      time.Time // zero: no re-assert is under way
 	request    int64     // the last request when it began; a later request begins another round
 	unfinished bool      // the last flush did not apply everything
 }
 
-// New returns an enforcer. Run makes it go.
+// New returns an enforcer. Run starts it.
 func New(c Config) *Enforcer {
 	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), complaint: complaint{log: c.Log}}
 }
 
-// Recorded says that this process recorded something, and that more may follow.
-// It never waits.
+// Recorded asks for a flush because this process recorded decisions. More may follow, so the flush is debounced. Recorded
+// never waits.
 func (e *Enforcer) Recorded() { e.pacer.Poke() }
 
-// Changed says that this process changed what must be blocked, and that nothing
-// belongs to it which is yet to come. It never waits.
+// Changed asks for a flush because this process changed what must be blocked. Nothing more follows, so the flush is not
+// debounced. Changed never waits.
 func (e *Enforcer) Changed() { e.pacer.Due() }
 
-// Readmit ends the bans in force that Admit no longer admits, and triggers a flush
-// that unblocks them.
-func (e *Enforcer) Readmit(ctx context.Context) {
-	if e.refuse(ctx) {
-		e.pacer.Due()
-	}
-}
+// Readmit asks for the filter to be applied to the stored decisions, because it changed. Readmit never waits.
+func (e *Enforcer) Readmit() { e.readmit.Store(true) }
 
-// Run enforces until the context ends. It waits for the lease for as long as
-// another process holds it.
+// Run enforces until the context ends.
 func (e *Enforcer) Run(ctx context.Context) {
-	if !sleep(ctx, time.Until(e.NotBefore)) {
-		return
-	}
-	lease := e.takeLease(ctx)
-	if lease == nil {
-		return
-	}
-	defer func() { _ = lease.Release() }()
-	e.refuse(ctx)
-	var beside sync.WaitGroup
+	e.admit(ctx)
+	var watching sync.WaitGroup
 	running, stop := context.WithCancel(ctx)
-	beside.Go(func() { e.watch(running) })
-	if e.Beside != nil {
-		beside.Go(func() { e.Beside(running) })
-	}
+	watching.Go(func() { e.watch(running) })
 	e.pacer.Run(ctx, e.Flush)
 	stop()
-	beside.Wait()
+	watching.Wait()
 }
 
-func (e *Enforcer) takeLease(ctx context.Context) *ledger.Lease {
-	waiting := false
-	for {
-		lease, err := ledger.TryLease(e.LeasePath)
-		switch {
-		case lease != nil:
-			return lease
-		case err != nil:
-			e.complaint.about(err, hclog.Error, time.Now())
-		case !waiting:
-			waiting = true
-			e.Log.Debug("another process flushes; this one records and stands by")
-		}
-		if !sleep(ctx, leaseEvery) {
-			return nil
-		}
-	}
-}
-
-// refuse ends the bans in force that may not be blocked, and reports whether there
-// were any. The parts of a range that may be blocked stay banned.
-func (e *Enforcer) refuse(ctx context.Context) bool {
-	refused, err := e.Ledger.Refuse(ctx, e.Admit, time.Now())
+// admit applies the filter to the decisions that are stored, and reports whether it changed any.
+func (e *Enforcer) admit(ctx context.Context) bool {
+	filter := e.Filter()
+	changed, err := e.Ledger.Admit(ctx, filter.AdmitStored, time.Now(), e.MaxBans)
 	if err != nil {
 		e.complaint.about(err, hclog.Error, time.Now())
 	}
-	for _, r := range refused {
-		if r.Reason == nil {
-			e.Log.Warn("a banned range is split because a part of it is protected now", "prefix", r.Prefix, "parts", len(r.Parts))
-			continue
-		}
-		e.Log.Warn("a ban ends because its address is protected now", "prefix", r.Prefix, "reason", r.Reason)
+	if len(changed) > 0 {
+		e.Log.Warn("bans are protected or filtered out by now: they end, or are split around what is never blocked",
+			"bans", len(changed), "first", changed[0])
 	}
-	return len(refused) > 0
+	return len(changed) > 0
 }
 
-// watch pokes when another process recorded something, and hurries when one
-// asked for a flush.
+// watch triggers a flush when another process recorded something, or asked for a flush. It applies the filter to the stored
+// decisions when it changed.
 func (e *Enforcer) watch(ctx context.Context) {
-	var seen ledger.News // at first, what others brought before this process counts as new
+	var seen ledger.News // at first, everything that others recorded counts as new
 	for sleep(ctx, newsEvery) {
+		if e.readmit.Swap(false) && e.admit(ctx) {
+			e.pacer.Due()
+		}
 		news, err := e.Ledger.News(ctx)
 		if err != nil {
 			continue // the next flush says what is wrong with the ledger

@@ -15,9 +15,11 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 	"notification-stormshield/plugin/pacer"
 )
 
@@ -65,11 +67,11 @@ func bubble(t *testing.T, story func(h *house)) {
 // process starts an enforcer and returns how to end it.
 func (h *house) process(change func(c *enforcer.Config)) (*enforcer.Enforcer, func()) {
 	c := enforcer.Config{
-		Appliance: h.fw, Ledger: h.ledger, LeasePath: filepath.Join(h.dir, "test.lock"),
+		Appliance: h.fw, Ledger: h.ledger, Lockout: lockout.File{Path: filepath.Join(h.dir, "test.lockout")},
 		Rhythm:   pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second},
 		Reassert: 10 * time.Minute, EntryLife: h.fw.life, MaxBans: 1000, Few: h.fw.few, Credentials: "secret",
-		Admit: ban.Filter{}.Admit,
-		Log:   hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true}),
+		Filter: func() ban.Filter { return ban.Filter{} },
+		Log:    hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true}),
 	}
 	if change != nil {
 		change(&c)
@@ -96,8 +98,8 @@ func (h *house) at(since time.Duration) {
 func (h *house) ban(address string, d time.Duration) {
 	h.t.Helper()
 	addr := netip.MustParseAddr(address)
-	b := ban.Ban{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Until: time.Now().Add(d)}
-	if _, err := h.ledger.Record(context.Background(), []ban.Ban{b}, ledger.Alert, time.Now(), 1000); err != nil {
+	b := ban.Decision{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Bits: addr.BitLen(), Type: "ban", Until: time.Now().Add(d)}
+	if _, err := h.ledger.Record(context.Background(), []ban.Decision{b}, time.Now(), 1000); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -152,48 +154,6 @@ func TestStandingBansAreReassertedInTheirRhythm(t *testing.T) {
 		h.at(71 * time.Minute)
 		if n := h.fw.count() - before; n != 6 {
 			t.Errorf("%d flushes in an hour, want 6", n)
-		}
-	})
-}
-
-func TestAProcessThatHasJustStartedDoesNotFlush(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(func(c *enforcer.Config) { c.NotBefore = time.Now().Add(3 * time.Second) })
-		defer end()
-		h.ban("203.0.113.7", time.Hour)
-		e.Recorded()
-		h.at(2999 * time.Millisecond)
-		h.want("in the first three seconds")
-		h.at(5 * time.Second)
-		h.want("afterwards", "203.0.113.7")
-	})
-}
-
-func TestOnlyTheHolderOfTheLeaseFlushesAndTheNextTakesOver(t *testing.T) {
-	bubble(t, func(h *house) {
-		own, err := ledger.Open(context.Background(), filepath.Join(h.dir, "test.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer own.Close()
-		_, endFirst := h.process(func(c *enforcer.Config) { c.Ledger = own })
-		other := newFirewall()
-		second, endSecond := h.process(func(c *enforcer.Config) { c.Appliance = other })
-		defer endSecond()
-		h.at(time.Minute)
-		h.ban("203.0.113.7", time.Hour)
-		second.Recorded() // recorded beside the holder
-		h.at(63 * time.Second)
-		h.want("blocked by the holder", "203.0.113.7")
-		if other.count() != 0 {
-			t.Error("the other process flushed too")
-		}
-		endFirst()
-		h.ban("203.0.113.8", time.Hour)
-		second.Recorded()
-		h.at(66 * time.Second)
-		if got := other.blocked(); !slices.Contains(got, "203.0.113.8") {
-			t.Errorf("the next process did not take over within 2 s: %v", got)
 		}
 	})
 }
@@ -282,7 +242,7 @@ func TestWhatWasAcknowledgedBeforeAFailureIsNotOwedAgain(t *testing.T) {
 
 func TestARefusedLoginIsTriedOnceAHoldOffByAllProcessesTogether(t *testing.T) {
 	bubble(t, func(h *house) {
-		h.fw.fail = &enforcer.LoginError{Err: errors.New("AUTH_FAILED")}
+		h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
 		for i := range 60 { // a process a minute, as after restart upon restart
 			e, end := h.process(nil)
 			h.ban("203.0.113.7", 5*time.Hour)
@@ -313,7 +273,7 @@ func TestTheHoldOffBoundsTheAttemptsOfOneProcess(t *testing.T) {
 		defer end()
 		h.at(time.Minute)
 		before := h.fw.count()
-		h.fw.set(func() { h.fw.fail = &enforcer.LoginError{Err: errors.New("AUTH_FAILED")} })
+		h.fw.set(func() { h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")} })
 		h.ban("203.0.113.7", 100*time.Hour)
 		e.Recorded()
 		h.at(time.Minute + 4*time.Hour)
@@ -331,7 +291,7 @@ func TestALoginThatMayBeAcceptedLaterIsTriedAgainAfterAMinute(t *testing.T) {
 		h.at(time.Minute)
 		before := h.fw.count()
 		h.fw.set(func() {
-			h.fw.fail = &enforcer.LoginError{Temporary: true, Hint: "it may be busy", Err: errors.New("ERR_BUSY")}
+			h.fw.fail = &appliance.LoginError{Temporary: true, Hint: "it may be busy", Err: errors.New("ERR_BUSY")}
 		})
 		h.ban("203.0.113.7", 100*time.Hour)
 		e.Recorded()
@@ -361,7 +321,7 @@ func TestAHoldOffIsLoggedOnceAndRecordedThoughTheFlushWasCancelled(t *testing.T)
 		h.fw.set(func() {
 			h.fw.fault = func(step) error {
 				cancel()
-				return &enforcer.LoginError{Err: errors.New("AUTH_FAILED")}
+				return &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
 			}
 		})
 		h.ban("203.0.113.7", 100*time.Hour)
@@ -381,17 +341,52 @@ func TestAHoldOffIsLoggedOnceAndRecordedThoughTheFlushWasCancelled(t *testing.T)
 	})
 }
 
+// Nothing can be written to /dev/full, as to a disk that is full.
+func TestARefusedLoginIsHeldOffThoughThatCannotBeRecorded(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
+		e, end := h.process(func(c *enforcer.Config) { c.Lockout = lockout.File{Path: "/dev/full"} })
+		defer end()
+		h.ban("203.0.113.7", 5*time.Hour)
+		e.Recorded()
+		h.at(29 * time.Minute)
+		if n := h.fw.count(); n != 1 {
+			t.Errorf("%d logins in 29 minutes, want 1", n)
+		}
+		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || !strings.Contains(s.Trouble.Text, "no space left") {
+			t.Errorf("status says %+v, %v", s.Trouble, err)
+		}
+	})
+}
+
 func TestWhatAnEarlierInstallationBlockedIsTakenOver(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.leave("203.0.113.50", "192.0.2.1")
 		_, end := h.process(func(c *enforcer.Config) {
-			c.Admit = ban.Filter{NeverBlock: []netip.Prefix{single("192.0.2.1")}}.Admit
+			c.Filter = func() ban.Filter { return ban.Filter{NeverBlock: []netip.Prefix{single("192.0.2.1")}} }
 		})
 		defer end()
 		h.at(time.Minute)
 		h.want("at first", "203.0.113.50")
 		h.at(4*time.Hour + time.Minute)
 		h.want("after four hours")
+	})
+}
+
+func TestWhatWasTakenOverEndsWhenTheConfigurationProtectsIt(t *testing.T) {
+	bubble(t, func(h *house) {
+		h.fw.leave("203.0.113.50", "203.0.113.51")
+		_, end := h.process(nil)
+		h.at(time.Minute)
+		end()
+		_, end = h.process(func(c *enforcer.Config) {
+			c.Filter = func() ban.Filter {
+				return ban.Filter{Origins: []string{"CAPI"}, NeverBlock: []netip.Prefix{single("203.0.113.51")}}
+			}
+		})
+		defer end()
+		h.at(2 * time.Minute)
+		h.want("with the new configuration", "203.0.113.50")
 	})
 }
 
@@ -404,7 +399,7 @@ func TestABanThatTheConfigurationProtectsByNowEnds(t *testing.T) {
 		h.want("at first", "203.0.113.7")
 		end()
 		_, end = h.process(func(c *enforcer.Config) {
-			c.Admit = ban.Filter{NeverBlock: []netip.Prefix{single("203.0.113.7")}}.Admit
+			c.Filter = func() ban.Filter { return ban.Filter{NeverBlock: []netip.Prefix{single("203.0.113.7")}} }
 		})
 		defer end()
 		h.at(2 * time.Minute)
@@ -415,7 +410,7 @@ func TestABanThatTheConfigurationProtectsByNowEnds(t *testing.T) {
 func TestABanEndsWhenItsAddressBecomesOneOfThisMachine(t *testing.T) {
 	bubble(t, func(h *house) {
 		own := new(ban.Own)
-		e, end := h.process(func(c *enforcer.Config) { c.Admit = ban.Filter{Own: own}.Admit })
+		e, end := h.process(func(c *enforcer.Config) { c.Filter = func() ban.Filter { return ban.Filter{Own: own} } })
 		defer end()
 		h.ban("203.0.113.7", time.Hour)
 		h.ban("203.0.113.8", time.Hour)
@@ -423,10 +418,10 @@ func TestABanEndsWhenItsAddressBecomesOneOfThisMachine(t *testing.T) {
 		h.at(time.Minute)
 		h.want("at first", "203.0.113.7", "203.0.113.8")
 		own.Set(map[netip.Addr]string{netip.MustParseAddr("203.0.113.7"): "an address of this machine"})
-		e.Readmit(context.Background())
+		e.Readmit()
 		h.at(2 * time.Minute)
 		h.want("with the new address", "203.0.113.8")
-		if !strings.Contains(h.log.String(), "it is an address of this machine") {
+		if !strings.Contains(h.log.String(), "first=203.0.113.7") {
 			t.Errorf("log:\n%s", h.log)
 		}
 	})

@@ -10,8 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"notification-stormshield/plugin/enforcer"
-	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/appliance"
 )
 
 // firewall is an appliance in memory: a blacklist, and files whose mark is how
@@ -24,7 +23,7 @@ type firewall struct {
 	files    map[netip.Prefix]bool
 	version  int
 	attempts []time.Time
-	changes  []enforcer.Change
+	changes  []appliance.Change
 	readings int // how often everything in force was asked for
 	fail     error
 	fault    func(step) error // what goes wrong at a step, if anything
@@ -37,7 +36,7 @@ type firewall struct {
 
 	// watch looks at what a flush did to the appliance, and at the bans that
 	// were in force when it began.
-	watch func(done enforcer.Done, incremental bool, standing []netip.Prefix)
+	watch func(done appliance.Outcome, incremental bool, standing []netip.Prefix)
 }
 
 func newFirewall() *firewall {
@@ -66,7 +65,7 @@ func failAt(at step) func(step) error {
 	}
 }
 
-func (f *firewall) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done, error) {
+func (f *firewall) Apply(ctx context.Context, c appliance.Change) (appliance.Outcome, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.attempts = append(f.attempts, time.Now())
@@ -94,9 +93,9 @@ func (f *firewall) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 	if err == nil {
 		r.done.At = time.Now()
 		if len(r.done.Refused) > 0 {
-			err = errors.New("does not take a ban")
+			r.done.Warning = errors.New("does not take a ban")
 		} else if f.foreign {
-			err = errors.New("has foreign members")
+			r.done.Warning = errors.New("has foreign members")
 		}
 	}
 	if r.watch != nil {
@@ -108,8 +107,8 @@ func (f *firewall) Apply(ctx context.Context, c enforcer.Change) (enforcer.Done,
 // run is one call of Apply.
 type run struct {
 	*firewall
-	c         enforcer.Change
-	done      enforcer.Done
+	c         appliance.Change
+	done      appliance.Outcome
 	leftovers []netip.Prefix
 }
 
@@ -120,7 +119,7 @@ func (r *run) identify() error {
 	r.asked++
 	r.done.Serial = r.serial
 	if r.c.Serial != "" && r.serial != "" && r.serial != r.c.Serial {
-		return &enforcer.OtherApplianceError{Serial: r.serial, Err: errors.New("another appliance answers")}
+		return &appliance.OtherError{Serial: r.serial, Expected: r.c.Serial}
 	}
 	return nil
 }
@@ -156,7 +155,7 @@ func (r *run) block(context.Context) error {
 			until = life
 		}
 		r.entries[b.Prefix] = until
-		r.done.Blocked = append(r.done.Blocked, ledger.Entry{Prefix: b.Prefix, Expires: until})
+		r.done.Blocked = append(r.done.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: until})
 	}
 	return nil
 }
@@ -227,7 +226,7 @@ func (r *run) assertEach(ctx context.Context) error {
 		}
 		until := time.Now().Add(r.life)
 		r.entries[p] = until
-		r.done.Blocked = append(r.done.Blocked, ledger.Entry{Prefix: p, Expires: until})
+		r.done.Blocked = append(r.done.Blocked, appliance.Entry{Prefix: p, Expires: until})
 	}
 	if r.c.Reassert {
 		r.done.Asserted, r.done.AssertedUntil = time.Now(), time.Now().Add(r.life)

@@ -9,7 +9,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 	"notification-stormshield/plugin/pacer"
 )
 
@@ -19,8 +21,7 @@ const (
 	flushTimeout = 15 * time.Minute
 )
 
-// Flush looks what differs and has the appliance told. Whoever calls it
-// outside of Run must hold the lease.
+// Flush applies what is pending. Its caller holds the lease.
 func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	limited, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
@@ -60,15 +61,15 @@ func (e *Enforcer) complain(ctx context.Context, err error, harmless bool, reque
 	}
 }
 
-// guarded flushes unless logins are held off, and survives a panic: CrowdSec
-// never starts a crashed plugin again.
+// guarded flushes unless logins are held off, and turns a panic into an error: CrowdSec never starts a crashed plugin
+// again.
 func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Result, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("a flush panicked, which is a fault of this program: %v\n%s", r, debug.Stack())
 		}
 	}()
-	hold, held, err := e.Ledger.HeldOff(ctx, e.Credentials, now)
+	hold, held, err := e.heldOff(now)
 	if err != nil {
 		return pacer.Result{}, err
 	}
@@ -77,13 +78,14 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 		return pacer.Result{Next: hold.Until}, nil
 	}
 	result, err = e.flush(ctx, now)
-	var login *LoginError
+	var login *appliance.LoginError
 	if errors.As(err, &login) {
 		now := time.Now()
-		// Recorded although ctx may be cancelled: the next process must not log in.
-		hold, failed := e.Ledger.LoginFailed(context.WithoutCancel(ctx), e.Credentials, login.Failure(), now)
+		// Recorded also when the context has ended: the next process must not log in.
+		hold, failed := e.Lockout.Failed(e.Credentials, FailureOf(login), now)
 		if failed != nil {
-			return result, errors.Join(err, failed)
+			e.unrecorded = hold
+			e.complain(context.WithoutCancel(ctx), errors.Join(err, failed), false, e.round.request)
 		}
 		e.complaint.heldOff(hold, now)
 		return pacer.Result{Acted: true, Next: hold.Until}, nil
@@ -91,9 +93,24 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 	return result, err
 }
 
+// heldOff returns the hold-off of all processes, or the one that this process could not record.
+func (e *Enforcer) heldOff(now time.Time) (lockout.HoldOff, bool, error) {
+	hold, held, err := e.Lockout.HeldOff(e.Credentials, now)
+	if now.Before(e.unrecorded.Until) {
+		return e.unrecorded, true, nil
+	}
+	return hold, held, err
+}
+
 func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {
+	if err := e.Ledger.Choose(ctx, now, e.MaxBans); err != nil {
+		return pacer.Result{}, err
+	}
 	p, err := e.plan(ctx, now)
 	if err != nil {
+		return pacer.Result{}, err
+	}
+	if err := e.reportWaiting(ctx, p, now); err != nil {
 		return pacer.Result{}, err
 	}
 	first := p.Flushed.IsZero()
@@ -102,14 +119,14 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 		if p.Stale {
 			err = e.Ledger.Tidy(ctx, p)
 		}
-		return pacer.Result{Next: e.next(p)}, err
+		return pacer.Result{Next: e.next(p, now)}, err
 	}
 	if reassert && e.round.began.IsZero() {
 		e.round.began = now
 	}
 	f := flush{Enforcer: e, now: now, plan: p, first: first}
 	result, err := f.run(ctx, reassert)
-	var other *OtherApplianceError
+	var other *appliance.OtherError
 	if !errors.As(err, &other) {
 		return result, err
 	}
@@ -119,17 +136,15 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 	return f.run(ctx, first || e.mustReassert(f.plan, now))
 }
 
-// mustReassert reports whether everything in force must be blocked again. What
-// is blocked one by one in the same flush need not be. What was confirmed later
-// than now was so before the clock was set back: nobody knows how long ago, nor
-// how long the entries have yet to live.
+// mustReassert reports whether everything in force must be blocked again. It need
+// not if this flush blocks everything one by one. If the last re-assert lies in the
+// future, the clock was set back, and nobody knows how long the entries still live.
 func (e *Enforcer) mustReassert(p ledger.Plan, now time.Time) bool {
 	return p.InForce > 0 && !p.Whole && (p.Asked || now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
 }
 
-// reassertAt is when everything in force is to be blocked again: in the rhythm asked for,
-// or else when half of an entry's life is over, so that none ends before its
-// ban does.
+// reassertAt is when everything in force must be blocked again: after Config.Reassert,
+// or when half of an entry's life is over, so that no entry ends before its ban.
 func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
 	every := e.Reassert
 	if every == 0 {
@@ -138,19 +153,35 @@ func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
 	return p.Confirmed.Add(every)
 }
 
-// question is what the ledger is asked. An entry that would end within half of
-// its usual life, and before its ban, is renewed.
+// question is what a plan is asked for. An entry that would end within half of its
+// usual life, and before its ban, is renewed.
 func (e *Enforcer) question(now time.Time) ledger.Question {
 	return ledger.Question{Now: now, Renew: now.Add(e.EntryLife / 2), Few: e.Few}
 }
 
-// next is when something will be due by the clock.
-func (e *Enforcer) next(p ledger.Plan) time.Time {
-	if p.Next.IsZero() {
-		return time.Time{}
+// next is when the next flush is due by the clock; zero: no ban is in force.
+func (e *Enforcer) next(p ledger.Plan, now time.Time) time.Time {
+	next := p.Next
+	if next.IsZero() {
+		return next
 	}
-	if at := e.reassertAt(p); at.Before(p.Next) {
-		return at
+	for _, at := range []time.Time{e.reassertAt(p), e.reorderAt(p, now)} {
+		if at.Before(next) {
+			next = at
+		}
 	}
-	return p.Next
+	return next
+}
+
+// reorderAt is when bans that wait are compared again with those that are enforced. Decisions end often, so the rhythm of
+// flushes bounds how often that is.
+func (e *Enforcer) reorderAt(p ledger.Plan, now time.Time) time.Time {
+	at := now.Add(e.Rhythm.Every)
+	switch {
+	case p.Reorder.IsZero():
+		return p.Next
+	case p.Reorder.After(at):
+		return p.Reorder
+	}
+	return at
 }

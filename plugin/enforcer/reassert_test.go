@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
 )
@@ -188,7 +189,7 @@ func (h *house) confirmed(at time.Time) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	o := ledger.Outcome{Listed: true, Cleared: true, Confirmed: at, Asserted: at, AssertedUntil: at.Add(24 * time.Hour), At: at}
+	o := appliance.Outcome{Listed: true, Cleared: true, Asserted: at, AssertedUntil: at.Add(24 * time.Hour), At: at}
 	if err := h.ledger.Wrote(context.Background(), p, o); err != nil {
 		h.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
 )
@@ -128,7 +129,7 @@ func TestPendingNamesEveryBanWhoseEntryIsOld(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := time.Now().Add(24 * time.Hour)
-		if err := h.ledger.Wrote(ctx, p, ledger.Outcome{Listed: true, At: time.Now(), Blocked: []ledger.Entry{
+		if err := h.ledger.Wrote(ctx, p, appliance.Outcome{Listed: true, At: time.Now(), Blocked: []appliance.Entry{
 			{Prefix: single("203.0.113.1"), Expires: last},
 			{Prefix: single("203.0.113.2"), Expires: last.Add(time.Hour)},
 			{Prefix: single("203.0.113.3"), Expires: time.Now().Add(time.Hour)},

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/appliance"
 )
 
 // yield keeps the bans of other configurations for the same appliance. These write
@@ -13,32 +13,31 @@ import (
 // last command decides about it. So a new entry lasts as long as the longest ban,
 // and an address that another configuration bans is not unblocked: kept is the list
 // of these.
-func (f *flush) yield(ctx context.Context) (block []ledger.Standing, unblock, kept []netip.Prefix, err error) {
-	block, unblock = f.plan.Block, f.plan.Unblock
-	if f.Shared == nil || len(block)+len(unblock) == 0 {
-		return block, unblock, nil, nil
+func (f *flush) yield(ctx context.Context) (pending appliance.Pending, kept []netip.Prefix, err error) {
+	pending = f.plan.Pending
+	if f.Shared == nil || len(pending.Block)+len(pending.Unblock) == 0 {
+		return pending, nil, nil
 	}
-	some := slices.Clone(unblock)
-	for _, b := range block {
+	some := slices.Clone(pending.Unblock)
+	for _, b := range pending.Block {
 		some = append(some, b.Prefix)
 	}
 	ends, err := f.Shared(ctx, some)
 	if err != nil || len(ends) == 0 {
-		return block, unblock, nil, err
+		return pending, nil, err
 	}
-	block = slices.Clone(block)
-	for i, b := range block {
+	pending.Block, pending.Unblock = slices.Clone(pending.Block), nil
+	for i, b := range pending.Block {
 		if end := ends[b.Prefix]; end.After(b.Until) {
-			block[i].Until = end
+			pending.Block[i].Until = end
 		}
 	}
-	unblock = nil
 	for _, p := range f.plan.Unblock {
 		if _, shared := ends[p]; shared {
 			kept = append(kept, p)
 		} else {
-			unblock = append(unblock, p)
+			pending.Unblock = append(pending.Unblock, p)
 		}
 	}
-	return block, unblock, kept, nil
+	return pending, kept, nil
 }

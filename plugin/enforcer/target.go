@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -16,7 +17,7 @@ func (e *Enforcer) plan(ctx context.Context, now time.Time) (ledger.Plan, error)
 	if err != nil || p.Target.Matches(e.Target) {
 		return p, err
 	}
-	if err := e.Ledger.SetTarget(ctx, e.Target); err != nil {
+	if err := e.Ledger.SetTarget(ctx, e.Target, now); err != nil {
 		return ledger.Plan{}, err
 	}
 	e.reportTarget(p.Target)
@@ -54,11 +55,11 @@ func (f *flush) mustIdentify(reassert bool) bool {
 }
 
 // adopt records that another appliance answers at the same address, and returns
-// what is pending on it: everything.
-func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Target, other *OtherApplianceError) (ledger.Plan, error) {
+// the plan for it: everything is pending.
+func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Target, other *appliance.OtherError) (ledger.Plan, error) {
 	is := e.Target
 	is.Serial = other.Serial
-	if err := e.Ledger.SetTarget(ctx, is); err != nil {
+	if err := e.Ledger.SetTarget(ctx, is, now); err != nil {
 		return ledger.Plan{}, err
 	}
 	e.Log.Warn("another appliance answers: it was replaced, or the other member of an HA pair took over; everything in force is blocked again",

@@ -3,8 +3,10 @@ package follower
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -14,159 +16,215 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// reading is one run through an answer.
+// reading is one read of the Local API.
 type reading struct {
 	*Follower
-	at       ledger.Reading
-	full     bool
-	seen     lapi.Seen
-	missing  int64     // how many numbers are missing between those that were seen and those that are new
-	bulky    bool      // what is new, or missing, is as many as a bulk
-	numbered bool      // it was asked for numbers,
-	newer    lapi.Seen // and this was seen
-	longer   bool      // what is taken counts only where it ends later than is known
+	filter ban.Filter
+	full   *ledger.FullRead // nil: it is a poll
 
-	listed   []ledger.Listed
-	unlisted []ledger.Unlisted
-	doubtful []ledger.Unlisted // of as many prefixes as are looked up, and one, at most
+	listed   []ban.Decision
+	unlisted []ban.Decision
 
-	added, ended, left, refused int
-	firstRefused                ban.Skip
-	changed                     bool
+	recorded     ledger.Recorded
+	unknown      int // decisions that the ledger did not know
+	unmatched    int // deletions of which only a full read can find the subject
+	refused      int
+	firstRefused ban.Skip
+	unreadable   int
+	changed      bool
 }
 
-func (f *Follower) reading(ctx context.Context) (*reading, error) {
-	r := &reading{Follower: f, full: f.whole}
-	start := time.Now()
-	var err error
-	if r.at, err = f.Ledger.BeginRead(ctx, r.full, time.Now()); err != nil {
-		return r, err
-	}
-	q := f.Query
-	q.Startup = r.full
-	r.seen, err = f.List.Stream(ctx, q, func(e lapi.Event) error { return r.take(ctx, e) })
-	if failed := r.flush(ctx); err == nil { // what was read stands, whatever came after it
-		err = failed
-	}
-	r.missing = max(0, r.seen.LastID-r.last-int64(r.seen.New))
-	r.bulky = r.seen.New >= bulk || r.missing >= bulk
-	if err == nil && !r.full {
-		err = r.ask(ctx, start.Add(lookupWithin))
-	}
-	if err == nil {
-		var ended ledger.Ended
-		ended, err = f.Ledger.EndRead(ctx, r.at, r.seen.LastID, time.Now())
-		r.took(ended)
-	}
-	if r.changed {
-		f.Changed()
-	}
-	return r, err
-}
-
-// ofBulk reports whether what changed is a part of a bulk, or the end of one, of
-// which some may not have been seen.
-func (r *reading) ofBulk() bool { return r.bulky || r.running > 0 && r.missing > 0 }
-
-// ask asks more than what changed, as long as that is taken for no reading.
-func (r *reading) ask(ctx context.Context, until time.Time) error {
-	asking, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
-	if err := r.settle(ctx, asking); err != nil {
+// changes polls, and then asks for the decisions that polls missed.
+func (r *reading) changes(ctx context.Context, now time.Time) error {
+	since := r.ids.newest()
+	seen, err := r.stream(ctx, false)
+	if err != nil {
 		return err
 	}
-	due := r.bulk || r.ofBulk() || r.seen.Waited >= longUntilNoted || time.Since(r.asked) >= numbersEvery
-	if r.timeOnly || !due {
-		return nil
+	r.ids.see(now, seen.LastID)
+	minute := now.Sub(r.ids.asked) >= idsEvery
+	if minute {
+		since, r.ids.asked = r.ids.oldest(), now
 	}
-	left, _, err := r.Ledger.LeftOut(ctx, time.Now(), r.MaxBans)
-	if err != nil || left > 0 { // it is not to be counted twice
-		return err
-	}
-	return r.askNumbers(ctx, asking)
-}
-
-// askNumbers asks for what has a greater number than was known.
-func (r *reading) askNumbers(ctx, asking context.Context) error {
-	r.longer = true // a longer decision may hide one that is found
-	defer func() { r.longer = false }()
-	seen, err := r.List.Newer(asking, r.Query, r.number, func(e lapi.Event) error { return r.take(ctx, e) })
-	if failed := r.flush(ctx); failed != nil {
-		return failed
+	if !r.ids.lacks(since) {
+		since = r.ids.newest()
 	}
 	switch {
-	case errors.Is(err, lapi.ErrNoNumbers):
-		r.timeOnly = true
-	case err != nil: // everything is read then, which is not to fail
-		r.Log.Debug("what has a greater number could not be read", "error", err)
-	default:
-		r.numbered, r.newer = true, seen
+	case !r.ids.unsupported:
+		err = r.above(ctx, now, since)
+	case minute:
+		err = r.probe(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if minute {
+		r.suspect()
+	}
+	if (r.recorded.Ended >= deletedAtOnce || r.unmatched > 0 || r.ids.unsupported && r.unknown > 0) && r.confirm.IsZero() {
+		r.confirm = now.Add(confirmAfter)
 	}
 	return nil
 }
 
-// settle asks what is in force where there is a doubt, if that is soon done.
-func (r *reading) settle(ctx, asking context.Context) error {
-	if len(r.doubtful) > lookups {
+// above asks for the decisions above an ID.
+func (r *reading) above(ctx context.Context, now time.Time, since int64) error {
+	before := r.unknown
+	seen, err := r.List.Above(ctx, r.Query, since, func(e lapi.Event) error { return r.take(ctx, e) })
+	if failed := r.flush(ctx); err == nil {
+		err = failed
+	}
+	if errors.Is(err, lapi.ErrNoIDs) {
+		r.ids.unsupported = true
 		return nil
 	}
-	doubtful := r.doubtful
-	r.doubtful = nil
-	for i, doubt := range doubtful {
-		found, err := r.List.Lookup(asking, r.Query, doubt.Prefix)
-		if err != nil { // everything is read then, which is not to fail
-			r.doubtful = doubtful[i:]
-			r.Log.Debug("what is listed could not be looked up", "error", err)
-			break
-		}
-		longest := r.longest(found, doubt.Prefix)
-		r.Log.Debug("looked up whether another decision stands", "prefix", doubt.Prefix, "number", longest.Number)
-		if longest.Number != 0 {
-			r.listed = append(r.listed, longest)
-		} else {
-			doubt.Sure = true
-			r.unlisted = append(r.unlisted, doubt)
-		}
+	r.ids.missed += r.unknown - before
+	if err != nil {
+		return err
 	}
-	return r.flush(ctx)
+	r.ids.see(now, seen.LastID)
+	return nil
 }
 
-// longest returns the ban of a prefix that ends last.
-func (r *reading) longest(found []lapi.Decision, prefix netip.Prefix) (longest ledger.Listed) {
-	now := time.Now()
-	for _, d := range found {
-		bans, _, _ := r.judge(d, now)
-		for _, b := range bans {
-			if b.Prefix == prefix && b.Until.After(now) && b.Until.After(longest.Until) {
-				longest = ledger.Listed{Ban: b, Number: d.ID}
+// mostSurprises is how many minutes in a row must bring decisions that no poll listed before the log warns. Long
+// transactions cause a few.
+const mostSurprises = 5
+
+// suspect logs a second reader with the same key: the Local API reports each change to one of the two only.
+func (r *reading) suspect() {
+	missed := r.ids.missed
+	if r.ids.missed = 0; missed == 0 {
+		r.ids.surprises = 0
+		return
+	}
+	if r.ids.surprises++; r.ids.surprises == mostSurprises {
+		r.Log.Warn("polls keep missing decisions of the Local API: another program seems to use the same key",
+			"hint", "give this document a key of its own: cscli bouncers add NAME, and put it into lapi.key")
+	}
+}
+
+// probe asks a question that fails if the Local API's database fails. A poll gets an empty list then.
+func (r *reading) probe(ctx context.Context) error {
+	_, err := r.List.Lookup(ctx, r.Query, netip.MustParsePrefix("192.0.2.1/32"))
+	return err
+}
+
+// everything does a full read, and ends the decisions that vanished.
+func (r *reading) everything(ctx context.Context, now time.Time) (err error) {
+	if r.full, err = r.Ledger.BeginFullRead(ctx); err != nil {
+		return err
+	}
+	seen, err := r.stream(ctx, true)
+	if err != nil {
+		return err
+	}
+	if err := r.probe(ctx); err != nil {
+		return err
+	}
+	lacked, err := r.Ledger.EndFullRead(ctx, r.full, r.covers, time.Now())
+	if err != nil {
+		return err
+	}
+	r.ids.restart(now, seen.LastID)
+	r.fullAt, r.confirm = now, time.Time{}
+	left, err := r.endMissing(ctx)
+	if err != nil {
+		return err
+	}
+	if lacked > left || r.ids.unsupported && r.unknown > 0 {
+		r.confirm = now.Add(confirmAfter)
+	}
+	return nil
+}
+
+// covers reports whether the follower's query selects a decision, by the rules of the Local API. It says no where the
+// ledger does not know enough: the decision then ends at its own end.
+func (r *reading) covers(d ban.Decision) bool {
+	scenario := strings.ToLower(d.Scenario)
+	contains := func(part string) bool { return strings.Contains(scenario, strings.ToLower(part)) }
+	q := r.Query
+	return (len(q.Origins) == 0 || slices.Contains(q.Origins, d.Origin)) && r.coversScope(d) &&
+		(len(q.Include) == 0 || slices.ContainsFunc(q.Include, contains)) && !slices.ContainsFunc(q.Exclude, contains)
+}
+
+// coversScope reports whether the query selects the scope of a decision. The ledger does not store the scope, and that of an
+// alert may be Ip for a range. So one that the Local API never listed counts only if the query selects both scopes.
+func (r *reading) coversScope(d ban.Decision) bool {
+	selects := func(scope string) bool {
+		return len(r.Query.Scopes) == 0 || slices.ContainsFunc(r.Query.Scopes, func(s string) bool { return strings.EqualFold(s, scope) })
+	}
+	ip, network := selects("ip"), selects("range")
+	if d.Whole().IsSingleIP() {
+		return ip && (network || d.ID != 0)
+	}
+	return network && (ip || d.ID != 0)
+}
+
+// endMissing ends the decisions that two full reads in a row lacked, if the Local API says the same about a sample of
+// them. It returns how many ended.
+func (r *reading) endMissing(ctx context.Context) (int, error) {
+	missing, err := r.Ledger.Missing(ctx, time.Now())
+	if err != nil || missing.Count == 0 {
+		return 0, err
+	}
+	for _, d := range missing.Sample {
+		found, err := r.List.Lookup(ctx, r.Query, d.Prefix)
+		if err != nil {
+			return 0, fmt.Errorf("full reads lack %d decisions that were listed, and the question about one of them failed, so no decision ends: %w", missing.Count, err)
+		}
+		for _, f := range found {
+			if isSame(d, f) {
+				return 0, fmt.Errorf("full reads lack %d decisions, such as the one on %s, which the Local API has: its answers are cut, so no decision ends", missing.Count, d.Prefix)
 			}
 		}
 	}
-	return longest
+	recorded, err := r.Ledger.EndMissing(ctx, time.Now(), r.MaxBans)
+	r.took(recorded)
+	return missing.Count, err
 }
 
-func (r *reading) judge(d lapi.Decision, now time.Time) ([]ban.Ban, ban.Skip, bool) {
-	return r.Filter.Judge(ban.Listed{
-		Origin: d.Origin, Scenario: d.Scenario, Scope: d.Scope, Type: d.Type, Value: d.Value, Left: d.Left,
-	}, now)
+// isSame reports whether the Local API has a decision that the ledger has. A database that was made anew gives the old IDs
+// to other decisions.
+func isSame(d ban.Decision, found lapi.Decision) bool {
+	if uuid := ban.ParseUUID(found.UUID); d.UUID != (ban.UUID{}) && uuid != (ban.UUID{}) {
+		return d.UUID == uuid
+	}
+	return d.ID != 0 && d.ID == found.ID
 }
 
-// take takes one decision.
+// stream polls, or reads everything.
+func (r *reading) stream(ctx context.Context, full bool) (lapi.Seen, error) {
+	q := r.Query
+	q.Startup = full
+	seen, err := r.List.Stream(ctx, q, func(e lapi.Event) error { return r.take(ctx, e) })
+	if failed := r.flush(ctx); err == nil { // decisions that arrived before an error count
+		err = failed
+	}
+	r.unreadable += seen.Unreadable
+	if err == nil && seen.Unreadable > 0 && seen.New+seen.Deleted == 0 {
+		err = fmt.Errorf("none of the %d decisions in its answer can be read", seen.Unreadable)
+	}
+	return seen, err
+}
+
+// take filters one decision and keeps it for the next flush.
 func (r *reading) take(ctx context.Context, e lapi.Event) error {
+	if !e.Deleted {
+		r.ids.listed.add(e.ID)
+	}
 	now := time.Now()
-	bans, skip, refused := r.judge(e.Decision, now)
-	if refused && !e.Deleted && !r.longer {
+	decisions, skip, refused := r.filter.Judge(ban.Listed{
+		UUID: e.UUID, ID: e.ID, Origin: e.Origin, Scenario: e.Scenario, Scope: e.Scope, Type: e.Type, Value: e.Value, Left: e.Left,
+	}, now)
+	if refused && !e.Deleted {
 		if r.refused++; r.refused == 1 {
 			r.firstRefused = skip
 		}
 	}
-	for _, b := range bans {
-		switch {
-		case e.Deleted:
-			r.unlisted = append(r.unlisted, ledger.Unlisted{Prefix: b.Prefix, Number: e.ID, Since: now.Add(e.Left)})
-		case b.Until.After(now):
-			r.listed = append(r.listed, ledger.Listed{Ban: b, Number: e.ID})
-		}
+	if e.Deleted {
+		r.unlisted = append(r.unlisted, decisions...)
+	} else {
+		r.listed = append(r.listed, decisions...)
 	}
 	if len(r.listed) < batch && len(r.unlisted) < batch {
 		return nil
@@ -174,63 +232,45 @@ func (r *reading) take(ctx context.Context, e lapi.Event) error {
 	return r.flush(ctx)
 }
 
-// flush gives the ledger what was taken, in its order: what is in force comes
-// first in an answer.
+// flush stores the decisions that take kept. New ones come first: a decision in both lists has ended.
 func (r *reading) flush(ctx context.Context) error {
-	if r.longer {
-		longer, err := r.Ledger.Longer(ctx, r.listed, time.Now())
-		if err != nil {
-			return err
-		}
-		r.listed = append(r.listed[:0], longer...)
-	}
 	if len(r.listed) > 0 {
-		recorded, err := r.Ledger.List(ctx, r.at, r.listed, time.Now(), r.MaxBans)
+		recorded, err := r.Ledger.List(ctx, r.full, r.listed, time.Now(), r.MaxBans)
 		if err != nil {
 			return err
 		}
-		r.changed = true
-		r.added, r.left = r.added+recorded.Added, r.left+recorded.Left+recorded.Evicted
+		r.took(recorded)
 		r.listed = r.listed[:0]
 	}
 	if len(r.unlisted) > 0 {
-		ended, err := r.Ledger.Unlist(ctx, r.at, r.unlisted, time.Now())
+		recorded, err := r.Ledger.Unlist(ctx, r.unlisted, time.Now(), r.MaxBans)
 		if err != nil {
 			return err
 		}
-		r.took(ended)
+		r.took(recorded)
 		r.unlisted = r.unlisted[:0]
 	}
 	return nil
 }
 
-func (r *reading) took(e ledger.Ended) {
-	r.changed = r.changed || e.Bans > 0
-	r.ended += e.Bans
-	for _, doubt := range e.Doubtful {
-		at := slices.IndexFunc(r.doubtful, func(d ledger.Unlisted) bool { return d.Prefix == doubt.Prefix })
-		switch {
-		case at >= 0: // by several decisions
-			if doubt.Since.After(r.doubtful[at].Since) {
-				r.doubtful[at] = doubt
-			}
-		case len(r.doubtful) <= lookups:
-			r.doubtful = append(r.doubtful, doubt)
-		}
-	}
+// took adds up what the ledger recorded.
+func (r *reading) took(recorded ledger.Recorded) {
+	r.unknown += recorded.Unknown
+	r.unmatched += recorded.Unmatched
+	r.changed = r.changed || recorded.Added+recorded.Extended+recorded.Ended > 0
+	r.recorded.Added += recorded.Added
+	r.recorded.Ended += recorded.Ended
 }
 
-// say says what came of it, if there is something to say.
-func (r *reading) say(log hclog.Logger) {
-	if r.added+r.ended > 0 || r.full {
-		log.Info("read the Local API", "added", r.added, "ended", r.ended, "full", r.full)
-	} else {
-		log.Debug("read the Local API: nothing changed")
-	}
-	if r.left > 0 {
-		log.Warn("the list has more bans than max_bans allows: the soonest to end were left out", "left", r.left, "max_bans", r.MaxBans)
+// log logs the result of a read that changed something, and of each full read.
+func (r *reading) log(log hclog.Logger) {
+	if r.recorded.Added+r.recorded.Ended > 0 || r.full != nil {
+		log.Info("read the Local API", "added", r.recorded.Added, "ended", r.recorded.Ended, "full", r.full != nil)
 	}
 	if r.refused > 0 {
-		log.Warn("listed decisions were not turned into bans", "refused", r.refused, "first", r.firstRefused.Value, "reason", r.firstRefused.Reason)
+		log.Warn("listed decisions do not block", "refused", r.refused, "first", r.firstRefused.Value, "reason", r.firstRefused.Reason)
+	}
+	if r.unreadable > 0 {
+		log.Warn("decisions of the Local API cannot be read, and do not block", "unreadable", r.unreadable)
 	}
 }

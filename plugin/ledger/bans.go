@@ -5,46 +5,96 @@ import (
 	"database/sql"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
+
+	"notification-stormshield/plugin/ban"
 )
 
-// Ban is a ban in force, as people look at it.
+// Ban is a ban in force, for people to read.
 type Ban struct {
 	Prefix   netip.Prefix
 	Until    time.Time
-	Origin   string // of the decision that ends last
+	Class    ban.Class
+	Origin   string // of its decision that ends last
 	Scenario string
 	Blocked  bool // the appliance acknowledged it
+	Waiting  bool // it is not enforced, because there are more bans than the limit
 }
 
-// EachBan calls do for the bans in force, the soonest to end first, and ends
-// with its error.
+// EachBan calls do for the bans in force, the soonest to end first, and ends with its error.
 func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error) error {
-	rows, err := l.db.QueryContext(ctx, `SELECT prefix, until, origin, scenario, written > 0 OR expires > ?1
-		FROM ban WHERE until > ?1 ORDER BY until, prefix`, now.UnixMilli())
+	var stopped error
+	err := l.read(ctx, func(tx *sql.Tx) error {
+		return query(ctx, tx, func(rows *sql.Rows) error {
+			var b Ban
+			var prefix string
+			if err := rows.Scan(&prefix, at(&b.Until), &b.Class, &b.Waiting, &b.Origin, &b.Scenario, &b.Blocked); err != nil {
+				return err
+			}
+			var err error
+			if b.Prefix, err = netip.ParsePrefix(prefix); err != nil {
+				return err
+			}
+			stopped = do(b)
+			return stopped
+		}, `SELECT prefix, ends, ban.class, ban.until = 0, origin, scenario, written > 0 OR expires > ?1 FROM ban
+			JOIN decision ON decision.id = (SELECT id FROM decision WHERE decision.ban = ban.id AND lifted = 0 ORDER BY until DESC LIMIT 1)
+			WHERE ends > ?1 ORDER BY ends, prefix`, now.UnixMilli())
+	})
+	if stopped != nil {
+		return stopped
+	}
 	if err != nil {
 		return fmt.Errorf("list the bans in %s: %w", l.path, err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var b Ban
-		var prefix string
-		var until int64
-		if err := rows.Scan(&prefix, &until, &b.Origin, &b.Scenario, &b.Blocked); err != nil {
-			return fmt.Errorf("list the bans in %s: %w", l.path, err)
-		}
-		if b.Prefix, err = netip.ParsePrefix(prefix); err != nil {
-			return fmt.Errorf("list the bans in %s: %w", l.path, err)
-		}
-		b.Until = moment(until)
-		if err := do(b); err != nil {
+	return nil
+}
+
+// Lift ends the ban of an address or a range by hand, and returns the prefixes whose decisions it lifted: the prefix itself,
+// or the parts that never-block left of a range. The decisions stay recorded, so that they do not come back with the next
+// full read; a new decision blocks the prefix again.
+func (l *Ledger) Lift(ctx context.Context, whole netip.Prefix, now time.Time, limit int) (lifted []netip.Prefix, err error) {
+	_, err = l.change(ctx, now, limit, func(c *change) error {
+		selected := map[int64]bool{}
+		lifted = nil
+		err := query(ctx, c.tx, func(rows *sql.Rows) error {
+			var id int64
+			var prefix string
+			if err := rows.Scan(&id, &prefix); err != nil {
+				return err
+			}
+			p, err := netip.ParsePrefix(prefix)
+			if err == nil && whole.Overlaps(p) {
+				selected[id] = true
+				lifted = append(lifted, p)
+			}
+			return err
+		}, `SELECT decision.id, prefix FROM decision JOIN ban ON ban.id = decision.ban
+			WHERE lifted = 0 AND decision.until > ? AND (prefix = ? OR bits = ?)`, c.now, whole.String(), whole.Bits())
+		if err != nil {
 			return err
 		}
+		slices.SortFunc(lifted, netip.Prefix.Compare)
+		lifted = slices.Compact(lifted)
+		bans, err := load(ctx, c.tx, lifted)
+		if err != nil {
+			return err
+		}
+		for _, s := range bans {
+			s.changed = true
+			for i := range s.decisions {
+				if d := &s.decisions[i]; selected[d.id] {
+					d.lifted, d.changed = true, true
+				}
+			}
+		}
+		return c.store(ctx, bans)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("lift the ban of %s in %s: %w", whole, l.path, err)
 	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("list the bans in %s: %w", l.path, err)
-	}
-	return nil
+	return lifted, nil
 }
 
 // Ends returns the ends of those bans in force whose prefixes are given.
@@ -58,27 +108,4 @@ func (l *Ledger) Ends(ctx context.Context, some []netip.Prefix, now time.Time) (
 		return nil, fmt.Errorf("look for bans in %s: %w", l.path, err)
 	}
 	return ends, nil
-}
-
-// End ends the bans of prefixes, and returns how many were in force. The next flush
-// unblocks them.
-func (l *Ledger) End(ctx context.Context, prefixes []netip.Prefix, now time.Time) (int, error) {
-	ended, err := l.end(ctx, prefixes, now)
-	if err != nil {
-		return 0, fmt.Errorf("end %d bans in %s: %w", len(prefixes), l.path, err)
-	}
-	return int(ended), nil
-}
-
-// end ends bans, and says so to other processes.
-func (l *Ledger) end(ctx context.Context, ended []netip.Prefix, now time.Time) (n int64, err error) {
-	err = l.write(ctx, func(tx *sql.Tx) (err error) {
-		n, err = affected(tx.ExecContext(ctx, "UPDATE ban SET until = ?1 WHERE until > ?1 AND prefix IN (SELECT value FROM json_each(?2))",
-			now.UnixMilli(), list(ended)))
-		if err != nil {
-			return err
-		}
-		return l.bump(ctx, tx, int(n))
-	})
-	return n, err
 }

@@ -41,27 +41,11 @@ func (l *Ledger) Lines(ctx context.Context, query string) ([]string, error) {
 	return lines, rows.Err()
 }
 
-// AtFirstRow calls do at the first row of a query, while SQLite still has the others.
-func (l *Ledger) AtFirstRow(ctx context.Context, query string, do func()) error {
-	rows, err := l.db.QueryContext(ctx, query)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	if rows.Next() {
-		do()
-	}
-	return rows.Err()
-}
-
-// FirstSchema is what the schema of version 1 is made with.
-var FirstSchema = migrations[0] + "PRAGMA user_version = 1;"
-
 // PlanQueries are all that Plan asks about bans.
-var PlanQueries = []string{queryUnlisted, queryUnasserted, queryEnded, queryNext}
+var PlanQueries = []string{queryUnlisted, queryUnasserted, queryGone, queryEnded, queryNext}
 
-// EndedQueries read or change what has ended, or is to end, among many.
-var EndedQueries = []string{queryForget, evictLists, evictAny}
+// ChoiceQueries are all that a change and a flush ask about bans beside their own prefixes, and about the time.
+var ChoiceQueries = []string{queryForget, queryOver, queryDemote, queryPromote, queryExpired, queryNextDecision, queryFirst, queryLast}
 
 // Queued is how many calls of Record nobody has begun.
 func (l *Ledger) Queued() int {
@@ -81,4 +65,17 @@ func (l *Ledger) Busy() bool {
 		return false
 	}
 	return true
+}
+
+// AtFirstRow calls do at the first row of a query, while SQLite still has the others.
+func (l *Ledger) AtFirstRow(ctx context.Context, query string, do func()) error {
+	rows, err := l.db.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if rows.Next() {
+		do()
+	}
+	return rows.Err()
 }

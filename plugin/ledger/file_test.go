@@ -3,7 +3,6 @@ package ledger_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,8 +24,8 @@ func TestSeveralProcessesWriteOneLedger(t *testing.T) {
 		l := openAt(t, path) // its own connections, as another process has
 		go func() {
 			for i := range each {
-				b := aBan(fmt.Sprintf("203.0.%d.%d/32", w, i), start.Add(time.Hour))
-				if _, err := l.Record(context.Background(), []ban.Ban{b}, ledger.Alert, start, many); err != nil {
+				b := decided(fmt.Sprintf("203.0.%d.%d/32", w, i), start.Add(time.Hour))
+				if _, err := l.Record(context.Background(), []ban.Decision{b}, start, many); err != nil {
 					failed <- err
 					return
 				}
@@ -85,7 +84,7 @@ func TestTheErrorNamesTheFileThatIsClosedToTheProcess(t *testing.T) {
 func TestTheFilesAreTheOwnersOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "test.db")
 	l := openAt(t, path)
-	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Minute)))
+	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Minute)))
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		t.Fatal(err)
@@ -129,66 +128,51 @@ func TestALedgerOfANewerVersionIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestAProcessGoesOnWhenAnotherBringsTheLedgerToALaterSchema(t *testing.T) {
+func TestAFileOfAnOlderDevelopmentBuildIsUnreadable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
-	l := openAt(t, path)
-	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Minute)))
-	if err := openAt(t, path).Run(t.Context(), `ALTER TABLE ban ADD COLUMN later TEXT NOT NULL DEFAULT '';
-		ALTER TABLE fact ADD COLUMN later TEXT NOT NULL DEFAULT '';
-		CREATE TABLE later (prefix TEXT PRIMARY KEY) WITHOUT ROWID;
-		PRAGMA user_version = 99;`); err != nil {
+	if err := openAt(t, path).SetVersion(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
-	record(t, l, start, aBan("203.0.113.2/32", start.Add(time.Hour)))
-	p := plan(t, l, start)
-	want(t, "to block", blocks(p), []string{"203.0.113.1/32", "203.0.113.2/32"})
-	wrote(t, l, p, all(p, start))
-	after := start.Add(2 * time.Minute)
-	want(t, "to remove", texts(plan(t, l, after).Remove), []string{"203.0.113.1/32"})
-	hold, err := l.LoginFailed(t.Context(), "password", ledger.LoginFailure{Reason: "wrong"}, after)
-	want(t, "failures", hold.Failures, 1)
-	want(t, "error", err, nil)
+	_, err := ledger.Open(t.Context(), path)
+	if !errors.Is(err, ledger.ErrUnreadable) || !strings.Contains(err.Error(), "development build") {
+		t.Errorf("Open of schema 3: %v", err)
+	}
 }
 
-func TestALedgerOfTheFirstSchemaGoesOn(t *testing.T) {
+func TestALedgerThatIsOpenForReadingIsNotChanged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
-	db, err := sql.Open("sqlite", path)
+	if _, err := ledger.OpenReadOnly(t.Context(), path); err == nil {
+		t.Error("opened a file that is not there")
+	}
+	_, err := os.Stat(path)
+	want(t, "it was not made", errors.Is(err, fs.ErrNotExist), true)
+	writer := openAt(t, path)
+	record(t, writer, start, decided("203.0.113.1/32", start.Add(time.Minute)))
+	reader, err := ledger.OpenReadOnly(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	until := start.Add(time.Hour).UnixMilli()
-	_, err = db.ExecContext(t.Context(), ledger.FirstSchema+fmt.Sprintf(`
-		INSERT INTO decision VALUES ('203.0.113.1/32', 'alert', '1', 5, 'cscli', 'by hand'),
-			('203.0.113.1/32', 'alert', '2', %[1]d, 'crowdsec', 'ssh-bf'), ('203.0.113.2/32', 'alert', '3', %[1]d, 'crowdsec', 'http');
-		INSERT INTO ban VALUES ('203.0.113.1/32', %[1]d, 1, 1, 0, 1), ('203.0.113.2/32', %[1]d, 1, 2, 0, 0),
-			('203.0.113.3/32', 5, 1, 1, 0, -1);
-		INSERT INTO fact VALUES ('rows', '3'), ('changes', '2'), ('flushes', '1'), ('flushed', '7'),
-			('asserted', '7'), ('asserted_flush', '1'), ('asserted_until', '%[1]d')`, until))
-	if err != nil {
-		t.Fatal(err)
+	defer reader.Close()
+	want(t, "in force", plan(t, reader, start).InForce, 1)
+	if _, err := reader.Ask(t.Context()); err == nil {
+		t.Error("it took a request")
 	}
-	l := openAt(t, path)
-	p := plan(t, l, start)
-	want(t, "to block", blocks(p), []string{"203.0.113.2/32"})
-	want(t, "to add", texts(p.Add), []string{"203.0.113.2/32"})
-	want(t, "to remove", texts(p.Remove), []string{"203.0.113.3/32"})
-	want(t, "in force", p.InForce, 2)
-	want(t, "mark", p.Mark, "")
-	want(t, "confirmed", p.Confirmed, time.UnixMilli(7).UTC())
-	why, err := l.Lines(t.Context(), "SELECT scenario FROM ban ORDER BY prefix")
-	want(t, "scenarios", why, []string{"ssh-bf", "http", ""})
-	want(t, "error", err, nil)
-	record(t, l, start, aBan("203.0.113.4/32", start.Add(time.Hour)))
-	openAt(t, path)
+	for version, cause := range map[int]error{3: ledger.ErrUnreadable, 99: ledger.ErrNewer} {
+		if err := writer.SetVersion(t.Context(), version); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ledger.OpenReadOnly(t.Context(), path); !errors.Is(err, cause) {
+			t.Errorf("schema %d: %v", version, err)
+		}
+	}
 }
 
 func TestADamageAnywhereInTheFileIsFoundWhenItIsOpened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	l := openAt(t, path)
-	var bans []ban.Ban
+	var bans []ban.Decision
 	for i := range 2000 {
-		bans = append(bans, aBan(fmt.Sprintf("203.0.%d.%d/32", i/256, i%256), start.Add(time.Hour)))
+		bans = append(bans, decided(fmt.Sprintf("203.0.%d.%d/32", i/256, i%256), start.Add(time.Hour)))
 	}
 	record(t, l, start, bans...)
 	if err := l.Close(); err != nil { // which moves all into the file
@@ -224,12 +208,12 @@ func TestAChangeThatFailedIsNotTakenForOnesOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run("CREATE TRIGGER full BEFORE INSERT ON fact BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
-	if _, err := l.Record(t.Context(), []ban.Ban{aBan("203.0.113.7/32", start.Add(time.Hour))}, ledger.Alert, start, 10); err == nil {
+	run("CREATE TRIGGER full BEFORE UPDATE ON flushing BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+	if _, err := l.Record(t.Context(), []ban.Decision{decided("203.0.113.7/32", start.Add(time.Hour))}, start, 10); err == nil {
 		t.Fatal("it was recorded")
 	}
 	run("DROP TRIGGER full")
-	record(t, other, start, aBan("203.0.113.8/32", start.Add(time.Hour)))
+	record(t, other, start, decided("203.0.113.8/32", start.Add(time.Hour)))
 	news, err := l.News(t.Context())
 	want(t, "changes", news.Change, int64(1))
 	want(t, "its own", news.Own, false)

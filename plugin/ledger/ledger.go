@@ -1,62 +1,52 @@
-// Package ledger records durably which bans are in force, what the appliance
-// acknowledged, and what is pending. One SQLite file serves one configuration name,
-// and several processes may use it at once. A ban survives any crash once Record has
-// returned.
+// Package ledger stores, durably, the decisions of CrowdSec and what the appliance acknowledged of them. One SQLite file
+// serves one configuration, and several processes use it at once.
 //
-// It never talks to an appliance and never decides when to. Its main type is
-// [Ledger]; [Open] opens one.
+// It never talks to an appliance and never decides when to flush. Its main type is [Ledger]; [Open] opens one.
 //
-//	recorded, err := l.Record(ctx, bans, ledger.Alert, now, limit)  // when CrowdSec speaks
-//	plan, err := l.Plan(ctx, ledger.Question{Now: now, …})          // what differs
-//	err = l.Wrote(ctx, plan, outcome)                               // what the appliance acknowledged
+//	recorded, err := l.Record(ctx, decisions, now, limit)     // alerts bring decisions
+//	plan, err := l.Plan(ctx, ledger.Question{Now: now, …})    // what is pending
+//	err = l.Begin(ctx, plan, byGroup)                         // what the appliance may have from now on
+//	err = l.Wrote(ctx, plan, outcome)                         // what the appliance acknowledged
 //
-// A prefix has one row. It may be banned by several decisions, and stands until
-// the latest of them ends:
+// Every process records. Only the holder of the lease calls Plan, Begin and Wrote, and sets a damaged file aside.
 //
-//	ban(prefix) → until      when it ends
-//	            → expires    when an entry of its own on the blacklist ends by itself;
-//	                         0: it has none; 1: it may have one
-//	            → written    the flush that wrote it to the appliance's files;
-//	                         0: it is not in them; -1: it may be
+// # Decisions and bans
 //
-// Two sources say what is banned: alerts ([Ledger.Record]) and the Local API's list
-// ([Ledger.List], [Ledger.Unlist]). A reading of the list knows the alerts that
-// were recorded before it began ([Ledger.BeginRead]), and of newer ones nothing:
+// A decision blocks one prefix, which is an address or a range, until its end. Several decisions may block the same prefix.
+// A ban is what they add up to. It ends when the last of them ends, and its class is the best of theirs.
 //
-//	event                    its prefix is not banned   banned by an alert            listed, or both
-//	an alert                 stands until its end       the later end counts          the later end counts
-//	listed, alert known      stands until its end       the list's end counts         the list's end counts
-//	listed, alert newer      stands until its end       the later end counts          the alert's or the list's, the later
-//	not listed, alert known  nothing                    ends                          ends
-//	not listed, alert newer  nothing                    stands                        the alert's end counts
-//	removed by hand          nothing                    ends                          ends
+// An alert brings a decision ([Ledger.Record]), and the Local API lists it ([Ledger.List]). The ledger stores it once. Two
+// deliveries on one prefix are the same decision if they carry the same UUID. Where one has no UUID, they are the same if
+// they carry the same ID. Where one has no ID either, they are the same if their ends are within 3 s.
 //
-// What is not listed any more is said by the number of the decision; if another
-// one lists the prefix, that is a doubt, and nothing ends until it is sure that no
-// other does, or a full reading has not found it. A full reading that does not
-// find what was listed says the same by itself, of numbers below the greatest that
-// it found: an answer may lack its end ([Ledger.EndRead]). CrowdSec hands an alert
-// out before it stores it: what ended before an alert came, or is not found within
-// seconds of one, counts as said without knowing it.
+// A decision leaves the ledger when it is over, when the Local API lists it as deleted ([Ledger.Unlist]), when two full
+// reads in a row lacked it ([Ledger.EndMissing]), or when the filter of the configuration refuses it ([Ledger.Admit]). A
+// decision that was lifted by hand ([Ledger.Lift]) stays until its end and never blocks again. So the next full read does
+// not bring the ban back, and a new decision does.
 //
-// A ban whose end has passed must be removed: from the blacklist if written or
-// expires is above 0, from the files if written is not 0. Its row goes once the
-// appliance acknowledged both. A ban in force whose written is -1 is one that
-// had ended and was recorded anew: it needs to be written, and an entry of its
-// own, whatever it still has.
+// All decisions are stored, and at most a given number of bans are enforced: the best class first, and within a class the
+// ban with the decision that was recorded last. The others wait until there is room.
 //
-// A flush tells the appliance what differs, and not all that is in force. It
-// can, for as long as the appliance's files are the ones that a flush left
-// there; the appliance gives these a mark, opaque to the ledger. While a mark
-// stands in the ledger, then of the files that it tells of
+// # What the appliance acknowledged
 //
-//   - every name of ours in them has a row whose written is not 0;
-//   - every row in force whose written is above 0 is in them.
+// Two values of each ban say what it may have left on the appliance. They are its traces:
 //
-// So a mark is stored after all that a flush changed, and taken back before.
+//	expires   when its own entry on the blacklist ends; 0: it has none; 1: it may have one
+//	written   the flush that wrote it to the files; 0: it is not in them; -1: it may be
 //
-// A ledger is about one appliance and its groups, the [Target]. When the
-// configuration names another appliance or other groups, or another appliance
+// A ban in force is pending until it is in the files and has an entry that lasts, of its own or by the group. A ban that is
+// over, or waits, is pending as long as it has a trace.
+//
+// A flush may end at any step, by a crash too. So Begin records, before the flush blocks anything, which bans may have an
+// entry. For a flush by group it records that nobody knows, and the next flush compares the whole files. A ban that was over
+// and comes back gets the traces 1 and -1, because a flush may be removing its entry at this moment.
+//
+// The mark identifies the appliance's files as a flush left them. While they match it, a flush sends what is pending and
+// reads nothing. So two facts hold while the ledger has a mark: every name of ours in the files has a ban with a trace, and
+// every ban in force whose written is above 0 is in the files. Wrote removes the old mark before it changes bans, and
+// stores the new one after that.
+//
+// All this is about one appliance and its groups, the [Target]. When the configuration names others, or another appliance
 // answers, everything is pending: see [Ledger.SetTarget].
 package ledger
 
@@ -79,15 +69,16 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// busyTimeout is how long a write waits for another process's.
+// busyTimeout is how long a write waits for the write of another process.
 const busyTimeout = 4 * time.Second
 
-// ErrUnreadable says that the file is no ledger that this version can read. It
-// is left as it is.
+// ErrUnreadable says that this version cannot read the file. Open leaves the file as it is.
 var ErrUnreadable = errors.New("the ledger cannot be read")
 
-// ErrNewer says that a newer version of this program wrote the file. It is
-// left as it is.
+// ErrUnavailable says that SQLite cannot open the file now, such as when the disk is full or another process keeps it locked.
+var ErrUnavailable = errors.New("the ledger cannot be used now")
+
+// ErrNewer says that a newer version of this program wrote the file. Open leaves the file as it is.
 var ErrNewer = errors.New("the ledger is of a newer version")
 
 // Ledger is an open ledger. It is safe for concurrent use.
@@ -98,57 +89,83 @@ type Ledger struct {
 	// for SQLite's lock.
 	writing sync.Mutex
 	queue   queue
-	own     atomic.Int64 // number of the last change that this ledger made itself
+	own     atomic.Int64 // the number of the last change that this Ledger made
 }
 
-// Open opens the ledger in the file, making it, readable by its owner only, if
-// there is none, and bringing an older schema up to date.
+// Open opens the ledger in the file, and makes it, readable by its owner only, if there is none.
 func Open(ctx context.Context, path string) (*Ledger, error) {
 	err := create(path)
 	if err == nil {
-		err = writable(path)
+		err = accessible(path, unix.R_OK|unix.W_OK)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
-	// SQLite's temporary files go to the ledger's folder. No other folder is certainly
-	// writable: TMPDIR may belong to root, and /tmp may be read-only.
-	query := url.Values{"_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)",
-		"foreign_keys(ON)", "cache_size(-2000)", "temp_store(FILE)", "temp_store_directory(" + quoted(filepath.Dir(path)) + ")",
-	}, "_txlock": {"immediate"}}
+	l, err := open(path, url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"}, "_txlock": {"immediate"}})
+	if err != nil {
+		return nil, err
+	}
+	if err = l.verify(ctx); err == nil {
+		err = l.prepare(ctx)
+	}
+	return l.usable(err)
+}
+
+// OpenReadOnly opens the ledger in the file for reading. It makes and changes nothing.
+func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
+	if err := accessible(path, unix.R_OK); err != nil {
+		return nil, fmt.Errorf("open the state: %w", err)
+	}
+	l, err := open(path, url.Values{"mode": {"ro"}, "_pragma": {"query_only(ON)"}})
+	if err != nil {
+		return nil, err
+	}
+	return l.usable(l.read(ctx, func(tx *sql.Tx) error {
+		found, err := versionOf(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return check(found)
+	}))
+}
+
+// open opens SQLite's file.
+func open(path string, query url.Values) (*Ledger, error) {
+	// SQLite puts its temporary files into the ledger's folder. No other folder is sure to be writable: TMPDIR may belong to
+	// root, and /tmp may be read-only.
+	query["_pragma"] = append([]string{fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}, append(query["_pragma"],
+		"cache_size(-2000)", "temp_store(FILE)", "temp_store_directory("+quoted(filepath.Dir(path))+")")...)
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String())
 	if err != nil {
 		return nil, fmt.Errorf("open the state %s: %w", path, err)
 	}
 	db.SetMaxOpenConns(2)
 	db.SetMaxIdleConns(2)
-	l := &Ledger{db: db, path: path}
-	err = l.verify(ctx)
-	if err == nil {
-		err = l.migrate(ctx)
-	}
-	if err != nil {
-		db.Close()
-		if unreadable(err) {
-			err = fmt.Errorf("%w (%w)", ErrUnreadable, err)
-		}
-		return nil, fmt.Errorf("open the state %s: %w", path, err)
-	}
-	return l, nil
+	return &Ledger{db: db, path: path}, nil
 }
 
-// SetAside moves an unreadable ledger out of the way, beside where it was, so
-// that a new one can be made and the old one be looked at. It returns the new
-// place.
+// usable returns the ledger if nothing is wrong with it; otherwise it closes it.
+func (l *Ledger) usable(err error) (*Ledger, error) {
+	if err == nil {
+		return l, nil
+	}
+	l.db.Close()
+	if unreadable(err) {
+		err = fmt.Errorf("%w (%w)", ErrUnreadable, err)
+	} else if errors.As(err, new(*sqlite.Error)) {
+		err = fmt.Errorf("%w (%w)", ErrUnavailable, err)
+	}
+	return nil, fmt.Errorf("open the state %s: %w", l.path, err)
+}
+
+// SetAside renames an unreadable ledger within its folder, so that Open can make a new one and people can look at the old
+// one. It returns the new path. Only the holder of the lease calls it.
 func SetAside(path string, now time.Time) (string, error) {
 	aside := path + ".unreadable-" + now.UTC().Format("20060102T150405Z")
-	if err := os.Rename(path, aside); err != nil {
-		return "", fmt.Errorf("set the unreadable state aside: %w", err)
-	}
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return aside, fmt.Errorf("set the unreadable state aside: %w", err)
+	// SQLite would write an old log into the new ledger.
+	for _, suffix := range []string{"-wal", "-shm", ""} {
+		if err := os.Rename(path+suffix, aside+suffix); err != nil && (suffix == "" || !errors.Is(err, os.ErrNotExist)) {
+			return "", fmt.Errorf("set the unreadable state aside: %w", err)
 		}
 	}
 	return aside, nil
@@ -178,25 +195,23 @@ func create(path string) error {
 	return f.Close()
 }
 
-// writable returns an error for a file that this process may not open. SQLite's own
-// error does not name the file.
-func writable(path string) error {
+// accessible returns an error that names the first file that this process cannot open. SQLite's own error names no file.
+func accessible(path string, how uint32) error {
 	for _, file := range []string{filepath.Dir(path), path, path + "-wal", path + "-shm"} {
-		err := unix.Access(file, unix.R_OK|unix.W_OK)
+		err := unix.Access(file, how)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return &fs.PathError{Op: "write to", Path: file, Err: err}
+			return &fs.PathError{Op: "open", Path: file, Err: err}
 		}
 	}
 	return nil
 }
 
-// errDamaged says what SQLite found wrong with a file that it can open.
+// errDamaged says why a file that SQLite can open is no usable ledger.
 type errDamaged string
 
 func (e errDamaged) Error() string { return "it is damaged: " + string(e) }
 
-// verify looks through the whole file: a damage is to be found when the ledger
-// is opened, and not when the first alert comes that meets it.
+// verify checks the whole file, so that Open finds a damage, and not a later alert.
 func (l *Ledger) verify(ctx context.Context) error {
 	var found string
 	if err := l.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
@@ -230,7 +245,7 @@ func (l *Ledger) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 	return l.transact(ctx, do)
 }
 
-// transact is write for whoever holds the lock.
+// transact is write for a caller that holds l.writing.
 func (l *Ledger) transact(ctx context.Context, do func(tx *sql.Tx) error) (err error) {
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -238,7 +253,7 @@ func (l *Ledger) transact(ctx context.Context, do func(tx *sql.Tx) error) (err e
 	}
 	own := l.own.Load()
 	defer func() {
-		if err != nil { // the number is free for another process
+		if err != nil { // another process may use the number now
 			l.own.Store(own)
 		}
 	}()
@@ -249,7 +264,7 @@ func (l *Ledger) transact(ctx context.Context, do func(tx *sql.Tx) error) (err e
 	return tx.Commit()
 }
 
-// read runs queries on one state of the ledger.
+// read runs queries on one snapshot of the ledger.
 func (l *Ledger) read(ctx context.Context, do func(tx *sql.Tx) error) error {
 	tx, err := l.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {

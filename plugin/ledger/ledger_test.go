@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
 )
@@ -31,13 +32,22 @@ func openAt(t testing.TB, path string) *ledger.Ledger {
 	return l
 }
 
-func aBan(prefix string, until time.Time) ban.Ban {
-	return ban.Ban{Prefix: netip.MustParsePrefix(prefix), Until: until, Origin: "crowdsec", Scenario: "test"}
+// decided returns a decision of an alert without a UUID.
+func decided(prefix string, until time.Time) ban.Decision {
+	p := netip.MustParsePrefix(prefix)
+	return ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: "ban", Origin: "crowdsec", Scenario: "test"}
 }
 
-func record(t testing.TB, l *ledger.Ledger, now time.Time, bans ...ban.Ban) ledger.Recorded {
+// identified returns a decision whose UUID and ID are made of a number.
+func identified(n int64, prefix string, until time.Time) ban.Decision {
+	d := decided(prefix, until)
+	d.ID, d.UUID = n, ban.ParseUUID(fmt.Sprintf("decision %d", n))
+	return d
+}
+
+func record(t testing.TB, l *ledger.Ledger, now time.Time, decisions ...ban.Decision) ledger.Recorded {
 	t.Helper()
-	r, err := l.Record(t.Context(), bans, ledger.Alert, now, many)
+	r, err := l.Record(t.Context(), decisions, now, many)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +72,7 @@ func standing(t testing.TB, l *ledger.Ledger, p ledger.Plan) []string {
 	return texts(all)
 }
 
-func wrote(t testing.TB, l *ledger.Ledger, p ledger.Plan, o ledger.Outcome) {
+func wrote(t testing.TB, l *ledger.Ledger, p ledger.Plan, o appliance.Outcome) {
 	t.Helper()
 	if err := l.Wrote(t.Context(), p, o); err != nil {
 		t.Fatal(err)
@@ -70,10 +80,10 @@ func wrote(t testing.TB, l *ledger.Ledger, p ledger.Plan, o ledger.Outcome) {
 }
 
 // all is the outcome of a flush in which everything went well.
-func all(p ledger.Plan, now time.Time) ledger.Outcome {
-	o := ledger.Outcome{Unblocked: p.Unblock, Listed: true, Cleared: true, Mark: "mark", At: now}
+func all(p ledger.Plan, now time.Time) appliance.Outcome {
+	o := appliance.Outcome{Unblocked: p.Unblock, Listed: true, Cleared: true, Mark: "mark", At: now}
 	for _, b := range p.Block {
-		o.Blocked = append(o.Blocked, ledger.Entry{Prefix: b.Prefix, Expires: b.Until})
+		o.Blocked = append(o.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: b.Until})
 	}
 	return o
 }

@@ -3,17 +3,19 @@ package ledger_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
 )
 
 func TestABanIsOwedUntilItIsWrittenAndItsRemovalUntilItIsAcknowledged(t *testing.T) {
 	l := open(t)
-	r := record(t, l, start, aBan("203.0.113.7/32", start.Add(time.Hour)))
+	r := record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)))
 	want(t, "added", r.Added, 1)
 
 	p := plan(t, l, start)
@@ -27,23 +29,23 @@ func TestABanIsOwedUntilItIsWrittenAndItsRemovalUntilItIsAcknowledged(t *testing
 	want(t, "to unblock", texts(p.Unblock), []string{"203.0.113.7/32"})
 	want(t, "in force", p.InForce, 0)
 
-	wrote(t, l, p, ledger.Outcome{Unblocked: p.Unblock, At: later}) // the files could not be written
+	wrote(t, l, p, appliance.Outcome{Unblocked: p.Unblock, At: later}) // the files could not be written
 	p = plan(t, l, later)
 	want(t, "to unblock once unblocked", len(p.Unblock), 0)
 	want(t, "to remove from the files", texts(p.Remove), []string{"203.0.113.7/32"})
 
-	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, At: later})
+	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, At: later})
 	want(t, "due at the end", plan(t, l, later).Due(), false)
 }
 
 func TestAnAssertedBanNeedsNoEntryOfItsOwn(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan("203.0.113.7/32", start.Add(time.Hour)), aBan("203.0.113.8/32", start.Add(48*time.Hour)))
+	record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)), decided("203.0.113.8/32", start.Add(48*time.Hour)))
 	p := plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start})
+	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start})
 	want(t, "due", plan(t, l, start).Due(), false)
 
-	record(t, l, start, aBan("203.0.113.9/32", start.Add(time.Hour)))
+	record(t, l, start, decided("203.0.113.9/32", start.Add(time.Hour)))
 	want(t, "to block: only what came later", blocks(plan(t, l, start)), []string{"203.0.113.9/32"})
 
 	p = plan(t, l, start.Add(2*time.Hour))
@@ -54,9 +56,9 @@ func TestAnAssertedBanNeedsNoEntryOfItsOwn(t *testing.T) {
 
 func TestAShortEntryIsRenewedOnlyWhenItsBanOutlastsIt(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan("203.0.113.7/32", start.Add(30*24*time.Hour)))
+	record(t, l, start, decided("203.0.113.7/32", start.Add(30*24*time.Hour)))
 	p := plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{Blocked: []ledger.Entry{{Prefix: p.Block[0].Prefix, Expires: start.Add(24 * time.Hour)}}, Listed: true, Cleared: true, At: start})
+	wrote(t, l, p, appliance.Outcome{Blocked: []appliance.Entry{{Prefix: p.Block[0].Prefix, Expires: start.Add(24 * time.Hour)}}, Listed: true, Cleared: true, At: start})
 	want(t, "due at once", plan(t, l, start).Due(), false)
 	want(t, "to block when half the time is over", len(plan(t, l, start.Add(13*time.Hour)).Block), 1)
 }
@@ -94,10 +96,11 @@ func TestMoreThanAFewAreNotAllNamedAndNeverTheWhole(t *testing.T) {
 func TestAPlanReadsNothingButWhatDiffers(t *testing.T) {
 	l := open(t)
 	ways := []string{
-		"SEARCH ban USING INDEX ban_written (written<?)",      // what is not in the files
-		"SEARCH ban USING INDEX ban_written (written>?)",      // what came after the last re-assert
-		"SEARCH ban USING INDEX ban_until (until<?)",          // what has ended
-		"SEARCH ban USING COVERING INDEX ban_until (until>?)", // what ends next: one row
+		"SEARCH ban USING INDEX ban_written (written<?)",         // what is not in the files
+		"SEARCH ban USING INDEX ban_written (written>?)",         // what came after the last re-assert
+		"SEARCH ban USING INDEX ban_traces (until<?)",            // what the appliance may have and shall not
+		"SEARCH ban USING INDEX ban_until (until>? AND until<?)", // what is over
+		"SEARCH ban USING COVERING INDEX ban_until (until>?)",    // what ends next: one row
 	}
 	want(t, "queries", len(ledger.PlanQueries), len(ways))
 	for i, query := range ledger.PlanQueries {
@@ -107,23 +110,37 @@ func TestAPlanReadsNothingButWhatDiffers(t *testing.T) {
 	}
 }
 
-func TestWhatHasEndedIsFoundAmongManyByItsEnd(t *testing.T) {
+// A SCAN by an index of the order that the query wants ends at its LIMIT.
+func TestANewBanAmongManyThatWaitReadsNothingButWhatChanges(t *testing.T) {
 	l := open(t)
-	for i, index := range []string{"ban_until (until<?)", "ban_lists (until>?)", "ban_until (until>?)"} {
-		query := strings.NewReplacer("?1", "0", "?2", "0", "?", "0").Replace(ledger.EndedQueries[i])
-		way, err := l.Lines(t.Context(), "EXPLAIN QUERY PLAN "+query)
+	replaced := strings.NewReplacer("?1", "0", "?2", "0", "?3", "0", "?4", "0", "?", "0")
+	for i, ways := range [][]string{
+		{"SEARCH ban USING INDEX ban_until (until>? AND until<?)", "SEARCH decision USING INDEX decision_ban (ban=?)"}, // what is over
+		{"SEARCH ban USING COVERING INDEX ban_until (until>? AND until<?)"},                                            // as well
+		{"SEARCH ban USING INTEGER PRIMARY KEY (rowid=?)", "SCAN ban USING INDEX ban_enforced"},                        // the last of those enforced
+		{"SEARCH ban USING INTEGER PRIMARY KEY (rowid=?)", "SCAN ban USING INDEX ban_waiting"},                         // the first of those that wait
+		{"SEARCH decision USING INDEX decision_until (until<?)", "SEARCH ban USING INTEGER PRIMARY KEY (rowid=?)"},     // decisions that are over
+		{"SEARCH decision USING COVERING INDEX decision_until (until>?)"},                                              // which decision is over next
+		{"SCAN ban USING INDEX ban_waiting"},                                                                           // the first of those that wait
+		{"SCAN ban USING INDEX ban_enforced"},                                                                          // the last of those enforced
+	} {
+		query := ledger.ChoiceQueries[i]
+		way, err := l.Lines(t.Context(), "EXPLAIN QUERY PLAN "+replaced.Replace(query))
 		want(t, "error", err, nil)
-		want(t, query+" by "+index, strings.Contains(strings.Join(way, "\n"), index), true)
+		way = slices.DeleteFunc(way, func(line string) bool {
+			return strings.HasPrefix(line, "LIST SUBQUERY") || strings.HasPrefix(line, "CORRELATED") || strings.HasPrefix(line, "USE TEMP B-TREE FOR DISTINCT")
+		})
+		want(t, query, strings.Join(way, "\n"), strings.Join(ways, "\n"))
 	}
 }
 
 // numbered are bans for an hour.
-func numbered(first, count int) []ban.Ban {
-	bans := make([]ban.Ban, count)
+func numbered(first, count int) []ban.Decision {
+	bans := make([]ban.Decision, count)
 	for i := range bans {
 		n := first + i
 		address := netip.AddrFrom4([4]byte{203, byte(n >> 16), byte(n >> 8), byte(n)})
-		bans[i] = ban.Ban{Prefix: netip.PrefixFrom(address, 32), Until: start.Add(time.Hour), Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf"}
+		bans[i] = ban.Decision{Prefix: netip.PrefixFrom(address, 32), Bits: 32, Until: start.Add(time.Hour), Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf"}
 	}
 	return bans
 }
@@ -145,6 +162,40 @@ func BenchmarkPlan(b *testing.B) {
 			}
 			if len(p.Add) != 5 || len(p.Remove) != 5 || p.InForce != inForce+5 {
 				b.Errorf("add %d, remove %d, in force %d", len(p.Add), len(p.Remove), p.InForce)
+			}
+		})
+	}
+}
+
+// BenchmarkANewBanAmongManyThatWait is what one new ban costs before the flush: it makes one of a list wait.
+func BenchmarkANewBanAmongManyThatWait(b *testing.B) {
+	const limit = 100_000
+	for _, listed := range []int{100_000, 300_000} {
+		b.Run(fmt.Sprint(listed), func(b *testing.B) {
+			l := open(b)
+			lists := numbered(0, listed)
+			for i := range lists {
+				lists[i].Origin = "lists:tor"
+			}
+			if _, err := l.List(b.Context(), nil, lists, start, limit); err != nil {
+				b.Fatal(err)
+			}
+			p := plan(b, l, start)
+			wrote(b, l, p, asserted(p, start))
+			n := listed
+			for b.Loop() {
+				if _, err := l.Record(b.Context(), numbered(n, 1), start, limit); err != nil {
+					b.Fatal(err)
+				}
+				if err := l.Choose(b.Context(), start, limit); err != nil {
+					b.Fatal(err)
+				}
+				p = plan(b, l, start)
+				wrote(b, l, p, all(p, start))
+				n++
+			}
+			if p.InForce != limit || p.Waiting != n-limit || len(p.Block) != 1 || len(p.Unblock) != 1 {
+				b.Errorf("in force %d, waiting %d, to block %d, to unblock %d", p.InForce, p.Waiting, len(p.Block), len(p.Unblock))
 			}
 		})
 	}

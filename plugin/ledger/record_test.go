@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -17,86 +16,60 @@ import (
 
 func TestTheLatestEndingDecisionCounts(t *testing.T) {
 	l := open(t)
-	long := aBan("203.0.113.7/32", start.Add(2*time.Hour))
+	long := decided("203.0.113.7/32", start.Add(2*time.Hour))
 	record(t, l, start, long)
 	p := plan(t, l, start)
 	wrote(t, l, p, all(p, start))
 
-	r := record(t, l, start, aBan("203.0.113.7/32", start.Add(time.Hour)), long)
-	want(t, "known", r.Known, 2)
+	r := record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)), long)
+	want(t, "unknown", r.Unknown, 1)
 	want(t, "due after a shorter and the same", plan(t, l, start).Due(), false)
 	want(t, "next", plan(t, l, start).Next, start.Add(2*time.Hour))
 
-	r = record(t, l, start, aBan("203.0.113.7/32", start.Add(3*time.Hour)))
+	r = record(t, l, start, decided("203.0.113.7/32", start.Add(3*time.Hour)))
 	want(t, "extended", r.Extended, 1)
 	p = plan(t, l, start)
 	want(t, "to block again", blocks(p), []string{"203.0.113.7/32"})
 	want(t, "until", p.Block[0].Until, start.Add(3*time.Hour))
 }
 
-func TestWhenFullTheSoonestToEndGoListsFirst(t *testing.T) {
+func TestALocalDetectionIsEnforcedBeforeAnImportAndAList(t *testing.T) {
 	l := open(t)
-	list := aBan("198.51.100.1/32", start.Add(100*time.Hour))
-	list.Origin = "lists:firehol"
-	record(t, l, start, list, aBan("203.0.113.1/32", start.Add(time.Hour)), aBan("203.0.113.2/32", start.Add(2*time.Hour)))
-	p := plan(t, l, start)
-	wrote(t, l, p, all(p, start))
-
-	r, err := l.Record(t.Context(), []ban.Ban{aBan("203.0.113.3/32", start.Add(3*time.Hour))}, ledger.Alert, start, 2)
-	if err != nil {
-		t.Fatal(err)
+	ofOrigin := func(prefix, origin string, until time.Duration) ban.Decision {
+		d := decided(prefix, start.Add(until))
+		d.Origin = origin
+		return d
 	}
-	want(t, "evicted", r.Evicted, 2)
-	p = plan(t, l, start)
-	want(t, "to unblock", texts(p.Unblock), []string{"198.51.100.1/32", "203.0.113.1/32"})
-	want(t, "standing", standing(t, l, p), []string{"203.0.113.2/32", "203.0.113.3/32"})
-}
-
-func TestRefusedBansEnd(t *testing.T) {
-	l := open(t)
-	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)), aBan("203.0.113.2/32", start.Add(time.Hour)))
-	p := plan(t, l, start)
-	wrote(t, l, p, all(p, start))
-	ended, err := l.Refuse(t.Context(), ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/32")}}.Admit, start)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(ended) != 1 || ended[0].Prefix.String() != "203.0.113.1/32" || ended[0].Reason == nil {
-		t.Errorf("ended: %+v", ended)
-	}
-	want(t, "to unblock", texts(plan(t, l, start).Unblock), []string{"203.0.113.1/32"})
-}
-
-func TestTheRestOfARangeStaysBannedWhenAPartOfItIsRefused(t *testing.T) {
-	l := open(t)
-	record(t, l, start, aBan("203.0.113.0/30", start.Add(time.Hour)), aBan("203.0.113.3/32", start.Add(2*time.Hour)), aBan("203.0.113.2/32", start.Add(time.Minute)))
-	p := plan(t, l, start)
-	wrote(t, l, p, all(p, start))
-	if _, err := l.Refuse(t.Context(), ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/32")}}.Admit, start); err != nil {
-		t.Fatal(err)
-	}
-	p = plan(t, l, start)
-	want(t, "to unblock", texts(p.Unblock), []string{"203.0.113.0/30"})
-	want(t, "standing", standing(t, l, p), []string{"203.0.113.0/32", "203.0.113.2/31", "203.0.113.2/32", "203.0.113.3/32"})
-	for prefix, until := range map[string]time.Duration{"203.0.113.0/32": time.Hour, "203.0.113.2/31": time.Hour, "203.0.113.3/32": 2 * time.Hour} {
-		if err := l.EachBan(t.Context(), start, func(b ledger.Ban) error {
-			if b.Prefix.String() == prefix && !b.Until.Equal(start.Add(until)) {
-				t.Errorf("%s ends at %s", prefix, b.Until)
-			}
-			return nil
-		}); err != nil {
+	recordAtMost := func(limit int, decisions ...ban.Decision) {
+		t.Helper()
+		if _, err := l.Record(t.Context(), decisions, start, limit); err != nil {
 			t.Fatal(err)
 		}
 	}
+	recordAtMost(2, ofOrigin("198.51.100.1/32", "lists:firehol", 100*time.Hour), ofOrigin("198.51.100.2/32", "cscli-import", 50*time.Hour))
+	p := plan(t, l, start)
 	wrote(t, l, p, all(p, start))
-	if p = plan(t, l, start); p.Due() {
-		t.Errorf("something is still pending: %+v", p)
-	}
+
+	recordAtMost(2, ofOrigin("203.0.113.3/32", "crowdsec", time.Hour))
+	p = plan(t, l, start)
+	want(t, "to unblock", texts(p.Unblock), []string{"198.51.100.1/32"})
+	want(t, "standing", standing(t, l, p), []string{"198.51.100.2/32", "203.0.113.3/32"})
+	want(t, "waiting", p.Waiting, 1)
+	s, err := l.Status(t.Context(), start)
+	want(t, "error", err, nil)
+	want(t, "waiting, by class", s.Waiting[ban.Remote], 1)
+	wrote(t, l, p, all(p, start))
+
+	later := start.Add(time.Hour)
+	want(t, "error", l.Choose(t.Context(), later, 2), nil)
+	p = plan(t, l, later)
+	want(t, "to block when there is room again", blocks(p), []string{"198.51.100.1/32"})
+	want(t, "standing", standing(t, l, p), []string{"198.51.100.1/32", "198.51.100.2/32"})
 }
 
 func TestABanThatCountsSeveralTimesInOneAlertCountsOnce(t *testing.T) {
 	l := open(t)
-	short, long := aBan(again, start.Add(time.Hour)), aBan(again, start.Add(2*time.Hour))
+	short, long := decided(again, start.Add(time.Hour)), decided(again, start.Add(2*time.Hour))
 	r := record(t, l, start, short, long, short)
 	want(t, "added", r.Added, 1)
 	p := plan(t, l, start)
@@ -112,35 +85,35 @@ func TestOfManyBansAtOnceEachFindsItsPlace(t *testing.T) {
 		longer[i].Until = start.Add(time.Hour + time.Duration(i%2)*time.Hour) // every other is longer
 	}
 	r := record(t, l, start, longer...)
-	want(t, "recorded", r, ledger.Recorded{Added: 700, Extended: 150, Known: 150, Change: 2})
+	want(t, "recorded", r, ledger.Recorded{Added: 700, Extended: 150, Unknown: 850, Change: 2})
 	p := plan(t, l, start)
 	want(t, "in force", p.InForce, 1000)
 	want(t, "standing", len(standing(t, l, p)), 1000)
 	want(t, "in force an hour later", plan(t, l, start.Add(time.Hour)).InForce, 500)
 }
 
-func TestOfTooManyBansAtOnceTheLimitStays(t *testing.T) {
+func TestOfTooManyDecisionsAtOnceTheBestAreEnforcedUpToTheLimit(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan("198.51.100.1/32", start.Add(minute)))
-	later := start.Add(2 * minute) // that one has ended, and is not gone
-	bans := numbered(0, 500)
-	for i := range bans {
-		bans[i].Until = later.Add(time.Duration(i+1) * time.Minute)
+	record(t, l, start, decided("198.51.100.1/32", start.Add(minute)))
+	later := start.Add(2 * minute) // that one is over, and its row is still there
+	decisions := numbered(0, 500)
+	for i := range decisions {
+		decisions[i].Until = later.Add(time.Duration(i+1) * time.Minute)
 		if i >= 400 {
-			bans[i].Origin = "CAPI"
+			decisions[i].Origin = "CAPI"
 		}
 	}
-	r, err := l.Record(t.Context(), bans, ledger.Alert, later, 300)
-	if err != nil {
+	if _, err := l.Record(t.Context(), decisions, later, 300); err != nil {
 		t.Fatal(err)
 	}
-	want(t, "evicted", r.Evicted, 200)
 	p := plan(t, l, later)
 	want(t, "in force", p.InForce, 300)
-	want(t, "the next to end", p.Next, bans[100].Until)
-	left := standing(t, l, p)
-	want(t, "left", len(left), 300)
-	want(t, "a list's is left", slices.Contains(left, bans[450].Prefix.String()), false)
+	want(t, "waiting", p.Waiting, 200)
+	enforced := standing(t, l, p)
+	want(t, "enforced", len(enforced), 300)
+	want(t, "one of a list", slices.Contains(enforced, decisions[450].Prefix.String()), false)
+	want(t, "the oldest of the local ones", slices.Contains(enforced, decisions[0].Prefix.String()), false)
+	want(t, "the newest of the local ones", slices.Contains(enforced, decisions[399].Prefix.String()), true)
 }
 
 func BenchmarkRecord(b *testing.B) {
@@ -182,8 +155,8 @@ func TestCallsThatComeTogetherAreRecordedTogether(t *testing.T) {
 	outcomes := make(chan outcome)
 	for i := range calls {
 		go func() {
-			b := aBan(fmt.Sprintf("203.0.113.%d/32", i), start.Add(time.Hour))
-			r, err := l.Record(context.Background(), []ban.Ban{b}, ledger.Alert, start, many)
+			b := decided(fmt.Sprintf("203.0.113.%d/32", i), start.Add(time.Hour))
+			r, err := l.Record(context.Background(), []ban.Decision{b}, start, many)
 			outcomes <- outcome{r, err}
 		}()
 	}
@@ -210,7 +183,7 @@ func TestACallThatWasTakenAlongAndLostIsNoSuccess(t *testing.T) {
 	other := hold(t, path)
 	failed := make(chan error)
 	call := func(address string) {
-		_, err := l.Record(context.Background(), []ban.Ban{aBan(address, start.Add(time.Hour))}, ledger.Alert, start, many)
+		_, err := l.Record(context.Background(), []ban.Decision{decided(address, start.Add(time.Hour))}, start, many)
 		failed <- err
 	}
 	go call("203.0.113.1/32")

@@ -1,10 +1,11 @@
 package ledger_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
-	"notification-stormshield/plugin/ban"
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -15,7 +16,7 @@ const (
 )
 
 // asserted is an outcome in which the group named everything.
-func asserted(p ledger.Plan, now time.Time) ledger.Outcome {
+func asserted(p ledger.Plan, now time.Time) appliance.Outcome {
 	o := all(p, now)
 	o.Blocked, o.Asserted, o.AssertedUntil = nil, now, now.Add(24*time.Hour)
 	return o
@@ -23,12 +24,12 @@ func asserted(p ledger.Plan, now time.Time) ledger.Outcome {
 
 func TestABanThatEndsAndComesBackIsBlockedAndListedAnew(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan(again, start.Add(minute)))
+	record(t, l, start, decided(again, start.Add(minute)))
 	p := plan(t, l, start)
 	wrote(t, l, p, asserted(p, start))
 
 	later := start.Add(2 * minute)
-	r := record(t, l, later, aBan(again, later.Add(time.Hour)))
+	r := record(t, l, later, decided(again, later.Add(time.Hour)))
 	want(t, "added", r.Added, 1)
 	p = plan(t, l, later)
 	want(t, "to block", blocks(p), []string{again})
@@ -41,16 +42,16 @@ func TestABanThatEndsAndComesBackIsBlockedAndListedAnew(t *testing.T) {
 
 func TestABanThatComesBackAndEndsBetweenTwoFlushesIsStillTakenOff(t *testing.T) {
 	l := open(t)
-	record(t, l, start, aBan(again, start.Add(minute)))
+	record(t, l, start, decided(again, start.Add(minute)))
 	p := plan(t, l, start)
 	wrote(t, l, p, asserted(p, start))
-	record(t, l, start.Add(2*minute), aBan(again, start.Add(3*minute)))
+	record(t, l, start.Add(2*minute), decided(again, start.Add(3*minute)))
 
 	later := start.Add(4 * minute)
 	p = plan(t, l, later)
 	want(t, "to unblock", texts(p.Unblock), []string{again})
 	want(t, "to remove", texts(p.Remove), []string{again})
-	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, At: later}) // it could not be unblocked
+	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, At: later}) // it could not be unblocked
 	p = plan(t, l, later)
 	want(t, "to unblock, still", texts(p.Unblock), []string{again})
 	wrote(t, l, p, all(p, later))
@@ -61,24 +62,24 @@ func TestABanThatComesBackAndEndsBetweenTwoFlushesIsStillTakenOff(t *testing.T) 
 func TestABanThatComesBackDuringAFlushIsForTheNext(t *testing.T) {
 	for name, story := range map[string]struct {
 		recorded time.Time // by the clock of whoever recorded it
-		outcome  func(p ledger.Plan, now time.Time) ledger.Outcome
+		outcome  func(p ledger.Plan, now time.Time) appliance.Outcome
 	}{
 		"taken off":           {start.Add(minute), all},
 		"asserted":            {start.Add(minute), asserted},
 		"by an earlier clock": {start.Add(minute - time.Second), all},
-		"by an earlier clock, not unblocked": {start.Add(minute - time.Second), func(ledger.Plan, time.Time) ledger.Outcome {
-			return ledger.Outcome{Listed: true, Cleared: true, Mark: "mark"}
+		"by an earlier clock, not unblocked": {start.Add(minute - time.Second), func(ledger.Plan, time.Time) appliance.Outcome {
+			return appliance.Outcome{Listed: true, Cleared: true, Mark: "mark"}
 		}},
 	} {
 		l := open(t)
-		record(t, l, start, aBan(again, start.Add(minute)))
+		record(t, l, start, decided(again, start.Add(minute)))
 		p := plan(t, l, start)
 		wrote(t, l, p, asserted(p, start))
 
 		now := start.Add(minute)
 		p = plan(t, l, now)
 		want(t, name+": to unblock", texts(p.Unblock), []string{again})
-		record(t, l, story.recorded, aBan(again, now.Add(time.Hour)))
+		record(t, l, story.recorded, decided(again, now.Add(time.Hour)))
 		want(t, name+": standing when the plan was made", len(standing(t, l, p)), 0)
 		wrote(t, l, p, story.outcome(p, now))
 
@@ -89,12 +90,12 @@ func TestABanThatComesBackDuringAFlushIsForTheNext(t *testing.T) {
 	}
 }
 
-func TestATakeoverLeavesAloneWhatTheLedgerKnows(t *testing.T) {
+func TestWhatIsFoundOnTheApplianceChangesNoBanThatIsKnown(t *testing.T) {
 	l := flushed(t, "203.0.113.1/32")
-	record(t, l, start, aBan("203.0.113.2/32", start.Add(minute)))
+	record(t, l, start, decided("203.0.113.2/32", start.Add(minute)))
 	later := start.Add(halfMinute)
-	found := []ban.Ban{aBan("203.0.113.1/32", later.Add(4*time.Hour)), aBan("203.0.113.2/32", later.Add(4*time.Hour)), aBan("203.0.113.3/32", later.Add(4*time.Hour))}
-	r, err := l.Record(t.Context(), found, ledger.Takeover, later, many)
+	found := []netip.Prefix{netip.MustParsePrefix("203.0.113.1/32"), netip.MustParsePrefix("203.0.113.2/32"), netip.MustParsePrefix("203.0.113.3/32")}
+	r, err := l.RecordFound(t.Context(), found, later.Add(4*time.Hour), later, many)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,76 +3,117 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 )
 
-// migrations bring a schema from one version to the next. The version is
-// SQLite's user_version. What expires and written mean stands in the comment of
-// the package.
-//
-// A package's upgrade replaces the binary beneath a plugin that runs: until that
-// is restarted, it goes on with its statements on the schema that a command, or a
-// test alert, of the new binary made. So a migration adds, with defaults, and
-// takes nothing away that the version before it uses.
-var migrations = []string{`
+// version is the schema's, which SQLite keeps as user_version.
+const version = 11
+
+// schema makes the tables. Times are milliseconds since 1970; 0 is none.
+const schema = `
+CREATE TABLE ban (
+	id      INTEGER PRIMARY KEY,
+	prefix  TEXT NOT NULL UNIQUE,
+	ends    INTEGER NOT NULL,             -- the latest end of its decisions
+	until   INTEGER NOT NULL,             -- until when it shall be enforced: ends, or 0 while it waits for room
+	class   INTEGER NOT NULL,             -- the best class of its decisions
+	newest  INTEGER NOT NULL,             -- its decision that was recorded last
+	change  INTEGER NOT NULL,             -- the change that made it pending
+	since   INTEGER NOT NULL,             -- since when it is pending, unless an end that is later made it so
+	expires INTEGER NOT NULL DEFAULT 0,   -- when its own entry on the blacklist ends; 0: it has none; 1: it may have one
+	written INTEGER NOT NULL DEFAULT 0    -- the flush that wrote it to the files; 0: it is not in them; -1: it may be
+);
+CREATE INDEX ban_until ON ban (until) WHERE until > 0;
+CREATE INDEX ban_written ON ban (written) WHERE until > 0;
+CREATE INDEX ban_traces ON ban (until) WHERE written <> 0 OR expires <> 0;
+CREATE INDEX ban_enforced ON ban (class DESC, newest) WHERE until > 0;
+CREATE INDEX ban_waiting ON ban (class, newest DESC) WHERE until = 0;
+
 CREATE TABLE decision (
-	prefix   TEXT NOT NULL,
-	source   TEXT NOT NULL,
-	uuid     TEXT NOT NULL,
-	until    INTEGER NOT NULL,  -- milliseconds since 1970
+	id       INTEGER PRIMARY KEY,          -- in the order of recording
+	ban      INTEGER NOT NULL REFERENCES ban,
+	uuid     BLOB NOT NULL,                -- empty: it has none
+	number   INTEGER NOT NULL,             -- its ID at the Local API; 0: not known
+	bits     INTEGER NOT NULL,             -- the length of the range that CrowdSec decided on
+	until    INTEGER NOT NULL,
+	class    INTEGER NOT NULL,
+	type     TEXT NOT NULL,
 	origin   TEXT NOT NULL,
 	scenario TEXT NOT NULL,
-	PRIMARY KEY (prefix, source, uuid)
-) WITHOUT ROWID;
+	lifted   INTEGER NOT NULL DEFAULT 0,   -- 1: somebody lifted it by hand, and it never blocks again
+	missing  INTEGER NOT NULL DEFAULT 0    -- how many full reads in a row lacked it
+);
+CREATE INDEX decision_ban ON decision (ban);
+CREATE INDEX decision_until ON decision (until);
 
-CREATE TABLE ban (
-	prefix   TEXT PRIMARY KEY,
-	until    INTEGER NOT NULL,            -- the latest decision's
-	local    INTEGER NOT NULL,            -- 1: a detection of this CrowdSec, not of a list or found on the appliance
-	recorded INTEGER NOT NULL,            -- number of the change that brought it
-	expires  INTEGER NOT NULL DEFAULT 0,
-	written  INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-CREATE INDEX ban_until ON ban (until);
-CREATE INDEX ban_written ON ban (written);
-CREATE INDEX ban_lists ON ban (until) WHERE local = 0;
+-- Each of these tables has one row.
+CREATE TABLE flushing (
+	changes        INTEGER NOT NULL DEFAULT 0,  -- the number of the last change to what must be blocked
+	bans           INTEGER NOT NULL DEFAULT 0,  -- how many rows ban has
+	waiting        INTEGER NOT NULL DEFAULT 0,  -- how many of them wait for room
+	flushes        INTEGER NOT NULL DEFAULT 0,  -- the number of the last flush
+	flushed        INTEGER NOT NULL DEFAULT 0,  -- when one last ended well
+	target         TEXT NOT NULL DEFAULT '',    -- the appliance and the groups that this ledger is about, as JSON
+	mark           TEXT NOT NULL DEFAULT '',    -- of the appliance's files after the last write; '': not known
+	confirmed      INTEGER NOT NULL DEFAULT 0,  -- when everything in force was last blocked
+	asserted       INTEGER NOT NULL DEFAULT 0,  -- when that was by the group,
+	asserted_flush INTEGER NOT NULL DEFAULT 0,  -- by which flush,
+	asserted_until INTEGER NOT NULL DEFAULT 0,  -- and how long those entries live
+	unsure         INTEGER NOT NULL DEFAULT 0,  -- when a flush by group began of which no outcome is recorded
+	asked          INTEGER NOT NULL DEFAULT 0,  -- the number of the last request for a flush
+	answered       INTEGER NOT NULL DEFAULT 0   -- the last request whose flush ended well
+);
+CREATE TABLE trouble (
+	text    TEXT NOT NULL DEFAULT '',     -- why the last flush failed; '': it did not
+	since   INTEGER NOT NULL DEFAULT 0,
+	last    INTEGER NOT NULL DEFAULT 0,
+	count   INTEGER NOT NULL DEFAULT 0,
+	warning INTEGER NOT NULL DEFAULT 0,   -- 1: flushes end well, and all bans are enforced
+	request INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE following (
+	read   INTEGER NOT NULL DEFAULT 0,    -- when the Local API was last read
+	failed INTEGER NOT NULL DEFAULT 0,    -- since when it cannot be; 0: it can
+	why    TEXT NOT NULL DEFAULT ''
+);
+INSERT INTO flushing DEFAULT VALUES;
+INSERT INTO trouble DEFAULT VALUES;
+INSERT INTO following DEFAULT VALUES;
+`
 
-CREATE TABLE fact (
-	name  TEXT PRIMARY KEY,
-	value TEXT NOT NULL
-) WITHOUT ROWID;
-`, `
-ALTER TABLE ban ADD COLUMN origin TEXT NOT NULL DEFAULT '';    -- of the decision that ends last, for people to read
-ALTER TABLE ban ADD COLUMN scenario TEXT NOT NULL DEFAULT '';
-UPDATE ban SET (origin, scenario) = (d.origin, d.scenario) FROM decision AS d
-	WHERE d.prefix = ban.prefix AND d.until = ban.until;
-DROP TABLE decision;
-
-INSERT INTO fact SELECT 'confirmed', value FROM fact WHERE name = 'asserted';
-`, `
-ALTER TABLE ban ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;   -- the change with which an alert last spoke of it
-ALTER TABLE ban ADD COLUMN heard_at INTEGER NOT NULL DEFAULT 0; -- and when that was
-ALTER TABLE ban ADD COLUMN alerted INTEGER NOT NULL DEFAULT 0; -- when it ends by alerts, if the Local API lists it too
-ALTER TABLE ban ADD COLUMN listed INTEGER NOT NULL DEFAULT 0;  -- the decision by which the Local API lists it
-ALTER TABLE ban ADD COLUMN found INTEGER NOT NULL DEFAULT 0;   -- the full read that last found it listed
-`}
-
-// migrate runs what the file's version lacks, in one transaction, whoever
-// comes first.
-func (l *Ledger) migrate(ctx context.Context) error {
+// prepare makes the tables of a new file, in one transaction. A file of another version is an [ErrNewer], or of an
+// older development build an [ErrUnreadable].
+func (l *Ledger) prepare(ctx context.Context) error {
 	return l.write(ctx, func(tx *sql.Tx) error {
-		var version int
-		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		found, err := versionOf(ctx, tx)
+		if err != nil {
 			return err
 		}
-		if version > len(migrations) {
-			return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, version, len(migrations))
+		if found > 0 {
+			return check(found)
 		}
-		for i := version; i < len(migrations); i++ {
-			if _, err := tx.ExecContext(ctx, migrations[i]+fmt.Sprintf("PRAGMA user_version = %d;", i+1)); err != nil {
-				return fmt.Errorf("bring the schema from version %d to %d: %w", i, i+1, err)
-			}
+		if _, err := tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", version)); err != nil {
+			return fmt.Errorf("make the tables: %w", err)
 		}
 		return nil
 	})
+}
+
+func versionOf(ctx context.Context, tx *sql.Tx) (found int, err error) {
+	err = tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&found)
+	return found, err
+}
+
+// check returns why a file of a schema version cannot be used; nil: it can.
+func check(found int) error {
+	switch {
+	case found == 0:
+		return errors.New("it is empty (hint: try again, the plugin may be making it)")
+	case found > version:
+		return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, found, version)
+	case found < version:
+		return errDamaged(fmt.Sprintf("a development build from before the first release made it (schema %d, this program needs %d)", found, version))
+	}
+	return nil
 }

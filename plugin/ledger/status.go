@@ -5,50 +5,92 @@ import (
 	"database/sql"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
+
+	"notification-stormshield/plugin/ban"
 )
 
-// Status is what a ledger says about its appliance.
+// Status is a summary of a ledger, for people to read.
 type Status struct {
-	InForce   int
-	Lists     int       // of those, how many are of lists or were found on the appliance: no detection of this CrowdSec
+	InForce   Counts    // bans that are enforced, or are to be
+	Waiting   Counts    // bans that wait because there are more than the limit
 	ToBlock   int       // in force, and not acknowledged by the appliance
-	ToUnblock int       // ended, and perhaps still blocked
+	ToUnblock int       // over or waiting, and the appliance may still have them
+	Pending   time.Time // since when the oldest of these two is pending, or the files are unsure; zero: nothing is
 	Next      time.Time // when the next ban ends; zero: none is in force
 
-	Flushed   time.Time // the last flush that went well; zero: none yet
-	Confirmed time.Time // when everything in force was last put on the blacklist; zero: never
+	Flushed   time.Time // the last flush that ended well; zero: none yet
+	Confirmed time.Time // when everything in force was last blocked; zero: never
 	Trouble   Trouble
-	Read      time.Time // when the Local API's list was last read; zero: never
-	Unread    time.Time // since when it cannot be; zero: it can
-	UnreadWhy string
-	LeftOut   int   // bans that were left out or evicted because they were too many, since the list was last read whole
-	Answered  int64 // the last flush that somebody asked for and that went well
+	Following Following
+	Answered  int64 // the last request for a flush that ended well
 }
 
-// Status reads it. It looks at every ban.
+// Counts are numbers of bans by their class.
+type Counts map[ban.Class]int
+
+// Total is the number of bans of all classes.
+func (c Counts) Total() (n int) {
+	for _, of := range c {
+		n += of
+	}
+	return n
+}
+
+// String returns text such as "3 local, 200 lists".
+func (c Counts) String() string {
+	var parts []string
+	for _, class := range []ban.Class{ban.Local, ban.Imported, ban.Remote} {
+		if c[class] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c[class], class))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Status reads the status. It looks at every ban.
 func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
-	var s Status
-	err := l.read(ctx, func(tx *sql.Tx) error {
-		facts, err := allFacts(ctx, tx)
+	s := Status{InForce: Counts{ban.Local: 0, ban.Imported: 0, ban.Remote: 0}, Waiting: Counts{ban.Local: 0, ban.Imported: 0, ban.Remote: 0}}
+	err := l.read(ctx, func(tx *sql.Tx) (err error) {
+		f, err := readFlushing(ctx, tx)
 		if err != nil {
 			return err
 		}
-		s.Flushed, s.Confirmed, s.Answered = facts.moment(factFlushed), facts.moment(factConfirmed), facts.number(factAnswered)
-		s.Trouble = facts.trouble()
-		s.Read, s.Unread, s.UnreadWhy = facts.moment(factRead), facts.moment(factReadFails), facts[factReadWhy]
-		s.LeftOut = int(facts.number(factLeftOut))
-		var next sql.NullInt64
-		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(*) FILTER (WHERE local = 0),
-			COUNT(*) FILTER (WHERE (written <= 0 OR written > ?2) AND expires <= ?1), MIN(until) FROM ban WHERE until > ?1`,
-			now.UnixMilli(), facts.number(factAssertedFlush)).
-			Scan(&s.InForce, &s.Lists, &s.ToBlock, &next)
+		s.Flushed, s.Confirmed, s.Answered, s.Pending = f.flushed, f.confirmed, f.answered, f.unsure
+		if s.Trouble, err = readTrouble(ctx, tx); err != nil {
+			return err
+		}
+		if s.Following, err = readFollowing(ctx, tx); err != nil {
+			return err
+		}
+		var lapsed int64 // when the entries of the last re-assert ended
+		if !f.assertedUntil.IsZero() && !f.assertedUntil.After(now) {
+			f.assertedFlush, lapsed = 0, f.assertedUntil.UnixMilli()
+		}
+		err = query(ctx, tx, func(rows *sql.Rows) error {
+			var class ban.Class
+			var enforced, waiting, toBlock int
+			var pending, next sql.NullInt64
+			if err := rows.Scan(&class, &enforced, &waiting, &toBlock, &pending, &next); err != nil {
+				return err
+			}
+			s.InForce[class], s.Waiting[class] = enforced, waiting
+			s.ToBlock += toBlock
+			s.Pending, s.Next = earlier(s.Pending, pending), earlier(s.Next, next)
+			return nil
+		}, `SELECT class, COUNT(*) FILTER (WHERE until > ?1), COUNT(*) FILTER (WHERE until = 0), COUNT(*) FILTER (WHERE pending),
+			MIN(MAX(since, expires, ?3)) FILTER (WHERE pending), MIN(until) FILTER (WHERE until > ?1)
+			FROM (SELECT *, until > ?1 AND (written <= 0 OR written > ?2) AND expires <= ?1 AS pending FROM ban WHERE ends > ?1) GROUP BY class`,
+			now.UnixMilli(), f.assertedFlush, lapsed)
 		if err != nil {
 			return err
 		}
-		s.Next = moment(next.Int64)
-		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban WHERE until <= ? AND (written > 0 OR expires > 0)", now.UnixMilli()).
-			Scan(&s.ToUnblock)
+		var ended sql.NullInt64
+		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), MIN(MAX(until, since)) FROM ban
+			WHERE until <= ? AND (written > 0 OR expires > 0)`, now.UnixMilli()).Scan(&s.ToUnblock, &ended)
+		s.Pending = earlier(s.Pending, ended)
+		return err
 	})
 	if err != nil {
 		return Status{}, fmt.Errorf("read %s: %w", l.path, err)
@@ -56,9 +98,18 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 	return s, nil
 }
 
-// Origins counts the bans in force by where they come from.
+// earlier returns the earlier of two moments, of which each may be none.
+func earlier(t time.Time, stored sql.NullInt64) time.Time {
+	if other := moment(stored.Int64); !other.IsZero() && (t.IsZero() || other.Before(t)) {
+		return other
+	}
+	return t
+}
+
+// Origins counts the bans that are enforced, by the origins of their decisions.
 func (l *Ledger) Origins(ctx context.Context, now time.Time) (map[string]int, error) {
-	rows, err := l.db.QueryContext(ctx, "SELECT origin, COUNT(*) FROM ban WHERE until > ? GROUP BY origin", now.UnixMilli())
+	rows, err := l.db.QueryContext(ctx, `SELECT origin, COUNT(DISTINCT ban) FROM decision JOIN ban ON ban.id = decision.ban
+		WHERE ban.until > ?1 AND decision.until > ?1 AND lifted = 0 GROUP BY origin`, now.UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("count the bans in %s: %w", l.path, err)
 	}
@@ -88,25 +139,18 @@ func (l *Ledger) Written(ctx context.Context) ([]netip.Prefix, error) {
 	return written, nil
 }
 
-// Forget records that nothing of ours is on the appliance any more: bans in force
-// are pending again, and ended ones need nothing more.
+// Forget records that a clean-up removed everything of ours from the appliance. Bans in force are pending again.
 func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM ban WHERE until <= ?", now.UnixMilli()); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, "UPDATE ban SET written = 0, expires = 0"); err != nil {
-			return err
-		}
-		var rows int64
-		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ban").Scan(&rows); err != nil {
-			return err
-		}
-		if err := setFacts(ctx, tx, map[string]int64{factRows: rows}); err != nil {
-			return err
-		}
-		if err := setFact(ctx, tx, factTarget, ""); err != nil { // old groups are gone too
-			return err
+		for _, statement := range []string{
+			"UPDATE ban SET written = 0, expires = 0, since = ?1",
+			"DELETE FROM decision WHERE ban IN (SELECT id FROM ban WHERE until > 0 AND until <= ?1) AND (lifted = 0 OR until <= ?1)",
+			"DELETE FROM ban WHERE until > 0 AND until <= ?1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id)",
+			"UPDATE flushing SET bans = (SELECT COUNT(*) FROM ban), target = '', unsure = 0",
+		} {
+			if _, err := tx.ExecContext(ctx, statement, now.UnixMilli()); err != nil {
+				return err
+			}
 		}
 		return forgetFiles(ctx, tx)
 	})
@@ -116,11 +160,8 @@ func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// forgetFiles records that nothing is known of the appliance's files, and that the
-// last re-assert does not count any more.
+// forgetFiles records that the appliance's files are not known, and that no re-assert counts any more.
 func forgetFiles(ctx context.Context, tx *sql.Tx) error {
-	if err := setFact(ctx, tx, factMark, ""); err != nil {
-		return err
-	}
-	return setFacts(ctx, tx, map[string]int64{factConfirmed: 0, factAsserted: 0, factAssertedFlush: 0, factAssertedUntil: 0})
+	_, err := tx.ExecContext(ctx, "UPDATE flushing SET mark = '', confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0")
+	return err
 }

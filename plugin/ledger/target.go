@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
+
+	"notification-stormshield/appliance"
 )
 
-// factTarget is the [Target] that the ledger is about, as JSON.
-const factTarget = "target"
-
-// Target is the appliance and the groups that a ledger is about. This appliance
-// acknowledged, for these groups, everything that the ledger calls acknowledged.
+// Target is the appliance and the groups that a ledger is about. Everything that
+// the ledger calls acknowledged, this appliance acknowledged for these groups.
 type Target struct {
 	Host        string `json:"host"`     // host and API port, in one spelling for each appliance; "": nothing was flushed yet
 	Identity    string `json:"identity"` // the keys and certificates by which the configuration identifies the appliance
@@ -35,9 +35,9 @@ func (t Target) Matches(configured Target) bool {
 // address than the one that a configuration names.
 func (t Target) IsElsewhere(configured Target) bool { return t.Host != "" && t.Host != configured.Host }
 
-// Next returns the target when a configuration names another appliance or other
-// groups, or when the appliance has another serial number. same reports whether
-// everything acknowledged for t still holds.
+// Next returns the target that follows t: when a configuration names another
+// appliance or other groups, or when the appliance has another serial number. same
+// reports whether everything that was acknowledged for t is acknowledged for it too.
 func (t Target) Next(named Target) (next Target, same bool) {
 	next = named
 	if t.Host == "" {
@@ -68,11 +68,7 @@ func (t Target) oldGroups(named Target) []string {
 
 // Target returns the target of the ledger; zero if no flush has begun yet.
 func (l *Ledger) Target(ctx context.Context) (t Target, err error) {
-	text, err := fact(ctx, l.db, factTarget)
-	if err == nil {
-		t, err = parseTarget(text)
-	}
-	if err != nil {
+	if err := l.db.QueryRowContext(ctx, "SELECT target FROM flushing").Scan(&t); err != nil {
 		return Target{}, fmt.Errorf("read from %s which appliance it is about: %w", l.path, err)
 	}
 	return t, nil
@@ -81,19 +77,15 @@ func (l *Ledger) Target(ctx context.Context) (t Target, err error) {
 // SetTarget records a new target, which [Target.Next] makes. If it differs from the
 // last one, nothing counts as acknowledged any more. Only the holder of the lease
 // calls it.
-func (l *Ledger) SetTarget(ctx context.Context, named Target) error {
+func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
-		text, err := fact(ctx, tx, factTarget)
-		if err != nil {
-			return err
-		}
-		before, err := parseTarget(text)
-		if err != nil {
+		var before Target
+		if err := tx.QueryRowContext(ctx, "SELECT target FROM flushing").Scan(&before); err != nil {
 			return err
 		}
 		next, same := before.Next(named)
 		if !same {
-			if err := doubtAll(ctx, tx); err != nil {
+			if err := doubtAll(ctx, tx, now); err != nil {
 				return err
 			}
 		}
@@ -105,39 +97,41 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target) error {
 	return nil
 }
 
-// doubtAll makes everything pending: bans in force must be applied again, and ended
-// ones must be unblocked. The appliance may have their entries or not.
-func doubtAll(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = ? WHERE written <> 0 OR expires > 0", uncertain, tried)
+// doubtAll makes everything pending from now on: bans in force must be applied again, and
+// ended ones must be unblocked. The appliance may have their entries or not.
+func doubtAll(ctx context.Context, tx *sql.Tx, now time.Time) error {
+	_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = ?, since = ? WHERE written <> 0 OR expires > 0",
+		uncertain, tried, now.UnixMilli())
 	if err != nil {
 		return err
 	}
 	return forgetFiles(ctx, tx)
 }
 
-// settle records the news of a flush about the target. It does not replace a known
-// serial number: [Ledger.SetTarget] does that, and makes everything pending.
-func (o Outcome) settle(ctx context.Context, tx *sql.Tx, t Target) error {
-	if t.Serial == "" {
+// learnTarget stores what a flush learned about the target. It does not replace a
+// known serial number: [Ledger.SetTarget] does that, and makes everything pending.
+func learnTarget(ctx context.Context, tx *sql.Tx, t Target, o appliance.Outcome) error {
+	serial, gone := t.Serial == "" && o.Serial != "", len(t.OldGroups) > 0 && o.OldGroupsGone
+	if serial {
 		t.Serial = o.Serial
 	}
-	if o.OldGroupsGone {
+	if gone {
 		t.OldGroups = nil
+	}
+	if !serial && !gone {
+		return nil
 	}
 	return setTarget(ctx, tx, t)
 }
 
-// settles reports whether a flush has news about the target.
-func (o Outcome) settles(t Target) bool {
-	return o.Serial != "" && t.Serial == "" || o.OldGroupsGone && len(t.OldGroups) > 0
-}
-
-func parseTarget(text string) (t Target, err error) {
+// Scan reads a stored target.
+func (t *Target) Scan(value any) error {
+	text, _ := value.(string)
 	if text == "" {
-		return Target{}, nil
+		*t = Target{}
+		return nil
 	}
-	err = json.Unmarshal([]byte(text), &t)
-	return t, err
+	return json.Unmarshal([]byte(text), t)
 }
 
 func setTarget(ctx context.Context, tx *sql.Tx, t Target) error {
@@ -145,5 +139,6 @@ func setTarget(ctx context.Context, tx *sql.Tx, t Target) error {
 	if err != nil {
 		return err
 	}
-	return setFact(ctx, tx, factTarget, string(text))
+	_, err = tx.ExecContext(ctx, "UPDATE flushing SET target = ?", string(text))
+	return err
 }

@@ -4,15 +4,18 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ledger"
 )
 
 // edge is an appliance as a configuration names it.
 var edge = ledger.Target{Host: "192.0.2.1:443", Identity: "key", Group: "Crowdsec", DeleteGroup: "Gone"}
 
+const halfHour = 30 * time.Minute
+
 func setTarget(t *testing.T, l *ledger.Ledger, named ledger.Target) ledger.Target {
 	t.Helper()
-	if err := l.SetTarget(t.Context(), named); err != nil {
+	if err := l.SetTarget(t.Context(), named, start.Add(halfHour)); err != nil {
 		t.Fatal(err)
 	}
 	is, err := l.Target(t.Context())
@@ -28,9 +31,9 @@ func applied(t *testing.T, serial string) *ledger.Ledger {
 	t.Helper()
 	l := open(t)
 	setTarget(t, l, edge)
-	record(t, l, start, aBan("203.0.113.1/32", start.Add(time.Hour)), aBan("203.0.113.2/32", start.Add(2*time.Hour)))
+	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Hour)), decided("203.0.113.2/32", start.Add(2*time.Hour)))
 	p := plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{
+	wrote(t, l, p, appliance.Outcome{
 		Listed: true, Cleared: true, Mark: "mark", Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start, Serial: serial,
 	})
 	return l
@@ -61,7 +64,8 @@ func TestEverythingIsPendingWhenTheConfigurationNamesAnotherAppliance(t *testing
 			want(t, "confirmed", p.Confirmed, time.Time{})
 			s, err := l.Status(t.Context(), later)
 			want(t, "error", err, nil)
-			want(t, "status: to block", s.ToBlock, 1)
+			want(t, "status: to block, to unblock", []int{s.ToBlock, s.ToUnblock}, []int{1, 1})
+			want(t, "status: pending since the change", s.Pending, start.Add(halfHour))
 		})
 	}
 }
@@ -83,10 +87,10 @@ func TestAnUnknownSerialNumberChangesNothing(t *testing.T) {
 	l := applied(t, "")
 	p := plan(t, l, start)
 	want(t, "serial number", p.Target.Serial, "")
-	wrote(t, l, p, ledger.Outcome{Mark: "mark", Serial: "A", At: start})
+	wrote(t, l, p, appliance.Outcome{Mark: "mark", Serial: "A", At: start})
 	p = plan(t, l, start)
 	want(t, "serial number after the appliance gave it", p.Target.Serial, "A")
-	wrote(t, l, p, ledger.Outcome{Mark: "mark", At: start})
+	wrote(t, l, p, appliance.Outcome{Mark: "mark", At: start})
 	p = plan(t, l, start)
 	want(t, "serial number when the appliance does not give it", p.Target.Serial, "A")
 	want(t, "due", p.Due(), false)
@@ -102,14 +106,14 @@ func TestOldGroupsStayRecordedUntilTheyAreGone(t *testing.T) {
 	want(t, "serial number", is.Serial, "A")
 
 	p := plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour)})
+	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour)})
 	p = plan(t, l, start)
 	want(t, "due while old groups are there", p.Due(), true)
 
 	is = setTarget(t, l, edge) // back to the first names
 	want(t, "old groups after the names of before", is.OldGroups, []string{"Second", "Third", "Ended"})
 	p = plan(t, l, start)
-	wrote(t, l, p, ledger.Outcome{
+	wrote(t, l, p, appliance.Outcome{
 		Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start, OldGroupsGone: true,
 	})
 	p = plan(t, l, start)

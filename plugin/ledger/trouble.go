@@ -7,59 +7,40 @@ import (
 	"time"
 )
 
-// The facts of a trouble stand while there is one.
-const (
-	factTrouble        = "trouble"
-	factTroubleSince   = "trouble_since"
-	factTroubleLast    = "trouble_last"
-	factTroubleCount   = "trouble_count"
-	factTroubleRequest = "trouble_request"
-	factTroubleWarning = "trouble_warning" // 1: Trouble.Warning
-)
-
-// Trouble is why flushes fail, or a warning of theirs. It ends with the first flush
-// that succeeds without a warning. A failure also ends with the first flush that
-// finds nothing to do.
+// Trouble is why flushes fail, or what they warn of. The first flush that ends well without a warning ends it. The first
+// flush that finds nothing to do ends a failure too.
 type Trouble struct {
 	Text    string    // of the last failure; "": there is none
 	Since   time.Time // the first failure
 	Last    time.Time // the last one
 	Count   int       // of failures in a row
-	Warning bool      // flushes succeed, and all bans are enforced
-	Request int64     // the last that had been asked for when the flush began that failed last; see Ask
+	Warning bool      // flushes end well, and all bans are enforced
+	Request int64     // the last request for a flush when the flush began that failed last; see Ask
 }
 
-// Failed records a flush that failed, for people to read. request is the last
-// request before the flush began.
+func readTrouble(ctx context.Context, tx *sql.Tx) (t Trouble, err error) {
+	err = tx.QueryRowContext(ctx, "SELECT text, since, last, count, warning, request FROM trouble").
+		Scan(&t.Text, at(&t.Since), at(&t.Last), &t.Count, &t.Warning, &t.Request)
+	return t, err
+}
+
+// Failed records why a flush failed, as people read it. request is the last request for a flush when this one began.
 func (l *Ledger) Failed(ctx context.Context, text string, request int64, now time.Time) error {
-	return l.trouble(ctx, text, now, map[string]int64{factTroubleWarning: 0, factTroubleRequest: request})
+	return l.trouble(ctx, text, false, request, now)
 }
 
-// Warned records the warning of a flush that succeeded, for people to read.
+// Warned records the warning of a flush that ended well, as people read it.
 func (l *Ledger) Warned(ctx context.Context, text string, now time.Time) error {
-	return l.trouble(ctx, text, now, map[string]int64{factTroubleWarning: 1})
+	return l.trouble(ctx, text, true, 0, now)
 }
 
-// trouble counts the trouble, or begins another one if a failure follows a warning
-// or a warning follows a failure.
-func (l *Ledger) trouble(ctx context.Context, text string, now time.Time, facts map[string]int64) error {
+// trouble stores a trouble and counts it. A failure after a warning begins a new trouble, and the reverse.
+func (l *Ledger) trouble(ctx context.Context, text string, warning bool, request int64, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
-		all, err := allFacts(ctx, tx)
-		if err != nil {
-			return err
-		}
-		last := all.trouble()
-		if last.Warning != (facts[factTroubleWarning] == 1) {
-			last = Trouble{}
-		}
-		if last.Count == 0 {
-			facts[factTroubleSince] = now.UnixMilli()
-		}
-		facts[factTroubleCount], facts[factTroubleLast] = int64(last.Count)+1, now.UnixMilli()
-		if err := setFact(ctx, tx, factTrouble, text); err != nil {
-			return err
-		}
-		return setFacts(ctx, tx, facts)
+		_, err := tx.ExecContext(ctx, `UPDATE trouble SET text = ?1, since = CASE WHEN count = 0 OR warning <> ?3 THEN ?2 ELSE since END,
+			last = ?2, count = CASE WHEN warning <> ?3 THEN 1 ELSE count + 1 END, warning = ?3, request = CASE WHEN ?3 THEN request ELSE ?4 END`,
+			text, now.UnixMilli(), warning, request)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("record the trouble in %s: %w", l.path, err)
@@ -67,16 +48,8 @@ func (l *Ledger) trouble(ctx context.Context, text string, now time.Time, facts 
 	return nil
 }
 
-// over takes note that nothing is wrong any more.
-func over(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "DELETE FROM fact WHERE name IN (?, ?, ?, ?, ?, ?)",
-		factTrouble, factTroubleWarning, factTroubleSince, factTroubleLast, factTroubleCount, factTroubleRequest)
+// endTrouble records that nothing is wrong any more.
+func endTrouble(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "UPDATE trouble SET text = '', since = 0, last = 0, count = 0, warning = 0, request = 0 WHERE count > 0")
 	return err
-}
-
-func (f facts) trouble() Trouble {
-	return Trouble{
-		Text: f[factTrouble], Since: f.moment(factTroubleSince), Last: f.moment(factTroubleLast),
-		Count: int(f.number(factTroubleCount)), Warning: f.number(factTroubleWarning) == 1, Request: f.number(factTroubleRequest),
-	}
 }

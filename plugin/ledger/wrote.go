@@ -5,65 +5,32 @@ import (
 	"database/sql"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
+
+	"notification-stormshield/appliance"
 )
 
-// Outcome is what the appliance acknowledged of a plan.
-type Outcome struct {
-	Blocked   []Entry
-	Unblocked []netip.Prefix
-	Listed    bool   // the files list every ban that was in force when the plan was made
-	Cleared   bool   // the files name nothing that had ended by then
-	Mark      string // what the files are now; "": not known. Plan.Mark if they were left as they are
-
-	// Confirmed is when everything in force was put on the blacklist, by the
-	// group or one by one; zero: it was not.
-	Confirmed time.Time
-	// Asserted is when it was by the group, which then lists it all: Listed and
-	// Confirmed follow from it. Zero: it was not.
-	Asserted      time.Time
-	AssertedUntil time.Time
-
-	At time.Time // when the flush ended well; zero: it failed
-	// Refused are bans that the appliance did not take, of a flush that ended
-	// well but for them: they stay pending.
-	Refused []netip.Prefix
-	// Warned says that the flush succeeded with a warning. The trouble goes on.
-	Warned bool
-	// Unfinished says that the flush succeeded and left something to the next one. A
-	// command that asked for a flush waits on.
-	Unfinished bool
-
-	Serial        string // the appliance's serial number; "": it was not asked, or has none
-	OldGroupsGone bool   // the files hold nothing of ours in Plan.Target.OldGroups any more
-}
-
-// Entry is one entry of the appliance's blacklist.
-type Entry struct {
-	Prefix  netip.Prefix
-	Expires time.Time
-}
-
-// chunk is how many rows one transaction changes: Record must not wait long.
-const chunk = 1000
-
 const (
-	// tried stands in ban.expires for an entry that the appliance was about to
-	// be asked for, and that it did not acknowledge: there may be one.
+	// tried is the value of ban.expires while a flush asks for an entry that the appliance has not acknowledged: there may
+	// be one.
 	tried = 1
-	// uncertain stands in ban.written for what may be in the files.
+	// uncertain is the value of ban.written for a prefix that may be in the files.
 	uncertain = -1
 )
 
-// Trying writes down, before the appliance is told, which entries it may have
-// from now on, so that one which a crash left unacknowledged is taken off in
-// the end. Those that are too many to name go by group, and then the files name
-// them first; that is note enough.
-func (l *Ledger) Trying(ctx context.Context, p Plan) error {
-	if len(p.Block) == 0 || len(p.Block) < p.Blocks {
+// Begin records what the appliance may have from now on. A flush calls it before it blocks anything, so that the flush
+// after a crash finds every entry. byGroup says that the flush will block by the group: then Begin records that the next
+// flush must compare the whole files.
+func (l *Ledger) Begin(ctx context.Context, p Plan, byGroup bool) error {
+	if len(p.Block) == 0 && !byGroup {
 		return nil
 	}
 	err := l.write(ctx, func(tx *sql.Tx) error {
+		if byGroup || len(p.Block) < p.Blocks {
+			_, err := tx.ExecContext(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
+			return err
+		}
 		for _, b := range p.Block {
 			if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ? AND expires = 0", tried, b.Prefix.String()); err != nil {
 				return err
@@ -72,19 +39,15 @@ func (l *Ledger) Trying(ctx context.Context, p Plan) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("record what the appliance is about to be told in %s: %w", l.path, err)
+		return fmt.Errorf("record what the appliance is about to get in %s: %w", l.path, err)
 	}
 	return nil
 }
 
-// Wrote writes down what the appliance acknowledged. What was recorded since
-// the plan was made stays pending.
-func (l *Ledger) Wrote(ctx context.Context, p Plan, o Outcome) error {
+// Wrote records what the appliance acknowledged. Changes that were recorded since the plan was made stay pending.
+func (l *Ledger) Wrote(ctx context.Context, p Plan, o appliance.Outcome) error {
 	if !o.Asserted.IsZero() {
 		o.Listed = true
-		if o.Confirmed.IsZero() {
-			o.Confirmed = o.Asserted
-		}
 	}
 	if err := l.wrote(ctx, p, o); err != nil {
 		return fmt.Errorf("record what the appliance acknowledged in %s: %w", l.path, err)
@@ -92,15 +55,34 @@ func (l *Ledger) Wrote(ctx context.Context, p Plan, o Outcome) error {
 	return nil
 }
 
-// wrote needs several transactions, and may be cut off between any two: no
-// mark stands from before the rows change until after, unless the files are the
-// ones that it told of all along.
-func (l *Ledger) wrote(ctx context.Context, p Plan, o Outcome) error {
+// Confirms returns when the appliance had blocked everything in force, by the group or one by one; zero: it did not.
+func (p Plan) Confirms(o appliance.Outcome) time.Time {
+	if !o.Asserted.IsZero() {
+		return o.Asserted
+	}
+	if !p.Whole || len(o.Refused) > 0 || o.At.IsZero() {
+		return time.Time{}
+	}
+	blocked := map[netip.Prefix]bool{}
+	for _, e := range o.Blocked {
+		blocked[e.Prefix] = true
+	}
+	for _, b := range p.Block {
+		if !blocked[b.Prefix] {
+			return time.Time{}
+		}
+	}
+	return moment(p.now)
+}
+
+// wrote needs several transactions, and a crash may cut it between any two. So it removes the mark before it changes rows
+// and stores the new one after that. If the files did not change, their mark stays.
+func (l *Ledger) wrote(ctx context.Context, p Plan, o appliance.Outcome) error {
 	flush, err := l.beginWrote(ctx, p, o)
 	if err != nil {
 		return err
 	}
-	err = inChunks(ctx, l, o.Blocked, func(tx *sql.Tx, blocked []Entry) error {
+	err = inChunks(ctx, l, o.Blocked, func(tx *sql.Tx, blocked []appliance.Entry) error {
 		for _, e := range blocked {
 			if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ?", milliseconds(e.Expires), e.Prefix.String()); err != nil {
 				return err
@@ -111,15 +93,15 @@ func (l *Ledger) wrote(ctx context.Context, p Plan, o Outcome) error {
 	if err != nil {
 		return err
 	}
-	if err := l.off(ctx, o.Unblocked); err != nil {
+	if err := l.markUnblocked(ctx, o.Unblocked); err != nil {
 		return err
 	}
 	if o.Listed {
-		if err := l.listed(ctx, p, flush); err != nil {
+		if err := l.markListed(ctx, p, flush); err != nil {
 			return err
 		}
 	}
-	if err := l.off(ctx, o.Refused); err != nil { // whatever their group was said to be
+	if err := l.markUnblocked(ctx, o.Refused); err != nil { // markListed counted them as blocked by the group
 		return err
 	}
 	if err := l.forget(ctx, p, o.Cleared); err != nil {
@@ -128,85 +110,70 @@ func (l *Ledger) wrote(ctx context.Context, p Plan, o Outcome) error {
 	return l.endWrote(ctx, p, o, flush)
 }
 
-// beginWrote numbers the flush, and takes a mark back that does not stand any
-// more.
-func (l *Ledger) beginWrote(ctx context.Context, p Plan, o Outcome) (flush int64, err error) {
+// beginWrote numbers the flush, and removes the mark if the flush changed the files.
+func (l *Ledger) beginWrote(ctx context.Context, p Plan, o appliance.Outcome) (flush int64, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) (err error) {
-		if flush, err = number(fact(ctx, tx, factFlushes)); err != nil {
-			return err
+		err = tx.QueryRowContext(ctx, `UPDATE flushing SET flushes = flushes + 1, flushed = CASE WHEN ?1 > 0 THEN ?1 ELSE flushed END,
+			mark = CASE WHEN ?2 THEN mark ELSE '' END RETURNING flushes`, milliseconds(o.At), o.Mark == p.Mark).Scan(&flush)
+		if err == nil && !o.At.IsZero() && o.Warning == nil {
+			err = endTrouble(ctx, tx)
 		}
-		flush++
-		if o.Mark != p.Mark {
-			if err := setFact(ctx, tx, factMark, ""); err != nil {
-				return err
-			}
-		}
-		facts := map[string]int64{factFlushes: flush}
-		if !o.At.IsZero() {
-			facts[factFlushed] = o.At.UnixMilli()
-		}
-		if !o.At.IsZero() && !o.Warned {
-			if err := over(ctx, tx); err != nil {
-				return err
-			}
-		}
-		return setFacts(ctx, tx, facts)
+		return err
 	})
 	return flush, err
 }
 
-// endWrote stores what holds only once all rows say so.
-func (l *Ledger) endWrote(ctx context.Context, p Plan, o Outcome, flush int64) error {
-	facts := map[string]int64{}
-	if !o.Confirmed.IsZero() {
-		facts[factConfirmed] = o.Confirmed.UnixMilli()
-	}
-	if !o.Asserted.IsZero() {
-		facts[factAsserted], facts[factAssertedFlush] = o.Asserted.UnixMilli(), flush
-		facts[factAssertedUntil] = milliseconds(o.AssertedUntil)
-	}
-	if p.Asked && !o.At.IsZero() && !o.Unfinished {
-		facts[factAnswered] = p.asked
-	}
-	if len(facts) == 0 && o.Mark == p.Mark && !o.settles(p.Target) {
-		return nil
-	}
+// endWrote stores the facts that are true only after all rows have changed.
+func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flush int64) error {
 	return l.write(ctx, func(tx *sql.Tx) error {
-		if err := setFacts(ctx, tx, facts); err != nil {
+		f, err := readFlushing(ctx, tx)
+		if err != nil {
 			return err
 		}
-		if o.settles(p.Target) {
-			if err := o.settle(ctx, tx, p.Target); err != nil {
-				return err
+		if err := learnTarget(ctx, tx, p.Target, o); err != nil {
+			return err
+		}
+		if confirmed := p.Confirms(o); !confirmed.IsZero() {
+			f.confirmed = confirmed
+		}
+		if !o.Asserted.IsZero() {
+			f.asserted, f.assertedFlush, f.assertedUntil = o.Asserted, flush, o.AssertedUntil
+		}
+		if !o.At.IsZero() {
+			if o.Cleared {
+				f.unsure = time.Time{}
+			}
+			if p.Asked && !o.Unfinished {
+				f.answered = p.asked
 			}
 		}
-		return setFact(ctx, tx, factMark, o.Mark)
-	})
-}
-
-// off takes note of what is off the blacklist, and in the files at most as long
-// as it was before. A ban that was recorded anew since the plan, or extended at
-// the last moment, needs another entry.
-func (l *Ledger) off(ctx context.Context, off []netip.Prefix) error {
-	return inChunks(ctx, l, off, func(tx *sql.Tx, off []netip.Prefix) error {
-		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE written WHEN 0 THEN 0 ELSE ? END, expires = 0
-			WHERE prefix IN (SELECT value FROM json_each(?))`, uncertain, list(off))
+		_, err = tx.ExecContext(ctx, `UPDATE flushing SET mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, unsure = ?, answered = ?`,
+			o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), milliseconds(f.unsure), f.answered)
 		return err
 	})
 }
 
-// listed takes note that the files list what the plan wanted in them, and by
-// which flush. A ban that ended meanwhile is in them too; one that was recorded
-// anew meanwhile is another.
-func (l *Ledger) listed(ctx context.Context, p Plan, flush int64) error {
+// markUnblocked records that prefixes have no entry on the blacklist. A prefix that was in the files may still be there. A
+// ban that came back since the plan was made needs another entry by that.
+func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) error {
+	return inChunks(ctx, l, unblocked, func(tx *sql.Tx, some []netip.Prefix) error {
+		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE written WHEN 0 THEN 0 ELSE ? END, expires = 0
+			WHERE prefix IN (SELECT value FROM json_each(?))`, uncertain, list(some))
+		return err
+	})
+}
+
+// markListed records by which flush the files list what the plan wanted to add. A ban that ended since the plan was made
+// is in the files too. A ban that came back since then has a later change, and stays pending.
+func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 	return inChunks(ctx, l, p.Add, func(tx *sql.Tx, added []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = ?
-			WHERE prefix IN (SELECT value FROM json_each(?)) AND written <= 0 AND recorded <= ?`, flush, list(added), p.change)
+			WHERE prefix IN (SELECT value FROM json_each(?)) AND written <= 0 AND change <= ?`, flush, list(added), p.change)
 		return err
 	})
 }
 
-// list makes of prefixes one parameter for a query.
+// list returns prefixes as one parameter of a query.
 func list(prefixes []netip.Prefix) string {
 	text := make([]byte, 0, len(prefixes)*len(`"203.0.113.255/32",`))
 	separator := byte('[')
@@ -215,19 +182,22 @@ func list(prefixes []netip.Prefix) string {
 		text = append(p.AppendTo(text), '"')
 		separator = ','
 	}
+	if len(prefixes) == 0 {
+		text = append(text, '[')
+	}
 	return string(append(text, ']'))
 }
 
-// Tidy drops what a plan found stale, when nothing is pending.
+// Tidy removes what a plan found stale. The caller calls it when nothing is pending.
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	err := l.forget(ctx, p, false)
 	if err == nil {
 		err = l.write(ctx, func(tx *sql.Tx) error {
-			facts, err := allFacts(ctx, tx)
-			if err != nil || facts.trouble().Warning {
+			t, err := readTrouble(ctx, tx)
+			if err != nil || t.Warning {
 				return err
 			}
-			return over(ctx, tx)
+			return endTrouble(ctx, tx)
 		})
 	}
 	if err != nil {
@@ -236,39 +206,53 @@ func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	return nil
 }
 
-// queryForget goes through what has ended; the + keeps SQLite from going through
-// all that is not in the files.
-const queryForget = `DELETE FROM ban WHERE prefix IN (SELECT prefix FROM ban
-	WHERE until <= ? AND recorded <= ? AND +written BETWEEN ? AND 0 AND expires = 0 LIMIT ?)`
+// queryForget selects bans that are over and that the appliance has no trace of. One of which a decision was lifted stays
+// until that decision is over, so that the decision does not come back.
+const queryForget = `SELECT id FROM ban WHERE until > 0 AND until <= ?1 AND change <= ?2 AND +written BETWEEN ?3 AND 0 AND expires = 0
+	AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id AND decision.until > ?1) LIMIT ?4`
 
-// forget drops the rows that need nothing more: ended bans that are
-// neither on the blacklist nor in the files. cleared says that what had ended
-// is not in the files.
+// forget removes the bans that are over and that are neither on the blacklist nor in the files. cleared says that the
+// files name nothing that was over.
 func (l *Ledger) forget(ctx context.Context, p Plan, cleared bool) error {
 	least := 0
 	if cleared {
 		least = uncertain
 	}
 	for {
-		var gone int64
+		var gone []int64
 		err := l.write(ctx, func(tx *sql.Tx) (err error) {
-			gone, err = affected(tx.ExecContext(ctx, queryForget, p.now, p.change, least, chunk))
-			if err != nil || gone == 0 {
+			if gone, err = ids(tx.QueryContext(ctx, queryForget, p.now, p.change, least, chunk)); err != nil || len(gone) == 0 {
 				return err
 			}
-			rows, err := number(fact(ctx, tx, factRows))
-			if err != nil {
-				return err
+			for _, statement := range []string{
+				"DELETE FROM decision WHERE ban IN (SELECT value FROM json_each(?1))",
+				"DELETE FROM ban WHERE id IN (SELECT value FROM json_each(?1))",
+				"UPDATE flushing SET bans = bans - json_array_length(?1)",
+			} {
+				if _, err := tx.ExecContext(ctx, statement, numbers(gone)); err != nil {
+					return err
+				}
 			}
-			return setFacts(ctx, tx, map[string]int64{factRows: rows - gone})
+			return nil
 		})
-		if err != nil || gone < chunk {
+		if err != nil {
 			return err
 		}
+		if len(gone) < chunk {
+			break
+		}
 	}
+	if !cleared {
+		return nil
+	}
+	return l.write(ctx, func(tx *sql.Tx) error { // rows that stay, such as of a lifted decision
+		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = 0 WHERE until <= ?1 AND (written <> 0 OR expires <> 0)
+			AND written = -1 AND expires = 0 AND change <= ?2`, p.now, p.change)
+		return err
+	})
 }
 
-// inChunks works through many items in several transactions.
+// inChunks calls do for some items at a time, each time in a transaction of its own.
 func inChunks[T any](ctx context.Context, l *Ledger, items []T, do func(*sql.Tx, []T) error) error {
 	for len(items) > 0 {
 		n := min(len(items), chunk)
@@ -285,4 +269,33 @@ func affected(result sql.Result, err error) (int64, error) {
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+func ids(rows *sql.Rows, err error) (all []int64, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		all = append(all, id)
+	}
+	return all, rows.Err()
+}
+
+// numbers returns numbers as one parameter of a query.
+func numbers(all []int64) string {
+	text := make([]byte, 0, 8*len(all)+2)
+	separator := byte('[')
+	for _, n := range all {
+		text = strconv.AppendInt(append(text, separator), n, 10)
+		separator = ','
+	}
+	if len(all) == 0 {
+		text = append(text, '[')
+	}
+	return string(append(text, ']'))
 }

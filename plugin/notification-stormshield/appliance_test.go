@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/appliance"
 )
 
 func TestARefusedPasswordOfTheYAMLHintsAtTheDollarSign(t *testing.T) {
@@ -32,7 +32,7 @@ func TestARefusedPasswordOfTheYAMLHintsAtTheDollarSign(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := connect(d).Check(t.Context())
-			var refused *enforcer.LoginError
+			var refused *appliance.LoginError
 			if !errors.As(err, &refused) || strings.Contains(refused.Hint, "if the password holds a $, CrowdSec may have changed it") != c.hints {
 				t.Errorf("err = %v, %+v", err, refused)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -19,10 +20,12 @@ func bansCommand() *cobra.Command {
 		Use:   "bans [-c FILE] [-n NAME] [ADDRESS]",
 		Short: "List the bans in force, or those that cover an address",
 		Long: `Lists the bans in force, the soonest to end first, from the plugin's state
-alone. With an address, or a range, it lists those that cover it or lie inside it.
+alone. It changes nothing. With an address or a range, it lists the bans that cover
+it or lie inside it.
 
-With --json, a list of: prefix, until (a time), origin, scenario, blocked
-(whether the appliance has acknowledged it).`,
+With --json, a list of: prefix, until (a time), class (local, imports, lists),
+origin, scenario, blocked (whether the appliance has acknowledged it), waiting
+(whether it is not enforced, because of max_bans).`,
 		Example: `  crowdsec-stormshield bans
   crowdsec-stormshield bans 203.0.113.7`,
 		Args: atMostOne("an address"),
@@ -35,7 +38,7 @@ With --json, a list of: prefix, until (a time), origin, scenario, blocked
 				}
 				shown = wanted.Overlaps
 			}
-			d, books, err := which.open(cmd)
+			d, books, err := which.open(cmd, plugin.State.OpenReadOnly)
 			if err != nil {
 				return err
 			}
@@ -70,16 +73,18 @@ With --json, a list of: prefix, until (a time), origin, scenario, blocked
 type standing struct {
 	Prefix   netip.Prefix `json:"prefix"`
 	Until    time.Time    `json:"until"`
+	Class    string       `json:"class"`
 	Origin   string       `json:"origin"`
 	Scenario string       `json:"scenario"`
 	Blocked  bool         `json:"blocked"`
+	Waiting  bool         `json:"waiting"`
 }
 
 func inForce(ctx context.Context, books *ledger.Ledger, shown func(netip.Prefix) bool, now time.Time) ([]standing, error) {
 	bans := []standing{}
 	err := books.EachBan(ctx, now, func(b ledger.Ban) error {
 		if shown(b.Prefix) {
-			bans = append(bans, standing(b))
+			bans = append(bans, standing{b.Prefix, b.Until, b.Class.String(), b.Origin, b.Scenario, b.Blocked, b.Waiting})
 		}
 		return nil
 	})
@@ -95,7 +100,9 @@ func printBans(cmd *cobra.Command, bans []standing, now time.Time) error {
 	fmt.Fprintln(table, "PREFIX\tENDS IN\tBLOCKED\tORIGIN\tSCENARIO")
 	for _, b := range bans {
 		blocked := "yes"
-		if !b.Blocked {
+		if b.Waiting {
+			blocked = "waits"
+		} else if !b.Blocked {
 			blocked = "not yet"
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", shownPrefix(b.Prefix), span(b.Until.Sub(now)), blocked, b.Origin, b.Scenario)

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"notification-stormshield/config"
+	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
 )
@@ -24,12 +25,12 @@ func bansRemoveCommand() *cobra.Command {
 with its next flush. Of a range that is banned in parts, around what is never
 blocked, it ends all parts. Other bans inside the range stay.
 
-It ends here alone: CrowdSec's own decision stays, and a new alert, or a full
-reading of the Local API, bans the address again. To end both, use cscli
-decisions delete; with lapi that is enough.
+The ban ends on the appliance alone, and only a new decision bans the address
+again. CrowdSec keeps its own decision, and its other bouncers go on blocking. To
+end both, use cscli decisions delete as well; with lapi, that alone is enough.
 
-With --json: prefix, removed (true), and parts (a list of prefixes) if it was
-banned in parts.`,
+With --json: prefix, removed (true), parts (a list of prefixes) if it was banned
+in parts, and cscli (with lapi, the command that deletes CrowdSec's decision).`,
 		Example: "  crowdsec-stormshield bans remove 203.0.113.7",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -42,7 +43,7 @@ banned in parts.`,
 			if err != nil {
 				return err
 			}
-			d, books, err := which.open(cmd)
+			d, books, err := which.open(cmd, plugin.State.Open)
 			if err != nil {
 				return err
 			}
@@ -50,7 +51,7 @@ banned in parts.`,
 			if err := here(cmd.Context(), d, books); err != nil {
 				return err
 			}
-			removed, err := removeBan(cmd.Context(), books, prefix, d.Filter(), time.Now())
+			removed, err := removeBan(cmd.Context(), books, prefix, d, time.Now())
 			if err != nil {
 				return err
 			}
@@ -70,6 +71,7 @@ type removedBan struct {
 	Prefix  netip.Prefix   `json:"prefix"`
 	Removed bool           `json:"removed"`
 	Parts   []netip.Prefix `json:"parts,omitempty"`
+	CSCLI   string         `json:"cscli,omitempty"`
 }
 
 func (r removedBan) print(cmd *cobra.Command) error {
@@ -78,100 +80,46 @@ func (r removedBan) print(cmd *cobra.Command) error {
 		parts = fmt.Sprintf(" (%s, around addresses that are never blocked)", count(len(r.Parts), "part", "parts"))
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "the ban of %s%s has ended; the next flush unblocks it\n", shownPrefix(r.Prefix), parts)
+	if err == nil && r.CSCLI != "" {
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "CrowdSec itself still has the decision; to delete it there:\n  %s\n", r.CSCLI)
+	}
 	return err
 }
 
 // removeBan ends the ban of a prefix, with its parts.
-func removeBan(ctx context.Context, books *ledger.Ledger, prefix netip.Prefix, filter ban.Filter, now time.Time) (removedBan, error) {
-	near, err := inForce(ctx, books, prefix.Overlaps, now)
+func removeBan(ctx context.Context, books *ledger.Ledger, prefix netip.Prefix, d config.Document, now time.Time) (removedBan, error) {
+	lifted, err := books.Lift(ctx, prefix, now, d.Decisions.MaxBans)
 	if err != nil {
 		return removedBan{}, err
 	}
-	r := removedBan{Prefix: prefix, Removed: true, Parts: partsOf(prefix, near, filter)}
-	ended, err := books.End(ctx, append([]netip.Prefix{prefix}, r.Parts...), now)
-	switch {
-	case err != nil:
+	if len(lifted) == 0 {
+		near, err := inForce(ctx, books, prefix.Overlaps, now)
+		if err == nil {
+			err = fmt.Errorf("no ban of %s is in force", shownPrefix(prefix))
+		}
+		if len(near) > 0 {
+			err = fmt.Errorf("%w (hint: `bans %s` lists %s; end each by its own prefix)",
+				err, shownPrefix(prefix), count(len(near), "ban that covers it or lies inside it", "bans that cover it or lie inside it"))
+		}
 		return removedBan{}, err
-	case ended == 0 && len(near) == 0:
-		return removedBan{}, fmt.Errorf("no ban of %s is in force", shownPrefix(prefix))
-	case ended == 0:
-		return removedBan{}, fmt.Errorf("no ban of %s is in force (hint: `bans %[1]s` lists %s; end each by its own prefix)",
-			shownPrefix(prefix), count(len(near), "ban that covers it or lies inside it", "bans that cover it or lie inside it"))
+	}
+	r := removedBan{Prefix: prefix, Removed: true}
+	for _, p := range lifted {
+		if p != prefix {
+			r.Parts = append(r.Parts, p)
+		}
+	}
+	if d.LAPI.Followed() {
+		r.CSCLI = "cscli decisions delete --range " + prefix.String()
+		if prefix.IsSingleIP() {
+			r.CSCLI = "cscli decisions delete --ip " + prefix.Addr().String()
+		}
 	}
 	return r, nil
 }
 
-// partsOf returns the bans into which the ban of a range was split around addresses
-// that are never blocked. The ledger does not record that, and never-block may have
-// changed since. But the parts of one decision have the same end, origin and
-// scenario. No two parts are the halves of a range, which would be one part. And
-// together they cover most of the range that may be blocked. A ban of another
-// decision and the single addresses of a list do not fulfil this.
-func partsOf(whole netip.Prefix, bans []standing, filter ban.Filter) (parts []netip.Prefix) {
-	type decision struct {
-		until            int64
-		origin, scenario string
-	}
-	alike := map[decision][]netip.Prefix{}
-	for _, b := range bans {
-		if b.Prefix.Bits() > whole.Bits() {
-			d := decision{b.Until.UnixMilli(), b.Origin, b.Scenario}
-			alike[d] = append(alike[d], b.Prefix)
-		}
-	}
-	most := 0.5
-	if admitted, err := filter.Admit(whole); err == nil {
-		most = shareOf(whole, admitted) / 2
-	}
-	for _, prefixes := range alike {
-		if prefixes = outermost(prefixes); !hasHalves(prefixes) && shareOf(whole, prefixes) > most {
-			parts = append(parts, prefixes...)
-		}
-	}
-	return parts
-}
-
-// outermost leaves out prefixes that lie inside another one.
-func outermost(prefixes []netip.Prefix) (kept []netip.Prefix) {
-	all := map[netip.Prefix]bool{}
-	for _, p := range prefixes {
-		all[p] = true
-	}
-	for _, p := range prefixes {
-		inside := false
-		for bits := p.Bits() - 1; bits >= 0 && !inside; bits-- {
-			inside = all[netip.PrefixFrom(p.Addr(), bits).Masked()]
-		}
-		if !inside {
-			kept = append(kept, p)
-		}
-	}
-	return kept
-}
-
-// hasHalves reports whether two of the prefixes are the halves of a range.
-func hasHalves(prefixes []netip.Prefix) bool {
-	ranges := map[netip.Prefix]bool{}
-	for _, p := range prefixes {
-		both := netip.PrefixFrom(p.Addr(), p.Bits()-1).Masked()
-		if ranges[both] {
-			return true
-		}
-		ranges[both] = true
-	}
-	return false
-}
-
-// shareOf returns the share of a range that the prefixes inside it cover, from 0 to 1.
-func shareOf(whole netip.Prefix, prefixes []netip.Prefix) (share float64) {
-	for _, p := range prefixes {
-		share += math.Ldexp(1, whole.Bits()-p.Bits())
-	}
-	return share
-}
-
-// prefixOf reads an address or a range from the command line by the rules for
-// alerts.
+// prefixOf reads an address or a range from the command line, as those of alerts
+// are read.
 func prefixOf(text string) (netip.Prefix, error) {
 	p, err := ban.ParsePrefix(text)
 	if err != nil {

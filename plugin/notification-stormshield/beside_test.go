@@ -50,6 +50,7 @@ func TestABanOfOneDocumentStaysWhenThatOfAnotherDocumentEnds(t *testing.T) {
 	if _, err := w.sim.WaitBlocked(t.Context(), both); err != nil {
 		t.Fatal(err)
 	}
+	await("the file of the other document's ban", func() bool { return strings.Contains(groups(), "crowdsec_ip_3405803783") })
 	notify("test", 10*time.Minute, both.String())
 	notify("test", 10*time.Minute, one.String())
 	if _, err := w.sim.WaitBlocked(t.Context(), one); err != nil {
@@ -67,7 +68,7 @@ func TestABanOfOneDocumentStaysWhenThatOfAnotherDocumentEnds(t *testing.T) {
 	}
 	defer l.Close()
 	for _, prefix := range []netip.Prefix{both, one} {
-		if _, err := l.End(t.Context(), []netip.Prefix{prefix}, time.Now()); err != nil {
+		if _, err := l.Lift(t.Context(), prefix, time.Now(), 1000); err != nil {
 			t.Fatal(err)
 		}
 	}

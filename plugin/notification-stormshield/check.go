@@ -78,23 +78,16 @@ type checking struct {
 }
 
 func (c checking) run(cmd *cobra.Command, d config.Document) error {
-	ctx := cmd.Context()
-	state, err := firstBooks(ctx, d, cmd.ErrOrStderr())
-	if err != nil {
-		return err
-	}
-	if state != nil {
-		defer state.Close()
-	}
 	if err := readSecrets(&d); err != nil {
 		return err
 	}
-	keep := logins{state, plugin.Credentials(d), d.Stormshield}
-	if err := keep.allowed(ctx); err != nil {
+	keep := loginsOf(d)
+	err := keep.allowed()
+	if err != nil {
 		return err
 	}
 	findings := c.look(cmd, d)
-	if err := keep.came(ctx, stormshield.FirstFault(findings)); err != nil {
+	if err := keep.record(stormshield.FirstFault(findings)); err != nil {
 		return err
 	}
 	hintAtReferences(findings, d.References)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/config"
 	"notification-stormshield/crowdsec"
 	"notification-stormshield/stormshield"
@@ -94,7 +95,8 @@ func hintAtReferences(findings []stormshield.Finding, references []config.Refere
 	sections := map[string]string{"API login": "stormshield.api_", "SSH login": "stormshield.ssh_"}
 	for i := range findings {
 		f := &findings[i]
-		if failure, failed := stormshield.LoginFailed(f.Err); !failed || failure.Temporary {
+		var login *appliance.LoginError
+		if !errors.As(f.Err, &login) || login.Temporary {
 			continue
 		}
 		for _, r := range references {

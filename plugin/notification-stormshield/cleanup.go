@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/stormshield"
 )
@@ -47,8 +49,11 @@ not ours alone, and stayed; ten objects at most, then how many more).`,
 
 func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	ctx := cmd.Context()
-	state, err := books(ctx, d, cmd.ErrOrStderr())
-	if err != nil {
+	state, err := books(ctx, d, plugin.State.Open)
+	unreadable := errors.Is(err, ledger.ErrUnreadable)
+	if unreadable {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: only what the appliance's own files list is removed: %v\n", err)
+	} else if err != nil {
 		return err
 	}
 	if state != nil {
@@ -59,12 +64,14 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if own != nil {
+	if own != nil || unreadable {
 		release, err := holdLease(plugin.StateOf(d).Lease)
 		if err != nil {
 			return err
 		}
 		defer release()
+	}
+	if own != nil {
 		if known, err = own.Written(ctx); err != nil {
 			return err
 		}
@@ -72,8 +79,8 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	if err := readSecrets(&d); err != nil {
 		return err
 	}
-	keep := logins{state, plugin.Credentials(d), d.Stormshield}
-	if err := keep.allowed(ctx); err != nil {
+	keep := loginsOf(d)
+	if err := keep.allowed(); err != nil {
 		return err
 	}
 	progress := showProgress(cmd.ErrOrStderr())
@@ -81,7 +88,7 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	described.Doing = progress.doing
 	cleaned, failed := stormshield.New(described).Cleanup(ctx, known, oldGroups...)
 	progress.end()
-	if err := keep.came(ctx, failed); err != nil {
+	if err := keep.record(failed); err != nil {
 		return err
 	}
 	if failed != nil {
@@ -125,16 +132,16 @@ type cleanedUp struct {
 // holdLease keeps every plugin process from flushing for as long as a command
 // works.
 func holdLease(path string) (release func(), err error) {
-	lease, err := ledger.TryLease(path)
+	held, err := lease.Try(path)
 	if err != nil {
 		return nil, err
 	}
-	if lease == nil {
+	if held == nil {
 		who := "the plugin"
-		if pid, err := ledger.Holder(path); err == nil && pid != 0 {
+		if pid, err := lease.Holder(path); err == nil && pid != 0 {
 			who = fmt.Sprintf("the plugin (process %d)", pid)
 		}
 		return nil, fmt.Errorf("%s is running and would put everything back (hint: stop CrowdSec first)", who)
 	}
-	return func() { _ = lease.Release() }, nil
+	return func() { _ = held.Release() }, nil
 }

@@ -11,6 +11,7 @@ import (
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/stormshield/snstest"
 )
@@ -175,11 +176,11 @@ func TestCleanupTakesEverythingOffAndLeavesEveryOtherByte(t *testing.T) {
 	w := newWorld(t)
 	object, groups := string(w.sim.Read("object")), string(w.sim.Read("objectgroup"))
 	l, now := w.books(), time.Now()
-	var bans []ban.Ban
+	var bans []ban.Decision
 	for i := range 100 {
-		bans = append(bans, ban.Ban{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), 32), Until: now.Add(time.Hour)})
+		bans = append(bans, ban.Decision{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), 32), Bits: 32, Type: "ban", Until: now.Add(time.Hour)})
 	}
-	if _, err := l.Record(t.Context(), bans, ledger.Alert, now, 1000); err != nil {
+	if _, err := l.Record(t.Context(), bans, now, 1000); err != nil {
 		t.Fatal(err)
 	}
 	w.flush(l)
@@ -187,15 +188,15 @@ func TestCleanupTakesEverythingOffAndLeavesEveryOtherByte(t *testing.T) {
 		t.Fatalf("%d entries on the blacklist", n)
 	}
 
-	lease, err := ledger.TryLease(plugin.StateOf(w.document()).Lease)
-	if err != nil || lease == nil {
-		t.Fatal(lease, err)
+	held, err := lease.Try(plugin.StateOf(w.document()).Lease)
+	if err != nil || held == nil {
+		t.Fatal(held, err)
 	}
 	status, _, complaint := w.run("cleanup", "-c", w.file)
 	if status != 1 || !strings.Contains(complaint, "stop CrowdSec first") || w.sim.BlacklistLen() != 100 {
 		t.Errorf("beside a running plugin: status %d, %s", status, complaint)
 	}
-	_ = lease.Release()
+	_ = held.Release()
 
 	status, out, complaint := w.run("cleanup", "-c", w.file)
 	if status != 0 || !strings.Contains(out, "100 entries") {

@@ -11,6 +11,8 @@ import (
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -26,11 +28,11 @@ func flushCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "flush [-c FILE] [-n NAME]",
-		Short: "Have the appliance told now, whatever the rhythm",
-		Long: `Asks the plugin to tell the appliance at once what it is owed, and to block
-everything in force anew: after an error that was mended, or after somebody
-emptied the blacklist. It waits for that flush and says how it went. While no
-plugin runs, this command does it itself.
+		Short: "Apply what is pending now, and block everything in force again",
+		Long: `Asks the plugin to apply what is pending at once, and to block everything in
+force again: after an error that was mended, or after somebody emptied the
+blacklist. It waits for that flush and says how it went. While no plugin runs,
+this command flushes itself.
 
 A login that was refused is not tried again before its hold-off has passed.
 
@@ -38,7 +40,7 @@ With --json: host, in_force, to_block, to_unblock (numbers: how it stands now).`
 		Example: "  crowdsec-stormshield flush",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, books, err := which.open(cmd)
+			d, books, err := which.open(cmd, plugin.State.Open)
 			if err != nil {
 				return err
 			}
@@ -67,35 +69,32 @@ func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 	if err := readSecrets(&d); err != nil {
 		return err
 	}
-	keep := logins{books, plugin.Credentials(d), d.Stormshield}
-	if err := keep.allowed(ctx); err != nil {
+	keep := loginsOf(d)
+	if err := keep.allowed(); err != nil {
 		return err
 	}
 	before, err := books.Status(ctx, time.Now())
 	if err != nil {
 		return err
 	}
-	if before.InForce+before.ToUnblock == 0 {
+	if isIdle(before) {
 		return nil
 	}
-	lease, err := ledger.TryLease(plugin.StateOf(d).Lease)
-	if err != nil {
+	progress := showProgress(cmd.ErrOrStderr())
+	defer progress.end()
+	held, err := ask(ctx, plugin.StateOf(d).Lease, books, keep, progress)
+	if held == nil {
 		return err
 	}
-	progress := showProgress(cmd.ErrOrStderr())
-	if lease != nil {
-		defer func() { _ = lease.Release() }()
-		err = plugin.FlushOnce(ctx, d, plugin.Options{Log: hclog.NewNullLogger(), Connect: connectTelling(progress.doing)})
-		err = errors.Join(err, keep.allowed(ctx)) // a login that was refused is no error of a flush
-	} else {
-		progress.doing("waiting for the plugin's flush")
-		err = ask(ctx, books, keep)
-	}
-	progress.end()
-	return err
+	defer func() { _ = held.Release() }()
+	err = plugin.FlushOnce(ctx, d, books, plugin.Options{Log: hclog.NewNullLogger(), Connect: connectTelling(progress.doing)})
+	return errors.Join(err, keep.allowed()) // a login that was refused is no error of a flush
 }
 
-// toldAppliance is how it stands after a flush, for programs.
+// isIdle reports whether a flush has nothing to do.
+func isIdle(s ledger.Status) bool { return s.InForce.Total()+s.ToUnblock == 0 && s.Pending.IsZero() }
+
+// toldAppliance is what is in force and pending after a flush, as JSON.
 type toldAppliance struct {
 	Host      string `json:"host"`
 	InForce   int    `json:"in_force"`
@@ -103,8 +102,7 @@ type toldAppliance struct {
 	ToUnblock int    `json:"to_unblock"`
 }
 
-// told says how it stands. What the flush met though it came to its end, such as
-// a ban that the appliance did not take, is an error.
+// told prints what is in force and pending after a flush, and returns an error if not all bans are enforced.
 func told(cmd *cobra.Command, d config.Document, books *ledger.Ledger, began time.Time, asJSON bool) error {
 	s, err := books.Status(cmd.Context(), time.Now())
 	if err != nil {
@@ -113,12 +111,15 @@ func told(cmd *cobra.Command, d config.Document, books *ledger.Ledger, began tim
 	out := cmd.OutOrStdout()
 	switch {
 	case asJSON:
-		err = printJSON(out, toldAppliance{d.Stormshield.Host, s.InForce, s.ToBlock, s.ToUnblock})
-	case s.InForce+s.ToUnblock == 0:
+		err = printJSON(out, toldAppliance{d.Stormshield.Host, s.InForce.Total(), s.ToBlock, s.ToUnblock})
+	case isIdle(s):
 		_, err = fmt.Fprintln(out, "no ban is in force, and nothing is pending")
 	default:
 		_, err = fmt.Fprintf(out, "the appliance at %s was told: %s in force, %d still to block, %d still to unblock\n",
-			d.Stormshield.Host, count(s.InForce, "ban", "bans"), s.ToBlock, s.ToUnblock)
+			d.Stormshield.Host, count(s.InForce.Total(), "ban", "bans"), s.ToBlock, s.ToUnblock)
+	}
+	if waiting := s.Waiting.Total(); err == nil && waiting > 0 {
+		_, err = fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s for room: %s (hint: %s)\n", count(waiting, "ban waits", "bans wait"), s.Waiting, enforcer.WaitingHint)
 	}
 	if err == nil && s.Trouble.Last.After(began) {
 		if !s.Trouble.Warning {
@@ -129,34 +130,41 @@ func told(cmd *cobra.Command, d config.Document, books *ledger.Ledger, began tim
 	return err
 }
 
-// ask asks the plugin for a flush, and waits for how it went.
-func ask(ctx context.Context, books *ledger.Ledger, keep logins) error {
+// ask asks the plugin for a flush, and waits for how it went. While no process holds the lease, it takes the lease for the
+// caller to flush: a process that seemed to hold it may have looked at it only, or may have ended since.
+func ask(ctx context.Context, path string, books *ledger.Ledger, keep logins, progress *progress) (*lease.Lease, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, flushPatience,
 		fmt.Errorf("the plugin has not finished a flush for %s (hint: see `status`, and CrowdSec's log)", span(flushPatience)))
 	defer cancel()
-	request, err := books.Ask(ctx)
-	if err != nil {
-		return err
-	}
 	tick := time.NewTicker(flushLook)
 	defer tick.Stop()
-	for {
+	for request := int64(0); ; {
+		held, err := lease.Try(path)
+		if held != nil || err != nil {
+			return held, err
+		}
+		if request == 0 {
+			progress.doing("waiting for the plugin's flush")
+			if request, err = books.Ask(ctx); err != nil {
+				return nil, err
+			}
+		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		case <-tick.C:
 		}
 		s, err := books.Status(ctx, time.Now())
 		switch {
 		case err != nil:
-			return err
-		case s.Answered >= request, s.InForce+s.ToUnblock == 0: // all may have ended meanwhile
-			return nil
+			return nil, err
+		case s.Answered >= request, isIdle(s): // all may have ended meanwhile
+			return nil, nil
 		case s.Trouble.Request >= request:
-			return errors.New("the plugin's flush failed: " + s.Trouble.Text)
+			return nil, errors.New("the plugin's flush failed: " + s.Trouble.Text)
 		}
-		if err := keep.allowed(ctx); err != nil {
-			return err
+		if err := keep.allowed(); err != nil {
+			return nil, err
 		}
 	}
 }

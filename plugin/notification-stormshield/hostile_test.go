@@ -15,6 +15,7 @@ import (
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 	"notification-stormshield/plugin/pacer"
 )
 
@@ -23,9 +24,9 @@ func (w *world) flush(l *ledger.Ledger) {
 	w.t.Helper()
 	d := w.document()
 	e := enforcer.New(enforcer.Config{
-		Appliance: connect(d), Ledger: l, LeasePath: plugin.StateOf(d).Lease, Rhythm: pacer.Rhythm{Every: d.UpdateFrequency},
+		Appliance: connect(d), Ledger: l, Lockout: lockout.File{Path: plugin.StateOf(d).Lockout}, Rhythm: pacer.Rhythm{Every: d.UpdateFrequency},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans, Few: d.Stormshield.APISingleMax,
-		Admit: ban.Filter{}.Admit, Log: hclog.NewNullLogger(),
+		Filter: func() ban.Filter { return ban.Filter{} }, Log: hclog.NewNullLogger(),
 	})
 	if _, err := e.Flush(w.t.Context()); err != nil {
 		w.t.Fatal(err)

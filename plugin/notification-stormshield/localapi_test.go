@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+
+	"notification-stormshield/plugin/plugintest"
 )
 
 // localAPICommand is a command of scripts.
@@ -11,7 +14,7 @@ func (s *stage) localAPICommand(args []string) error {
 	case strings.Join(args, " ") == "serve":
 		return s.configure(fmt.Sprintf("lapi:\n  url: %s\n  key: %q\n", s.local.URL(), s.local.Key))
 	case len(args) == 2 && args[0] == "list":
-		s.local.List(args[1])
+		s.local.ListAs(cmp.Or(s.decided[args[1]], plugintest.NewUUID()), args[1])
 	case len(args) == 2 && args[0] == "unlist":
 		s.local.Unlist(args[1])
 	case len(args) == 1 && (args[0] == "refuse" || args[0] == "heal"):

@@ -80,18 +80,21 @@ func TestACommandWithoutTheRightsSaysToRunItAsRoot(t *testing.T) {
 	w, binary := newOpenWorld(t)
 	w.books()
 	state := plugin.StateOf(w.document())
-	if err := os.WriteFile(state.Lease, nil, 0o600); err != nil {
-		t.Fatal(err)
+	for _, file := range []string{state.Lease, state.Lockout} {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if os.Geteuid() == 0 {
 		give(t, w.dir, nobody)
 	}
-	ofState := [][]string{{"status"}, {"bans"}, {"bans", "remove", "203.0.113.7"}, {"flush"}, {"check"}, {"cleanup"}}
+	bans, check, others := []string{"bans"}, []string{"check"}, [][]string{{"status"}, {"bans", "remove", "203.0.113.7"}, {"flush"}, {"cleanup"}}
 	for closed, commands := range map[string][][]string{
-		w.file:      append([][]string{{"trust"}}, ofState...),
-		w.dir:       ofState,
-		state.Path:  ofState,
-		state.Lease: ofState,
+		w.file:        append([][]string{{"trust"}, bans, check}, others...),
+		w.dir:         append([][]string{bans, check}, others...),
+		state.Path:    append([][]string{bans}, others...),
+		state.Lease:   others,
+		state.Lockout: append([][]string{check}, others...),
 	} {
 		info, err := os.Stat(closed)
 		if err != nil {

@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 //	appliance old-algorithms       its SSH server knows old algorithms alone
 //	host-keys KIND...              its SSH server has these keys, whose fingerprints are $HOST_KEY_KIND
 //	lapi serve                     CrowdSec's Local API, under lapi in the configuration from now on
-//	lapi list|unlist ADDRESS       what it lists
+//	lapi list|unlist ADDRESS       what it lists: of an address that was banned by an alert, the decision of that
 //	lapi refuse|heal               whether it takes the key
 //	key FILE PASSPHRASE            a private key that its SSH account accepts
 //	[!] blocked PREFIX             waits until the appliance blocks it, or does not any more
@@ -89,6 +89,7 @@ type stage struct {
 	file    string         // holds yaml
 	plugin  *plugin.Plugin // nil: it does not run
 	local   *plugintest.LocalAPI
+	decided map[string]string // the UUID of the last alert's decision on an address
 }
 
 type stageKey struct{}
@@ -101,7 +102,7 @@ func newStage(dir string) (*stage, error) {
 	yaml := plugintest.Configuration{
 		Name: "test", StateDir: filepath.Join(dir, "state"), UpdateFrequency: time.Second, Debounce: 10 * time.Millisecond,
 	}.For(sim).YAML()
-	s := &stage{sim: sim, local: plugintest.NewLocalAPI(), healthy: sim.Faults(), yaml: yaml, file: filepath.Join(dir, "notification.yaml")}
+	s := &stage{sim: sim, local: plugintest.NewLocalAPI(), decided: map[string]string{}, healthy: sim.Faults(), yaml: yaml, file: filepath.Join(dir, "notification.yaml")}
 	if err := os.WriteFile(s.file, []byte(yaml), 0o600); err != nil {
 		s.close()
 		return nil, err
@@ -175,7 +176,10 @@ func (s *stage) banCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.plugin.Notify(context.Background(), &protobufs.Notification{Name: "test", Text: plugintest.Ban(lasts, prefix).Text()})
+	alert := plugintest.Ban(lasts, prefix)
+	alert.UUID = plugintest.NewUUID()
+	s.decided[prefix.Addr().String()] = alert.UUID
+	_, err = s.plugin.Notify(context.Background(), &protobufs.Notification{Name: "test", Text: alert.Text()})
 	return err
 }
 

@@ -4,19 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 )
 
 // usualFile is where a notification's configuration is, unless -c says otherwise.
@@ -90,52 +91,32 @@ func readSecrets(d *config.Document) error {
 	return d.ReadSecrets()
 }
 
-// books opens the state of a configuration for a command. It is nil when there
-// is none yet.
-func books(ctx context.Context, d config.Document, stderr io.Writer) (*ledger.Ledger, error) {
-	return booksIf(ctx, d, stderr, plugin.StateOf(d).Path)
-}
+// opener opens a state: [plugin.State.Open], or [plugin.State.OpenReadOnly] for a command that only reads.
+type opener func(plugin.State, context.Context) (*ledger.Ledger, error)
 
-// firstBooks is books for a command that logs in before the plugin has ever
-// run: it begins the state if its folder is there, so that a refused login is
-// remembered. Not so in a folder where others write: one of them may be the
-// plugin.
-func firstBooks(ctx context.Context, d config.Document, stderr io.Writer) (*ledger.Ledger, error) {
+// books opens the state of a configuration for a command. It is nil when there is none yet.
+func books(ctx context.Context, d config.Document, open opener) (*ledger.Ledger, error) {
 	if err := becomeOwner(d); err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(d.StateDir)
-	if err != nil || info.Mode().Perm()&0o022 != 0 {
-		return books(ctx, d, stderr)
-	}
-	if owner, err := plugin.OwnerOf(d.StateDir); err != nil || owner.UID != os.Geteuid() {
-		return books(ctx, d, stderr)
-	}
-	return booksIf(ctx, d, stderr, d.StateDir)
-}
-
-// booksIf opens the state if a path is there.
-func booksIf(ctx context.Context, d config.Document, stderr io.Writer, there string) (*ledger.Ledger, error) {
-	if err := becomeOwner(d); err != nil {
-		return nil, err
-	}
-	if _, err := os.Stat(there); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
+	state := plugin.StateOf(d)
+	switch _, err := os.Stat(state.Path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
 		return nil, fmt.Errorf("look for the state: %w", err)
 	}
-	return plugin.StateOf(d).Open(ctx, hclog.New(&hclog.LoggerOptions{Output: stderr, Level: hclog.Warn}))
+	return open(state, ctx)
 }
 
 // open reads the configuration that was selected, and opens the state that the
 // plugin has made for it.
-func (s *selection) open(cmd *cobra.Command) (config.Document, *ledger.Ledger, error) {
+func (s *selection) open(cmd *cobra.Command, open opener) (config.Document, *ledger.Ledger, error) {
 	d, err := s.load(config.Load)
 	if err != nil {
 		return config.Document{}, nil, err
 	}
-	state, err := books(cmd.Context(), d, cmd.ErrOrStderr())
+	state, err := books(cmd.Context(), d, open)
 	if err == nil && state == nil {
 		err = errors.New("there is no state yet: CrowdSec has not started the plugin with this configuration (hint: name " +
 			d.Name + " under notifications: in profiles.yaml and restart CrowdSec)")
@@ -145,17 +126,18 @@ func (s *selection) open(cmd *cobra.Command) (config.Document, *ledger.Ledger, e
 
 // logins keeps a command to the login hold-off that the plugin keeps to.
 type logins struct {
-	ledger      *ledger.Ledger // nil: there is no state
+	lockout     lockout.File
 	credentials string
-	described   config.Stormshield
+}
+
+// loginsOf returns the hold-off of a configuration whose secrets were read.
+func loginsOf(d config.Document) logins {
+	return logins{lockout.File{Path: plugin.StateOf(d).Lockout}, plugin.Credentials(d)}
 }
 
 // allowed returns an error while no login may be tried.
-func (l logins) allowed(ctx context.Context) error {
-	if l.ledger == nil {
-		return nil
-	}
-	hold, held, err := l.ledger.HeldOff(ctx, l.credentials, time.Now())
+func (l logins) allowed() error {
+	hold, held, err := l.lockout.HeldOff(l.credentials, time.Now())
 	if err != nil || !held {
 		return err
 	}
@@ -163,19 +145,29 @@ func (l logins) allowed(ctx context.Context) error {
 		hold.Until.Local().Format(time.DateTime), hold.Failures, hold.Reason, hold.Advice())
 }
 
-// came records the results of logins, even if the command was interrupted.
-func (l logins) came(ctx context.Context, result error) error {
-	if l.ledger == nil {
-		return nil
-	}
-	ctx = context.WithoutCancel(ctx)
-	var failed *enforcer.LoginError
-	if errors.As(loginError(result, l.described), &failed) {
-		_, err := l.ledger.LoginFailed(ctx, l.credentials, failed.Failure(), time.Now())
+// record records how logins went. Where the plugin has made no state yet, a failure is recorded in a folder where nobody
+// else writes: elsewhere the plugin may be another user, who could not use the file.
+func (l logins) record(result error) error {
+	var failed *appliance.LoginError
+	if errors.As(result, &failed) {
+		if _, err := os.Stat(l.lockout.Path); err != nil && !isOwnFolder(filepath.Dir(l.lockout.Path)) {
+			return nil
+		}
+		_, err := l.lockout.Failed(l.credentials, enforcer.FailureOf(failed), time.Now())
 		return err
 	}
 	if result == nil {
-		return l.ledger.LoginAccepted(ctx, l.credentials)
+		return l.lockout.Accepted(l.credentials)
 	}
 	return nil
+}
+
+// isOwnFolder reports whether a folder is of this process's user, and nobody else writes in it.
+func isOwnFolder(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o022 != 0 {
+		return false
+	}
+	owner, err := plugin.OwnerOf(path)
+	return err == nil && owner.UID == os.Geteuid()
 }

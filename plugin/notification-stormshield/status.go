@@ -12,6 +12,9 @@ import (
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -21,21 +24,24 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [-c FILE] [-n NAME]",
 		Short: "Show whether bans are enforced",
-		Long: `Shows how many bans are in force, what the appliance does not know yet, when it
-was last told, which process of the plugin does so, and what keeps it from it.
-It reads the plugin's state alone: the appliance is left in peace. While bans are
-not enforced, the exit status is 1.
+		Long: `Shows how many bans are in force, how many are pending and since when, when the
+last flush was, which process of the plugin flushes, and why it fails. It reads
+the plugin's state alone, and connects to nothing. While not all bans are enforced,
+the exit status is 1. Bans that wait because of max_bans do not count for that.
 
 With --json: name, host, state (a path), working, problem (text; absent if
-working), process (null: none runs), in_force, of_lists, to_block, to_unblock,
-next_end, last_flush, blocked_anew (times, or null), local_api (null: it is not
-followed; or last_read, unread_since (times, or null), error, left_out (because
-of max_bans)), trouble (null, or text, since, last, count, warning: all bans are
-enforced), login_hold_off (null, or until, refused, reason, hint).`,
+working), process (null: none runs), in_force, of_lists (those of these that only
+lists ask for), in_force_by_class and waiting_by_class (numbers: local, imports,
+lists), to_block, to_unblock, pending_since (of the oldest of these two, or of a
+flush that was cut; a time, or null), next_end, last_flush, blocked_anew (times,
+or null), local_api (null: it is not followed; or last_read, unread_since (times,
+or null), error, left_out (all that wait)), trouble (null, or text, since, last,
+count, warning: all bans are enforced), login_hold_off (null, or until, refused,
+reason, hint).`,
 		Example: "  crowdsec-stormshield status",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, books, err := which.open(cmd)
+			d, books, err := which.open(cmd, plugin.State.OpenReadOnly)
 			if err != nil {
 				return err
 			}
@@ -50,7 +56,7 @@ enforced), login_hold_off (null, or until, refused, reason, hint).`,
 				err = s.print(cmd.OutOrStdout(), time.Now())
 			}
 			if err == nil && !s.Working {
-				err = errors.New("bans are not enforced; see above")
+				err = errors.New("not all bans are enforced; see above")
 			}
 			return err
 		},
@@ -60,7 +66,7 @@ enforced), login_hold_off (null, or until, refused, reason, hint).`,
 	return cmd
 }
 
-// status is how a notification fares.
+// status is the health of one notification.
 type status struct {
 	Name    string `json:"name"`
 	Host    string `json:"host"`
@@ -73,6 +79,11 @@ type status struct {
 	OfLists   int `json:"of_lists"`
 	ToBlock   int `json:"to_block"`
 	ToUnblock int `json:"to_unblock"`
+
+	InForceByClass ledger.Counts `json:"in_force_by_class"`
+	WaitingByClass ledger.Counts `json:"waiting_by_class"`
+
+	PendingSince *time.Time `json:"pending_since"`
 
 	NextEnd     *time.Time `json:"next_end"`
 	LastFlush   *time.Time `json:"last_flush"`
@@ -93,7 +104,7 @@ type trouble struct {
 	Warning bool      `json:"warning"`
 }
 
-// localAPI is how following it goes.
+// localAPI says when the Local API was last read, and why it cannot be.
 type localAPI struct {
 	LastRead    *time.Time `json:"last_read"`
 	UnreadSince *time.Time `json:"unread_since"`
@@ -109,7 +120,7 @@ type holdOff struct {
 	Hint    string    `json:"hint"`
 }
 
-// statusOf reads it.
+// statusOf reads the health of a notification from its state.
 func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now time.Time) (status, error) {
 	read, err := books.Status(ctx, now)
 	if err != nil {
@@ -118,24 +129,27 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 	if problem, err := elsewhere(ctx, d, books); err != nil || problem != "" {
 		return status{
 			Name: d.Name, Host: d.Stormshield.Host, State: plugin.StateOf(d).Path, Problem: problem,
-			InForce: read.InForce, OfLists: read.Lists, ToBlock: read.InForce, NextEnd: moment(read.Next),
+			InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], ToBlock: read.InForce.Total(), NextEnd: moment(read.Next),
+			InForceByClass: read.InForce, WaitingByClass: read.Waiting,
 		}, err
 	}
 	if err := readSecrets(&d); err != nil {
 		return status{}, err
 	}
-	hold, held, err := books.HeldOff(ctx, plugin.Credentials(d), now)
+	keep := loginsOf(d)
+	hold, held, err := keep.lockout.Look(keep.credentials, now)
 	if err != nil {
 		return status{}, err
 	}
 	state := plugin.StateOf(d)
-	pid, err := ledger.Holder(state.Lease)
+	pid, err := lease.Holder(state.Lease)
 	if err != nil {
 		return status{}, err
 	}
 	s := status{
 		Name: d.Name, Host: d.Stormshield.Host, State: state.Path,
-		InForce: read.InForce, OfLists: read.Lists, ToBlock: read.ToBlock, ToUnblock: read.ToUnblock,
+		InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], ToBlock: read.ToBlock, ToUnblock: read.ToUnblock,
+		InForceByClass: read.InForce, WaitingByClass: read.Waiting, PendingSince: moment(read.Pending),
 		NextEnd: moment(read.Next), LastFlush: moment(read.Flushed), BlockedAnew: moment(read.Confirmed),
 	}
 	if pid != 0 {
@@ -145,7 +159,8 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 		s.Trouble = &trouble{Text: t.Text, Since: t.Since, Last: t.Last, Count: t.Count, Warning: t.Warning}
 	}
 	if d.LAPI.Followed() {
-		s.LocalAPI = &localAPI{LastRead: moment(read.Read), UnreadSince: moment(read.Unread), Error: read.UnreadWhy, LeftOut: read.LeftOut}
+		f := read.Following
+		s.LocalAPI = &localAPI{LastRead: moment(f.Read), UnreadSince: moment(f.Failed), Error: f.Why, LeftOut: read.Waiting.Total()}
 	}
 	if held {
 		s.HoldOff = &holdOff{Until: hold.Until, Refused: hold.Failures, Reason: hold.Reason, Hint: hold.Advice()}
@@ -155,7 +170,13 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 	return s, nil
 }
 
-// problem says in a sentence what keeps bans from being enforced.
+// isOverdue reports whether something is pending for longer than a flush should need. The state may hold no trouble then,
+// such as when its disk is full, or while a flush hangs.
+func (s status) isOverdue(d config.Document, now time.Time) bool {
+	return s.PendingSince != nil && now.Sub(*s.PendingSince) > 3*d.UpdateFrequency+time.Minute
+}
+
+// problem returns why bans are not enforced, in one sentence; "" if they are.
 func (s status) problem(d config.Document, now time.Time) string {
 	switch {
 	case s.Process == nil:
@@ -167,14 +188,20 @@ func (s status) problem(d config.Document, now time.Time) string {
 			span(s.HoldOff.Until.Sub(now)), s.HoldOff.Hint)
 	case s.Trouble != nil && !s.Trouble.Warning:
 		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", span(now.Sub(s.Trouble.Since)))
+	case s.isOverdue(d, now) && s.ToBlock+s.ToUnblock == 0:
+		return fmt.Sprintf("a flush was cut %s ago, and the next one has not repaired the appliance's files yet (hint: CrowdSec's log says what the plugin does)",
+			span(now.Sub(*s.PendingSince)))
+	case s.isOverdue(d, now):
+		return fmt.Sprintf("%d to block and %d to unblock have been pending for up to %s (hint: CrowdSec's log says what the plugin does; is the disk full that holds the state?)",
+			s.ToBlock, s.ToUnblock, span(now.Sub(*s.PendingSince)))
 	case s.LocalAPI != nil && s.LocalAPI.UnreadSince != nil:
-		return fmt.Sprintf("the Local API cannot be read for %s: bans of alerts alone are enforced (hint: the error says why; `check` tries it)",
+		return fmt.Sprintf("the Local API cannot be read for %s: known bans stay enforced, new ones come by alerts alone (hint: the error says why; `check` tries it)",
 			span(now.Sub(*s.LocalAPI.UnreadSince)))
 	}
 	return ""
 }
 
-// print prints it for people.
+// print prints the status for people.
 func (s status) print(out io.Writer, now time.Time) error {
 	ago := func(t *time.Time) string {
 		if t == nil {
@@ -193,18 +220,26 @@ func (s status) print(out io.Writer, now time.Time) error {
 		fmt.Fprintf(table, "  %s\t%s\n", what, fmt.Sprintf(format, args...))
 	}
 	inForce := fmt.Sprint(s.InForce)
-	if s.OfLists > 0 {
-		inForce += fmt.Sprintf(", %d of them of lists or taken over", s.OfLists)
+	if s.InForceByClass[ban.Local] < s.InForce {
+		inForce += " (" + s.InForceByClass.String() + ")"
 	}
 	if s.NextEnd != nil {
 		inForce += ", the next ends in " + span(s.NextEnd.Sub(now))
 	}
 	row("bans in force", "%s", inForce)
 	switch {
+	case s.ToBlock+s.ToUnblock > 0 && s.PendingSince != nil:
+		row("pending", "%d to block, %d to unblock, the oldest for %s", s.ToBlock, s.ToUnblock, span(now.Sub(*s.PendingSince)))
 	case s.ToBlock+s.ToUnblock > 0:
 		row("pending", "%d to block, %d to unblock", s.ToBlock, s.ToUnblock)
+	case s.PendingSince != nil:
+		row("pending", "what a flush left that was cut %s ago", span(now.Sub(*s.PendingSince)))
 	default:
 		row("pending", "nothing")
+	}
+	if s.WaitingByClass.Total() > 0 {
+		row("waiting", "%s, because of max_bans", s.WaitingByClass)
+		row("", "hint: %s", enforcer.WaitingHint)
 	}
 	row("last flush", "%s", ago(s.LastFlush))
 	row("last re-assert", "%s", ago(s.BlockedAnew))
@@ -212,9 +247,6 @@ func (s status) print(out io.Writer, now time.Time) error {
 		row("Local API", "read %s", ago(l.LastRead))
 	} else if l != nil {
 		row("Local API", "not read for %s: %s", span(now.Sub(*l.UnreadSince)), l.Error)
-	}
-	if l := s.LocalAPI; l != nil && l.LeftOut > 0 {
-		row("left out", "%d, because of max_bans: those that end the soonest", l.LeftOut)
 	}
 	if s.Process == nil {
 		row("process", "none")

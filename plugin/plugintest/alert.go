@@ -1,6 +1,7 @@
 package plugintest
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,7 @@ type Alert struct {
 	StopAt   time.Time
 	Duration time.Duration
 	Bans     []netip.Prefix
+	UUID     string // of a decision that is the only one; "": a new one each time
 }
 
 // Ban is an alert that has just happened.
@@ -33,14 +35,14 @@ func (a Alert) Text() string {
 		scope, value := scoped(p)
 		decisions = append(decisions, map[string]any{
 			"duration": a.Duration.String(), "origin": "crowdsec", "scenario": a.Scenario,
-			"scope": scope, "type": "ban", "uuid": uuid(), "value": value,
+			"scope": scope, "type": "ban", "uuid": cmp.Or(a.UUID, NewUUID()), "value": value,
 		})
 	}
 	text, err := json.Marshal([]map[string]any{{
 		"decisions": decisions, "events_count": 6, "kind": "crowdsec", "machine_id": "plugintest",
 		"message":     fmt.Sprintf("%d addresses performed '%s'", len(a.Bans), a.Scenario),
 		"remediation": true, "scenario": a.Scenario, "simulated": false,
-		"source": source(a.Bans), "start_at": at, "stop_at": at, "uuid": uuid(),
+		"source": source(a.Bans), "start_at": at, "stop_at": at, "uuid": NewUUID(),
 	}})
 	if err != nil {
 		panic(err) // text, numbers and booleans can always be encoded
@@ -71,7 +73,8 @@ func source(bans []netip.Prefix) map[string]any {
 	return map[string]any{"scope": scope, "value": value, "ip": bans[0].Addr().String()}
 }
 
-func uuid() string {
+// NewUUID is one that nothing else has.
+func NewUUID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -21,11 +20,17 @@ type LocalAPI struct {
 	server   *httptest.Server
 	requests LocalAPIStats
 
-	mu             sync.Mutex
-	next           int
-	standing       map[string]int // numbers, by value
-	added, deleted map[string]int
-	refuses        bool
+	mu      sync.Mutex
+	next    int
+	refuses bool
+	// In the order of their IDs.
+	standing, added, deleted []decision
+}
+
+// decision is one that it lists, or has listed.
+type decision struct {
+	id          int
+	uuid, value string
 }
 
 // LocalAPIStats is what it was asked, and how long its answers were.
@@ -36,7 +41,7 @@ type LocalAPIStats struct {
 
 // NewLocalAPI starts one that lists nothing.
 func NewLocalAPI() *LocalAPI {
-	l := &LocalAPI{Key: "the-bouncers-key", Lasting: time.Hour, standing: map[string]int{}, added: map[string]int{}, deleted: map[string]int{}}
+	l := &LocalAPI{Key: "the-bouncers-key", Lasting: time.Hour}
 	l.server = httptest.NewServer(l)
 	return l
 }
@@ -47,22 +52,32 @@ func (l *LocalAPI) URL() string { return l.server.URL + "/" }
 // Close ends it.
 func (l *LocalAPI) Close() { l.server.Close() }
 
-// List lists bans of addresses.
+// List lists a ban of each address. An address may have several.
 func (l *LocalAPI) List(values ...string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, value := range values {
-		l.next++
-		l.standing[value], l.added[value] = l.next, l.next
+		l.ListAs(NewUUID(), value)
 	}
 }
 
-// Unlist ends the ban of an address.
+// ListAs lists the ban of an address whose decision has a UUID, such as that of an alert.
+func (l *LocalAPI) ListAs(uuid, value string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next++
+	listed := decision{l.next, uuid, value}
+	l.standing, l.added = append(l.standing, listed), append(l.added, listed)
+}
+
+// Unlist ends the bans of an address.
 func (l *LocalAPI) Unlist(value string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.deleted[value] = l.standing[value]
-	delete(l.standing, value)
+	l.standing = slices.DeleteFunc(l.standing, func(d decision) bool {
+		if d.value == value {
+			l.deleted = append(l.deleted, d)
+		}
+		return d.value == value
+	})
 }
 
 // Refuse says whether it refuses the key.
@@ -102,14 +117,12 @@ func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeDecisions(out, l.deleted, -time.Second)
 		_, _ = fmt.Fprint(out, `]}`)
 		_ = out.Flush() // whoever asked has gone
-		clear(l.added)
-		clear(l.deleted)
+		l.added, l.deleted = nil, nil
 	case r.Method == http.MethodGet && r.URL.Path == "/v1/decisions":
-		found := maps.Clone(l.standing)
-		value, than := r.URL.Query().Get("ip"), r.URL.Query().Get("id_gt")
-		maps.DeleteFunc(found, func(listed string, number int) bool {
-			after, err := strconv.Atoi(than)
-			return value != "" && listed != value || err == nil && number <= after
+		value := r.URL.Query().Get("ip")
+		after, _ := strconv.Atoi(r.URL.Query().Get("id_gt"))
+		found := slices.DeleteFunc(slices.Clone(l.standing), func(d decision) bool {
+			return value != "" && d.value != value || d.id <= after
 		})
 		_, _ = fmt.Fprint(w, "[")
 		writeDecisions(w, found, l.Lasting)
@@ -117,12 +130,11 @@ func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// writeDecisions writes them in the order of their numbers.
-func writeDecisions(out io.Writer, numbers map[string]int, left time.Duration) {
-	values := slices.SortedFunc(maps.Keys(numbers), func(a, b string) int { return numbers[a] - numbers[b] })
-	for i, value := range values {
+// writeDecisions writes decisions as JSON.
+func writeDecisions(out io.Writer, decisions []decision, left time.Duration) {
+	for i, d := range decisions {
 		text, _ := json.Marshal(map[string]any{ // texts and numbers alone
-			"id": numbers[value], "origin": "CAPI", "scenario": "http:scan", "scope": "Ip", "type": "ban", "value": value, "duration": left.String(),
+			"id": d.id, "uuid": d.uuid, "origin": "CAPI", "scenario": "http:scan", "scope": "Ip", "type": "ban", "value": d.value, "duration": left.String(),
 		})
 		if i > 0 {
 			_, _ = fmt.Fprint(out, ",")

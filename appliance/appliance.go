@@ -1,0 +1,94 @@
+// Package appliance holds the types that describe a flush: the change that it applies to an appliance, the outcome that the
+// appliance acknowledged, and the errors by which the caller decides what to do next.
+//
+// The ledger finds what is pending and stores the outcome. The enforcer makes the change, and package stormshield applies
+// it. The package does nothing itself, and imports nothing of ours. Its main types are [Change] and [Outcome].
+package appliance
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Ban is a prefix that must be blocked, and until when.
+type Ban struct {
+	Prefix netip.Prefix
+	Until  time.Time
+}
+
+// Entry is one entry of the appliance's blacklist.
+type Entry struct {
+	Prefix  netip.Prefix
+	Expires time.Time // when it ends by itself
+}
+
+// Pending is what must still be applied.
+type Pending struct {
+	// Block are bans in force that are not on the blacklist, or not for long enough. It need not name all of them if they are
+	// more than the appliance blocks one by one: a group names them then.
+	Block   []Ban
+	Unblock []netip.Prefix // over or waiting, and perhaps still on the blacklist
+	Add     []netip.Prefix // in force, and not known to be in the appliance's files
+	Remove  []netip.Prefix // over or waiting, and perhaps in the files
+	InForce int            // how many bans are in force
+	// Mark identifies the files as a flush left them; "": not known. While the files match it, Add and Remove are all that they
+	// lack. Only the client of the appliance reads it.
+	Mark string
+}
+
+// Change is what a flush applies: what is pending, and functions that return more where that is not enough.
+type Change struct {
+	Pending
+	Reassert bool // block everything in force again
+
+	// AskSerial asks for the serial number before anything is blocked or unblocked. Serial is the known number; "": none is
+	// known. If the appliance has another one, the flush ends with an [OtherError].
+	AskSerial bool
+	Serial    string
+
+	// OldGroups are groups that the configuration does not name any more. The flush first blocks everything by the new groups.
+	// Then it unblocks the addresses that only old groups list, and removes the old groups.
+	OldGroups []string
+
+	// Begin is called before anything is sent. Its error ends the flush.
+	Begin func() error
+
+	// Standing returns all bans in force. It is called when the files must be compared whole, at most once each time that they
+	// are read. listed is what the group in the files lists then.
+	Standing func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
+
+	// Each returns every ban that must be blocked one by one, for as long as an entry lives, the most urgent first. It is
+	// called where no command may name the group. It also returns the bans that Block leaves out, and with Reassert every ban
+	// in force that no earlier flush of the same re-assert blocked.
+	Each func(ctx context.Context) ([]netip.Prefix, error)
+}
+
+// Outcome is what the appliance acknowledged of a change. It counts also when the flush failed. What it lacks is still
+// pending.
+type Outcome struct {
+	Blocked   []Entry
+	Unblocked []netip.Prefix
+	Listed    bool   // the files list every ban that was in force when the flush began
+	Cleared   bool   // the files name no other prefix
+	Mark      string // of the files as they are now; "": not known. It is Pending.Mark if the flush did not change them
+
+	// Asserted is when the appliance had blocked everything in force by the group; zero: it did not. The files list every
+	// ban then, so Asserted implies Listed.
+	Asserted      time.Time
+	AssertedUntil time.Time // when these entries end
+
+	At time.Time // when the flush ended well; zero: it failed, or did nothing
+	// Warning says what a flush that ended well could not do, or did another way: bans are Refused, or a group has foreign
+	// members. It did all else.
+	Warning error
+	// Refused are bans that the appliance refused in a flush that otherwise ended well. They stay pending.
+	Refused []netip.Prefix
+	// Unfinished says that the flush ended well and left something to the next one.
+	Unfinished bool
+	Leftovers  int // objects of ours that nothing asked for, and that the flush took off
+
+	Serial        string   // the appliance's serial number; "": it was not asked, or has none
+	OldGroupsGone bool     // the files hold nothing of ours in Change.OldGroups any more
+	Kept          []string // each of these groups that stays, with the reason
+}

@@ -1,0 +1,31 @@
+package appliance
+
+import (
+	"fmt"
+	"time"
+)
+
+// LoginError says that an appliance answered a login and did not accept it. Another attempt may lock the account, so no
+// process logs in again before the login hold-off is over. A connection that failed and a command that was refused are
+// other errors.
+type LoginError struct {
+	Temporary bool          // it did not refuse the account: the same login may be accepted later
+	Delay     time.Duration // how long it wants no login; 0: it did not say
+	Hint      string        // what the administrator can do
+	Err       error
+}
+
+func (e *LoginError) Error() string { return e.Err.Error() }
+
+func (e *LoginError) Unwrap() error { return e.Err }
+
+// OtherError says that another appliance answers than before: it was replaced, or the other member of an HA pair answers.
+// The members share an address, and each has a blacklist of its own [?]. The flush blocked and unblocked nothing on it.
+type OtherError struct {
+	Host             string
+	Serial, Expected string // serial numbers
+}
+
+func (e *OtherError) Error() string {
+	return fmt.Sprintf("another appliance answers at %s: its serial number is %s, and was %s", e.Host, e.Serial, e.Expected)
+}

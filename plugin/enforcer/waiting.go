@@ -1,0 +1,36 @@
+package enforcer
+
+import (
+	"context"
+	"time"
+
+	"notification-stormshield/plugin/ledger"
+)
+
+// WaitingHint is what the administrator can do about bans that wait.
+const WaitingHint = "set decisions.max_bans higher in the notification's YAML, if the appliance can hold that many, and reload CrowdSec"
+
+// waiting is what the log says about bans that wait.
+type waiting struct {
+	bans int       // how many waited when it was last logged; 0: none wait
+	at   time.Time // when that was
+}
+
+// reportWaiting logs how many bans wait: when some begin to, and when they have become twice as many. It does so every ten
+// minutes at most.
+func (e *Enforcer) reportWaiting(ctx context.Context, p ledger.Plan, now time.Time) error {
+	if p.Waiting == 0 {
+		e.waiting.bans = 0
+	}
+	if p.Waiting < 2*e.waiting.bans || p.Waiting == 0 || now.Sub(e.waiting.at) < repeatEvery {
+		return nil
+	}
+	s, err := e.Ledger.Status(ctx, now)
+	if err != nil {
+		return err
+	}
+	e.waiting = waiting{p.Waiting, now}
+	e.Log.Warn("more bans are in force than max_bans allows: those that matter least wait", "waiting", p.Waiting, "of", s.Waiting.String(),
+		"enforced", p.InForce, "max_bans", e.MaxBans, "hint", WaitingHint)
+	return nil
+}

@@ -1,0 +1,108 @@
+package enforcer_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/enforcer"
+)
+
+// No Local API takes part in this test: what waits is known.
+func TestALiveDetectionIsBlockedAtOnceThoughAnImportFillsTheLimitAndTheImportComesBack(t *testing.T) {
+	bubble(t, func(h *house) {
+		const limit = 100
+		e, end := h.process(func(c *enforcer.Config) { c.MaxBans = limit })
+		defer end()
+		record := func(decisions ...ban.Decision) {
+			if _, err := h.ledger.Record(context.Background(), decisions, time.Now(), limit); err != nil {
+				t.Fatal(err)
+			}
+			e.Recorded()
+		}
+		var imported []ban.Decision
+		var addresses []string
+		for i := range limit {
+			address := fmt.Sprintf("198.51.100.%d", i)
+			addresses = append(addresses, address)
+			imported = append(imported, ban.Decision{Prefix: single(address), Bits: 32, Type: "ban", Origin: "cscli-import", Until: h.start.Add(24 * time.Hour)})
+		}
+		slices.Sort(addresses)
+		record(imported...)
+		h.at(10 * time.Minute)
+		h.want("with the import", addresses...)
+
+		record(ban.Decision{Prefix: single("203.0.113.7"), Bits: 32, Type: "ban", Origin: "crowdsec", Until: time.Now().Add(time.Hour)})
+		h.at(10*time.Minute + 1300*time.Millisecond) // the debounce and 0.3 s
+		blocked := h.fw.blocked()
+		if len(blocked) != limit || !slices.Contains(blocked, "203.0.113.7") {
+			t.Errorf("0.3 s after the debounce: %v", blocked)
+		}
+		h.at(time.Hour + 10*time.Minute)
+		h.want("when it has ended", addresses...)
+	})
+}
+
+func TestTheLogSaysThatBansWaitAgain(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(func(c *enforcer.Config) { c.MaxBans = 2 })
+		defer end()
+		lines := func() int { return strings.Count(h.log.String(), "those that matter least wait") }
+		ban := func(count int, lasts time.Duration) {
+			for i := range count {
+				h.ban(fmt.Sprintf("203.0.113.%d", i), lasts)
+			}
+			e.Recorded()
+		}
+		ban(3, 5*time.Minute)
+		h.at(time.Minute)
+		if n := lines(); n != 1 {
+			t.Errorf("%d lines when one waits", n)
+		}
+		h.at(6 * time.Minute) // none waits
+		ban(3, 5*time.Minute)
+		h.at(9 * time.Minute)
+		if n := lines(); n != 1 {
+			t.Errorf("%d lines within ten minutes", n)
+		}
+		h.at(20 * time.Minute) // none waits
+		ban(3, 5*time.Hour)
+		h.at(21 * time.Minute)
+		if n := lines(); n != 2 {
+			t.Errorf("%d lines when one waits again", n)
+		}
+		ban(4, 6*time.Hour) // as many wait
+		h.at(40 * time.Minute)
+		ban(9, 7*time.Hour)
+		h.at(41 * time.Minute)
+		if n := lines(); n != 3 {
+			t.Errorf("%d lines when many more wait:\n%s", n, h.log)
+		}
+	})
+}
+
+func TestABanThatWaitsIsBlockedWhenTheDecisionThatPutAnotherAheadIsOver(t *testing.T) {
+	bubble(t, func(h *house) {
+		e, end := h.process(func(c *enforcer.Config) { c.MaxBans = 1 })
+		defer end()
+		h.at(time.Minute)
+		record := func(address, origin string, lasts time.Duration) {
+			d := ban.Decision{Prefix: single(address), Bits: 32, Type: "ban", Origin: origin, Until: time.Now().Add(lasts)}
+			if _, err := h.ledger.Record(context.Background(), []ban.Decision{d}, time.Now(), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		record("203.0.113.1", "crowdsec", 2*time.Minute)
+		record("203.0.113.1", "lists:tor", 20*time.Hour)
+		record("203.0.113.2", "cscli-import", 20*time.Hour)
+		e.Recorded()
+		h.at(2 * time.Minute)
+		h.want("at first", "203.0.113.1")
+		h.at(4 * time.Minute)
+		h.want("when the detection is over", "203.0.113.2")
+	})
+}

@@ -1,0 +1,363 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+)
+
+const (
+	// soon: when a decision extends a ban that ends within this time, the ban counts as ended and new. A flush that looked
+	// at the clock a little later may be unblocking it at this moment.
+	soon = time.Minute
+
+	// mostDecisions bounds how many decisions of one ban are kept. When there are more, the one that ends first is left out.
+	// It would matter only if all others ended before it, by deletions or by hand.
+	mostDecisions = 1000
+
+	// over is the end of a ban that ended before its time. It is long ago, so that the ban does not come back when the clock is
+	// set back.
+	over = 1
+
+	// chunk is how many rows one step reads or changes. Each step of a long change is a transaction, so that Record
+	// does not wait long.
+	chunk = 1000
+
+	// batch is how many rows one statement inserts.
+	batch = 200
+)
+
+// change is one transaction that changes decisions.
+type change struct {
+	tx       *sql.Tx
+	number   int64 // of this change
+	now      int64
+	soon     int64
+	bans     int64 // how many rows ban has
+	waiting  int64 // how many of them wait
+	entered  int64 // how many of these may go before an enforced one, because of this change
+	nextBan  int64
+	next     int64 // the next decision's ID
+	pending  bool  // it changed what must be blocked
+	prepared map[string]*sql.Stmt
+	recorded Recorded
+}
+
+// change runs a transaction that changes decisions, and then chooses which bans to enforce.
+func (l *Ledger) change(ctx context.Context, now time.Time, limit int, do func(*change) error) (r Recorded, err error) {
+	err = l.write(ctx, func(tx *sql.Tx) error {
+		c, err := l.beginChange(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := c.step(ctx, now, limit, do); err != nil {
+			return err
+		}
+		r = c.recorded
+		return l.endChange(ctx, c)
+	})
+	return r, err
+}
+
+func (l *Ledger) beginChange(ctx context.Context, tx *sql.Tx) (*change, error) {
+	c := &change{tx: tx, prepared: map[string]*sql.Stmt{}}
+	err := tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban),
+		(SELECT COALESCE(MAX(id), 0) + 1 FROM decision) FROM flushing`).Scan(&c.number, &c.bans, &c.waiting, &c.nextBan, &c.next)
+	return c, err
+}
+
+// step is one change of several that a transaction makes.
+func (c *change) step(ctx context.Context, now time.Time, limit int, do func(*change) error) error {
+	c.number++
+	c.now, c.soon = now.UnixMilli(), now.Add(soon).UnixMilli()
+	c.recorded = Recorded{Change: c.number}
+	if err := do(c); err != nil {
+		return err
+	}
+	return c.choose(ctx, limit)
+}
+
+func (l *Ledger) endChange(ctx context.Context, c *change) error {
+	if !c.pending {
+		c.number--
+	}
+	l.own.Store(c.number) // before others can see it
+	_, err := c.tx.ExecContext(ctx, "UPDATE flushing SET changes = ?, bans = ?, waiting = ?", c.number, c.bans, c.waiting)
+	return err
+}
+
+// arrive adds decisions to the ledger. seen is called with each one's ban and row, if it has one.
+func (c *change) arrive(ctx context.Context, decisions []ban.Decision, seen func(*stored, *decision)) error {
+	for some := range slices.Chunk(decisions, chunk) {
+		bans, err := load(ctx, c.tx, prefixesOf(some))
+		if err != nil {
+			return err
+		}
+		for i := range some {
+			d := &some[i]
+			s := bans[d.Prefix]
+			if s == nil {
+				s = &stored{prefix: d.Prefix, isNew: true}
+				bans[d.Prefix] = s
+			}
+			if row := c.add(s, d); row != nil {
+				seen(s, row)
+			}
+		}
+		if err := c.store(ctx, bans); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add adds one decision to its ban, unless the ban has it, and returns its row; nil for a new one that is over or left out.
+func (c *change) add(s *stored, d *ban.Decision) *decision {
+	until := d.Until.UnixMilli()
+	if known := s.find(*d); known != nil {
+		if known.uuid == (ban.UUID{}) && d.UUID != known.uuid || known.number == 0 && d.ID != 0 {
+			known.changed = true
+			known.number = max(known.number, d.ID)
+			if d.UUID != (ban.UUID{}) {
+				known.uuid = d.UUID
+			}
+		}
+		if !near(known.until, until) {
+			known.until, known.changed, s.changed = until, true, true
+		}
+		if known.missing > 0 && d.ID != 0 {
+			known.missing, known.changed = 0, true
+		}
+		return known
+	}
+	if until <= c.now || s.isFull(until) {
+		return nil
+	}
+	c.recorded.Unknown++
+	s.decisions = append(s.decisions, decision{id: c.next, uuid: d.UUID, number: d.ID, until: until, class: d.Class(), arrived: d})
+	c.next++
+	s.changed = true
+	return &s.decisions[len(s.decisions)-1]
+}
+
+// isFull reports whether a ban has as many decisions as it may have, and all of them outlast an end.
+func (s *stored) isFull(until int64) bool {
+	return len(s.decisions) >= mostDecisions && !slices.ContainsFunc(s.decisions, func(d decision) bool { return d.until < until })
+}
+
+// store writes bans and their decisions as they are now.
+func (c *change) store(ctx context.Context, bans map[netip.Prefix]*stored) error {
+	inOrder := make([]*stored, 0, len(bans))
+	for _, s := range bans {
+		inOrder = append(inOrder, s)
+	}
+	slices.SortFunc(inOrder, func(a, b *stored) int { return a.prefix.Compare(b.prefix) })
+	var surplus []int64
+	for _, s := range inOrder {
+		surplus = append(surplus, s.bound()...)
+	}
+	if err := c.storeBans(ctx, inOrder); err != nil {
+		return err
+	}
+	if err := c.storeDecisions(ctx, inOrder); err != nil {
+		return err
+	}
+	return c.delete(ctx, surplus)
+}
+
+// bound removes the decisions of one ban that exceed mostDecisions, the soonest to end first.
+func (s *stored) bound() (removed []int64) {
+	for len(s.decisions) > mostDecisions {
+		first := 0
+		for i := range s.decisions {
+			if s.decisions[i].until < s.decisions[first].until {
+				first = i
+			}
+		}
+		if s.decisions[first].arrived == nil {
+			removed = append(removed, s.decisions[first].id)
+		}
+		s.decisions = slices.Delete(s.decisions, first, first+1)
+	}
+	return removed
+}
+
+// storeBans writes the rows of bans whose decisions changed.
+func (c *change) storeBans(ctx context.Context, bans []*stored) error {
+	added := inserter{change: c, into: "INSERT INTO ban (id, prefix, ends, until, class, newest, change, since) VALUES ", columns: 8}
+	for _, s := range bans {
+		if !s.changed {
+			continue
+		}
+		before := *s
+		c.judge(s)
+		switch {
+		case s.isNew:
+			s.id = c.nextBan
+			c.nextBan++
+			c.bans++
+			if err := added.add(ctx, s.id, s.prefix.String(), s.ends, s.until, s.class, s.newest, s.change, s.since); err != nil {
+				return err
+			}
+		case s.ends != before.ends || s.until != before.until || s.class != before.class || s.newest != before.newest ||
+			s.written != before.written || s.expires != before.expires || s.change != before.change:
+			if err := c.exec(ctx, "UPDATE ban SET ends = ?, until = ?, class = ?, newest = ?, change = ?, since = ?, written = ?, expires = ? WHERE id = ?",
+				s.ends, s.until, s.class, s.newest, s.change, s.since, s.written, s.expires, s.id); err != nil {
+				return err
+			}
+		}
+	}
+	return added.finish(ctx)
+}
+
+// judge sets the end, the class and the place in line of a ban by its decisions.
+func (c *change) judge(s *stored) {
+	ends, class, newest := s.sum(c.now)
+	before := *s
+	if ends == 0 {
+		c.end(s)
+		return
+	}
+	s.ends, s.class, s.newest = ends, class, newest
+	switch {
+	case before.until == 0 && !s.isNew:
+		if newest > before.newest || class < before.class {
+			c.entered++
+		}
+		return // choose compares it
+	case before.until > c.now && (class > before.class || newest < before.newest) && c.waiting > 0:
+		s.until, s.since = 0, c.now // a waiting ban may go first now: choose compares them
+		c.waiting++
+		c.pending = true
+		return
+	case before.until <= c.now && c.waiting > 0: // it is new, or was over
+		s.until, s.since = 0, c.now
+		c.waiting++
+		c.entered++
+		return
+	}
+	s.until = ends
+	if s.until == before.until {
+		return
+	}
+	c.pending = true
+	if before.until > c.soon {
+		if s.until > before.until {
+			c.recorded.Extended++
+		}
+		return
+	}
+	c.recorded.Added++
+	s.revive(c.number, c.now)
+}
+
+// revive makes a ban pending that had ended or waited. The appliance may still have its entry, or a flush may be removing
+// that entry at this moment. So the ban must be written, and needs an entry of its own.
+func (s *stored) revive(number, now int64) {
+	s.change, s.since = number, now
+	if s.written != 0 || s.expires != 0 {
+		s.written, s.expires = uncertain, tried
+	}
+}
+
+// end ends a ban that has no decision in force any more.
+func (c *change) end(s *stored) {
+	switch {
+	case s.isNew: // its decisions were lifted
+	case s.until == 0:
+		c.waiting--
+	case s.until <= c.now:
+		return
+	}
+	s.ends, s.until, s.since = over, over, c.now
+	if !s.isNew {
+		c.recorded.Ended++
+		c.pending = true
+	}
+}
+
+// storeDecisions writes the rows of decisions that are new or changed.
+func (c *change) storeDecisions(ctx context.Context, bans []*stored) error {
+	added := inserter{change: c, into: `INSERT INTO decision (id, ban, uuid, number, bits, until, class, type, origin, scenario, lifted) VALUES `, columns: 11}
+	for _, s := range bans {
+		for i := range s.decisions {
+			d := &s.decisions[i]
+			var err error
+			switch {
+			case d.arrived != nil:
+				a := d.arrived
+				err = added.add(ctx, d.id, s.id, d.uuid.Bytes(), d.number, a.Bits, d.until, d.class, a.Type, a.Origin, a.Scenario, d.lifted)
+			case d.changed:
+				err = c.exec(ctx, "UPDATE decision SET uuid = ?, number = ?, until = ?, lifted = ?, missing = ? WHERE id = ?",
+					d.uuid.Bytes(), d.number, d.until, d.lifted, d.missing, d.id)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return added.finish(ctx)
+}
+
+// delete removes rows of decisions.
+func (c *change) delete(ctx context.Context, ids []int64) error {
+	for some := range slices.Chunk(ids, chunk) {
+		if err := c.exec(ctx, "DELETE FROM decision WHERE id IN (SELECT value FROM json_each(?))", numbers(some)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exec runs a statement, which is prepared once in a transaction.
+func (c *change) exec(ctx context.Context, text string, parameters ...any) error {
+	statement := c.prepared[text]
+	if statement == nil {
+		var err error
+		if statement, err = c.tx.PrepareContext(ctx, text); err != nil {
+			return err
+		}
+		c.prepared[text] = statement
+	}
+	_, err := statement.ExecContext(ctx, parameters...)
+	return err
+}
+
+// inserter inserts many rows by few statements, because a statement has a cost of its own besides its rows.
+type inserter struct {
+	*change
+	into    string
+	columns int
+	values  []any
+}
+
+func (i *inserter) add(ctx context.Context, values ...any) error {
+	i.values = append(i.values, values...)
+	if len(i.values) < batch*i.columns {
+		return nil
+	}
+	return i.finish(ctx)
+}
+
+func (i *inserter) finish(ctx context.Context) error {
+	if len(i.values) == 0 {
+		return nil
+	}
+	row := "(?" + strings.Repeat(", ?", i.columns-1) + ")"
+	err := i.exec(ctx, i.into+row+strings.Repeat(", "+row, len(i.values)/i.columns-1), i.values...)
+	i.values = i.values[:0]
+	return err
+}
+
+func prefixesOf(decisions []ban.Decision) []netip.Prefix {
+	all := make([]netip.Prefix, 0, len(decisions))
+	for i := range decisions {
+		all = append(all, decisions[i].Prefix)
+	}
+	return all
+}

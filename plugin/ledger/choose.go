@@ -1,0 +1,149 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+)
+
+// The queries that choose. Each reads one end of an index.
+const (
+	queryOver = "SELECT COUNT(*) FROM ban WHERE until > 0 AND until <= ?1"
+
+	queryFirst = "SELECT class, newest FROM ban WHERE until = 0 AND ends > ?1 ORDER BY class, newest DESC LIMIT ?2"
+	queryLast  = "SELECT class, newest FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2"
+
+	// queryDemote makes the last bans in line wait: those of the last class, and of these the oldest.
+	queryDemote = `UPDATE ban SET until = 0, since = ?1 WHERE id IN
+		(SELECT id FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2)`
+
+	// queryPromote enforces the first in line of the bans that wait. The appliance may still have their entries.
+	queryPromote = `UPDATE ban SET until = ends, change = ?1, since = ?2,
+		expires = CASE WHEN written <> 0 OR expires <> 0 THEN 1 ELSE 0 END, written = CASE WHEN written <> 0 OR expires <> 0 THEN -1 ELSE 0 END
+		WHERE id IN (SELECT id FROM ban WHERE until = 0 AND ends > ?2 ORDER BY class, newest DESC LIMIT ?3)`
+
+	// queryExpired selects the bans that have decisions that are over, but not the bans that are over and only wait to be
+	// forgotten. CROSS JOIN makes SQLite begin with what is over.
+	queryExpired = `SELECT DISTINCT +decision.ban FROM decision CROSS JOIN ban ON ban.id = decision.ban
+		WHERE decision.until <= ?1 AND (ban.until = 0 OR ban.ends > ?1)`
+)
+
+// choose keeps the number of enforced bans at the limit: the best class first, and within a class the decision that was
+// recorded last. Every ban that waits comes after every enforced one, and each change keeps it so.
+func (c *change) choose(ctx context.Context, limit int) error {
+	if c.waiting == 0 && c.bans <= int64(limit) {
+		return nil
+	}
+	var ended int64
+	if err := c.tx.QueryRowContext(ctx, queryOver, c.now).Scan(&ended); err != nil {
+		return err
+	}
+	room := int64(limit) - (c.bans - c.waiting - ended)
+	if err := c.demote(ctx, -room); err != nil {
+		return err
+	}
+	if err := c.promote(ctx, room); err != nil {
+		return err
+	}
+	swaps, err := c.swaps(ctx)
+	if err == nil {
+		err = c.demote(ctx, swaps)
+	}
+	if err == nil {
+		err = c.promote(ctx, swaps)
+	}
+	return err
+}
+
+// demote makes the last of the enforced bans wait.
+func (c *change) demote(ctx context.Context, count int64) error {
+	if count <= 0 {
+		return nil
+	}
+	demoted, err := affected(c.tx.ExecContext(ctx, queryDemote, c.now, count))
+	c.waiting += demoted
+	c.pending = c.pending || demoted > 0
+	return err
+}
+
+// promote enforces the first of the bans that wait.
+func (c *change) promote(ctx context.Context, count int64) error {
+	if count <= 0 || c.waiting == 0 {
+		return nil
+	}
+	promoted, err := affected(c.tx.ExecContext(ctx, queryPromote, c.number, c.now, count))
+	c.waiting -= promoted
+	c.recorded.Added += int(promoted)
+	c.pending = c.pending || promoted > 0
+	return err
+}
+
+// swaps returns how many bans that wait go before an enforced one. Only bans that entered by this change can.
+func (c *change) swaps(ctx context.Context) (count int64, err error) {
+	entered := c.entered
+	c.entered = 0
+	if entered == 0 || c.waiting == 0 {
+		return 0, nil
+	}
+	first, err := c.places(ctx, queryFirst, entered)
+	if err != nil {
+		return 0, err
+	}
+	last, err := c.places(ctx, queryLast, entered)
+	if err != nil {
+		return 0, err
+	}
+	for i := range min(len(first), len(last)) {
+		if !first[i].isBefore(last[i]) {
+			break
+		}
+		count++
+	}
+	return count, nil
+}
+
+// place is the place of a ban in line.
+type place struct {
+	class  ban.Class
+	newest int64
+}
+
+func (p place) isBefore(other place) bool {
+	return p.class < other.class || p.class == other.class && p.newest > other.newest
+}
+
+func (c *change) places(ctx context.Context, text string, count int64) (all []place, err error) {
+	err = query(ctx, c.tx, func(rows *sql.Rows) error {
+		var p place
+		err := rows.Scan(&p.class, &p.newest)
+		all = append(all, p)
+		return err
+	}, text, c.now, count)
+	return all, err
+}
+
+// Choose removes decisions that are over, so that each ban has the class of those that remain. Then it enforces bans that
+// wait if there is room by now. A flush calls it before it plans.
+func (l *Ledger) Choose(ctx context.Context, now time.Time, limit int) error {
+	isOver := func(d *decision) bool { return d.until <= now.UnixMilli() }
+	_, err := l.removeEach(ctx, isOver, now, limit, queryExpired, now.UnixMilli())
+	if err == nil {
+		err = l.chooseWaiting(ctx, now, limit)
+	}
+	if err != nil {
+		return fmt.Errorf("choose which bans to enforce in %s: %w", l.path, err)
+	}
+	return nil
+}
+
+func (l *Ledger) chooseWaiting(ctx context.Context, now time.Time, limit int) error {
+	waiting := false
+	if err := l.db.QueryRowContext(ctx, "SELECT waiting > 0 OR bans > ? FROM flushing", limit).Scan(&waiting); err != nil || !waiting {
+		return err
+	}
+	_, err := l.change(ctx, now, limit, func(*change) error { return nil })
+	return err
+}

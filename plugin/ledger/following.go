@@ -1,0 +1,41 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// Following says when the Local API was last read, and why it cannot be read now.
+type Following struct {
+	Read   time.Time // when it was last read; zero: never
+	Failed time.Time // since when it cannot be; zero: it can
+	Why    string
+}
+
+func readFollowing(ctx context.Context, tx *sql.Tx) (f Following, err error) {
+	err = tx.QueryRowContext(ctx, "SELECT read, failed, why FROM following").Scan(at(&f.Read), at(&f.Failed), &f.Why)
+	return f, err
+}
+
+// ReadWell records that the Local API was read.
+func (l *Ledger) ReadWell(ctx context.Context, now time.Time) error {
+	return l.follow(ctx, "UPDATE following SET read = ?, failed = 0, why = ''", now.UnixMilli())
+}
+
+// ReadFailed records why the Local API could not be read. No ban ends by that.
+func (l *Ledger) ReadFailed(ctx context.Context, why string, now time.Time) error {
+	return l.follow(ctx, "UPDATE following SET failed = CASE failed WHEN 0 THEN ?1 ELSE failed END, why = ?2", now.UnixMilli(), why)
+}
+
+func (l *Ledger) follow(ctx context.Context, statement string, parameters ...any) error {
+	err := l.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, statement, parameters...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("record how reading the Local API went in %s: %w", l.path, err)
+	}
+	return nil
+}

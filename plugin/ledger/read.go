@@ -1,0 +1,216 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+)
+
+// FullRead is one read of everything that the Local API lists. It knows which of the ledger's decisions were in it.
+type FullRead struct {
+	last int64 // the decision that was recorded last before the read began
+	seen bits
+}
+
+// BeginFullRead begins a full read. The caller calls it before it asks the Local API.
+func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
+	r := &FullRead{}
+	if err := l.db.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0) FROM decision").Scan(&r.last); err != nil {
+		return nil, fmt.Errorf("begin to read the Local API's list into %s: %w", l.path, err)
+	}
+	return r, nil
+}
+
+// List stores decisions that the Local API lists: of a full read r, or with nil of another answer.
+func (l *Ledger) List(ctx context.Context, r *FullRead, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
+	seen := ignoreRow
+	if r != nil {
+		seen = func(_ *stored, d *decision) { r.seen.set(d.id) }
+	}
+	recorded, err := l.change(ctx, now, limit, func(c *change) error { return c.arrive(ctx, decisions, seen) })
+	if err != nil {
+		return Recorded{}, fmt.Errorf("record %d listed decisions in %s: %w", len(decisions), l.path, err)
+	}
+	return recorded, nil
+}
+
+// Unlist removes decisions that the Local API lists as deleted.
+func (l *Ledger) Unlist(ctx context.Context, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
+	var all Recorded
+	for some := range slices.Chunk(decisions, chunk) {
+		recorded, err := l.change(ctx, now, limit, func(c *change) error {
+			bans, err := load(ctx, c.tx, prefixesOf(some))
+			if err != nil {
+				return err
+			}
+			var removed []int64
+			for i := range some {
+				if s := bans[some[i].Prefix]; s != nil {
+					ids := s.removeOne(some[i])
+					removed = append(removed, ids...)
+					if len(ids) == 0 && s.hasAnonymous() {
+						c.recorded.Unmatched++
+					}
+				}
+			}
+			return c.remove(ctx, bans, removed)
+		})
+		if err != nil {
+			return all, fmt.Errorf("end %d decisions that are listed no more in %s: %w", len(some), l.path, err)
+		}
+		all.add(recorded)
+	}
+	return all, nil
+}
+
+// removeOne removes the decision that the Local API reports as deleted. It compares no ends: the report of a deletion
+// carries another end. It compares no scenario either: the report may be of an older decision, which is over, and the row
+// of a new one.
+func (s *stored) removeOne(deleted ban.Decision) []int64 {
+	return s.remove(func(d *decision) bool {
+		if d.uuid != (ban.UUID{}) && deleted.UUID != (ban.UUID{}) {
+			return d.uuid == deleted.UUID
+		}
+		return d.number != 0 && d.number == deleted.ID
+	})
+}
+
+// hasAnonymous reports whether the ban has a decision of an alert that carried no UUID, and that the Local API has not listed.
+func (s *stored) hasAnonymous() bool {
+	return slices.ContainsFunc(s.decisions, func(d decision) bool { return d.uuid == (ban.UUID{}) && d.number == 0 })
+}
+
+// remove writes bans of which decisions were removed, and deletes the rows of these.
+func (c *change) remove(ctx context.Context, bans map[netip.Prefix]*stored, removed []int64) error {
+	if err := c.store(ctx, bans); err != nil {
+		return err
+	}
+	return c.delete(ctx, removed)
+}
+
+// Missing are decisions that two full reads in a row lacked.
+type Missing struct {
+	Count  int
+	Sample []ban.Decision // UUID, ID and Prefix of some of them, spread over all
+}
+
+// sampleSize is how many decisions a sample has at most.
+const sampleSize = 8
+
+// EndFullRead records a full read that ended well. It counts for each decision in force how many full reads in a row lacked
+// it. covered reports whether the query of the read selects a decision; others are not missing. It gets no UUID and no end.
+// lacked is how many decisions this read lacked.
+func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.Decision) bool, now time.Time) (lacked int, err error) {
+	var absent []int64
+	err = l.read(ctx, func(tx *sql.Tx) error {
+		return query(ctx, tx, func(rows *sql.Rows) error {
+			var id int64
+			var prefix string
+			var d ban.Decision
+			if err := rows.Scan(&id, &prefix, &d.ID, &d.Bits, &d.Type, &d.Origin, &d.Scenario); err != nil || r.seen.has(id) {
+				return err
+			}
+			var err error
+			if d.Prefix, err = netip.ParsePrefix(prefix); err == nil && covered(d) {
+				absent = append(absent, id)
+			}
+			return err
+		}, `SELECT decision.id, prefix, number, bits, type, origin, scenario FROM decision JOIN ban ON ban.id = decision.ban
+			WHERE decision.id <= ? AND decision.until > ? AND type <> ?`, r.last, now.UnixMilli(), ban.Found)
+	})
+	if err == nil {
+		err = inChunks(ctx, l, absent, func(tx *sql.Tx, ids []int64) error {
+			_, err := tx.ExecContext(ctx, "UPDATE decision SET missing = missing + 1 WHERE id IN (SELECT value FROM json_each(?))", numbers(ids))
+			return err
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look for decisions that are listed no more in %s: %w", l.path, err)
+	}
+	return len(absent), nil
+}
+
+// Missing returns the decisions that two full reads in a row lacked.
+func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err error) {
+	err = l.read(ctx, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM decision WHERE missing >= 2 AND until > ?", now.UnixMilli()).Scan(&m.Count); err != nil || m.Count == 0 {
+			return err
+		}
+		step := max(m.Count/sampleSize, 1)
+		return query(ctx, tx, func(rows *sql.Rows) error {
+			var d ban.Decision
+			var prefix string
+			var uuid sql.RawBytes
+			err := rows.Scan(&prefix, &uuid, &d.ID)
+			if err == nil {
+				copy(d.UUID[:], uuid)
+				d.Prefix, err = netip.ParsePrefix(prefix)
+			}
+			m.Sample = append(m.Sample, d)
+			return err
+		}, `SELECT prefix, uuid, number FROM (SELECT prefix, uuid, number, ROW_NUMBER() OVER (ORDER BY decision.id) AS n
+			FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2 AND decision.until > ?1) WHERE n % ?2 = 0 LIMIT ?3`,
+			now.UnixMilli(), step, sampleSize)
+	})
+	if err != nil {
+		return Missing{}, fmt.Errorf("look for decisions that are listed no more in %s: %w", l.path, err)
+	}
+	return m, nil
+}
+
+// EndMissing removes the decisions that two full reads in a row lacked.
+func (l *Ledger) EndMissing(ctx context.Context, now time.Time, limit int) (Recorded, error) {
+	isMissing := func(d *decision) bool { return d.missing >= 2 }
+	all, err := l.removeEach(ctx, isMissing, now, limit, "SELECT DISTINCT ban FROM decision WHERE missing >= 2")
+	if err != nil {
+		return all, fmt.Errorf("end decisions that are listed no more in %s: %w", l.path, err)
+	}
+	return all, nil
+}
+
+// removeEach removes decisions of the bans that a query selects by their IDs, some bans in each transaction.
+func (l *Ledger) removeEach(ctx context.Context, which func(*decision) bool, now time.Time, limit int, selection string, parameters ...any) (all Recorded, err error) {
+	owners, err := ids(l.db.QueryContext(ctx, selection, parameters...))
+	if err != nil {
+		return all, err
+	}
+	for some := range slices.Chunk(owners, chunk) {
+		recorded, err := l.change(ctx, now, limit, func(c *change) error {
+			affected, err := prefixes(c.tx.QueryContext(ctx, "SELECT prefix FROM ban WHERE id IN (SELECT value FROM json_each(?))", numbers(some)))
+			if err != nil {
+				return err
+			}
+			bans, err := load(ctx, c.tx, affected)
+			if err != nil {
+				return err
+			}
+			var removed []int64
+			for _, s := range bans {
+				removed = append(removed, s.remove(which)...)
+			}
+			return c.remove(ctx, bans, removed)
+		})
+		if err != nil {
+			return all, err
+		}
+		all.add(recorded)
+	}
+	return all, nil
+}
+
+// bits is a set of small numbers.
+type bits []uint64
+
+func (b *bits) set(n int64) {
+	if word := int(n / 64); word >= len(*b) {
+		*b = append(*b, make([]uint64, max(word+1-len(*b), len(*b)))...)
+	}
+	(*b)[n/64] |= 1 << (n % 64)
+}
+
+func (b bits) has(n int64) bool { return int(n/64) < len(b) && b[n/64]&(1<<(n%64)) != 0 }

@@ -1,0 +1,155 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"net/netip"
+	"slices"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+)
+
+// stored is a ban with its decisions, as one transaction reads and changes it.
+type stored struct {
+	id        int64
+	prefix    netip.Prefix
+	ends      int64
+	until     int64
+	class     ban.Class
+	newest    int64
+	change    int64
+	since     int64
+	expires   int64
+	written   int64
+	decisions []decision
+
+	isNew   bool // it has no row yet
+	changed bool // its decisions have changed since its row was written
+}
+
+// decision is a row of a decision.
+type decision struct {
+	id      int64
+	uuid    ban.UUID
+	number  int64
+	until   int64
+	class   ban.Class
+	lifted  bool
+	missing int
+
+	arrived *ban.Decision // it has no row yet
+	changed bool          // its row differs
+}
+
+// tolerance is how far apart the ends of two deliveries of one decision may be. The Local API gives what is left in whole
+// seconds, counted from when it wrote the answer.
+const tolerance = 3 * time.Second
+
+// isSame reports whether a decision that arrived is the one of this row. Both are of one prefix.
+func (d *decision) isSame(arrived ban.Decision) bool {
+	if d.uuid != (ban.UUID{}) && arrived.UUID != (ban.UUID{}) {
+		return d.uuid == arrived.UUID
+	}
+	if d.number != 0 && arrived.ID != 0 {
+		return d.number == arrived.ID
+	}
+	return near(d.until, arrived.Until.UnixMilli())
+}
+
+// near reports whether two ends may be of one decision.
+func near(a, b int64) bool { return max(a-b, b-a) <= tolerance.Milliseconds() }
+
+// find returns the decision that arrived, if the ban has it already.
+func (s *stored) find(arrived ban.Decision) *decision {
+	for i := range s.decisions {
+		if s.decisions[i].isSame(arrived) {
+			return &s.decisions[i]
+		}
+	}
+	return nil
+}
+
+// remove takes decisions away, and returns the IDs of their rows.
+func (s *stored) remove(which func(*decision) bool) (removed []int64) {
+	s.decisions = slices.DeleteFunc(s.decisions, func(d decision) bool {
+		if !which(&d) {
+			return false
+		}
+		removed = append(removed, d.id)
+		return true
+	})
+	s.changed = s.changed || len(removed) > 0
+	return removed
+}
+
+// sum returns the end, the class and the newest decision of a ban; ends is 0 if no decision is in force.
+func (s *stored) sum(now int64) (ends int64, class ban.Class, newest int64) {
+	for i := range s.decisions {
+		d := &s.decisions[i]
+		if d.lifted || d.until <= now {
+			continue
+		}
+		ends, newest = max(ends, d.until), max(newest, d.id)
+		if class == 0 || d.class < class {
+			class = d.class
+		}
+	}
+	return ends, class, newest
+}
+
+// load reads the bans of some prefixes with their decisions. A prefix that has no ban is not in the answer.
+func load(ctx context.Context, tx *sql.Tx, prefixes []netip.Prefix) (map[netip.Prefix]*stored, error) {
+	bans := make(map[netip.Prefix]*stored, len(prefixes))
+	byID := make(map[int64]*stored, len(prefixes))
+	err := query(ctx, tx, func(rows *sql.Rows) error {
+		s := &stored{}
+		var prefix string
+		if err := rows.Scan(&s.id, &prefix, &s.ends, &s.until, &s.class, &s.newest, &s.change, &s.since, &s.expires, &s.written); err != nil {
+			return err
+		}
+		var err error
+		if s.prefix, err = netip.ParsePrefix(prefix); err != nil {
+			return err
+		}
+		bans[s.prefix], byID[s.id] = s, s
+		return nil
+	}, "SELECT id, prefix, ends, until, class, newest, change, since, expires, written FROM ban WHERE prefix IN (SELECT value FROM json_each(?))", list(prefixes))
+	if err != nil || len(bans) == 0 {
+		return bans, err
+	}
+	ids := make([]int64, 0, len(byID))
+	for id := range byID {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	err = query(ctx, tx, func(rows *sql.Rows) error {
+		var d decision
+		var of int64
+		var uuid sql.RawBytes
+		if err := rows.Scan(&d.id, &of, &uuid, &d.number, &d.until, &d.class, &d.lifted, &d.missing); err != nil {
+			return err
+		}
+		copy(d.uuid[:], uuid)
+		s := byID[of]
+		s.decisions = append(s.decisions, d)
+		return nil
+	}, `SELECT id, ban, uuid, number, until, class, lifted, missing
+		FROM decision WHERE ban IN (SELECT value FROM json_each(?)) ORDER BY id`, numbers(ids))
+	return bans, err
+}
+
+// query calls do for each row of an answer.
+func query(ctx context.Context, tx *sql.Tx, do func(*sql.Rows) error, text string, parameters ...any) error {
+	rows, err := tx.QueryContext(ctx, text, parameters...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := do(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

@@ -1,0 +1,119 @@
+package ledger_test
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"notification-stormshield/appliance"
+	"notification-stormshield/plugin/ledger"
+)
+
+// flushing is one flush of a world.
+type flushing struct {
+	*world
+	plan      ledger.Plan
+	byGroup   bool
+	done      appliance.Outcome
+	leftovers []netip.Prefix
+}
+
+// flush applies what is pending. With faults, it may be cut at any step: by an error, or by a crash.
+func (w *world) flush(faults bool) {
+	w.Helper()
+	w.check(w.ledger.Choose(w.Context(), w.now, w.limit))
+	question := ledger.Question{Now: w.now, Renew: w.now.Add(12 * time.Hour), Few: 6}
+	p, err := w.ledger.Plan(w.Context(), question)
+	w.check(err)
+	if !p.Due() {
+		w.check(w.ledger.Tidy(w.Context(), p))
+		return
+	}
+	f := &flushing{world: w, plan: p, byGroup: len(p.Block) > question.Few || p.InForce > 0 && w.random.IntN(4) == 0}
+	w.check(w.ledger.Begin(w.Context(), p, f.byGroup))
+	f.done.Mark = p.Mark
+	cut := -1
+	if faults {
+		cut = w.random.IntN(8)
+	}
+	for at, do := range []func(){f.block, f.write, f.assert, f.unblock} {
+		if at == cut && w.random.IntN(2) == 0 {
+			return // the process is killed
+		}
+		if at == cut {
+			w.check(w.ledger.Wrote(w.Context(), p, f.done)) // an error ends the flush
+			return
+		}
+		do()
+	}
+	f.done.Cleared, f.done.At = true, w.now
+	w.check(w.ledger.Wrote(w.Context(), p, f.done))
+	if blocked, enforced := w.blocked(), standing(w.T, w.ledger, p); !slices.Equal(blocked, enforced) {
+		w.Fatalf("after a flush %v are blocked, and %v are in force", blocked, enforced)
+	}
+	if listed := texts(slices.Collect(maps.Keys(w.files))); !slices.Equal(listed, standing(w.T, w.ledger, p)) {
+		w.Fatalf("after a flush the files list %v", listed)
+	}
+}
+
+func (f *flushing) block() {
+	if f.byGroup {
+		return
+	}
+	for _, b := range f.plan.Block {
+		f.entries[b.Prefix] = b.Until
+		f.done.Blocked = append(f.done.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: b.Until})
+	}
+}
+
+// write adds to the files what they lack: what is pending if they are as the last flush left them, or everything. What must
+// be unblocked stays in them until it is.
+func (f *flushing) write() {
+	add := f.plan.Add
+	if f.plan.Mark != f.mark() {
+		var err error
+		add, err = f.ledger.Standing(f.Context(), f.plan)
+		f.check(err)
+		for p := range f.files {
+			if !slices.Contains(add, p) {
+				f.leftovers = append(f.leftovers, p)
+			}
+		}
+	}
+	for _, p := range add {
+		f.files[p] = true
+	}
+	f.version++
+	f.done.Listed, f.done.Mark = true, f.mark()
+	if len(f.leftovers) > 0 {
+		f.done.Mark = "" // if the flush ends here, the next one must find them again
+	}
+}
+
+func (w *world) mark() string { return fmt.Sprintf("version %d", w.version) }
+
+func (f *flushing) assert() {
+	if !f.byGroup {
+		return
+	}
+	f.done.Asserted, f.done.AssertedUntil = f.now, f.now.Add(24*time.Hour)
+	all, err := f.ledger.Standing(f.Context(), f.plan)
+	f.check(err)
+	for _, p := range all {
+		f.entries[p] = f.done.AssertedUntil
+	}
+}
+
+func (f *flushing) unblock() {
+	for _, p := range slices.Concat(f.plan.Unblock, f.leftovers) {
+		delete(f.entries, p)
+		f.done.Unblocked = append(f.done.Unblocked, p)
+	}
+	for _, p := range slices.Concat(f.plan.Remove, f.leftovers) {
+		delete(f.files, p)
+	}
+	f.version++
+	f.done.Mark = f.mark()
+}

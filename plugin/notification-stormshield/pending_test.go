@@ -1,0 +1,80 @@
+package main
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/lease"
+	"notification-stormshield/plugin/ledger"
+)
+
+// record records a ban that an alert brought a while ago.
+func (w *world) record(address string, ago time.Duration) {
+	w.t.Helper()
+	d := ban.Decision{Prefix: netip.PrefixFrom(netip.MustParseAddr(address), 32), Bits: 32, Type: "ban", Until: time.Now().Add(time.Hour)}
+	if _, err := w.books().Record(w.t.Context(), []ban.Decision{d}, time.Now().Add(-ago), 1000); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// hold takes the lease, as a plugin does that runs.
+func (w *world) hold() *lease.Lease {
+	w.t.Helper()
+	held, err := lease.Try(plugin.StateOf(w.document()).Lease)
+	if err != nil || held == nil {
+		w.t.Fatal(held, err)
+	}
+	return held
+}
+
+// The state of a plugin whose disk is full, or whose flush hangs, tells of no trouble.
+func TestBansThatArePendingForLongAreAProblemThoughTheStateTellsOfNone(t *testing.T) {
+	for ago, works := range map[time.Duration]bool{30 * time.Second: true, time.Hour: false} {
+		w := newWorld(t)
+		w.record("203.0.113.7", ago)
+		held := w.hold()
+		status, out, _ := w.run("status", "-c", w.file)
+		if works != (status == 0) || works == strings.Contains(out, "1 to block and 0 to unblock have been pending for up to 1h") {
+			t.Errorf("pending for %s: status %d\n%s", ago, status, out)
+		}
+		_ = held.Release()
+	}
+}
+
+func TestAFlushThatWasCutIsAProblemThoughEveryBanHasEnded(t *testing.T) {
+	w := newWorld(t)
+	w.record("203.0.113.7", 2*time.Hour)
+	began := time.Now().Add(-90 * time.Minute)
+	p, err := w.books().Plan(t.Context(), ledger.Question{Now: began})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.books().Begin(t.Context(), p, true); err != nil {
+		t.Fatal(err)
+	}
+	held := w.hold()
+	defer func() { _ = held.Release() }()
+	if _, err := w.books().Lift(t.Context(), netip.MustParsePrefix("203.0.113.7/32"), time.Now(), 1000); err != nil {
+		t.Fatal(err)
+	}
+	status, out, _ := w.run("status", "-c", w.file)
+	if status == 0 || !strings.Contains(out, "a flush was cut 1h30m") {
+		t.Errorf("status %d\n%s", status, out)
+	}
+}
+
+func TestFlushBlocksByItselfWhenTheHolderOfTheLeaseIsGone(t *testing.T) {
+	w := newWorld(t)
+	w.record("203.0.113.7", 0)
+	held := w.hold()
+	gone := time.AfterFunc(time.Second, func() { _ = held.Release() })
+	defer gone.Stop()
+	status, out, complaint := w.run("flush", "-c", w.file)
+	if status != 0 || !w.sim.Blocked(netip.MustParseAddr("203.0.113.7")) {
+		t.Errorf("status %d: %s%s", status, out, complaint)
+	}
+}

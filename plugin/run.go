@@ -1,0 +1,63 @@
+package plugin
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"notification-stormshield/plugin/lease"
+)
+
+const (
+	// quiet is how long a process lives before its first flush: `crowdsec -t` and `cscli notifications test` start
+	// processes that are gone by then.
+	quiet = 3 * time.Second
+	// leaseEvery is how often a process that does not hold the lease tries to take it.
+	leaseEvery = 500 * time.Millisecond
+	// repeatEvery is how often the same trouble is logged again.
+	repeatEvery = 10 * time.Minute
+)
+
+// run watches this machine's addresses until the context ends. While this process holds the lease, for which it waits, run
+// also enforces and follows the Local API.
+func (n *notification) run(ctx context.Context) {
+	var siblings sync.WaitGroup
+	defer siblings.Wait()
+	siblings.Go(func() { n.watchOwnAddresses(ctx) })
+	if !pause(ctx, time.Until(n.options.Started.Add(quiet))) {
+		return
+	}
+	held := n.takeLease(ctx)
+	if held == nil {
+		return
+	}
+	defer func() { _ = held.Release() }()
+	var acting sync.WaitGroup
+	acting.Go(func() { n.enforcer.Run(ctx) })
+	acting.Go(func() { n.follow(ctx) })
+	acting.Wait()
+}
+
+// takeLease waits for the lease; nil: the context has ended.
+func (n *notification) takeLease(ctx context.Context) *lease.Lease {
+	path, waiting := StateOf(n.document).Lease, false
+	var logged time.Time
+	for failures := 0; ; {
+		held, err := lease.Try(path)
+		switch {
+		case held != nil:
+			return held
+		case err != nil:
+			if failures++; time.Since(logged) >= repeatEvery {
+				logged = time.Now()
+				n.log.Error("the lease cannot be taken, so bans are recorded and not enforced", "error", err, "failures", failures)
+			}
+		case !waiting:
+			waiting = true
+			n.log.Debug("another process flushes; this one records and stands by")
+		}
+		if !pause(ctx, leaseEvery) {
+			return nil
+		}
+	}
+}
