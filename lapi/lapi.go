@@ -13,7 +13,6 @@ package lapi
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -25,7 +24,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -53,10 +51,6 @@ type Client struct {
 	base   *url.URL
 	socket string // the path of a unix socket; "": TCP
 	proxy  *url.URL
-
-	mu    sync.Mutex
-	http  *http.Client // nil: no connection, or the files of certificates changed
-	files string       // what the files of certificates were when it was made
 }
 
 // KeyError says that the Local API refused the key or the certificate. Its answer is the same when it cannot look the key
@@ -118,90 +112,60 @@ func (c *Client) Where() string {
 	return c.base.Host
 }
 
-// client returns the HTTP client. It makes a new one when the files of certificates have changed.
-func (c *Client) client() (*http.Client, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	config, files, err := c.config.tls()
+// sender returns an HTTP client for one request. Each request reads the files of certificates anew, because somebody may have
+// renewed them.
+func (c *Client) sender() (*http.Client, error) {
+	config, err := c.config.tls()
 	if err != nil {
 		return nil, err
 	}
-	if c.http != nil && c.files == files {
-		return c.http, nil
-	}
-	if c.http != nil {
-		c.http.CloseIdleConnections()
-	}
 	timeout := c.config.Timeout
 	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second)}
-	dial := dialer.DialContext
-	if c.socket != "" {
-		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", c.socket)
-		}
-	}
-	c.files = files
-	c.http = &http.Client{
+	return &http.Client{
 		// A connection is used once. When one that was used before breaks, net/http silently asks again, and the Local API has
 		// reported the changes to the first question.
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
-			Proxy:             func(*http.Request) (*url.URL, error) { return c.proxy, nil }, DialContext: dial, TLSClientConfig: config,
-			TLSHandshakeTimeout: min(timeout, 30*time.Second), ResponseHeaderTimeout: timeout, MaxConnsPerHost: 2,
+			Proxy:             func(*http.Request) (*url.URL, error) { return c.proxy, nil },
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if c.socket != "" {
+					network, address = "unix", c.socket
+				}
+				return dialer.DialContext(ctx, network, address)
+			},
+			TLSClientConfig: config, TLSHandshakeTimeout: min(timeout, 30*time.Second), ResponseHeaderTimeout: timeout,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return c.http, nil
+	}, nil
 }
 
-// tls reads the files of certificates. files tells their contents apart from any others.
-func (c Config) tls() (config *tls.Config, files string, err error) {
-	config = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.Insecure} //nolint:gosec // only if the administrator says so
-	sum := sha256.New()
-	read := func(path string) ([]byte, error) {
-		pem, err := os.ReadFile(path)
-		_, _ = sum.Write(append(pem, 0)) // never fails
-		return pem, err
-	}
+// tls reads the files of certificates.
+func (c Config) tls() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.Insecure} //nolint:gosec // only if the administrator says so
 	if c.CAPath != "" {
-		pem, err := read(c.CAPath)
+		pem, err := os.ReadFile(c.CAPath)
 		if err != nil {
-			return nil, "", fmt.Errorf("read the CA of the Local API (ca_cert_path): %w", err)
+			return nil, fmt.Errorf("read the CA of the Local API (ca_cert_path): %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, "", fmt.Errorf("ca_cert_path: %s holds no certificate in PEM", c.CAPath)
+			return nil, fmt.Errorf("ca_cert_path: %s holds no certificate in PEM", c.CAPath)
 		}
 	}
 	if c.CertPath != "" {
-		certificate, err := read(c.CertPath)
-		if err == nil {
-			var key []byte
-			if key, err = read(c.KeyPath); err == nil {
-				config.Certificates = make([]tls.Certificate, 1)
-				config.Certificates[0], err = tls.X509KeyPair(certificate, key)
-			}
-		}
+		pair, err := tls.LoadX509KeyPair(c.CertPath, c.KeyPath)
 		if err != nil {
-			return nil, "", fmt.Errorf("read the client certificate (cert_path, key_path): %w", err)
+			return nil, fmt.Errorf("read the client certificate (cert_path, key_path): %w", err)
 		}
+		config.Certificates = []tls.Certificate{pair}
 	}
-	return config, string(sum.Sum(nil)), nil
-}
-
-// Close lets go of connections that are idle.
-func (c *Client) Close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.http != nil {
-		c.http.CloseIdleConnections()
-	}
+	return config, nil
 }
 
 // do sends a request and returns the body of an answer with the wanted status.
 // The body ends with an error when nothing comes for too long.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body io.Reader, want int) (io.ReadCloser, error) {
-	sender, err := c.client()
+	sender, err := c.sender()
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +189,8 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		cancel(nil)
 		return nil, c.explain(err)
 	}
-	patient := newPatientBody(response.Body, c.config.Timeout, cancel)
+	patience := c.config.Timeout
+	patient := &patientBody{response.Body, patience, time.AfterFunc(patience, func() { cancel(errSilent) }), cancel}
 	if response.StatusCode == want {
 		return patient, nil
 	}
@@ -258,21 +223,14 @@ func reasonOf(response *http.Response, body io.Reader) string {
 	return fmt.Sprintf("%.*q", longestReason, said.Message)
 }
 
-// explain makes the errors of net/http plain.
+// explain makes an error of net/http plain: its cause without the URL, and what to do about a late answer.
 func (c *Client) explain(err error) error {
-	err = withoutQuery(err)
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() && strings.Contains(err.Error(), "awaiting response headers") {
-		return fmt.Errorf("the Local API did not begin its answer within %s; if its database is that slow, set lapi.timeout higher: %w", c.config.Timeout, err)
-	}
-	return err
-}
-
-// withoutQuery returns the cause of an error of net/http, without the URL.
-func withoutQuery(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
-		return of.Err
+		err = of.Err
+	}
+	if strings.Contains(err.Error(), "timeout awaiting response headers") {
+		return fmt.Errorf("the Local API did not begin its answer within %s; if its database is that slow, set lapi.timeout higher: %w", c.config.Timeout, err)
 	}
 	return err
 }
@@ -286,10 +244,6 @@ type patientBody struct {
 	patience time.Duration
 	silent   *time.Timer
 	cancel   context.CancelCauseFunc
-}
-
-func newPatientBody(body io.ReadCloser, patience time.Duration, cancel context.CancelCauseFunc) *patientBody {
-	return &patientBody{body, patience, time.AfterFunc(patience, func() { cancel(errSilent) }), cancel}
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {

@@ -44,7 +44,6 @@ func client(t *testing.T, c lapi.Config) *lapi.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(made.Close)
 	return made
 }
 

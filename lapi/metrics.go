@@ -21,8 +21,7 @@ type Usage struct {
 	LeftOut int            // bans that wait because they are more than the limit
 }
 
-// ErrNoMetrics says that the Local API takes no usage metrics: it is older than
-// CrowdSec 1.6.3.
+// ErrNoMetrics says that the Local API takes no usage metrics: it is older than CrowdSec 1.6.3.
 var ErrNoMetrics = errors.New("this Local API takes no usage metrics")
 
 // Tell sends usage metrics.
@@ -42,47 +41,17 @@ func (c *Client) Tell(ctx context.Context, u Usage, now time.Time) error {
 	return answer.Close()
 }
 
-// The payload is that of pkg/models/all_metrics.go. A value of active_decisions,
-// and of a metric whose name ends with _gauge, stands for now, and not for the
-// window.
-type (
-	payload struct {
-		Components []component `json:"remediation_components"`
-	}
-	component struct {
-		Type     string   `json:"type"`
-		Version  string   `json:"version"`
-		OS       osName   `json:"os"`
-		Features []string `json:"feature_flags"`
-		Started  int64    `json:"utc_startup_timestamp"`
-		Metrics  []window `json:"metrics"`
-	}
-	osName struct {
-		Name    string `json:"name"`
-		Version string `json:"version"`
-	}
-	window struct {
-		Meta  windowMeta `json:"meta"`
-		Items []item     `json:"items"`
-	}
-	windowMeta struct {
-		Seconds int64 `json:"window_size_seconds"`
-		Now     int64 `json:"utc_now_timestamp"`
-	}
-	item struct {
-		Name   string            `json:"name"`
-		Unit   string            `json:"unit"`
-		Value  float64           `json:"value"`
-		Labels map[string]string `json:"labels"`
-	}
-)
-
-func (u Usage) payload(now time.Time) payload {
-	w := window{Meta: windowMeta{int64(u.Window.Seconds()), now.Unix()}, Items: []item{{"left_out_gauge", "ip", float64(u.LeftOut), map[string]string{}}}}
+// payload is as in pkg/models/all_metrics.go. A value of active_decisions, and of a metric whose name ends with _gauge, stands
+// for now, and not for the window.
+func (u Usage) payload(now time.Time) map[string]any {
+	type object = map[string]any
+	items := []object{{"name": "left_out_gauge", "unit": "ip", "value": u.LeftOut, "labels": object{}}}
 	for origin, n := range u.Active {
-		w.Items = append(w.Items, item{"active_decisions", "ip", float64(n), map[string]string{"origin": origin}})
+		items = append(items, object{"name": "active_decisions", "unit": "ip", "value": n, "labels": object{"origin": origin}})
 	}
-	return payload{[]component{{
-		Type: u.Type, Version: u.Version, OS: osName{Name: u.OS}, Features: []string{}, Started: u.Started.Unix(), Metrics: []window{w},
+	window := object{"window_size_seconds": int64(u.Window.Seconds()), "utc_now_timestamp": now.Unix()}
+	return object{"remediation_components": []object{{
+		"type": u.Type, "version": u.Version, "os": object{"name": u.OS, "version": ""}, "feature_flags": []string{},
+		"utc_startup_timestamp": u.Started.Unix(), "metrics": []object{{"meta": window, "items": items}},
 	}}}
 }

@@ -26,7 +26,7 @@ type Query struct {
 	Include, Exclude []string
 }
 
-// Decision is a decision as the Local API gives it out.
+// Decision is a decision as the Local API gives it out (pkg/models/decision.go).
 type Decision struct {
 	ID       int64 // grows with each new one
 	UUID     string
@@ -35,7 +35,7 @@ type Decision struct {
 	Scope    string
 	Type     string
 	Value    string
-	Left     time.Duration // until its end; negative: it is over
+	Left     time.Duration `json:"-"` // until its end; negative: it is over
 }
 
 // Event is a decision in an answer.
@@ -59,17 +59,7 @@ type Seen struct {
 // Stream returns when the Local API has closed its answer. Just before that, the Local API records the time of the read. A
 // second question before then could lose changes.
 func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (Seen, error) {
-	body, err := c.do(ctx, http.MethodGet, "v1/decisions/stream", q.values(), nil, http.StatusOK)
-	if err != nil {
-		return Seen{}, fmt.Errorf("read the decisions of the Local API at %s: %w", c.Where(), err)
-	}
-	defer func() { _ = body.Close() }() // it was read to its end, or an error says why not
-	s := stream{decoder: json.NewDecoder(body), do: do, now: time.Now}
-	if err := s.read(); err != nil {
-		return s.seen, fmt.Errorf("read the decisions of the Local API at %s: %w", c.Where(), err)
-	}
-	_, _ = io.Copy(io.Discard, body) // all that counts was read
-	return s.seen, nil
+	return c.read(ctx, "", "v1/decisions/stream", q.values(), (*answer).changes, do)
 }
 
 // Lookup returns the decisions in force on a prefix and on networks around it, of those that q selects. It must follow a
@@ -80,52 +70,58 @@ func (c *Client) Lookup(ctx context.Context, q Query, prefix netip.Prefix) (foun
 	if prefix.IsSingleIP() {
 		key, value = "ip", prefix.Addr().String()
 	}
-	seen, err := c.standing(ctx, q, key, value, func(e Event) error {
+	seen, err := c.standing(ctx, " on "+value, q, key, value, func(e Event) error {
 		found = append(found, e.Decision)
 		return nil
 	})
 	if err == nil && seen.Unreadable > 0 {
-		err = errors.New("its answer holds a decision that cannot be read")
+		err = fmt.Errorf("the Local API at %s lists a decision on %s that cannot be read", c.Where(), value)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("look up the decisions on %s of the Local API at %s: %w", prefix, c.Where(), err)
-	}
-	return found, nil
+	return found, err
 }
 
-// ErrNoIDs says that the Local API does not select decisions by ID. CrowdSec
-// 1.4.6 does not.
+// ErrNoIDs says that the Local API does not select decisions by ID. CrowdSec 1.4.6 does not.
 var ErrNoIDs = errors.New("the Local API does not select decisions by ID")
 
-// Above reads the decisions in force with an ID above the given one, of those that
-// q selects, in any order. Like Lookup, it must follow a Stream within a minute. It
-// ends with [ErrNoIDs] if the Local API does not select by ID.
+// Above reads the decisions in force with an ID above the given one, of those that q selects, in any order. Like Lookup, it
+// must follow a Stream within a minute. It ends with [ErrNoIDs] if the Local API does not select by ID.
 func (c *Client) Above(ctx context.Context, q Query, id int64, do func(Event) error) (Seen, error) {
-	seen, err := c.standing(ctx, q, "id_gt", strconv.FormatInt(id, 10), func(e Event) error {
+	value := strconv.FormatInt(id, 10)
+	return c.standing(ctx, " above ID "+value, q, "id_gt", value, func(e Event) error {
 		if e.ID <= id {
 			return ErrNoIDs
 		}
 		return do(e)
 	})
-	if err != nil {
-		return seen, fmt.Errorf("read the decisions of the Local API at %s above ID %d: %w", c.Where(), id, err)
-	}
-	return seen, nil
 }
 
 // standing reads what is in force, of those that q and one more condition select.
-func (c *Client) standing(ctx context.Context, q Query, key, value string, do func(Event) error) (Seen, error) {
+func (c *Client) standing(ctx context.Context, which string, q Query, key, value string, do func(Event) error) (Seen, error) {
+	q.Startup = false
 	query := q.values()
-	query.Del("startup")
 	query.Set(key, value)
-	body, err := c.do(ctx, http.MethodGet, "v1/decisions", query, nil, http.StatusOK)
-	if err != nil {
-		return Seen{}, err
+	list := func(a *answer) error { return a.list(false) }
+	return c.read(ctx, which, "v1/decisions", query, list, do)
+}
+
+// read asks for decisions and goes through the answer.
+func (c *Client) read(ctx context.Context, which, path string, query url.Values, through func(*answer) error, do func(Event) error) (Seen, error) {
+	a := &answer{do: do}
+	body, err := c.do(ctx, http.MethodGet, path, query, nil, http.StatusOK)
+	if err == nil {
+		defer body.Close()
+		a.decoder = json.NewDecoder(body)
+		if err = through(a); err == nil {
+			_, _ = io.Copy(io.Discard, body) // until the Local API closes it
+		}
 	}
-	defer func() { _ = body.Close() }() // it was read to its end, or an error says why not
-	s := stream{decoder: json.NewDecoder(body), do: do}
-	err = s.list(false)
-	return s.seen, ended(err)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		err = fmt.Errorf("read the decisions%s of the Local API at %s: %w", which, c.Where(), err)
+	}
+	return a.seen, err
 }
 
 // Ping tries the key. The next Stream lacks nothing by that.
@@ -152,37 +148,34 @@ func (q Query) values() url.Values {
 	return v
 }
 
-// stream goes through an answer once.
-type stream struct {
+// answer goes through an answer once.
+type answer struct {
 	decoder *json.Decoder
 	do      func(Event) error
-	now     func() time.Time
 	seen    Seen
 }
 
-// read reads {"new": […] or null, "deleted": […] or null}.
-func (s *stream) read() error {
-	if err := s.expect('{'); err != nil {
+// changes reads {"new": […] or null, "deleted": […] or null}.
+func (a *answer) changes() error {
+	if err := a.expect('{'); err != nil {
 		return err
 	}
 	isStream := false
-	for s.decoder.More() {
-		key, err := s.decoder.Token()
-		if err != nil {
-			return ended(err)
-		}
-		switch key {
-		case "new", "deleted":
+	for a.decoder.More() {
+		key, err := a.decoder.Token()
+		switch {
+		case err != nil:
+		case key == "new" || key == "deleted":
 			isStream = true
-			err = s.list(key == "deleted")
+			err = a.list(key == "deleted")
 		default:
-			err = s.decoder.Decode(new(json.RawMessage))
+			err = a.decoder.Decode(new(json.RawMessage))
 		}
 		if err != nil {
-			return ended(err)
+			return err
 		}
 	}
-	if err := s.expect('}'); err != nil {
+	if err := a.expect('}'); err != nil {
 		return err
 	}
 	if !isStream {
@@ -191,74 +184,54 @@ func (s *stream) read() error {
 	return nil
 }
 
-func (s *stream) list(deleted bool) error {
-	token, err := s.decoder.Token()
+// list reads […] or null.
+func (a *answer) list(deleted bool) error {
+	token, err := a.decoder.Token()
 	if err != nil || token == nil {
 		return err
 	}
 	if token != json.Delim('[') {
 		return errors.New("its answer holds no list of decisions")
 	}
-	for s.decoder.More() {
-		if err := s.one(deleted); err != nil {
+	for a.decoder.More() {
+		if err := a.one(deleted); err != nil {
 			return err
 		}
 	}
-	return s.expect(']')
+	return a.expect(']')
 }
 
-// wire is a decision in JSON (pkg/models/decision.go); any field may be null.
-type wire struct {
-	ID       int64  `json:"id"`
-	UUID     string `json:"uuid"`
-	Origin   string `json:"origin"`
-	Scenario string `json:"scenario"`
-	Scope    string `json:"scope"`
-	Type     string `json:"type"`
-	Value    string `json:"value"`
-	Duration string `json:"duration"`
-}
-
-func (s *stream) one(deleted bool) error {
-	var w wire
+func (a *answer) one(deleted bool) error {
+	var w struct { // any field may be null
+		Decision
+		Duration string
+	}
 	readable := true
-	if err := s.decoder.Decode(&w); err != nil {
-		if !errors.As(err, new(*json.UnmarshalTypeError)) {
-			return err
-		}
+	if err := a.decoder.Decode(&w); errors.As(err, new(*json.UnmarshalTypeError)) {
 		readable = false // what follows it is
+	} else if err != nil {
+		return err
 	}
 	left, err := time.ParseDuration(w.Duration)
-	if readable = readable && err == nil && w.Value != ""; !readable {
-		s.seen.Unreadable++
+	readable = readable && err == nil && w.Value != ""
+	switch {
+	case !readable:
+		a.seen.Unreadable++
 		return nil
+	case deleted:
+		a.seen.Deleted++
+	default:
+		a.seen.New++
+		a.seen.LastID = max(a.seen.LastID, w.ID)
 	}
-	if deleted {
-		s.seen.Deleted++
-	} else {
-		s.seen.New++
-		s.seen.LastID = max(s.seen.LastID, w.ID)
-	}
-	return s.do(Event{Deleted: deleted, Decision: Decision{
-		ID: w.ID, UUID: w.UUID, Origin: w.Origin, Scenario: w.Scenario, Scope: w.Scope, Type: w.Type, Value: w.Value, Left: left,
-	}})
+	w.Left = left
+	return a.do(Event{w.Decision, deleted})
 }
 
-func (s *stream) expect(want json.Delim) error {
-	token, err := s.decoder.Token()
-	if err != nil {
-		return ended(err)
-	}
-	if token != want {
-		return fmt.Errorf("its answer holds %v where %v was expected", token, want)
-	}
-	return nil
-}
-
-// ended returns io.ErrUnexpectedEOF for the end of a text that is cut.
-func ended(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+func (a *answer) expect(want json.Delim) error {
+	token, err := a.decoder.Token()
+	if err == nil && token != want {
+		err = fmt.Errorf("its answer holds %v where %v was expected", token, want)
 	}
 	return err
 }

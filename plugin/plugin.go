@@ -208,9 +208,6 @@ func FlushOnce(ctx context.Context, d config.Document, books *ledger.Ledger, o O
 func (n *notification) close() {
 	n.stop()
 	<-n.ended
-	if n.localAPI != nil {
-		n.localAPI.Close()
-	}
 	if n.ledger != nil {
 		_ = n.ledger.Close()
 	}

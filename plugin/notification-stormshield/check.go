@@ -131,7 +131,6 @@ func lookAtLocalAPI(ctx context.Context, d config.Document) stormshield.Finding 
 	f := stormshield.Finding{Subject: "Local API", Assumed: "CrowdSec takes the key or certificate under lapi", Detail: "it does"}
 	client, err := plugin.LocalAPI(d, version)
 	if err == nil {
-		defer client.Close()
 		err = client.Ping(ctx)
 	}
 	if err != nil {

@@ -74,7 +74,6 @@ func (s *setup) pingLAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close()
 	return client.Ping(ctx)
 }
 
