@@ -9,6 +9,8 @@
 //     CrowdSec 1.4.6 cannot select by ID. There it reads everything a minute after unknown decisions, and every ten minutes.
 //   - CrowdSec deletes many decisions in steps, and a poll between two steps may miss the later ones. Without UUID and ID, a
 //     deletion does not say which decision it means. In both cases the follower reads everything a minute later.
+//   - A database that was made anew counts its IDs from 1 again. So the follower reads everything a minute after a poll that
+//     lists unknown decisions with old IDs.
 //   - A decision may vanish without a deletion. So the follower reads everything at the start, after an outage, and every
 //     Resync. This is a full read.
 //
@@ -120,7 +122,7 @@ func (f *Follower) step(ctx context.Context, now time.Time) {
 	if ctx.Err() != nil {
 		return
 	}
-	if r.changed {
+	if r.recorded.Added+r.recorded.Extended+r.recorded.Ended > 0 {
 		f.Changed()
 	}
 	if err != nil {

@@ -138,21 +138,37 @@ func TestADecisionThatTwoFullReadsLackEnds(t *testing.T) {
 	})
 }
 
-// CrowdSec's database is deleted and made anew: IDs start at 1 again.
+// CrowdSec's database is deleted and made anew: IDs start at 1 again. CrowdSec may be away for less time than between two polls.
 func TestADatabaseThatWasMadeAnewEndsTheOldDecisionsWithinTwoFullReads(t *testing.T) {
-	follow(t, func(c *follower.Config) { c.Resync = time.Minute }, func(h *harness) {
-		h.list.add(500, "203.0.113.50")
-		h.at(11 * time.Second)
-		h.want("before", "203.0.113.1", "203.0.113.2", "203.0.113.50")
-		h.list.set(func() {
-			clear(h.list.standing)
-			h.list.standing[1], h.list.standing[2] = "198.51.100.1", "203.0.113.2" // the second has the ID of before
-			h.list.database++
+	for name, resync := range map[string]time.Duration{"the next full read is soon": time.Minute, "the next full read is late": 12 * time.Hour} {
+		follow(t, func(c *follower.Config) { c.Resync = resync }, func(h *harness) {
+			h.list.add(500, "203.0.113.50")
+			h.at(11 * time.Second)
+			h.want(name+": before", "203.0.113.1", "203.0.113.2", "203.0.113.50")
+			h.list.set(func() {
+				clear(h.list.standing)
+				h.list.database++
+			})
+			h.list.add(1, "198.51.100.1")
+			h.list.add(2, "203.0.113.2") // has the ID of before
+			h.at(4 * time.Minute)
+			h.want(name+": after two full reads", "198.51.100.1", "203.0.113.2")
+			if f := h.status().Following; !f.Failed.IsZero() {
+				t.Errorf("%s: status: %s", name, f.Why)
+			}
 		})
-		h.at(4 * time.Minute)
-		h.want("after two full reads", "198.51.100.1", "203.0.113.2")
-		if f := h.status().Following; !f.Failed.IsZero() {
-			t.Errorf("status: %s", f.Why)
+	}
+}
+
+// A decision that was made during a full read is listed again by the next poll.
+func TestADecisionThatIsListedAgainIsNoNewDatabase(t *testing.T) {
+	follow(t, nil, func(h *harness) {
+		for n := range 30 {
+			h.at(time.Duration(n) * time.Minute)
+			h.list.add(2, "203.0.113.2")
+		}
+		if n := h.fullReads(); n != 1 {
+			t.Errorf("everything was read %d times", n)
 		}
 	})
 }

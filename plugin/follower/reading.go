@@ -26,17 +26,14 @@ type reading struct {
 	unlisted []ban.Decision
 
 	recorded     ledger.Recorded
-	unknown      int // decisions that the ledger did not know
-	unmatched    int // deletions of which only a full read can find the subject
 	refused      int
 	firstRefused ban.Skip
 	unreadable   int
-	changed      bool
 }
 
 // changes polls, and then asks for the decisions that polls missed.
 func (r *reading) changes(ctx context.Context, now time.Time) error {
-	since := r.ids.newest()
+	since, oldest := r.ids.newest(), r.ids.oldest()
 	seen, err := r.stream(ctx, false)
 	if err != nil {
 		return err
@@ -61,7 +58,8 @@ func (r *reading) changes(ctx context.Context, now time.Time) error {
 	if minute {
 		r.suspect()
 	}
-	if (r.recorded.Ended >= deletedAtOnce || r.unmatched > 0 || r.ids.unsupported && r.unknown > 0) && r.confirm.IsZero() {
+	isAnew := r.recorded.LowestID > 0 && r.recorded.LowestID <= oldest // IDs began again: the database was made anew
+	if (isAnew || r.recorded.Ended >= deletedAtOnce || r.recorded.Unmatched > 0 || r.ids.unsupported && r.recorded.Unknown > 0) && r.confirm.IsZero() {
 		r.confirm = now.Add(confirmAfter)
 	}
 	return nil
@@ -69,7 +67,7 @@ func (r *reading) changes(ctx context.Context, now time.Time) error {
 
 // above asks for the decisions above an ID.
 func (r *reading) above(ctx context.Context, now time.Time, since int64) error {
-	before := r.unknown
+	before := r.recorded.Unknown
 	seen, err := r.List.Above(ctx, r.Query, since, func(e lapi.Event) error { return r.take(ctx, e) })
 	if failed := r.flush(ctx); err == nil {
 		err = failed
@@ -78,7 +76,7 @@ func (r *reading) above(ctx context.Context, now time.Time, since int64) error {
 		r.ids.unsupported = true
 		return nil
 	}
-	r.ids.missed += r.unknown - before
+	r.ids.missed += r.recorded.Unknown - before
 	if err != nil {
 		return err
 	}
@@ -131,7 +129,7 @@ func (r *reading) everything(ctx context.Context, now time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	if lacked > left || r.ids.unsupported && r.unknown > 0 {
+	if lacked > left || r.ids.unsupported && r.recorded.Unknown > 0 {
 		r.confirm = now.Add(confirmAfter)
 	}
 	return nil
@@ -179,7 +177,7 @@ func (r *reading) endMissing(ctx context.Context) (int, error) {
 		}
 	}
 	recorded, err := r.Ledger.EndMissing(ctx, time.Now(), r.MaxBans)
-	r.took(recorded)
+	r.recorded.Add(recorded)
 	return missing.Count, err
 }
 
@@ -234,32 +232,15 @@ func (r *reading) take(ctx context.Context, e lapi.Event) error {
 
 // flush stores the decisions that take kept. New ones come first: a decision in both lists has ended.
 func (r *reading) flush(ctx context.Context) error {
-	if len(r.listed) > 0 {
-		recorded, err := r.Ledger.List(ctx, r.full, r.listed, time.Now(), r.MaxBans)
-		if err != nil {
-			return err
-		}
-		r.took(recorded)
-		r.listed = r.listed[:0]
+	listed, err := r.Ledger.List(ctx, r.full, r.listed, time.Now(), r.MaxBans)
+	r.recorded.Add(listed)
+	if err != nil {
+		return err
 	}
-	if len(r.unlisted) > 0 {
-		recorded, err := r.Ledger.Unlist(ctx, r.unlisted, time.Now(), r.MaxBans)
-		if err != nil {
-			return err
-		}
-		r.took(recorded)
-		r.unlisted = r.unlisted[:0]
-	}
-	return nil
-}
-
-// took adds up what the ledger recorded.
-func (r *reading) took(recorded ledger.Recorded) {
-	r.unknown += recorded.Unknown
-	r.unmatched += recorded.Unmatched
-	r.changed = r.changed || recorded.Added+recorded.Extended+recorded.Ended > 0
-	r.recorded.Added += recorded.Added
-	r.recorded.Ended += recorded.Ended
+	unlisted, err := r.Ledger.Unlist(ctx, r.unlisted, time.Now(), r.MaxBans)
+	r.recorded.Add(unlisted)
+	r.listed, r.unlisted = r.listed[:0], r.unlisted[:0]
+	return err
 }
 
 // log logs the result of a read that changed something, and of each full read.

@@ -36,88 +36,77 @@ func (l *Ledger) Admit(ctx context.Context, admit func(ban.Decision) []netip.Pre
 // judged is a stored decision and what a filter makes of it.
 type judged struct {
 	ban.Decision
-	rows     map[int64]netip.Prefix // of its rows, the prefixes that they block
-	admitted []netip.Prefix         // the prefixes that the filter gives
+	rows     []part         // its rows
+	admitted []netip.Prefix // the prefixes that the filter gives
+}
+
+// part is a row of a decision: the whole decision, or a part that never-block left of a range.
+type part struct {
+	id     int64
+	prefix netip.Prefix
+	lifted bool
 }
 
 // admit gives decisions the rows that their filter wants. It returns the prefixes whose rows it removed.
 func (c *change) admit(ctx context.Context, some []*judged) (ended []netip.Prefix, err error) {
 	var affected []netip.Prefix
 	for _, j := range some {
-		for _, prefix := range j.rows {
-			affected = append(affected, prefix)
+		affected = append(affected, j.admitted...)
+		for _, row := range j.rows {
+			affected = append(affected, row.prefix)
 		}
 	}
-	bans, err := load(ctx, c.tx, affected)
-	if err != nil {
-		return nil, err
-	}
-	var parts, lifted []ban.Decision
-	var removed []int64
-	for _, j := range some {
-		newParts, newLifted := j.lacking(bans)
-		parts, lifted = append(parts, newParts...), append(lifted, newLifted...)
-		for id, prefix := range j.rows {
-			row := bans[prefix].row(id)
-			if row == nil || slices.Contains(j.admitted, prefix) || row.lifted && len(j.admitted) == 0 {
-				continue
-			}
-			removed = append(removed, bans[prefix].remove(func(d *decision) bool { return d.id == id })...)
-			ended = append(ended, prefix)
+	err = c.update(ctx, affected, func(bans map[netip.Prefix]*stored) {
+		for _, j := range some {
+			ended = append(ended, c.replace(bans, j)...)
 		}
-	}
-	if err := c.remove(ctx, bans, removed); err != nil {
-		return nil, err
-	}
-	if err := c.arrive(ctx, parts, ignoreRow); err != nil {
-		return nil, err
-	}
-	return ended, c.arrive(ctx, lifted, func(s *stored, d *decision) { d.lifted, d.changed, s.changed = true, true, true })
+	})
+	return ended, err
 }
 
-// lacking returns the parts of a decision that have no row. A part is lifted if all rows were that overlap it, or if all
-// rows of the decision were. A decision without a row was deleted meanwhile, and lacks nothing.
-func (j *judged) lacking(bans map[netip.Prefix]*stored) (parts, lifted []ban.Decision) {
-	isLifted := map[netip.Prefix]bool{}
-	allLifted := true
-	for id, prefix := range j.rows {
-		if row := bans[prefix].row(id); row != nil {
-			isLifted[prefix] = row.lifted
-			allLifted = allLifted && row.lifted
-		}
-	}
+// replace gives one decision the rows that its filter wants. A decision without a row was deleted meanwhile.
+func (c *change) replace(bans map[netip.Prefix]*stored, j *judged) (ended []netip.Prefix) {
+	rows := j.present(bans)
 	for _, p := range j.admitted {
-		if _, has := isLifted[p]; has || len(isLifted) == 0 {
+		if len(rows) == 0 || slices.ContainsFunc(rows, func(r part) bool { return r.prefix == p }) {
 			continue
 		}
-		overlapped, overlappedLifted := false, true
-		for prefix, is := range isLifted {
-			if p.Overlaps(prefix) {
-				overlapped, overlappedLifted = true, overlappedLifted && is
-			}
-		}
-		part := j.Decision
-		part.Prefix = p
-		if allLifted || overlapped && overlappedLifted {
-			lifted = append(lifted, part)
-		} else {
-			parts = append(parts, part)
+		added := j.Decision
+		added.Prefix = p
+		if row := c.add(bans, &added); row != nil && isLifted(p, rows) {
+			bans[p].lift(row)
 		}
 	}
-	return parts, lifted
+	for _, r := range rows {
+		if !slices.Contains(j.admitted, r.prefix) && (!r.lifted || len(j.admitted) > 0) {
+			bans[r.prefix].remove(func(d *decision) bool { return d.id == r.id })
+			ended = append(ended, r.prefix)
+		}
+	}
+	return ended
 }
 
-// row returns the row of a decision; nil: the ban does not have it.
-func (s *stored) row(id int64) *decision {
-	if s == nil {
-		return nil
-	}
-	for i := range s.decisions {
-		if s.decisions[i].id == id {
-			return &s.decisions[i]
+// present returns the rows of a decision that are still there, as they are now.
+func (j *judged) present(bans map[netip.Prefix]*stored) (rows []part) {
+	for _, r := range j.rows {
+		if s := bans[r.prefix]; s != nil {
+			for _, d := range s.decisions {
+				if d.id == r.id {
+					rows = append(rows, part{r.id, r.prefix, d.lifted})
+				}
+			}
 		}
 	}
-	return nil
+	return rows
+}
+
+// isLifted reports whether a new part of a decision is lifted: if all rows are lifted that overlap it, or if all rows are.
+func isLifted(p netip.Prefix, rows []part) bool {
+	overlapping := slices.DeleteFunc(slices.Clone(rows), func(r part) bool { return !r.prefix.Overlaps(p) })
+	if len(overlapping) == 0 {
+		overlapping = rows
+	}
+	return !slices.ContainsFunc(overlapping, func(r part) bool { return !r.lifted })
 }
 
 // differing returns the decisions for which the filter gives other prefixes than are stored.
@@ -140,14 +129,14 @@ func (l *Ledger) differing(ctx context.Context, admit func(ban.Decision) []netip
 			d.Prefix = p
 			d.Prefix = d.Whole()
 			if known := ranges[d]; known != nil {
-				known.rows[id] = p
+				known.rows = append(known.rows, part{id: id, prefix: p})
 				return nil
 			}
 			admitted := admit(d)
 			if len(admitted) == 1 && admitted[0] == p {
 				return nil
 			}
-			j := &judged{Decision: d, rows: map[int64]netip.Prefix{id: p}, admitted: admitted}
+			j := &judged{Decision: d, rows: []part{{id: id, prefix: p}}, admitted: admitted}
 			differing = append(differing, j)
 			if p != d.Prefix {
 				ranges[d] = j

@@ -39,7 +39,7 @@ func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error)
 			stopped = do(b)
 			return stopped
 		}, `SELECT prefix, ends, ban.class, ban.until = 0, origin, scenario, written > 0 OR expires > ?1 FROM ban
-			JOIN decision ON decision.id = (SELECT id FROM decision WHERE decision.ban = ban.id AND lifted = 0 ORDER BY until DESC LIMIT 1)
+			JOIN decision ON decision.ban = ban.id AND decision.id = (SELECT id FROM decision WHERE decision.ban = ban.id AND lifted = 0 ORDER BY until DESC LIMIT 1)
 			WHERE ends > ?1 ORDER BY ends, prefix`, now.UnixMilli())
 	})
 	if stopped != nil {
@@ -77,19 +77,15 @@ func (l *Ledger) Lift(ctx context.Context, whole netip.Prefix, now time.Time, li
 		}
 		slices.SortFunc(lifted, netip.Prefix.Compare)
 		lifted = slices.Compact(lifted)
-		bans, err := load(ctx, c.tx, lifted)
-		if err != nil {
-			return err
-		}
-		for _, s := range bans {
-			s.changed = true
-			for i := range s.decisions {
-				if d := &s.decisions[i]; selected[d.id] {
-					d.lifted, d.changed = true, true
+		return c.update(ctx, lifted, func(bans map[netip.Prefix]*stored) {
+			for _, s := range bans {
+				for i := range s.decisions {
+					if selected[s.decisions[i].id] {
+						s.lift(&s.decisions[i])
+					}
 				}
 			}
-		}
-		return c.store(ctx, bans)
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("lift the ban of %s in %s: %w", whole, l.path, err)

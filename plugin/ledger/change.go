@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -42,7 +44,7 @@ type change struct {
 	waiting  int64 // how many of them wait
 	entered  int64 // how many of these may go before an enforced one, because of this change
 	nextBan  int64
-	next     int64 // the next decision's ID
+	last     int64 // the decision that was recorded last
 	pending  bool  // it changed what must be blocked
 	prepared map[string]*sql.Stmt
 	recorded Recorded
@@ -66,8 +68,8 @@ func (l *Ledger) change(ctx context.Context, now time.Time, limit int, do func(*
 
 func (l *Ledger) beginChange(ctx context.Context, tx *sql.Tx) (*change, error) {
 	c := &change{tx: tx, prepared: map[string]*sql.Stmt{}}
-	err := tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban),
-		(SELECT COALESCE(MAX(id), 0) + 1 FROM decision) FROM flushing`).Scan(&c.number, &c.bans, &c.waiting, &c.nextBan, &c.next)
+	err := tx.QueryRowContext(ctx, "SELECT changes, bans, waiting, decisions, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban) FROM flushing").
+		Scan(&c.number, &c.bans, &c.waiting, &c.last, &c.nextBan)
 	return c, err
 }
 
@@ -87,29 +89,36 @@ func (l *Ledger) endChange(ctx context.Context, c *change) error {
 		c.number--
 	}
 	l.own.Store(c.number) // before others can see it
-	_, err := c.tx.ExecContext(ctx, "UPDATE flushing SET changes = ?, bans = ?, waiting = ?", c.number, c.bans, c.waiting)
+	_, err := c.tx.ExecContext(ctx, "UPDATE flushing SET changes = ?, bans = ?, waiting = ?, decisions = ?", c.number, c.bans, c.waiting, c.last)
 	return err
 }
 
-// arrive adds decisions to the ledger. seen is called with each one's ban and row, if it has one.
-func (c *change) arrive(ctx context.Context, decisions []ban.Decision, seen func(*stored, *decision)) error {
+// update loads the bans of some prefixes, lets do change their decisions, and stores them. The map lacks a prefix that has no
+// ban.
+func (c *change) update(ctx context.Context, prefixes []netip.Prefix, do func(bans map[netip.Prefix]*stored)) error {
+	bans, err := load(ctx, c.tx, prefixes)
+	if err != nil {
+		return err
+	}
+	do(bans)
+	inOrder := slices.SortedFunc(maps.Values(bans), func(a, b *stored) int { return a.prefix.Compare(b.prefix) })
+	if err := c.storeBans(ctx, inOrder); err != nil {
+		return err
+	}
+	return c.storeDecisions(ctx, inOrder)
+}
+
+// arrive adds decisions to the ledger. seen is called with the row of each one that has one.
+func (c *change) arrive(ctx context.Context, decisions []ban.Decision, seen func(*decision)) error {
 	for some := range slices.Chunk(decisions, chunk) {
-		bans, err := load(ctx, c.tx, prefixesOf(some))
+		err := c.update(ctx, prefixesOf(some), func(bans map[netip.Prefix]*stored) {
+			for i := range some {
+				if row := c.add(bans, &some[i]); row != nil {
+					seen(row)
+				}
+			}
+		})
 		if err != nil {
-			return err
-		}
-		for i := range some {
-			d := &some[i]
-			s := bans[d.Prefix]
-			if s == nil {
-				s = &stored{prefix: d.Prefix, isNew: true}
-				bans[d.Prefix] = s
-			}
-			if row := c.add(s, d); row != nil {
-				seen(s, row)
-			}
-		}
-		if err := c.store(ctx, bans); err != nil {
 			return err
 		}
 	}
@@ -117,15 +126,20 @@ func (c *change) arrive(ctx context.Context, decisions []ban.Decision, seen func
 }
 
 // add adds one decision to its ban, unless the ban has it, and returns its row; nil for a new one that is over or left out.
-func (c *change) add(s *stored, d *ban.Decision) *decision {
+func (c *change) add(bans map[netip.Prefix]*stored, d *ban.Decision) *decision {
+	s := bans[d.Prefix]
+	if s == nil {
+		s = &stored{prefix: d.Prefix, isNew: true}
+		bans[d.Prefix] = s
+	}
 	until := d.Until.UnixMilli()
 	if known := s.find(*d); known != nil {
-		if known.uuid == (ban.UUID{}) && d.UUID != known.uuid || known.number == 0 && d.ID != 0 {
-			known.changed = true
-			known.number = max(known.number, d.ID)
-			if d.UUID != (ban.UUID{}) {
-				known.uuid = d.UUID
-			}
+		if known.uuid == (ban.UUID{}) && d.UUID != known.uuid {
+			known.uuid, known.changed = d.UUID, true
+		}
+		if known.number == 0 && d.ID != 0 {
+			known.number, known.changed = d.ID, true
+			c.recorded.learnID(d.ID)
 		}
 		if !near(known.until, until) {
 			known.until, known.changed, s.changed = until, true, true
@@ -135,81 +149,47 @@ func (c *change) add(s *stored, d *ban.Decision) *decision {
 		}
 		return known
 	}
-	if until <= c.now || s.isFull(until) {
+	if until <= c.now || !s.makeRoom(until) {
 		return nil
 	}
 	c.recorded.Unknown++
-	s.decisions = append(s.decisions, decision{id: c.next, uuid: d.UUID, number: d.ID, until: until, class: d.Class(), arrived: d})
-	c.next++
+	c.recorded.learnID(d.ID)
+	c.last++
+	s.decisions = append(s.decisions, decision{id: c.last, uuid: d.UUID, number: d.ID, until: until, class: d.Class(), arrived: d})
 	s.changed = true
 	return &s.decisions[len(s.decisions)-1]
 }
 
-// isFull reports whether a ban has as many decisions as it may have, and all of them outlast an end.
-func (s *stored) isFull(until int64) bool {
-	return len(s.decisions) >= mostDecisions && !slices.ContainsFunc(s.decisions, func(d decision) bool { return d.until < until })
+// makeRoom leaves out the decision that ends first when a ban has as many as it may have. It returns false if the new
+// decision is that one.
+func (s *stored) makeRoom(until int64) bool {
+	if len(s.decisions) < mostDecisions {
+		return true
+	}
+	first := slices.MinFunc(s.decisions, func(a, b decision) int { return cmp.Compare(a.until, b.until) })
+	return first.until < until && s.remove(func(d *decision) bool { return d.id == first.id })
 }
 
-// store writes bans and their decisions as they are now.
-func (c *change) store(ctx context.Context, bans map[netip.Prefix]*stored) error {
-	inOrder := make([]*stored, 0, len(bans))
-	for _, s := range bans {
-		inOrder = append(inOrder, s)
-	}
-	slices.SortFunc(inOrder, func(a, b *stored) int { return a.prefix.Compare(b.prefix) })
-	var surplus []int64
-	for _, s := range inOrder {
-		surplus = append(surplus, s.bound()...)
-	}
-	if err := c.storeBans(ctx, inOrder); err != nil {
-		return err
-	}
-	if err := c.storeDecisions(ctx, inOrder); err != nil {
-		return err
-	}
-	return c.delete(ctx, surplus)
-}
-
-// bound removes the decisions of one ban that exceed mostDecisions, the soonest to end first.
-func (s *stored) bound() (removed []int64) {
-	for len(s.decisions) > mostDecisions {
-		first := 0
-		for i := range s.decisions {
-			if s.decisions[i].until < s.decisions[first].until {
-				first = i
-			}
-		}
-		if s.decisions[first].arrived == nil {
-			removed = append(removed, s.decisions[first].id)
-		}
-		s.decisions = slices.Delete(s.decisions, first, first+1)
-	}
-	return removed
-}
-
-// storeBans writes the rows of bans whose decisions changed.
+// storeBans writes the rows of bans that changed.
 func (c *change) storeBans(ctx context.Context, bans []*stored) error {
-	added := inserter{change: c, into: "INSERT INTO ban (id, prefix, ends, until, class, newest, change, since) VALUES ", columns: 8}
+	added := inserter{change: c, into: "INSERT INTO ban (id, prefix, ends, until, next, class, newest, change, since) VALUES ", columns: 9}
 	for _, s := range bans {
 		if !s.changed {
 			continue
 		}
-		before := *s
 		c.judge(s)
-		switch {
-		case s.isNew:
+		var err error
+		if s.isNew {
 			s.id = c.nextBan
 			c.nextBan++
 			c.bans++
-			if err := added.add(ctx, s.id, s.prefix.String(), s.ends, s.until, s.class, s.newest, s.change, s.since); err != nil {
-				return err
-			}
-		case s.ends != before.ends || s.until != before.until || s.class != before.class || s.newest != before.newest ||
-			s.written != before.written || s.expires != before.expires || s.change != before.change:
-			if err := c.exec(ctx, "UPDATE ban SET ends = ?, until = ?, class = ?, newest = ?, change = ?, since = ?, written = ?, expires = ? WHERE id = ?",
-				s.ends, s.until, s.class, s.newest, s.change, s.since, s.written, s.expires, s.id); err != nil {
-				return err
-			}
+			err = added.add(ctx, s.id, s.prefix.String(), s.ends, s.until, s.next, s.class, s.newest, s.change, s.since)
+		} else {
+			err = c.exec(ctx, "UPDATE ban SET ends = ?, until = ?, next = ?, class = ?, newest = ?, change = ?, since = ?, written = ?, expires = ? WHERE id = ?",
+				s.ends, s.until, s.next, s.class, s.newest, s.change, s.since, s.written, s.expires, s.id)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return added.finish(ctx)
@@ -217,20 +197,18 @@ func (c *change) storeBans(ctx context.Context, bans []*stored) error {
 
 // judge sets the end, the class and the place in line of a ban by its decisions.
 func (c *change) judge(s *stored) {
-	ends, class, newest := s.sum(c.now)
 	before := *s
-	if ends == 0 {
+	if !s.sum(c.now) {
 		c.end(s)
 		return
 	}
-	s.ends, s.class, s.newest = ends, class, newest
 	switch {
 	case before.until == 0 && !s.isNew:
-		if newest > before.newest || class < before.class {
+		if s.newest > before.newest || s.class < before.class {
 			c.entered++
 		}
 		return // choose compares it
-	case before.until > c.now && (class > before.class || newest < before.newest) && c.waiting > 0:
+	case before.until > c.now && (s.class > before.class || s.newest < before.newest) && c.waiting > 0:
 		s.until, s.since = 0, c.now // a waiting ban may go first now: choose compares them
 		c.waiting++
 		c.pending = true
@@ -241,7 +219,10 @@ func (c *change) judge(s *stored) {
 		c.entered++
 		return
 	}
-	s.until = ends
+	s.until = s.ends
+	if s.next == s.ends {
+		s.next = 0
+	}
 	if s.until == before.until {
 		return
 	}
@@ -274,17 +255,22 @@ func (c *change) end(s *stored) {
 	case s.until <= c.now:
 		return
 	}
-	s.ends, s.until, s.since = over, over, c.now
+	s.ends, s.until, s.next, s.since = over, over, 0, c.now
 	if !s.isNew {
 		c.recorded.Ended++
 		c.pending = true
 	}
 }
 
-// storeDecisions writes the rows of decisions that are new or changed.
+// storeDecisions writes the rows of decisions that are new or changed, and deletes those that were removed.
 func (c *change) storeDecisions(ctx context.Context, bans []*stored) error {
 	added := inserter{change: c, into: `INSERT INTO decision (id, ban, uuid, number, bits, until, class, type, origin, scenario, lifted) VALUES `, columns: 11}
 	for _, s := range bans {
+		for _, id := range s.removed {
+			if err := c.exec(ctx, "DELETE FROM decision WHERE ban = ? AND id = ?", s.id, id); err != nil {
+				return err
+			}
+		}
 		for i := range s.decisions {
 			d := &s.decisions[i]
 			var err error
@@ -293,8 +279,8 @@ func (c *change) storeDecisions(ctx context.Context, bans []*stored) error {
 				a := d.arrived
 				err = added.add(ctx, d.id, s.id, d.uuid.Bytes(), d.number, a.Bits, d.until, d.class, a.Type, a.Origin, a.Scenario, d.lifted)
 			case d.changed:
-				err = c.exec(ctx, "UPDATE decision SET uuid = ?, number = ?, until = ?, lifted = ?, missing = ? WHERE id = ?",
-					d.uuid.Bytes(), d.number, d.until, d.lifted, d.missing, d.id)
+				err = c.exec(ctx, "UPDATE decision SET uuid = ?, number = ?, until = ?, lifted = ?, missing = ? WHERE ban = ? AND id = ?",
+					d.uuid.Bytes(), d.number, d.until, d.lifted, d.missing, s.id, d.id)
 			}
 			if err != nil {
 				return err
@@ -302,16 +288,6 @@ func (c *change) storeDecisions(ctx context.Context, bans []*stored) error {
 		}
 	}
 	return added.finish(ctx)
-}
-
-// delete removes rows of decisions.
-func (c *change) delete(ctx context.Context, ids []int64) error {
-	for some := range slices.Chunk(ids, chunk) {
-		if err := c.exec(ctx, "DELETE FROM decision WHERE id IN (SELECT value FROM json_each(?))", numbers(some)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // exec runs a statement, which is prepared once in a transaction.

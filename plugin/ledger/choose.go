@@ -17,7 +17,7 @@ const (
 	queryLast  = "SELECT class, newest FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2"
 
 	// queryDemote makes the last bans in line wait: those of the last class, and of these the oldest.
-	queryDemote = `UPDATE ban SET until = 0, since = ?1 WHERE id IN
+	queryDemote = `UPDATE ban SET until = 0, next = CASE next WHEN 0 THEN ends ELSE next END, since = ?1 WHERE id IN
 		(SELECT id FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2)`
 
 	// queryPromote enforces the first in line of the bans that wait. The appliance may still have their entries.
@@ -25,10 +25,8 @@ const (
 		expires = CASE WHEN written <> 0 OR expires <> 0 THEN 1 ELSE 0 END, written = CASE WHEN written <> 0 OR expires <> 0 THEN -1 ELSE 0 END
 		WHERE id IN (SELECT id FROM ban WHERE until = 0 AND ends > ?2 ORDER BY class, newest DESC LIMIT ?3)`
 
-	// queryExpired selects the bans that have decisions that are over, but not the bans that are over and only wait to be
-	// forgotten. CROSS JOIN makes SQLite begin with what is over.
-	queryExpired = `SELECT DISTINCT +decision.ban FROM decision CROSS JOIN ban ON ban.id = decision.ban
-		WHERE decision.until <= ?1 AND (ban.until = 0 OR ban.ends > ?1)`
+	// queryExpired selects the bans of which decisions are over, but not those that are over and only wait to be forgotten.
+	queryExpired = "SELECT prefix FROM ban WHERE next > 0 AND next <= ?1 AND (until = 0 OR ends > ?1)"
 )
 
 // choose keeps the number of enforced bans at the limit: the best class first, and within a class the decision that was

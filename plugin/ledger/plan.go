@@ -62,7 +62,7 @@ const (
 		AND (expires < MIN(until, ?3) AND (written <= 0 OR written > ?5) OR ?4 > 0 AND expires < MAX(?4, MIN(until, ?3)))
 		ORDER BY expires, prefix`
 	queryNext         = "SELECT until FROM ban WHERE until > 0 AND until > ? ORDER BY until LIMIT 1"
-	queryNextDecision = "SELECT until FROM decision WHERE until > ? ORDER BY until LIMIT 1"
+	queryNextDecision = "SELECT next FROM ban WHERE next > 0 AND next > ? ORDER BY next LIMIT 1"
 )
 
 // Plan compares the bans in force with what the appliance acknowledged.

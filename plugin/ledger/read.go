@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -20,7 +21,7 @@ type FullRead struct {
 // BeginFullRead begins a full read. The caller calls it before it asks the Local API.
 func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
 	r := &FullRead{}
-	if err := l.db.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0) FROM decision").Scan(&r.last); err != nil {
+	if err := l.db.QueryRowContext(ctx, "SELECT decisions FROM flushing").Scan(&r.last); err != nil {
 		return nil, fmt.Errorf("begin to read the Local API's list into %s: %w", l.path, err)
 	}
 	return r, nil
@@ -28,9 +29,12 @@ func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
 
 // List stores decisions that the Local API lists: of a full read r, or with nil of another answer.
 func (l *Ledger) List(ctx context.Context, r *FullRead, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
+	if len(decisions) == 0 {
+		return Recorded{}, nil
+	}
 	seen := ignoreRow
 	if r != nil {
-		seen = func(_ *stored, d *decision) { r.seen.set(d.id) }
+		seen = func(d *decision) { r.seen.set(d.id) }
 	}
 	recorded, err := l.change(ctx, now, limit, func(c *change) error { return c.arrive(ctx, decisions, seen) })
 	if err != nil {
@@ -44,26 +48,18 @@ func (l *Ledger) Unlist(ctx context.Context, decisions []ban.Decision, now time.
 	var all Recorded
 	for some := range slices.Chunk(decisions, chunk) {
 		recorded, err := l.change(ctx, now, limit, func(c *change) error {
-			bans, err := load(ctx, c.tx, prefixesOf(some))
-			if err != nil {
-				return err
-			}
-			var removed []int64
-			for i := range some {
-				if s := bans[some[i].Prefix]; s != nil {
-					ids := s.removeOne(some[i])
-					removed = append(removed, ids...)
-					if len(ids) == 0 && s.hasAnonymous() {
+			return c.update(ctx, prefixesOf(some), func(bans map[netip.Prefix]*stored) {
+				for i := range some {
+					if s := bans[some[i].Prefix]; s != nil && !s.removeOne(some[i]) && s.hasAnonymous() {
 						c.recorded.Unmatched++
 					}
 				}
-			}
-			return c.remove(ctx, bans, removed)
+			})
 		})
 		if err != nil {
 			return all, fmt.Errorf("end %d decisions that are listed no more in %s: %w", len(some), l.path, err)
 		}
-		all.add(recorded)
+		all.Add(recorded)
 	}
 	return all, nil
 }
@@ -71,7 +67,7 @@ func (l *Ledger) Unlist(ctx context.Context, decisions []ban.Decision, now time.
 // removeOne removes the decision that the Local API reports as deleted. It compares no ends: the report of a deletion
 // carries another end. It compares no scenario either: the report may be of an older decision, which is over, and the row
 // of a new one.
-func (s *stored) removeOne(deleted ban.Decision) []int64 {
+func (s *stored) removeOne(deleted ban.Decision) bool {
 	return s.remove(func(d *decision) bool {
 		if d.uuid != (ban.UUID{}) && deleted.UUID != (ban.UUID{}) {
 			return d.uuid == deleted.UUID
@@ -83,14 +79,6 @@ func (s *stored) removeOne(deleted ban.Decision) []int64 {
 // hasAnonymous reports whether the ban has a decision of an alert that carried no UUID, and that the Local API has not listed.
 func (s *stored) hasAnonymous() bool {
 	return slices.ContainsFunc(s.decisions, func(d decision) bool { return d.uuid == (ban.UUID{}) && d.number == 0 })
-}
-
-// remove writes bans of which decisions were removed, and deletes the rows of these.
-func (c *change) remove(ctx context.Context, bans map[netip.Prefix]*stored, removed []int64) error {
-	if err := c.store(ctx, bans); err != nil {
-		return err
-	}
-	return c.delete(ctx, removed)
 }
 
 // Missing are decisions that two full reads in a row lacked.
@@ -106,26 +94,29 @@ const sampleSize = 8
 // it. covered reports whether the query of the read selects a decision; others are not missing. It gets no UUID and no end.
 // lacked is how many decisions this read lacked.
 func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.Decision) bool, now time.Time) (lacked int, err error) {
-	var absent []int64
+	var absent [][2]int64 // ban and decision
 	err = l.read(ctx, func(tx *sql.Tx) error {
 		return query(ctx, tx, func(rows *sql.Rows) error {
-			var id int64
+			var key [2]int64
 			var prefix string
 			var d ban.Decision
-			if err := rows.Scan(&id, &prefix, &d.ID, &d.Bits, &d.Type, &d.Origin, &d.Scenario); err != nil || r.seen.has(id) {
+			if err := rows.Scan(&key[0], &key[1], &prefix, &d.ID, &d.Bits, &d.Type, &d.Origin, &d.Scenario); err != nil || r.seen.has(key[1]) {
 				return err
 			}
 			var err error
 			if d.Prefix, err = netip.ParsePrefix(prefix); err == nil && covered(d) {
-				absent = append(absent, id)
+				absent = append(absent, key)
 			}
 			return err
-		}, `SELECT decision.id, prefix, number, bits, type, origin, scenario FROM decision JOIN ban ON ban.id = decision.ban
+		}, `SELECT ban, decision.id, prefix, number, bits, type, origin, scenario FROM decision JOIN ban ON ban.id = decision.ban
 			WHERE decision.id <= ? AND decision.until > ? AND type <> ?`, r.last, now.UnixMilli(), ban.Found)
 	})
 	if err == nil {
-		err = inChunks(ctx, l, absent, func(tx *sql.Tx, ids []int64) error {
-			_, err := tx.ExecContext(ctx, "UPDATE decision SET missing = missing + 1 WHERE id IN (SELECT value FROM json_each(?))", numbers(ids))
+		err = inChunks(ctx, l, absent, func(tx *sql.Tx, some [][2]int64) error {
+			keys, err := json.Marshal(some)
+			if err == nil {
+				_, err = tx.ExecContext(ctx, "UPDATE decision SET missing = missing + 1 FROM json_each(?) WHERE ban = value ->> 0 AND decision.id = value ->> 1", string(keys))
+			}
 			return err
 		})
 	}
@@ -166,39 +157,31 @@ func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err err
 // EndMissing removes the decisions that two full reads in a row lacked.
 func (l *Ledger) EndMissing(ctx context.Context, now time.Time, limit int) (Recorded, error) {
 	isMissing := func(d *decision) bool { return d.missing >= 2 }
-	all, err := l.removeEach(ctx, isMissing, now, limit, "SELECT DISTINCT ban FROM decision WHERE missing >= 2")
+	all, err := l.removeEach(ctx, isMissing, now, limit, "SELECT DISTINCT prefix FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2")
 	if err != nil {
 		return all, fmt.Errorf("end decisions that are listed no more in %s: %w", l.path, err)
 	}
 	return all, nil
 }
 
-// removeEach removes decisions of the bans that a query selects by their IDs, some bans in each transaction.
+// removeEach removes decisions of the bans whose prefixes a query selects, some bans in each transaction.
 func (l *Ledger) removeEach(ctx context.Context, which func(*decision) bool, now time.Time, limit int, selection string, parameters ...any) (all Recorded, err error) {
-	owners, err := ids(l.db.QueryContext(ctx, selection, parameters...))
+	selected, err := prefixes(l.db.QueryContext(ctx, selection, parameters...))
 	if err != nil {
 		return all, err
 	}
-	for some := range slices.Chunk(owners, chunk) {
+	for some := range slices.Chunk(selected, chunk) {
 		recorded, err := l.change(ctx, now, limit, func(c *change) error {
-			affected, err := prefixes(c.tx.QueryContext(ctx, "SELECT prefix FROM ban WHERE id IN (SELECT value FROM json_each(?))", numbers(some)))
-			if err != nil {
-				return err
-			}
-			bans, err := load(ctx, c.tx, affected)
-			if err != nil {
-				return err
-			}
-			var removed []int64
-			for _, s := range bans {
-				removed = append(removed, s.remove(which)...)
-			}
-			return c.remove(ctx, bans, removed)
+			return c.update(ctx, some, func(bans map[netip.Prefix]*stored) {
+				for _, s := range bans {
+					s.remove(which)
+				}
+			})
 		})
 		if err != nil {
 			return all, err
 		}
-		all.add(recorded)
+		all.Add(recorded)
 	}
 	return all, nil
 }

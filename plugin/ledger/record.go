@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -21,13 +22,23 @@ type Recorded struct {
 	Unknown  int // decisions that the ledger did not know
 	// Unmatched are deletions of which a decision without UUID and ID may be the subject: only a full read can tell.
 	Unmatched int
+	LowestID  int64 // the lowest ID that the ledger did not know; 0: there was none
 	Change    int64 // the number of the change
 }
 
-func (r *Recorded) add(more Recorded) {
+// Add adds up what several changes did.
+func (r *Recorded) Add(more Recorded) {
 	r.Added, r.Extended, r.Ended = r.Added+more.Added, r.Extended+more.Extended, r.Ended+more.Ended
 	r.Unknown, r.Unmatched = r.Unknown+more.Unknown, r.Unmatched+more.Unmatched
 	r.Change = max(r.Change, more.Change)
+	r.learnID(more.LowestID)
+}
+
+// learnID counts an ID that the ledger did not know; 0 is none.
+func (r *Recorded) learnID(id int64) {
+	if id != 0 && (r.LowestID == 0 || id < r.LowestID) {
+		r.LowestID = id
+	}
 }
 
 // Record stores decisions of alerts. Once it has returned they survive any crash. A decision that is known
@@ -107,12 +118,19 @@ func (l *Ledger) recordAll(ctx context.Context, all []*waiting) {
 }
 
 // ignoreRow is for a caller of arrive that needs no rows.
-func ignoreRow(*stored, *decision) {}
+func ignoreRow(*decision) {}
 
 // ordered sorts decisions by their prefix, so that each of many goes to the page of the file that the one before it used.
 func ordered(decisions []ban.Decision) []ban.Decision {
-	sorted := slices.Clone(decisions)
-	slices.SortStableFunc(sorted, func(a, b ban.Decision) int { return a.Prefix.Compare(b.Prefix) })
+	order := make([]int, len(decisions)) // a decision is large, and sorting moves it often
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Or(decisions[a].Prefix.Compare(decisions[b].Prefix), a-b) })
+	sorted := make([]ban.Decision, len(decisions))
+	for i, of := range order {
+		sorted[i] = decisions[of]
+	}
 	return sorted
 }
 
@@ -121,17 +139,14 @@ func ordered(decisions []ban.Decision) []ban.Decision {
 func (l *Ledger) RecordFound(ctx context.Context, found []netip.Prefix, until, now time.Time, limit int) (Recorded, error) {
 	recorded, err := l.change(ctx, now, limit, func(c *change) error {
 		for some := range slices.Chunk(found, chunk) {
-			known, err := load(ctx, c.tx, some)
-			if err != nil {
-				return err
-			}
-			unknown := make([]ban.Decision, 0, len(some))
-			for _, p := range some {
-				if known[p] == nil {
-					unknown = append(unknown, ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: ban.Found, Origin: ban.Found, Scenario: "found on the appliance"})
+			err := c.update(ctx, some, func(bans map[netip.Prefix]*stored) {
+				for _, p := range some {
+					if bans[p] == nil {
+						c.add(bans, &ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: ban.Found, Origin: ban.Found, Scenario: "found on the appliance"})
+					}
 				}
-			}
-			if err := c.arrive(ctx, unknown, ignoreRow); err != nil {
+			})
+			if err != nil {
 				return err
 			}
 		}

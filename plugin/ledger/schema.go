@@ -8,7 +8,7 @@ import (
 )
 
 // version is the schema's, which SQLite keeps as user_version.
-const version = 11
+const version = 12
 
 // schema makes the tables. Times are milliseconds since 1970; 0 is none.
 const schema = `
@@ -17,6 +17,7 @@ CREATE TABLE ban (
 	prefix  TEXT NOT NULL UNIQUE,
 	ends    INTEGER NOT NULL,             -- the latest end of its decisions
 	until   INTEGER NOT NULL,             -- until when it shall be enforced: ends, or 0 while it waits for room
+	next    INTEGER NOT NULL,             -- when the first of its decisions ends; 0: it is enforced until all end together
 	class   INTEGER NOT NULL,             -- the best class of its decisions
 	newest  INTEGER NOT NULL,             -- its decision that was recorded last
 	change  INTEGER NOT NULL,             -- the change that made it pending
@@ -28,11 +29,12 @@ CREATE INDEX ban_until ON ban (until) WHERE until > 0;
 CREATE INDEX ban_written ON ban (written) WHERE until > 0;
 CREATE INDEX ban_traces ON ban (until) WHERE written <> 0 OR expires <> 0;
 CREATE INDEX ban_enforced ON ban (class DESC, newest) WHERE until > 0;
+CREATE INDEX ban_next ON ban (next) WHERE next > 0;
 CREATE INDEX ban_waiting ON ban (class, newest DESC) WHERE until = 0;
 
 CREATE TABLE decision (
-	id       INTEGER PRIMARY KEY,          -- in the order of recording
 	ban      INTEGER NOT NULL REFERENCES ban,
+	id       INTEGER NOT NULL,             -- in the order of recording
 	uuid     BLOB NOT NULL,                -- empty: it has none
 	number   INTEGER NOT NULL,             -- its ID at the Local API; 0: not known
 	bits     INTEGER NOT NULL,             -- the length of the range that CrowdSec decided on
@@ -42,16 +44,16 @@ CREATE TABLE decision (
 	origin   TEXT NOT NULL,
 	scenario TEXT NOT NULL,
 	lifted   INTEGER NOT NULL DEFAULT 0,   -- 1: somebody lifted it by hand, and it never blocks again
-	missing  INTEGER NOT NULL DEFAULT 0    -- how many full reads in a row lacked it
-);
-CREATE INDEX decision_ban ON decision (ban);
-CREATE INDEX decision_until ON decision (until);
+	missing  INTEGER NOT NULL DEFAULT 0,   -- how many full reads in a row lacked it
+	PRIMARY KEY (ban, id)
+) WITHOUT ROWID;
 
 -- Each of these tables has one row.
 CREATE TABLE flushing (
 	changes        INTEGER NOT NULL DEFAULT 0,  -- the number of the last change to what must be blocked
 	bans           INTEGER NOT NULL DEFAULT 0,  -- how many rows ban has
 	waiting        INTEGER NOT NULL DEFAULT 0,  -- how many of them wait for room
+	decisions      INTEGER NOT NULL DEFAULT 0,  -- the decision that was recorded last
 	flushes        INTEGER NOT NULL DEFAULT 0,  -- the number of the last flush
 	flushed        INTEGER NOT NULL DEFAULT 0,  -- when one last ended well
 	target         TEXT NOT NULL DEFAULT '',    -- the appliance and the groups that this ledger is about, as JSON

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,6 +17,7 @@ type stored struct {
 	prefix    netip.Prefix
 	ends      int64
 	until     int64
+	next      int64
 	class     ban.Class
 	newest    int64
 	change    int64
@@ -24,8 +26,9 @@ type stored struct {
 	written   int64
 	decisions []decision
 
-	isNew   bool // it has no row yet
-	changed bool // its decisions have changed since its row was written
+	isNew   bool    // it has no row yet
+	changed bool    // its decisions have changed since its row was written
+	removed []int64 // of its decisions that were removed
 }
 
 // decision is a row of a decision.
@@ -70,32 +73,37 @@ func (s *stored) find(arrived ban.Decision) *decision {
 	return nil
 }
 
-// remove takes decisions away, and returns the IDs of their rows.
-func (s *stored) remove(which func(*decision) bool) (removed []int64) {
+// remove removes decisions, and reports whether there were any.
+func (s *stored) remove(which func(*decision) bool) bool {
+	before := len(s.removed)
 	s.decisions = slices.DeleteFunc(s.decisions, func(d decision) bool {
 		if !which(&d) {
 			return false
 		}
-		removed = append(removed, d.id)
+		s.removed = append(s.removed, d.id)
 		return true
 	})
-	s.changed = s.changed || len(removed) > 0
-	return removed
+	found := len(s.removed) > before
+	s.changed = s.changed || found
+	return found
 }
 
-// sum returns the end, the class and the newest decision of a ban; ends is 0 if no decision is in force.
-func (s *stored) sum(now int64) (ends int64, class ban.Class, newest int64) {
+// lift lifts a decision.
+func (s *stored) lift(d *decision) { d.lifted, d.changed, s.changed = true, true, true }
+
+// sum sets the end, the next end, the class and the newest decision of a ban. It returns false if no decision is in force.
+func (s *stored) sum(now int64) (inForce bool) {
+	ends, next, class, newest := int64(0), int64(math.MaxInt64), ban.Class(math.MaxInt), int64(0)
 	for i := range s.decisions {
-		d := &s.decisions[i]
-		if d.lifted || d.until <= now {
-			continue
-		}
-		ends, newest = max(ends, d.until), max(newest, d.id)
-		if class == 0 || d.class < class {
-			class = d.class
+		if d := &s.decisions[i]; !d.lifted && d.until > now {
+			ends, next, class, newest = max(ends, d.until), min(next, d.until), min(class, d.class), max(newest, d.id)
 		}
 	}
-	return ends, class, newest
+	if ends == 0 {
+		return false
+	}
+	s.ends, s.next, s.class, s.newest = ends, next, class, newest
+	return true
 }
 
 // load reads the bans of some prefixes with their decisions. A prefix that has no ban is not in the answer.
@@ -105,7 +113,7 @@ func load(ctx context.Context, tx *sql.Tx, prefixes []netip.Prefix) (map[netip.P
 	err := query(ctx, tx, func(rows *sql.Rows) error {
 		s := &stored{}
 		var prefix string
-		if err := rows.Scan(&s.id, &prefix, &s.ends, &s.until, &s.class, &s.newest, &s.change, &s.since, &s.expires, &s.written); err != nil {
+		if err := rows.Scan(&s.id, &prefix, &s.ends, &s.until, &s.next, &s.class, &s.newest, &s.change, &s.since, &s.expires, &s.written); err != nil {
 			return err
 		}
 		var err error
@@ -114,7 +122,7 @@ func load(ctx context.Context, tx *sql.Tx, prefixes []netip.Prefix) (map[netip.P
 		}
 		bans[s.prefix], byID[s.id] = s, s
 		return nil
-	}, "SELECT id, prefix, ends, until, class, newest, change, since, expires, written FROM ban WHERE prefix IN (SELECT value FROM json_each(?))", list(prefixes))
+	}, "SELECT id, prefix, ends, until, next, class, newest, change, since, expires, written FROM ban WHERE prefix IN (SELECT value FROM json_each(?))", list(prefixes))
 	if err != nil || len(bans) == 0 {
 		return bans, err
 	}
@@ -135,7 +143,7 @@ func load(ctx context.Context, tx *sql.Tx, prefixes []netip.Prefix) (map[netip.P
 		s.decisions = append(s.decisions, d)
 		return nil
 	}, `SELECT id, ban, uuid, number, until, class, lifted, missing
-		FROM decision WHERE ban IN (SELECT value FROM json_each(?)) ORDER BY id`, numbers(ids))
+		FROM decision WHERE ban IN (SELECT value FROM json_each(?)) ORDER BY ban, id`, numbers(ids))
 	return bans, err
 }
 
