@@ -29,6 +29,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/hashicorp/go-hclog"
 
 	"notification-stormshield/lapi"
@@ -94,7 +95,9 @@ type Follower struct {
 }
 
 // New returns a follower. Run starts it.
-func New(c Config) *Follower { return &Follower{Config: c, full: true} }
+func New(c Config) *Follower {
+	return &Follower{Config: c, full: true, ids: idHistory{listed: roaring64.New()}}
+}
 
 // Run follows until the context ends.
 func (f *Follower) Run(ctx context.Context) {

@@ -1,15 +1,16 @@
 package follower
 
 import (
-	"math/bits"
 	"time"
+
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 )
 
 // idHistory remembers the IDs that were listed in the last minutes, so that the follower can ask for decisions above an older
 // ID if some are missing.
 type idHistory struct {
 	points      []idPoint
-	listed      idSet
+	listed      *roaring64.Bitmap
 	asked       time.Time // when the follower last asked for the decisions above the highest ID of five minutes ago
 	unsupported bool      // the Local API cannot select by ID
 	missed      int       // how many decisions these questions found that no poll had listed, in this minute
@@ -25,7 +26,7 @@ type idPoint struct {
 // restart begins again after a full read, in which highest was the highest ID.
 func (h *idHistory) restart(at time.Time, highest int64) {
 	h.points = append(h.points[:0], idPoint{at, highest})
-	h.listed = idSet{above: highest}
+	h.listed = roaring64.New()
 	h.asked = at
 }
 
@@ -35,7 +36,7 @@ func (h *idHistory) see(at time.Time, highest int64) {
 	for len(h.points) > 1 && at.Sub(h.points[1].at) >= idsBack {
 		h.points = h.points[1:]
 	}
-	h.listed.forget(h.oldest())
+	h.listed.RemoveRange(0, uint64(h.oldest())+1)
 }
 
 // oldest is the highest ID of five minutes ago, and newest is the highest ID of all.
@@ -44,49 +45,6 @@ func (h *idHistory) newest() int64 { return h.points[len(h.points)-1].highest }
 
 // lacks reports whether CrowdSec has given IDs above one that no read listed. Some are of decisions that the query leaves
 // out.
-func (h *idHistory) lacks(since int64) bool { return h.newest()-since > h.listed.count(since) }
-
-// idSet is a set of IDs above a number. It leaves out IDs that are far above it.
-type idSet struct {
-	above int64
-	words []uint64 // bit n is the ID above+1+n
-}
-
-// mostWords bounds a set to 4 million IDs, which take 512 KiB.
-const mostWords = 1 << 16
-
-func (s *idSet) add(id int64) {
-	n := id - s.above - 1
-	if n < 0 || n >= 64*mostWords {
-		return
-	}
-	if missing := int(n/64) + 1 - len(s.words); missing > 0 {
-		s.words = append(s.words, make([]uint64, missing)...)
-	}
-	s.words[n/64] |= 1 << (n % 64)
-}
-
-// count returns how many IDs above one are in the set.
-func (s *idSet) count(since int64) (n int64) {
-	skip := max(since-s.above, 0)
-	for i := skip / 64; i < int64(len(s.words)); i++ {
-		word := s.words[i]
-		if i == skip/64 {
-			word &= ^uint64(0) << (skip % 64)
-		}
-		n += int64(bits.OnesCount64(word))
-	}
-	return n
-}
-
-// forget removes IDs up to one, as far as they fill words.
-func (s *idSet) forget(until int64) {
-	switch n := (until - s.above) / 64; {
-	case n <= 0:
-	case n >= int64(len(s.words)):
-		*s = idSet{above: until}
-	default:
-		s.words = append([]uint64(nil), s.words[n:]...)
-		s.above += 64 * n
-	}
+func (h *idHistory) lacks(since int64) bool {
+	return uint64(h.newest()-since) > h.listed.GetCardinality()-h.listed.Rank(uint64(since))
 }

@@ -207,8 +207,8 @@ func (r *reading) stream(ctx context.Context, full bool) (lapi.Seen, error) {
 
 // take filters one decision and keeps it for the next flush.
 func (r *reading) take(ctx context.Context, e lapi.Event) error {
-	if !e.Deleted {
-		r.ids.listed.add(e.ID)
+	if !e.Deleted && r.full == nil {
+		r.ids.listed.Add(uint64(e.ID))
 	}
 	now := time.Now()
 	decisions, skip, refused := r.filter.Judge(ban.Listed{

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -27,10 +26,7 @@ func (l *Ledger) Admit(ctx context.Context, admit func(ban.Decision) []netip.Pre
 			return err
 		})
 	}
-	if err != nil {
-		return nil, fmt.Errorf("apply the filters to the decisions in %s: %w", l.path, err)
-	}
-	return ended, nil
+	return ended, l.explain(err, "apply the filters to the decisions")
 }
 
 // judged is a stored decision and what a filter makes of it.
@@ -116,17 +112,10 @@ func (l *Ledger) differing(ctx context.Context, admit func(ban.Decision) []netip
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var d ban.Decision
 			var id int64
-			var prefix string
-			var uuid sql.RawBytes
-			if err := rows.Scan(&id, &prefix, &uuid, &d.ID, &d.Bits, at(&d.Until), &d.Type, &d.Origin, &d.Scenario); err != nil {
+			if err := rows.Scan(&id, into(&d.Prefix), into(&d.UUID), &d.ID, &d.Bits, into(&d.Until), &d.Type, &d.Origin, &d.Scenario); err != nil {
 				return err
 			}
-			copy(d.UUID[:], uuid)
-			p, err := netip.ParsePrefix(prefix)
-			if err != nil {
-				return err
-			}
-			d.Prefix = p
+			p := d.Prefix
 			d.Prefix = d.Whole()
 			if known := ranges[d]; known != nil {
 				known.rows = append(known.rows, part{id: id, prefix: p})

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"fmt"
 )
 
 // Ask asks the holder of the lease for a flush at once that blocks everything in force again. It returns the number of the
@@ -12,10 +11,7 @@ func (l *Ledger) Ask(ctx context.Context) (request int64, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) error {
 		return tx.QueryRowContext(ctx, "UPDATE flushing SET asked = asked + 1 RETURNING asked").Scan(&request)
 	})
-	if err != nil {
-		return 0, fmt.Errorf("ask for a flush in %s: %w", l.path, err)
-	}
-	return request, nil
+	return request, l.explain(err, "ask for a flush")
 }
 
 // News holds the number of the last change, and of the last request for a flush.
@@ -28,9 +24,7 @@ type News struct {
 // News looks whether other processes recorded something or asked for a flush.
 func (l *Ledger) News(ctx context.Context) (News, error) {
 	var n News
-	if err := l.db.QueryRowContext(ctx, "SELECT changes, asked FROM flushing").Scan(&n.Change, &n.Request); err != nil {
-		return News{}, fmt.Errorf("look for news in %s: %w", l.path, err)
-	}
+	err := l.db.QueryRowContext(ctx, "SELECT changes, asked FROM flushing").Scan(&n.Change, &n.Request)
 	n.Own = n.Change <= l.own.Load()
-	return n, nil
+	return n, l.explain(err, "look for news")
 }

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -28,12 +27,7 @@ func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error)
 	err := l.read(ctx, func(tx *sql.Tx) error {
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var b Ban
-			var prefix string
-			if err := rows.Scan(&prefix, at(&b.Until), &b.Class, &b.Waiting, &b.Origin, &b.Scenario, &b.Blocked); err != nil {
-				return err
-			}
-			var err error
-			if b.Prefix, err = netip.ParsePrefix(prefix); err != nil {
+			if err := rows.Scan(into(&b.Prefix), into(&b.Until), &b.Class, &b.Waiting, &b.Origin, &b.Scenario, &b.Blocked); err != nil {
 				return err
 			}
 			stopped = do(b)
@@ -45,10 +39,7 @@ func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error)
 	if stopped != nil {
 		return stopped
 	}
-	if err != nil {
-		return fmt.Errorf("list the bans in %s: %w", l.path, err)
-	}
-	return nil
+	return l.explain(err, "list the bans")
 }
 
 // Lift ends the ban of an address or a range by hand, and returns the prefixes whose decisions it lifted: the prefix itself,
@@ -60,11 +51,8 @@ func (l *Ledger) Lift(ctx context.Context, whole netip.Prefix, now time.Time, li
 		lifted = nil
 		err := query(ctx, c.tx, func(rows *sql.Rows) error {
 			var id int64
-			var prefix string
-			if err := rows.Scan(&id, &prefix); err != nil {
-				return err
-			}
-			p, err := netip.ParsePrefix(prefix)
+			var p netip.Prefix
+			err := rows.Scan(&id, into(&p))
 			if err == nil && whole.Overlaps(p) {
 				selected[id] = true
 				lifted = append(lifted, p)
@@ -87,10 +75,7 @@ func (l *Ledger) Lift(ctx context.Context, whole netip.Prefix, now time.Time, li
 			}
 		})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("lift the ban of %s in %s: %w", whole, l.path, err)
-	}
-	return lifted, nil
+	return lifted, l.explain(err, "lift the ban of %s", whole)
 }
 
 // Ends returns the ends of those bans in force whose prefixes are given.
@@ -98,10 +83,7 @@ func (l *Ledger) Ends(ctx context.Context, some []netip.Prefix, now time.Time) (
 	ends := map[netip.Prefix]time.Time{}
 	err := l.read(ctx, func(tx *sql.Tx) error {
 		return each(ctx, tx, func(p netip.Prefix, until, _ int64) { ends[p] = moment(until) },
-			"SELECT prefix, until, 0 FROM ban WHERE +until > ? AND prefix IN (SELECT value FROM json_each(?))", now.UnixMilli(), list(some))
+			"SELECT prefix, until, 0 FROM ban WHERE +until > ? AND prefix IN (SELECT value FROM json_each(?))", now.UnixMilli(), array(some))
 	})
-	if err != nil {
-		return nil, fmt.Errorf("look for bans in %s: %w", l.path, err)
-	}
-	return ends, nil
+	return ends, l.explain(err, "look for bans")
 }

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"time"
 
 	"notification-stormshield/plugin/ban"
@@ -131,10 +130,7 @@ func (l *Ledger) Choose(ctx context.Context, now time.Time, limit int) error {
 	if err == nil {
 		err = l.chooseWaiting(ctx, now, limit)
 	}
-	if err != nil {
-		return fmt.Errorf("choose which bans to enforce in %s: %w", l.path, err)
-	}
-	return nil
+	return l.explain(err, "choose which bans to enforce")
 }
 
 func (l *Ledger) chooseWaiting(ctx context.Context, now time.Time, limit int) error {

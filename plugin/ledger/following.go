@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"time"
 )
 
@@ -15,27 +14,17 @@ type Following struct {
 }
 
 func readFollowing(ctx context.Context, tx *sql.Tx) (f Following, err error) {
-	err = tx.QueryRowContext(ctx, "SELECT read, failed, why FROM following").Scan(at(&f.Read), at(&f.Failed), &f.Why)
+	err = tx.QueryRowContext(ctx, "SELECT read, failed, why FROM following").Scan(into(&f.Read), into(&f.Failed), &f.Why)
 	return f, err
 }
 
 // ReadWell records that the Local API was read.
 func (l *Ledger) ReadWell(ctx context.Context, now time.Time) error {
-	return l.follow(ctx, "UPDATE following SET read = ?, failed = 0, why = ''", now.UnixMilli())
+	return l.explain(l.exec(ctx, "UPDATE following SET read = ?, failed = 0, why = ''", now.UnixMilli()), "record that the Local API was read")
 }
 
 // ReadFailed records why the Local API could not be read. No ban ends by that.
 func (l *Ledger) ReadFailed(ctx context.Context, why string, now time.Time) error {
-	return l.follow(ctx, "UPDATE following SET failed = CASE failed WHEN 0 THEN ?1 ELSE failed END, why = ?2", now.UnixMilli(), why)
-}
-
-func (l *Ledger) follow(ctx context.Context, statement string, parameters ...any) error {
-	err := l.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, statement, parameters...)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("record how reading the Local API went in %s: %w", l.path, err)
-	}
-	return nil
+	err := l.exec(ctx, "UPDATE following SET failed = CASE failed WHEN 0 THEN ?1 ELSE failed END, why = ?2", now.UnixMilli(), why)
+	return l.explain(err, "record why the Local API cannot be read")
 }

@@ -238,11 +238,27 @@ func unreadable(err error) bool {
 	return false
 }
 
+// explain adds to an error what failed, and where; nil stays nil.
+func (l *Ledger) explain(err error, what string, values ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s in %s: %w", fmt.Sprintf(what, values...), l.path, err)
+}
+
 // write runs a transaction that takes the write lock at its start.
 func (l *Ledger) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	return l.transact(ctx, do)
+}
+
+// exec runs one statement in a transaction of its own.
+func (l *Ledger) exec(ctx context.Context, statement string, parameters ...any) error {
+	return l.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, statement, parameters...)
+		return err
+	})
 }
 
 // transact is write for a caller that holds l.writing.

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -98,15 +97,12 @@ func (l *Ledger) Plan(ctx context.Context, q Question) (Plan, error) {
 		}
 		return err
 	})
-	if err != nil {
-		return Plan{}, fmt.Errorf("compare the bans in %s: %w", l.path, err)
-	}
-	return p, nil
+	return p, l.explain(err, "compare the bans")
 }
 
 // first returns the time in the first row of an answer; zero: there is no row.
 func first(ctx context.Context, tx *sql.Tx, text string, now int64) (t time.Time, err error) {
-	err = tx.QueryRowContext(ctx, text, now).Scan(at(&t))
+	err = tx.QueryRowContext(ctx, text, now).Scan(into(&t))
 	return t, ignoreNone(err)
 }
 
@@ -153,14 +149,8 @@ func (p *Plan) gone(ctx context.Context, tx *sql.Tx) (ended int, err error) {
 // Standing returns all bans that were in force when a plan was made. They may be hundreds of thousands: the enforcer calls
 // it only when the appliance's files must be compared whole.
 func (l *Ledger) Standing(ctx context.Context, p Plan) ([]netip.Prefix, error) {
-	rows, err := l.db.QueryContext(ctx, "SELECT prefix FROM ban WHERE until > 0 AND until > ? AND change <= ?", p.now, p.change)
-	if err == nil {
-		var standing []netip.Prefix
-		if standing, err = appendPrefixes(make([]netip.Prefix, 0, p.InForce), rows); err == nil {
-			return standing, nil
-		}
-	}
-	return nil, fmt.Errorf("read the bans in force from %s: %w", l.path, err)
+	standing, err := l.prefixes(ctx, make([]netip.Prefix, 0, p.InForce), "SELECT prefix FROM ban WHERE until > 0 AND until > ? AND change <= ?", p.now, p.change)
+	return standing, l.explain(err, "read the bans in force")
 }
 
 // Pending returns all bans that Plan.Block stands for, however many, those without an entry first. If least is not zero,
@@ -176,8 +166,5 @@ func (l *Ledger) Pending(ctx context.Context, p Plan, q Question, least time.Tim
 			pending = append(pending, prefix)
 		}, queryPending, p.now, p.change, q.Renew.UnixMilli(), milliseconds(least), f.assertedFlush)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read the bans to block from %s: %w", l.path, err)
-	}
-	return pending, nil
+	return pending, l.explain(err, "read the bans to block")
 }

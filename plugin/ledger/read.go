@@ -3,11 +3,11 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 
 	"notification-stormshield/plugin/ban"
 )
@@ -15,16 +15,14 @@ import (
 // FullRead is one read of everything that the Local API lists. It knows which of the ledger's decisions were in it.
 type FullRead struct {
 	last int64 // the decision that was recorded last before the read began
-	seen bits
+	seen *roaring64.Bitmap
 }
 
 // BeginFullRead begins a full read. The caller calls it before it asks the Local API.
 func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
-	r := &FullRead{}
-	if err := l.db.QueryRowContext(ctx, "SELECT decisions FROM flushing").Scan(&r.last); err != nil {
-		return nil, fmt.Errorf("begin to read the Local API's list into %s: %w", l.path, err)
-	}
-	return r, nil
+	r := &FullRead{seen: roaring64.New()}
+	err := l.db.QueryRowContext(ctx, "SELECT decisions FROM flushing").Scan(&r.last)
+	return r, l.explain(err, "begin to read the Local API's list")
 }
 
 // List stores decisions that the Local API lists: of a full read r, or with nil of another answer.
@@ -34,13 +32,10 @@ func (l *Ledger) List(ctx context.Context, r *FullRead, decisions []ban.Decision
 	}
 	seen := ignoreRow
 	if r != nil {
-		seen = func(d *decision) { r.seen.set(d.id) }
+		seen = func(d *decision) { r.seen.Add(uint64(d.id)) }
 	}
 	recorded, err := l.change(ctx, now, limit, func(c *change) error { return c.arrive(ctx, decisions, seen) })
-	if err != nil {
-		return Recorded{}, fmt.Errorf("record %d listed decisions in %s: %w", len(decisions), l.path, err)
-	}
-	return recorded, nil
+	return recorded, l.explain(err, "record %d listed decisions", len(decisions))
 }
 
 // Unlist removes decisions that the Local API lists as deleted.
@@ -57,7 +52,7 @@ func (l *Ledger) Unlist(ctx context.Context, decisions []ban.Decision, now time.
 			})
 		})
 		if err != nil {
-			return all, fmt.Errorf("end %d decisions that are listed no more in %s: %w", len(some), l.path, err)
+			return all, l.explain(err, "end %d decisions that are listed no more", len(some))
 		}
 		all.Add(recorded)
 	}
@@ -98,13 +93,9 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.
 	err = l.read(ctx, func(tx *sql.Tx) error {
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var key [2]int64
-			var prefix string
 			var d ban.Decision
-			if err := rows.Scan(&key[0], &key[1], &prefix, &d.ID, &d.Bits, &d.Type, &d.Origin, &d.Scenario); err != nil || r.seen.has(key[1]) {
-				return err
-			}
-			var err error
-			if d.Prefix, err = netip.ParsePrefix(prefix); err == nil && covered(d) {
+			err := rows.Scan(&key[0], &key[1], into(&d.Prefix), &d.ID, &d.Bits, &d.Type, &d.Origin, &d.Scenario)
+			if err == nil && !r.seen.Contains(uint64(key[1])) && covered(d) {
 				absent = append(absent, key)
 			}
 			return err
@@ -113,17 +104,11 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.
 	})
 	if err == nil {
 		err = inChunks(ctx, l, absent, func(tx *sql.Tx, some [][2]int64) error {
-			keys, err := json.Marshal(some)
-			if err == nil {
-				_, err = tx.ExecContext(ctx, "UPDATE decision SET missing = missing + 1 FROM json_each(?) WHERE ban = value ->> 0 AND decision.id = value ->> 1", string(keys))
-			}
+			_, err := tx.ExecContext(ctx, "UPDATE decision SET missing = missing + 1 FROM json_each(?) WHERE ban = value ->> 0 AND decision.id = value ->> 1", array(some))
 			return err
 		})
 	}
-	if err != nil {
-		return 0, fmt.Errorf("look for decisions that are listed no more in %s: %w", l.path, err)
-	}
-	return len(absent), nil
+	return len(absent), l.explain(err, "look for decisions that are listed no more")
 }
 
 // Missing returns the decisions that two full reads in a row lacked.
@@ -135,38 +120,26 @@ func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err err
 		step := max(m.Count/sampleSize, 1)
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var d ban.Decision
-			var prefix string
-			var uuid sql.RawBytes
-			err := rows.Scan(&prefix, &uuid, &d.ID)
-			if err == nil {
-				copy(d.UUID[:], uuid)
-				d.Prefix, err = netip.ParsePrefix(prefix)
-			}
+			err := rows.Scan(into(&d.Prefix), into(&d.UUID), &d.ID)
 			m.Sample = append(m.Sample, d)
 			return err
 		}, `SELECT prefix, uuid, number FROM (SELECT prefix, uuid, number, ROW_NUMBER() OVER (ORDER BY decision.id) AS n
 			FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2 AND decision.until > ?1) WHERE n % ?2 = 0 LIMIT ?3`,
 			now.UnixMilli(), step, sampleSize)
 	})
-	if err != nil {
-		return Missing{}, fmt.Errorf("look for decisions that are listed no more in %s: %w", l.path, err)
-	}
-	return m, nil
+	return m, l.explain(err, "look for decisions that are listed no more")
 }
 
 // EndMissing removes the decisions that two full reads in a row lacked.
 func (l *Ledger) EndMissing(ctx context.Context, now time.Time, limit int) (Recorded, error) {
 	isMissing := func(d *decision) bool { return d.missing >= 2 }
 	all, err := l.removeEach(ctx, isMissing, now, limit, "SELECT DISTINCT prefix FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2")
-	if err != nil {
-		return all, fmt.Errorf("end decisions that are listed no more in %s: %w", l.path, err)
-	}
-	return all, nil
+	return all, l.explain(err, "end decisions that are listed no more")
 }
 
 // removeEach removes decisions of the bans whose prefixes a query selects, some bans in each transaction.
 func (l *Ledger) removeEach(ctx context.Context, which func(*decision) bool, now time.Time, limit int, selection string, parameters ...any) (all Recorded, err error) {
-	selected, err := prefixes(l.db.QueryContext(ctx, selection, parameters...))
+	selected, err := l.prefixes(ctx, nil, selection, parameters...)
 	if err != nil {
 		return all, err
 	}
@@ -185,15 +158,3 @@ func (l *Ledger) removeEach(ctx context.Context, which func(*decision) bool, now
 	}
 	return all, nil
 }
-
-// bits is a set of small numbers.
-type bits []uint64
-
-func (b *bits) set(n int64) {
-	if word := int(n / 64); word >= len(*b) {
-		*b = append(*b, make([]uint64, max(word+1-len(*b), len(*b)))...)
-	}
-	(*b)[n/64] |= 1 << (n % 64)
-}
-
-func (b bits) has(n int64) bool { return int(n/64) < len(b) && b[n/64]&(1<<(n%64)) != 0 }

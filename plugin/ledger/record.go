@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -55,10 +54,7 @@ func (l *Ledger) Record(ctx context.Context, decisions []ban.Decision, now time.
 	if !w.done {
 		l.recordAll(ctx, l.queue.take())
 	}
-	if w.err != nil {
-		return Recorded{}, fmt.Errorf("record %d decisions in %s: %w", len(decisions), l.path, w.err)
-	}
-	return w.recorded, nil
+	return w.recorded, l.explain(w.err, "record %d decisions", len(decisions))
 }
 
 // errNotRecorded is the result of a call whose transaction panicked in another call.
@@ -152,8 +148,5 @@ func (l *Ledger) RecordFound(ctx context.Context, found []netip.Prefix, until, n
 		}
 		return nil
 	})
-	if err != nil {
-		return Recorded{}, fmt.Errorf("record %d bans that were found on the appliance in %s: %w", len(found), l.path, err)
-	}
-	return recorded, nil
+	return recorded, l.explain(err, "record %d bans that were found on the appliance", len(found))
 }

@@ -3,46 +3,119 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/netip"
+	"time"
+
+	"notification-stormshield/plugin/ban"
 )
 
-func prefixes(rows *sql.Rows, err error) ([]netip.Prefix, error) {
-	if err != nil {
-		return nil, err
-	}
-	return appendPrefixes(nil, rows)
-}
-
-// appendPrefixes reads rows to their end and closes them.
-func appendPrefixes(found []netip.Prefix, rows *sql.Rows) ([]netip.Prefix, error) {
-	err := scan(rows, func(p netip.Prefix) { found = append(found, p) })
-	return found, err
-}
-
-// each calls do with every row of a query for a prefix and two numbers.
-func each(ctx context.Context, tx *sql.Tx, do func(p netip.Prefix, a, b int64), query string, parameters ...any) error {
-	rows, err := tx.QueryContext(ctx, query, parameters...)
+// query calls do for each row of an answer.
+func query(ctx context.Context, from interface {
+	QueryContext(ctx context.Context, text string, parameters ...any) (*sql.Rows, error)
+}, do func(*sql.Rows) error, text string, parameters ...any) error {
+	rows, err := from.QueryContext(ctx, text, parameters...)
 	if err != nil {
 		return err
 	}
-	var a, b int64
-	return scan(rows, func(p netip.Prefix) { do(p, a, b) }, &a, &b)
-}
-
-// scan reads rows of a prefix and more to their end, and closes them.
-func scan(rows *sql.Rows, do func(netip.Prefix), more ...any) error {
 	defer rows.Close()
-	var text sql.RawBytes
-	columns := append([]any{&text}, more...)
 	for rows.Next() {
-		if err := rows.Scan(columns...); err != nil {
+		if err := do(rows); err != nil {
 			return err
 		}
-		p, err := netip.ParsePrefix(string(text))
-		if err != nil {
-			return err
-		}
-		do(p)
 	}
 	return rows.Err()
+}
+
+// each calls do for each row of an answer that is a prefix and two numbers.
+func each(ctx context.Context, tx *sql.Tx, do func(p netip.Prefix, a, b int64), text string, parameters ...any) error {
+	var p netip.Prefix
+	var a, b int64
+	return query(ctx, tx, func(rows *sql.Rows) error {
+		err := rows.Scan(into(&p), &a, &b)
+		if err == nil {
+			do(p, a, b)
+		}
+		return err
+	}, text, parameters...)
+}
+
+// prefixes appends the prefixes of an answer to some.
+func (l *Ledger) prefixes(ctx context.Context, some []netip.Prefix, text string, parameters ...any) ([]netip.Prefix, error) {
+	var p netip.Prefix
+	err := query(ctx, l.db, func(rows *sql.Rows) error {
+		err := rows.Scan(into(&p))
+		some = append(some, p)
+		return err
+	}, text, parameters...)
+	return some, err
+}
+
+// into returns a scanner that reads a stored value: a prefix is text, a UUID is bytes, and a time is milliseconds since 1970
+// (0 is the zero time).
+func into(pointer any) sql.Scanner { return column{pointer} }
+
+type column struct{ pointer any }
+
+func (c column) Scan(value any) (err error) {
+	switch to := c.pointer.(type) {
+	case *netip.Prefix:
+		text, _ := value.(string)
+		*to, err = netip.ParsePrefix(text)
+	case *ban.UUID:
+		bytes, _ := value.([]byte)
+		*to = ban.UUID{}
+		copy(to[:], bytes)
+	case *time.Time:
+		ms, isNumber := value.(int64)
+		if !isNumber {
+			return errors.New("a stored time is no number")
+		}
+		*to = moment(ms)
+	default:
+		err = fmt.Errorf("no %T is stored", to)
+	}
+	return err
+}
+
+// milliseconds returns a time as it is stored.
+func milliseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// moment returns a stored time.
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// array returns values as one parameter of a query, for json_each.
+func array[T any](values []T) string {
+	text, err := json.Marshal(values)
+	if err != nil {
+		panic(err) // numbers and prefixes always have a text
+	}
+	return string(text)
+}
+
+func affected(result sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// ignoreNone returns nil for a query without a row.
+func ignoreNone(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return err
 }

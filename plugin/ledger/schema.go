@@ -33,7 +33,7 @@ CREATE INDEX ban_next ON ban (next) WHERE next > 0;
 CREATE INDEX ban_waiting ON ban (class, newest DESC) WHERE until = 0;
 
 CREATE TABLE decision (
-	ban      INTEGER NOT NULL REFERENCES ban,
+	ban      INTEGER NOT NULL REFERENCES ban ON DELETE CASCADE,
 	id       INTEGER NOT NULL,             -- in the order of recording
 	uuid     BLOB NOT NULL,                -- empty: it has none
 	number   INTEGER NOT NULL,             -- its ID at the Local API; 0: not known

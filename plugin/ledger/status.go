@@ -92,10 +92,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		s.Pending = earlier(s.Pending, ended)
 		return err
 	})
-	if err != nil {
-		return Status{}, fmt.Errorf("read %s: %w", l.path, err)
-	}
-	return s, nil
+	return s, l.explain(err, "count the bans")
 }
 
 // earlier returns the earlier of two moments, of which each may be none.
@@ -108,35 +105,23 @@ func earlier(t time.Time, stored sql.NullInt64) time.Time {
 
 // Origins counts the bans that are enforced, by the origins of their decisions.
 func (l *Ledger) Origins(ctx context.Context, now time.Time) (map[string]int, error) {
-	rows, err := l.db.QueryContext(ctx, `SELECT origin, COUNT(DISTINCT ban) FROM decision JOIN ban ON ban.id = decision.ban
-		WHERE ban.until > ?1 AND decision.until > ?1 AND lifted = 0 GROUP BY origin`, now.UnixMilli())
-	if err != nil {
-		return nil, fmt.Errorf("count the bans in %s: %w", l.path, err)
-	}
-	defer rows.Close()
 	origins := map[string]int{}
-	for rows.Next() {
+	err := query(ctx, l.db, func(rows *sql.Rows) error {
 		var origin string
-		var n int
-		if err := rows.Scan(&origin, &n); err != nil {
-			return nil, fmt.Errorf("count the bans in %s: %w", l.path, err)
-		}
-		origins[origin] = n
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("count the bans in %s: %w", l.path, err)
-	}
-	return origins, nil
+		var bans int
+		err := rows.Scan(&origin, &bans)
+		origins[origin] = bans
+		return err
+	}, `SELECT origin, COUNT(DISTINCT ban) FROM decision JOIN ban ON ban.id = decision.ban
+		WHERE ban.until > ?1 AND decision.until > ?1 AND lifted = 0 GROUP BY origin`, now.UnixMilli())
+	return origins, l.explain(err, "count the bans by origin")
 }
 
 // Written returns the prefixes that may be on the appliance's blacklist or in
 // its files.
 func (l *Ledger) Written(ctx context.Context) ([]netip.Prefix, error) {
-	written, err := prefixes(l.db.QueryContext(ctx, "SELECT prefix FROM ban WHERE written <> 0 OR expires > 0"))
-	if err != nil {
-		return nil, fmt.Errorf("read what was written in %s: %w", l.path, err)
-	}
-	return written, nil
+	written, err := l.prefixes(ctx, nil, "SELECT prefix FROM ban WHERE written <> 0 OR expires > 0")
+	return written, l.explain(err, "read what was written")
 }
 
 // Forget records that a clean-up removed everything of ours from the appliance. Bans in force are pending again.
@@ -144,8 +129,7 @@ func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		for _, statement := range []string{
 			"UPDATE ban SET written = 0, expires = 0, since = ?1",
-			"DELETE FROM decision WHERE ban IN (SELECT id FROM ban WHERE until > 0 AND until <= ?1) AND (lifted = 0 OR until <= ?1)",
-			"DELETE FROM ban WHERE until > 0 AND until <= ?1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id)",
+			"DELETE FROM ban WHERE until > 0 AND until <= ?1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id AND decision.until > ?1)",
 			"UPDATE flushing SET bans = (SELECT COUNT(*) FROM ban), target = '', unsure = 0",
 		} {
 			if _, err := tx.ExecContext(ctx, statement, now.UnixMilli()); err != nil {
@@ -154,10 +138,7 @@ func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
 		}
 		return forgetFiles(ctx, tx)
 	})
-	if err != nil {
-		return fmt.Errorf("record the clean-up in %s: %w", l.path, err)
-	}
-	return nil
+	return l.explain(err, "record the clean-up")
 }
 
 // forgetFiles records that the appliance's files are not known, and that no re-assert counts any more.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -112,52 +113,22 @@ func load(ctx context.Context, tx *sql.Tx, prefixes []netip.Prefix) (map[netip.P
 	byID := make(map[int64]*stored, len(prefixes))
 	err := query(ctx, tx, func(rows *sql.Rows) error {
 		s := &stored{}
-		var prefix string
-		if err := rows.Scan(&s.id, &prefix, &s.ends, &s.until, &s.next, &s.class, &s.newest, &s.change, &s.since, &s.expires, &s.written); err != nil {
-			return err
-		}
-		var err error
-		if s.prefix, err = netip.ParsePrefix(prefix); err != nil {
-			return err
-		}
+		err := rows.Scan(&s.id, into(&s.prefix), &s.ends, &s.until, &s.next, &s.class, &s.newest, &s.change, &s.since, &s.expires, &s.written)
 		bans[s.prefix], byID[s.id] = s, s
-		return nil
-	}, "SELECT id, prefix, ends, until, next, class, newest, change, since, expires, written FROM ban WHERE prefix IN (SELECT value FROM json_each(?))", list(prefixes))
+		return err
+	}, "SELECT id, prefix, ends, until, next, class, newest, change, since, expires, written FROM ban WHERE prefix IN (SELECT value FROM json_each(?))", array(prefixes))
 	if err != nil || len(bans) == 0 {
 		return bans, err
 	}
-	ids := make([]int64, 0, len(byID))
-	for id := range byID {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
 	err = query(ctx, tx, func(rows *sql.Rows) error {
 		var d decision
 		var of int64
-		var uuid sql.RawBytes
-		if err := rows.Scan(&d.id, &of, &uuid, &d.number, &d.until, &d.class, &d.lifted, &d.missing); err != nil {
-			return err
+		err := rows.Scan(&d.id, &of, into(&d.uuid), &d.number, &d.until, &d.class, &d.lifted, &d.missing)
+		if s := byID[of]; err == nil {
+			s.decisions = append(s.decisions, d)
 		}
-		copy(d.uuid[:], uuid)
-		s := byID[of]
-		s.decisions = append(s.decisions, d)
-		return nil
-	}, `SELECT id, ban, uuid, number, until, class, lifted, missing
-		FROM decision WHERE ban IN (SELECT value FROM json_each(?)) ORDER BY ban, id`, numbers(ids))
-	return bans, err
-}
-
-// query calls do for each row of an answer.
-func query(ctx context.Context, tx *sql.Tx, do func(*sql.Rows) error, text string, parameters ...any) error {
-	rows, err := tx.QueryContext(ctx, text, parameters...)
-	if err != nil {
 		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := do(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	}, `SELECT id, ban, uuid, number, until, class, lifted, missing
+		FROM decision WHERE ban IN (SELECT value FROM json_each(?)) ORDER BY ban, id`, array(slices.Sorted(maps.Keys(byID))))
+	return bans, err
 }

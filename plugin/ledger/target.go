@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -68,10 +67,8 @@ func (t Target) oldGroups(named Target) []string {
 
 // Target returns the target of the ledger; zero if no flush has begun yet.
 func (l *Ledger) Target(ctx context.Context) (t Target, err error) {
-	if err := l.db.QueryRowContext(ctx, "SELECT target FROM flushing").Scan(&t); err != nil {
-		return Target{}, fmt.Errorf("read from %s which appliance it is about: %w", l.path, err)
-	}
-	return t, nil
+	err = l.db.QueryRowContext(ctx, "SELECT target FROM flushing").Scan(&t)
+	return t, l.explain(err, "look for the appliance that the decisions are for")
 }
 
 // SetTarget records a new target, which [Target.Next] makes. If it differs from the
@@ -91,10 +88,7 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) err
 		}
 		return setTarget(ctx, tx, next)
 	})
-	if err != nil {
-		return fmt.Errorf("record in %s which appliance it is about: %w", l.path, err)
-	}
-	return nil
+	return l.explain(err, "record the appliance that the decisions are for")
 }
 
 // doubtAll makes everything pending from now on: bans in force must be applied again, and

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"time"
 )
 
@@ -20,7 +19,7 @@ type Trouble struct {
 
 func readTrouble(ctx context.Context, tx *sql.Tx) (t Trouble, err error) {
 	err = tx.QueryRowContext(ctx, "SELECT text, since, last, count, warning, request FROM trouble").
-		Scan(&t.Text, at(&t.Since), at(&t.Last), &t.Count, &t.Warning, &t.Request)
+		Scan(&t.Text, into(&t.Since), into(&t.Last), &t.Count, &t.Warning, &t.Request)
 	return t, err
 }
 
@@ -36,16 +35,10 @@ func (l *Ledger) Warned(ctx context.Context, text string, now time.Time) error {
 
 // trouble stores a trouble and counts it. A failure after a warning begins a new trouble, and the reverse.
 func (l *Ledger) trouble(ctx context.Context, text string, warning bool, request int64, now time.Time) error {
-	err := l.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE trouble SET text = ?1, since = CASE WHEN count = 0 OR warning <> ?3 THEN ?2 ELSE since END,
-			last = ?2, count = CASE WHEN warning <> ?3 THEN 1 ELSE count + 1 END, warning = ?3, request = CASE WHEN ?3 THEN request ELSE ?4 END`,
-			text, now.UnixMilli(), warning, request)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("record the trouble in %s: %w", l.path, err)
-	}
-	return nil
+	err := l.exec(ctx, `UPDATE trouble SET text = ?1, since = CASE WHEN count = 0 OR warning <> ?3 THEN ?2 ELSE since END,
+		last = ?2, count = CASE WHEN warning <> ?3 THEN 1 ELSE count + 1 END, warning = ?3, request = CASE WHEN ?3 THEN request ELSE ?4 END`,
+		text, now.UnixMilli(), warning, request)
+	return l.explain(err, "record the trouble")
 }
 
 // endTrouble records that nothing is wrong any more.

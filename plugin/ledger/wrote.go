@@ -3,9 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"notification-stormshield/appliance"
@@ -38,10 +36,7 @@ func (l *Ledger) Begin(ctx context.Context, p Plan, byGroup bool) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("record what the appliance is about to get in %s: %w", l.path, err)
-	}
-	return nil
+	return l.explain(err, "record what the appliance is about to get")
 }
 
 // Wrote records what the appliance acknowledged. Changes that were recorded since the plan was made stay pending.
@@ -49,10 +44,7 @@ func (l *Ledger) Wrote(ctx context.Context, p Plan, o appliance.Outcome) error {
 	if !o.Asserted.IsZero() {
 		o.Listed = true
 	}
-	if err := l.wrote(ctx, p, o); err != nil {
-		return fmt.Errorf("record what the appliance acknowledged in %s: %w", l.path, err)
-	}
-	return nil
+	return l.explain(l.wrote(ctx, p, o), "record what the appliance acknowledged")
 }
 
 // Confirms returns when the appliance had blocked everything in force, by the group or one by one; zero: it did not.
@@ -158,7 +150,7 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flus
 func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) error {
 	return inChunks(ctx, l, unblocked, func(tx *sql.Tx, some []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE written WHEN 0 THEN 0 ELSE ? END, expires = 0
-			WHERE prefix IN (SELECT value FROM json_each(?))`, uncertain, list(some))
+			WHERE prefix IN (SELECT value FROM json_each(?))`, uncertain, array(some))
 		return err
 	})
 }
@@ -168,24 +160,9 @@ func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) er
 func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 	return inChunks(ctx, l, p.Add, func(tx *sql.Tx, added []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = ?
-			WHERE prefix IN (SELECT value FROM json_each(?)) AND written <= 0 AND change <= ?`, flush, list(added), p.change)
+			WHERE prefix IN (SELECT value FROM json_each(?)) AND written <= 0 AND change <= ?`, flush, array(added), p.change)
 		return err
 	})
-}
-
-// list returns prefixes as one parameter of a query.
-func list(prefixes []netip.Prefix) string {
-	text := make([]byte, 0, len(prefixes)*len(`"203.0.113.255/32",`))
-	separator := byte('[')
-	for _, p := range prefixes {
-		text = append(text, separator, '"')
-		text = append(p.AppendTo(text), '"')
-		separator = ','
-	}
-	if len(prefixes) == 0 {
-		text = append(text, '[')
-	}
-	return string(append(text, ']'))
 }
 
 // Tidy removes what a plan found stale. The caller calls it when nothing is pending.
@@ -200,10 +177,7 @@ func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 			return endTrouble(ctx, tx)
 		})
 	}
-	if err != nil {
-		return fmt.Errorf("tidy up %s: %w", l.path, err)
-	}
-	return nil
+	return l.explain(err, "tidy up")
 }
 
 // queryForget selects bans that are over and that the appliance has no trace of. One of which a decision was lifted stays
@@ -218,38 +192,23 @@ func (l *Ledger) forget(ctx context.Context, p Plan, cleared bool) error {
 	if cleared {
 		least = uncertain
 	}
-	for {
-		var gone []int64
+	for gone := int64(chunk); gone == chunk; {
 		err := l.write(ctx, func(tx *sql.Tx) (err error) {
-			if gone, err = ids(tx.QueryContext(ctx, queryForget, p.now, p.change, least, chunk)); err != nil || len(gone) == 0 {
-				return err
+			if gone, err = affected(tx.ExecContext(ctx, "DELETE FROM ban WHERE id IN ("+queryForget+")", p.now, p.change, least, chunk)); err == nil {
+				_, err = tx.ExecContext(ctx, "UPDATE flushing SET bans = bans - ?", gone)
 			}
-			for _, statement := range []string{
-				"DELETE FROM decision WHERE ban IN (SELECT value FROM json_each(?1))",
-				"DELETE FROM ban WHERE id IN (SELECT value FROM json_each(?1))",
-				"UPDATE flushing SET bans = bans - json_array_length(?1)",
-			} {
-				if _, err := tx.ExecContext(ctx, statement, numbers(gone)); err != nil {
-					return err
-				}
-			}
-			return nil
+			return err
 		})
 		if err != nil {
 			return err
-		}
-		if len(gone) < chunk {
-			break
 		}
 	}
 	if !cleared {
 		return nil
 	}
-	return l.write(ctx, func(tx *sql.Tx) error { // rows that stay, such as of a lifted decision
-		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = 0 WHERE until <= ?1 AND (written <> 0 OR expires <> 0)
-			AND written = -1 AND expires = 0 AND change <= ?2`, p.now, p.change)
-		return err
-	})
+	// Other rows stay, such as that of a lifted decision.
+	return l.exec(ctx, `UPDATE ban SET written = 0 WHERE until <= ?1 AND (written <> 0 OR expires <> 0)
+		AND written = -1 AND expires = 0 AND change <= ?2`, p.now, p.change)
 }
 
 // inChunks calls do for some items at a time, each time in a transaction of its own.
@@ -262,40 +221,4 @@ func inChunks[T any](ctx context.Context, l *Ledger, items []T, do func(*sql.Tx,
 		items = items[n:]
 	}
 	return nil
-}
-
-func affected(result sql.Result, err error) (int64, error) {
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-func ids(rows *sql.Rows, err error) (all []int64, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		all = append(all, id)
-	}
-	return all, rows.Err()
-}
-
-// numbers returns numbers as one parameter of a query.
-func numbers(all []int64) string {
-	text := make([]byte, 0, 8*len(all)+2)
-	separator := byte('[')
-	for _, n := range all {
-		text = strconv.AppendInt(append(text, separator), n, 10)
-		separator = ','
-	}
-	if len(all) == 0 {
-		text = append(text, '[')
-	}
-	return string(append(text, ']'))
 }
