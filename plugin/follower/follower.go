@@ -10,7 +10,7 @@
 //   - CrowdSec deletes many decisions in steps, and a poll between two steps may miss the later ones. Without UUID and ID, a
 //     deletion does not say which decision it means. In both cases the follower reads everything a minute later.
 //   - A database that was made anew counts its IDs from 1 again. So the follower reads everything a minute after a poll that
-//     lists unknown decisions with old IDs.
+//     lists an unknown decision with an ID below the highest one.
 //   - A decision may vanish without a deletion. So the follower reads everything at the start, after an outage, and every
 //     Resync. This is a full read.
 //

@@ -33,11 +33,12 @@ type reading struct {
 
 // changes polls, and then asks for the decisions that polls missed.
 func (r *reading) changes(ctx context.Context, now time.Time) error {
-	since, oldest := r.ids.newest(), r.ids.oldest()
+	since := r.ids.newest()
 	seen, err := r.stream(ctx, false)
 	if err != nil {
 		return err
 	}
+	isAnew := r.recorded.LowestID > 0 && r.recorded.LowestID <= since // IDs began again: the database was made anew
 	r.ids.see(now, seen.LastID)
 	minute := now.Sub(r.ids.asked) >= idsEvery
 	if minute {
@@ -58,7 +59,6 @@ func (r *reading) changes(ctx context.Context, now time.Time) error {
 	if minute {
 		r.suspect()
 	}
-	isAnew := r.recorded.LowestID > 0 && r.recorded.LowestID <= oldest // IDs began again: the database was made anew
 	if (isAnew || r.recorded.Ended >= deletedAtOnce || r.recorded.Unmatched > 0 || r.ids.unsupported && r.recorded.Unknown > 0) && r.confirm.IsZero() {
 		r.confirm = now.Add(confirmAfter)
 	}
