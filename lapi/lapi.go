@@ -122,7 +122,7 @@ func (c *Client) sender() (*http.Client, error) {
 	timeout := c.config.Timeout
 	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second)}
 	return &http.Client{
-		// A connection is used once. When one that was used before breaks, net/http silently asks again, and the Local API has
+		// A connection is used once: net/http silently asks again when one that was used before breaks. But the Local API has
 		// reported the changes to the first question.
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
@@ -190,7 +190,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		return nil, c.explain(err)
 	}
 	patience := c.config.Timeout
-	patient := &patientBody{response.Body, patience, time.AfterFunc(patience, func() { cancel(errSilent) }), cancel}
+	patient := &patientBody{response.Body, ctx, patience, time.AfterFunc(patience, func() { cancel(errSilent) }), cancel}
 	if response.StatusCode == want {
 		return patient, nil
 	}
@@ -241,6 +241,7 @@ var errSilent = errors.New("the Local API fell silent")
 // patientBody ends a request when nothing is read for too long.
 type patientBody struct {
 	io.ReadCloser
+	ctx      context.Context
 	patience time.Duration
 	silent   *time.Timer
 	cancel   context.CancelCauseFunc
@@ -249,6 +250,9 @@ type patientBody struct {
 func (b *patientBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.silent.Reset(b.patience)
+	if cause := context.Cause(b.ctx); err != nil && cause != nil { // net/http gives it once, and encoding/json hides that
+		err = cause
+	}
 	return n, err
 }
 
