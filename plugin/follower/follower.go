@@ -125,9 +125,7 @@ func (f *Follower) step(ctx context.Context, now time.Time) {
 	if ctx.Err() != nil {
 		return
 	}
-	if r.recorded.Added+r.recorded.Extended+r.recorded.Ended > 0 {
-		f.Changed()
-	}
+	r.finish(err)
 	if err != nil {
 		f.failed(ctx, err, now)
 		return
@@ -139,7 +137,6 @@ func (f *Follower) step(ctx context.Context, now time.Time) {
 	if err := f.Ledger.ReadWell(ctx, time.Now()); err != nil {
 		f.Log.Debug("the read could not be recorded", "error", err)
 	}
-	r.log(f.Log)
 	f.tell(ctx, now)
 }
 
@@ -152,7 +149,7 @@ func (f *Follower) isFullDue(now time.Time) bool {
 
 // guarded reads, and turns a panic into an error: CrowdSec never starts a crashed plugin again.
 func (f *Follower) guarded(ctx context.Context, now time.Time) (r *reading, err error) {
-	r = &reading{Follower: f, filter: f.Filter()}
+	r = &reading{Follower: f, filter: f.Filter(), gone: roaring64.New()}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("reading the Local API panicked, which is a fault of this program: %v\n%s", p, debug.Stack())

@@ -123,6 +123,28 @@ func TestAnAnswerOfWhichNothingCanBeReadIsAFailure(t *testing.T) {
 	})
 }
 
+func TestPollsGoOnDuringAFullRead(t *testing.T) {
+	follow(t, nil, func(h *harness) {
+		for n := range int64(2000) {
+			h.list.add(100+n, fmt.Sprintf("198.51.%d.%d", n>>8, n&255))
+		}
+		h.at(time.Minute)
+		h.list.set(func() { h.list.slow = 100 * time.Millisecond })
+		h.at(time.Hour + 30*time.Second) // a full read of 200 s is under way
+		h.list.remove(2000)              // the full read lists it later
+		h.list.add(5000, "203.0.113.50")
+		h.at(time.Hour + 2*time.Minute)
+		got := h.inForce()
+		if slices.Contains(got, "198.51.7.108") || !slices.Contains(got, "203.0.113.50") || h.fullReads() != 2 {
+			t.Errorf("%d in force after %d full reads", len(got), h.fullReads())
+		}
+		h.at(time.Hour + 10*time.Minute)
+		if got := h.inForce(); len(got) != 2002 {
+			t.Errorf("%d in force afterwards", len(got))
+		}
+	})
+}
+
 func TestADecisionThatTwoFullReadsLackEnds(t *testing.T) {
 	follow(t, nil, func(h *harness) {
 		h.list.drop(1)

@@ -27,8 +27,9 @@ type list struct {
 	standing, added, deleted map[int64]string
 	over                     map[int64]string // deletions that only a full read lists
 	fail                     error
-	cut                      bool // each answer ends after its first decision
-	unreadable               int  // decisions in each answer that cannot be read
+	slow                     time.Duration // how long a full read takes for each decision
+	cut                      bool          // each answer ends after its first decision
+	unreadable               int           // decisions in each answer that cannot be read
 	asked                    []bool
 	above                    []int64 // the IDs above which decisions were asked for
 	aboveFails               error
@@ -88,7 +89,20 @@ func (l *list) set(do func()) {
 	do()
 }
 
-func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error) (seen lapi.Seen, err error) {
+func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Seen, error) {
+	events, seen, err := l.answer(q)
+	for _, e := range events {
+		if q.Startup {
+			time.Sleep(l.slow)
+		}
+		if err := do(e); err != nil {
+			return seen, err
+		}
+	}
+	return seen, err
+}
+
+func (l *list) answer(q lapi.Query) (events []lapi.Event, seen lapi.Seen, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked = append(l.asked, q.Startup)
@@ -96,7 +110,7 @@ func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error
 		panic("boom")
 	}
 	if l.fail != nil {
-		return seen, l.fail
+		return nil, seen, l.fail
 	}
 	seen.Unreadable = l.unreadable
 	fresh := l.added
@@ -106,11 +120,9 @@ func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error
 	for _, id := range sorted(fresh) {
 		seen.LastID = id
 		seen.New++
-		if err := do(l.event(id, fresh[id], time.Until(ends(id)), false)); err != nil {
-			return seen, err
-		}
+		events = append(events, l.event(id, fresh[id], time.Until(ends(id)), false))
 		if l.cut {
-			return seen, nil
+			return events, seen, nil
 		}
 	}
 	if q.Startup {
@@ -118,13 +130,11 @@ func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error
 	}
 	for _, id := range sorted(l.deleted) {
 		seen.Deleted++
-		if err := do(l.event(id, l.deleted[id], -time.Second, true)); err != nil {
-			return seen, err
-		}
+		events = append(events, l.event(id, l.deleted[id], -time.Second, true))
 	}
 	clear(l.added)
 	clear(l.deleted)
-	return seen, nil
+	return events, seen, nil
 }
 
 func (l *list) Above(_ context.Context, _ lapi.Query, above int64, do func(lapi.Event) error) (seen lapi.Seen, err error) {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 
 	"notification-stormshield/lapi"
 	"notification-stormshield/plugin/ban"
@@ -20,7 +20,9 @@ import (
 type reading struct {
 	*Follower
 	filter ban.Filter
-	full   *ledger.FullRead // nil: it is a poll
+	full   *ledger.FullRead  // nil: it is a poll
+	polled time.Time         // of a full read: when the last poll began
+	gone   *roaring64.Bitmap // the IDs that it, or a poll meanwhile, lists as deleted
 
 	listed   []ban.Decision
 	unlisted []ban.Decision
@@ -112,6 +114,7 @@ func (r *reading) everything(ctx context.Context, now time.Time) (err error) {
 	if r.full, err = r.Ledger.BeginFullRead(ctx); err != nil {
 		return err
 	}
+	r.polled = now
 	seen, err := r.stream(ctx, true)
 	if err != nil {
 		return err
@@ -207,8 +210,13 @@ func (r *reading) stream(ctx context.Context, full bool) (lapi.Seen, error) {
 
 // take filters one decision and keeps it for the next flush.
 func (r *reading) take(ctx context.Context, e lapi.Event) error {
-	if !e.Deleted && r.full == nil {
-		r.ids.listed.Add(uint64(e.ID))
+	switch id := uint64(e.ID); {
+	case e.Deleted:
+		r.gone.Add(id)
+	case r.full == nil:
+		r.ids.listed.Add(id)
+	case r.gone.Contains(id):
+		return nil
 	}
 	now := time.Now()
 	decisions, skip, refused := r.filter.Judge(ban.Listed{
@@ -227,7 +235,24 @@ func (r *reading) take(ctx context.Context, e lapi.Event) error {
 	if len(r.listed) < batch && len(r.unlisted) < batch {
 		return nil
 	}
-	return r.flush(ctx)
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
+	return r.pollMeanwhile(ctx)
+}
+
+// pollMeanwhile polls within a full read, which may take long. The next poll after a full read lists everything since that
+// began, so that no change is lost (StreamDecision of CrowdSec 1.7.8).
+func (r *reading) pollMeanwhile(ctx context.Context) error {
+	now := time.Now()
+	if r.full == nil || r.fullAt.IsZero() || now.Sub(r.polled) < r.Every {
+		return nil
+	}
+	r.polled = now
+	poll := &reading{Follower: r.Follower, filter: r.filter, gone: r.gone}
+	err := poll.changes(ctx, now)
+	poll.finish(err)
+	return err
 }
 
 // flush stores the decisions that take kept. New ones come first: a decision in both lists has ended.
@@ -243,15 +268,21 @@ func (r *reading) flush(ctx context.Context) error {
 	return err
 }
 
-// log logs the result of a read that changed something, and of each full read.
-func (r *reading) log(log hclog.Logger) {
+// finish reports changes of bans, also if the read failed after them. It logs a read that changed something, and each full read.
+func (r *reading) finish(err error) {
+	if r.recorded.Added+r.recorded.Extended+r.recorded.Ended > 0 {
+		r.Changed()
+	}
+	if err != nil {
+		return
+	}
 	if r.recorded.Added+r.recorded.Ended > 0 || r.full != nil {
-		log.Info("read the Local API", "added", r.recorded.Added, "ended", r.recorded.Ended, "full", r.full != nil)
+		r.Log.Info("read the Local API", "added", r.recorded.Added, "ended", r.recorded.Ended, "full", r.full != nil)
 	}
 	if r.refused > 0 {
-		log.Warn("listed decisions do not block", "refused", r.refused, "first", r.firstRefused.Value, "reason", r.firstRefused.Reason)
+		r.Log.Warn("listed decisions do not block", "refused", r.refused, "first", r.firstRefused.Value, "reason", r.firstRefused.Reason)
 	}
 	if r.unreadable > 0 {
-		log.Warn("decisions of the Local API cannot be read, and do not block", "unreadable", r.unreadable)
+		r.Log.Warn("decisions of the Local API cannot be read, and do not block", "unreadable", r.unreadable)
 	}
 }
