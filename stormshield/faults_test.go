@@ -48,6 +48,20 @@ func TestACutUploadChangesNothingAndTheNextFlushCompletesIt(t *testing.T) {
 	}
 }
 
+// The ledger does not know leftovers, so only a comparison of the whole files finds them again.
+func TestLeftoversThatCouldNotBeUnblockedAreFoundByTheNextFlush(t *testing.T) {
+	p := start(t)
+	p.mustFlush(addresses(3), nil, true)
+	p.standing, p.mark = map[netip.Prefix]bool{}, "" // the state was lost
+	p.sim.SetFaults(func(f *snstest.Faults) { f.Ret = map[string]int{"MONITOR ADDRESSLIST DELETE": 300} })
+	if _, err := p.flush(prefixes("192.0.2.1/32"), nil, false); err == nil {
+		t.Error("no error")
+	}
+	p.sim.SetFaults(func(f *snstest.Faults) { f.Ret = nil })
+	p.mustFlush(nil, nil, false)
+	p.wantStanding()
+}
+
 func TestAFaultDuringAFlushEndsItWithAnErrorAndTheNextOneCompletesIt(t *testing.T) {
 	for name, set := range map[string]func(*snstest.Faults){
 		"SSH hangs":       func(f *snstest.Faults) { f.SSHHang = true },

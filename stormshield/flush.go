@@ -30,8 +30,8 @@ func (a *Appliance) Apply(ctx context.Context, change appliance.Change) (applian
 	if f.files != nil {
 		f.done.Mark = f.files.state.String()
 	}
-	if len(f.foreign) > 0 { // the next flush reads the files whole, and sees when the foreign members are gone
-		f.done.Mark = ""
+	if len(f.foreign) > 0 || f.done.Leftovers > 0 && !f.done.Cleared {
+		f.done.Mark = "" // only a flush that reads the files whole finds foreign members and leftovers again
 	}
 	if err != nil {
 		f.done.Refused = nil // the next flush tries them again
