@@ -51,6 +51,7 @@ func installPlugin(t testing.TB, folder string, c *CrowdSec, a *Appliance, s *ss
 		"SSHPort": s.port, "SSHPassword": password, "SSHHostKey": s.hostKey,
 		"ConfigDir": a.configDir, "APIPort": a.port, "APIPassword": password, "APIFingerprint": a.fingerprint,
 		"LAPIURL": "", "LAPIKey": "", "LAPIResync": 24 * time.Hour, // alerts alone
+		"MaxBans": 0, // the default
 	}
 	p.configure(t)
 	t.Cleanup(func() { killAll(p.binary) })

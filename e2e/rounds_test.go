@@ -100,12 +100,11 @@ var outages = []outage{
 	}},
 }
 
-// reload reloads CrowdSec. With alerts that it has not handed over yet, 1.4.6 panics while it does (pushNotificationsToPlugin).
+// reload reloads CrowdSec once it has handed over its alerts. Otherwise 1.4.6 may panic (pushNotificationsToPlugin), and 1.7.8 may
+// end the new plugin together with the old one (PluginBroker.Kill).
 func (r *rounds) reload(t *testing.T) {
 	t.Helper()
-	if r.CrowdSec.release.Version == older.Version {
-		time.Sleep(2 * time.Second)
-	}
+	time.Sleep(2 * time.Second)
 	r.CrowdSec.Reload(t)
 }
 
