@@ -41,8 +41,5 @@ func (l *Ledger) trouble(ctx context.Context, text string, warning bool, request
 	return l.explain(err, "record the trouble")
 }
 
-// endTrouble records that nothing is wrong any more.
-func endTrouble(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "UPDATE trouble SET text = '', since = 0, last = 0, count = 0, warning = 0, request = 0 WHERE count > 0")
-	return err
-}
+// queryEndTrouble records that nothing is wrong any more.
+const queryEndTrouble = "UPDATE trouble SET text = '', since = 0, last = 0, count = 0, warning = 0, request = 0 WHERE count > 0"

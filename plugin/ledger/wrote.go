@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"net/netip"
+	"slices"
 	"time"
 
 	"notification-stormshield/appliance"
@@ -108,7 +109,7 @@ func (l *Ledger) beginWrote(ctx context.Context, p Plan, o appliance.Outcome) (f
 		err = tx.QueryRowContext(ctx, `UPDATE flushing SET flushes = flushes + 1, flushed = CASE WHEN ?1 > 0 THEN ?1 ELSE flushed END,
 			mark = CASE WHEN ?2 THEN mark ELSE '' END RETURNING flushes`, milliseconds(o.At), o.Mark == p.Mark).Scan(&flush)
 		if err == nil && !o.At.IsZero() && o.Warning == nil {
-			err = endTrouble(ctx, tx)
+			_, err = tx.ExecContext(ctx, queryEndTrouble)
 		}
 		return err
 	})
@@ -169,13 +170,7 @@ func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	err := l.forget(ctx, p, false)
 	if err == nil {
-		err = l.write(ctx, func(tx *sql.Tx) error {
-			t, err := readTrouble(ctx, tx)
-			if err != nil || t.Warning {
-				return err
-			}
-			return endTrouble(ctx, tx)
-		})
+		err = l.exec(ctx, queryEndTrouble+" AND warning = 0")
 	}
 	return l.explain(err, "tidy up")
 }
@@ -213,12 +208,10 @@ func (l *Ledger) forget(ctx context.Context, p Plan, cleared bool) error {
 
 // inChunks calls do for some items at a time, each time in a transaction of its own.
 func inChunks[T any](ctx context.Context, l *Ledger, items []T, do func(*sql.Tx, []T) error) error {
-	for len(items) > 0 {
-		n := min(len(items), chunk)
-		if err := l.write(ctx, func(tx *sql.Tx) error { return do(tx, items[:n]) }); err != nil {
+	for some := range slices.Chunk(items, chunk) {
+		if err := l.write(ctx, func(tx *sql.Tx) error { return do(tx, some) }); err != nil {
 			return err
 		}
-		items = items[n:]
 	}
 	return nil
 }
