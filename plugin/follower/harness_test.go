@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -21,162 +22,108 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// list is a Local API in memory: the decisions in force by ID, and what changed since the last poll.
+// list is a Local API in memory. Its maps hold values by ID: of the decisions in force, of those that the next poll lists as
+// new or as deleted, and of those that only a full read lists as deleted. A scenario changes it while the follower waits.
 type list struct {
-	mu                       sync.Mutex
-	standing, added, deleted map[int64]string
-	over                     map[int64]string // deletions that only a full read lists
-	fail                     error
-	slow                     time.Duration // how long a full read takes for each decision
-	cut                      bool          // each answer ends after its first decision
-	unreadable               int           // decisions in each answer that cannot be read
-	asked                    []bool
-	above                    []int64 // the IDs above which decisions were asked for
-	aboveFails               error
-	lookups                  []netip.Prefix
-	lookupFails              error
-	withoutUUIDs             bool
-	database                 int // which one it is: its decisions have other UUIDs
-	told                     []lapi.Usage
-	tellErr                  error
-	panics                   bool
+	sync.Mutex // the scenario holds it, except while time goes by
+
+	standing, added, deleted, over map[int64]string
+
+	fail, aboveFails, lookupFails, tellFails error
+	panics, withoutUUIDs                     bool
+	cut                                      bool          // each answer ends after its first decision
+	slow                                     time.Duration // how long a full read takes for each decision
+	unreadable                               int           // decisions in each answer that cannot be read
+	database                                 int           // which one it is: its decisions have other UUIDs
+
+	asked string  // a letter for each read: f is a full read, p is a poll
+	above []int64 // the IDs above which decisions were asked for
+	told  []lapi.Usage
 }
 
-func newList() *list {
-	return &list{standing: map[int64]string{}, added: map[int64]string{}, deleted: map[int64]string{}, over: map[int64]string{}}
+// value is the address of a decision, unless a scenario gives another.
+func value(id int64) string { return fmt.Sprintf("203.0.%d.%d", 113+id>>8&127, id&255) }
+
+// add adds decisions that the next poll lists.
+func (l *list) add(ids ...int64) {
+	for _, id := range ids {
+		l.put(id, value(id))
+	}
 }
 
-func (l *list) add(id int64, value string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.standing[id], l.added[id] = value, value
-}
+func (l *list) put(id int64, value string) { l.standing[id], l.added[id] = value, value }
 
-// addLate adds a decision that no poll lists.
-func (l *list) addLate(id int64, value string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.standing[id] = value
+// addLate adds decisions that no poll lists.
+func (l *list) addLate(ids ...int64) {
+	for _, id := range ids {
+		l.standing[id] = value(id)
+	}
 }
 
 func (l *list) remove(id int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.deleted[id] = l.standing[id]
 	delete(l.standing, id)
 	delete(l.added, id)
 }
 
-// removeLate removes a decision whose deletion only a full read lists.
-func (l *list) removeLate(id int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over[id] = l.standing[id]
-	delete(l.standing, id)
-}
-
-// drop removes a decision that no poll lists as deleted, as `cscli alerts delete` does.
-func (l *list) drop(id int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.standing, id)
-	delete(l.added, id)
-}
-
-func (l *list) set(do func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	do()
-}
-
 func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Seen, error) {
-	events, seen, err := l.answer(q)
-	for _, e := range events {
-		if q.Startup {
-			time.Sleep(l.slow)
-		}
-		if err := do(e); err != nil {
-			return seen, err
-		}
+	l.Lock()
+	defer l.Unlock()
+	kind, fresh := "p", l.added
+	if q.Startup {
+		kind, fresh = "f", l.standing
 	}
-	return seen, err
-}
-
-func (l *list) answer(q lapi.Query) (events []lapi.Event, seen lapi.Seen, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.asked = append(l.asked, q.Startup)
+	l.asked += kind
 	if l.panics {
 		panic("boom")
 	}
 	if l.fail != nil {
-		return nil, seen, l.fail
+		return lapi.Seen{}, l.fail
 	}
-	seen.Unreadable = l.unreadable
-	fresh := l.added
-	if q.Startup {
-		fresh = l.standing
-	}
-	for _, id := range sorted(fresh) {
-		seen.LastID = id
-		seen.New++
-		events = append(events, l.event(id, fresh[id], time.Until(ends(id)), false))
-		if l.cut {
-			return events, seen, nil
-		}
-	}
+	events, pause := l.events(fresh, false), time.Duration(0)
 	if q.Startup {
 		maps.Copy(l.deleted, l.over)
+		pause = l.slow
 	}
-	for _, id := range sorted(l.deleted) {
-		seen.Deleted++
-		events = append(events, l.event(id, l.deleted[id], -time.Second, true))
+	if !l.cut {
+		events = append(events, l.events(l.deleted, true)...)
+		clear(l.added)
+		clear(l.deleted)
 	}
-	clear(l.added)
-	clear(l.deleted)
-	return events, seen, nil
+	unreadable := l.unreadable
+	seen, err := l.send(events, pause, do)
+	seen.Unreadable = unreadable
+	return seen, err
 }
 
-func (l *list) Above(_ context.Context, _ lapi.Query, above int64, do func(lapi.Event) error) (seen lapi.Seen, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (l *list) Above(_ context.Context, _ lapi.Query, above int64, do func(lapi.Event) error) (lapi.Seen, error) {
+	l.Lock()
+	defer l.Unlock()
 	l.above = append(l.above, above)
 	if l.aboveFails != nil {
-		return seen, l.aboveFails
+		return lapi.Seen{}, l.aboveFails
 	}
-	for _, id := range sorted(l.standing) {
-		if id <= above {
-			continue
-		}
-		seen.LastID = id
-		seen.New++
-		if err := do(l.event(id, l.standing[id], time.Until(ends(id)), false)); err != nil {
-			return seen, err
-		}
-	}
-	return seen, nil
+	newer := maps.Clone(l.standing)
+	maps.DeleteFunc(newer, func(id int64, _ string) bool { return id <= above })
+	return l.send(l.events(newer, false), 0, do)
 }
 
 func (l *list) Lookup(_ context.Context, _ lapi.Query, prefix netip.Prefix) (found []lapi.Decision, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lookups = append(l.lookups, prefix)
-	if l.lookupFails != nil {
-		return nil, l.lookupFails
+	l.Lock()
+	defer l.Unlock()
+	same := maps.Clone(l.standing)
+	maps.DeleteFunc(same, func(_ int64, value string) bool { return value != prefix.Addr().String() })
+	for _, e := range l.events(same, false) {
+		found = append(found, e.Decision)
 	}
-	for _, id := range sorted(l.standing) {
-		if l.standing[id] == prefix.Addr().String() {
-			found = append(found, l.event(id, l.standing[id], time.Until(ends(id)), false).Decision)
-		}
-	}
-	return found, nil
+	return found, l.lookupFails
 }
 
 func (l *list) Tell(_ context.Context, u lapi.Usage, _ time.Time) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	l.told = append(l.told, u)
-	return l.tellErr
+	return l.tellFails
 }
 
 // ends is when a decision ends: the later, the greater its ID.
@@ -184,21 +131,41 @@ func ends(id int64) time.Time {
 	return time.Date(2000, 1, 2, 0, int(id), 0, 0, time.UTC) // synctest's time starts a day before
 }
 
-func sorted(m map[int64]string) []int64 {
-	var ids []int64
-	for id := range m {
-		ids = append(ids, id)
+// events is what an answer says about decisions, in the order of their IDs.
+func (l *list) events(decisions map[int64]string, deleted bool) (events []lapi.Event) {
+	for _, id := range slices.Sorted(maps.Keys(decisions)) {
+		d := lapi.Decision{ID: id, Origin: "CAPI", Scenario: "http:scan", Scope: "Ip", Type: "ban", Value: decisions[id], Left: time.Until(ends(id))}
+		if deleted {
+			d.Left = -time.Second
+		}
+		if !l.withoutUUIDs {
+			d.UUID = fmt.Sprintf("decision %d on %s in database %d", id, d.Value, l.database)
+		}
+		events = append(events, lapi.Event{Decision: d, Deleted: deleted})
 	}
-	slices.Sort(ids)
-	return ids
+	if l.cut {
+		events = events[:min(1, len(events))]
+	}
+	return events
 }
 
-func (l *list) event(id int64, value string, left time.Duration, deleted bool) lapi.Event {
-	uuid := fmt.Sprintf("decision %d on %s in database %d", id, value, l.database)
-	if l.withoutUUIDs {
-		uuid = ""
+// send gives the follower an answer. The follower may ask again meanwhile.
+func (l *list) send(events []lapi.Event, pause time.Duration, do func(lapi.Event) error) (seen lapi.Seen, err error) {
+	l.Unlock()
+	defer l.Lock()
+	for _, e := range events {
+		if e.Deleted {
+			seen.Deleted++
+		} else {
+			seen.New++
+			seen.LastID = e.ID
+		}
+		time.Sleep(pause)
+		if err := do(e); err != nil {
+			return seen, err
+		}
 	}
-	return lapi.Event{Deleted: deleted, Decision: lapi.Decision{ID: id, UUID: uuid, Origin: "CAPI", Scenario: "http:scan", Scope: "Ip", Type: "ban", Value: value, Left: left}}
+	return seen, nil
 }
 
 // harness is a follower at work, with a clock of its own.
@@ -211,6 +178,7 @@ type harness struct {
 	start   time.Time
 }
 
+// follow starts a follower of a list with decisions 1 and 2, and runs a scenario.
 func follow(t *testing.T, change func(*follower.Config), scenario func(h *harness)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -220,9 +188,11 @@ func follow(t *testing.T, change func(*follower.Config), scenario func(h *harnes
 			t.Fatal(err)
 		}
 		defer books.Close()
-		h := &harness{t: t, list: newList(), ledger: books, log: new(bytes.Buffer), start: time.Now()}
+		local := &list{standing: map[int64]string{}, added: map[int64]string{}, deleted: map[int64]string{}, over: map[int64]string{}}
+		local.add(1, 2)
+		h := &harness{t: t, list: local, ledger: books, log: new(bytes.Buffer), start: time.Now()}
 		c := follower.Config{
-			List: h.list, Ledger: books, Every: 10 * time.Second, Resync: time.Hour, MaxBans: 1000,
+			List: local, Ledger: books, Every: 10 * time.Second, Resync: time.Hour, MaxBans: 1000,
 			Filter: func() ban.Filter {
 				return ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
 			},
@@ -235,30 +205,31 @@ func follow(t *testing.T, change func(*follower.Config), scenario func(h *harnes
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan struct{})
-		h.list.add(1, "203.0.113.1")
-		h.list.add(2, "203.0.113.2")
 		go func() {
 			defer close(ended)
 			follower.New(c).Run(ctx)
 		}()
 		synctest.Wait()
+		local.Lock()
 		scenario(h)
+		local.Unlock()
 		cancel()
 		<-ended
 	})
 }
 
 func (h *harness) at(since time.Duration) {
+	h.list.Unlock()
+	defer h.list.Lock()
 	time.Sleep(time.Until(h.start.Add(since)))
 	synctest.Wait()
 }
 
-// record records a decision of an alert that lasts.
-func (h *harness) record(d ban.Decision) { h.recordUntil(d, time.Now().Add(20*time.Hour)) }
-
-func (h *harness) recordUntil(d ban.Decision, until time.Time) {
+// record records a decision of an alert.
+func (h *harness) record(prefix string, until time.Time) {
 	h.t.Helper()
-	d.Until, d.Type, d.Origin, d.Scenario = until, "ban", "crowdsec", "crowdsecurity/ssh-bf"
+	p := netip.MustParsePrefix(prefix)
+	d := ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: "ban", Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf"}
 	if _, err := h.ledger.Record(context.Background(), []ban.Decision{d}, time.Now(), 10); err != nil {
 		h.t.Fatal(err)
 	}
@@ -273,39 +244,37 @@ func (h *harness) inForce() (got []string) {
 	}); err != nil {
 		h.t.Fatal(err)
 	}
-	slices.Sort(got)
 	return got
 }
 
-func (h *harness) want(when string, want ...string) {
+// want wants the bans of decisions to be in force, and no others.
+func (h *harness) want(when string, ids ...int64) {
 	h.t.Helper()
-	if got := h.inForce(); !slices.Equal(got, want) {
+	var want []string
+	for _, id := range ids {
+		want = append(want, value(id))
+	}
+	got := h.inForce()
+	slices.Sort(want)
+	if slices.Sort(got); !slices.Equal(got, want) {
 		h.t.Errorf("%s: %v in force, want %v", when, got, want)
 	}
 }
 
-// fullReads is how often everything was read.
-func (h *harness) fullReads() (n int) {
-	h.list.mu.Lock()
-	defer h.list.mu.Unlock()
-	for _, full := range h.list.asked {
-		if full {
-			n++
-		}
+// wantFullReads wants everything to have been read so often.
+func (h *harness) wantFullReads(when string, want int) {
+	h.t.Helper()
+	if n := strings.Count(h.list.asked, "f"); n != want {
+		h.t.Errorf("%s: everything was read %d times, want %d", when, n, want)
 	}
-	return n
 }
 
-func (h *harness) status() ledger.Status {
+// following is how the ledger says that reading goes.
+func (h *harness) following() ledger.Following {
 	h.t.Helper()
 	s, err := h.ledger.Status(context.Background(), time.Now())
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return s
-}
-
-func prefix(address string) netip.Prefix {
-	a := netip.MustParseAddr(address)
-	return netip.PrefixFrom(a, a.BitLen())
+	return s.Following
 }
