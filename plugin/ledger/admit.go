@@ -11,7 +11,7 @@ import (
 )
 
 // Admit applies a filter to the stored decisions as if they arrived now. It removes a decision that the filter refuses, and
-// splits a range around what may never be blocked. What was lifted stays lifted, also if the filter refuses it. Admit
+// splits a range around what may never be blocked. A lifted decision stays lifted, also if the filter refuses it. Admit
 // returns the prefixes whose decisions it removed.
 func (l *Ledger) Admit(ctx context.Context, admit func(ban.Decision) []netip.Prefix, now time.Time, limit int) ([]netip.Prefix, error) {
 	differing, err := l.differing(ctx, admit, now)
@@ -43,7 +43,7 @@ type part struct {
 	lifted bool
 }
 
-// admit gives decisions the rows that their filter wants. It returns the prefixes whose rows it removed.
+// admit gives each decision one row for each prefix that the filter admits. It returns the prefixes whose rows it removed.
 func (c *change) admit(ctx context.Context, some []*judged) (ended []netip.Prefix, err error) {
 	var affected []netip.Prefix
 	for _, j := range some {
@@ -60,7 +60,7 @@ func (c *change) admit(ctx context.Context, some []*judged) (ended []netip.Prefi
 	return ended, err
 }
 
-// replace gives one decision the rows that its filter wants. A decision without a row was deleted meanwhile.
+// replace gives one decision a row for each prefix that the filter admits. A decision without a row was deleted meanwhile.
 func (c *change) replace(bans map[netip.Prefix]*stored, j *judged) (ended []netip.Prefix) {
 	rows := j.present(bans)
 	for _, p := range j.admitted {
@@ -96,7 +96,8 @@ func (j *judged) present(bans map[netip.Prefix]*stored) (rows []part) {
 	return rows
 }
 
-// isLifted reports whether a new part of a decision is lifted: if all rows are lifted that overlap it, or if all rows are.
+// isLifted reports whether a new part of a decision is lifted: every old part that overlaps it is lifted. If none overlaps it,
+// every old part is.
 func isLifted(p netip.Prefix, rows []part) bool {
 	overlapping := slices.DeleteFunc(slices.Clone(rows), func(r part) bool { return !r.prefix.Overlaps(p) })
 	if len(overlapping) == 0 {

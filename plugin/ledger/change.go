@@ -51,46 +51,29 @@ type change struct {
 }
 
 // change runs a transaction that changes decisions, and then chooses which bans to enforce.
-func (l *Ledger) change(ctx context.Context, now time.Time, limit int, do func(*change) error) (r Recorded, err error) {
-	err = l.write(ctx, func(tx *sql.Tx) error {
-		c, err := l.beginChange(ctx, tx)
+func (l *Ledger) change(ctx context.Context, now time.Time, limit int, do func(*change) error) (Recorded, error) {
+	c := &change{now: now.UnixMilli(), soon: now.Add(soon).UnixMilli(), prepared: map[string]*sql.Stmt{}}
+	err := l.write(ctx, func(tx *sql.Tx) error {
+		c.tx = tx
+		err := tx.QueryRowContext(ctx, "SELECT changes + 1, bans, waiting, decisions, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban) FROM flushing").
+			Scan(&c.number, &c.bans, &c.waiting, &c.last, &c.nextBan)
+		if err == nil {
+			err = do(c)
+		}
+		if err == nil {
+			err = c.choose(ctx, limit)
+		}
 		if err != nil {
 			return err
 		}
-		if err := c.step(ctx, now, limit, do); err != nil {
-			return err
+		if !c.pending {
+			c.number--
 		}
-		r = c.recorded
-		return l.endChange(ctx, c)
-	})
-	return r, err
-}
-
-func (l *Ledger) beginChange(ctx context.Context, tx *sql.Tx) (*change, error) {
-	c := &change{tx: tx, prepared: map[string]*sql.Stmt{}}
-	err := tx.QueryRowContext(ctx, "SELECT changes, bans, waiting, decisions, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban) FROM flushing").
-		Scan(&c.number, &c.bans, &c.waiting, &c.last, &c.nextBan)
-	return c, err
-}
-
-// step is one change of several that a transaction makes.
-func (c *change) step(ctx context.Context, now time.Time, limit int, do func(*change) error) error {
-	c.number++
-	c.now, c.soon = now.UnixMilli(), now.Add(soon).UnixMilli()
-	c.recorded = Recorded{Change: c.number}
-	if err := do(c); err != nil {
+		l.own.Store(c.number) // before others can see it
+		_, err = tx.ExecContext(ctx, "UPDATE flushing SET changes = ?, bans = ?, waiting = ?, decisions = ?", c.number, c.bans, c.waiting, c.last)
 		return err
-	}
-	return c.choose(ctx, limit)
-}
-
-func (l *Ledger) endChange(ctx context.Context, c *change) error {
-	if !c.pending {
-		c.number--
-	}
-	l.own.Store(c.number) // before others can see it
-	_, err := c.tx.ExecContext(ctx, "UPDATE flushing SET changes = ?, bans = ?, waiting = ?, decisions = ?", c.number, c.bans, c.waiting, c.last)
-	return err
+	})
+	return c.recorded, err
 }
 
 // update loads the bans of some prefixes, lets do change their decisions, and stores them. The map lacks a prefix that has no
@@ -108,7 +91,7 @@ func (c *change) update(ctx context.Context, prefixes []netip.Prefix, do func(ba
 	return c.storeDecisions(ctx, inOrder)
 }
 
-// arrive adds decisions to the ledger. seen is called with the row of each one that has one.
+// arrive adds decisions to the ledger. seen gets the row of each decision that is stored afterwards.
 func (c *change) arrive(ctx context.Context, decisions []ban.Decision, seen func(*decision)) error {
 	for some := range slices.Chunk(decisions, chunk) {
 		err := c.update(ctx, prefixesOf(some), func(bans map[netip.Prefix]*stored) {

@@ -24,7 +24,7 @@ const (
 		expires = CASE WHEN written <> 0 OR expires <> 0 THEN 1 ELSE 0 END, written = CASE WHEN written <> 0 OR expires <> 0 THEN -1 ELSE 0 END
 		WHERE id IN (SELECT id FROM ban WHERE until = 0 AND ends > ?2 ORDER BY class, newest DESC LIMIT ?3)`
 
-	// queryExpired selects the bans of which decisions are over, but not those that are over and only wait to be forgotten.
+	// queryExpired selects bans that have an ended decision, but not those that have ended and will be deleted.
 	queryExpired = "SELECT prefix FROM ban WHERE next > 0 AND next <= ?1 AND (until = 0 OR ends > ?1)"
 )
 
@@ -122,8 +122,8 @@ func (c *change) places(ctx context.Context, text string, count int64) (all []pl
 	return all, err
 }
 
-// Choose removes decisions that are over, so that each ban has the class of those that remain. Then it enforces bans that
-// wait if there is room by now. A flush calls it before it plans.
+// Choose removes decisions that are over, so that each ban has the class of those that remain. Then it applies the limit
+// again: bans wait or are enforced. A flush calls it before it plans.
 func (l *Ledger) Choose(ctx context.Context, now time.Time, limit int) error {
 	isOver := func(d *decision) bool { return d.until <= now.UnixMilli() }
 	_, err := l.removeEach(ctx, isOver, now, limit, queryExpired, now.UnixMilli())

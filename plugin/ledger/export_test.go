@@ -47,26 +47,6 @@ var PlanQueries = []string{queryUnlisted, queryUnasserted, queryGone, queryEnded
 // ChoiceQueries are all that a change and a flush ask about bans beside their own prefixes, and about the time.
 var ChoiceQueries = []string{queryForget, queryOver, queryDemote, queryPromote, queryExpired, queryNextDecision, queryFirst, queryLast}
 
-// Queued is how many calls of Record nobody has begun.
-func (l *Ledger) Queued() int {
-	l.queue.mu.Lock()
-	defer l.queue.mu.Unlock()
-	return len(l.queue.all)
-}
-
-// DropQueue loses the calls of Record that nobody has begun, as one does that
-// takes them along and panics.
-func (l *Ledger) DropQueue() { l.queue.take() }
-
-// Busy tells whether somebody holds the lock for writing.
-func (l *Ledger) Busy() bool {
-	if l.writing.TryLock() {
-		l.writing.Unlock()
-		return false
-	}
-	return true
-}
-
 // AtFirstRow calls do at the first row of a query, while SQLite still has the others.
 func (l *Ledger) AtFirstRow(ctx context.Context, query string, do func()) error {
 	rows, err := l.db.QueryContext(ctx, query)

@@ -9,7 +9,7 @@ import (
 // Following says when the Local API was last read, and why it cannot be read now.
 type Following struct {
 	Read   time.Time // when it was last read; zero: never
-	Failed time.Time // since when it cannot be; zero: it can
+	Failed time.Time // since when it cannot be read; zero: it can be read
 	Why    string
 }
 

@@ -21,7 +21,7 @@
 //
 // A decision leaves the ledger when it is over, when the Local API lists it as deleted ([Ledger.Unlist]), when two full
 // reads in a row lacked it ([Ledger.EndMissing]), or when the filter of the configuration refuses it ([Ledger.Admit]). A
-// decision that was lifted by hand ([Ledger.Lift]) stays until its end and never blocks again. So the next full read does
+// decision that was lifted by hand ([Ledger.Lift]) stays until it ends or is deleted, and never blocks again. So the next full read does
 // not bring the ban back, and a new decision does.
 //
 // All decisions are stored, and at most a given number of bans are enforced: the best class first, and within a class the
@@ -38,8 +38,8 @@
 // over, or waits, is pending as long as it has a trace.
 //
 // A flush may end at any step, by a crash too. So Begin records, before the flush blocks anything, which bans may have an
-// entry. For a flush by group it records that nobody knows, and the next flush compares the whole files. A ban that was over
-// and comes back gets the traces 1 and -1, because a flush may be removing its entry at this moment.
+// entry. Before a flush by group it records that the files are unsure, and the next flush compares the whole files. A ban that
+// ended or waited comes back with the traces 1 and -1 if it had a trace: a flush may be removing its entry at this moment.
 //
 // The mark identifies the appliance's files as a flush left them. While they match it, a flush sends what is pending and
 // reads nothing. So two facts hold while the ledger has a mark: every name of ours in the files has a ban with a trace, and
@@ -88,7 +88,6 @@ type Ledger struct {
 	// writing makes the writers of this process queue here instead of polling
 	// for SQLite's lock.
 	writing sync.Mutex
-	queue   queue
 	own     atomic.Int64 // the number of the last change that this Ledger made
 }
 
@@ -162,7 +161,7 @@ func (l *Ledger) usable(err error) (*Ledger, error) {
 // one. It returns the new path. Only the holder of the lease calls it.
 func SetAside(path string, now time.Time) (string, error) {
 	aside := path + ".unreadable-" + now.UTC().Format("20060102T150405Z")
-	// SQLite would write an old log into the new ledger.
+	// The log (-wal) goes first: SQLite would write it into the new ledger.
 	for _, suffix := range []string{"-wal", "-shm", ""} {
 		if err := os.Rename(path+suffix, aside+suffix); err != nil && (suffix == "" || !errors.Is(err, os.ErrNotExist)) {
 			return "", fmt.Errorf("set the unreadable state aside: %w", err)
@@ -246,13 +245,6 @@ func (l *Ledger) explain(err error, what string, values ...any) error {
 	return fmt.Errorf("%s in %s: %w", fmt.Sprintf(what, values...), l.path, err)
 }
 
-// write runs a transaction that takes the write lock at its start.
-func (l *Ledger) write(ctx context.Context, do func(tx *sql.Tx) error) error {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	return l.transact(ctx, do)
-}
-
 // exec runs one statement in a transaction of its own.
 func (l *Ledger) exec(ctx context.Context, statement string, parameters ...any) error {
 	return l.write(ctx, func(tx *sql.Tx) error {
@@ -261,8 +253,10 @@ func (l *Ledger) exec(ctx context.Context, statement string, parameters ...any) 
 	})
 }
 
-// transact is write for a caller that holds l.writing.
-func (l *Ledger) transact(ctx context.Context, do func(tx *sql.Tx) error) (err error) {
+// write runs a transaction that takes the write lock at its start.
+func (l *Ledger) write(ctx context.Context, do func(tx *sql.Tx) error) (err error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

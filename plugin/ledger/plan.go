@@ -19,7 +19,7 @@ type Plan struct {
 	Waiting           int       // how many bans wait because they are more than the limit
 	Next              time.Time // when the next ban ends; zero: none is in force
 	Reorder           time.Time // when the next decision ends while bans wait: others may go first then; zero: none waits
-	Stale             bool      // the ledger has rows that nobody needs any more: see Tidy
+	Stale             bool      // Tidy has something to do: rows that nobody needs, or a failure that is no longer true
 	Asked             bool      // somebody asked for a flush that blocks everything again
 	Target            Target    // the appliance and the groups that the ledger is about
 
@@ -47,8 +47,8 @@ type Question struct {
 	Few int
 }
 
-// The queries of a plan. Each reads one end of an index, where the rows that differ lie together: none costs more the
-// more bans are in force. The + keeps SQLite from taking the index of until instead.
+// The queries of a plan. Except for queryPending, each reads one end of an index, so that its cost does not grow with the
+// bans in force. The + keeps SQLite from taking the index of until instead.
 const (
 	queryUnlisted = "SELECT prefix, until, expires FROM ban WHERE written <= 0 AND until > 0 AND +until > ?"
 	// The bans that flush `asserted` and earlier flushes wrote have the entries of the re-assert, which the enforcer renews.

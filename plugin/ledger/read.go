@@ -22,10 +22,10 @@ type FullRead struct {
 func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
 	r := &FullRead{seen: roaring64.New()}
 	err := l.db.QueryRowContext(ctx, "SELECT decisions FROM flushing").Scan(&r.last)
-	return r, l.explain(err, "begin to read the Local API's list")
+	return r, l.explain(err, "read the number of the last decision")
 }
 
-// List stores decisions that the Local API lists: of a full read r, or with nil of another answer.
+// List stores decisions that the Local API lists. r is the full read that they belong to; nil: they are of another answer.
 func (l *Ledger) List(ctx context.Context, r *FullRead, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
 	if len(decisions) == 0 {
 		return Recorded{}, nil
@@ -52,16 +52,15 @@ func (l *Ledger) Unlist(ctx context.Context, decisions []ban.Decision, now time.
 			})
 		})
 		if err != nil {
-			return all, l.explain(err, "end %d decisions that are listed no more", len(some))
+			return all, l.explain(err, "end %d deleted decisions", len(some))
 		}
 		all.Add(recorded)
 	}
 	return all, nil
 }
 
-// removeOne removes the decision that the Local API reports as deleted. It compares no ends: the report of a deletion
-// carries another end. It compares no scenario either: the report may be of an older decision, which is over, and the row
-// of a new one.
+// removeOne removes the decision that the Local API reports as deleted. It compares the UUID or the ID alone, because the
+// report of a deletion carries another end.
 func (s *stored) removeOne(deleted ban.Decision) bool {
 	return s.remove(func(d *decision) bool {
 		if d.uuid != (ban.UUID{}) && deleted.UUID != (ban.UUID{}) {
@@ -71,7 +70,7 @@ func (s *stored) removeOne(deleted ban.Decision) bool {
 	})
 }
 
-// hasAnonymous reports whether the ban has a decision of an alert that carried no UUID, and that the Local API has not listed.
+// hasAnonymous reports whether the ban has a decision that has neither UUID nor ID.
 func (s *stored) hasAnonymous() bool {
 	return slices.ContainsFunc(s.decisions, func(d decision) bool { return d.uuid == (ban.UUID{}) && d.number == 0 })
 }
@@ -86,8 +85,8 @@ type Missing struct {
 const sampleSize = 8
 
 // EndFullRead records a full read that ended well. It counts for each decision in force how many full reads in a row lacked
-// it. covered reports whether the query of the read selects a decision; others are not missing. It gets no UUID and no end.
-// lacked is how many decisions this read lacked.
+// it. covered reports whether the query of the read selects a decision; others are not missing. It gets a
+// decision without UUID and end.// lacked is how many decisions this read lacked.
 func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.Decision) bool, now time.Time) (lacked int, err error) {
 	var absent [][2]int64 // ban and decision
 	err = l.read(ctx, func(tx *sql.Tx) error {
@@ -108,7 +107,7 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.
 			return err
 		})
 	}
-	return len(absent), l.explain(err, "look for decisions that are listed no more")
+	return len(absent), l.explain(err, "look for missing decisions")
 }
 
 // Missing returns the decisions that two full reads in a row lacked.
@@ -127,14 +126,14 @@ func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err err
 			FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2 AND decision.until > ?1) WHERE n % ?2 = 0 LIMIT ?3`,
 			now.UnixMilli(), step, sampleSize)
 	})
-	return m, l.explain(err, "look for decisions that are listed no more")
+	return m, l.explain(err, "look for missing decisions")
 }
 
 // EndMissing removes the decisions that two full reads in a row lacked.
 func (l *Ledger) EndMissing(ctx context.Context, now time.Time, limit int) (Recorded, error) {
 	isMissing := func(d *decision) bool { return d.missing >= 2 }
 	all, err := l.removeEach(ctx, isMissing, now, limit, "SELECT DISTINCT prefix FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2")
-	return all, l.explain(err, "end decisions that are listed no more")
+	return all, l.explain(err, "end missing decisions")
 }
 
 // removeEach removes decisions of the bans whose prefixes a query selects, some bans in each transaction.

@@ -1,11 +1,8 @@
 package ledger_test
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -85,7 +82,7 @@ func TestOfManyBansAtOnceEachFindsItsPlace(t *testing.T) {
 		longer[i].Until = start.Add(time.Hour + time.Duration(i%2)*time.Hour) // every other is longer
 	}
 	r := record(t, l, start, longer...)
-	want(t, "recorded", r, ledger.Recorded{Added: 700, Extended: 150, Unknown: 850, Change: 2})
+	want(t, "recorded", r, ledger.Recorded{Added: 700, Extended: 150, Unknown: 850})
 	p := plan(t, l, start)
 	want(t, "in force", p.InForce, 1000)
 	want(t, "standing", len(standing(t, l, p)), 1000)
@@ -138,84 +135,5 @@ func BenchmarkRecordAmongMany(b *testing.B) {
 	for b.Loop() {
 		record(b, l, start, numbered(n, 1)...)
 		n++
-	}
-}
-
-// While another process holds the ledger, calls gather; each of them is then
-// recorded as a change of its own.
-func TestCallsThatComeTogetherAreRecordedTogether(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "test.db")
-	l := openAt(t, path)
-	other := hold(t, path)
-	const calls = 50
-	type outcome struct {
-		ledger.Recorded
-		err error
-	}
-	outcomes := make(chan outcome)
-	for i := range calls {
-		go func() {
-			b := decided(fmt.Sprintf("203.0.113.%d/32", i), start.Add(time.Hour))
-			r, err := l.Record(context.Background(), []ban.Decision{b}, start, many)
-			outcomes <- outcome{r, err}
-		}()
-	}
-	for l.Queued() < calls-1 { // the first of them waits for the other process
-		time.Sleep(time.Millisecond)
-	}
-	want(t, "recorded while the ledger is held", plan(t, l, start).InForce, 0)
-	other()
-	changes := map[int64]bool{}
-	for range calls {
-		o := <-outcomes
-		want(t, "error", o.err, nil)
-		want(t, "added", o.Added, 1)
-		changes[o.Change] = true
-	}
-	want(t, "changes", len(changes), calls)
-	want(t, "in force", plan(t, l, start).InForce, calls)
-	want(t, "left in the queue", l.Queued(), 0)
-}
-
-func TestACallThatWasTakenAlongAndLostIsNoSuccess(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "test.db")
-	l := openAt(t, path)
-	other := hold(t, path)
-	failed := make(chan error)
-	call := func(address string) {
-		_, err := l.Record(context.Background(), []ban.Decision{decided(address, start.Add(time.Hour))}, start, many)
-		failed <- err
-	}
-	go call("203.0.113.1/32")
-	for !l.Busy() || l.Queued() > 0 { // it waits for the other process
-		time.Sleep(time.Millisecond)
-	}
-	go call("203.0.113.2/32")
-	for l.Queued() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	l.DropQueue()
-	other()
-	if first, second := <-failed, <-failed; (first == nil) == (second == nil) {
-		t.Errorf("of the two, one must fail: %v, %v", first, second)
-	}
-	want(t, "in force", plan(t, l, start).InForce, 1)
-}
-
-// hold takes SQLite's lock for writing as another process does, until the
-// function it returns is called.
-func hold(t *testing.T, path string) (release func()) {
-	t.Helper()
-	db, err := sql.Open("sqlite", path+"?_txlock=immediate")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tx, err := db.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		_ = tx.Rollback()
-		_ = db.Close()
 	}
 }

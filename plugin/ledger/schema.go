@@ -17,11 +17,11 @@ CREATE TABLE ban (
 	prefix  TEXT NOT NULL UNIQUE,
 	ends    INTEGER NOT NULL,             -- the latest end of its decisions
 	until   INTEGER NOT NULL,             -- until when it shall be enforced: ends, or 0 while it waits for room
-	next    INTEGER NOT NULL,             -- when the first of its decisions ends; 0: it is enforced until all end together
+	next    INTEGER NOT NULL,             -- when the first of its decisions ends; 0: it is enforced until all end together, or has ended
 	class   INTEGER NOT NULL,             -- the best class of its decisions
 	newest  INTEGER NOT NULL,             -- its decision that was recorded last
 	change  INTEGER NOT NULL,             -- the change that made it pending
-	since   INTEGER NOT NULL,             -- since when it is pending, unless an end that is later made it so
+	since   INTEGER NOT NULL,             -- since when it is pending; its own end or that of its entry counts if it is later
 	expires INTEGER NOT NULL DEFAULT 0,   -- when its own entry on the blacklist ends; 0: it has none; 1: it may have one
 	written INTEGER NOT NULL DEFAULT 0    -- the flush that wrote it to the files; 0: it is not in them; -1: it may be
 );
@@ -55,13 +55,13 @@ CREATE TABLE flushing (
 	waiting        INTEGER NOT NULL DEFAULT 0,  -- how many of them wait for room
 	decisions      INTEGER NOT NULL DEFAULT 0,  -- the decision that was recorded last
 	flushes        INTEGER NOT NULL DEFAULT 0,  -- the number of the last flush
-	flushed        INTEGER NOT NULL DEFAULT 0,  -- when one last ended well
+	flushed        INTEGER NOT NULL DEFAULT 0,  -- when the last flush that ended well ended
 	target         TEXT NOT NULL DEFAULT '',    -- the appliance and the groups that this ledger is about, as JSON
 	mark           TEXT NOT NULL DEFAULT '',    -- of the appliance's files after the last write; '': not known
 	confirmed      INTEGER NOT NULL DEFAULT 0,  -- when everything in force was last blocked
-	asserted       INTEGER NOT NULL DEFAULT 0,  -- when that was by the group,
-	asserted_flush INTEGER NOT NULL DEFAULT 0,  -- by which flush,
-	asserted_until INTEGER NOT NULL DEFAULT 0,  -- and how long those entries live
+	asserted       INTEGER NOT NULL DEFAULT 0,  -- when the group last blocked everything in force
+	asserted_flush INTEGER NOT NULL DEFAULT 0,  -- the flush that did this
+	asserted_until INTEGER NOT NULL DEFAULT 0,  -- when these entries end
 	unsure         INTEGER NOT NULL DEFAULT 0,  -- when a flush by group began of which no outcome is recorded
 	asked          INTEGER NOT NULL DEFAULT 0,  -- the number of the last request for a flush
 	answered       INTEGER NOT NULL DEFAULT 0   -- the last request whose flush ended well
@@ -76,7 +76,7 @@ CREATE TABLE trouble (
 );
 CREATE TABLE following (
 	read   INTEGER NOT NULL DEFAULT 0,    -- when the Local API was last read
-	failed INTEGER NOT NULL DEFAULT 0,    -- since when it cannot be; 0: it can
+	failed INTEGER NOT NULL DEFAULT 0,    -- since when it cannot be read; 0: it can be read
 	why    TEXT NOT NULL DEFAULT ''
 );
 INSERT INTO flushing DEFAULT VALUES;

@@ -24,7 +24,7 @@ type Status struct {
 	Confirmed time.Time // when everything in force was last blocked; zero: never
 	Trouble   Trouble
 	Following Following
-	Answered  int64 // the last request for a flush that ended well
+	Answered  int64 // the last request whose flush ended well
 }
 
 // Counts are numbers of bans by their class.

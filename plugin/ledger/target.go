@@ -34,9 +34,8 @@ func (t Target) Matches(configured Target) bool {
 // address than the one that a configuration names.
 func (t Target) IsElsewhere(configured Target) bool { return t.Host != "" && t.Host != configured.Host }
 
-// Next returns the target that follows t: when a configuration names another
-// appliance or other groups, or when the appliance has another serial number. same
-// reports whether everything that was acknowledged for t is acknowledged for it too.
+// Next returns the target after a configuration or an appliance's answer. same is
+// false if the appliance or the groups differ: then nothing counts as acknowledged.
 func (t Target) Next(named Target) (next Target, same bool) {
 	next = named
 	if t.Host == "" {

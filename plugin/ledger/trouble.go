@@ -14,7 +14,7 @@ type Trouble struct {
 	Last    time.Time // the last one
 	Count   int       // of failures in a row
 	Warning bool      // flushes end well, and all bans are enforced
-	Request int64     // the last request for a flush when the flush began that failed last; see Ask
+	Request int64     // the last request for a flush that existed when the failed flush began; see Ask
 }
 
 func readTrouble(ctx context.Context, tx *sql.Tx) (t Trouble, err error) {

@@ -146,8 +146,8 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flus
 	})
 }
 
-// markUnblocked records that prefixes have no entry on the blacklist. A prefix that was in the files may still be there. A
-// ban that came back since the plan was made needs another entry by that.
+// markUnblocked records that prefixes have no entry on the blacklist. A prefix that was in the files may still be there. So a
+// ban that came back since the plan was made gets a new entry.
 func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) error {
 	return inChunks(ctx, l, unblocked, func(tx *sql.Tx, some []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE written WHEN 0 THEN 0 ELSE ? END, expires = 0
@@ -156,7 +156,7 @@ func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) er
 	})
 }
 
-// markListed records by which flush the files list what the plan wanted to add. A ban that ended since the plan was made
+// markListed records which flush wrote the plan's new bans to the files. A ban that ended since the plan was made
 // is in the files too. A ban that came back since then has a later change, and stays pending.
 func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 	return inChunks(ctx, l, p.Add, func(tx *sql.Tx, added []netip.Prefix) error {
@@ -166,7 +166,7 @@ func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 	})
 }
 
-// Tidy removes what a plan found stale. The caller calls it when nothing is pending.
+// Tidy deletes rows that nobody needs, and ends the recorded failure. The caller calls it when nothing is pending.
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	err := l.forget(ctx, p, false)
 	if err == nil {
@@ -175,13 +175,13 @@ func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	return l.explain(err, "tidy up")
 }
 
-// queryForget selects bans that are over and that the appliance has no trace of. One of which a decision was lifted stays
-// until that decision is over, so that the decision does not come back.
+// queryForget selects bans that are over and that the appliance has no trace of. A ban with a lifted decision stays
+// until that decision ends, so that a full read does not bring it back.
 const queryForget = `SELECT id FROM ban WHERE until > 0 AND until <= ?1 AND change <= ?2 AND +written BETWEEN ?3 AND 0 AND expires = 0
 	AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id AND decision.until > ?1) LIMIT ?4`
 
 // forget removes the bans that are over and that are neither on the blacklist nor in the files. cleared says that the
-// files name nothing that was over.
+// files name no ban that had ended or waited.
 func (l *Ledger) forget(ctx context.Context, p Plan, cleared bool) error {
 	least := 0
 	if cleared {
