@@ -17,14 +17,15 @@ type LAPI struct {
 	KeyPath            string
 	CACertPath         string
 	InsecureSkipVerify bool
-	// Timeout is how long it may take to the first byte of an answer.
+	// Timeout is how long it may take until its answer begins, and how long it may be
+	// silent within the answer.
 	Timeout time.Duration
 	// Proxy is the URL of a proxy on the way to it; "": none.
 	Proxy string
 	// UpdateFrequency is how often it is asked what changed; 0 is the document's.
 	UpdateFrequency time.Duration
-	// ResyncEvery is how often everything is read; 0 is at the start and after an
-	// outage alone.
+	// ResyncEvery is how often everything is read; 0 is at the start, after a failure,
+	// and when a poll may have missed decisions.
 	ResyncEvery time.Duration
 	// Which decisions it gives out, beside what [Decisions] says; none: all.
 	Origins, Scopes, IncludeScenarios, ExcludeScenarios []string

@@ -189,8 +189,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		cancel(nil)
 		return nil, c.explain(err)
 	}
-	patience := c.config.Timeout
-	patient := &patientBody{response.Body, ctx, patience, time.AfterFunc(patience, func() { cancel(errSilent) }), cancel}
+	patient := &patientBody{response.Body, ctx, c.config.Timeout, cancel}
 	if response.StatusCode == want {
 		return patient, nil
 	}
@@ -230,34 +229,33 @@ func (c *Client) explain(err error) error {
 		err = of.Err
 	}
 	if strings.Contains(err.Error(), "timeout awaiting response headers") {
-		return fmt.Errorf("the Local API did not begin its answer within %s; if its database is that slow, set lapi.timeout higher: %w", c.config.Timeout, err)
+		return fmt.Errorf("the Local API did not begin its answer within %s: %w (hint: if its database is slow, set lapi.timeout higher)", c.config.Timeout, err)
 	}
 	return err
 }
 
-// errSilent ends a body on which nothing came for too long.
+// errSilent ends a body whose sender is silent for too long.
 var errSilent = errors.New("the Local API fell silent")
 
-// patientBody ends a request when nothing is read for too long.
+// patientBody ends a request when a read waits for too long.
 type patientBody struct {
 	io.ReadCloser
 	ctx      context.Context
 	patience time.Duration
-	silent   *time.Timer
 	cancel   context.CancelCauseFunc
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
+	silent := time.AfterFunc(b.patience, func() { b.cancel(errSilent) })
+	defer silent.Stop()
 	n, err := b.ReadCloser.Read(p)
-	b.silent.Reset(b.patience)
-	if cause := context.Cause(b.ctx); err != nil && cause != nil { // net/http gives it once, and encoding/json hides that
+	if cause := context.Cause(b.ctx); err != nil && cause != nil { // net/http returns the cause once, and encoding/json drops it
 		err = cause
 	}
 	return n, err
 }
 
 func (b *patientBody) Close() error {
-	b.silent.Stop()
 	err := b.ReadCloser.Close()
 	b.cancel(nil)
 	return err

@@ -124,7 +124,7 @@ func (c *Client) read(ctx context.Context, which, path string, query url.Values,
 	return a.seen, err
 }
 
-// Ping tries the key. The next Stream lacks nothing by that.
+// Ping tries the key. It does not count as a read, so the next Stream is complete.
 func (c *Client) Ping(ctx context.Context) error {
 	body, err := c.do(ctx, http.MethodHead, "v1/decisions/stream", nil, nil, http.StatusOK)
 	if err != nil {
@@ -208,7 +208,7 @@ func (a *answer) one(deleted bool) error {
 	}
 	readable := true
 	if err := a.decoder.Decode(&w); errors.As(err, new(*json.UnmarshalTypeError)) {
-		readable = false // what follows it is
+		readable = false // the entries after it can be read
 	} else if err != nil {
 		return err
 	}

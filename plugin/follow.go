@@ -12,7 +12,7 @@ import (
 	"notification-stormshield/plugin/follower"
 )
 
-// Component is what CrowdSec's Local API knows this program as.
+// Component is this program's name in CrowdSec's list of bouncers.
 const Component = "crowdsec-stormshield"
 
 // LocalAPI returns access to the Local API that a configuration names.

@@ -1,10 +1,11 @@
 // Package plugin is the notification plugin as CrowdSec sees it: the gRPC
 // service with its two calls, and the life of the process that serves it.
 //
-// Notify parses, commits to the ledger, and answers; an enforcer for each
-// configuration does the rest in its own time. The package never talks to an
-// appliance itself, but for the test alert, whose answer is how a check of the
-// appliance went. Its main type is [Plugin]; [Serve] hands it to CrowdSec.
+// Notify parses, records and answers. For each configuration an enforcer applies
+// the decisions, and a follower reads the Local API; both run while this process
+// holds the lease. The package contacts an appliance only for the test alert, and
+// answers with the result of a check. Its main type is [Plugin]; [Serve] hands it
+// to CrowdSec.
 package plugin
 
 import (
@@ -85,8 +86,8 @@ type notification struct {
 	ended chan struct{}
 }
 
-// Configure takes one YAML document. It opens the state and returns; whether
-// the appliance can be reached is not its business, for its error would keep
+// Configure takes one YAML document. It opens the state, or begins without it and
+// tries again. It does not contact the appliance: an error of Configure keeps
 // CrowdSec from starting.
 func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs.Empty, error) {
 	document, err := config.ParseOne(c.GetConfig())
@@ -160,7 +161,7 @@ func (o Options) logOf(d config.Document) hclog.Logger {
 	return log
 }
 
-// prepare makes a notification of a configuration and its open state.
+// prepare makes a notification of a configuration and its state; nil: the state cannot be opened yet.
 func (o Options) prepare(ctx context.Context, d config.Document, books *ledger.Ledger, log hclog.Logger) (*notification, error) {
 	n := &notification{
 		options: o, document: d, filter: d.Filter(), log: log, ledger: books, lockout: lockout.File{Path: StateOf(d).Lockout},

@@ -50,7 +50,8 @@ func (n *notification) takeLease(ctx context.Context) *lease.Lease {
 		case err != nil:
 			if failures++; time.Since(logged) >= repeatEvery {
 				logged = time.Now()
-				n.log.Error("the lease cannot be taken, so bans are recorded and not enforced", "error", err, "failures", failures)
+				n.log.Error("the lease cannot be taken, so bans are recorded and not enforced", "error", err, "failures", failures,
+					"hint", "look at the owner, the modes and the disk of the state folder")
 			}
 		case !waiting:
 			waiting = true

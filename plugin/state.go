@@ -88,7 +88,7 @@ func (s State) openOrReplace(ctx context.Context, log hclog.Logger) (*ledger.Led
 	if failed != nil {
 		return nil, errors.Join(err, failed)
 	}
-	log.Error("the state could not be read and was set aside; bans recorded in it stay on the appliance for a while, and new ones are recorded anew",
+	log.Error("the state could not be read: it was set aside, and a new one begins; its bans stay on the appliance for four hours",
 		"error", err, "aside", aside)
 	return s.Open(ctx)
 }
@@ -125,7 +125,7 @@ func Credentials(d config.Document) string {
 	s := d.Stormshield
 	key := ""
 	if s.SSHPrivateKeyPath != "" {
-		if pem, err := os.ReadFile(s.SSHPrivateKeyPath); err == nil { // what is wrong with it, the login says
+		if pem, err := os.ReadFile(s.SSHPrivateKeyPath); err == nil { // the login reports a key that cannot be read
 			key = fmt.Sprintf("%x", sha256.Sum256(pem))
 		}
 	}

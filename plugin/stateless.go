@@ -24,7 +24,8 @@ func (p *Plugin) startStateless(ctx context.Context, d config.Document, log hclo
 		return nil, err
 	}
 	n.stateless = fmt.Errorf("bans cannot be recorded: %w", why)
-	log.Error("bans cannot be recorded: the plugin tries again to open the state", "error", why)
+	log.Error("bans cannot be recorded: the plugin tries again to open the state", "error", why,
+		"hint", "look at the owner, the modes and the disk of the state folder")
 	n.work = func(ctx context.Context) { p.awaitState(ctx, n) }
 	return n, nil
 }
@@ -47,8 +48,8 @@ func (p *Plugin) awaitState(ctx context.Context, stateless *notification) {
 	}
 }
 
-// replace puts a notification in place of a stateless one, and begins it. It does not if that one is closed, or has another
-// configuration by now.
+// replace puts a notification in place of a stateless one, and begins it. If the stateless one was closed, or a reload
+// replaced it, it does nothing and returns false.
 func (p *Plugin) replace(stateless, next *notification) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -35,8 +35,8 @@ type Decision struct {
 	Scenario string
 }
 
-// Found is the type of a decision that stands for an entry that was found on the appliance. No decision of CrowdSec has it,
-// and only what may never be blocked refuses it.
+// Found is the type of a decision that stands for an entry that was found on the appliance. No decision of CrowdSec has it.
+// Of the filter, only never-block and the widest range apply to it.
 const Found = "appliance"
 
 // Whole is the range that CrowdSec decided on.

@@ -67,7 +67,7 @@ func (c *complaint) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.subject != "" {
-		c.log.Info("the appliance follows again", "unsaid", c.count)
+		c.log.Info("the appliance follows again", "unlogged", c.count)
 	}
 	c.subject, c.count, c.held = "", 0, time.Time{}
 }

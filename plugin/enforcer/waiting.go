@@ -30,7 +30,7 @@ func (e *Enforcer) reportWaiting(ctx context.Context, p ledger.Plan, now time.Ti
 		return err
 	}
 	e.waiting = waiting{p.Waiting, now}
-	e.Log.Warn("more bans are in force than max_bans allows: those that matter least wait", "waiting", p.Waiting, "of", s.Waiting.String(),
+	e.Log.Warn("more bans are in force than max_bans allows: those that matter least wait", "waiting", p.Waiting, "classes", s.Waiting.String(),
 		"enforced", p.InForce, "max_bans", e.MaxBans, "hint", WaitingHint)
 	return nil
 }

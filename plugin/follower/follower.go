@@ -5,10 +5,11 @@
 // deleted. Polls alone miss some changes, so the follower asks further questions:
 //
 //   - A poll misses a decision that a transaction was storing at that moment. So after each poll the follower also asks for
-//     the decisions above an ID: above the highest one before that poll, or once a minute above that of five minutes ago.
-//     CrowdSec 1.4.6 cannot select by ID. There it reads everything a minute after unknown decisions, and every ten minutes.
-//   - CrowdSec deletes many decisions in steps, and a poll between two steps may miss the later ones. Without UUID and ID, a
-//     deletion does not say which decision it means. In both cases the follower reads everything a minute later.
+//     the decisions above an ID. If polls have listed every ID, this is the highest one. Otherwise it is the highest one
+//     before that poll, and once a minute that of five minutes ago. CrowdSec 1.4.6 cannot select by ID. There the follower
+//     reads everything a minute after unknown decisions, and every ten minutes.
+//   - CrowdSec deletes many decisions in steps, and a poll between two steps may miss the later ones. A deletion cannot be
+//     matched to a stored decision that has neither UUID nor ID. In both cases the follower reads everything a minute later.
 //   - A database that was made anew counts its IDs from 1 again. So the follower reads everything a minute after a poll that
 //     lists an unknown decision with an ID below the highest one.
 //   - A decision may vanish without a deletion. So the follower reads everything at the start, after an outage, and every
@@ -74,7 +75,7 @@ type Config struct {
 	Query   lapi.Query        // the follower sets Startup
 	Filter  func() ban.Filter // returns the filter that decisions must pass now
 	Every   time.Duration     // how often to poll
-	Resync  time.Duration     // how often to read everything; 0: only at the start and after a failure
+	Resync  time.Duration     // how often to read everything; 0: only at the start, after a failure, and when a poll may have missed something
 	MaxBans int               // how many bans are enforced at most
 	Usage   lapi.Usage        // the follower sets Window, Active and LeftOut
 	Changed func()            // called when a ban was added, was extended or has ended
@@ -167,7 +168,7 @@ func (f *Follower) failed(ctx context.Context, err error, now time.Time) {
 	f.failures++
 	if f.failures == 1 || now.Sub(f.logged) >= repeatEvery {
 		f.logged = now
-		f.Log.Error("the Local API cannot be read: bans that are known stay, new ones come from alerts alone, and none ends early",
+		f.Log.Error("the Local API is not followed: known bans stay, new ones come from alerts alone, and none ends early",
 			"error", err, "failures", f.failures, "hint", "see lapi in the notification's YAML; `check` tries it")
 	}
 	if failed := f.Ledger.ReadFailed(context.WithoutCancel(ctx), err.Error(), now); failed != nil {

@@ -13,7 +13,7 @@ type idHistory struct {
 	listed      *roaring64.Bitmap
 	asked       time.Time // when the follower last asked for the decisions above the highest ID of five minutes ago
 	unsupported bool      // the Local API cannot select by ID
-	missed      int       // how many decisions these questions found that no poll had listed, in this minute
+	missed      int       // how many decisions these questions found that the ledger did not know, in this minute
 	surprises   int       // how many minutes in a row had such decisions
 }
 
@@ -43,8 +43,7 @@ func (h *idHistory) see(at time.Time, highest int64) {
 func (h *idHistory) oldest() int64 { return h.points[0].highest }
 func (h *idHistory) newest() int64 { return h.points[len(h.points)-1].highest }
 
-// lacks reports whether CrowdSec has given IDs above one that no read listed. Some are of decisions that the query leaves
-// out.
+// lacks reports whether no read listed some ID above one. That ID may be of a decision that the query leaves out.
 func (h *idHistory) lacks(since int64) bool {
 	return uint64(h.newest()-since) > h.listed.GetCardinality()-h.listed.Rank(uint64(since))
 }

@@ -148,8 +148,8 @@ func (r *reading) covers(d ban.Decision) bool {
 		(len(q.Include) == 0 || slices.ContainsFunc(q.Include, contains)) && !slices.ContainsFunc(q.Exclude, contains)
 }
 
-// coversScope reports whether the query selects the scope of a decision. The ledger does not store the scope, and that of an
-// alert may be Ip for a range. So one that the Local API never listed counts only if the query selects both scopes.
+// coversScope reports whether the query selects the scope of a decision. The ledger stores no scope, and an alert may call a
+// range Ip. So a decision that the Local API never listed counts only if the query selects both scopes.
 func (r *reading) coversScope(d ban.Decision) bool {
 	selects := func(scope string) bool {
 		return len(r.Query.Scopes) == 0 || slices.ContainsFunc(r.Query.Scopes, func(s string) bool { return strings.EqualFold(s, scope) })
@@ -280,9 +280,9 @@ func (r *reading) finish(err error) {
 		r.Log.Info("read the Local API", "added", r.recorded.Added, "ended", r.recorded.Ended, "full", r.full != nil)
 	}
 	if r.refused > 0 {
-		r.Log.Warn("listed decisions do not block", "refused", r.refused, "first", r.firstRefused.Value, "reason", r.firstRefused.Reason)
+		r.Log.Warn("decisions of the Local API were not turned into bans", "refused", r.refused, "first", r.firstRefused.Value, "reason", r.firstRefused.Reason)
 	}
 	if r.unreadable > 0 {
-		r.Log.Warn("decisions of the Local API cannot be read, and do not block", "unreadable", r.unreadable)
+		r.Log.Warn("decisions of the Local API cannot be read, and block nothing", "unreadable", r.unreadable)
 	}
 }

@@ -1,7 +1,7 @@
 // Package lease lets one process at a time act on an appliance. That process holds the lease. All others only record.
 //
 // The lease is a lock (flock) on a file beside the state. The system releases it when the process ends, however it ends, so
-// a crash leaves no lease behind. A process that does not get the lease tries again. The file holds the process ID of the
+// a crash leaves no lease behind. [Try] does not wait for another holder. The file holds the process ID of the
 // holder, for people to read.
 //
 // The package knows nothing of appliances or bans. Its main type is [Lease]; [Try] takes one.
@@ -38,7 +38,7 @@ func Try(path string) (*Lease, error) {
 		file.Close()
 		return nil, fmt.Errorf("take the lease %s: %w", path, err)
 	}
-	// Only for people and `status` to read; the lock itself is what counts. The text covers any older one.
+	// Only for people and `status` to read; the lock itself is what counts. It has a fixed length, so it replaces an older one whole.
 	_, _ = fmt.Fprintf(file, "%-*d\n", width-1, os.Getpid())
 	return &Lease{file}, nil
 }

@@ -1,10 +1,10 @@
 // Package lockout keeps every process of one configuration from logging in too often: three refused logins lock an
 // appliance for everybody. A login that failed holds off all further logins, in all processes.
 //
-// A refused login holds off for 30 minutes, and each further one in a row for twice as long, up to a day. A failure that may
-// pass holds off for a minute, then two, four and five, after the time for which the appliance wants no login. The hold-off
-// ends when that time is over or a login is accepted. It counts only for the credentials that earned it, so a corrected
-// configuration is tried at once.
+// A refused login holds off for 30 minutes, and each further one in a row for twice as long, up to a day. A temporary
+// failure holds off for 1 minute, then 2, 4 and 5. If the appliance asked for a delay, that is added. The hold-off ends when
+// its time has passed or a login is accepted. It counts only for the credentials that earned it, so a corrected configuration
+// is tried at once.
 //
 // The package does not log in, and knows nothing of the reasons. It keeps one small file, which several processes use at
 // once. Its main type is [File].
@@ -82,8 +82,7 @@ type stored struct {
 	HoldOff
 	Since time.Time `json:"since"`
 	Salt  string    `json:"salt"`
-	// For is a short code of the credentials: it tells whether they changed, and 16 bits are of no use to somebody who
-	// guesses.
+	// For is a short code of the credentials. It shows whether they changed, and it is too short to guess the password from.
 	For string `json:"for"`
 }
 
@@ -161,8 +160,8 @@ func (f File) Failed(credentials string, failure Failure, now time.Time) (HoldOf
 	return h, nil
 }
 
-// Accepted ends the hold-off that these credentials earned, if there is one. That of others stands: a process with an
-// older configuration may log in well while the corrected one is wrong.
+// Accepted ends the hold-off that these credentials earned, if there is one. A hold-off of other credentials
+// stays: an older process may log in while the corrected configuration fails.
 func (f File) Accepted(credentials string) error {
 	err := f.use(func(before stored) (stored, bool) { return stored{}, before.isFor(credentials) })
 	if err != nil {
@@ -171,7 +170,7 @@ func (f File) Accepted(credentials string) error {
 	return nil
 }
 
-// use reads the file, and writes what change returns if it says so. Other processes wait meanwhile.
+// use reads the file, and writes what change returns if write is true. Other processes wait meanwhile.
 func (f File) use(change func(stored) (after stored, write bool)) (err error) {
 	file, err := os.OpenFile(f.Path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -205,7 +204,7 @@ func lock(file *os.File, how int) error {
 	return nil
 }
 
-// load reads what the file holds. Text that is no hold-off is none: at worst a login is tried once more.
+// load reads what the file holds. A file that cannot be parsed counts as no hold-off: at worst one more login is tried.
 func load(file *os.File) (s stored, err error) {
 	text, err := io.ReadAll(io.LimitReader(file, 1<<20))
 	if err == nil && json.Unmarshal(text, &s) != nil {

@@ -30,7 +30,7 @@ func connectTelling(doing func(what string)) func(config.Document) plugin.Applia
 	}
 }
 
-// describe makes of a configuration what the client of an appliance takes.
+// describe returns the configuration of the appliance's client.
 func describe(d config.Document) stormshield.Config {
 	s := d.Stormshield
 	const dollarHint = "; if the password holds a $, CrowdSec may have changed it: put it into a file, with "

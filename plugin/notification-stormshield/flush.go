@@ -52,7 +52,7 @@ With --json: host, in_force, to_block, to_unblock (numbers: how it stands now).`
 			if err := flush(cmd, d, books); err != nil {
 				return err
 			}
-			return told(cmd, d, books, began, asJSON)
+			return printResult(cmd, d, books, began, asJSON)
 		},
 	}
 	which.flags(cmd)
@@ -60,7 +60,7 @@ With --json: host, in_force, to_block, to_unblock (numbers: how it stands now).`
 	return cmd
 }
 
-// flush has the appliance told, by the plugin if it runs.
+// flush flushes the appliance: it asks the plugin, or does it itself while no plugin runs.
 func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 	ctx := cmd.Context()
 	if d.DryRun {
@@ -94,16 +94,16 @@ func flush(cmd *cobra.Command, d config.Document, books *ledger.Ledger) error {
 // isIdle reports whether a flush has nothing to do.
 func isIdle(s ledger.Status) bool { return s.InForce.Total()+s.ToUnblock == 0 && s.Pending.IsZero() }
 
-// toldAppliance is what is in force and pending after a flush, as JSON.
-type toldAppliance struct {
+// flushResult is what is in force and pending after a flush, as JSON.
+type flushResult struct {
 	Host      string `json:"host"`
 	InForce   int    `json:"in_force"`
 	ToBlock   int    `json:"to_block"`
 	ToUnblock int    `json:"to_unblock"`
 }
 
-// told prints what is in force and pending after a flush, and returns an error if not all bans are enforced.
-func told(cmd *cobra.Command, d config.Document, books *ledger.Ledger, began time.Time, asJSON bool) error {
+// printResult prints what is in force and pending after a flush, and returns an error if not all bans are enforced.
+func printResult(cmd *cobra.Command, d config.Document, books *ledger.Ledger, began time.Time, asJSON bool) error {
 	s, err := books.Status(cmd.Context(), time.Now())
 	if err != nil {
 		return err
@@ -111,11 +111,11 @@ func told(cmd *cobra.Command, d config.Document, books *ledger.Ledger, began tim
 	out := cmd.OutOrStdout()
 	switch {
 	case asJSON:
-		err = printJSON(out, toldAppliance{d.Stormshield.Host, s.InForce.Total(), s.ToBlock, s.ToUnblock})
+		err = printJSON(out, flushResult{d.Stormshield.Host, s.InForce.Total(), s.ToBlock, s.ToUnblock})
 	case isIdle(s):
 		_, err = fmt.Fprintln(out, "no ban is in force, and nothing is pending")
 	default:
-		_, err = fmt.Fprintf(out, "the appliance at %s was told: %s in force, %d still to block, %d still to unblock\n",
+		_, err = fmt.Fprintf(out, "flushed the appliance at %s: %s in force, %d still to block, %d still to unblock\n",
 			d.Stormshield.Host, count(s.InForce.Total(), "ban", "bans"), s.ToBlock, s.ToUnblock)
 	}
 	if waiting := s.Waiting.Total(); err == nil && waiting > 0 {

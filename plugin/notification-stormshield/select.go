@@ -124,7 +124,7 @@ func (s *selection) open(cmd *cobra.Command, open opener) (config.Document, *led
 	return d, state, err
 }
 
-// logins keeps a command to the login hold-off that the plugin keeps to.
+// logins applies the plugin's login hold-off to a command.
 type logins struct {
 	lockout     lockout.File
 	credentials string
@@ -145,8 +145,8 @@ func (l logins) allowed() error {
 		hold.Until.Local().Format(time.DateTime), hold.Failures, hold.Reason, hold.Advice())
 }
 
-// record records how logins went. Where the plugin has made no state yet, a failure is recorded in a folder where nobody
-// else writes: elsewhere the plugin may be another user, who could not use the file.
+// record records how logins went. Without a hold-off file, it makes one only in a folder that this user alone
+// can write to. Elsewhere the plugin may run as another user, who could not open the file.
 func (l logins) record(result error) error {
 	var failed *appliance.LoginError
 	if errors.As(result, &failed) {

@@ -25,19 +25,20 @@ func statusCommand() *cobra.Command {
 		Use:   "status [-c FILE] [-n NAME]",
 		Short: "Show whether bans are enforced",
 		Long: `Shows how many bans are in force, how many are pending and since when, when the
-last flush was, which process of the plugin flushes, and why it fails. It reads
-the plugin's state alone, and connects to nothing. While not all bans are enforced,
-the exit status is 1. Bans that wait because of max_bans do not count for that.
+last flush was, which process of the plugin flushes, and the last error. It reads
+the plugin's state alone, and connects to nothing. The exit status is 1 when the
+first line says NOT WORKING. Bans that wait because of max_bans are no reason.
 
 With --json: name, host, state (a path), working, problem (text; absent if
-working), process (null: none runs), in_force, of_lists (those of these that only
-lists ask for), in_force_by_class and waiting_by_class (numbers: local, imports,
-lists), to_block, to_unblock, pending_since (of the oldest of these two, or of a
-flush that was cut; a time, or null), next_end, last_flush, blocked_anew (times,
-or null), local_api (null: it is not followed; or last_read, unread_since (times,
-or null), error, left_out (all that wait)), trouble (null, or text, since, last,
-count, warning: all bans are enforced), login_hold_off (null, or until, refused,
-reason, hint).`,
+working), process (null: none runs), in_force, of_lists (bans in force of the
+class lists), in_force_by_class and waiting_by_class (numbers: local, imports,
+lists), to_block, to_unblock, pending_since (since when the oldest of these two is
+pending, or when a flush was cut; a time, or null), next_end, last_flush,
+blocked_anew (the last re-assert; times, or null), local_api (null: it is not
+followed; or last_read, unread_since (times, or null), error, left_out (all bans
+that wait)), trouble (null, or text, since, last, count, warning (true: all bans
+are enforced)), login_hold_off (null, or until, refused (failed logins), reason,
+hint).`,
 		Example: "  crowdsec-stormshield status",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -56,7 +57,7 @@ reason, hint).`,
 				err = s.print(cmd.OutOrStdout(), time.Now())
 			}
 			if err == nil && !s.Working {
-				err = errors.New("not all bans are enforced; see above")
+				err = errors.New("the plugin does not work as it should; see the first line")
 			}
 			return err
 		},
@@ -176,7 +177,7 @@ func (s status) isOverdue(d config.Document, now time.Time) bool {
 	return s.PendingSince != nil && now.Sub(*s.PendingSince) > 3*d.UpdateFrequency+time.Minute
 }
 
-// problem returns why bans are not enforced, in one sentence; "" if they are.
+// problem returns why the status is NOT WORKING, in one sentence; "" if it is working.
 func (s status) problem(d config.Document, now time.Time) string {
 	switch {
 	case s.Process == nil:
@@ -195,7 +196,7 @@ func (s status) problem(d config.Document, now time.Time) string {
 		return fmt.Sprintf("%d to block and %d to unblock have been pending for up to %s (hint: CrowdSec's log says what the plugin does; is the disk full that holds the state?)",
 			s.ToBlock, s.ToUnblock, span(now.Sub(*s.PendingSince)))
 	case s.LocalAPI != nil && s.LocalAPI.UnreadSince != nil:
-		return fmt.Sprintf("the Local API cannot be read for %s: known bans stay enforced, new ones come by alerts alone (hint: the error says why; `check` tries it)",
+		return fmt.Sprintf("the Local API is not followed for %s: known bans stay enforced, new ones come from alerts alone (hint: the row Local API has the error; `check` tries it)",
 			span(now.Sub(*s.LocalAPI.UnreadSince)))
 	}
 	return ""
@@ -233,7 +234,7 @@ func (s status) print(out io.Writer, now time.Time) error {
 	case s.ToBlock+s.ToUnblock > 0:
 		row("pending", "%d to block, %d to unblock", s.ToBlock, s.ToUnblock)
 	case s.PendingSince != nil:
-		row("pending", "what a flush left that was cut %s ago", span(now.Sub(*s.PendingSince)))
+		row("pending", "a flush was cut %s ago; the next one compares the files", span(now.Sub(*s.PendingSince)))
 	default:
 		row("pending", "nothing")
 	}
