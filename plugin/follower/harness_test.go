@@ -193,9 +193,7 @@ func follow(t *testing.T, change func(*follower.Config), scenario func(h *harnes
 		h := &harness{t: t, list: local, ledger: books, log: new(bytes.Buffer), start: time.Now()}
 		c := follower.Config{
 			List: local, Ledger: books, Every: 10 * time.Second, Resync: time.Hour, MaxBans: 1000,
-			Filter: func() ban.Filter {
-				return ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
-			},
+			Filter:  func() ban.Filter { return ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}} },
 			Usage:   lapi.Usage{Type: "test"},
 			Changed: func() { h.changed++ },
 			Log:     hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true, Level: hclog.Info}),
