@@ -15,7 +15,10 @@ import (
 
 var start = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 
-const many = 1_000_000
+const (
+	many  = 1_000_000
+	again = "203.0.113.1/32"
+)
 
 func open(t testing.TB) *ledger.Ledger {
 	t.Helper()
@@ -25,17 +28,39 @@ func open(t testing.TB) *ledger.Ledger {
 func openAt(t testing.TB, path string) *ledger.Ledger {
 	t.Helper()
 	l, err := ledger.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { l.Close() })
 	return l
 }
 
+// run runs statements in the ledger's file.
+func run(t testing.TB, l *ledger.Ledger, statements string) {
+	t.Helper()
+	_, err := l.DB().ExecContext(t.Context(), statements)
+	check(t, err)
+}
+
+// lines returns the last column of a query. The columns before it go to others.
+func lines(t testing.TB, l *ledger.Ledger, query string, others ...any) (lines []string) {
+	t.Helper()
+	rows, err := l.DB().QueryContext(t.Context(), query)
+	check(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		check(t, rows.Scan(append(others, &line)...))
+		lines = append(lines, line)
+	}
+	check(t, rows.Err())
+	return lines
+}
+
 // decided returns a decision of an alert without a UUID.
-func decided(prefix string, until time.Time) ban.Decision {
+func decided(prefix string, until time.Time) ban.Decision { return ofOrigin("crowdsec", prefix, until) }
+
+func ofOrigin(origin, prefix string, until time.Time) ban.Decision {
 	p := netip.MustParsePrefix(prefix)
-	return ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: "ban", Origin: "crowdsec", Scenario: "test"}
+	return ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: "ban", Origin: origin, Scenario: "test"}
 }
 
 // identified returns a decision whose UUID and ID are made of a number.
@@ -45,42 +70,63 @@ func identified(n int64, prefix string, until time.Time) ban.Decision {
 	return d
 }
 
+// numbered returns decisions for an hour, each on another address.
+func numbered(first, count int) []ban.Decision {
+	decisions := make([]ban.Decision, count)
+	for i := range decisions {
+		n := first + i
+		decisions[i] = decided(fmt.Sprintf("203.%d.%d.%d/32", byte(n>>16), byte(n>>8), byte(n)), start.Add(time.Hour))
+	}
+	return decisions
+}
+
 func record(t testing.TB, l *ledger.Ledger, now time.Time, decisions ...ban.Decision) ledger.Recorded {
 	t.Helper()
-	r, err := l.Record(t.Context(), decisions, now, many)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return recordAtMost(t, l, many, now, decisions...)
+}
+
+func recordAtMost(t testing.TB, l *ledger.Ledger, limit int, now time.Time, decisions ...ban.Decision) ledger.Recorded {
+	t.Helper()
+	r, err := l.Record(t.Context(), decisions, now, limit)
+	check(t, err)
+	return r
+}
+
+func list(t testing.TB, l *ledger.Ledger, limit int, decisions ...ban.Decision) ledger.Recorded {
+	t.Helper()
+	r, err := l.List(t.Context(), nil, decisions, start, limit)
+	check(t, err)
 	return r
 }
 
 func plan(t testing.TB, l *ledger.Ledger, now time.Time) ledger.Plan {
 	t.Helper()
 	p, err := l.Plan(t.Context(), ledger.Question{Now: now, Renew: now.Add(12 * time.Hour), Few: 32})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return p
 }
 
 func standing(t testing.TB, l *ledger.Ledger, p ledger.Plan) []string {
 	t.Helper()
 	all, err := l.Standing(t.Context(), p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return texts(all)
+}
+
+func status(t testing.TB, l *ledger.Ledger, now time.Time) ledger.Status {
+	t.Helper()
+	s, err := l.Status(t.Context(), now)
+	check(t, err)
+	return s
 }
 
 func wrote(t testing.TB, l *ledger.Ledger, p ledger.Plan, o appliance.Outcome) {
 	t.Helper()
-	if err := l.Wrote(t.Context(), p, o); err != nil {
-		t.Fatal(err)
-	}
+	check(t, l.Wrote(t.Context(), p, o))
 }
 
-// all is the outcome of a flush in which everything went well.
-func all(p ledger.Plan, now time.Time) appliance.Outcome {
+// oneByOne is the outcome of a flush that blocked each ban by itself, and in which everything went well.
+func oneByOne(p ledger.Plan, now time.Time) appliance.Outcome {
 	o := appliance.Outcome{Unblocked: p.Unblock, Listed: true, Cleared: true, Mark: "mark", At: now}
 	for _, b := range p.Block {
 		o.Blocked = append(o.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: b.Until})
@@ -88,13 +134,27 @@ func all(p ledger.Plan, now time.Time) appliance.Outcome {
 	return o
 }
 
+// byGroup is the outcome of a flush that blocked everything by the group, and in which everything went well.
+func byGroup(p ledger.Plan, now time.Time) appliance.Outcome {
+	o := oneByOne(p, now)
+	o.Blocked, o.Asserted, o.AssertedUntil = nil, now, now.Add(24*time.Hour)
+	return o
+}
+
+// flush applies what is pending.
+func flush(t testing.TB, l *ledger.Ledger, now time.Time, how func(ledger.Plan, time.Time) appliance.Outcome) ledger.Plan {
+	t.Helper()
+	p := plan(t, l, now)
+	wrote(t, l, p, how(p, now))
+	return p
+}
+
 func blocks(p ledger.Plan) []string {
-	var out []string
+	var all []netip.Prefix
 	for _, b := range p.Block {
-		out = append(out, b.Prefix.String())
+		all = append(all, b.Prefix)
 	}
-	slices.Sort(out)
-	return out
+	return texts(all)
 }
 
 func texts(ps []netip.Prefix) []string {
@@ -106,7 +166,14 @@ func texts(ps []netip.Prefix) []string {
 	return out
 }
 
-func want(t *testing.T, what string, got, want any) {
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func want(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%s: got %v, want %v", what, got, want)

@@ -2,8 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"slices"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -13,65 +12,21 @@ import (
 
 func TestTheLatestEndingDecisionCounts(t *testing.T) {
 	l := open(t)
-	long := decided("203.0.113.7/32", start.Add(2*time.Hour))
-	record(t, l, start, long)
+	long := decided(again, start.Add(2*time.Hour))
+	want(t, "added by one alert", record(t, l, start, decided(again, start.Add(time.Minute)), long, long).Added, 1)
+	flush(t, l, start, oneByOne)
+	want(t, "unknown", record(t, l, start, decided(again, start.Add(time.Hour)), long).Unknown, 1)
 	p := plan(t, l, start)
-	wrote(t, l, p, all(p, start))
-
-	r := record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)), long)
-	want(t, "unknown", r.Unknown, 1)
-	want(t, "due after a shorter and the same", plan(t, l, start).Due(), false)
-	want(t, "next", plan(t, l, start).Next, start.Add(2*time.Hour))
-
-	r = record(t, l, start, decided("203.0.113.7/32", start.Add(3*time.Hour)))
-	want(t, "extended", r.Extended, 1)
-	p = plan(t, l, start)
-	want(t, "to block again", blocks(p), []string{"203.0.113.7/32"})
-	want(t, "until", p.Block[0].Until, start.Add(3*time.Hour))
-}
-
-func TestALocalDetectionIsEnforcedBeforeAnImportAndAList(t *testing.T) {
-	l := open(t)
-	ofOrigin := func(prefix, origin string, until time.Duration) ban.Decision {
-		d := decided(prefix, start.Add(until))
-		d.Origin = origin
-		return d
-	}
-	recordAtMost := func(limit int, decisions ...ban.Decision) {
-		t.Helper()
-		if _, err := l.Record(t.Context(), decisions, start, limit); err != nil {
-			t.Fatal(err)
-		}
-	}
-	recordAtMost(2, ofOrigin("198.51.100.1/32", "lists:firehol", 100*time.Hour), ofOrigin("198.51.100.2/32", "cscli-import", 50*time.Hour))
-	p := plan(t, l, start)
-	wrote(t, l, p, all(p, start))
-
-	recordAtMost(2, ofOrigin("203.0.113.3/32", "crowdsec", time.Hour))
-	p = plan(t, l, start)
-	want(t, "to unblock", texts(p.Unblock), []string{"198.51.100.1/32"})
-	want(t, "standing", standing(t, l, p), []string{"198.51.100.2/32", "203.0.113.3/32"})
-	want(t, "waiting", p.Waiting, 1)
-	s, err := l.Status(t.Context(), start)
-	want(t, "error", err, nil)
-	want(t, "waiting, by class", s.Waiting[ban.Remote], 1)
-	wrote(t, l, p, all(p, start))
-
-	later := start.Add(time.Hour)
-	want(t, "error", l.Choose(t.Context(), later, 2), nil)
-	p = plan(t, l, later)
-	want(t, "to block when there is room again", blocks(p), []string{"198.51.100.1/32"})
-	want(t, "standing", standing(t, l, p), []string{"198.51.100.1/32", "198.51.100.2/32"})
-}
-
-func TestABanThatCountsSeveralTimesInOneAlertCountsOnce(t *testing.T) {
-	l := open(t)
-	short, long := decided(again, start.Add(time.Hour)), decided(again, start.Add(2*time.Hour))
-	r := record(t, l, start, short, long, short)
-	want(t, "added", r.Added, 1)
-	p := plan(t, l, start)
+	want(t, "due after a shorter and the same", p.Due(), false)
 	want(t, "in force", p.InForce, 1)
-	want(t, "until", p.Next, start.Add(2*time.Hour))
+	want(t, "next", p.Next, start.Add(2*time.Hour))
+	news, err := l.News(t.Context())
+	want(t, "news after no change to the ban, error", fmt.Sprint(news, err), fmt.Sprint(ledger.News{Change: 1, Own: true}, nil))
+
+	want(t, "extended", record(t, l, start, decided(again, start.Add(3*time.Hour))).Extended, 1)
+	p = plan(t, l, start)
+	want(t, "to block again", blocks(p), []string{again})
+	want(t, "until", p.Block[0].Until, start.Add(3*time.Hour))
 }
 
 func TestOfManyBansAtOnceEachFindsItsPlace(t *testing.T) {
@@ -89,51 +44,96 @@ func TestOfManyBansAtOnceEachFindsItsPlace(t *testing.T) {
 	want(t, "in force an hour later", plan(t, l, start.Add(time.Hour)).InForce, 500)
 }
 
-func TestOfTooManyDecisionsAtOnceTheBestAreEnforcedUpToTheLimit(t *testing.T) {
+func TestOfTheDecisionsOnOnePrefixThoseThatEndLastAreKept(t *testing.T) {
 	l := open(t)
-	record(t, l, start, decided("198.51.100.1/32", start.Add(minute)))
-	later := start.Add(2 * minute) // that one is over, and its row is still there
-	decisions := numbered(0, 500)
-	for i := range decisions {
-		decisions[i].Until = later.Add(time.Duration(i+1) * time.Minute)
-		if i >= 400 {
-			decisions[i].Origin = "CAPI"
+	const kept = 1000
+	var decisions []ban.Decision
+	for i := range kept + 100 {
+		decisions = append(decisions, identified(int64(i+1), again, start.Add(time.Hour+time.Duration(i)*time.Minute)))
+	}
+	list(t, l, many, decisions...)
+	want(t, "unknown at the second time", list(t, l, many, decisions...).Unknown, 0)
+	ends := lines(t, l, "SELECT until FROM decision ORDER BY until")
+	want(t, "kept", len(ends), kept)
+	want(t, "the first that ends", ends[0], decisions[100].Until.UnixMilli())
+	_, err := l.Unlist(t.Context(), decisions, start, many)
+	check(t, err)
+	want(t, "in force when all are deleted", plan(t, l, start).InForce, 0)
+}
+
+func TestALiftedBanStaysLiftedWhateverIsProtected(t *testing.T) {
+	l := open(t)
+	d := identified(1, "203.0.113.0/24", start.Add(time.Hour))
+	record(t, l, start, d)
+	flush(t, l, start, oneByOne)
+	_, err := l.Lift(t.Context(), d.Prefix, start, many)
+	check(t, err)
+	want(t, "to unblock", texts(flush(t, l, start, oneByOne).Unblock), []string{"203.0.113.0/24"})
+	want(t, "due afterwards", plan(t, l, start).Due(), false)
+	inForce := func() []string { return standing(t, l, plan(t, l, start)) }
+	for _, protected := range []string{"203.0.113.0/25", "203.0.113.128/25", "198.51.100.0/24", "203.0.113.0/24", "198.51.100.0/24"} {
+		f := ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix(protected)}}
+		_, err := l.Admit(t.Context(), f.AdmitStored, start, many)
+		check(t, err)
+		want(t, "in force without "+protected, inForce(), []string(nil))
+		for _, part := range f.AdmitStored(d) {
+			listed := d
+			listed.Prefix = part
+			list(t, l, many, listed)
 		}
+		want(t, "in force after a full read", inForce(), []string(nil))
 	}
-	if _, err := l.Record(t.Context(), decisions, later, 300); err != nil {
-		t.Fatal(err)
-	}
-	p := plan(t, l, later)
-	want(t, "in force", p.InForce, 300)
-	want(t, "waiting", p.Waiting, 200)
-	enforced := standing(t, l, p)
-	want(t, "enforced", len(enforced), 300)
-	want(t, "one of a list", slices.Contains(enforced, decisions[450].Prefix.String()), false)
-	want(t, "the oldest of the local ones", slices.Contains(enforced, decisions[0].Prefix.String()), false)
-	want(t, "the newest of the local ones", slices.Contains(enforced, decisions[399].Prefix.String()), true)
+	list(t, l, many, identified(2, "203.0.113.0/24", start.Add(2*time.Hour)))
+	want(t, "in force after a new decision", inForce(), []string{"203.0.113.0/24"})
 }
 
-func BenchmarkRecord(b *testing.B) {
-	for _, count := range []int{1, 1000, 100_000} {
-		b.Run(fmt.Sprint(count), func(b *testing.B) {
-			bans := numbered(0, count)
-			rand.Shuffle(count, func(i, j int) { bans[i], bans[j] = bans[j], bans[i] })
-			for b.Loop() {
-				b.StopTimer()
-				l := open(b)
-				b.StartTimer()
-				record(b, l, start, bans...)
-			}
-		})
+func TestThePartsOfARangeAreLiftedWithItAndNothingElse(t *testing.T) {
+	l := open(t)
+	part := func(number int64, prefix string, bits int) ban.Decision {
+		d := identified(number, prefix, start.Add(time.Hour))
+		d.Bits = bits
+		return d
 	}
+	record(t, l, start, part(1, "203.0.113.0/25", 24), part(1, "203.0.113.192/26", 24), // around 203.0.113.128/26
+		part(2, "203.0.113.7/32", 32), part(3, "203.0.113.192/26", 26), part(4, "203.0.0.0/16", 16), part(5, "198.51.100.0/25", 24))
+	lifted, err := l.Lift(t.Context(), netip.MustParsePrefix("203.0.113.0/24"), start, many)
+	check(t, err)
+	want(t, "lifted", texts(lifted), []string{"203.0.113.0/25", "203.0.113.192/26"})
+	want(t, "in force", standing(t, l, plan(t, l, start)), []string{"198.51.100.0/25", "203.0.0.0/16", "203.0.113.192/26", "203.0.113.7/32"})
 }
 
-func BenchmarkRecordAmongMany(b *testing.B) {
-	l := open(b)
-	record(b, l, start, numbered(0, 300_000)...)
-	n := 300_000
-	for b.Loop() {
-		record(b, l, start, numbered(n, 1)...)
-		n++
+func TestWhatIsFoundOnTheApplianceChangesNoBanThatIsKnown(t *testing.T) {
+	l := open(t)
+	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Hour)))
+	flush(t, l, start, oneByOne)
+	record(t, l, start, decided("203.0.113.2/32", start.Add(time.Minute)))
+	found := []netip.Prefix{netip.MustParsePrefix("203.0.113.1/32"), netip.MustParsePrefix("203.0.113.2/32"), netip.MustParsePrefix("203.0.113.3/32")}
+	r, err := l.RecordFound(t.Context(), found, start.Add(4*time.Hour), start, many)
+	check(t, err)
+	want(t, "added", r.Added, 1)
+	want(t, "standing once their own ends have come", standing(t, l, plan(t, l, start.Add(2*time.Hour))), []string{"203.0.113.3/32"})
+}
+
+func TestAFullReadOfThousandsFindsWhatItLacks(t *testing.T) {
+	l := open(t)
+	var decisions []ban.Decision
+	for i, d := range numbered(0, 3500) {
+		decisions = append(decisions, identified(int64(i+1), d.Prefix.String(), d.Until))
 	}
+	list(t, l, many, decisions...)
+	for range 2 {
+		r, err := l.BeginFullRead(t.Context())
+		check(t, err)
+		_, err = l.List(t.Context(), r, decisions[:1200], start, many)
+		check(t, err)
+		lacked, err := l.EndFullRead(t.Context(), r, func(ban.Decision) bool { return true }, start)
+		check(t, err)
+		want(t, "lacked", lacked, 2300)
+	}
+	m, err := l.Missing(t.Context(), start)
+	check(t, err)
+	want(t, "missing, sample", []int{m.Count, len(m.Sample)}, []int{2300, 8})
+	_, err = l.EndMissing(t.Context(), start, many)
+	check(t, err)
+	want(t, "in force", plan(t, l, start).InForce, 1200)
 }

@@ -11,18 +11,17 @@ import (
 // edge is an appliance as a configuration names it.
 var edge = ledger.Target{Host: "192.0.2.1:443", Identity: "key", Group: "Crowdsec", DeleteGroup: "Gone"}
 
-const halfHour = 30 * time.Minute
+func target(t *testing.T, l *ledger.Ledger) ledger.Target {
+	t.Helper()
+	is, err := l.Target(t.Context())
+	check(t, err)
+	return is
+}
 
 func setTarget(t *testing.T, l *ledger.Ledger, named ledger.Target) ledger.Target {
 	t.Helper()
-	if err := l.SetTarget(t.Context(), named, start.Add(halfHour)); err != nil {
-		t.Fatal(err)
-	}
-	is, err := l.Target(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return is
+	check(t, l.SetTarget(t.Context(), named, start.Add(30*time.Minute)))
+	return target(t, l)
 }
 
 // applied returns a ledger about edge in which the bans 203.0.113.1 and 203.0.113.2 are
@@ -33,9 +32,9 @@ func applied(t *testing.T, serial string) *ledger.Ledger {
 	setTarget(t, l, edge)
 	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Hour)), decided("203.0.113.2/32", start.Add(2*time.Hour)))
 	p := plan(t, l, start)
-	wrote(t, l, p, appliance.Outcome{
-		Listed: true, Cleared: true, Mark: "mark", Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start, Serial: serial,
-	})
+	o := byGroup(p, start)
+	o.Serial = serial
+	wrote(t, l, p, o)
 	return l
 }
 
@@ -50,9 +49,7 @@ func TestEverythingIsPendingWhenTheConfigurationNamesAnotherAppliance(t *testing
 		t.Run(what, func(t *testing.T) {
 			l := applied(t, "A")
 			later := start.Add(time.Hour)
-			if p := plan(t, l, start); p.Due() {
-				t.Fatalf("before: %+v is due", p)
-			}
+			want(t, "due before", plan(t, l, start).Due(), false)
 			named := edge
 			change(&named)
 			setTarget(t, l, named)
@@ -62,10 +59,9 @@ func TestEverythingIsPendingWhenTheConfigurationNamesAnotherAppliance(t *testing
 			want(t, "to unblock", texts(p.Unblock), []string{"203.0.113.1/32"})
 			want(t, "mark", p.Mark, "")
 			want(t, "confirmed", p.Confirmed, time.Time{})
-			s, err := l.Status(t.Context(), later)
-			want(t, "error", err, nil)
+			s := status(t, l, later)
 			want(t, "status: to block, to unblock", []int{s.ToBlock, s.ToUnblock}, []int{1, 1})
-			want(t, "status: pending since the change", s.Pending, start.Add(halfHour))
+			want(t, "status: pending since the change", s.Pending, start.Add(30*time.Minute))
 		})
 	}
 }
@@ -105,18 +101,17 @@ func TestOldGroupsStayRecordedUntilTheyAreGone(t *testing.T) {
 	want(t, "old groups", is.OldGroups, []string{"Crowdsec", "Second", "Gone"})
 	want(t, "serial number", is.Serial, "A")
 
-	p := plan(t, l, start)
-	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour)})
-	p = plan(t, l, start)
-	want(t, "due while old groups are there", p.Due(), true)
+	flush(t, l, start, byGroup)
+	want(t, "due while old groups are there", plan(t, l, start).Due(), true)
 
 	is = setTarget(t, l, edge) // back to the first names
 	want(t, "old groups after the names of before", is.OldGroups, []string{"Second", "Third", "Ended"})
-	p = plan(t, l, start)
-	wrote(t, l, p, appliance.Outcome{
-		Listed: true, Cleared: true, Asserted: start, AssertedUntil: start.Add(24 * time.Hour), At: start, OldGroupsGone: true,
+	flush(t, l, start, func(p ledger.Plan, now time.Time) appliance.Outcome {
+		o := byGroup(p, now)
+		o.OldGroupsGone = true
+		return o
 	})
-	p = plan(t, l, start)
+	p := plan(t, l, start)
 	want(t, "old groups when they are gone", len(p.Target.OldGroups), 0)
 	want(t, "due", p.Due(), false)
 	want(t, "serial number", p.Target.Serial, "A")
@@ -130,12 +125,19 @@ func TestAnotherHostHasNoOldGroups(t *testing.T) {
 	want(t, "is elsewhere", is.IsElsewhere(edge), true)
 }
 
-func TestNothingIsKnownOfTheTargetAfterACleanUp(t *testing.T) {
+func TestEverythingIsPendingAndNothingIsKnownOfTheTargetAfterACleanUp(t *testing.T) {
 	l := applied(t, "A")
-	if err := l.Forget(t.Context(), start); err != nil {
-		t.Fatal(err)
-	}
-	is, err := l.Target(t.Context())
-	want(t, "error", err, nil)
-	want(t, "target", is, ledger.Target{})
+	want(t, "confirmed by the group", plan(t, l, start).Confirmed, start)
+	later := start.Add(90 * time.Minute)
+	check(t, l.Begin(t.Context(), plan(t, l, later), true))
+	check(t, l.Forget(t.Context(), later))
+	want(t, "target", target(t, l), ledger.Target{})
+	p := plan(t, l, later)
+	want(t, "to block", blocks(p), []string{"203.0.113.2/32"})
+	want(t, "to add", texts(p.Add), []string{"203.0.113.2/32"})
+	want(t, "to unblock, to remove", len(p.Unblock)+len(p.Remove), 0)
+	want(t, "mark", p.Mark, "")
+	want(t, "confirmed", p.Confirmed, time.Time{})
+	want(t, "unsure", p.Unsure, false)
+	want(t, "pending since", status(t, l, later).Pending, later)
 }

@@ -34,11 +34,11 @@ func (w *world) flush(faults bool) {
 	f := &flushing{world: w, plan: p, byGroup: len(p.Block) > question.Few || p.InForce > 0 && w.random.IntN(4) == 0}
 	w.check(w.ledger.Begin(w.Context(), p, f.byGroup))
 	f.done.Mark = p.Mark
-	cut := -1
+	cut, change, changed := -1, -1, false
 	if faults {
-		cut = w.random.IntN(8)
+		cut, change = w.random.IntN(8), w.random.IntN(8)
 	}
-	for at, do := range []func(){f.block, f.write, f.assert, f.unblock} {
+	for at, do := range []func(){f.block, f.write, f.assert, f.unblock, f.clear} {
 		if at == cut && w.random.IntN(2) == 0 {
 			return // the process is killed
 		}
@@ -47,15 +47,35 @@ func (w *world) flush(faults bool) {
 			return
 		}
 		do()
+		if at == change {
+			f.changeMeanwhile()
+			changed = true
+		}
 	}
 	f.done.Cleared, f.done.At = true, w.now
 	w.check(w.ledger.Wrote(w.Context(), p, f.done))
+	if changed {
+		return
+	}
 	if blocked, enforced := w.blocked(), standing(w.T, w.ledger, p); !slices.Equal(blocked, enforced) {
 		w.Fatalf("after a flush %v are blocked, and %v are in force", blocked, enforced)
 	}
 	if listed := texts(slices.Collect(maps.Keys(w.files))); !slices.Equal(listed, standing(w.T, w.ledger, p)) {
 		w.Fatalf("after a flush the files list %v", listed)
 	}
+}
+
+// changeMeanwhile changes something while the flush is under way. A decision may be on a prefix that the flush unblocks, and
+// come from a process with an earlier clock.
+func (f *flushing) changeMeanwhile() {
+	if len(f.plan.Unblock) == 0 || f.random.IntN(2) == 0 {
+		f.change()
+		return
+	}
+	back := time.Duration(f.random.IntN(2)) * 30 * time.Second
+	f.now = f.now.Add(-back)
+	f.decide(f.plan.Unblock[f.random.IntN(len(f.plan.Unblock))])
+	f.now = f.now.Add(back)
 }
 
 func (f *flushing) block() {
@@ -111,6 +131,9 @@ func (f *flushing) unblock() {
 		delete(f.entries, p)
 		f.done.Unblocked = append(f.done.Unblocked, p)
 	}
+}
+
+func (f *flushing) clear() {
 	for _, p := range slices.Concat(f.plan.Remove, f.leftovers) {
 		delete(f.files, p)
 	}

@@ -1,0 +1,113 @@
+package ledger_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+)
+
+func BenchmarkRecord(b *testing.B) {
+	for _, count := range []int{1, 1000, 100_000} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			bans := numbered(0, count)
+			rand.Shuffle(count, func(i, j int) { bans[i], bans[j] = bans[j], bans[i] })
+			for b.Loop() {
+				b.StopTimer()
+				l := open(b)
+				b.StartTimer()
+				record(b, l, start, bans...)
+			}
+		})
+	}
+}
+
+func BenchmarkRecordAmongMany(b *testing.B) {
+	l := open(b)
+	record(b, l, start, numbered(0, 300_000)...)
+	n := 300_000
+	for b.Loop() {
+		record(b, l, start, numbered(n, 1)...)
+		n++
+	}
+}
+
+func BenchmarkList(b *testing.B) {
+	for _, each := range []int{1, 3} {
+		b.Run(fmt.Sprintf("%d decisions an address", each), func(b *testing.B) {
+			for b.Loop() {
+				l := open(b)
+				for round := range 2 {
+					began := time.Now()
+					r, err := l.BeginFullRead(b.Context())
+					check(b, err)
+					var some []ban.Decision
+					for n := range 300_000 * each {
+						a := uint32(n*2654435761) % 300_000
+						p := netip.PrefixFrom(netip.AddrFrom4([4]byte{20, byte(a >> 16), byte(a >> 8), byte(a)}), 32)
+						some = append(some, ban.Decision{UUID: ban.ParseUUID(fmt.Sprint(n)), ID: int64(n + 1), Prefix: p, Bits: 32,
+							Until: start.Add(time.Hour), Type: "ban", Origin: "lists:tor", Scenario: "tor"})
+						if len(some) == 1000 {
+							_, err := l.List(b.Context(), r, some, start, many)
+							check(b, err)
+							some = some[:0]
+						}
+					}
+					_, err = l.EndFullRead(b.Context(), r, func(ban.Decision) bool { return true }, start)
+					check(b, err)
+					b.Logf("round %d: %s", round, time.Since(began))
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkPlan(b *testing.B) {
+	for _, inForce := range []int{1_000, 300_000} {
+		b.Run(fmt.Sprint(inForce), func(b *testing.B) {
+			l := open(b)
+			ended := numbered(inForce, 5)
+			for i := range ended {
+				ended[i].Until = start.Add(time.Minute)
+			}
+			record(b, l, start, append(numbered(0, inForce), ended...)...)
+			p := flush(b, l, start, byGroup)
+			record(b, l, start, numbered(inForce+5, 5)...)
+			for b.Loop() {
+				p = plan(b, l, start.Add(time.Minute))
+			}
+			if len(p.Add) != 5 || len(p.Remove) != 5 || p.InForce != inForce+5 {
+				b.Errorf("add %d, remove %d, in force %d", len(p.Add), len(p.Remove), p.InForce)
+			}
+		})
+	}
+}
+
+// BenchmarkANewBanAmongManyThatWait is what one new ban costs before the flush: it makes one of a list wait.
+func BenchmarkANewBanAmongManyThatWait(b *testing.B) {
+	const limit = 100_000
+	for _, listed := range []int{100_000, 300_000} {
+		b.Run(fmt.Sprint(listed), func(b *testing.B) {
+			l := open(b)
+			lists := numbered(0, listed)
+			for i := range lists {
+				lists[i].Origin = "lists:tor"
+			}
+			list(b, l, limit, lists...)
+			p := flush(b, l, start, byGroup)
+			n := listed
+			for b.Loop() {
+				recordAtMost(b, l, limit, start, numbered(n, 1)...)
+				check(b, l.Choose(b.Context(), start, limit))
+				p = flush(b, l, start, oneByOne)
+				n++
+			}
+			if p.InForce != limit || p.Waiting != n-limit || len(p.Block) != 1 || len(p.Unblock) != 1 {
+				b.Errorf("in force %d, waiting %d, to block %d, to unblock %d", p.InForce, p.Waiting, len(p.Block), len(p.Unblock))
+			}
+		})
+	}
+}
