@@ -18,9 +18,14 @@ func TestARemovalIsPendingUntilItIsAcknowledgedAndTheFilesAreWritten(t *testing.
 	check(t, l.Begin(t.Context(), plan(t, l, start), false))
 	written, err := l.Written(t.Context())
 	want(t, "possibly on the appliance, error", fmt.Sprint(written, err), fmt.Sprint([]string{again}, nil))
-	flush(t, l, start, oneByOne)
 	later := start.Add(time.Hour)
-	p := plan(t, l, later)
+	p := plan(t, l, start)
+	wrote(t, l, p, appliance.Outcome{Blocked: oneByOne(p, start).Blocked}) // the files could not be written
+	wrote(t, l, plan(t, l, later), appliance.Outcome{})                    // nor could anything be unblocked
+	want(t, "to unblock what is not in the files", texts(plan(t, l, later).Unblock), []string{again})
+
+	flush(t, l, start, oneByOne)
+	p = plan(t, l, later)
 	want(t, "to unblock", texts(p.Unblock), []string{again})
 	wrote(t, l, p, appliance.Outcome{Unblocked: p.Unblock, At: later}) // the files could not be written
 	p = plan(t, l, later)
