@@ -95,7 +95,7 @@ func (w *world) wantNothing() {
 }
 
 func TestWhateverHappensTheLedgerKnowsWhatToBlockAndNothingStaysWhenEverythingHasEnded(t *testing.T) {
-	for seed := range uint64(24) {
+	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newWorld(t, seed)
 			for range 2 {
