@@ -108,6 +108,7 @@ func (e *Enforcer) admit(ctx context.Context) bool {
 	filter := e.Filter()
 	changed, err := e.Ledger.Admit(ctx, filter.AdmitStored, time.Now(), e.MaxBans)
 	if err != nil {
+		e.readmit.Store(true)
 		e.complaint.about(err, hclog.Error, time.Now())
 	}
 	if len(changed) > 0 {

@@ -54,6 +54,8 @@ const (
 	// confirmAfter is how long after a full read that lacks decisions the second full read begins. It is also how long after
 	// a poll that may have missed some everything is read.
 	confirmAfter = time.Minute
+	// askWithin is how long after the start of a stream other questions are asked.
+	askWithin = 50 * time.Second
 	// deletedAtOnce is how many decisions CrowdSec deletes at once (decisionDeleteBulkSize of CrowdSec 1.7.8).
 	deletedAtOnce = 256
 	// tellEvery is how often CrowdSec gets usage metrics (go-cs-bouncer, defaultMetricsInterval).
@@ -91,6 +93,7 @@ type Follower struct {
 	ids      idHistory
 	failures int
 	logged   time.Time // when the trouble was last logged
+	streamed time.Time // when the last stream began
 	told     time.Time // when the last usage metrics were sent
 	mute     bool      // the Local API takes no usage metrics
 }

@@ -128,6 +128,30 @@ func TestPollsGoOnDuringAFullRead(t *testing.T) {
 	})
 }
 
+func TestADeletionDuringASlowAnswerIsNotLost(t *testing.T) {
+	for name, wait := range map[string]func(*list){
+		"a full read of 145 s":  func(l *list) { l.fullWait = 145 * time.Second },
+		"polls of 70 s":         func(l *list) { l.pollWait = 70 * time.Second },
+		"all answers take 70 s": func(l *list) { l.fullWait, l.pollWait = 70*time.Second, 70*time.Second },
+	} {
+		follow(t, nil, func(h *harness) {
+			h.list.fail = errors.New("away") // a full read follows
+			wait(h.list)
+			h.at(15 * time.Second)
+			h.list.fail = nil
+			for n := range 6 {
+				h.list.add(int64(3 + n))
+				h.at(time.Duration(1+n)*15*time.Minute + 40*time.Second)
+				h.list.remove(int64(3 + n))
+				h.at(time.Duration(1+n)*15*time.Minute + 10*time.Minute)
+				if got := h.inForce(); len(got) != 2 {
+					t.Errorf("%s: %v in force", name, got)
+				}
+			}
+		})
+	}
+}
+
 func TestADecisionThatTwoFullReadsLackEnds(t *testing.T) {
 	follow(t, nil, func(h *harness) {
 		h.list.add(9)

@@ -33,6 +33,8 @@ type list struct {
 	panics, withoutUUIDs                     bool
 	cut                                      bool          // each answer ends after its first decision
 	slow                                     time.Duration // how long a full read takes for each decision
+	fullWait, pollWait                       time.Duration // how long a full read, or a poll, takes before its first decision
+	began                                    time.Time     // when the last stream began
 	unreadable                               int           // decisions in each answer that cannot be read
 	database                                 int           // which one it is: its decisions have other UUIDs
 
@@ -69,9 +71,9 @@ func (l *list) remove(id int64) {
 func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Seen, error) {
 	l.Lock()
 	defer l.Unlock()
-	kind, fresh := "p", l.added
+	kind, fresh, wait, began := "p", l.added, l.pollWait, time.Now()
 	if q.Startup {
-		kind, fresh = "f", l.standing
+		kind, fresh, wait = "f", l.standing, l.fullWait
 	}
 	l.asked += kind
 	if l.panics {
@@ -91,14 +93,18 @@ func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error
 		clear(l.deleted)
 	}
 	unreadable := l.unreadable
+	l.Unlock()
+	time.Sleep(wait)
+	l.Lock()
 	seen, err := l.send(events, pause, do)
-	seen.Unreadable = unreadable
+	seen.Unreadable, l.began = unreadable, began
 	return seen, err
 }
 
 func (l *list) Above(_ context.Context, _ lapi.Query, above int64, do func(lapi.Event) error) (lapi.Seen, error) {
 	l.Lock()
 	defer l.Unlock()
+	l.forget()
 	l.above = append(l.above, above)
 	if l.aboveFails != nil {
 		return lapi.Seen{}, l.aboveFails
@@ -111,12 +117,21 @@ func (l *list) Above(_ context.Context, _ lapi.Query, above int64, do func(lapi.
 func (l *list) Lookup(_ context.Context, _ lapi.Query, prefix netip.Prefix) (found []lapi.Decision, err error) {
 	l.Lock()
 	defer l.Unlock()
+	l.forget()
 	same := maps.Clone(l.standing)
 	maps.DeleteFunc(same, func(_ int64, value string) bool { return value != prefix.Addr().String() })
 	for _, e := range l.events(same, false) {
 		found = append(found, e.Decision)
 	}
 	return found, l.lookupFails
+}
+
+// forget loses what was deleted, if the last stream began more than a minute ago: by this question the Local API counts as
+// read now (GetDecision of CrowdSec 1.7.8).
+func (l *list) forget() {
+	if time.Since(l.began) >= time.Minute {
+		clear(l.deleted)
+	}
 }
 
 func (l *list) Tell(_ context.Context, u lapi.Usage, _ time.Time) error {

@@ -50,6 +50,7 @@ func (r *reading) changes(ctx context.Context, now time.Time) error {
 		since = r.ids.newest()
 	}
 	switch {
+	case !r.mayAsk():
 	case !r.ids.unsupported:
 		err = r.above(ctx, now, since)
 	case minute:
@@ -114,10 +115,17 @@ func (r *reading) everything(ctx context.Context, now time.Time) (err error) {
 	if r.full, err = r.Ledger.BeginFullRead(ctx); err != nil {
 		return err
 	}
-	r.polled = now
+	r.polled, r.confirm = now, time.Time{}
 	seen, err := r.stream(ctx, true)
 	if err != nil {
 		return err
+	}
+	r.fullAt = now
+	r.ids.restart(now, seen.LastID)
+	if !r.mayAsk() {
+		if _, err := r.stream(ctx, false); err != nil || !r.mayAsk() { // without a question, no decision may end
+			return err
+		}
 	}
 	if err := r.probe(ctx); err != nil {
 		return err
@@ -126,8 +134,6 @@ func (r *reading) everything(ctx context.Context, now time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	r.ids.restart(now, seen.LastID)
-	r.fullAt, r.confirm = now, time.Time{}
 	left, err := r.endMissing(ctx)
 	if err != nil {
 		return err
@@ -137,6 +143,11 @@ func (r *reading) everything(ctx context.Context, now time.Time) (err error) {
 	}
 	return nil
 }
+
+// mayAsk reports whether a question other than a stream is harmless. The Local API records when a stream began. A question
+// more than a minute later counts as a stream too, and the next stream lacks what was deleted meanwhile (GetDecision of
+// CrowdSec 1.7.8).
+func (r *reading) mayAsk() bool { return time.Since(r.streamed) < askWithin }
 
 // covers reports whether the follower's query selects a decision, by the rules of the Local API. It says no where the
 // ledger does not know enough: the decision then ends at its own end.
@@ -169,6 +180,9 @@ func (r *reading) endMissing(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	for _, d := range missing.Sample {
+		if !r.mayAsk() {
+			return 0, nil // the next full read asks again
+		}
 		found, err := r.List.Lookup(ctx, r.Query, d.Prefix)
 		if err != nil {
 			return 0, fmt.Errorf("full reads lack %d decisions that were listed, and the question about one of them failed, so no decision ends: %w", missing.Count, err)
@@ -197,10 +211,12 @@ func isSame(d ban.Decision, found lapi.Decision) bool {
 func (r *reading) stream(ctx context.Context, full bool) (lapi.Seen, error) {
 	q := r.Query
 	q.Startup = full
+	began := time.Now()
 	seen, err := r.List.Stream(ctx, q, func(e lapi.Event) error { return r.take(ctx, e) })
 	if failed := r.flush(ctx); err == nil { // decisions that arrived before an error count
 		err = failed
 	}
+	r.streamed = began
 	r.unreadable += seen.Unreadable
 	if err == nil && seen.Unreadable > 0 && seen.New+seen.Deleted == 0 {
 		err = fmt.Errorf("none of the %d decisions in its answer can be read", seen.Unreadable)
@@ -211,6 +227,7 @@ func (r *reading) stream(ctx context.Context, full bool) (lapi.Seen, error) {
 // take filters one decision and keeps it for the next flush.
 func (r *reading) take(ctx context.Context, e lapi.Event) error {
 	switch id := uint64(e.ID); {
+	case id == 0:
 	case e.Deleted:
 		r.gone.Add(id)
 	case r.full == nil:

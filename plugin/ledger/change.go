@@ -42,7 +42,7 @@ type change struct {
 	soon     int64
 	bans     int64 // how many rows ban has
 	waiting  int64 // how many of them wait
-	entered  int64 // how many of these may go before an enforced one, because of this change
+	entered  int64 // how many swaps of a waiting ban and an enforced one this change may cause
 	nextBan  int64
 	last     int64 // the decision that was recorded last
 	pending  bool  // it changed what must be blocked
@@ -66,10 +66,11 @@ func (l *Ledger) change(ctx context.Context, now time.Time, limit int, do func(*
 		if err != nil {
 			return err
 		}
-		if !c.pending {
+		if c.pending {
+			l.own.Store(c.number) // before others can see it
+		} else {
 			c.number--
 		}
-		l.own.Store(c.number) // before others can see it
 		_, err = tx.ExecContext(ctx, "UPDATE flushing SET changes = ?, bans = ?, waiting = ?, decisions = ?", c.number, c.bans, c.waiting, c.last)
 		return err
 	})
@@ -124,7 +125,7 @@ func (c *change) add(bans map[netip.Prefix]*stored, d *ban.Decision) *decision {
 			known.number, known.changed = d.ID, true
 			c.recorded.learnID(d.ID)
 		}
-		if !near(known.until, until) {
+		if !near(known.until, until, slowness) {
 			known.until, known.changed, s.changed = until, true, true
 		}
 		if known.missing > 0 && d.ID != 0 {
@@ -191,16 +192,14 @@ func (c *change) judge(s *stored) {
 			c.entered++
 		}
 		return // choose compares it
-	case before.until > c.now && (s.class > before.class || s.newest < before.newest) && c.waiting > 0:
-		s.until, s.since = 0, c.now // a waiting ban may go first now: choose compares them
-		c.waiting++
-		c.pending = true
-		return
 	case before.until <= c.now && c.waiting > 0: // it is new, or was over
 		s.until, s.since = 0, c.now
 		c.waiting++
 		c.entered++
 		return
+	}
+	if s.class > before.class || s.newest < before.newest {
+		c.entered++ // a waiting ban may go first now
 	}
 	s.until = s.ends
 	if s.next == s.ends {

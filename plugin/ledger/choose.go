@@ -78,7 +78,8 @@ func (c *change) promote(ctx context.Context, count int64) error {
 	return err
 }
 
-// swaps returns how many bans that wait go before an enforced one. Only bans that entered by this change can.
+// swaps returns how many bans that wait go before an enforced one. They are no more than the waiting bans that came forward
+// by this change, and the enforced ones that went back.
 func (c *change) swaps(ctx context.Context) (count int64, err error) {
 	entered := c.entered
 	c.entered = 0

@@ -151,8 +151,8 @@ func TestADamageAnywhereInTheFileIsFoundWhenItIsOpened(t *testing.T) {
 	}
 }
 
-// The number of a change that failed is another process's then.
-func TestAChangeThatFailedIsNotTakenForOnesOwn(t *testing.T) {
+// Another process has the number of a change that failed, or that changed nothing.
+func TestTheChangeOfAnotherProcessIsNotTakenForOnesOwn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	l, other := openAt(t, path), openAt(t, path)
 	run(t, l, "CREATE TRIGGER full BEFORE UPDATE ON flushing BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
@@ -163,4 +163,7 @@ func TestAChangeThatFailedIsNotTakenForOnesOwn(t *testing.T) {
 	record(t, other, start, numbered(1, 1)...)
 	news, err := l.News(t.Context())
 	want(t, "news, error", fmt.Sprint(news, err), fmt.Sprint(ledger.News{Change: 1}, nil))
+	record(t, l, start, numbered(1, 1)...) // known
+	news, err = l.News(t.Context())
+	want(t, "news after a known decision, error", fmt.Sprint(news, err), fmt.Sprint(ledger.News{Change: 1}, nil))
 }

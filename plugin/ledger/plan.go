@@ -15,7 +15,7 @@ type Plan struct {
 	appliance.Pending           // Block names at most Question.Few + 1 bans
 	Blocks            int       // how many bans must be blocked in all
 	Whole             bool      // Block names every ban in force, and they are no more than Question.Few
-	Unsure            bool      // a flush by group began, and nobody knows what came of it: the files must be compared whole
+	Unsure            bool      // a flush by group was cut, or leftovers were not unblocked: the files must be compared whole
 	Waiting           int       // how many bans wait because they are more than the limit
 	Next              time.Time // when the next ban ends; zero: none is in force
 	Reorder           time.Time // when the next decision ends while bans wait: others may go first then; zero: none waits

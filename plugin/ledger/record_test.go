@@ -137,3 +137,37 @@ func TestAFullReadOfThousandsFindsWhatItLacks(t *testing.T) {
 	check(t, err)
 	want(t, "in force", plan(t, l, start).InForce, 1200)
 }
+
+// A slow answer gives a later end. So an alert without UUID and the list may make two rows, and a known end does not move.
+func TestADecisionIsTheOneWithItsIDBeforeOneThatEndsAtTheSameTime(t *testing.T) {
+	l := open(t)
+	ends := start.Add(time.Hour)
+	listed := decided(again, ends.Add(10*time.Second))
+	listed.ID = 7
+	record(t, l, start, decided(again, ends))
+	list(t, l, many, listed)
+	listed.Until = ends
+	want(t, "unknown", list(t, l, many, listed).Unknown, 0)
+	want(t, "until", plan(t, l, start).Next, ends.Add(10*time.Second))
+	want(t, "IDs", lines(t, l, "SELECT number FROM decision ORDER BY id"), []string{"0", "7"})
+}
+
+func TestABanThatLosesADecisionIsComparedWithThoseThatWait(t *testing.T) {
+	hour := start.Add(time.Hour)
+	l := open(t)
+	recordAtMost(t, l, 1, start, ofOrigin("lists:tor", "203.0.113.9/32", hour)) // it waits
+	recordAtMost(t, l, 1, start, ofOrigin("lists:tor", again, hour))
+	recordAtMost(t, l, 1, start, ofOrigin("crowdsec", again, start.Add(time.Minute)))
+	p := plan(t, l, start)
+	wrote(t, l, p, oneByOne(p, start))
+	check(t, l.Choose(t.Context(), start.Add(time.Minute), 1))
+	want(t, "due when it stays the best", plan(t, l, start.Add(time.Minute)).Due(), false)
+
+	l = open(t)
+	for _, d := range []ban.Decision{ofOrigin("lists:tor", "203.0.113.2/32", hour), ofOrigin("lists:tor", again, hour),
+		ofOrigin("crowdsec", "203.0.113.5/32", start.Add(time.Minute)), ofOrigin("cscli-import", "203.0.113.5/32", hour), ofOrigin("crowdsec", "203.0.113.4/32", hour)} {
+		recordAtMost(t, l, 3, start, d)
+	}
+	check(t, l.Choose(t.Context(), start.Add(time.Minute), 2))
+	want(t, "enforced when the limit becomes lower too", standing(t, l, plan(t, l, start.Add(time.Minute))), []string{"203.0.113.4/32", "203.0.113.5/32"})
+}

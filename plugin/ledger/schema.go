@@ -62,7 +62,7 @@ CREATE TABLE flushing (
 	asserted       INTEGER NOT NULL DEFAULT 0,  -- when the group last blocked everything in force
 	asserted_flush INTEGER NOT NULL DEFAULT 0,  -- the flush that did this
 	asserted_until INTEGER NOT NULL DEFAULT 0,  -- when these entries end
-	unsure         INTEGER NOT NULL DEFAULT 0,  -- when a flush by group began of which no outcome is recorded
+	unsure         INTEGER NOT NULL DEFAULT 0,  -- since when only a comparison of the whole files shows what the appliance has; 0: the rows show it
 	asked          INTEGER NOT NULL DEFAULT 0,  -- the number of the last request for a flush
 	answered       INTEGER NOT NULL DEFAULT 0   -- the last request whose flush ended well
 );

@@ -92,6 +92,19 @@ func TestAFlushByGroupThatACrashCutIsComparedWholeAlsoWhenEverythingHasEnded(t *
 	want(t, "pending since", status(t, l, later).Pending, start)
 }
 
+func TestLeftoversThatWereNotUnblockedStayPending(t *testing.T) {
+	l := open(t)
+	record(t, l, start, decided(again, start.Add(time.Hour)))
+	p := plan(t, l, start)
+	o := oneByOne(p, time.Time{}) // the flush failed
+	o.Cleared, o.Leftovers = false, 3
+	wrote(t, l, p, o)
+	p = plan(t, l, start)
+	want(t, "due, mark, pending since", fmt.Sprint(p.Due(), p.Mark, status(t, l, start).Pending), fmt.Sprint(true, "", start))
+	wrote(t, l, p, oneByOne(p, start))
+	want(t, "due after a flush that ended well", plan(t, l, start).Due(), false)
+}
+
 func TestATroubleCountsUntilAFlushGoesWell(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)))

@@ -46,32 +46,36 @@ type decision struct {
 	changed bool          // its row differs
 }
 
-// tolerance is how far apart the ends of two deliveries of one decision may be. The Local API gives what is left in whole
-// seconds, counted from when it wrote the answer.
-const tolerance = 3 * time.Second
+const (
+	// tolerance is how far apart the ends of two deliveries of one decision may be. The Local API gives what is left in whole
+	// seconds, counted from when it wrote the answer.
+	tolerance = 3 * time.Second
+	// slowness is how far the end of a known decision may move without effect: a slow answer gives a later end.
+	slowness = time.Minute
+)
 
-// isSame reports whether a decision that arrived is the one of this row. Both are of one prefix.
-func (d *decision) isSame(arrived ban.Decision) bool {
-	if d.uuid != (ban.UUID{}) && arrived.UUID != (ban.UUID{}) {
-		return d.uuid == arrived.UUID
-	}
-	if d.number != 0 && arrived.ID != 0 {
-		return d.number == arrived.ID
-	}
-	return near(d.until, arrived.Until.UnixMilli())
-}
+// near reports whether two ends are no further apart than a duration.
+func near(a, b int64, within time.Duration) bool { return max(a-b, b-a) <= within.Milliseconds() }
 
-// near reports whether two ends may be of one decision.
-func near(a, b int64) bool { return max(a-b, b-a) <= tolerance.Milliseconds() }
-
-// find returns the decision that arrived, if the ban has it already.
-func (s *stored) find(arrived ban.Decision) *decision {
+// find returns the decision that arrived, if the ban has it already: the one with its UUID or ID, or one without these that
+// ends at about the same time.
+func (s *stored) find(arrived ban.Decision) (found *decision) {
 	for i := range s.decisions {
-		if s.decisions[i].isSame(arrived) {
-			return &s.decisions[i]
+		d := &s.decisions[i]
+		switch {
+		case d.uuid != (ban.UUID{}) && arrived.UUID != (ban.UUID{}):
+			if d.uuid == arrived.UUID {
+				return d
+			}
+		case d.number != 0 && arrived.ID != 0:
+			if d.number == arrived.ID {
+				return d
+			}
+		case found == nil && near(d.until, arrived.Until.UnixMilli(), tolerance):
+			found = d
 		}
 	}
-	return nil
+	return found
 }
 
 // remove removes decisions, and reports whether there were any.

@@ -106,10 +106,7 @@ func (f *flushing) write() {
 		f.files[p] = true
 	}
 	f.version++
-	f.done.Listed, f.done.Mark = true, f.mark()
-	if len(f.leftovers) > 0 {
-		f.done.Mark = "" // if the flush ends here, the next one must find them again
-	}
+	f.done.Listed, f.done.Mark, f.done.Leftovers = true, f.mark(), len(f.leftovers)
 }
 
 func (w *world) mark() string { return fmt.Sprintf("version %d", w.version) }

@@ -132,6 +132,9 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flus
 		if !o.Asserted.IsZero() {
 			f.asserted, f.assertedFlush, f.assertedUntil = o.Asserted, flush, o.AssertedUntil
 		}
+		if o.Leftovers > 0 && !o.Cleared && f.unsure.IsZero() {
+			f.unsure = moment(p.now) // only a comparison of the whole files finds them again
+		}
 		if !o.At.IsZero() {
 			if o.Cleared {
 				f.unsure = time.Time{}
