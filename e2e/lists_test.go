@@ -174,7 +174,7 @@ func TestABanBySeveralDecisionsStandsUntilAllAreOver(t *testing.T) {
 		w.CrowdSec.mustCscli(t, "decisions", "import", "-i", decisionsFile(t, all))
 		w.waitUntilBlocks(t, len(values), 30*time.Second)
 		standing := w.CrowdSec.byLength(t)
-		for value, scope := range values { // as the plugin asks in doubt
+		for value, scope := range values { // as the plugin looks up a sample
 			answer, err := w.CrowdSec.ask(t.Context(), http.MethodGet, "/v1/decisions?"+scope+"="+url.QueryEscape(value), "", nil)
 			if err != nil || !strings.Contains(string(answer), fmt.Sprintf(`"id":%d,`, standing[value][0])) {
 				t.Errorf("the Local API does not know what is on %s: %s, %v", value, answer, err)
@@ -199,7 +199,9 @@ func TestABanBySeveralDecisionsStandsUntilAllAreOver(t *testing.T) {
 			w.CrowdSec.mustCscli(t, "decisions", "import", "-i", again)
 			w.waitUntilBlocks(t, len(values), 20*time.Second)
 		}
-		t.Logf("MEASURED looked up what remains: %d times", w.CrowdSec.logged(`msg="looked up whether another decision stands"`))
+		if w.CrowdSec.release.Version != current.Version {
+			time.Sleep(readEvery + time.Second) // where no poll has listed a decision, its deletion takes two full reads
+		}
 		for value, scope := range values {
 			w.CrowdSec.mustCscli(t, "decisions", "delete", flag[scope], value)
 		}

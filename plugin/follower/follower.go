@@ -30,7 +30,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/hashicorp/go-hclog"
 
 	"notification-stormshield/lapi"
@@ -99,9 +98,7 @@ type Follower struct {
 }
 
 // New returns a follower. Run starts it.
-func New(c Config) *Follower {
-	return &Follower{Config: c, full: true, ids: idHistory{listed: roaring64.New()}}
-}
+func New(c Config) *Follower { return &Follower{Config: c, full: true} }
 
 // Run follows until the context ends.
 func (f *Follower) Run(ctx context.Context) {
@@ -153,7 +150,7 @@ func (f *Follower) isFullDue(now time.Time) bool {
 
 // guarded reads, and turns a panic into an error: CrowdSec never starts a crashed plugin again.
 func (f *Follower) guarded(ctx context.Context, now time.Time) (r *reading, err error) {
-	r = &reading{Follower: f, filter: f.Filter(), gone: roaring64.New()}
+	r = &reading{Follower: f, filter: f.Filter()}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("reading the Local API panicked, which is a fault of this program: %v\n%s", p, debug.Stack())

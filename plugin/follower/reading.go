@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/RoaringBitmap/roaring/v2/roaring64"
-
 	"notification-stormshield/lapi"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
@@ -20,9 +18,9 @@ import (
 type reading struct {
 	*Follower
 	filter ban.Filter
-	full   *ledger.FullRead  // nil: it is a poll
-	polled time.Time         // of a full read: when the last poll began
-	gone   *roaring64.Bitmap // the IDs that it, or a poll meanwhile, lists as deleted
+	full   *ledger.FullRead // nil: it is a poll
+	polled time.Time        // of a full read: when the last poll began
+	gone   map[int64]bool   // of a full read: the IDs that polls meanwhile list as deleted
 
 	listed   []ban.Decision
 	unlisted []ban.Decision
@@ -115,7 +113,7 @@ func (r *reading) everything(ctx context.Context, now time.Time) (err error) {
 	if r.full, err = r.Ledger.BeginFullRead(ctx); err != nil {
 		return err
 	}
-	r.polled, r.confirm = now, time.Time{}
+	r.polled, r.confirm, r.gone = now, time.Time{}, map[int64]bool{}
 	seen, err := r.stream(ctx, true)
 	if err != nil {
 		return err
@@ -226,14 +224,14 @@ func (r *reading) stream(ctx context.Context, full bool) (lapi.Seen, error) {
 
 // take filters one decision and keeps it for the next flush.
 func (r *reading) take(ctx context.Context, e lapi.Event) error {
-	switch id := uint64(e.ID); {
-	case id == 0:
-	case e.Deleted:
-		r.gone.Add(id)
-	case r.full == nil:
-		r.ids.listed.Add(id)
-	case r.gone.Contains(id):
+	switch {
+	case e.ID == 0:
+	case r.full != nil && !e.Deleted && r.gone[e.ID]:
 		return nil
+	case r.full == nil && !e.Deleted:
+		r.ids.listed.add(e.ID)
+	case r.full == nil && r.gone != nil:
+		r.gone[e.ID] = true
 	}
 	now := time.Now()
 	decisions, skip, refused := r.filter.Judge(ban.Listed{

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/RoaringBitmap/roaring/v2/roaring64"
+	"github.com/bits-and-blooms/bitset"
 
 	"notification-stormshield/plugin/ban"
 )
@@ -15,12 +15,12 @@ import (
 // FullRead is one read of everything that the Local API lists. It knows which of the ledger's decisions were in it.
 type FullRead struct {
 	last int64 // the decision that was recorded last before the read began
-	seen *roaring64.Bitmap
+	seen bitset.BitSet
 }
 
 // BeginFullRead begins a full read. The caller calls it before it asks the Local API.
 func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
-	r := &FullRead{seen: roaring64.New()}
+	r := &FullRead{}
 	err := l.db.QueryRowContext(ctx, "SELECT decisions FROM flushing").Scan(&r.last)
 	return r, l.explain(err, "read the number of the last decision")
 }
@@ -32,7 +32,7 @@ func (l *Ledger) List(ctx context.Context, r *FullRead, decisions []ban.Decision
 	}
 	seen := ignoreRow
 	if r != nil {
-		seen = func(d *decision) { r.seen.Add(uint64(d.id)) }
+		seen = func(d *decision) { r.seen.Set(uint(d.id)) }
 	}
 	recorded, err := l.change(ctx, now, limit, func(c *change) error { return c.arrive(ctx, decisions, seen) })
 	return recorded, l.explain(err, "record %d listed decisions", len(decisions))
@@ -94,7 +94,7 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.
 			var key [2]int64
 			var d ban.Decision
 			err := rows.Scan(&key[0], &key[1], into(&d.Prefix), &d.ID, &d.Bits, &d.Type, &d.Origin, &d.Scenario)
-			if err == nil && !r.seen.Contains(uint64(key[1])) && covered(d) {
+			if err == nil && !r.seen.Test(uint(key[1])) && covered(d) {
 				absent = append(absent, key)
 			}
 			return err
