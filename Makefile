@@ -8,6 +8,7 @@ PLUGIN  := bin/notification-stormshield
 RACE    := $(if $(or $(CI),$(shell command -v $${CC:-cc} 2>/dev/null)),-race)
 # This one measures a race between processes: other tests beside it would be load.
 ALONE   := TestNoEditAndNoBanIsLostInAThousandFlushes
+ACTIONS := go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 LINTER  := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 NFPM    := go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 SBOM    := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
@@ -30,9 +31,10 @@ test: ## the tests, with the race detector; no root needed
 	go test $(RACE) -timeout 20m -skip '$(ALONE)' ./...
 	go test $(RACE) -timeout 20m -run '$(ALONE)' ./stormshield
 
-lint: ## the linters, and the import rules of the house
+lint: ## the linters, the import rules, and the workflows
 	$(LINTER) run ./...
 	cd e2e && $(LINTER) run --config ../.golangci.yml ./...
+	$(ACTIONS)
 
 demo: build ## the main job, against the simulated appliance
 	go run ./demo -plugin $(PLUGIN)
