@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Fill is the sample with what a document says put in: its name and state folder,
+// FillSample is the sample with what a document says put in: its name and state folder,
 // what is never blocked, the Local API and the key for it, where the appliance is,
 // its accounts and its identity. Comments and order stay; what has its default stays a comment. The document's
 // other keys are not looked at.
 //
 // [Parse] of the result gives the document again, if the document is valid.
-func Fill(d Document) string {
+func FillSample(d Document) string {
 	usual, s := Default(), d.Stormshield
 	f := filling(Sample())
 	f.put("name", quoted(d.Name), d.Name == SampleName)

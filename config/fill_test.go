@@ -26,7 +26,7 @@ func answered(t *testing.T) config.Document {
 
 func TestWhatIsFilledInIsReadAgain(t *testing.T) {
 	for name, want := range map[string]config.Document{"everything": answered(t), "as little as can be": parsed(t, identified())} {
-		got, err := config.ParseOne([]byte(config.Fill(want)))
+		got, err := config.ParseOne([]byte(config.FillSample(want)))
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v\ngot  %+v\nwant %+v", name, err, got, want)
 		}
@@ -39,14 +39,14 @@ func TestAFilledInFileNamesTheFilesOfItsSecrets(t *testing.T) {
 	s := &want.Stormshield
 	s.SSHPassword, s.SSHPasswordPath, s.APIPassword, s.APIPasswordPath = "", "/secrets/ssh", "", "/secrets/it's"
 	s.SSHPrivateKeyPassphrasePath = "/secrets/passphrase"
-	got, err := config.ParseOne([]byte(config.Fill(want)))
+	got, err := config.ParseOne([]byte(config.FillSample(want)))
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
 	}
 }
 
 func TestFillChangesTheLinesOfWhatWasAnsweredAlone(t *testing.T) {
-	was, is := strings.Split(config.Sample(), "\n"), strings.Split(config.Fill(answered(t)), "\n")
+	was, is := strings.Split(config.Sample(), "\n"), strings.Split(config.FillSample(answered(t)), "\n")
 	if len(was) != len(is) {
 		t.Fatalf("%d lines have become %d", len(was), len(is))
 	}
@@ -57,12 +57,12 @@ func TestFillChangesTheLinesOfWhatWasAnsweredAlone(t *testing.T) {
 		}
 	}
 	if changed != 17 {
-		t.Errorf("%d lines changed:\n%s", changed, diff.Diff("sample", []byte(config.Sample()), "filled", []byte(config.Fill(answered(t)))))
+		t.Errorf("%d lines changed:\n%s", changed, diff.Diff("sample", []byte(config.Sample()), "filled", []byte(config.FillSample(answered(t)))))
 	}
 }
 
 func TestFillLeavesDefaultsAsComments(t *testing.T) {
-	text := config.Fill(parsed(t, identified()))
+	text := config.FillSample(parsed(t, identified()))
 	for _, line := range []string{"\nname: stormshield_default\n", "\n  # ssh_port: 22\n", "\n  # never_block: [loopback", "\n# state_dir: /var/lib", "\n  # ssh_private_key_path: \"\"\n", "\n  # ssh_legacy_algorithms: false\n"} {
 		if !strings.Contains(text, line) {
 			t.Errorf("without %q:\n%s", line, text)
@@ -77,7 +77,7 @@ func FuzzWhatIsFilledInIsReadAgainOrRefused(f *testing.F) {
 		want := parsed(t, identified())
 		s := &want.Stormshield
 		s.Host, s.SSHUsername, s.SSHPassword, s.APIPassword = host, account, config.Secret(password), config.Secret(password)
-		got, err := config.ParseOne([]byte(config.Fill(want)))
+		got, err := config.ParseOne([]byte(config.FillSample(want)))
 		if want.Validate() != nil || err != nil {
 			return
 		}

@@ -43,9 +43,9 @@ func (l LAPI) Host() string {
 	return at.Hostname()
 }
 
-// Reader is by what the Local API tells readers apart, each of which it tells of
-// every change once.
-func (l LAPI) Reader() string {
+// ClientID is how the Local API tells its clients apart: it delivers each change once to
+// each of them.
+func (l LAPI) ClientID() string {
 	if !l.Followed() {
 		return ""
 	}

@@ -19,9 +19,9 @@ func Load(path string) ([]Document, error) {
 	return load(path, source{lookup: os.LookupEnv})
 }
 
-// LoadStranger is Load for the command that shows how to identify the appliance:
+// LoadUnidentified is Load for the command that shows how to identify the appliance:
 // a document without any identity check is no fault.
-func LoadStranger(path string) ([]Document, error) {
+func LoadUnidentified(path string) ([]Document, error) {
 	return load(path, source{lookup: os.LookupEnv, stranger: true})
 }
 

@@ -96,7 +96,7 @@ func parse(text []byte, from source) ([]Document, error) {
 		} else if doc.Name != "" {
 			first[doc.Name] = root.Line
 		}
-		if reader := doc.LAPI.Reader(); reader != "" {
+		if reader := doc.LAPI.ClientID(); reader != "" {
 			if before, twice := readers[reader]; twice {
 				faults = append(faults, Fault{Line: root.Line, Document: doc.Name, Key: "lapi.key",
 					Problem: fmt.Sprintf("is also that of the document on line %d, and each would miss what the other reads", before),

@@ -703,11 +703,11 @@ func TestLoadStrangerAllowsAnApplianceWithoutIdentity(t *testing.T) {
 	if _, err := config.Load(file(t, unknown)); err == nil {
 		t.Error("Load took an appliance without identity")
 	}
-	if docs, err := config.LoadStranger(file(t, unknown)); err != nil || len(docs) != 1 {
-		t.Errorf("LoadStranger: %v", err)
+	if docs, err := config.LoadUnidentified(file(t, unknown)); err != nil || len(docs) != 1 {
+		t.Errorf("LoadUnidentified: %v", err)
 	}
-	if _, err := config.LoadStranger(file(t, with("  ssh_host_key: ''", "  ssh_port: 0"))); err == nil || len(faultsOf(t, err)) != 1 {
-		t.Errorf("LoadStranger: %v, want one fault", err)
+	if _, err := config.LoadUnidentified(file(t, with("  ssh_host_key: ''", "  ssh_port: 0"))); err == nil || len(faultsOf(t, err)) != 1 {
+		t.Errorf("LoadUnidentified: %v, want one fault", err)
 	}
 }
 

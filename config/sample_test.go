@@ -22,8 +22,8 @@ func TestSampleLeavesOnlyTheIdentityToItsReader(t *testing.T) {
 			t.Errorf("fault = %v", fault)
 		}
 	}
-	if _, err := config.LoadStranger(file(t, config.Sample())); err != nil {
-		t.Errorf("LoadStranger: %v", err)
+	if _, err := config.LoadUnidentified(file(t, config.Sample())); err != nil {
+		t.Errorf("LoadUnidentified: %v", err)
 	}
 	docs, err := config.Load(file(t, identified()))
 	if err != nil || docs[0].Name != config.SampleName {

@@ -144,8 +144,8 @@ func TestPluginFaultsNameWhatKeepsCrowdSecFromStartingPlugins(t *testing.T) {
 					t.Errorf("faults: %v, without %q", got, say)
 				}
 			}
-			if config.Misnamed() != (title == "Debian 12") {
-				t.Errorf("misnamed: %v", config.Misnamed())
+			if config.HasMisnamedFiles() != (title == "Debian 12") {
+				t.Errorf("misnamed: %v", config.HasMisnamedFiles())
 			}
 		})
 	}
@@ -185,7 +185,7 @@ func TestNotificationFindsTheFileOfAName(t *testing.T) {
 	})
 	c := crowdsec.Config{NotificationDir: dir}
 	for name, want := range map[string]string{"one": "a.yaml", "two": "a.yaml", "three": "b.yml", "four": "", "five": ""} {
-		got, err := c.Notification(name)
+		got, err := c.FindNotification(name)
 		if want != "" {
 			want = filepath.Join(dir, want)
 		}
@@ -193,7 +193,7 @@ func TestNotificationFindsTheFileOfAName(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	if got, err := (crowdsec.Config{NotificationDir: filepath.Join(dir, "none")}).Notification("one"); got != "" || err != nil {
+	if got, err := (crowdsec.Config{NotificationDir: filepath.Join(dir, "none")}).FindNotification("one"); got != "" || err != nil {
 		t.Errorf("without the folder: %q, %v", got, err)
 	}
 }

@@ -44,9 +44,9 @@ func (c Config) PluginFaults(plugin string) []error {
 	return faults
 }
 
-// Misnamed reports that the plugin folder holds files whose names CrowdSec does
+// HasMisnamedFiles reports that the plugin folder holds files whose names CrowdSec does
 // not take for a plugin's, as that of Debian 12 with CrowdSec 1.4.6 does.
-func (c Config) Misnamed() bool {
+func (c Config) HasMisnamedFiles() bool {
 	entries, _ := os.ReadDir(c.PluginDir) // what cannot be read is one of PluginFaults
 	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !e.IsDir() && !isPluginName(e.Name()) })
 }
@@ -90,9 +90,9 @@ func actual(dir string) string {
 	return dir
 }
 
-// Notification finds the file that holds a notification of that name, "" if none
+// FindNotification finds the file that holds a notification of that name, "" if none
 // does. CrowdSec would take one of two of the same name, by chance.
-func (c Config) Notification(name string) (file string, err error) {
+func (c Config) FindNotification(name string) (file string, err error) {
 	entries, err := os.ReadDir(c.NotificationDir)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil

@@ -13,16 +13,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Change is a notification named in profiles.
-type Change struct {
+// ProfilesEdit is a text of profiles.yaml after [AddNotification].
+type ProfilesEdit struct {
 	// Text is the new text. It is the old one with some put in between: every
 	// byte that was there is there, in its order.
 	Text []byte
-	// Named are the profiles that name the notification now. None: the text is
+	// Added are the profiles that the edit made name the notification. None: the text is
 	// as it was.
-	Named []string
-	// Already are the profiles with bans that named it before.
-	Already []string
+	Added []string
+	// Present are the profiles with bans that named it before.
+	Present []string
 }
 
 // AddNotification names a notification in every profile (a YAML document of a
@@ -30,45 +30,45 @@ type Change struct {
 //
 // The new text has been read again, and differs from the old one in those names
 // alone. A text that cannot be changed so gives an error, which says where.
-func AddNotification(text []byte, name string) (Change, error) {
+func AddNotification(text []byte, name string) (ProfilesEdit, error) {
 	if len(text) > largest {
-		return Change{}, fmt.Errorf("is longer than %d bytes", largest)
+		return ProfilesEdit{}, fmt.Errorf("is longer than %d bytes", largest)
 	}
 	roots, err := documents(text)
 	if err != nil {
-		return Change{}, err
+		return ProfilesEdit{}, err
 	}
 	item, err := yaml.Marshal(name) // with quotes, where YAML needs them
 	if err != nil {
-		return Change{}, err
+		return ProfilesEdit{}, err
 	}
 	e := editor{lines: split(text), item: strings.TrimSuffix(string(item), "\n")}
-	change := Change{Text: text}
+	change := ProfilesEdit{Text: text}
 	named := make(map[int]bool)
 	for i, root := range roots {
 		var p profile
 		if err := root.Decode(&p); err != nil {
-			return Change{}, fmt.Errorf("profile number %d: %w", i+1, err)
+			return ProfilesEdit{}, fmt.Errorf("profile number %d: %w", i+1, err)
 		}
 		label := cmp.Or(p.Name, fmt.Sprintf("number %d", i+1))
 		switch {
 		case !p.bans():
 			continue
 		case slices.Contains(p.Notifications, name):
-			change.Already = append(change.Already, label)
+			change.Present = append(change.Present, label)
 			continue
 		}
 		if err := e.add(root); err != nil {
-			return Change{}, fmt.Errorf("profile %s, from line %d: %w", label, root.Line, err)
+			return ProfilesEdit{}, fmt.Errorf("profile %s, from line %d: %w", label, root.Line, err)
 		}
 		named[i] = true
-		change.Named = append(change.Named, label)
+		change.Added = append(change.Added, label)
 	}
 	if len(named) > 0 {
 		change.Text = e.apply(text)
 	}
 	if err := verify(text, change.Text, named, name); err != nil {
-		return Change{}, err
+		return ProfilesEdit{}, err
 	}
 	return change, nil
 }

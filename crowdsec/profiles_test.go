@@ -99,7 +99,7 @@ func TestProfilesThatNameItAlreadyStayAsTheyAre(t *testing.T) {
 		"notifications: [stormshield_default]\n", "notifications:\n- http\n- 'stormshield_default'\n", "x: &x [stormshield_default]\nnotifications: *x\n",
 	} {
 		change, err := crowdsec.AddNotification([]byte(bansAnd(more)), name)
-		if err != nil || string(change.Text) != bansAnd(more) || len(change.Named) != 0 || len(change.Already) != 1 {
+		if err != nil || string(change.Text) != bansAnd(more) || len(change.Added) != 0 || len(change.Present) != 1 {
 			t.Errorf("%s: %v, %+v", more, err, change)
 		}
 	}
@@ -110,10 +110,10 @@ func TestAChangeTellsWhichProfilesNameItNow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(change.Named, ", "); got != "default_ip_remediation, default_range_remediation, number 3" {
+	if got := strings.Join(change.Added, ", "); got != "default_ip_remediation, default_range_remediation, number 3" {
 		t.Errorf("named: %s", got)
 	}
-	if got := strings.Join(change.Already, ", "); got != "p" {
+	if got := strings.Join(change.Present, ", "); got != "p" {
 		t.Errorf("already: %s", got)
 	}
 }
@@ -173,7 +173,7 @@ func FuzzAddNotification(f *testing.F) {
 			wantOnlyTheName(t, before[i], after[i])
 		}
 		again, err := crowdsec.AddNotification(change.Text, name)
-		if err != nil || len(again.Named) > 0 || len(again.Already) != len(change.Named)+len(change.Already) {
+		if err != nil || len(again.Added) > 0 || len(again.Present) != len(change.Added)+len(change.Present) {
 			t.Errorf("once more: %v, %+v", err, again)
 		}
 	})

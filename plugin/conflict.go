@@ -18,7 +18,7 @@ func (p *Plugin) conflict(d config.Document) error {
 		if name == d.Name {
 			continue // d takes its place
 		}
-		if reader := d.LAPI.Reader(); reader != "" && n.document.LAPI.Reader() == reader {
+		if reader := d.LAPI.ClientID(); reader != "" && n.document.LAPI.ClientID() == reader {
 			return fmt.Errorf("%s: lapi.key is also that of %s, and each would miss what the other reads; give each a key of its own, with `cscli bouncers add`",
 				d.Name, name)
 		}

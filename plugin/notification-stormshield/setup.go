@@ -183,7 +183,7 @@ func (s *setup) look() error {
 	if !s.place.Reads(s.file) {
 		return usageError{fmt.Errorf("CrowdSec would not read %s: it takes *.yaml of %s", s.file, s.place.NotificationDir)}
 	}
-	taken, err := s.place.Notification(s.name)
+	taken, err := s.place.FindNotification(s.name)
 	if err != nil {
 		return err
 	}

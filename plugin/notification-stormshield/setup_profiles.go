@@ -24,7 +24,7 @@ func (s *setup) profiles(ctx context.Context) error {
 		if path != s.place.ProfilesPath && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		var change crowdsec.Change
+		var change crowdsec.ProfilesEdit
 		if err == nil {
 			change, err = crowdsec.AddNotification(text, s.name)
 		}
@@ -34,15 +34,15 @@ func (s *setup) profiles(ctx context.Context) error {
 			banning++ // as far as is known
 			continue
 		}
-		banning += len(change.Named) + len(change.Already)
+		banning += len(change.Added) + len(change.Present)
 		switch {
-		case len(change.Named) > 0:
+		case len(change.Added) > 0:
 			if err := s.change(ctx, path, text, change); errors.Is(err, errInputEnded) || errors.Is(err, errInterrupted) {
 				return err
 			} else if err != nil {
 				left = append(left, err)
 			}
-		case len(change.Already) > 0:
+		case len(change.Present) > 0:
 			fmt.Fprintf(s.out, "\n%s names %s already.\n", path, s.name)
 		}
 	}
@@ -50,7 +50,7 @@ func (s *setup) profiles(ctx context.Context) error {
 		s.warn("no profile of %s decides to ban, so nothing will be blocked (hint: name %s under notifications: of a profile with decisions of type ban)",
 			s.place.ProfilesPath, s.name)
 	}
-	if s.place.Misnamed() {
+	if s.place.HasMisnamedFiles() {
 		s.warn("with CrowdSec 1.4, as Debian 12 has it, the usual profiles do not match `cscli decisions add`; "+
 			"a profile with the filter len(Alert.Decisions) > 0 that names %s does", s.name)
 	}
@@ -58,9 +58,9 @@ func (s *setup) profiles(ctx context.Context) error {
 }
 
 // change shows what is to change, asks, and does it.
-func (s *setup) change(ctx context.Context, path string, text []byte, change crowdsec.Change) error {
+func (s *setup) change(ctx context.Context, path string, text []byte, change crowdsec.ProfilesEdit) error {
 	_, lines, _ := strings.Cut(string(diff.Diff(path, text, path+" (new)", change.Text)), "\n") // the first line repeats the names
-	fmt.Fprintf(s.out, "\nIn the profiles %s:\n\n%s\n", strings.Join(change.Named, ", "), lines)
+	fmt.Fprintf(s.out, "\nIn the profiles %s:\n\n%s\n", strings.Join(change.Added, ", "), lines)
 	if s.dryRun {
 		return nil
 	}

@@ -24,7 +24,7 @@ func (s *setup) write() error {
 	if err != nil {
 		return err
 	}
-	err = placeFile(s.file, []byte(config.Fill(s.document)), s.readsAsMeant)
+	err = placeFile(s.file, []byte(config.FillSample(s.document)), s.readsAsMeant)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", s.file, err)
 	}
@@ -141,7 +141,7 @@ func (s *setup) show(ctx context.Context) error {
 			*secret = "***"
 		}
 	}
-	fmt.Fprintf(s.out, "\nThis would be %s:\n\n%s", s.file, config.Fill(d))
+	fmt.Fprintf(s.out, "\nThis would be %s:\n\n%s", s.file, config.FillSample(d))
 	if err := s.profiles(ctx); err != nil {
 		return err
 	}

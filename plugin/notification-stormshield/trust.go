@@ -34,7 +34,7 @@ is missing.`,
 		Example: "  crowdsec-stormshield trust",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := which.load(config.LoadStranger)
+			d, err := which.load(config.LoadUnidentified)
 			if err != nil {
 				return err
 			}
