@@ -104,8 +104,8 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
-// Where returns the host or the socket of the Local API, for messages.
-func (c *Client) Where() string {
+// Address returns the host or the socket of the Local API, for messages.
+func (c *Client) Address() string {
 	if c.socket != "" {
 		return c.socket
 	}

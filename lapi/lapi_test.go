@@ -58,7 +58,7 @@ type question struct {
 	above int64
 }
 
-func (q question) ask(t *testing.T, url string) (events []lapi.Event, seen lapi.Seen, err error) {
+func (q question) ask(t *testing.T, url string) (events []lapi.Event, seen lapi.Summary, err error) {
 	t.Helper()
 	c := client(t, lapi.Config{URL: url})
 	add := func(e lapi.Event) error {
@@ -73,7 +73,7 @@ func (q question) ask(t *testing.T, url string) (events []lapi.Event, seen lapi.
 			events = append(events, lapi.Event{Decision: d})
 		}
 	case q.above > 0:
-		seen, err = c.Above(t.Context(), q.Query, q.above, add)
+		seen, err = c.ReadAbove(t.Context(), q.Query, q.above, add)
 	default:
 		seen, err = c.Stream(t.Context(), q.Query, add)
 	}
@@ -130,16 +130,16 @@ func TestAnAnswerGivesTheDecisionsThatCanBeRead(t *testing.T) {
 		question
 		text   string
 		events int
-		seen   lapi.Seen
+		seen   lapi.Summary
 		err    error
 	}{
 		"a stream": {
 			question{}, `{"new": [` + unreadable + list + `, "other": [{"x":1}], "deleted": [{"id":3,"value":"203.0.113.3","duration":"-5s"}]}`,
-			3, lapi.Seen{New: 2, Deleted: 1, LastID: 9, Unreadable: 8}, nil,
+			3, lapi.Summary{New: 2, Deleted: 1, HighestID: 9, Unreadable: 8}, nil,
 		},
-		"a look-up":              {question{on: "203.0.113.7/32"}, "[" + list, 2, lapi.Seen{}, nil},
-		"IDs above":              {question{above: 7}, "[" + unreadable + list, 2, lapi.Seen{New: 2, LastID: 9, Unreadable: 8}, nil},
-		"all, of CrowdSec 1.4.6": {question{above: 8}, "[" + list, 1, lapi.Seen{New: 2, LastID: 9}, lapi.ErrNoIDs},
+		"a look-up":              {question{on: "203.0.113.7/32"}, "[" + list, 2, lapi.Summary{}, nil},
+		"IDs above":              {question{above: 7}, "[" + unreadable + list, 2, lapi.Summary{New: 2, HighestID: 9, Unreadable: 8}, nil},
+		"all, of CrowdSec 1.4.6": {question{above: 8}, "[" + list, 1, lapi.Summary{New: 2, HighestID: 9}, lapi.ErrNoIDs},
 	} {
 		if events, seen, err := c.ask(t, serve(t, saying(c.text))); !slices.Equal(events, want[:c.events]) || seen != c.seen || !errors.Is(err, c.err) {
 			t.Errorf("%s: %+v, %+v, %v", name, events, seen, err)
@@ -257,11 +257,11 @@ func TestUsageMetricsSayWhatIsEnforced(t *testing.T) {
 	want := `POST /v1/usage-metrics {"remediation_components":[{"feature_flags":[],"metrics":[{"items":[{"labels":{},"name":"left_out_gauge","unit":"ip",` +
 		`"value":3},{"labels":{"origin":"CAPI"},"name":"active_decisions","unit":"ip","value":7}],"meta":{"utc_now_timestamp":2000,"window_size_seconds":900}}],` +
 		`"os":{"name":"linux","version":""},"type":"crowdsec-stormshield","utc_startup_timestamp":1000,"version":"1.0"}]}`
-	if err := c.Tell(t.Context(), usage, time.Unix(2000, 0)); err != nil || got != want {
+	if err := c.SendUsage(t.Context(), usage, time.Unix(2000, 0)); err != nil || got != want {
 		t.Errorf("told %s: %v", got, err)
 	}
 	status = http.StatusNotFound
-	if err := c.Tell(t.Context(), usage, time.Unix(2000, 0)); !errors.Is(err, lapi.ErrNoMetrics) {
+	if err := c.SendUsage(t.Context(), usage, time.Unix(2000, 0)); !errors.Is(err, lapi.ErrNoMetrics) {
 		t.Errorf("an old Local API: %v", err)
 	}
 }
@@ -337,8 +337,8 @@ func TestAUnixSocketIsReached(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	c := client(t, lapi.Config{URL: "unix://" + path})
-	if err := poll(c); err != nil || c.Where() != path {
-		t.Errorf("%s: %v", c.Where(), err)
+	if err := poll(c); err != nil || c.Address() != path {
+		t.Errorf("%s: %v", c.Address(), err)
 	}
 }
 

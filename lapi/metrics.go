@@ -24,8 +24,8 @@ type Usage struct {
 // ErrNoMetrics says that the Local API takes no usage metrics: it is older than CrowdSec 1.6.3.
 var ErrNoMetrics = errors.New("this Local API takes no usage metrics")
 
-// Tell sends usage metrics.
-func (c *Client) Tell(ctx context.Context, u Usage, now time.Time) error {
+// SendUsage sends usage metrics.
+func (c *Client) SendUsage(ctx context.Context, u Usage, now time.Time) error {
 	body, err := json.Marshal(u.payload(now))
 	if err != nil {
 		return err
@@ -36,7 +36,7 @@ func (c *Client) Tell(ctx context.Context, u Usage, now time.Time) error {
 	case errors.As(err, &status) && status.Code == http.StatusNotFound:
 		return ErrNoMetrics
 	case err != nil:
-		return fmt.Errorf("send usage metrics to the Local API at %s: %w", c.Where(), err)
+		return fmt.Errorf("send usage metrics to the Local API at %s: %w", c.Address(), err)
 	}
 	return answer.Close()
 }

@@ -44,13 +44,13 @@ type Event struct {
 	Deleted bool // it has ended, or somebody deleted it; otherwise it is in force
 }
 
-// Seen says what an answer held.
-type Seen struct {
+// Summary says what an answer held.
+type Summary struct {
 	New, Deleted int
 	Unreadable   int // decisions that could not be read, and were left out
-	// LastID is the highest ID of the new decisions. A stream that ends well may still be cut: the Local API ends a list as
+	// HighestID is the highest ID of the new decisions. A stream that ends well may still be cut: the Local API ends a list as
 	// usual when its database fails in the midst of it (streamDecisions).
-	LastID int64
+	HighestID int64
 }
 
 // Stream reads decisions and calls do with each, in the order of the answer. An error of do ends it. An answer that breaks
@@ -58,7 +58,7 @@ type Seen struct {
 //
 // Stream returns when the Local API has closed its answer. Just before that, the Local API records the time of the read. A
 // second question before then could lose changes.
-func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (Seen, error) {
+func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (Summary, error) {
 	return c.read(ctx, "", "v1/decisions/stream", q.values(), (*answer).changes, do)
 }
 
@@ -75,7 +75,7 @@ func (c *Client) Lookup(ctx context.Context, q Query, prefix netip.Prefix) (foun
 		return nil
 	})
 	if err == nil && seen.Unreadable > 0 {
-		err = fmt.Errorf("the Local API at %s lists a decision on %s that cannot be read", c.Where(), value)
+		err = fmt.Errorf("the Local API at %s lists a decision on %s that cannot be read", c.Address(), value)
 	}
 	return found, err
 }
@@ -83,9 +83,9 @@ func (c *Client) Lookup(ctx context.Context, q Query, prefix netip.Prefix) (foun
 // ErrNoIDs says that the Local API does not select decisions by ID. CrowdSec 1.4.6 does not.
 var ErrNoIDs = errors.New("the Local API does not select decisions by ID")
 
-// Above reads the decisions in force with an ID above the given one, of those that q selects, in any order. Like Lookup, it
+// ReadAbove reads the decisions in force with an ID above the given one, of those that q selects, in any order. Like Lookup, it
 // must follow a Stream within a minute. It ends with [ErrNoIDs] if the Local API does not select by ID.
-func (c *Client) Above(ctx context.Context, q Query, id int64, do func(Event) error) (Seen, error) {
+func (c *Client) ReadAbove(ctx context.Context, q Query, id int64, do func(Event) error) (Summary, error) {
 	value := strconv.FormatInt(id, 10)
 	return c.standing(ctx, " above ID "+value, q, "id_gt", value, func(e Event) error {
 		if e.ID <= id {
@@ -96,7 +96,7 @@ func (c *Client) Above(ctx context.Context, q Query, id int64, do func(Event) er
 }
 
 // standing reads what is in force, of those that q and one more condition select.
-func (c *Client) standing(ctx context.Context, which string, q Query, key, value string, do func(Event) error) (Seen, error) {
+func (c *Client) standing(ctx context.Context, which string, q Query, key, value string, do func(Event) error) (Summary, error) {
 	q.Startup = false
 	query := q.values()
 	query.Set(key, value)
@@ -105,7 +105,7 @@ func (c *Client) standing(ctx context.Context, which string, q Query, key, value
 }
 
 // read asks for decisions and goes through the answer.
-func (c *Client) read(ctx context.Context, which, path string, query url.Values, through func(*answer) error, do func(Event) error) (Seen, error) {
+func (c *Client) read(ctx context.Context, which, path string, query url.Values, through func(*answer) error, do func(Event) error) (Summary, error) {
 	a := &answer{do: do}
 	body, err := c.do(ctx, http.MethodGet, path, query, nil, http.StatusOK)
 	if err == nil {
@@ -119,7 +119,7 @@ func (c *Client) read(ctx context.Context, which, path string, query url.Values,
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		err = fmt.Errorf("read the decisions%s of the Local API at %s: %w", which, c.Where(), err)
+		err = fmt.Errorf("read the decisions%s of the Local API at %s: %w", which, c.Address(), err)
 	}
 	return a.seen, err
 }
@@ -128,7 +128,7 @@ func (c *Client) read(ctx context.Context, which, path string, query url.Values,
 func (c *Client) Ping(ctx context.Context) error {
 	body, err := c.do(ctx, http.MethodHead, "v1/decisions/stream", nil, nil, http.StatusOK)
 	if err != nil {
-		return fmt.Errorf("ask the Local API at %s: %w", c.Where(), err)
+		return fmt.Errorf("ask the Local API at %s: %w", c.Address(), err)
 	}
 	return body.Close()
 }
@@ -152,7 +152,7 @@ func (q Query) values() url.Values {
 type answer struct {
 	decoder *json.Decoder
 	do      func(Event) error
-	seen    Seen
+	seen    Summary
 }
 
 // changes reads {"new": […] or null, "deleted": […] or null}.
@@ -222,7 +222,7 @@ func (a *answer) one(deleted bool) error {
 		a.seen.Deleted++
 	default:
 		a.seen.New++
-		a.seen.LastID = max(a.seen.LastID, w.ID)
+		a.seen.HighestID = max(a.seen.HighestID, w.ID)
 	}
 	w.Left = left
 	return a.do(Event{w.Decision, deleted})

@@ -22,16 +22,16 @@ func (p *Plugin) conflict(d config.Document) error {
 			return fmt.Errorf("%s: lapi.key is also that of %s, and each would miss what the other reads; give each a key of its own, with `cscli bouncers add`",
 				d.Name, name)
 		}
-		if err := Clash(n.document, d); err != nil {
+		if err := CheckGroups(n.document, d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Clash returns an error if two configurations write the same group on the same
+// CheckGroups returns an error if two configurations write the same group on the same
 // appliance.
-func Clash(a, b config.Document) error {
+func CheckGroups(a, b config.Document) error {
 	group := config.SharedGroup(a, b)
 	if group == "" {
 		return nil

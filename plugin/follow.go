@@ -35,10 +35,10 @@ func (n *notification) follow(ctx context.Context) {
 	}
 	l := n.document.LAPI
 	follower.New(follower.Config{
-		List: n.localAPI, Ledger: n.ledger, Filter: func() ban.Filter { return n.filter },
-		Query: lapi.Query{Scopes: l.Scopes, Origins: l.Origins, Include: l.IncludeScenarios, Exclude: l.ExcludeScenarios},
-		Every: cmp.Or(l.UpdateFrequency, n.document.UpdateFrequency), Resync: l.ResyncEvery, MaxBans: n.document.Decisions.MaxBans,
-		Usage:   lapi.Usage{Type: Component, Version: cmp.Or(n.options.Version, "unknown"), OS: runtime.GOOS, Started: n.options.Started},
-		Changed: n.enforcer.Changed, Log: n.log,
+		LocalAPI: n.localAPI, Ledger: n.ledger, Filter: func() ban.Filter { return n.filter },
+		Query:     lapi.Query{Scopes: l.Scopes, Origins: l.Origins, Include: l.IncludeScenarios, Exclude: l.ExcludeScenarios},
+		PollEvery: cmp.Or(l.UpdateFrequency, n.document.UpdateFrequency), ResyncEvery: l.ResyncEvery, MaxBans: n.document.Decisions.MaxBans,
+		Usage:    lapi.Usage{Type: Component, Version: cmp.Or(n.options.Version, "unknown"), OS: runtime.GOOS, Started: n.options.Started},
+		OnChange: n.enforcer.Changed, Log: n.log,
 	}).Run(ctx)
 }

@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// parentInterval is how often ParentGone looks at the parent where the kernel
+// parentInterval is how often WaitForParentEnd looks at the parent where the kernel
 // cannot report its end.
 const parentInterval = 50 * time.Millisecond
 
-// ParentGone waits until the process that started this one is gone. CrowdSec
+// WaitForParentEnd waits until the process that started this one is gone. CrowdSec
 // leaves its plugins behind when it is killed, and a plugin that stays would
 // work beside the plugin of the next start.
 //
@@ -23,7 +23,7 @@ const parentInterval = 50 * time.Millisecond
 // that of another process. The ID 1 proves nothing, because CrowdSec itself has it
 // in a container. Only CrowdSec reads the pipe out, the plugin's standard output: if
 // the pipe has no reader, CrowdSec has ended.
-func ParentGone(ctx context.Context, parent int, out *os.File) {
+func WaitForParentEnd(ctx context.Context, parent int, out *os.File) {
 	defer runtime.KeepAlive(out) // an unused os.File closes its descriptor
 	watched := []unix.PollFd{{Fd: int32(out.Fd())}}
 	wait := parentInterval

@@ -15,7 +15,7 @@ func parentGone(t *testing.T, parent int, out *os.File) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	plugin.ParentGone(ctx, parent, out)
+	plugin.WaitForParentEnd(ctx, parent, out)
 	return ctx.Err() == nil
 }
 
@@ -57,7 +57,7 @@ func TestAPluginStaysWhileCrowdSecReadsItsOutput(t *testing.T) {
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		plugin.ParentGone(ctx, os.Getppid(), out)
+		plugin.WaitForParentEnd(ctx, os.Getppid(), out)
 	}()
 	select {
 	case <-left:

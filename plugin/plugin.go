@@ -67,19 +67,19 @@ func New(o Options) *Plugin {
 
 // notification is one configuration at work.
 type notification struct {
-	options   Options
-	document  config.Document
-	filter    ban.Filter
-	log       hclog.Logger
-	appliance Appliance
-	ledger    *ledger.Ledger // nil: stateless
-	stateless error          // why the state cannot be opened yet; nil: it is open
-	lockout   lockout.File
-	enforcer  *enforcer.Enforcer
-	localAPI  *lapi.Client // nil: it is not followed
-	secret    string       // what a login hold-off counts for
-	own       *ownAddresses
-	undecided undecided
+	options     Options
+	document    config.Document
+	filter      ban.Filter
+	log         hclog.Logger
+	appliance   Appliance
+	ledger      *ledger.Ledger // nil: stateless
+	stateless   error          // why the state cannot be opened yet; nil: it is open
+	lockout     lockout.File
+	enforcer    *enforcer.Enforcer
+	localAPI    *lapi.Client // nil: it is not followed
+	credentials string       // what a login hold-off counts for
+	own         *ownAddresses
+	undecided   undecided
 
 	work  func(ctx context.Context) // what begin starts
 	stop  context.CancelFunc
@@ -165,7 +165,7 @@ func (o Options) logOf(d config.Document) hclog.Logger {
 func (o Options) prepare(ctx context.Context, d config.Document, books *ledger.Ledger, log hclog.Logger) (*notification, error) {
 	n := &notification{
 		options: o, document: d, filter: d.Filter(), log: log, ledger: books, lockout: lockout.File{Path: StateOf(d).Lockout},
-		appliance: o.Connect(d), secret: Credentials(d), ended: make(chan struct{}),
+		appliance: o.Connect(d), credentials: Credentials(d), ended: make(chan struct{}),
 	}
 	if d.LAPI.Followed() {
 		var err error
@@ -184,7 +184,7 @@ func (o Options) prepare(ctx context.Context, d config.Document, books *ledger.L
 		Appliance: target, Ledger: books, Target: TargetOf(d), Lockout: n.lockout,
 		Rhythm:   pacer.Rhythm{Every: d.UpdateFrequency, Debounce: d.Debounce},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
-		Few: d.Stormshield.APISingleMax, Credentials: n.secret, Filter: func() ban.Filter { return n.filter }, Log: log,
+		Few: d.Stormshield.APISingleMax, Credentials: n.credentials, Filter: func() ban.Filter { return n.filter }, Log: log,
 	})
 	return n, nil
 }
@@ -266,7 +266,7 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 }
 
 // report says what did not become a ban.
-func (n *notification) report(r ban.Reading, now time.Time) {
+func (n *notification) report(r ban.Result, now time.Time) {
 	n.undecided.add(r.Undecided, now, n.log)
 	if r.Refused.Total > 0 {
 		first := r.Refused.First[0]
@@ -288,7 +288,7 @@ func (n *notification) test(ctx context.Context) error {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-500*time.Millisecond))
 		defer cancel()
 	}
-	hold, held, err := n.lockout.HeldOff(n.secret, time.Now())
+	hold, held, err := n.lockout.HeldOff(n.credentials, time.Now())
 	if err != nil {
 		return err
 	}
@@ -299,12 +299,12 @@ func (n *notification) test(ctx context.Context) error {
 	err = n.appliance.Check(ctx)
 	var login *appliance.LoginError
 	if errors.As(err, &login) {
-		_, failed := n.lockout.Failed(n.secret, enforcer.FailureOf(login), time.Now())
+		_, failed := n.lockout.Failed(n.credentials, enforcer.FailureOf(login), time.Now())
 		return errors.Join(fmt.Errorf("%w (hint: %s)", login, login.Hint), failed)
 	}
 	if err != nil {
 		return err
 	}
 	n.log.Info("the test alert arrived, and the appliance is set up well")
-	return n.lockout.Accepted(n.secret)
+	return n.lockout.Accepted(n.credentials)
 }

@@ -19,8 +19,8 @@ const cookieKey = "CROWDSEC_PLUGIN_KEY"
 // largestMessage is more than the Local API lets through (50 MiB).
 const largestMessage = 64 << 20
 
-// Started reports whether CrowdSec started this process.
-func Started() bool { return os.Getenv(cookieKey) != "" }
+// StartedByCrowdSec reports whether CrowdSec started this process.
+func StartedByCrowdSec() bool { return os.Getenv(cookieKey) != "" }
 
 // Serve answers CrowdSec until CrowdSec ends it. The caller must leave the process
 // at once when it returns: CrowdSec takes a process that stays for a broken one and

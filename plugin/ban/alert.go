@@ -245,7 +245,7 @@ func (r *reader) keep(d *decision) error {
 	if r.parts, err = r.filter.appendAdmitted(r.parts[:0], prefix); err != nil {
 		return err
 	}
-	kept := Decision{UUID: ParseUUID(d.UUID), Bits: prefix.Bits(), Type: r.label(d.Type), Origin: r.label(d.Origin), Scenario: r.label(d.Scenario)}
+	kept := Decision{UUID: ParseUUID(d.UUID), RangeBits: prefix.Bits(), Type: r.label(d.Type), Origin: r.label(d.Origin), Scenario: r.label(d.Scenario)}
 	for _, kept.Prefix = range r.parts {
 		r.reading.Decisions = append(r.reading.Decisions, kept)
 		r.durations = append(r.durations, duration)

@@ -21,12 +21,12 @@ type Decision struct {
 	// Prefix is what to block. It is masked, and an IPv4-mapped IPv6 prefix is written as IPv4. A single address has
 	// 32 or 128 bits.
 	Prefix netip.Prefix
-	// Bits is the length of the range that CrowdSec decided on. It is less than Prefix.Bits() for a part.
-	Bits int
+	// RangeBits is the length of the range that CrowdSec decided on. It is less than Prefix.Bits() for a part.
+	RangeBits int
 	// Until is when the decision ends, in UTC. It is never later than the year 2261, so that it also fits in 64 bits
 	// of nanoseconds.
 	Until time.Time
-	// Type is ban, captcha, free text, or [Found].
+	// Type is ban, captcha, free text, or [FoundEntry].
 	Type string
 	// Origin is who decided: crowdsec, cscli, cscli-import, CAPI, lists:….
 	Origin string
@@ -35,12 +35,14 @@ type Decision struct {
 	Scenario string
 }
 
-// Found is the type of a decision that stands for an entry that was found on the appliance. No decision of CrowdSec has it.
+// FoundEntry is the type of a decision that stands for an entry that was found on the appliance. No decision of CrowdSec has it.
 // Of the filter, only never-block and the widest range apply to it.
-const Found = "appliance"
+const FoundEntry = "appliance"
 
-// Whole is the range that CrowdSec decided on.
-func (d Decision) Whole() netip.Prefix { return netip.PrefixFrom(d.Prefix.Addr(), d.Bits).Masked() }
+// Range is the range that CrowdSec decided on.
+func (d Decision) Range() netip.Prefix {
+	return netip.PrefixFrom(d.Prefix.Addr(), d.RangeBits).Masked()
+}
 
 // UUID identifies a decision of CrowdSec. The zero UUID is none.
 type UUID [16]byte

@@ -87,10 +87,10 @@ func (f Filter) tooWide(prefix netip.Prefix) error {
 // filter: none if the filter refuses it.
 func (f Filter) AdmitStored(stored Decision) []netip.Prefix {
 	reasons := f.ignoresType(stored.Type) + f.ignoresOrigin(stored.Origin) + f.ignoresScenario(stored.Scenario)
-	if reasons != "" && stored.Type != Found {
+	if reasons != "" && stored.Type != FoundEntry {
 		return nil
 	}
-	parts, err := f.Admit(stored.Whole())
+	parts, err := f.Admit(stored.Range())
 	if err != nil {
 		return nil
 	}

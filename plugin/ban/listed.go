@@ -13,10 +13,10 @@ type Listed struct {
 	Left                                 time.Duration
 }
 
-// Judge returns the decision on each prefix that it blocks: none, with the
+// AdmitListed returns the decision on each prefix that it blocks: none, with the
 // reason, if it asks for no block or may not block. A deleted decision is
 // judged alike, so that it names the prefixes that it blocked.
-func (f Filter) Judge(l Listed, now time.Time) (decisions []Decision, skip Skip, refused bool) {
+func (f Filter) AdmitListed(l Listed, now time.Time) (decisions []Decision, skip Skip, refused bool) {
 	d := decision{Origin: l.Origin, Scenario: l.Scenario, Scope: l.Scope, Type: l.Type, Value: l.Value}
 	reason := f.ignores(&d)
 	if reason == "" {
@@ -40,7 +40,7 @@ func (f Filter) Judge(l Listed, now time.Time) (decisions []Decision, skip Skip,
 	for _, p := range parts {
 		// The texts may share the memory of a whole answer.
 		decisions = append(decisions, Decision{
-			UUID: ParseUUID(l.UUID), ID: l.ID, Prefix: p, Bits: prefix.Bits(), Until: until,
+			UUID: ParseUUID(l.UUID), ID: l.ID, Prefix: p, RangeBits: prefix.Bits(), Until: until,
 			Type: strings.Clone(label(l.Type)), Origin: strings.Clone(label(l.Origin)), Scenario: strings.Clone(label(l.Scenario)),
 		})
 	}

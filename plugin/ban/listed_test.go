@@ -32,7 +32,7 @@ func TestAListedDecisionBecomesBansOrAReason(t *testing.T) {
 	} {
 		l := good
 		c.change(&l)
-		bans, skip, refused := filter.Judge(l, now)
+		bans, skip, refused := filter.AdmitListed(l, now)
 		var got []netip.Prefix
 		for _, b := range bans {
 			got = append(got, b.Prefix)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Reading is what a text of CrowdSec holds.
-type Reading struct {
+// Result is what a text of CrowdSec holds.
+type Result struct {
 	// Decisions are in the order of the text; an address may come several times.
 	Decisions []Decision
 	// Refused asked for a block and did not get one: unreadable, never to be
@@ -32,9 +32,9 @@ type Reading struct {
 //
 // The text is what the template `{{.|toJson}}` makes: a JSON list of alerts.
 // One alert without a list, and several of either after each other, are read
-// too. For other text the error says to set `format`; the Reading then holds
+// too. For other text the error says to set `format`; the Result then holds
 // the alerts that stood whole before the fault.
-func Read(text string, filter Filter, now time.Time) (Reading, error) {
+func Read(text string, filter Filter, now time.Time) (Result, error) {
 	r := reader{decoder: json.NewDecoder(strings.NewReader(text)), filter: filter, now: now.UTC().Round(0)}
 	r.decoder.UseNumber()
 	r.labels = make(map[string]string)
@@ -55,7 +55,7 @@ type reader struct {
 	decoder *json.Decoder
 	filter  Filter
 	now     time.Time
-	reading Reading
+	reading Result
 
 	durations []time.Duration   // of the decisions of the alert being read
 	parts     []netip.Prefix    // scratch for what of a decision may be blocked

@@ -55,7 +55,7 @@ func shown(bans []ban.Decision) []string {
 	return lines
 }
 
-func read(t *testing.T, text string, filter ban.Filter) ban.Reading {
+func read(t *testing.T, text string, filter ban.Filter) ban.Result {
 	t.Helper()
 	reading, err := ban.Read(text, filter, now)
 	if err != nil {
@@ -67,7 +67,7 @@ func read(t *testing.T, text string, filter ban.Filter) ban.Reading {
 func TestReadKeepsEveryFieldOfABan(t *testing.T) {
 	reading := read(t, "["+alertOf(decisionOf(nil))+"]", ban.Filter{})
 	want := []ban.Decision{{
-		UUID: ban.ParseUUID("20f8"), Prefix: netip.MustParsePrefix("203.0.113.7/32"), Bits: 32, Until: stopAt.Add(4 * time.Hour),
+		UUID: ban.ParseUUID("20f8"), Prefix: netip.MustParsePrefix("203.0.113.7/32"), RangeBits: 32, Until: stopAt.Add(4 * time.Hour),
 		Type: "ban", Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf",
 	}}
 	if !slices.Equal(reading.Decisions, want) {

@@ -44,7 +44,7 @@ func (w *weather) alert() {
 	var bans []ban.Decision
 	for range 1 + w.IntN(2*w.fw.few) {
 		lasts := w.lasting[w.IntN(len(w.lasting))] * time.Duration(1+w.IntN(100)) / 100
-		bans = append(bans, ban.Decision{Prefix: single(fmt.Sprintf("203.0.113.%d", w.IntN(40))), Bits: 32, Type: "ban", Until: now.Add(lasts), Origin: "crowdsec"})
+		bans = append(bans, ban.Decision{Prefix: single(fmt.Sprintf("203.0.113.%d", w.IntN(40))), RangeBits: 32, Type: "ban", Until: now.Add(lasts), Origin: "crowdsec"})
 	}
 	if _, err := w.ledger.Record(context.Background(), bans, now, 25); err != nil {
 		w.t.Error(err)

@@ -98,7 +98,7 @@ func (h *house) at(since time.Duration) {
 func (h *house) ban(address string, d time.Duration) {
 	h.t.Helper()
 	addr := netip.MustParseAddr(address)
-	b := ban.Decision{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Bits: addr.BitLen(), Type: "ban", Until: time.Now().Add(d)}
+	b := ban.Decision{Prefix: netip.PrefixFrom(addr, addr.BitLen()), RangeBits: addr.BitLen(), Type: "ban", Until: time.Now().Add(d)}
 	if _, err := h.ledger.Record(context.Background(), []ban.Decision{b}, time.Now(), 1000); err != nil {
 		h.t.Fatal(err)
 	}

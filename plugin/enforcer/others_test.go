@@ -25,7 +25,7 @@ func TestABanOfAnotherProcessIsEnforcedThoughThisOneRecordsItToo(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer other.Close()
-		d := ban.Decision{UUID: ban.ParseUUID("u"), Prefix: netip.MustParsePrefix("203.0.113.7/32"), Bits: 32, Type: "ban", Origin: "crowdsec", Until: time.Now().Add(4 * time.Hour)}
+		d := ban.Decision{UUID: ban.ParseUUID("u"), Prefix: netip.MustParsePrefix("203.0.113.7/32"), RangeBits: 32, Type: "ban", Origin: "crowdsec", Until: time.Now().Add(4 * time.Hour)}
 		if _, err := other.Record(context.Background(), []ban.Decision{d}, time.Now(), 1000); err != nil {
 			t.Fatal(err)
 		}

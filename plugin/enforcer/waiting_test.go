@@ -29,14 +29,14 @@ func TestALiveDetectionIsBlockedAtOnceThoughAnImportFillsTheLimitAndTheImportCom
 		for i := range limit {
 			address := fmt.Sprintf("198.51.100.%d", i)
 			addresses = append(addresses, address)
-			imported = append(imported, ban.Decision{Prefix: single(address), Bits: 32, Type: "ban", Origin: "cscli-import", Until: h.start.Add(24 * time.Hour)})
+			imported = append(imported, ban.Decision{Prefix: single(address), RangeBits: 32, Type: "ban", Origin: "cscli-import", Until: h.start.Add(24 * time.Hour)})
 		}
 		slices.Sort(addresses)
 		record(imported...)
 		h.at(10 * time.Minute)
 		h.want("with the import", addresses...)
 
-		record(ban.Decision{Prefix: single("203.0.113.7"), Bits: 32, Type: "ban", Origin: "crowdsec", Until: time.Now().Add(time.Hour)})
+		record(ban.Decision{Prefix: single("203.0.113.7"), RangeBits: 32, Type: "ban", Origin: "crowdsec", Until: time.Now().Add(time.Hour)})
 		h.at(10*time.Minute + 1300*time.Millisecond) // the debounce and 0.3 s
 		blocked := h.fw.blocked()
 		if len(blocked) != limit || !slices.Contains(blocked, "203.0.113.7") {
@@ -91,7 +91,7 @@ func TestABanThatWaitsIsBlockedWhenTheDecisionThatPutAnotherAheadIsOver(t *testi
 		defer end()
 		h.at(time.Minute)
 		record := func(address, origin string, lasts time.Duration) {
-			d := ban.Decision{Prefix: single(address), Bits: 32, Type: "ban", Origin: origin, Until: time.Now().Add(lasts)}
+			d := ban.Decision{Prefix: single(address), RangeBits: 32, Type: "ban", Origin: origin, Until: time.Now().Add(lasts)}
 			if _, err := h.ledger.Record(context.Background(), []ban.Decision{d}, time.Now(), 1); err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,7 @@
 //   - A database that was made anew counts its IDs from 1 again. So the follower reads everything a minute after a poll that
 //     lists an unknown decision with an ID below the highest one.
 //   - A decision may vanish without a deletion. So the follower reads everything at the start, after an outage, and every
-//     Resync. This is a full read.
+//     ResyncEvery. This is a full read.
 //
 // A decision that a full read lacks ends only if a second full read lacks it too, and if the Local API says the same about a
 // sample of such decisions. A Local API that cannot be read ends no ban.
@@ -61,26 +61,26 @@ const (
 	tellEvery = 15 * time.Minute
 )
 
-// List is what a follower needs of the Local API. [lapi.Client] is one, and its methods are the contract.
-type List interface {
-	Stream(ctx context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Seen, error)
-	Above(ctx context.Context, q lapi.Query, id int64, do func(lapi.Event) error) (lapi.Seen, error)
+// LocalAPI is what a follower needs of the Local API. [lapi.Client] is one, and its methods are the contract.
+type LocalAPI interface {
+	Stream(ctx context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Summary, error)
+	ReadAbove(ctx context.Context, q lapi.Query, id int64, do func(lapi.Event) error) (lapi.Summary, error)
 	Lookup(ctx context.Context, q lapi.Query, prefix netip.Prefix) ([]lapi.Decision, error)
-	Tell(ctx context.Context, u lapi.Usage, now time.Time) error
+	SendUsage(ctx context.Context, u lapi.Usage, now time.Time) error
 }
 
 // Config describes a follower.
 type Config struct {
-	List    List
-	Ledger  *ledger.Ledger
-	Query   lapi.Query        // the follower sets Startup
-	Filter  func() ban.Filter // returns the filter that decisions must pass now
-	Every   time.Duration     // how often to poll
-	Resync  time.Duration     // how often to read everything; 0: only at the start, after a failure, and when a poll may have missed something
-	MaxBans int               // how many bans are enforced at most
-	Usage   lapi.Usage        // the follower sets Window, Active and LeftOut
-	Changed func()            // called when a ban was added, was extended or has ended
-	Log     hclog.Logger
+	LocalAPI    LocalAPI
+	Ledger      *ledger.Ledger
+	Query       lapi.Query        // the follower sets Startup
+	Filter      func() ban.Filter // returns the filter that decisions must pass now
+	PollEvery   time.Duration     // how often to poll
+	ResyncEvery time.Duration     // how often to read everything; 0: only at the start, after a failure, and when a poll may have missed something
+	MaxBans     int               // how many bans are enforced at most
+	Usage       lapi.Usage        // the follower sets Window, Active and LeftOut
+	OnChange    func()            // called when a ban was added, was extended or has ended
+	Log         hclog.Logger
 }
 
 // Follower follows one Local API for one ledger.
@@ -105,9 +105,9 @@ func (f *Follower) Run(ctx context.Context) {
 	for {
 		start := time.Now()
 		f.step(ctx, start)
-		pause := max(f.Every-time.Since(start), f.Every/2) // after a slow answer, leave the Local API time for others
+		pause := max(f.PollEvery-time.Since(start), f.PollEvery/2) // after a slow answer, leave the Local API time for others
 		if f.failures > 0 {
-			pause = max(f.Every, min(time.Second<<min(f.failures, 16), longestPause))
+			pause = max(f.PollEvery, min(time.Second<<min(f.failures, 16), longestPause))
 		}
 		select {
 		case <-ctx.Done():
@@ -143,7 +143,7 @@ func (f *Follower) step(ctx context.Context, now time.Time) {
 
 func (f *Follower) isFullDue(now time.Time) bool {
 	since := now.Sub(f.fullAt)
-	return f.Resync > 0 && since >= f.Resync ||
+	return f.ResyncEvery > 0 && since >= f.ResyncEvery ||
 		f.ids.unsupported && since >= fullWithoutIDs ||
 		!f.confirm.IsZero() && !now.Before(f.confirm)
 }
@@ -190,7 +190,7 @@ func (f *Follower) tell(ctx context.Context, now time.Time) {
 		usage.Active, err = f.Ledger.Origins(ctx, now)
 	}
 	if err == nil {
-		err = f.List.Tell(ctx, usage, now)
+		err = f.LocalAPI.SendUsage(ctx, usage, now)
 	}
 	switch {
 	case err == nil:

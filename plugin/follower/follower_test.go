@@ -76,7 +76,7 @@ func TestAFaultyAnswerEndsNothing(t *testing.T) {
 		"a list that cannot be read":           {func(l *list) { l.standing, l.unreadable = nil, 7 }, "none of the 7 decisions"},
 		"a panic":                              {func(l *list) { l.panics = true }, "a fault of this program"},
 	} {
-		follow(t, func(c *follower.Config) { c.Resync = time.Minute }, func(h *harness) {
+		follow(t, func(c *follower.Config) { c.ResyncEvery = time.Minute }, func(h *harness) {
 			c.fault(h.list)
 			h.at(20 * time.Minute)
 			h.want(name, 1, 2)
@@ -176,7 +176,7 @@ func TestADecisionThatTwoFullReadsLackEnds(t *testing.T) {
 // CrowdSec's database is deleted and made anew: IDs start at 1 again. CrowdSec may be away for less time than between two polls.
 func TestADatabaseThatWasMadeAnewEndsTheOldDecisionsWithinTwoFullReads(t *testing.T) {
 	for name, resync := range map[string]time.Duration{"the next full read is soon": time.Minute, "the next full read is late": 12 * time.Hour} {
-		follow(t, func(c *follower.Config) { c.Resync = resync }, func(h *harness) {
+		follow(t, func(c *follower.Config) { c.ResyncEvery = resync }, func(h *harness) {
 			h.list.add(500)
 			h.at(11 * time.Second)
 			h.want(name+": before", 1, 2, 500)
@@ -207,7 +207,7 @@ func TestAFullReadSaysNothingAboutWhatItsFilterLeavesOut(t *testing.T) {
 		"scope range, and a range": {lapi.Query{Scopes: []string{"range"}}, "198.51.100.0/24"},
 		"scope Ip, and an address": {lapi.Query{Scopes: []string{"ip"}}, "198.51.100.9/32"},
 	} {
-		follow(t, func(config *follower.Config) { config.Resync, config.Query = time.Minute, c.query }, func(h *harness) {
+		follow(t, func(config *follower.Config) { config.ResyncEvery, config.Query = time.Minute, c.query }, func(h *harness) {
 			h.record(c.prefix, time.Now().Add(20*time.Hour))
 			h.at(10 * time.Minute)
 			if got := h.inForce(); !slices.Contains(got, netip.MustParsePrefix(c.prefix).Addr().String()) {
@@ -358,7 +358,7 @@ func TestDeletionsThatAPollBetweenTwoStepsMissedAreFoundWithinAMinute(t *testing
 
 // CrowdSec 1.4.6 stores an import in many small transactions. A poll misses the one that is under way.
 func TestWithoutIDsEverythingIsReadAMinuteAfterUnknownDecisionsAndEveryTenMinutes(t *testing.T) {
-	follow(t, func(c *follower.Config) { c.Resync = 0 }, func(h *harness) {
+	follow(t, func(c *follower.Config) { c.ResyncEvery = 0 }, func(h *harness) {
 		h.list.aboveFails, h.list.withoutUUIDs = lapi.ErrNoIDs, true
 		h.at(5 * time.Minute)
 		h.wantFullReads("at first", 1)

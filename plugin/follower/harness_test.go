@@ -68,7 +68,7 @@ func (l *list) remove(id int64) {
 	delete(l.added, id)
 }
 
-func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Seen, error) {
+func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Summary, error) {
 	l.Lock()
 	defer l.Unlock()
 	kind, fresh, wait, began := "p", l.added, l.pollWait, time.Now()
@@ -80,7 +80,7 @@ func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error
 		panic("boom")
 	}
 	if l.fail != nil {
-		return lapi.Seen{}, l.fail
+		return lapi.Summary{}, l.fail
 	}
 	events, pause := l.events(fresh, false), time.Duration(0)
 	if q.Startup {
@@ -101,13 +101,13 @@ func (l *list) Stream(_ context.Context, q lapi.Query, do func(lapi.Event) error
 	return seen, err
 }
 
-func (l *list) Above(_ context.Context, _ lapi.Query, above int64, do func(lapi.Event) error) (lapi.Seen, error) {
+func (l *list) ReadAbove(_ context.Context, _ lapi.Query, above int64, do func(lapi.Event) error) (lapi.Summary, error) {
 	l.Lock()
 	defer l.Unlock()
 	l.forget()
 	l.above = append(l.above, above)
 	if l.aboveFails != nil {
-		return lapi.Seen{}, l.aboveFails
+		return lapi.Summary{}, l.aboveFails
 	}
 	newer := maps.Clone(l.standing)
 	maps.DeleteFunc(newer, func(id int64, _ string) bool { return id <= above })
@@ -134,7 +134,7 @@ func (l *list) forget() {
 	}
 }
 
-func (l *list) Tell(_ context.Context, u lapi.Usage, _ time.Time) error {
+func (l *list) SendUsage(_ context.Context, u lapi.Usage, _ time.Time) error {
 	l.Lock()
 	defer l.Unlock()
 	l.told = append(l.told, u)
@@ -165,7 +165,7 @@ func (l *list) events(decisions map[int64]string, deleted bool) (events []lapi.E
 }
 
 // send gives the follower an answer. The follower may ask again meanwhile.
-func (l *list) send(events []lapi.Event, pause time.Duration, do func(lapi.Event) error) (seen lapi.Seen, err error) {
+func (l *list) send(events []lapi.Event, pause time.Duration, do func(lapi.Event) error) (seen lapi.Summary, err error) {
 	l.Unlock()
 	defer l.Lock()
 	for _, e := range events {
@@ -173,7 +173,7 @@ func (l *list) send(events []lapi.Event, pause time.Duration, do func(lapi.Event
 			seen.Deleted++
 		} else {
 			seen.New++
-			seen.LastID = e.ID
+			seen.HighestID = e.ID
 		}
 		time.Sleep(pause)
 		if err := do(e); err != nil {
@@ -207,11 +207,11 @@ func follow(t *testing.T, change func(*follower.Config), scenario func(h *harnes
 		local.add(1, 2)
 		h := &harness{t: t, list: local, ledger: books, log: new(bytes.Buffer), start: time.Now()}
 		c := follower.Config{
-			List: local, Ledger: books, Every: 10 * time.Second, Resync: time.Hour, MaxBans: 1000,
-			Filter:  func() ban.Filter { return ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}} },
-			Usage:   lapi.Usage{Type: "test"},
-			Changed: func() { h.changed++ },
-			Log:     hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true, Level: hclog.Info}),
+			LocalAPI: local, Ledger: books, PollEvery: 10 * time.Second, ResyncEvery: time.Hour, MaxBans: 1000,
+			Filter:   func() ban.Filter { return ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}} },
+			Usage:    lapi.Usage{Type: "test"},
+			OnChange: func() { h.changed++ },
+			Log:      hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true, Level: hclog.Info}),
 		}
 		if change != nil {
 			change(&c)
@@ -242,7 +242,7 @@ func (h *harness) at(since time.Duration) {
 func (h *harness) record(prefix string, until time.Time) {
 	h.t.Helper()
 	p := netip.MustParsePrefix(prefix)
-	d := ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: "ban", Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf"}
+	d := ban.Decision{Prefix: p, RangeBits: p.Bits(), Until: until, Type: "ban", Origin: "crowdsec", Scenario: "crowdsecurity/ssh-bf"}
 	if _, err := h.ledger.Record(context.Background(), []ban.Decision{d}, time.Now(), 10); err != nil {
 		h.t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (r *reading) changes(ctx context.Context, now time.Time) error {
 		return err
 	}
 	isAnew := r.recorded.LowestID > 0 && r.recorded.LowestID <= since // IDs began again: the database was made anew
-	r.ids.see(now, seen.LastID)
+	r.ids.see(now, seen.HighestID)
 	minute := now.Sub(r.ids.asked) >= idsEvery
 	if minute {
 		since, r.ids.asked = r.ids.oldest(), now
@@ -69,7 +69,7 @@ func (r *reading) changes(ctx context.Context, now time.Time) error {
 // above asks for the decisions above an ID.
 func (r *reading) above(ctx context.Context, now time.Time, since int64) error {
 	before := r.recorded.Unknown
-	seen, err := r.List.Above(ctx, r.Query, since, func(e lapi.Event) error { return r.take(ctx, e) })
+	seen, err := r.LocalAPI.ReadAbove(ctx, r.Query, since, func(e lapi.Event) error { return r.take(ctx, e) })
 	if failed := r.flush(ctx); err == nil {
 		err = failed
 	}
@@ -81,7 +81,7 @@ func (r *reading) above(ctx context.Context, now time.Time, since int64) error {
 	if err != nil {
 		return err
 	}
-	r.ids.see(now, seen.LastID)
+	r.ids.see(now, seen.HighestID)
 	return nil
 }
 
@@ -104,7 +104,7 @@ func (r *reading) suspect() {
 
 // probe asks a question that fails if the Local API's database fails. A poll gets an empty list then.
 func (r *reading) probe(ctx context.Context) error {
-	_, err := r.List.Lookup(ctx, r.Query, netip.MustParsePrefix("192.0.2.1/32"))
+	_, err := r.LocalAPI.Lookup(ctx, r.Query, netip.MustParsePrefix("192.0.2.1/32"))
 	return err
 }
 
@@ -119,7 +119,7 @@ func (r *reading) everything(ctx context.Context, now time.Time) (err error) {
 		return err
 	}
 	r.fullAt = now
-	r.ids.restart(now, seen.LastID)
+	r.ids.restart(now, seen.HighestID)
 	if !r.mayAsk() {
 		if _, err := r.stream(ctx, false); err != nil || !r.mayAsk() { // without a question, no decision may end
 			return err
@@ -164,7 +164,7 @@ func (r *reading) coversScope(d ban.Decision) bool {
 		return len(r.Query.Scopes) == 0 || slices.ContainsFunc(r.Query.Scopes, func(s string) bool { return strings.EqualFold(s, scope) })
 	}
 	ip, network := selects("ip"), selects("range")
-	if d.Whole().IsSingleIP() {
+	if d.Range().IsSingleIP() {
 		return ip && (network || d.ID != 0)
 	}
 	return network && (ip || d.ID != 0)
@@ -181,7 +181,7 @@ func (r *reading) endMissing(ctx context.Context) (int, error) {
 		if !r.mayAsk() {
 			return 0, nil // the next full read asks again
 		}
-		found, err := r.List.Lookup(ctx, r.Query, d.Prefix)
+		found, err := r.LocalAPI.Lookup(ctx, r.Query, d.Prefix)
 		if err != nil {
 			return 0, fmt.Errorf("full reads lack %d decisions that were listed, and the question about one of them failed, so no decision ends: %w", missing.Count, err)
 		}
@@ -206,11 +206,11 @@ func isSame(d ban.Decision, found lapi.Decision) bool {
 }
 
 // stream polls, or reads everything.
-func (r *reading) stream(ctx context.Context, full bool) (lapi.Seen, error) {
+func (r *reading) stream(ctx context.Context, full bool) (lapi.Summary, error) {
 	q := r.Query
 	q.Startup = full
 	began := time.Now()
-	seen, err := r.List.Stream(ctx, q, func(e lapi.Event) error { return r.take(ctx, e) })
+	seen, err := r.LocalAPI.Stream(ctx, q, func(e lapi.Event) error { return r.take(ctx, e) })
 	if failed := r.flush(ctx); err == nil { // decisions that arrived before an error count
 		err = failed
 	}
@@ -234,7 +234,7 @@ func (r *reading) take(ctx context.Context, e lapi.Event) error {
 		r.gone[e.ID] = true
 	}
 	now := time.Now()
-	decisions, skip, refused := r.filter.Judge(ban.Listed{
+	decisions, skip, refused := r.filter.AdmitListed(ban.Listed{
 		UUID: e.UUID, ID: e.ID, Origin: e.Origin, Scenario: e.Scenario, Scope: e.Scope, Type: e.Type, Value: e.Value, Left: e.Left,
 	}, now)
 	if refused && !e.Deleted {
@@ -260,7 +260,7 @@ func (r *reading) take(ctx context.Context, e lapi.Event) error {
 // began, so that no change is lost (StreamDecision of CrowdSec 1.7.8).
 func (r *reading) pollMeanwhile(ctx context.Context) error {
 	now := time.Now()
-	if r.full == nil || r.fullAt.IsZero() || now.Sub(r.polled) < r.Every {
+	if r.full == nil || r.fullAt.IsZero() || now.Sub(r.polled) < r.PollEvery {
 		return nil
 	}
 	r.polled = now
@@ -286,7 +286,7 @@ func (r *reading) flush(ctx context.Context) error {
 // finish reports changes of bans, also if the read failed after them. It logs a read that changed something, and each full read.
 func (r *reading) finish(err error) {
 	if r.recorded.Added+r.recorded.Extended+r.recorded.Ended > 0 {
-		r.Changed()
+		r.OnChange()
 	}
 	if err != nil {
 		return

@@ -113,11 +113,11 @@ func (l *Ledger) differing(ctx context.Context, admit func(ban.Decision) []netip
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var d ban.Decision
 			var id int64
-			if err := rows.Scan(&id, into(&d.Prefix), into(&d.UUID), &d.ID, &d.Bits, into(&d.Until), &d.Type, &d.Origin, &d.Scenario); err != nil {
+			if err := rows.Scan(&id, into(&d.Prefix), into(&d.UUID), &d.ID, &d.RangeBits, into(&d.Until), &d.Type, &d.Origin, &d.Scenario); err != nil {
 				return err
 			}
 			p := d.Prefix
-			d.Prefix = d.Whole()
+			d.Prefix = d.Range()
 			if known := ranges[d]; known != nil {
 				known.rows = append(known.rows, part{id: id, prefix: p})
 				return nil

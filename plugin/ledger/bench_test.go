@@ -48,7 +48,7 @@ func BenchmarkList(b *testing.B) {
 					for n := range 300_000 * each {
 						a := uint32(n*2654435761) % 300_000
 						p := netip.PrefixFrom(netip.AddrFrom4([4]byte{20, byte(a >> 16), byte(a >> 8), byte(a)}), 32)
-						some = append(some, ban.Decision{UUID: ban.ParseUUID(fmt.Sprint(n)), ID: int64(n + 1), Prefix: p, Bits: 32,
+						some = append(some, ban.Decision{UUID: ban.ParseUUID(fmt.Sprint(n)), ID: int64(n + 1), Prefix: p, RangeBits: 32,
 							Until: start.Add(time.Hour), Type: "ban", Origin: "lists:tor", Scenario: "tor"})
 						if len(some) == 1000 {
 							_, err := l.List(b.Context(), r, some, start, many)

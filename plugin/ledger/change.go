@@ -259,7 +259,7 @@ func (c *change) storeDecisions(ctx context.Context, bans []*stored) error {
 			switch {
 			case d.arrived != nil:
 				a := d.arrived
-				err = added.add(ctx, d.id, s.id, d.uuid.Bytes(), d.number, a.Bits, d.until, d.class, a.Type, a.Origin, a.Scenario, d.lifted)
+				err = added.add(ctx, d.id, s.id, d.uuid.Bytes(), d.number, a.RangeBits, d.until, d.class, a.Type, a.Origin, a.Scenario, d.lifted)
 			case d.changed:
 				err = c.exec(ctx, "UPDATE decision SET uuid = ?, number = ?, until = ?, lifted = ?, missing = ? WHERE ban = ? AND id = ?",
 					d.uuid.Bytes(), d.number, d.until, d.lifted, d.missing, s.id, d.id)

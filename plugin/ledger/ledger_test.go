@@ -60,7 +60,7 @@ func decided(prefix string, until time.Time) ban.Decision { return ofOrigin("cro
 
 func ofOrigin(origin, prefix string, until time.Time) ban.Decision {
 	p := netip.MustParsePrefix(prefix)
-	return ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: "ban", Origin: origin, Scenario: "test"}
+	return ban.Decision{Prefix: p, RangeBits: p.Bits(), Until: until, Type: "ban", Origin: origin, Scenario: "test"}
 }
 
 // identified returns a decision whose UUID and ID are made of a number.

@@ -93,13 +93,13 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var key [2]int64
 			var d ban.Decision
-			err := rows.Scan(&key[0], &key[1], into(&d.Prefix), &d.ID, &d.Bits, &d.Type, &d.Origin, &d.Scenario)
+			err := rows.Scan(&key[0], &key[1], into(&d.Prefix), &d.ID, &d.RangeBits, &d.Type, &d.Origin, &d.Scenario)
 			if err == nil && !r.seen.Test(uint(key[1])) && covered(d) {
 				absent = append(absent, key)
 			}
 			return err
 		}, `SELECT ban, decision.id, prefix, number, bits, type, origin, scenario FROM decision JOIN ban ON ban.id = decision.ban
-			WHERE decision.id <= ? AND decision.until > ? AND type <> ?`, r.last, now.UnixMilli(), ban.Found)
+			WHERE decision.id <= ? AND decision.until > ? AND type <> ?`, r.last, now.UnixMilli(), ban.FoundEntry)
 	})
 	if err == nil {
 		err = inChunks(ctx, l, absent, func(tx *sql.Tx, some [][2]int64) error {

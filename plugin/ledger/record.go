@@ -69,7 +69,7 @@ func (l *Ledger) RecordFound(ctx context.Context, found []netip.Prefix, until, n
 			err := c.update(ctx, some, func(bans map[netip.Prefix]*stored) {
 				for _, p := range some {
 					if bans[p] == nil {
-						c.add(bans, &ban.Decision{Prefix: p, Bits: p.Bits(), Until: until, Type: ban.Found, Origin: ban.Found, Scenario: "found on the appliance"})
+						c.add(bans, &ban.Decision{Prefix: p, RangeBits: p.Bits(), Until: until, Type: ban.FoundEntry, Origin: ban.FoundEntry, Scenario: "found on the appliance"})
 					}
 				}
 			})

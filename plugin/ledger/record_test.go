@@ -91,7 +91,7 @@ func TestThePartsOfARangeAreLiftedWithItAndNothingElse(t *testing.T) {
 	l := open(t)
 	part := func(number int64, prefix string, bits int) ban.Decision {
 		d := identified(number, prefix, start.Add(time.Hour))
-		d.Bits = bits
+		d.RangeBits = bits
 		return d
 	}
 	record(t, l, start, part(1, "203.0.113.0/25", 24), part(1, "203.0.113.192/26", 24), // around 203.0.113.128/26

@@ -115,7 +115,7 @@ func (w *world) decide(p netip.Prefix) {
 	// The ends of all decisions are more than a few seconds apart.
 	until := w.now.Truncate(time.Hour).Add(time.Hour + time.Duration(w.last*67%360)*10*time.Second)
 	origin := []string{"crowdsec", "cscli-import", "lists:tor"}[w.random.IntN(3)]
-	d := ban.Decision{ID: w.last, Prefix: p, Bits: p.Bits(), Until: until, Type: "ban", Origin: origin, Scenario: "test"}
+	d := ban.Decision{ID: w.last, Prefix: p, RangeBits: p.Bits(), Until: until, Type: "ban", Origin: origin, Scenario: "test"}
 	if !w.withoutUUIDs {
 		d.UUID = ban.ParseUUID(fmt.Sprintf("decision %d", d.ID))
 	}

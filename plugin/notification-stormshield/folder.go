@@ -38,7 +38,7 @@ func checkFolder(warnings io.Writer, file string, d config.Document) error {
 		if name == d.Name {
 			continue
 		}
-		if err := plugin.Clash(d, other.Document); err != nil {
+		if err := plugin.CheckGroups(d, other.Document); err != nil {
 			all = append(all, fmt.Errorf("%s and %s: %w", file, other.file, err))
 		}
 	}

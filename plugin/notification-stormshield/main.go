@@ -39,7 +39,7 @@ const memoryLimit = 200 << 20
 func main() {
 	started, parent := time.Now(), os.Getppid()
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) // the memory holds passwords
-	if plugin.Started() && len(os.Args) == 1 {
+	if plugin.StartedByCrowdSec() && len(os.Args) == 1 {
 		os.Exit(serve(started, parent))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -60,7 +60,7 @@ func serve(started time.Time, parent int) int {
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: os.Stderr, JSONFormat: true, IndependentLevels: true})
 	out := os.Stdout // plugin.Serve replaces os.Stdout
 	go func() {
-		plugin.ParentGone(context.Background(), parent, out)
+		plugin.WaitForParentEnd(context.Background(), parent, out)
 		os.Exit(statusDone)
 	}()
 	if err := plugin.Serve(plugin.New(plugin.Options{Log: log, Connect: connect, Started: started, Version: version}), log); err != nil {

@@ -15,7 +15,7 @@ import (
 // record records a ban that an alert brought a while ago.
 func (w *world) record(address string, ago time.Duration) {
 	w.t.Helper()
-	d := ban.Decision{Prefix: netip.PrefixFrom(netip.MustParseAddr(address), 32), Bits: 32, Type: "ban", Until: time.Now().Add(time.Hour)}
+	d := ban.Decision{Prefix: netip.PrefixFrom(netip.MustParseAddr(address), 32), RangeBits: 32, Type: "ban", Until: time.Now().Add(time.Hour)}
 	if _, err := w.books().Record(w.t.Context(), []ban.Decision{d}, time.Now().Add(-ago), 1000); err != nil {
 		w.t.Fatal(err)
 	}
