@@ -25,7 +25,7 @@ func TestARefusedPasswordOfTheYAMLHintsAtTheDollarSign(t *testing.T) {
 		"SSH, in a file":   {map[string]string{"ssh_password": "", "ssh_password_path": file}, false},
 	} {
 		t.Run(title, func(t *testing.T) {
-			w := newWorld(t)
+			w := newHarness(t)
 			w.write(w.yaml(c.keys))
 			d := w.document()
 			if err := d.ReadSecrets(); err != nil {

@@ -16,7 +16,7 @@ import (
 
 // Two documents with groups of their own share the blacklist of an appliance.
 func TestABanOfOneDocumentStaysWhenThatOfAnotherDocumentEnds(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(-time.Minute)})
 	t.Cleanup(p.Close)
 	first := w.yaml(nil)

@@ -17,7 +17,7 @@ import (
 )
 
 func TestWithoutACommandItPrintsItsHelp(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	status, out, _ := w.run()
 	if status != 0 || !strings.Contains(out, "CrowdSec notification plugin") || !strings.Contains(out, "cleanup") {
 		t.Errorf("status %d:\n%s", status, out)
@@ -25,7 +25,7 @@ func TestWithoutACommandItPrintsItsHelp(t *testing.T) {
 }
 
 func TestWrongUsageEndsWithStatus2AndSaysWhere(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	for _, args := range [][]string{
 		{"bogus"}, {"check", "--bogus"}, {"check", "-c"}, {"check", "-c", w.file, "more"}, {"config", "more"}, {"bans", "remove", "-c", w.file},
 	} {
@@ -36,21 +36,21 @@ func TestWrongUsageEndsWithStatus2AndSaysWhere(t *testing.T) {
 }
 
 func TestConfigPrintsTheSample(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	if status, out, _ := w.run("config"); status != 0 || out != config.Sample() {
 		t.Errorf("status %d:\n%s", status, out)
 	}
 }
 
 func TestVersionNamesTheGoVersion(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	if status, out, _ := w.run("version"); status != 0 || !strings.Contains(out, "go1.") {
 		t.Errorf("status %d: %s", status, out)
 	}
 }
 
 func TestWhatTrustPrintsMakesTheConfigurationPassCheck(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	w.write(w.yaml(map[string]string{"ssh_host_key": "", "api_cert_fingerprint": ""}))
 	if status, _, complaint := w.run("check", "-c", w.file); status != 1 || !strings.Contains(complaint, "crowdsec-stormshield trust") {
 		t.Errorf("check without an identity: status %d, %s", status, complaint)
@@ -74,29 +74,29 @@ func TestWhatTrustPrintsMakesTheConfigurationPassCheck(t *testing.T) {
 
 func TestCheckNamesEachFaultAndWhatToDo(t *testing.T) {
 	for name, c := range map[string]struct {
-		faults func(*snstest.Faults)
-		world  func(*world)
-		says   []string
+		faults  func(*snstest.Faults)
+		prepare func(*harness)
+		says    []string
 	}{
 		"SSH refused":             {faults: func(f *snstest.Faults) { f.SSHRefuse = true }, says: []string{"SSH login", "refused", "switch SSH on"}},
-		"host key changed":        {world: func(w *world) { w.sim.ChangeHostKey() }, says: []string{"SSH login", "not trusted", "ssh_host_key"}},
-		"SSH password wrong":      {world: func(w *world) { w.write(w.yaml(map[string]string{"ssh_password": "wrong"})) }, says: []string{"SSH login", "correct ssh_username, ssh_password"}},
+		"host key changed":        {prepare: func(w *harness) { w.sim.ChangeHostKey() }, says: []string{"SSH login", "not trusted", "ssh_host_key"}},
+		"SSH password wrong":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"ssh_password": "wrong"})) }, says: []string{"SSH login", "correct ssh_username, ssh_password"}},
 		"API port closed":         {faults: func(f *snstest.Faults) { f.APIRefuse = true }, says: []string{"API login", "refused", "api_port"}},
-		"certificate not trusted": {world: func(w *world) { w.sim.ChangeCertificate() }, says: []string{"API login", "not trusted", "api_cert_fingerprint"}},
-		"API password wrong":      {world: func(w *world) { w.write(w.yaml(map[string]string{"api_password": "wrong"})) }, says: []string{"API login", "AUTH_FAILED", "api_password"}},
+		"certificate not trusted": {prepare: func(w *harness) { w.sim.ChangeCertificate() }, says: []string{"API login", "not trusted", "api_cert_fingerprint"}},
+		"API password wrong":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"api_password": "wrong"})) }, says: []string{"API login", "AUTH_FAILED", "api_password"}},
 		"without mon_write":       {faults: func(f *snstest.Faults) { f.NoMonWrite = true }, says: []string{"right to the blacklist", "mon_write"}},
-		"config_dir missing":      {world: func(w *world) { w.write(w.yaml(map[string]string{"config_dir": "/nowhere"})) }, says: []string{"configuration folder", "/nowhere", "set config_dir"}},
-		"[Host] missing": {world: func(w *world) {
+		"config_dir missing":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"config_dir": "/nowhere"})) }, says: []string{"configuration folder", "/nowhere", "set config_dir"}},
+		"[Host] missing": {prepare: func(w *harness) {
 			_ = w.sim.Write("object", []byte(strings.Replace(string(w.sim.Read("object")), "[Host]", "[Ghost]", 1)))
 		}, says: []string{"object", "no section [Host]", "restore"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newHarness(t)
 			if c.faults != nil {
 				w.sim.SetFaults(c.faults)
 			}
-			if c.world != nil {
-				c.world(w)
+			if c.prepare != nil {
+				c.prepare(w)
 			}
 			status, out, complaint := w.run("check", "-c", w.file)
 			if status != 1 || !strings.Contains(complaint, "see above") {
@@ -115,7 +115,7 @@ func TestCheckNamesEachFaultAndWhatToDo(t *testing.T) {
 }
 
 func TestCheckWarnsOfAConfigurationThatOthersCanRead(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	for mode, warns := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o604: true, 0o644: true} {
 		if err := os.Chmod(w.file, mode); err != nil {
 			t.Fatal(err)
@@ -128,7 +128,7 @@ func TestCheckWarnsOfAConfigurationThatOthersCanRead(t *testing.T) {
 }
 
 func TestCheckOfALockedApplianceSaysForHowLong(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	for n := range 3 { // another password each time: a hold-off is of one
 		w.write(w.yaml(map[string]string{"api_password": fmt.Sprint("wrong ", n)}))
 		w.run("check", "-c", w.file)
@@ -144,7 +144,7 @@ func TestCheckOfALockedApplianceSaysForHowLong(t *testing.T) {
 }
 
 func TestARefusedLoginHoldsTheNextCheckOff(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	w.write(w.yaml(map[string]string{"api_password": "wrong"}))
 	w.books()
 	w.run("check", "-c", w.file)
@@ -162,7 +162,7 @@ func TestARefusedLoginHoldsTheNextCheckOff(t *testing.T) {
 }
 
 // books makes the state that the plugin would have made.
-func (w *world) books() *ledger.Ledger {
+func (w *harness) books() *ledger.Ledger {
 	w.t.Helper()
 	l, err := ledger.Open(w.t.Context(), plugin.StateOf(w.document()).Path)
 	if err != nil {
@@ -173,7 +173,7 @@ func (w *world) books() *ledger.Ledger {
 }
 
 func TestCleanupTakesEverythingOffAndLeavesEveryOtherByte(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	object, groups := string(w.sim.Read("object")), string(w.sim.Read("objectgroup"))
 	l, now := w.books(), time.Now()
 	var bans []ban.Decision

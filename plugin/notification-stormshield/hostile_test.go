@@ -20,7 +20,7 @@ import (
 )
 
 // flush does one flush as the plugin would.
-func (w *world) flush(l *ledger.Ledger) {
+func (w *harness) flush(l *ledger.Ledger) {
 	w.t.Helper()
 	d := w.document()
 	e := enforcer.New(enforcer.Config{
@@ -59,7 +59,7 @@ func FuzzNothingInAnAlertReachesAFileOrACommand(f *testing.F) {
 		f.Add(victim, value, other, "x", "x", "4h", "")
 		f.Add(victim, "Range", "ban", "x", "x", value, other)
 	}
-	w := newWorld(f)
+	w := newHarness(f)
 	l := w.books()
 	p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(time.Hour)})
 	f.Cleanup(p.Close)
@@ -93,7 +93,7 @@ func FuzzNothingInAnAlertReachesAFileOrACommand(f *testing.F) {
 // benignShapes are the forms of the SSH commands of flushes with harmless
 // bans, digits, tickets and
 // markers left out.
-func (w *world) benignShapes(f *testing.F, p *plugin.Plugin, l *ledger.Ledger) map[string]bool {
+func (w *harness) benignShapes(f *testing.F, p *plugin.Plugin, l *ledger.Ledger) map[string]bool {
 	now := time.Now().UTC()
 	for _, values := range [][]string{{"192.0.2.1", "192.0.2.0/28", "2001:db8:1::1"}, {"192.0.2.2"}} {
 		for _, v := range values {
@@ -122,7 +122,7 @@ func shape(command string) string {
 
 // wantOnlyOurShapes says that files and commands hold nothing but the
 // administrator's lines, ours, and the commands of a harmless flush.
-func (w *world) wantOnlyOurShapes(administrators map[string]string, shapes map[string]bool) {
+func (w *harness) wantOnlyOurShapes(administrators map[string]string, shapes map[string]bool) {
 	w.t.Helper()
 	for file, before := range administrators {
 		var others strings.Builder

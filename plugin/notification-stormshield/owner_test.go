@@ -39,10 +39,10 @@ func ordinary() int {
 	return os.Geteuid()
 }
 
-// newOpenWorld is a world whose folders and program every user reaches.
-func newOpenWorld(t *testing.T) (w *world, binary string) {
+// newOpenHarness is a harness whose folders and program every user reaches.
+func newOpenHarness(t *testing.T) (w *harness, binary string) {
 	t.Helper()
-	w = newWorld(t)
+	w = newHarness(t)
 	for _, dir := range []string{filepath.Dir(w.dir), w.dir} {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -77,7 +77,7 @@ func runAs(t *testing.T, uid int, binary string, args ...string) (string, error)
 }
 
 func TestACommandWithoutTheRightsSaysToRunItAsRoot(t *testing.T) {
-	w, binary := newOpenWorld(t)
+	w, binary := newOpenHarness(t)
 	w.books()
 	state := plugin.StateOf(w.document())
 	for _, file := range []string{state.Lease, state.Lockout} {
@@ -130,7 +130,7 @@ func give(t *testing.T, dir string, uid int) {
 }
 
 // serve starts the plugin as a user, configures it and bans an address.
-func (w *world) serve(uid int, binary string) error {
+func (w *harness) serve(uid int, binary string) error {
 	w.t.Helper()
 	p, err := plugintest.Start(binary, as(uid))
 	if err != nil {
@@ -150,7 +150,7 @@ func TestEveryFileOfTheStateIsOpenToThePluginWhicheverProcessMadeIt(t *testing.T
 	for _, c := range []struct{ plugin, folder int }{{nobody, nobody}, {stranger, stranger}, {0, 0}, {0, nobody}} {
 		for _, first := range []string{"plugin", "check", "flush"} {
 			t.Run(fmt.Sprintf("plugin %d, folder %d, first %s", c.plugin, c.folder, first), func(t *testing.T) {
-				w, binary := newOpenWorld(t)
+				w, binary := newOpenHarness(t)
 				give(t, w.dir, c.folder)
 				if err := os.Chmod(w.dir, 0o700); err != nil {
 					t.Fatal(err)
@@ -176,7 +176,7 @@ func TestEveryFileOfTheStateIsOpenToThePluginWhicheverProcessMadeIt(t *testing.T
 }
 
 // ownedBy demands that every file of the state is open to a user.
-func (w *world) ownedBy(uid int) {
+func (w *harness) ownedBy(uid int) {
 	w.t.Helper()
 	files, err := filepath.Glob(filepath.Join(w.dir, "*"))
 	if err != nil || len(files) < 2 {
@@ -195,7 +195,7 @@ func TestAStateOfSomebodyElseIsNamedWithWhatGivesItToThePlugin(t *testing.T) {
 		t.Skip("only root changes its user")
 	}
 	for uid, name := range map[int]string{nobody: "nobody", stranger: strconv.Itoa(stranger)} {
-		w, binary := newOpenWorld(t)
+		w, binary := newOpenHarness(t)
 		give(t, w.dir, uid)
 		if err := w.serve(0, binary); err != nil { // plugin_config named root
 			t.Fatal(err)
@@ -218,7 +218,7 @@ func TestAStateOfSomebodyElseIsNamedWithWhatGivesItToThePlugin(t *testing.T) {
 }
 
 func TestAMissingOrUnreachableStateFolderIsNamedWithItsCure(t *testing.T) {
-	w, binary := newOpenWorld(t)
+	w, binary := newOpenHarness(t)
 	if err := os.Chmod(w.dir, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestAMissingOrUnreachableStateFolderIsNamedWithItsCure(t *testing.T) {
 	w.expectCure(binary, fmt.Sprintf("install -d -m 700 -o %s %s", me, w.dir))
 }
 
-func (w *world) expectCure(binary, cure string) {
+func (w *harness) expectCure(binary, cure string) {
 	w.t.Helper()
 	if err := w.serve(ordinary(), binary); err == nil || !strings.Contains(err.Error(), cure) {
 		w.t.Errorf("%v; want the hint %q", err, cure)

@@ -13,7 +13,7 @@ import (
 )
 
 // record records a ban that an alert brought a while ago.
-func (w *world) record(address string, ago time.Duration) {
+func (w *harness) record(address string, ago time.Duration) {
 	w.t.Helper()
 	d := ban.Decision{Prefix: netip.PrefixFrom(netip.MustParseAddr(address), 32), RangeBits: 32, Type: "ban", Until: time.Now().Add(time.Hour)}
 	if _, err := w.books().Record(w.t.Context(), []ban.Decision{d}, time.Now().Add(-ago), 1000); err != nil {
@@ -22,7 +22,7 @@ func (w *world) record(address string, ago time.Duration) {
 }
 
 // hold takes the lease, as a plugin does that runs.
-func (w *world) hold() *lease.Lease {
+func (w *harness) hold() *lease.Lease {
 	w.t.Helper()
 	held, err := lease.Try(plugin.StateOf(w.document()).Lease)
 	if err != nil || held == nil {
@@ -34,7 +34,7 @@ func (w *world) hold() *lease.Lease {
 // The state of a plugin whose disk is full, or whose flush hangs, tells of no trouble.
 func TestBansThatArePendingForLongAreAProblemThoughTheStateTellsOfNone(t *testing.T) {
 	for ago, works := range map[time.Duration]bool{30 * time.Second: true, time.Hour: false} {
-		w := newWorld(t)
+		w := newHarness(t)
 		w.record("203.0.113.7", ago)
 		held := w.hold()
 		status, out, _ := w.run("status", "-c", w.file)
@@ -46,7 +46,7 @@ func TestBansThatArePendingForLongAreAProblemThoughTheStateTellsOfNone(t *testin
 }
 
 func TestAFlushThatWasCutIsAProblemThoughEveryBanHasEnded(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	w.record("203.0.113.7", 2*time.Hour)
 	began := time.Now().Add(-90 * time.Minute)
 	p, err := w.books().Plan(t.Context(), ledger.Question{Now: began})
@@ -68,7 +68,7 @@ func TestAFlushThatWasCutIsAProblemThoughEveryBanHasEnded(t *testing.T) {
 }
 
 func TestFlushBlocksByItselfWhenTheHolderOfTheLeaseIsGone(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	w.record("203.0.113.7", 0)
 	held := w.hold()
 	gone := time.AfterFunc(time.Second, func() { _ = held.Release() })

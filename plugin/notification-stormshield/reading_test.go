@@ -14,7 +14,7 @@ import (
 )
 
 // files are the texts of all files in the state folder. SQLite's own files beside the ledger come and go.
-func (w *world) files() map[string]string {
+func (w *harness) files() map[string]string {
 	w.t.Helper()
 	entries, err := os.ReadDir(w.dir)
 	if err != nil {
@@ -34,7 +34,7 @@ func (w *world) files() map[string]string {
 }
 
 // damage makes the ledger unreadable.
-func (w *world) damage() {
+func (w *harness) damage() {
 	w.t.Helper()
 	if err := os.WriteFile(plugin.StateOf(w.document()).Path, []byte(strings.Repeat("this is no database\n", 300)), 0o600); err != nil {
 		w.t.Fatal(err)
@@ -42,13 +42,13 @@ func (w *world) damage() {
 }
 
 func TestACommandThatReadsChangesNoFile(t *testing.T) {
-	for name, prepare := range map[string]func(w *world){
-		"a ban is pending":           func(w *world) { w.record("203.0.113.7", 0) },
-		"the ledger is damaged":      (*world).damage,
-		"the clock was set back":     (*world).holdOffInTheFuture,
-		"the log was not written in": (*world).crash,
+	for name, prepare := range map[string]func(w *harness){
+		"a ban is pending":           func(w *harness) { w.record("203.0.113.7", 0) },
+		"the ledger is damaged":      (*harness).damage,
+		"the clock was set back":     (*harness).holdOffInTheFuture,
+		"the log was not written in": (*harness).crash,
 	} {
-		w := newWorld(t)
+		w := newHarness(t)
 		prepare(w)
 		before := w.files()
 		for _, args := range [][]string{{"status"}, {"status", "--json"}, {"bans"}, {"bans", "--json"}, {"bans", "203.0.113.7"}} {
@@ -60,7 +60,7 @@ func TestACommandThatReadsChangesNoFile(t *testing.T) {
 	}
 }
 
-func (w *world) holdOffInTheFuture() {
+func (w *harness) holdOffInTheFuture() {
 	w.t.Helper()
 	w.record("203.0.113.7", 0)
 	keep := loginsOf(w.document())
@@ -70,9 +70,9 @@ func (w *world) holdOffInTheFuture() {
 }
 
 // crash leaves a ledger as a process does that is killed: what it recorded is in SQLite's log alone.
-func (w *world) crash() {
+func (w *harness) crash() {
 	w.t.Helper()
-	other := newWorld(w.t)
+	other := newHarness(w.t)
 	other.record("203.0.113.7", 0) // the ledger stays open until the test ends
 	for _, suffix := range []string{"", "-wal"} {
 		text, err := os.ReadFile(plugin.StateOf(other.document()).Path + suffix)

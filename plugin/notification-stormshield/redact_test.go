@@ -27,7 +27,7 @@ func TestATextForThePublicHoldsNoAddressOfAnybody(t *testing.T) {
 }
 
 func TestAReportOfAnApplianceThatDoesNotAnswerNamesNoPlace(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	w.write(w.yaml(map[string]string{"host": "localhost"}))
 	w.sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse, f.SSHRefuse = true, true })
 	status, out, _ := w.run("check", "-c", w.file, "--write")

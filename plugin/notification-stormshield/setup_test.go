@@ -90,7 +90,7 @@ func TestPathsAreQuotedForAShell(t *testing.T) {
 }
 
 func TestNoPasswordIsSentBeforeTheApplianceIsConfirmed(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	place := t.TempDir()
 	files := map[string]string{"config.yaml": "plugin_config: {user: nobody}\n", "password": w.sim.Password() + "\n"}
 	for name, text := range files {

@@ -48,7 +48,7 @@ func TestCrowdSecStartsThePluginWhateverItsTMPDIR(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer process.Kill()
-			if err := process.Configure(t.Context(), newWorld(t).yaml(nil)); err != nil {
+			if err := process.Configure(t.Context(), newHarness(t).yaml(nil)); err != nil {
 				t.Error(err)
 			}
 		})

@@ -12,24 +12,24 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// world is a simulated appliance and a configuration file for it.
-type world struct {
+// harness is a simulated appliance and a configuration file for it.
+type harness struct {
 	t    testing.TB
 	sim  *snstest.Appliance
 	file string
 	dir  string // the state folder
 }
 
-func newWorld(t testing.TB, options ...func(*snstest.Options)) *world {
+func newHarness(t testing.TB, options ...func(*snstest.Options)) *harness {
 	t.Helper()
-	w := &world{t: t, sim: snstest.Start(t, options...), dir: t.TempDir()}
+	w := &harness{t: t, sim: snstest.Start(t, options...), dir: t.TempDir()}
 	w.file = filepath.Join(w.dir, "notification.yaml")
 	w.write(w.yaml(nil))
 	return w
 }
 
 // yaml is the configuration with some of its keys set otherwise.
-func (w *world) yaml(other map[string]string) string {
+func (w *harness) yaml(other map[string]string) string {
 	keys := map[string]string{
 		"host": w.sim.Host(), "ssh_port": fmt.Sprint(w.sim.SSHPort()), "api_port": fmt.Sprint(w.sim.APIPort()),
 		"ssh_password": w.sim.Password(), "api_password": w.sim.Password(), "config_dir": w.sim.ConfigDir(),
@@ -47,14 +47,14 @@ func (w *world) yaml(other map[string]string) string {
 	return text
 }
 
-func (w *world) write(text string) {
+func (w *harness) write(text string) {
 	w.t.Helper()
 	if err := os.WriteFile(w.file, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *world) document() config.Document {
+func (w *harness) document() config.Document {
 	w.t.Helper()
 	documents, err := config.Load(w.file)
 	if err != nil {
@@ -64,7 +64,7 @@ func (w *world) document() config.Document {
 }
 
 // run carries out a command line and returns its exit status and what it said.
-func (w *world) run(args ...string) (status int, stdout, stderr string) {
+func (w *harness) run(args ...string) (status int, stdout, stderr string) {
 	w.t.Helper()
 	var out, complaint bytes.Buffer
 	status = run(w.t.Context(), args, &out, &complaint)
