@@ -43,7 +43,7 @@ type Change struct {
 	Reassert bool // block everything in force again
 
 	// AskSerial asks for the serial number before anything is blocked or unblocked. Serial is the known number; "": none is
-	// known. If the appliance has another one, the flush ends with an [OtherError].
+	// known. If the appliance has another one, the flush ends with an [OtherApplianceError].
 	AskSerial bool
 	Serial    string
 
@@ -54,14 +54,14 @@ type Change struct {
 	// Begin is called before anything is sent. Its error ends the flush.
 	Begin func() error
 
-	// Standing returns all bans in force. It is called when the files must be compared whole, at most once each time that they
+	// AllInForce returns all bans in force. It is called when the files must be compared whole, at most once each time that they
 	// are read. listed is what the group in the files lists then.
-	Standing func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
+	AllInForce func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
 
-	// Each returns every ban that must be blocked one by one, for as long as an entry lives, the most urgent first. It is
+	// OneByOne returns every ban that must be blocked one by one, for as long as an entry lives, the most urgent first. It is
 	// called where no command may name the group. It also returns the bans that Block leaves out, and with Reassert every ban
 	// in force that no earlier flush of the same re-assert blocked.
-	Each func(ctx context.Context) ([]netip.Prefix, error)
+	OneByOne func(ctx context.Context) ([]netip.Prefix, error)
 }
 
 // Outcome is what the appliance acknowledged of a change. It counts also when the flush failed. What it lacks is still

@@ -19,13 +19,13 @@ func (e *LoginError) Error() string { return e.Err.Error() }
 
 func (e *LoginError) Unwrap() error { return e.Err }
 
-// OtherError says that another appliance answers than before: it was replaced, or the other member of an HA pair answers.
+// OtherApplianceError says that another appliance answers than before: it was replaced, or the other member of an HA pair answers.
 // The members share an address, and each has a blacklist of its own [?]. The flush blocked and unblocked nothing on it.
-type OtherError struct {
+type OtherApplianceError struct {
 	Host             string
 	Serial, Expected string // serial numbers
 }
 
-func (e *OtherError) Error() string {
+func (e *OtherApplianceError) Error() string {
 	return fmt.Sprintf("another appliance answers at %s: its serial number is %s, and was %s", e.Host, e.Serial, e.Expected)
 }

@@ -35,12 +35,11 @@ type Config struct {
 	// BlacklistTimeout is the longest that an entry stays on the blacklist
 	// without being renewed.
 	BlacklistTimeout time.Duration
-	// Doing is told what a call has begun to do, for somebody who waits; nil for
-	// nobody.
-	Doing func(what string)
-	// EachFor limits how long a flush blocks, and how long it unblocks, one by one
-	// because it must not name a group. The next flush goes on. Zero is no limit.
-	EachFor time.Duration
+	// Progress is called at the begin of each step, for a user who waits; may be nil.
+	Progress func(step string)
+	// OneByOneLimit limits how long a flush blocks, and how long it unblocks, one by
+	// one because it must not name a group. The next flush goes on. Zero is no limit.
+	OneByOneLimit time.Duration
 	// SingleMax is how many changes go address by address; more go by group.
 	SingleMax int
 	// APIPasswordHint and SSHPasswordHint follow the hint about a refused password.
@@ -57,8 +56,8 @@ type Appliance struct {
 func New(c Config) *Appliance { return &Appliance{config: c, ssh: shell.NewDialer(c.SSH)} }
 
 func (a *Appliance) doing(format string, args ...any) {
-	if a.config.Doing != nil {
-		a.config.Doing(fmt.Sprintf(format, args...))
+	if a.config.Progress != nil {
+		a.config.Progress(fmt.Sprintf(format, args...))
 	}
 }
 

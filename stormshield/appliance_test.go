@@ -85,7 +85,7 @@ func (p *pair) flush(add, remove []netip.Prefix, reassert bool) (appliance.Outco
 	p.t.Helper()
 	change := appliance.Change{
 		Pending:  appliance.Pending{Unblock: remove, Add: add, Remove: remove, Mark: p.mark},
-		Reassert: reassert, Begin: begun, Standing: p.all, Each: p.each,
+		Reassert: reassert, Begin: begun, AllInForce: p.all, OneByOne: p.each,
 	}
 	for _, b := range add {
 		p.standing[b] = true
@@ -237,7 +237,7 @@ func TestAComparisonIsToldWhatTheGroupLists(t *testing.T) {
 	p := start(t)
 	p.mustFlush(addresses(3), nil, true)
 	var listed []netip.Prefix
-	_, err := p.app.Apply(t.Context(), appliance.Change{Begin: begun, Standing: func(_ context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
+	_, err := p.app.Apply(t.Context(), appliance.Change{Begin: begun, AllInForce: func(_ context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
 		listed = slices.Clone(found)
 		return found, nil
 	}})

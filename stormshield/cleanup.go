@@ -29,8 +29,8 @@ type Cleaned struct {
 // configurations.
 func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups ...string) (Cleaned, error) {
 	whole := *a
-	whole.config.EachFor = 0 // there is no next flush
-	f := whole.flush(ctx, appliance.Change{Pending: appliance.Pending{Unblock: known}, Standing: nothing, OldGroups: oldGroups})
+	whole.config.OneByOneLimit = 0 // there is no next flush
+	f := whole.flush(ctx, appliance.Change{Pending: appliance.Pending{Unblock: known}, AllInForce: nothing, OldGroups: oldGroups})
 	defer f.close(ctx)
 	var err error
 	f.doing("reading the files")

@@ -118,7 +118,7 @@ func TestNothingIsSentIfTheLedgerCannotRecordWhatBegins(t *testing.T) {
 	full := errors.New("the disk is full")
 	ban := appliance.Ban{Prefix: addresses(1)[0], Until: time.Now().Add(time.Hour)}
 	done, err := p.app.Apply(t.Context(), appliance.Change{
-		Pending: appliance.Pending{Block: []appliance.Ban{ban}, Mark: "mark"}, Begin: func() error { return full }, Standing: p.all,
+		Pending: appliance.Pending{Block: []appliance.Ban{ban}, Mark: "mark"}, Begin: func() error { return full }, AllInForce: p.all,
 	})
 	if !errors.Is(err, full) || done.Mark != "mark" || !done.At.IsZero() {
 		t.Errorf("%+v, %v", done, err)

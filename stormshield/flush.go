@@ -19,7 +19,7 @@ import (
 // twice renews, unblocking twice is the same as once, and a line that the files
 // have is not written again. The outcome holds what was acknowledged before an
 // error. A failed login is an [appliance.LoginError], and another serial number an
-// [appliance.OtherError].
+// [appliance.OtherApplianceError].
 func (a *Appliance) Apply(ctx context.Context, change appliance.Change) (appliance.Outcome, error) {
 	if err := change.Begin(); err != nil {
 		return appliance.Outcome{Mark: change.Mark}, err

@@ -68,7 +68,7 @@ func (f *flush) isForeign(group string) bool {
 // assertEach blocks one by one, and for as long, what [flush.assert] blocks by the
 // group.
 func (f *flush) assertEach(ctx context.Context) error {
-	pending, err := f.change.Each(ctx)
+	pending, err := f.change.OneByOne(ctx)
 	if err != nil {
 		return err
 	}
@@ -88,12 +88,12 @@ func (f *flush) assertEach(ctx context.Context) error {
 	return nil
 }
 
-// timeIsUp returns a function that reports whether Config.EachFor is over since
+// timeIsUp returns a function that reports whether Config.OneByOneLimit has passed since
 // now.
 func (f *flush) timeIsUp() func() bool {
-	if f.config.EachFor == 0 {
+	if f.config.OneByOneLimit == 0 {
 		return func() bool { return false }
 	}
-	until := time.Now().Add(f.config.EachFor)
+	until := time.Now().Add(f.config.OneByOneLimit)
 	return func() bool { return !time.Now().Before(until) }
 }

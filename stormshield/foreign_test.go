@@ -148,7 +148,7 @@ func TestAMemberAddedWhileTheStateIsKnownIsSeenBeforeTheGroupIsNamed(t *testing.
 func TestAFlushOneByOneGoesOnWhereTheLastOneStopped(t *testing.T) {
 	p := start(t)
 	config := configFor(t, p.sim)
-	config.EachFor = time.Nanosecond // one ban a flush
+	config.OneByOneLimit = time.Nanosecond // one ban a flush
 	p.app = stormshield.New(config)
 	bans := addresses(12)
 	p.mustFlush(bans, nil, true)

@@ -24,7 +24,7 @@ func (p *pair) rename(group string, old ...string) func() (appliance.Outcome, er
 	p.app = stormshield.New(config)
 	return func() (appliance.Outcome, error) {
 		add := slices.SortedFunc(maps.Keys(p.standing), netip.Prefix.Compare)
-		change := appliance.Change{Pending: appliance.Pending{Add: add, InForce: len(add)}, Reassert: true, Begin: begun, Standing: p.all, OldGroups: old}
+		change := appliance.Change{Pending: appliance.Pending{Add: add, InForce: len(add)}, Reassert: true, Begin: begun, AllInForce: p.all, OldGroups: old}
 		done, err := p.app.Apply(p.t.Context(), change)
 		p.mark = done.Mark
 		return done, err
@@ -187,7 +187,7 @@ func (p *pair) serial(expected string, more netip.Prefix) (appliance.Outcome, er
 	p.standing[more] = true
 	return p.app.Apply(p.t.Context(), appliance.Change{
 		Pending: appliance.Pending{Block: []appliance.Ban{{Prefix: more, Until: time.Now().Add(time.Hour)}}, Add: []netip.Prefix{more}, InForce: 1},
-		Begin:   begun, Standing: p.all, AskSerial: true, Serial: expected,
+		Begin:   begun, AllInForce: p.all, AskSerial: true, Serial: expected,
 	})
 }
 
@@ -195,7 +195,7 @@ func TestAnotherSerialNumberEndsAFlushBeforeAnythingIsBlocked(t *testing.T) {
 	p := start(t)
 	p.sim.SetFaults(func(f *snstest.Faults) { f.SerialNumber = "OTHER" })
 	done, err := p.serial(snstest.DefaultSerialNumber, addresses(1)[0])
-	var other *appliance.OtherError
+	var other *appliance.OtherApplianceError
 	if !errors.As(err, &other) || other.Serial != "OTHER" || other.Expected != snstest.DefaultSerialNumber || len(done.Blocked) > 0 {
 		t.Errorf("%+v, %v", done, err)
 	}

@@ -20,7 +20,7 @@ func (f *flush) identify(ctx context.Context, session *serverd.Session) error {
 	}
 	f.done.Serial = answer.Section("Result")["SerialNumber"]
 	if f.change.Serial != "" && f.done.Serial != "" && f.done.Serial != f.change.Serial {
-		return &appliance.OtherError{Host: f.config.API.Host, Serial: f.done.Serial, Expected: f.change.Serial}
+		return &appliance.OtherApplianceError{Host: f.config.API.Host, Serial: f.done.Serial, Expected: f.change.Serial}
 	}
 	return nil
 }

@@ -171,7 +171,7 @@ func TestATrialThatIsBrokenOffLeavesNothing(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		config := configFor(t, p.sim)
 		step := 0
-		config.Doing = func(string) {
+		config.Progress = func(string) {
 			if step++; step == after+3 { // both logins come before
 				cancel()
 			}
@@ -193,7 +193,7 @@ func TestATrialTakesOffWhatAnEarlierOneLeft(t *testing.T) {
 	object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
 	ctx, cancel := context.WithCancel(t.Context())
 	config := configFor(t, p.sim)
-	config.Doing = func(what string) {
+	config.Progress = func(what string) {
 		if strings.Contains(what, "IPv6") { // the files name the objects by now
 			p.sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.APIRefuse = true, true })
 			cancel()

@@ -73,7 +73,7 @@ func (f *flush) compare(ctx context.Context) (objects.Survey, error) {
 		return objects.Survey{}, err
 	}
 	f.foreign = foreignMembers(f.files.text.Objectgroup, f.config.Group, f.config.DeleteGroup)
-	standing, err := f.change.Standing(ctx, slices.Collect(objects.Members(f.files.text.Objectgroup, f.config.Group)))
+	standing, err := f.change.AllInForce(ctx, slices.Collect(objects.Members(f.files.text.Objectgroup, f.config.Group)))
 	if err != nil {
 		return objects.Survey{}, err
 	}

@@ -37,9 +37,9 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	done, failed := f.Appliance.Apply(ctx, appliance.Change{
 		Pending: pending, Reassert: reassert,
 		AskSerial: identify, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
-		Begin:    func() error { return f.Ledger.Begin(ctx, f.plan, reassert) },
-		Standing: f.standing,
-		Each:     func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
+		Begin:      func() error { return f.Ledger.Begin(ctx, f.plan, reassert) },
+		AllInForce: f.standing,
+		OneByOne:   func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
 	})
 	done.Unblocked = append(done.Unblocked, kept...) // their entries are those of another configuration now
 	confirmed := f.plan.Confirms(done)

@@ -10,7 +10,7 @@ import (
 // Appliance is a firewall.
 type Appliance interface {
 	// Apply brings a change about and returns what was acknowledged, also with an error. A login that the appliance did not
-	// accept is an [appliance.LoginError], and another serial number an [appliance.OtherError]. Outcome.At is zero with an error.
+	// accept is an [appliance.LoginError], and another serial number an [appliance.OtherApplianceError]. Outcome.At is zero with an error.
 	Apply(ctx context.Context, c appliance.Change) (appliance.Outcome, error)
 }
 

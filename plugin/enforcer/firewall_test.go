@@ -87,7 +87,7 @@ func (f *firewall) Apply(ctx context.Context, c appliance.Change) (appliance.Out
 	var standing []netip.Prefix
 	incremental := c.Mark == r.mark()
 	if r.watch != nil {
-		standing, _ = c.Standing(ctx, nil)
+		standing, _ = c.AllInForce(ctx, nil)
 	}
 	err := r.apply(ctx)
 	if err == nil {
@@ -119,7 +119,7 @@ func (r *run) identify() error {
 	r.asked++
 	r.done.Serial = r.serial
 	if r.c.Serial != "" && r.serial != "" && r.serial != r.c.Serial {
-		return &appliance.OtherError{Serial: r.serial, Expected: r.c.Serial}
+		return &appliance.OtherApplianceError{Serial: r.serial, Expected: r.c.Serial}
 	}
 	return nil
 }
@@ -171,7 +171,7 @@ func (r *run) write(ctx context.Context) error {
 		}
 	} else {
 		r.readings++
-		standing, err := r.c.Standing(ctx, slices.Collect(maps.Keys(r.files)))
+		standing, err := r.c.AllInForce(ctx, slices.Collect(maps.Keys(r.files)))
 		if err != nil {
 			return err
 		}
@@ -210,7 +210,7 @@ func (r *run) assert(ctx context.Context) error {
 }
 
 func (r *run) assertEach(ctx context.Context) error {
-	pending, err := r.c.Each(ctx)
+	pending, err := r.c.OneByOne(ctx)
 	if err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 	}
 	f := flush{Enforcer: e, now: now, plan: p, first: first}
 	result, err := f.run(ctx, reassert)
-	var other *appliance.OtherError
+	var other *appliance.OtherApplianceError
 	if !errors.As(err, &other) {
 		return result, err
 	}

@@ -56,7 +56,7 @@ func (f *flush) mustIdentify(reassert bool) bool {
 
 // adopt records that another appliance answers at the same address, and returns
 // the plan for it: everything is pending.
-func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Target, other *appliance.OtherError) (ledger.Plan, error) {
+func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Target, other *appliance.OtherApplianceError) (ledger.Plan, error) {
 	is := e.Target
 	is.Serial = other.Serial
 	if err := e.Ledger.SetTarget(ctx, is, now); err != nil {

@@ -178,7 +178,7 @@ func TestTwoAppliancesThatAnswerInTurnAreAFailure(t *testing.T) {
 		defer end()
 		h.at(time.Minute)
 		h.fw.set(func() {
-			h.fw.fail = &appliance.OtherError{Serial: "B"}
+			h.fw.fail = &appliance.OtherApplianceError{Serial: "B"}
 		})
 		h.at(12 * time.Minute)
 		s, err := h.ledger.Status(context.Background(), time.Now())

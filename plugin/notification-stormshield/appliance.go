@@ -25,7 +25,7 @@ func connect(d config.Document) plugin.Appliance { return connectTelling(nil)(d)
 func connectTelling(doing func(what string)) func(config.Document) plugin.Appliance {
 	return func(d config.Document) plugin.Appliance {
 		described := describe(d)
-		described.Doing = doing
+		described.Progress = doing
 		return client{stormshield.New(described)}
 	}
 }
@@ -57,6 +57,6 @@ func describe(d config.Document) stormshield.Config {
 		},
 		ConfigDir: s.ConfigDir, Group: s.Group, DeleteGroup: s.DeleteGroup,
 		ReloadCommand: s.ReloadCommand, BlacklistTimeout: s.BlacklistTimeout, SingleMax: s.APISingleMax,
-		EachFor: 30 * time.Second, APIPasswordHint: apiHint, SSHPasswordHint: sshHint,
+		OneByOneLimit: 30 * time.Second, APIPasswordHint: apiHint, SSHPasswordHint: sshHint,
 	}
 }

@@ -113,7 +113,7 @@ func (c checking) look(cmd *cobra.Command, d config.Document) []stormshield.Find
 	progress := showProgress(cmd.ErrOrStderr())
 	defer progress.end()
 	described := describe(d)
-	described.Doing = progress.doing
+	described.Progress = progress.doing
 	try := stormshield.New(described).Check
 	if c.write {
 		try = stormshield.New(described).Try

@@ -85,7 +85,7 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 	}
 	progress := showProgress(cmd.ErrOrStderr())
 	described := describe(d)
-	described.Doing = progress.doing
+	described.Progress = progress.doing
 	cleaned, failed := stormshield.New(described).Cleanup(ctx, known, oldGroups...)
 	progress.end()
 	if err := keep.record(failed); err != nil {
