@@ -145,7 +145,7 @@ func (n *notification) watchOwnAddresses(ctx context.Context) {
 		case <-tick.C:
 		}
 		if n.filter.Own.Set(n.own.read(ctx, 10*time.Second)) {
-			n.enforcer.Readmit()
+			n.enforcer.ReapplyFilter()
 		}
 	}
 }

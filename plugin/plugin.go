@@ -184,7 +184,7 @@ func (o Options) prepare(ctx context.Context, d config.Document, books *ledger.L
 		Appliance: target, Ledger: books, Target: TargetOf(d), Lockout: n.lockout,
 		Rhythm:   pacer.Rhythm{Every: d.UpdateFrequency, Debounce: d.Debounce},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
-		Few: d.Stormshield.APISingleMax, Credentials: n.credentials, Filter: func() ban.Filter { return n.filter }, Log: log,
+		SingleMax: d.Stormshield.APISingleMax, Credentials: n.credentials, Filter: func() ban.Filter { return n.filter }, Log: log,
 	})
 	return n, nil
 }
@@ -196,11 +196,11 @@ func FlushOnce(ctx context.Context, d config.Document, books *ledger.Ledger, o O
 	if err != nil {
 		return err
 	}
-	if _, err := books.Ask(ctx); err != nil {
+	if _, err := books.RequestFlush(ctx); err != nil {
 		return err
 	}
 	for {
-		if _, err := n.enforcer.Flush(ctx); err != nil || !n.enforcer.Unfinished() {
+		if _, err := n.enforcer.Flush(ctx); err != nil || !n.enforcer.IsUnfinished() {
 			return err
 		}
 	}
@@ -252,7 +252,7 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 		if err != nil {
 			return err
 		}
-		n.enforcer.Recorded()
+		n.enforcer.Trigger()
 		n.log.Debug("recorded", "added", recorded.Added, "extended", recorded.Extended, "known", len(reading.Decisions)-recorded.Unknown)
 	}
 	n.report(reading, now)
@@ -288,7 +288,7 @@ func (n *notification) test(ctx context.Context) error {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-500*time.Millisecond))
 		defer cancel()
 	}
-	hold, held, err := n.lockout.HeldOff(n.credentials, time.Now())
+	hold, held, err := n.lockout.Current(n.credentials, time.Now())
 	if err != nil {
 		return err
 	}
@@ -299,12 +299,12 @@ func (n *notification) test(ctx context.Context) error {
 	err = n.appliance.Check(ctx)
 	var login *appliance.LoginError
 	if errors.As(err, &login) {
-		_, failed := n.lockout.Failed(n.credentials, enforcer.FailureOf(login), time.Now())
+		_, failed := n.lockout.RecordFailure(n.credentials, enforcer.FailureOf(login), time.Now())
 		return errors.Join(fmt.Errorf("%w (hint: %s)", login, login.Hint), failed)
 	}
 	if err != nil {
 		return err
 	}
 	n.log.Info("the test alert arrived, and the appliance is set up well")
-	return n.lockout.Accepted(n.credentials)
+	return n.lockout.RecordSuccess(n.credentials)
 }

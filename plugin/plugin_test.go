@@ -98,11 +98,11 @@ func (h *host) standing() []string {
 		h.t.Fatal(err)
 	}
 	defer l.Close()
-	p, err := l.Plan(h.t.Context(), ledger.Question{Now: time.Now()})
+	p, err := l.Plan(h.t.Context(), ledger.PlanOptions{Now: time.Now()})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	standing, err := l.Standing(h.t.Context(), p)
+	standing, err := l.BansInForce(h.t.Context(), p)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -37,19 +37,19 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	done, failed := f.Appliance.Apply(ctx, appliance.Change{
 		Pending: pending, Reassert: reassert,
 		AskSerial: identify, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
-		Begin:      func() error { return f.Ledger.Begin(ctx, f.plan, reassert) },
+		Begin:      func() error { return f.Ledger.RecordAttempt(ctx, f.plan, reassert) },
 		AllInForce: f.standing,
 		OneByOne:   func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
 	})
 	done.Unblocked = append(done.Unblocked, kept...) // their entries are those of another configuration now
-	confirmed := f.plan.Confirms(done)
+	confirmed := f.plan.ConfirmedAt(done)
 	f.round.unfinished = done.Unfinished
 	if !confirmed.IsZero() {
 		f.round.began = time.Time{}
 	}
 	// The acknowledged part is recorded also when the context has ended.
 	recording := context.WithoutCancel(ctx)
-	if err := f.Ledger.Wrote(recording, f.plan, done); err != nil {
+	if err := f.Ledger.RecordOutcome(recording, f.plan, done); err != nil {
 		return pacer.Result{}, errors.Join(failed, done.Warning, err)
 	}
 	if failed != nil {
@@ -58,7 +58,7 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if done.At.IsZero() { // a dry run: nothing was done, nobody logged in
 		return pacer.Result{Acted: true, Next: f.plan.Next}, nil
 	}
-	if err := f.Lockout.Accepted(f.Credentials); err != nil {
+	if err := f.Lockout.RecordSuccess(f.Credentials); err != nil {
 		return pacer.Result{}, err
 	}
 	if identify || f.plan.Flushed.IsZero() {
@@ -75,7 +75,7 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 	if done.Warning == nil {
 		f.complaint.end()
 	}
-	f.Log.Info("flushed", "added", f.plan.Blocks, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
+	f.Log.Info("flushed", "added", f.plan.BlockCount, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
 		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero(), "took", took.Round(time.Millisecond).String())
 	after := f.plan
 	if !confirmed.IsZero() {
@@ -107,7 +107,7 @@ func (f *flush) each(ctx context.Context, reassert bool) ([]netip.Prefix, error)
 	if reassert {
 		least = f.round.began.Add(f.EntryLife)
 	}
-	return f.Ledger.Pending(ctx, f.plan, f.question(f.now), least)
+	return f.Ledger.BansToBlock(ctx, f.plan, f.question(f.now), least)
 }
 
 // standing returns all bans in force. At the first flush it takes over the prefixes that were found in the files.
@@ -118,7 +118,7 @@ func (f *flush) standing(ctx context.Context, found []netip.Prefix) ([]netip.Pre
 		}
 		f.first = false
 	}
-	return f.Ledger.Standing(ctx, f.plan)
+	return f.Ledger.BansInForce(ctx, f.plan)
 }
 
 // takeOver records the prefixes that an earlier installation left blocked, so that they stay blocked for a while. It

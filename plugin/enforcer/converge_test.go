@@ -90,11 +90,11 @@ func (w *weather) watch(done appliance.Outcome, incremental bool, standing []net
 }
 
 func (w *weather) inForce() []string {
-	p, err := w.ledger.Plan(context.Background(), ledger.Question{Now: time.Now()})
+	p, err := w.ledger.Plan(context.Background(), ledger.PlanOptions{Now: time.Now()})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	all, err := w.ledger.Standing(context.Background(), p)
+	all, err := w.ledger.BansInForce(context.Background(), p)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -130,14 +130,14 @@ func TestWhateverFailsTheApplianceEndsUpWithWhatIsInForce(t *testing.T) {
 					time.Sleep(time.Duration(w.IntN(40)) * time.Second)
 					synctest.Wait()
 					w.alert()
-					e.Recorded()
+					e.Trigger()
 					if w.IntN(20) == 0 {
 						w.meddle()
 					}
 				}
 				h.fw.set(func() { h.fw.fault = nil })
 				h.ban("203.0.113.200", 100*time.Hour)
-				e.Recorded()
+				e.Trigger()
 				time.Sleep(10 * time.Minute) // more than the longest wait after a failure
 				synctest.Wait()
 				h.want("at the end", w.inForce()...)
@@ -168,7 +168,7 @@ func TestWhateverFailsNothingStaysBlockedWhenAllBansEndWhileThePluginIsAway(t *t
 					time.Sleep(time.Minute) // all is well
 					h.fw.set(func() { h.fw.fault, crashAt = cut, w.IntN(12) })
 					w.alert()
-					e.Recorded()
+					e.Trigger()
 					time.Sleep(time.Duration(w.IntN(40)) * time.Second)
 					end()
 					time.Sleep(2 * time.Minute) // everything ends

@@ -44,7 +44,7 @@ type Config struct {
 	Rhythm      pacer.Rhythm
 	Reassert    time.Duration // how often everything in force is blocked again; 0: when half of EntryLife is over
 	EntryLife   time.Duration // how long the entries live that a re-assert makes
-	Few         int           // how many bans the appliance blocks one by one
+	SingleMax   int           // how many bans the appliance blocks one by one
 	MaxBans     int           // how many bans are enforced at most
 	Credentials string        // a login hold-off counts for these alone
 	// Filter returns the filter that decisions must pass now.
@@ -81,16 +81,16 @@ func New(c Config) *Enforcer {
 	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), complaint: complaint{log: c.Log}}
 }
 
-// Recorded asks for a flush because this process recorded decisions. More may follow, so the flush is debounced. Recorded
+// Trigger asks for a flush because this process recorded decisions. More may follow, so the flush is debounced. Trigger
 // never waits.
-func (e *Enforcer) Recorded() { e.pacer.Poke() }
+func (e *Enforcer) Trigger() { e.pacer.Trigger() }
 
-// Changed asks for a flush because this process changed what must be blocked. Nothing more follows, so the flush is not
-// debounced. Changed never waits.
-func (e *Enforcer) Changed() { e.pacer.Due() }
+// TriggerNow asks for a flush because this process changed what must be blocked. Nothing more follows, so the flush is not
+// debounced. TriggerNow never waits.
+func (e *Enforcer) TriggerNow() { e.pacer.TriggerNow() }
 
-// Readmit asks for the filter to be applied to the stored decisions, because it changed. Readmit never waits.
-func (e *Enforcer) Readmit() { e.readmit.Store(true) }
+// ReapplyFilter asks for the filter to be applied to the stored decisions, because it changed. ReapplyFilter never waits.
+func (e *Enforcer) ReapplyFilter() { e.readmit.Store(true) }
 
 // Run enforces until the context ends.
 func (e *Enforcer) Run(ctx context.Context) {
@@ -106,7 +106,7 @@ func (e *Enforcer) Run(ctx context.Context) {
 // admit applies the filter to the decisions that are stored, and reports whether it changed any.
 func (e *Enforcer) admit(ctx context.Context) bool {
 	filter := e.Filter()
-	changed, err := e.Ledger.Admit(ctx, filter.AdmitStored, time.Now(), e.MaxBans)
+	changed, err := e.Ledger.ApplyFilter(ctx, filter.AdmitStored, time.Now(), e.MaxBans)
 	if err != nil {
 		e.readmit.Store(true)
 		e.complaint.about(err, hclog.Error, time.Now())
@@ -121,19 +121,19 @@ func (e *Enforcer) admit(ctx context.Context) bool {
 // watch triggers a flush when another process recorded something, or asked for a flush. It applies the filter to the stored
 // decisions when it changed.
 func (e *Enforcer) watch(ctx context.Context) {
-	var seen ledger.News // at first, everything that others recorded counts as new
+	var seen ledger.Changes // at first, everything that others recorded counts as new
 	for sleep(ctx, newsEvery) {
 		if e.readmit.Swap(false) && e.admit(ctx) {
-			e.pacer.Due()
+			e.pacer.TriggerNow()
 		}
-		news, err := e.Ledger.News(ctx)
+		news, err := e.Ledger.Changes(ctx)
 		if err != nil {
 			continue // the next flush says what is wrong with the ledger
 		}
 		if news.Request > seen.Request {
-			e.pacer.Hurry()
+			e.pacer.Force()
 		} else if news.Change > seen.Change && !news.Own {
-			e.pacer.Poke()
+			e.pacer.Trigger()
 		}
 		seen = news
 	}

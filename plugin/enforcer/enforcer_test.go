@@ -69,7 +69,7 @@ func (h *house) process(change func(c *enforcer.Config)) (*enforcer.Enforcer, fu
 	c := enforcer.Config{
 		Appliance: h.fw, Ledger: h.ledger, Lockout: lockout.File{Path: filepath.Join(h.dir, "test.lockout")},
 		Rhythm:   pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second},
-		Reassert: 10 * time.Minute, EntryLife: h.fw.life, MaxBans: 1000, Few: h.fw.few, Credentials: "secret",
+		Reassert: 10 * time.Minute, EntryLife: h.fw.life, MaxBans: 1000, SingleMax: h.fw.few, Credentials: "secret",
 		Filter: func() ban.Filter { return ban.Filter{} },
 		Log:    hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true}),
 	}
@@ -117,7 +117,7 @@ func TestALoneBanIsBlockedAfterTheDebounceAndOffAtItsEnd(t *testing.T) {
 		defer end()
 		h.at(100 * time.Second)
 		h.ban("203.0.113.7", 50*time.Second)
-		e.Recorded()
+		e.Trigger()
 		h.at(100*time.Second + 999*time.Millisecond)
 		h.want("before the debounce is over")
 		h.at(101 * time.Second)
@@ -145,7 +145,7 @@ func TestStandingBansAreReassertedInTheirRhythm(t *testing.T) {
 		e, end := h.process(nil)
 		defer end()
 		h.ban("203.0.113.7", 100*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(5 * time.Minute)
 		h.fw.set(func() { clear(h.fw.entries) }) // the appliance was rebooted
 		h.at(11 * time.Minute)
@@ -165,7 +165,7 @@ func TestAFailedFlushIsTriedAgainAndLosesNothing(t *testing.T) {
 		h.at(time.Minute)
 		h.fw.set(func() { h.fw.fail = errors.New("connection to port 1234 refused") })
 		h.ban("203.0.113.7", 30*time.Minute)
-		e.Recorded()
+		e.Trigger()
 		h.at(20 * time.Minute)
 		h.want("while the appliance is away")
 		if n := strings.Count(h.log.String(), "refused"); n > 3 {
@@ -192,10 +192,10 @@ func TestABanThatIsRefusedKeepsNoOtherFromItsRhythm(t *testing.T) {
 		h.at(time.Minute)
 		h.fw.set(func() { h.fw.refuses = map[netip.Prefix]bool{single("2001:db8::7"): true} })
 		h.ban("2001:db8::7", time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(2 * time.Minute)
 		h.ban("203.0.113.7", 20*time.Minute)
-		e.Recorded()
+		e.Trigger()
 		h.at(2*time.Minute + 2*time.Second)
 		h.want("a moment after its alert", "203.0.113.7")
 		h.at(9 * time.Minute)
@@ -222,7 +222,7 @@ func TestWhatWasAcknowledgedBeforeAFailureIsNotOwedAgain(t *testing.T) {
 		h.at(time.Minute)
 		h.fw.set(func() { h.fw.fault = failAt(afterBlocking) })
 		h.ban("203.0.113.7", time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(70 * time.Second)
 		h.fw.set(func() { h.fw.fault = nil })
 		h.at(5 * time.Minute)
@@ -233,8 +233,8 @@ func TestWhatWasAcknowledgedBeforeAFailureIsNotOwedAgain(t *testing.T) {
 		if blocked != 1 {
 			t.Errorf("one ban was blocked %d times", blocked)
 		}
-		p, err := h.ledger.Plan(context.Background(), ledger.Question{Now: time.Now(), Renew: time.Now().Add(time.Hour)})
-		if err != nil || p.Due() {
+		p, err := h.ledger.Plan(context.Background(), ledger.PlanOptions{Now: time.Now(), Renew: time.Now().Add(time.Hour)})
+		if err != nil || p.HasPending() {
 			t.Errorf("still owed: %+v, %v", p, err)
 		}
 	})
@@ -246,7 +246,7 @@ func TestARefusedLoginIsTriedOnceAHoldOffByAllProcessesTogether(t *testing.T) {
 		for i := range 60 { // a process a minute, as after restart upon restart
 			e, end := h.process(nil)
 			h.ban("203.0.113.7", 5*time.Hour)
-			e.Recorded()
+			e.Trigger()
 			h.at(time.Duration(i+1) * time.Minute)
 			end()
 		}
@@ -261,7 +261,7 @@ func TestARefusedLoginIsTriedOnceAHoldOffByAllProcessesTogether(t *testing.T) {
 		e, end := h.process(func(c *enforcer.Config) { c.Credentials = "corrected" })
 		defer end()
 		h.ban("203.0.113.8", 5*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(61 * time.Minute)
 		h.want("with a corrected configuration, at once", "203.0.113.7", "203.0.113.8")
 	})
@@ -275,7 +275,7 @@ func TestTheHoldOffBoundsTheAttemptsOfOneProcess(t *testing.T) {
 		before := h.fw.count()
 		h.fw.set(func() { h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")} })
 		h.ban("203.0.113.7", 100*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(time.Minute + 4*time.Hour)
 		// 0, 30 min, 1 h 30, 3 h 30
 		if n := h.fw.count() - before; n != 4 {
@@ -294,7 +294,7 @@ func TestALoginThatMayBeAcceptedLaterIsTriedAgainAfterAMinute(t *testing.T) {
 			h.fw.fail = &appliance.LoginError{Temporary: true, Hint: "it may be busy", Err: errors.New("ERR_BUSY")}
 		})
 		h.ban("203.0.113.7", 100*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(time.Minute + 50*time.Second)
 		if n := h.fw.count() - before; n != 1 {
 			t.Errorf("%d attempts within a minute, want 1", n)
@@ -329,7 +329,7 @@ func TestAHoldOffIsLoggedOnceAndRecordedThoughTheFlushWasCancelled(t *testing.T)
 		if _, err := e.Flush(ctx); err != nil {
 			t.Errorf("the flush says %v", err)
 		}
-		e.Recorded()
+		e.Trigger()
 		h.at(5 * time.Minute)
 		end()
 		if n := strings.Count(h.log.String(), "no further login is tried"); n != 1 {
@@ -348,7 +348,7 @@ func TestARefusedLoginIsHeldOffThoughThatCannotBeRecorded(t *testing.T) {
 		e, end := h.process(func(c *enforcer.Config) { c.Lockout = lockout.File{Path: "/dev/full"} })
 		defer end()
 		h.ban("203.0.113.7", 5*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(29 * time.Minute)
 		if n := h.fw.count(); n != 1 {
 			t.Errorf("%d logins in 29 minutes, want 1", n)
@@ -394,7 +394,7 @@ func TestABanThatTheConfigurationProtectsByNowEnds(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		h.ban("203.0.113.7", time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(time.Minute)
 		h.want("at first", "203.0.113.7")
 		end()
@@ -414,11 +414,11 @@ func TestABanEndsWhenItsAddressBecomesOneOfThisMachine(t *testing.T) {
 		defer end()
 		h.ban("203.0.113.7", time.Hour)
 		h.ban("203.0.113.8", time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(time.Minute)
 		h.want("at first", "203.0.113.7", "203.0.113.8")
 		own.Set(map[netip.Addr]string{netip.MustParseAddr("203.0.113.7"): "an address of this machine"})
-		e.Readmit()
+		e.ReapplyFilter()
 		h.at(2 * time.Minute)
 		h.want("with the new address", "203.0.113.8")
 		if !strings.Contains(h.log.String(), "first=203.0.113.7") {
@@ -433,7 +433,7 @@ func TestAPanicDoesNotEndTheLoop(t *testing.T) {
 		e, end := h.process(nil)
 		defer end()
 		h.ban("203.0.113.7", time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(10 * time.Second)
 		h.fw.set(func() { h.fw.panics = false })
 		h.at(time.Minute)
@@ -446,7 +446,7 @@ func TestADryRunAcknowledgesNothing(t *testing.T) {
 		e, end := h.process(func(c *enforcer.Config) { c.Appliance = enforcer.DryRun(c.Log) })
 		h.at(time.Minute)
 		h.ban("203.0.113.7", time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(2 * time.Minute)
 		if !strings.Contains(h.log.String(), "dry run") || h.fw.count() != 0 {
 			t.Errorf("calls: %d, log:\n%s", h.fw.count(), h.log)

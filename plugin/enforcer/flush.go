@@ -25,7 +25,7 @@ const (
 func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	limited, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	news, err := e.Ledger.News(limited)
+	news, err := e.Ledger.Changes(limited)
 	var result pacer.Result
 	e.round.unfinished = false
 	if news.Request != e.round.request {
@@ -45,15 +45,15 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	return result, err
 }
 
-// Unfinished reports whether the last flush did not apply everything.
-func (e *Enforcer) Unfinished() bool { return e.round.unfinished }
+// IsUnfinished reports whether the last flush did not apply everything.
+func (e *Enforcer) IsUnfinished() bool { return e.round.unfinished }
 
 // complain logs and records an error. harmless means that all bans are enforced.
 func (e *Enforcer) complain(ctx context.Context, err error, harmless bool, request int64) {
 	now := time.Now()
-	level, record := hclog.Error, func() error { return e.Ledger.Failed(ctx, err.Error(), request, now) }
+	level, record := hclog.Error, func() error { return e.Ledger.RecordFailure(ctx, err.Error(), request, now) }
 	if harmless {
-		level, record = hclog.Warn, func() error { return e.Ledger.Warned(ctx, err.Error(), now) }
+		level, record = hclog.Warn, func() error { return e.Ledger.RecordWarning(ctx, err.Error(), now) }
 	}
 	e.complaint.about(err, level, now)
 	if failed := record(); failed != nil {
@@ -82,7 +82,7 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 	if errors.As(err, &login) {
 		now := time.Now()
 		// Recorded also when the context has ended: the next process must not log in.
-		hold, failed := e.Lockout.Failed(e.Credentials, FailureOf(login), now)
+		hold, failed := e.Lockout.RecordFailure(e.Credentials, FailureOf(login), now)
 		if failed != nil {
 			e.unrecorded = hold
 			e.complain(context.WithoutCancel(ctx), errors.Join(err, failed), false, e.round.request)
@@ -95,7 +95,7 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 
 // heldOff returns the hold-off of all processes, or the one that this process could not record.
 func (e *Enforcer) heldOff(now time.Time) (lockout.HoldOff, bool, error) {
-	hold, held, err := e.Lockout.HeldOff(e.Credentials, now)
+	hold, held, err := e.Lockout.Current(e.Credentials, now)
 	if now.Before(e.unrecorded.Until) {
 		return e.unrecorded, true, nil
 	}
@@ -103,7 +103,7 @@ func (e *Enforcer) heldOff(now time.Time) (lockout.HoldOff, bool, error) {
 }
 
 func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {
-	if err := e.Ledger.Choose(ctx, now, e.MaxBans); err != nil {
+	if err := e.Ledger.ApplyLimit(ctx, now, e.MaxBans); err != nil {
 		return pacer.Result{}, err
 	}
 	p, err := e.plan(ctx, now)
@@ -115,8 +115,8 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 	}
 	first := p.Flushed.IsZero()
 	reassert := first || e.mustReassert(p, now)
-	if !p.Due() && !reassert {
-		if p.Stale {
+	if !p.HasPending() && !reassert {
+		if p.NeedsTidy {
 			err = e.Ledger.Tidy(ctx, p)
 		}
 		return pacer.Result{Next: e.next(p, now)}, err
@@ -140,7 +140,7 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 // not if this flush blocks everything one by one. If the last re-assert lies in the
 // future, the clock was set back, and nobody knows how long the entries still live.
 func (e *Enforcer) mustReassert(p ledger.Plan, now time.Time) bool {
-	return p.InForce > 0 && !p.Whole && (p.Asked || now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
+	return p.InForce > 0 && !p.BlocksAll && (p.Requested || now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
 }
 
 // reassertAt is when everything in force must be blocked again: after Config.Reassert,
@@ -155,8 +155,8 @@ func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
 
 // question is what a plan is asked for. An entry that would end within half of its
 // usual life, and before its ban, is renewed.
-func (e *Enforcer) question(now time.Time) ledger.Question {
-	return ledger.Question{Now: now, Renew: now.Add(e.EntryLife / 2), Few: e.Few}
+func (e *Enforcer) question(now time.Time) ledger.PlanOptions {
+	return ledger.PlanOptions{Now: now, Renew: now.Add(e.EntryLife / 2), SingleMax: e.SingleMax}
 }
 
 // next is when the next flush is due by the clock; zero: no ban is in force.
@@ -178,10 +178,10 @@ func (e *Enforcer) next(p ledger.Plan, now time.Time) time.Time {
 func (e *Enforcer) reorderAt(p ledger.Plan, now time.Time) time.Time {
 	at := now.Add(e.Rhythm.Every)
 	switch {
-	case p.Reorder.IsZero():
+	case p.NextDecision.IsZero():
 		return p.Next
-	case p.Reorder.After(at):
-		return p.Reorder
+	case p.NextDecision.After(at):
+		return p.NextDecision
 	}
 	return at
 }

@@ -31,7 +31,7 @@ func TestABanOfAnotherProcessIsEnforcedThoughThisOneRecordsItToo(t *testing.T) {
 		}
 		h.at(100*time.Second + 400*time.Millisecond)
 		d.ID = 7
-		if r, err := h.ledger.List(context.Background(), nil, []ban.Decision{d}, time.Now(), 1000); err != nil || r.Added > 0 {
+		if r, err := h.ledger.RecordListed(context.Background(), nil, []ban.Decision{d}, time.Now(), 1000); err != nil || r.Added > 0 {
 			t.Fatal(r, err)
 		}
 		h.at(time.Hour)
@@ -53,7 +53,7 @@ func TestAFilterThatCouldNotBeAppliedIsAppliedLater(t *testing.T) {
 		})
 		defer end()
 		h.ban("203.0.113.7", 10*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(100 * time.Second)
 		h.want("at first", "203.0.113.7")
 		db, err := sql.Open("sqlite", filepath.Join(h.dir, "test.db"))
@@ -64,7 +64,7 @@ func TestAFilterThatCouldNotBeAppliedIsAppliedLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		never.Store(true)
-		e.Readmit()
+		e.ReapplyFilter()
 		h.at(110 * time.Second)
 		if _, err := db.Exec("DROP TRIGGER full"); err != nil {
 			t.Fatal(err)

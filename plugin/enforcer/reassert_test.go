@@ -33,11 +33,11 @@ func TestTheFirstBanAfterATimeWithoutAnyIsBlockedAloneAndReassertedLater(t *test
 		h.at(time.Hour)
 		first := h.reasserts() // with the first flush
 		h.ban("203.0.113.7", 100*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(time.Hour + time.Minute)
 		h.want("a minute later", "203.0.113.7")
 		h.ban("203.0.113.8", 100*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(time.Hour + 9*time.Minute)
 		if n := h.reasserts() - first; n != 0 {
 			t.Errorf("%d re-asserts in the first nine minutes", n)
@@ -57,7 +57,7 @@ func TestABanThatCouldNotBeBlockedAloneIsReasserted(t *testing.T) {
 		first := h.reasserts()
 		h.fw.set(func() { h.fw.fault = failAt(afterBlocking) })
 		h.ban("203.0.113.7", 100*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(time.Hour + 10*time.Second)
 		h.fw.set(func() { h.fw.fault = nil })
 		h.at(time.Hour + 5*time.Minute)
@@ -74,11 +74,11 @@ func TestWithoutARhythmEntriesAreMadeAnewBeforeTheyEnd(t *testing.T) {
 		e, end := h.process(func(c *enforcer.Config) { c.Reassert = 0 })
 		defer end()
 		h.ban("203.0.113.7", 100*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(5 * time.Minute)
 		before := h.fw.count()
 		h.ban("203.0.113.8", 50*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		for minutes := 6; minutes < 120; minutes++ {
 			h.at(time.Duration(minutes) * time.Minute)
 			h.want(fmt.Sprintf("after %d minutes", minutes), "203.0.113.7", "203.0.113.8")
@@ -95,7 +95,7 @@ func TestEverythingInForceIsAskedForOnlyWhenTheFilesAreOthers(t *testing.T) {
 		defer end()
 		for i := range 20 {
 			h.ban(fmt.Sprintf("203.0.113.%d", i), time.Duration(i+1)*time.Minute)
-			e.Recorded()
+			e.Trigger()
 			h.at(time.Duration(i+1) * time.Minute)
 		}
 		h.at(time.Hour)
@@ -105,7 +105,7 @@ func TestEverythingInForceIsAskedForOnlyWhenTheFilesAreOthers(t *testing.T) {
 		}
 		h.fw.set(func() { h.fw.version++ }) // somebody wrote them
 		h.ban("203.0.113.50", time.Minute)
-		e.Recorded()
+		e.Trigger()
 		h.at(61 * time.Minute)
 		if h.fw.readings != 2 {
 			t.Errorf("asked %d times for everything once the files are others, want 2", h.fw.readings)
@@ -152,9 +152,9 @@ func TestAFailedFlushKeepsWhatIsKnownOfTheFiles(t *testing.T) {
 		h.at(time.Minute)
 		h.fw.set(func() { h.fw.fail = errors.New("refused") })
 		h.ban("203.0.113.7", time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(2 * time.Minute)
-		p, err := h.ledger.Plan(context.Background(), ledger.Question{Now: time.Now()})
+		p, err := h.ledger.Plan(context.Background(), ledger.PlanOptions{Now: time.Now()})
 		if err != nil || p.Mark != h.fw.mark() {
 			t.Errorf("the mark is %q, want %q (%v)", p.Mark, h.fw.mark(), err)
 		}
@@ -185,12 +185,12 @@ func TestAClockThatWasSetBackHasEverythingBlockedAnew(t *testing.T) {
 // confirmed has the ledger say that all is on the appliance, since a moment.
 func (h *house) confirmed(at time.Time) {
 	h.t.Helper()
-	p, err := h.ledger.Plan(context.Background(), ledger.Question{Now: at, Renew: at, Few: 16})
+	p, err := h.ledger.Plan(context.Background(), ledger.PlanOptions{Now: at, Renew: at, SingleMax: 16})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	o := appliance.Outcome{Listed: true, Cleared: true, Asserted: at, AssertedUntil: at.Add(24 * time.Hour), At: at}
-	if err := h.ledger.Wrote(context.Background(), p, o); err != nil {
+	if err := h.ledger.RecordOutcome(context.Background(), p, o); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -43,7 +43,7 @@ func TestAReassertOneByOneGoesOnInTheNextFlushAndEnds(t *testing.T) {
 		h.fw.set(func() { clear(h.fw.entries) }) // the appliance was rebooted
 		h.at(13 * time.Minute)                   // 10 minutes after the end of the first re-assert, the second is under way
 		h.ban("192.0.2.1", time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(13*time.Minute + 31*time.Second)
 		if !slices.Contains(h.fw.blocked(), "192.0.2.1") {
 			t.Error("a new ban waits for the re-assert")
@@ -101,7 +101,7 @@ func TestARequestForAFlushIsAnsweredWhenTheReassertEnds(t *testing.T) {
 		defer end()
 		h.at(5 * time.Minute)
 		h.fw.set(func() { clear(h.fw.entries) })
-		request, err := h.ledger.Ask(context.Background())
+		request, err := h.ledger.RequestFlush(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,13 +123,13 @@ func TestPendingNamesEveryBanWhoseEntryIsOld(t *testing.T) {
 		for i := range 8 {
 			h.ban(fmt.Sprintf("203.0.113.%d", i), 100*time.Hour)
 		}
-		q := ledger.Question{Now: time.Now(), Renew: time.Now().Add(12 * time.Hour), Few: 2}
+		q := ledger.PlanOptions{Now: time.Now(), Renew: time.Now().Add(12 * time.Hour), SingleMax: 2}
 		p, err := h.ledger.Plan(ctx, q)
 		if err != nil {
 			t.Fatal(err)
 		}
 		last := time.Now().Add(24 * time.Hour)
-		if err := h.ledger.Wrote(ctx, p, appliance.Outcome{Listed: true, At: time.Now(), Blocked: []appliance.Entry{
+		if err := h.ledger.RecordOutcome(ctx, p, appliance.Outcome{Listed: true, At: time.Now(), Blocked: []appliance.Entry{
 			{Prefix: single("203.0.113.1"), Expires: last},
 			{Prefix: single("203.0.113.2"), Expires: last.Add(time.Hour)},
 			{Prefix: single("203.0.113.3"), Expires: time.Now().Add(time.Hour)},
@@ -142,7 +142,7 @@ func TestPendingNamesEveryBanWhoseEntryIsOld(t *testing.T) {
 			last.Add(time.Minute):    {"203.0.113.3", "203.0.113.1"},
 			last.Add(24 * time.Hour): {"203.0.113.3", "203.0.113.1", "203.0.113.2"},
 		} {
-			pending, err := h.ledger.Pending(ctx, p, q, least)
+			pending, err := h.ledger.BansToBlock(ctx, p, q, least)
 			if err != nil {
 				t.Fatal(err)
 			}

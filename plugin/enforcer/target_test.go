@@ -39,7 +39,7 @@ func eachNumberOfBans(t *testing.T, story func(h *house, addresses []string)) {
 func (h *house) learn() {
 	h.t.Helper()
 	for i := range 2 {
-		if _, err := h.ledger.Ask(context.Background()); err != nil {
+		if _, err := h.ledger.RequestFlush(context.Background()); err != nil {
 			h.t.Fatal(err)
 		}
 		_, end := h.process(edge)
@@ -97,7 +97,7 @@ func TestAReplacedApplianceIsBlockedOnInTheFlushThatNoticesIt(t *testing.T) {
 		e, end := h.process(edge)
 		defer end()
 		h.ban("203.0.113.50", 100*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(time.Second) // the debounce
 		h.want("after the first flush of a new process", append(addresses, "203.0.113.50")...)
 		if n := strings.Count(h.log.String(), "it was replaced, or the other member of an HA pair took over"); n != 1 {
@@ -120,7 +120,7 @@ func TestTheSerialNumberIsAskedOnceAProcessAndOnceAnHour(t *testing.T) {
 			e, end := h.process(edge)
 			for i := range 5 {
 				h.ban(fmt.Sprintf("203.0.113.%d", 10*process+i+10), 100*time.Hour)
-				e.Recorded()
+				e.Trigger()
 				time.Sleep(time.Minute)
 			}
 			if n := h.fw.timesAsked() - before; n != 1 {
@@ -159,7 +159,7 @@ func TestAReplacedApplianceIsNotForgottenWhenItsFlushFails(t *testing.T) {
 		e, end := h.process(edge)
 		h.fw.set(func() { h.fw.fault = failAt(beforeBlocking) })
 		h.ban("203.0.113.50", 100*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(1500 * time.Millisecond)
 		end() // before it is tried again
 		h.fw.set(func() { h.fw.fault = nil })

@@ -22,7 +22,7 @@ func TestALiveDetectionIsBlockedAtOnceThoughAnImportFillsTheLimitAndTheImportCom
 			if _, err := h.ledger.Record(context.Background(), decisions, time.Now(), limit); err != nil {
 				t.Fatal(err)
 			}
-			e.Recorded()
+			e.Trigger()
 		}
 		var imported []ban.Decision
 		var addresses []string
@@ -56,7 +56,7 @@ func TestTheLogSaysThatBansWaitAgain(t *testing.T) {
 			for i := range count {
 				h.ban(fmt.Sprintf("203.0.113.%d", i), lasts)
 			}
-			e.Recorded()
+			e.Trigger()
 		}
 		ban(3, 5*time.Minute)
 		h.at(time.Minute)
@@ -99,7 +99,7 @@ func TestABanThatWaitsIsBlockedWhenTheDecisionThatPutAnotherAheadIsOver(t *testi
 		record("203.0.113.1", "crowdsec", 2*time.Minute)
 		record("203.0.113.1", "lists:tor", 20*time.Hour)
 		record("203.0.113.2", "cscli-import", 20*time.Hour)
-		e.Recorded()
+		e.Trigger()
 		h.at(2 * time.Minute)
 		h.want("at first", "203.0.113.1")
 		h.at(4 * time.Minute)

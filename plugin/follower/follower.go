@@ -135,7 +135,7 @@ func (f *Follower) step(ctx context.Context, now time.Time) {
 		f.Log.Info("the Local API is read again", "failures", f.failures)
 	}
 	f.failures, f.full = 0, false
-	if err := f.Ledger.ReadWell(ctx, time.Now()); err != nil {
+	if err := f.Ledger.RecordRead(ctx, time.Now()); err != nil {
 		f.Log.Debug("the read could not be recorded", "error", err)
 	}
 	f.tell(ctx, now)
@@ -171,7 +171,7 @@ func (f *Follower) failed(ctx context.Context, err error, now time.Time) {
 		f.Log.Error("the Local API is not followed: known bans stay, new ones come from alerts alone, and none ends early",
 			"error", err, "failures", f.failures, "hint", "see lapi in the notification's YAML; `check` tries it")
 	}
-	if failed := f.Ledger.ReadFailed(context.WithoutCancel(ctx), err.Error(), now); failed != nil {
+	if failed := f.Ledger.RecordReadFailure(context.WithoutCancel(ctx), err.Error(), now); failed != nil {
 		f.Log.Debug("the failure could not be recorded", "error", failed)
 	}
 }

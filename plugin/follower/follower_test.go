@@ -41,7 +41,7 @@ func TestNothingEndsWhileTheLocalAPICannotBeRead(t *testing.T) {
 		if n := strings.Count(h.log.String(), "[ERROR]"); n < 2 || n > 4 {
 			t.Errorf("the error was logged %d times in 30 minutes:\n%s", n, h.log)
 		}
-		if f := h.following(); time.Since(f.Failed) < 29*time.Minute || !strings.Contains(f.Why, "403") {
+		if f := h.following(); time.Since(f.FailingSince) < 29*time.Minute || !strings.Contains(f.Error, "403") {
 			t.Errorf("status %+v", f)
 		}
 		if n := len(h.list.asked); n > 70 {
@@ -54,7 +54,7 @@ func TestNothingEndsWhileTheLocalAPICannotBeRead(t *testing.T) {
 		h.want("once it is back", 1, 2, 3)
 		h.at(32 * time.Minute)
 		h.want("after a second full read", 2, 3)
-		if f := h.following(); !f.Failed.IsZero() || f.Read.IsZero() {
+		if f := h.following(); !f.FailingSince.IsZero() || f.LastRead.IsZero() {
 			t.Errorf("status %+v", f)
 		}
 		if !strings.Contains(h.log.String(), "is read again") {
@@ -80,7 +80,7 @@ func TestAFaultyAnswerEndsNothing(t *testing.T) {
 			c.fault(h.list)
 			h.at(20 * time.Minute)
 			h.want(name, 1, 2)
-			if f := h.following(); f.Failed.IsZero() || !strings.Contains(f.Why, c.why) {
+			if f := h.following(); f.FailingSince.IsZero() || !strings.Contains(f.Error, c.why) {
 				t.Errorf("%s: status %+v", name, f)
 			}
 			if n := strings.Count(h.log.String(), "[ERROR]"); n == 0 || n > 3 {
@@ -99,7 +99,7 @@ func TestAFailingDatabaseIsNoticedWithinAMinute(t *testing.T) {
 			h.list.lookupFails = errors.New("HTTP 500")
 			h.list.aboveFails = cmp.Or(withoutIDs, h.list.lookupFails)
 			h.at(3*time.Minute + 10*time.Second)
-			if h.following().Failed.IsZero() {
+			if h.following().FailingSince.IsZero() {
 				t.Errorf("questions for IDs end with %v: nobody noticed", withoutIDs)
 			}
 		})
@@ -186,8 +186,8 @@ func TestADatabaseThatWasMadeAnewEndsTheOldDecisionsWithinTwoFullReads(t *testin
 			h.list.add(2) // has the ID of before
 			h.at(4 * time.Minute)
 			h.want(name+": after two full reads", 99, 2)
-			if f := h.following(); !f.Failed.IsZero() {
-				t.Errorf("%s: status: %s", name, f.Why)
+			if f := h.following(); !f.FailingSince.IsZero() {
+				t.Errorf("%s: status: %s", name, f.Error)
 			}
 		})
 	}

@@ -283,11 +283,11 @@ func (h *harness) wantFullReads(when string, want int) {
 }
 
 // following is how the ledger says that reading goes.
-func (h *harness) following() ledger.Following {
+func (h *harness) following() ledger.LocalAPI {
 	h.t.Helper()
 	s, err := h.ledger.Status(context.Background(), time.Now())
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return s.Following
+	return s.LocalAPI
 }

@@ -272,12 +272,12 @@ func (r *reading) pollMeanwhile(ctx context.Context) error {
 
 // flush stores the decisions that take kept. New ones come first: a decision in both lists has ended.
 func (r *reading) flush(ctx context.Context) error {
-	listed, err := r.Ledger.List(ctx, r.full, r.listed, time.Now(), r.MaxBans)
+	listed, err := r.Ledger.RecordListed(ctx, r.full, r.listed, time.Now(), r.MaxBans)
 	r.recorded.Add(listed)
 	if err != nil {
 		return err
 	}
-	unlisted, err := r.Ledger.Unlist(ctx, r.unlisted, time.Now(), r.MaxBans)
+	unlisted, err := r.Ledger.RemoveDeleted(ctx, r.unlisted, time.Now(), r.MaxBans)
 	r.recorded.Add(unlisted)
 	r.listed, r.unlisted = r.listed[:0], r.unlisted[:0]
 	return err

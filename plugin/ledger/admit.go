@@ -10,10 +10,10 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// Admit applies a filter to the stored decisions as if they arrived now. It removes a decision that the filter refuses, and
-// splits a range around what may never be blocked. A lifted decision stays lifted, also if the filter refuses it. Admit
+// ApplyFilter applies a filter to the stored decisions as if they arrived now. It removes a decision that the filter refuses, and
+// splits a range around what may never be blocked. A lifted decision stays lifted, also if the filter refuses it. ApplyFilter
 // returns the prefixes whose decisions it removed.
-func (l *Ledger) Admit(ctx context.Context, admit func(ban.Decision) []netip.Prefix, now time.Time, limit int) ([]netip.Prefix, error) {
+func (l *Ledger) ApplyFilter(ctx context.Context, admit func(ban.Decision) []netip.Prefix, now time.Time, limit int) ([]netip.Prefix, error) {
 	differing, err := l.differing(ctx, admit, now)
 	var ended []netip.Prefix
 	for some := range slices.Chunk(differing, chunk) {

@@ -51,7 +51,7 @@ func BenchmarkList(b *testing.B) {
 						some = append(some, ban.Decision{UUID: ban.ParseUUID(fmt.Sprint(n)), ID: int64(n + 1), Prefix: p, RangeBits: 32,
 							Until: start.Add(time.Hour), Type: "ban", Origin: "lists:tor", Scenario: "tor"})
 						if len(some) == 1000 {
-							_, err := l.List(b.Context(), r, some, start, many)
+							_, err := l.RecordListed(b.Context(), r, some, start, many)
 							check(b, err)
 							some = some[:0]
 						}
@@ -101,7 +101,7 @@ func BenchmarkANewBanAmongManyThatWait(b *testing.B) {
 			n := listed
 			for b.Loop() {
 				recordAtMost(b, l, limit, start, numbered(n, 1)...)
-				check(b, l.Choose(b.Context(), start, limit))
+				check(b, l.ApplyLimit(b.Context(), start, limit))
 				p = flush(b, l, start, oneByOne)
 				n++
 			}

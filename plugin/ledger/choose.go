@@ -123,9 +123,9 @@ func (c *change) places(ctx context.Context, text string, count int64) (all []pl
 	return all, err
 }
 
-// Choose removes decisions that are over, so that each ban has the class of those that remain. Then it applies the limit
+// ApplyLimit removes decisions that are over, so that each ban has the class of those that remain. Then it applies the limit
 // again: bans wait or are enforced. A flush calls it before it plans.
-func (l *Ledger) Choose(ctx context.Context, now time.Time, limit int) error {
+func (l *Ledger) ApplyLimit(ctx context.Context, now time.Time, limit int) error {
 	isOver := func(d *decision) bool { return d.until <= now.UnixMilli() }
 	_, err := l.removeEach(ctx, isOver, now, limit, queryExpired, now.UnixMilli())
 	if err == nil {

@@ -37,8 +37,8 @@ func TestSeveralProcessesWriteOneLedger(t *testing.T) {
 	}
 	l := openAt(t, path)
 	want(t, "in force", plan(t, l, start).InForce, writers*each)
-	news, err := l.News(t.Context())
-	want(t, "news, error", fmt.Sprint(news, err), fmt.Sprint(ledger.News{Change: writers * each}, nil))
+	news, err := l.Changes(t.Context())
+	want(t, "news, error", fmt.Sprint(news, err), fmt.Sprint(ledger.Changes{Change: writers * each}, nil))
 }
 
 func TestWhatDoesNotFitIntoMemoryGoesBesideTheLedger(t *testing.T) {
@@ -128,7 +128,7 @@ func TestALedgerThatIsOpenForReadingIsNotChanged(t *testing.T) {
 	check(t, err)
 	defer reader.Close()
 	want(t, "in force", plan(t, reader, start).InForce, 1)
-	if _, err := reader.Ask(t.Context()); err == nil {
+	if _, err := reader.RequestFlush(t.Context()); err == nil {
 		t.Error("it took a request")
 	}
 }
@@ -161,9 +161,9 @@ func TestTheChangeOfAnotherProcessIsNotTakenForOnesOwn(t *testing.T) {
 	}
 	run(t, l, "DROP TRIGGER full")
 	record(t, other, start, numbered(1, 1)...)
-	news, err := l.News(t.Context())
-	want(t, "news, error", fmt.Sprint(news, err), fmt.Sprint(ledger.News{Change: 1}, nil))
+	news, err := l.Changes(t.Context())
+	want(t, "news, error", fmt.Sprint(news, err), fmt.Sprint(ledger.Changes{Change: 1}, nil))
 	record(t, l, start, numbered(1, 1)...) // known
-	news, err = l.News(t.Context())
-	want(t, "news after a known decision, error", fmt.Sprint(news, err), fmt.Sprint(ledger.News{Change: 1}, nil))
+	news, err = l.Changes(t.Context())
+	want(t, "news after a known decision, error", fmt.Sprint(news, err), fmt.Sprint(ledger.Changes{Change: 1}, nil))
 }

@@ -4,23 +4,23 @@
 // It never talks to an appliance and never decides when to flush. Its main type is [Ledger]; [Open] opens one.
 //
 //	recorded, err := l.Record(ctx, decisions, now, limit)     // alerts bring decisions
-//	plan, err := l.Plan(ctx, ledger.Question{Now: now, …})    // what is pending
-//	err = l.Begin(ctx, plan, byGroup)                         // what the appliance may have from now on
-//	err = l.Wrote(ctx, plan, outcome)                         // what the appliance acknowledged
+//	plan, err := l.Plan(ctx, ledger.PlanOptions{Now: now, …})    // what is pending
+//	err = l.RecordAttempt(ctx, plan, byGroup)                 // what the appliance may have from now on
+//	err = l.RecordOutcome(ctx, plan, outcome)                 // what the appliance acknowledged
 //
-// Every process records. Only the holder of the lease calls Plan, Begin and Wrote, and sets a damaged file aside.
+// Every process records. Only the holder of the lease calls Plan, RecordAttempt and RecordOutcome, and sets a damaged file aside.
 //
 // # Decisions and bans
 //
 // A decision blocks one prefix, which is an address or a range, until its end. Several decisions may block the same prefix.
 // A ban is what they add up to. It ends when the last of them ends, and its class is the best of theirs.
 //
-// An alert brings a decision ([Ledger.Record]), and the Local API lists it ([Ledger.List]). The ledger stores it once. Two
+// An alert brings a decision ([Ledger.Record]), and the Local API lists it ([Ledger.RecordListed]). The ledger stores it once. Two
 // deliveries on one prefix are the same decision if they carry the same UUID. Where one has no UUID, they are the same if
 // they carry the same ID. Where one has no ID either, they are the same if their ends are within 3 s.
 //
-// A decision leaves the ledger when it is over, when the Local API lists it as deleted ([Ledger.Unlist]), when two full
-// reads in a row lacked it ([Ledger.EndMissing]), or when the filter of the configuration refuses it ([Ledger.Admit]). A
+// A decision leaves the ledger when it is over, when the Local API lists it as deleted ([Ledger.RemoveDeleted]), when two full
+// reads in a row lacked it ([Ledger.EndMissing]), or when the filter of the configuration refuses it ([Ledger.ApplyFilter]). A
 // decision that was lifted by hand ([Ledger.Lift]) stays until it ends or is deleted, and never blocks again. So the next full read does
 // not bring the ban back, and a new decision does.
 //
@@ -37,13 +37,13 @@
 // A ban in force is pending until it is in the files and has an entry that lasts, of its own or by the group. A ban that is
 // over, or waits, is pending as long as it has a trace.
 //
-// A flush may end at any step, by a crash too. So Begin records, before the flush blocks anything, which bans may have an
+// A flush may end at any step, by a crash too. So RecordAttempt records, before the flush blocks anything, which bans may have an
 // entry. Before a flush by group it records that the files are unsure, and the next flush compares the whole files. A ban that
 // ended or waited comes back with the traces 1 and -1 if it had a trace: a flush may be removing its entry at this moment.
 //
 // The mark identifies the appliance's files as a flush left them. While they match it, a flush sends what is pending and
 // reads nothing. So two facts hold while the ledger has a mark: every name of ours in the files has a ban with a trace, and
-// every ban in force whose written is above 0 is in the files. Wrote removes the old mark before it changes bans, and
+// every ban in force whose written is above 0 is in the files. RecordOutcome removes the old mark before it changes bans, and
 // stores the new one after that.
 //
 // All this is about one appliance and its groups, the [Target]. When the configuration names others, or another appliance

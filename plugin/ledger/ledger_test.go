@@ -94,21 +94,21 @@ func recordAtMost(t testing.TB, l *ledger.Ledger, limit int, now time.Time, deci
 
 func list(t testing.TB, l *ledger.Ledger, limit int, decisions ...ban.Decision) ledger.Recorded {
 	t.Helper()
-	r, err := l.List(t.Context(), nil, decisions, start, limit)
+	r, err := l.RecordListed(t.Context(), nil, decisions, start, limit)
 	check(t, err)
 	return r
 }
 
 func plan(t testing.TB, l *ledger.Ledger, now time.Time) ledger.Plan {
 	t.Helper()
-	p, err := l.Plan(t.Context(), ledger.Question{Now: now, Renew: now.Add(12 * time.Hour), Few: 32})
+	p, err := l.Plan(t.Context(), ledger.PlanOptions{Now: now, Renew: now.Add(12 * time.Hour), SingleMax: 32})
 	check(t, err)
 	return p
 }
 
 func standing(t testing.TB, l *ledger.Ledger, p ledger.Plan) []string {
 	t.Helper()
-	all, err := l.Standing(t.Context(), p)
+	all, err := l.BansInForce(t.Context(), p)
 	check(t, err)
 	return texts(all)
 }
@@ -122,7 +122,7 @@ func status(t testing.TB, l *ledger.Ledger, now time.Time) ledger.Status {
 
 func wrote(t testing.TB, l *ledger.Ledger, p ledger.Plan, o appliance.Outcome) {
 	t.Helper()
-	check(t, l.Wrote(t.Context(), p, o))
+	check(t, l.RecordOutcome(t.Context(), p, o))
 }
 
 // oneByOne is the outcome of a flush that blocked each ban by itself, and in which everything went well.

@@ -12,15 +12,15 @@ import (
 // Plan is what was pending at one moment: the difference between the bans in force and what the appliance acknowledged.
 // Making one reads the rows that are pending, however many bans are in force.
 type Plan struct {
-	appliance.Pending           // Block names at most Question.Few + 1 bans
-	Blocks            int       // how many bans must be blocked in all
-	Whole             bool      // Block names every ban in force, and they are no more than Question.Few
+	appliance.Pending           // Block names at most PlanOptions.SingleMax + 1 bans
+	BlockCount        int       // how many bans must be blocked in all
+	BlocksAll         bool      // Block names every ban in force, and they are no more than PlanOptions.SingleMax
 	Unsure            bool      // a flush by group was cut, or leftovers were not unblocked: the files must be compared whole
 	Waiting           int       // how many bans wait because they are more than the limit
 	Next              time.Time // when the next ban ends; zero: none is in force
-	Reorder           time.Time // when the next decision ends while bans wait: others may go first then; zero: none waits
-	Stale             bool      // Tidy has something to do: rows that nobody needs, or a failure that is no longer true
-	Asked             bool      // somebody asked for a flush that blocks everything again
+	NextDecision      time.Time // when the next decision ends while bans wait: others may go first then; zero: none waits
+	NeedsTidy         bool      // Tidy has something to do: rows that nobody needs, or a failure that is no longer true
+	Requested         bool      // somebody asked for a flush that blocks everything again
 	Target            Target    // the appliance and the groups that the ledger is about
 
 	Flushed       time.Time // the last flush that went well; zero: none yet
@@ -33,18 +33,18 @@ type Plan struct {
 	asked  int64 // the last request
 }
 
-// Due reports whether something is pending.
-func (p Plan) Due() bool {
+// HasPending reports whether something is pending.
+func (p Plan) HasPending() bool {
 	return p.Unsure || len(p.Block) > 0 || len(p.Unblock) > 0 || len(p.Add) > 0 || len(p.Remove) > 0 || len(p.Target.OldGroups) > 0
 }
 
-// Question is what a plan is asked for.
-type Question struct {
+// PlanOptions is what a plan is asked for.
+type PlanOptions struct {
 	Now time.Time
 	// Renew is until when an entry on the blacklist must last. An entry that ends earlier, and before its ban, is pending.
 	Renew time.Time
-	// Few is how many bans may be blocked one by one. If there are more, a group names them all, and Plan.Block names Few + 1.
-	Few int
+	// SingleMax is how many bans may be blocked one by one. If there are more, a group names them all, and Plan.Block names SingleMax + 1.
+	SingleMax int
 }
 
 // The queries of a plan. Except for queryPending, each reads one end of an index, so that its cost does not grow with the
@@ -65,7 +65,7 @@ const (
 )
 
 // Plan compares the bans in force with what the appliance acknowledged.
-func (l *Ledger) Plan(ctx context.Context, q Question) (Plan, error) {
+func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 	p := Plan{now: q.Now.UnixMilli()}
 	err := l.read(ctx, func(tx *sql.Tx) error {
 		f, err := readFlushing(ctx, tx)
@@ -81,7 +81,7 @@ func (l *Ledger) Plan(ctx context.Context, q Question) (Plan, error) {
 			p.Mark = ""
 		}
 		p.Target = f.target
-		p.Asked, p.Stale = f.asked > f.answered, t.Count > 0 && !t.Warning // only a flush can see that a warning is over
+		p.Requested, p.NeedsTidy = f.asked > f.answered, t.Count > 0 && !t.Warning // only a flush can see that a warning is over
 		p.Flushed, p.Confirmed, p.Asserted, p.AssertedUntil = f.flushed, f.confirmed, f.asserted, f.assertedUntil
 		if err := p.missing(ctx, tx, q, f.assertedFlush); err != nil {
 			return err
@@ -91,9 +91,9 @@ func (l *Ledger) Plan(ctx context.Context, q Question) (Plan, error) {
 			return err
 		}
 		p.InForce, p.Waiting = f.bans-f.waiting-ended, f.waiting
-		p.Whole = p.Blocks == p.InForce && p.Blocks <= q.Few
+		p.BlocksAll = p.BlockCount == p.InForce && p.BlockCount <= q.SingleMax
 		if p.Next, err = first(ctx, tx, queryNext, p.now); err == nil && p.Waiting > 0 {
-			p.Reorder, err = first(ctx, tx, queryNextDecision, p.now)
+			p.NextDecision, err = first(ctx, tx, queryNextDecision, p.now)
 		}
 		return err
 	})
@@ -107,13 +107,13 @@ func first(ctx context.Context, tx *sql.Tx, text string, now int64) (t time.Time
 }
 
 // missing finds the bans in force that the files or the blacklist lack.
-func (p *Plan) missing(ctx context.Context, tx *sql.Tx, q Question, asserted int64) error {
+func (p *Plan) missing(ctx context.Context, tx *sql.Tx, q PlanOptions, asserted int64) error {
 	renew := q.Renew.UnixMilli()
 	consider := func(prefix netip.Prefix, until, expires int64) {
 		if expires >= min(until, renew) {
 			return
 		}
-		if p.Blocks++; len(p.Block) <= q.Few {
+		if p.BlockCount++; len(p.Block) <= q.SingleMax {
 			p.Block = append(p.Block, appliance.Ban{Prefix: prefix, Until: moment(until)})
 		}
 	}
@@ -142,20 +142,20 @@ func (p *Plan) gone(ctx context.Context, tx *sql.Tx) (ended int, err error) {
 	}
 	var done int
 	err = tx.QueryRowContext(ctx, queryEnded, p.now).Scan(&ended, &done)
-	p.Stale = p.Stale || done > 0
+	p.NeedsTidy = p.NeedsTidy || done > 0
 	return ended, err
 }
 
-// Standing returns all bans that were in force when a plan was made. They may be hundreds of thousands: the enforcer calls
+// BansInForce returns all bans that were in force when a plan was made. They may be hundreds of thousands: the enforcer calls
 // it only when the appliance's files must be compared whole.
-func (l *Ledger) Standing(ctx context.Context, p Plan) ([]netip.Prefix, error) {
+func (l *Ledger) BansInForce(ctx context.Context, p Plan) ([]netip.Prefix, error) {
 	standing, err := l.prefixes(ctx, make([]netip.Prefix, 0, p.InForce), "SELECT prefix FROM ban WHERE until > 0 AND until > ? AND change <= ?", p.now, p.change)
 	return standing, l.explain(err, "read the bans in force")
 }
 
-// Pending returns all bans that Plan.Block stands for, however many, those without an entry first. If least is not zero,
+// BansToBlock returns all bans that Plan.Block stands for, however many, those without an entry first. If least is not zero,
 // it also returns the other bans in force whose own entry is not known to last until then.
-func (l *Ledger) Pending(ctx context.Context, p Plan, q Question, least time.Time) ([]netip.Prefix, error) {
+func (l *Ledger) BansToBlock(ctx context.Context, p Plan, q PlanOptions, least time.Time) ([]netip.Prefix, error) {
 	var pending []netip.Prefix
 	err := l.read(ctx, func(tx *sql.Tx) error {
 		f, err := readFlushing(ctx, tx)

@@ -15,8 +15,8 @@ import (
 func TestARemovalIsPendingUntilItIsAcknowledgedAndTheFilesAreWritten(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided(again, start.Add(time.Hour)))
-	check(t, l.Begin(t.Context(), plan(t, l, start), false))
-	written, err := l.Written(t.Context())
+	check(t, l.RecordAttempt(t.Context(), plan(t, l, start), false))
+	written, err := l.OnAppliance(t.Context())
 	want(t, "possibly on the appliance, error", fmt.Sprint(written, err), fmt.Sprint([]string{again}, nil))
 	later := start.Add(time.Hour)
 	p := plan(t, l, start)
@@ -32,13 +32,13 @@ func TestARemovalIsPendingUntilItIsAcknowledgedAndTheFilesAreWritten(t *testing.
 	want(t, "to unblock, to remove once unblocked", fmt.Sprint(p.Unblock, p.Remove), fmt.Sprint([]string{}, []string{again}))
 	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, At: later})
 	p = plan(t, l, later)
-	want(t, "due, stale at the end", []bool{p.Due(), p.Stale}, []bool{false, false})
+	want(t, "due, stale at the end", []bool{p.HasPending(), p.NeedsTidy}, []bool{false, false})
 
 	record(t, l, later, decided(again, later.Add(time.Minute)))
 	p = plan(t, l, later.Add(time.Hour))
-	want(t, "due, stale after one that was never written", []bool{p.Due(), p.Stale}, []bool{false, true})
+	want(t, "due, stale after one that was never written", []bool{p.HasPending(), p.NeedsTidy}, []bool{false, true})
 	check(t, l.Tidy(t.Context(), p))
-	want(t, "stale afterwards", plan(t, l, later.Add(time.Hour)).Stale, false)
+	want(t, "stale afterwards", plan(t, l, later.Add(time.Hour)).NeedsTidy, false)
 }
 
 func TestAShortEntryIsRenewedOnlyWhenItsBanOutlastsIt(t *testing.T) {
@@ -50,7 +50,7 @@ func TestAShortEntryIsRenewedOnlyWhenItsBanOutlastsIt(t *testing.T) {
 		o.Blocked[i].Expires = start.Add(24 * time.Hour)
 	}
 	wrote(t, l, p, o)
-	want(t, "due at once", plan(t, l, start).Due(), false)
+	want(t, "due at once", plan(t, l, start).HasPending(), false)
 	want(t, "to block when half the time is over", blocks(plan(t, l, start.Add(13*time.Hour))), []string{"203.0.113.7/32"})
 }
 
@@ -58,7 +58,7 @@ func TestABanThatTheGroupBlockedNeedsNoEntryOfItsOwn(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)), decided("203.0.113.8/32", start.Add(48*time.Hour)))
 	flush(t, l, start, byGroup)
-	want(t, "due", plan(t, l, start).Due(), false)
+	want(t, "due", plan(t, l, start).HasPending(), false)
 	record(t, l, start, decided("203.0.113.9/32", start.Add(time.Hour)))
 	want(t, "to block: only what came later", blocks(plan(t, l, start)), []string{"203.0.113.9/32"})
 
@@ -69,18 +69,18 @@ func TestABanThatTheGroupBlockedNeedsNoEntryOfItsOwn(t *testing.T) {
 
 func TestAPlanSaysWhetherItBlocksAllThatIsInForce(t *testing.T) {
 	l := open(t)
-	want(t, "nothing in force", plan(t, l, start).Whole, true)
+	want(t, "nothing in force", plan(t, l, start).BlocksAll, true)
 	record(t, l, start, numbered(0, 3)...)
-	want(t, "all new", flush(t, l, start, oneByOne).Whole, true)
-	want(t, "nothing new", plan(t, l, start).Whole, false)
+	want(t, "all new", flush(t, l, start, oneByOne).BlocksAll, true)
+	want(t, "nothing new", plan(t, l, start).BlocksAll, false)
 	record(t, l, start, numbered(3, 1)...)
-	want(t, "some new", plan(t, l, start).Whole, false)
+	want(t, "some new", plan(t, l, start).BlocksAll, false)
 
 	l = open(t)
 	record(t, l, start, numbered(0, 50)...)
 	p := plan(t, l, start)
-	want(t, "more than a few: to block, named, to add", []int{p.Blocks, len(p.Block), len(p.Add)}, []int{50, 33, 50})
-	want(t, "more than a few", p.Whole, false)
+	want(t, "more than a few: to block, named, to add", []int{p.BlockCount, len(p.Block), len(p.Add)}, []int{50, 33, 50})
+	want(t, "more than a few", p.BlocksAll, false)
 }
 
 func TestAFlushOneByOneConfirmsAllBansOnlyIfItBlockedEachOfThem(t *testing.T) {
@@ -143,7 +143,7 @@ func TestACrashWhileWritingDownLeavesNoMarkThatIsWrong(t *testing.T) {
 		record(t, l, start, numbered(1, 1)...)
 		p := plan(t, l, start)
 		run(t, l, statement)
-		if err := l.Wrote(t.Context(), p, appliance.Outcome{Listed: true, Cleared: true, Mark: "next", At: start}); err == nil {
+		if err := l.RecordOutcome(t.Context(), p, appliance.Outcome{Listed: true, Cleared: true, Mark: "next", At: start}); err == nil {
 			t.Errorf("%s: no crash", at)
 		}
 		want(t, "marks before and after a crash in "+at, []string{p.Mark, plan(t, l, start).Mark}, []string{"mark", ""})

@@ -25,8 +25,8 @@ func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
 	return r, l.explain(err, "read the number of the last decision")
 }
 
-// List stores decisions that the Local API lists. r is the full read that they belong to; nil: they are of another answer.
-func (l *Ledger) List(ctx context.Context, r *FullRead, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
+// RecordListed stores decisions that the Local API lists. r is the full read that they belong to; nil: they are of another answer.
+func (l *Ledger) RecordListed(ctx context.Context, r *FullRead, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
 	if len(decisions) == 0 {
 		return Recorded{}, nil
 	}
@@ -38,8 +38,8 @@ func (l *Ledger) List(ctx context.Context, r *FullRead, decisions []ban.Decision
 	return recorded, l.explain(err, "record %d listed decisions", len(decisions))
 }
 
-// Unlist removes decisions that the Local API lists as deleted.
-func (l *Ledger) Unlist(ctx context.Context, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
+// RemoveDeleted removes decisions that the Local API lists as deleted.
+func (l *Ledger) RemoveDeleted(ctx context.Context, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
 	var all Recorded
 	for some := range slices.Chunk(decisions, chunk) {
 		recorded, err := l.change(ctx, now, limit, func(c *change) error {

@@ -17,11 +17,11 @@ func TestTheLatestEndingDecisionCounts(t *testing.T) {
 	flush(t, l, start, oneByOne)
 	want(t, "unknown", record(t, l, start, decided(again, start.Add(time.Hour)), long).Unknown, 1)
 	p := plan(t, l, start)
-	want(t, "due after a shorter and the same", p.Due(), false)
+	want(t, "due after a shorter and the same", p.HasPending(), false)
 	want(t, "in force", p.InForce, 1)
 	want(t, "next", p.Next, start.Add(2*time.Hour))
-	news, err := l.News(t.Context())
-	want(t, "news after no change to the ban, error", fmt.Sprint(news, err), fmt.Sprint(ledger.News{Change: 1, Own: true}, nil))
+	news, err := l.Changes(t.Context())
+	want(t, "news after no change to the ban, error", fmt.Sprint(news, err), fmt.Sprint(ledger.Changes{Change: 1, Own: true}, nil))
 
 	want(t, "extended", record(t, l, start, decided(again, start.Add(3*time.Hour))).Extended, 1)
 	p = plan(t, l, start)
@@ -56,7 +56,7 @@ func TestOfTheDecisionsOnOnePrefixThoseThatEndLastAreKept(t *testing.T) {
 	ends := lines(t, l, "SELECT until FROM decision ORDER BY until")
 	want(t, "kept", len(ends), kept)
 	want(t, "the first that ends", ends[0], decisions[100].Until.UnixMilli())
-	_, err := l.Unlist(t.Context(), decisions, start, many)
+	_, err := l.RemoveDeleted(t.Context(), decisions, start, many)
 	check(t, err)
 	want(t, "in force when all are deleted", plan(t, l, start).InForce, 0)
 }
@@ -69,11 +69,11 @@ func TestALiftedBanStaysLiftedWhateverIsProtected(t *testing.T) {
 	_, err := l.Lift(t.Context(), d.Prefix, start, many)
 	check(t, err)
 	want(t, "to unblock", texts(flush(t, l, start, oneByOne).Unblock), []string{"203.0.113.0/24"})
-	want(t, "due afterwards", plan(t, l, start).Due(), false)
+	want(t, "due afterwards", plan(t, l, start).HasPending(), false)
 	inForce := func() []string { return standing(t, l, plan(t, l, start)) }
 	for _, protected := range []string{"203.0.113.0/25", "203.0.113.128/25", "198.51.100.0/24", "203.0.113.0/24", "198.51.100.0/24"} {
 		f := ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix(protected)}}
-		_, err := l.Admit(t.Context(), f.AdmitStored, start, many)
+		_, err := l.ApplyFilter(t.Context(), f.AdmitStored, start, many)
 		check(t, err)
 		want(t, "in force without "+protected, inForce(), []string(nil))
 		for _, part := range f.AdmitStored(d) {
@@ -124,7 +124,7 @@ func TestAFullReadOfThousandsFindsWhatItLacks(t *testing.T) {
 	for range 2 {
 		r, err := l.BeginFullRead(t.Context())
 		check(t, err)
-		_, err = l.List(t.Context(), r, decisions[:1200], start, many)
+		_, err = l.RecordListed(t.Context(), r, decisions[:1200], start, many)
 		check(t, err)
 		lacked, err := l.EndFullRead(t.Context(), r, func(ban.Decision) bool { return true }, start)
 		check(t, err)
@@ -160,14 +160,14 @@ func TestABanThatLosesADecisionIsComparedWithThoseThatWait(t *testing.T) {
 	recordAtMost(t, l, 1, start, ofOrigin("crowdsec", again, start.Add(time.Minute)))
 	p := plan(t, l, start)
 	wrote(t, l, p, oneByOne(p, start))
-	check(t, l.Choose(t.Context(), start.Add(time.Minute), 1))
-	want(t, "due when it stays the best", plan(t, l, start.Add(time.Minute)).Due(), false)
+	check(t, l.ApplyLimit(t.Context(), start.Add(time.Minute), 1))
+	want(t, "due when it stays the best", plan(t, l, start.Add(time.Minute)).HasPending(), false)
 
 	l = open(t)
 	for _, d := range []ban.Decision{ofOrigin("lists:tor", "203.0.113.2/32", hour), ofOrigin("lists:tor", again, hour),
 		ofOrigin("crowdsec", "203.0.113.5/32", start.Add(time.Minute)), ofOrigin("cscli-import", "203.0.113.5/32", hour), ofOrigin("crowdsec", "203.0.113.4/32", hour)} {
 		recordAtMost(t, l, 3, start, d)
 	}
-	check(t, l.Choose(t.Context(), start.Add(time.Minute), 2))
+	check(t, l.ApplyLimit(t.Context(), start.Add(time.Minute), 2))
 	want(t, "enforced when the limit becomes lower too", standing(t, l, plan(t, l, start.Add(time.Minute))), []string{"203.0.113.4/32", "203.0.113.5/32"})
 }

@@ -23,7 +23,7 @@ type Status struct {
 	Flushed   time.Time // the last flush that ended well; zero: none yet
 	Confirmed time.Time // when everything in force was last blocked; zero: never
 	Trouble   Trouble
-	Following Following
+	LocalAPI  LocalAPI
 	Answered  int64 // the last request whose flush ended well
 }
 
@@ -61,7 +61,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		if s.Trouble, err = readTrouble(ctx, tx); err != nil {
 			return err
 		}
-		if s.Following, err = readFollowing(ctx, tx); err != nil {
+		if s.LocalAPI, err = readFollowing(ctx, tx); err != nil {
 			return err
 		}
 		var lapsed int64 // when the entries of the last re-assert ended
@@ -117,15 +117,15 @@ func (l *Ledger) Origins(ctx context.Context, now time.Time) (map[string]int, er
 	return origins, l.explain(err, "count the bans by origin")
 }
 
-// Written returns the prefixes that may be on the appliance's blacklist or in
+// OnAppliance returns the prefixes that may be on the appliance's blacklist or in
 // its files.
-func (l *Ledger) Written(ctx context.Context) ([]netip.Prefix, error) {
+func (l *Ledger) OnAppliance(ctx context.Context) ([]netip.Prefix, error) {
 	written, err := l.prefixes(ctx, nil, "SELECT prefix FROM ban WHERE written <> 0 OR expires > 0")
 	return written, l.explain(err, "read what was written")
 }
 
-// Forget records that a clean-up removed everything of ours from the appliance. Bans in force are pending again.
-func (l *Ledger) Forget(ctx context.Context, now time.Time) error {
+// RecordCleanup records that a clean-up removed everything of ours from the appliance. Bans in force are pending again.
+func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		for _, statement := range []string{
 			"UPDATE ban SET written = 0, expires = 0, since = ?1",

@@ -82,13 +82,13 @@ func TestStatusSaysSinceWhenTheOldestIsPending(t *testing.T) {
 func TestAFlushByGroupThatACrashCutIsComparedWholeAlsoWhenEverythingHasEnded(t *testing.T) {
 	l := open(t)
 	record(t, l, start, numbered(0, 50)...)
-	check(t, l.Begin(t.Context(), plan(t, l, start), false))
+	check(t, l.RecordAttempt(t.Context(), plan(t, l, start), false))
 	// The process dies here, whatever the appliance did.
 	later := start.Add(2 * time.Hour)
 	p := plan(t, l, later)
-	want(t, "due", p.Due(), true)
+	want(t, "due", p.HasPending(), true)
 	wrote(t, l, p, appliance.Outcome{Mark: p.Mark})
-	want(t, "due after a flush that failed", plan(t, l, later).Due(), true)
+	want(t, "due after a flush that failed", plan(t, l, later).HasPending(), true)
 	want(t, "pending since", status(t, l, later).Pending, start)
 }
 
@@ -100,9 +100,9 @@ func TestLeftoversThatWereNotUnblockedStayPending(t *testing.T) {
 	o.Cleared, o.Leftovers = false, 3
 	wrote(t, l, p, o)
 	p = plan(t, l, start)
-	want(t, "due, mark, pending since", fmt.Sprint(p.Due(), p.Mark, status(t, l, start).Pending), fmt.Sprint(true, "", start))
+	want(t, "due, mark, pending since", fmt.Sprint(p.HasPending(), p.Mark, status(t, l, start).Pending), fmt.Sprint(true, "", start))
 	wrote(t, l, p, oneByOne(p, start))
-	want(t, "due after a flush that ended well", plan(t, l, start).Due(), false)
+	want(t, "due after a flush that ended well", plan(t, l, start).HasPending(), false)
 }
 
 func TestATroubleCountsUntilAFlushGoesWell(t *testing.T) {
@@ -111,7 +111,7 @@ func TestATroubleCountsUntilAFlushGoesWell(t *testing.T) {
 	trouble := func() ledger.Trouble { return status(t, l, start).Trouble }
 	want(t, "trouble at first", trouble(), ledger.Trouble{})
 	for i, text := range []string{"refused", "no answer"} {
-		check(t, l.Failed(t.Context(), text, int64(i), start.Add(time.Duration(i)*time.Minute)))
+		check(t, l.RecordFailure(t.Context(), text, int64(i), start.Add(time.Duration(i)*time.Minute)))
 	}
 	want(t, "trouble", trouble(), ledger.Trouble{Text: "no answer", Since: start, Last: start.Add(time.Minute), Count: 2, Request: 1})
 	p := plan(t, l, start)
@@ -120,30 +120,30 @@ func TestATroubleCountsUntilAFlushGoesWell(t *testing.T) {
 	wrote(t, l, p, oneByOne(p, start))
 	want(t, "trouble after a good flush", trouble(), ledger.Trouble{})
 
-	check(t, l.Failed(t.Context(), "no answer", 0, start))
+	check(t, l.RecordFailure(t.Context(), "no answer", 0, start))
 	p = plan(t, l, start)
-	want(t, "due, stale", []bool{p.Due(), p.Stale}, []bool{false, true})
+	want(t, "due, stale", []bool{p.HasPending(), p.NeedsTidy}, []bool{false, true})
 	check(t, l.Tidy(t.Context(), p))
 	want(t, "trouble when nothing is pending", trouble(), ledger.Trouble{})
-	want(t, "stale afterwards", plan(t, l, start).Stale, false)
+	want(t, "stale afterwards", plan(t, l, start).NeedsTidy, false)
 }
 
 func TestARequestForAFlushIsAnsweredByTheFirstGoodOneThatBeganAfterIt(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)))
 	underWay := plan(t, l, start)
-	request, err := l.Ask(t.Context())
+	request, err := l.RequestFlush(t.Context())
 	check(t, err)
 	answered := func() bool { return status(t, l, start).Answered >= request }
 	wrote(t, l, underWay, oneByOne(underWay, start))
 	want(t, "answered by one that was under way", answered(), false)
 	p := plan(t, l, start)
-	want(t, "asked", p.Asked, true)
+	want(t, "asked", p.Requested, true)
 	wrote(t, l, p, appliance.Outcome{Mark: p.Mark})
 	want(t, "answered by one that failed", answered(), false)
 	wrote(t, l, p, oneByOne(p, start))
 	want(t, "answered", answered(), true)
-	want(t, "asked afterwards", plan(t, l, start).Asked, false)
-	news, err := l.News(t.Context())
-	want(t, "news, error", fmt.Sprint(news, err), fmt.Sprint(ledger.News{Change: 1, Own: true, Request: request}, nil))
+	want(t, "asked afterwards", plan(t, l, start).Requested, false)
+	news, err := l.Changes(t.Context())
+	want(t, "news, error", fmt.Sprint(news, err), fmt.Sprint(ledger.Changes{Change: 1, Own: true, Request: request}, nil))
 }

@@ -49,7 +49,7 @@ func TestEverythingIsPendingWhenTheConfigurationNamesAnotherAppliance(t *testing
 		t.Run(what, func(t *testing.T) {
 			l := applied(t, "A")
 			later := start.Add(time.Hour)
-			want(t, "due before", plan(t, l, start).Due(), false)
+			want(t, "due before", plan(t, l, start).HasPending(), false)
 			named := edge
 			change(&named)
 			setTarget(t, l, named)
@@ -72,7 +72,7 @@ func TestTheSameAppliancesAcknowledgementsStay(t *testing.T) {
 	for what, named := range map[string]ledger.Target{"the same configuration": edge, "the same serial number": known} {
 		l := applied(t, "A")
 		is := setTarget(t, l, named)
-		if p := plan(t, l, start); p.Due() || p.Mark != "mark" {
+		if p := plan(t, l, start); p.HasPending() || p.Mark != "mark" {
 			t.Errorf("%s: %+v", what, p)
 		}
 		want(t, "serial number after "+what, is.Serial, "A")
@@ -89,7 +89,7 @@ func TestAnUnknownSerialNumberChangesNothing(t *testing.T) {
 	wrote(t, l, p, appliance.Outcome{Mark: "mark", At: start})
 	p = plan(t, l, start)
 	want(t, "serial number when the appliance does not give it", p.Target.Serial, "A")
-	want(t, "due", p.Due(), false)
+	want(t, "due", p.HasPending(), false)
 }
 
 func TestOldGroupsStayRecordedUntilTheyAreGone(t *testing.T) {
@@ -102,7 +102,7 @@ func TestOldGroupsStayRecordedUntilTheyAreGone(t *testing.T) {
 	want(t, "serial number", is.Serial, "A")
 
 	flush(t, l, start, byGroup)
-	want(t, "due while old groups are there", plan(t, l, start).Due(), true)
+	want(t, "due while old groups are there", plan(t, l, start).HasPending(), true)
 
 	is = setTarget(t, l, edge) // back to the first names
 	want(t, "old groups after the names of before", is.OldGroups, []string{"Second", "Third", "Ended"})
@@ -113,7 +113,7 @@ func TestOldGroupsStayRecordedUntilTheyAreGone(t *testing.T) {
 	})
 	p := plan(t, l, start)
 	want(t, "old groups when they are gone", len(p.Target.OldGroups), 0)
-	want(t, "due", p.Due(), false)
+	want(t, "due", p.HasPending(), false)
 	want(t, "serial number", p.Target.Serial, "A")
 }
 
@@ -129,8 +129,8 @@ func TestEverythingIsPendingAndNothingIsKnownOfTheTargetAfterACleanUp(t *testing
 	l := applied(t, "A")
 	want(t, "confirmed by the group", plan(t, l, start).Confirmed, start)
 	later := start.Add(90 * time.Minute)
-	check(t, l.Begin(t.Context(), plan(t, l, later), true))
-	check(t, l.Forget(t.Context(), later))
+	check(t, l.RecordAttempt(t.Context(), plan(t, l, later), true))
+	check(t, l.RecordCleanup(t.Context(), later))
 	want(t, "target", target(t, l), ledger.Target{})
 	p := plan(t, l, later)
 	want(t, "to block", blocks(p), []string{"203.0.113.2/32"})

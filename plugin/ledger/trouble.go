@@ -23,13 +23,13 @@ func readTrouble(ctx context.Context, tx *sql.Tx) (t Trouble, err error) {
 	return t, err
 }
 
-// Failed records why a flush failed, as people read it. request is the last request for a flush when this one began.
-func (l *Ledger) Failed(ctx context.Context, text string, request int64, now time.Time) error {
+// RecordFailure records why a flush failed, as people read it. request is the last request for a flush when this one began.
+func (l *Ledger) RecordFailure(ctx context.Context, text string, request int64, now time.Time) error {
 	return l.trouble(ctx, text, false, request, now)
 }
 
-// Warned records the warning of a flush that ended well, as people read it.
-func (l *Ledger) Warned(ctx context.Context, text string, now time.Time) error {
+// RecordWarning records the warning of a flush that ended well, as people read it.
+func (l *Ledger) RecordWarning(ctx context.Context, text string, now time.Time) error {
 	return l.trouble(ctx, text, true, 0, now)
 }
 

@@ -23,16 +23,16 @@ type flushing struct {
 // flush applies what is pending. With faults, it may be cut at any step: by an error, or by a crash.
 func (w *world) flush(faults bool) {
 	w.Helper()
-	w.check(w.ledger.Choose(w.Context(), w.now, w.limit))
-	question := ledger.Question{Now: w.now, Renew: w.now.Add(12 * time.Hour), Few: 6}
+	w.check(w.ledger.ApplyLimit(w.Context(), w.now, w.limit))
+	question := ledger.PlanOptions{Now: w.now, Renew: w.now.Add(12 * time.Hour), SingleMax: 6}
 	p, err := w.ledger.Plan(w.Context(), question)
 	w.check(err)
-	if !p.Due() {
+	if !p.HasPending() {
 		w.check(w.ledger.Tidy(w.Context(), p))
 		return
 	}
-	f := &flushing{world: w, plan: p, byGroup: len(p.Block) > question.Few || p.InForce > 0 && w.random.IntN(4) == 0}
-	w.check(w.ledger.Begin(w.Context(), p, f.byGroup))
+	f := &flushing{world: w, plan: p, byGroup: len(p.Block) > question.SingleMax || p.InForce > 0 && w.random.IntN(4) == 0}
+	w.check(w.ledger.RecordAttempt(w.Context(), p, f.byGroup))
 	f.done.Mark = p.Mark
 	cut, change, changed := -1, -1, false
 	if faults {
@@ -43,7 +43,7 @@ func (w *world) flush(faults bool) {
 			return // the process is killed
 		}
 		if at == cut {
-			w.check(w.ledger.Wrote(w.Context(), p, f.done)) // an error ends the flush
+			w.check(w.ledger.RecordOutcome(w.Context(), p, f.done)) // an error ends the flush
 			return
 		}
 		do()
@@ -53,7 +53,7 @@ func (w *world) flush(faults bool) {
 		}
 	}
 	f.done.Cleared, f.done.At = true, w.now
-	w.check(w.ledger.Wrote(w.Context(), p, f.done))
+	w.check(w.ledger.RecordOutcome(w.Context(), p, f.done))
 	if changed {
 		return
 	}
@@ -94,7 +94,7 @@ func (f *flushing) write() {
 	add := f.plan.Add
 	if f.plan.Mark != f.mark() {
 		var err error
-		add, err = f.ledger.Standing(f.Context(), f.plan)
+		add, err = f.ledger.BansInForce(f.Context(), f.plan)
 		f.check(err)
 		for p := range f.files {
 			if !slices.Contains(add, p) {
@@ -116,7 +116,7 @@ func (f *flushing) assert() {
 		return
 	}
 	f.done.Asserted, f.done.AssertedUntil = f.now, f.now.Add(24*time.Hour)
-	all, err := f.ledger.Standing(f.Context(), f.plan)
+	all, err := f.ledger.BansInForce(f.Context(), f.plan)
 	f.check(err)
 	for _, p := range all {
 		f.entries[p] = f.done.AssertedUntil

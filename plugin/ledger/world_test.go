@@ -137,7 +137,7 @@ func (w *world) alert(d ban.Decision) {
 
 // list delivers decisions as the Local API lists them.
 func (w *world) list(r *ledger.FullRead, decisions []ban.Decision) {
-	_, err := w.ledger.List(w.Context(), r, w.listing(decisions), w.now, w.limit)
+	_, err := w.ledger.RecordListed(w.Context(), r, w.listing(decisions), w.now, w.limit)
 	w.check(err)
 	for _, d := range decisions {
 		w.learn(d, true)
@@ -166,7 +166,7 @@ func (w *world) listing(decisions []ban.Decision) (listed []ban.Decision) {
 func (w *world) poll() {
 	w.expire()
 	w.list(nil, w.added)
-	_, err := w.ledger.Unlist(w.Context(), w.listing(w.gone), w.now, w.limit)
+	_, err := w.ledger.RemoveDeleted(w.Context(), w.listing(w.gone), w.now, w.limit)
 	w.check(err)
 	for _, d := range w.gone {
 		if k := w.known[d.ID]; k != nil && (k.listed || !w.withoutUUIDs) && len(w.parts(d)) > 0 {
@@ -248,7 +248,7 @@ func (w *world) protect() {
 	for _, text := range protections[w.random.IntN(times)] {
 		w.filter.NeverBlock = append(w.filter.NeverBlock, netip.MustParsePrefix(text))
 	}
-	_, err := w.ledger.Admit(w.Context(), w.filter.AdmitStored, w.now, w.limit)
+	_, err := w.ledger.ApplyFilter(w.Context(), w.filter.AdmitStored, w.now, w.limit)
 	w.check(err)
 	for id, k := range w.known {
 		if len(w.parts(k.Decision)) == 0 && !k.lifted {

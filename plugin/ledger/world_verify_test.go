@@ -67,7 +67,7 @@ func (w *world) wanted() []*wanted {
 // verify compares the bans that the ledger enforces with those that it must.
 func (w *world) verify() {
 	w.Helper()
-	w.check(w.ledger.Choose(w.Context(), w.now, w.limit))
+	w.check(w.ledger.ApplyLimit(w.Context(), w.now, w.limit))
 	p := plan(w.T, w.ledger, w.now)
 	enforced, all := standing(w.T, w.ledger, p), w.wanted()
 	w.want("in force", p.InForce, len(enforced))
@@ -103,10 +103,10 @@ func (w *world) verify() {
 	w.want("waiting", p.Waiting, waiting.Total())
 	w.wantTime("the next ban ends", p.Next, next)
 	if p.Waiting > 0 {
-		w.wantTime("the order may change", earlier(p.Next, p.Reorder), first)
+		w.wantTime("the order may change", earlier(p.Next, p.NextDecision), first)
 		return
 	}
-	w.want("the order may change", p.Reorder, time.Time{})
+	w.want("the order may change", p.NextDecision, time.Time{})
 }
 
 // earlier returns the earlier of two moments, of which each may be none.

@@ -18,15 +18,15 @@ const (
 	uncertain = -1
 )
 
-// Begin records what the appliance may have from now on. A flush calls it before it blocks anything, so that the flush
-// after a crash finds every entry. byGroup says that the flush will block by the group: then Begin records that the next
+// RecordAttempt records what the appliance may have from now on. A flush calls it before it blocks anything, so that the flush
+// after a crash finds every entry. byGroup says that the flush will block by the group: then RecordAttempt records that the next
 // flush must compare the whole files.
-func (l *Ledger) Begin(ctx context.Context, p Plan, byGroup bool) error {
+func (l *Ledger) RecordAttempt(ctx context.Context, p Plan, byGroup bool) error {
 	if len(p.Block) == 0 && !byGroup {
 		return nil
 	}
 	err := l.write(ctx, func(tx *sql.Tx) error {
-		if byGroup || len(p.Block) < p.Blocks {
+		if byGroup || len(p.Block) < p.BlockCount {
 			_, err := tx.ExecContext(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
 			return err
 		}
@@ -40,20 +40,20 @@ func (l *Ledger) Begin(ctx context.Context, p Plan, byGroup bool) error {
 	return l.explain(err, "record what the appliance is about to get")
 }
 
-// Wrote records what the appliance acknowledged. Changes that were recorded since the plan was made stay pending.
-func (l *Ledger) Wrote(ctx context.Context, p Plan, o appliance.Outcome) error {
+// RecordOutcome records what the appliance acknowledged. Changes that were recorded since the plan was made stay pending.
+func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome) error {
 	if !o.Asserted.IsZero() {
 		o.Listed = true
 	}
 	return l.explain(l.wrote(ctx, p, o), "record what the appliance acknowledged")
 }
 
-// Confirms returns when the appliance had blocked everything in force, by the group or one by one; zero: it did not.
-func (p Plan) Confirms(o appliance.Outcome) time.Time {
+// ConfirmedAt returns when the appliance had blocked everything in force, by the group or one by one; zero: it did not.
+func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 	if !o.Asserted.IsZero() {
 		return o.Asserted
 	}
-	if !p.Whole || len(o.Refused) > 0 || o.At.IsZero() {
+	if !p.BlocksAll || len(o.Refused) > 0 || o.At.IsZero() {
 		return time.Time{}
 	}
 	blocked := map[netip.Prefix]bool{}
@@ -126,7 +126,7 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flus
 		if err := learnTarget(ctx, tx, p.Target, o); err != nil {
 			return err
 		}
-		if confirmed := p.Confirms(o); !confirmed.IsZero() {
+		if confirmed := p.ConfirmedAt(o); !confirmed.IsZero() {
 			f.confirmed = confirmed
 		}
 		if !o.Asserted.IsZero() {
@@ -139,7 +139,7 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flus
 			if o.Cleared {
 				f.unsure = time.Time{}
 			}
-			if p.Asked && !o.Unfinished {
+			if p.Requested && !o.Unfinished {
 				f.answered = p.asked
 			}
 		}

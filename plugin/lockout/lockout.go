@@ -9,9 +9,9 @@
 // The package does not log in, and knows nothing of the reasons. It keeps one small file, which several processes use at
 // once. Its main type is [File].
 //
-//	hold, held, err := file.HeldOff(credentials, now)   // must nobody log in now?
-//	hold, err = file.Failed(credentials, failure, now)  // a login failed
-//	err = file.Accepted(credentials)                    // a login was accepted
+//	hold, held, err := file.Current(credentials, now)   // must nobody log in now?
+//	hold, err = file.RecordFailure(credentials, failure, now)  // a login failed
+//	err = file.RecordSuccess(credentials)                    // a login was accepted
 package lockout
 
 import (
@@ -96,10 +96,10 @@ func code(salt, credentials string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:2])
 }
 
-// HeldOff returns the hold-off that stands for these credentials, if any. A hold-off that other credentials earned does
+// Current returns the hold-off that stands for these credentials, if any. A hold-off that other credentials earned does
 // not count: a corrected configuration is tried at once. A hold-off that began later than now was set before the clock
-// was set back. It begins again, for nobody knows how long ago that was, and HeldOff stores its new end.
-func (f File) HeldOff(credentials string, now time.Time) (HoldOff, bool, error) {
+// was set back. It begins again, for nobody knows how long ago that was, and Current stores its new end.
+func (f File) Current(credentials string, now time.Time) (HoldOff, bool, error) {
 	var s stored
 	err := f.use(func(before stored) (stored, bool) {
 		var restarted bool
@@ -109,8 +109,8 @@ func (f File) HeldOff(credentials string, now time.Time) (HoldOff, bool, error) 
 	return s.standing(credentials, now, err)
 }
 
-// Look is HeldOff for a command that only reads: it stores nothing.
-func (f File) Look(credentials string, now time.Time) (HoldOff, bool, error) {
+// CurrentReadOnly is Current for a command that only reads: it stores nothing.
+func (f File) CurrentReadOnly(credentials string, now time.Time) (HoldOff, bool, error) {
 	var s stored
 	file, err := os.Open(f.Path)
 	if err == nil {
@@ -134,7 +134,7 @@ func (s stored) at(credentials string, now time.Time) (_ stored, restarted bool)
 	return s, true
 }
 
-// standing is the result of HeldOff and Look.
+// standing is the result of Current and CurrentReadOnly.
 func (s stored) standing(credentials string, now time.Time, err error) (HoldOff, bool, error) {
 	if err != nil {
 		return HoldOff{}, false, fmt.Errorf("read the login hold-off: %w", err)
@@ -142,9 +142,9 @@ func (s stored) standing(credentials string, now time.Time, err error) (HoldOff,
 	return s.HoldOff, s.isFor(credentials) && now.Before(s.Until), nil
 }
 
-// Failed records that a login with these credentials failed, and returns the hold-off that follows. Each failure of the
+// RecordFailure records that a login with these credentials failed, and returns the hold-off that follows. Each failure of the
 // same kind in a row makes it longer.
-func (f File) Failed(credentials string, failure Failure, now time.Time) (HoldOff, error) {
+func (f File) RecordFailure(credentials string, failure Failure, now time.Time) (HoldOff, error) {
 	h := HoldOff{Failure: failure, Failures: 1}
 	err := f.use(func(before stored) (stored, bool) {
 		if before.isFor(credentials) && before.Temporary == failure.Temporary {
@@ -160,9 +160,9 @@ func (f File) Failed(credentials string, failure Failure, now time.Time) (HoldOf
 	return h, nil
 }
 
-// Accepted ends the hold-off that these credentials earned, if there is one. A hold-off of other credentials
+// RecordSuccess ends the hold-off that these credentials earned, if there is one. A hold-off of other credentials
 // stays: an older process may log in while the corrected configuration fails.
-func (f File) Accepted(credentials string) error {
+func (f File) RecordSuccess(credentials string) error {
 	err := f.use(func(before stored) (stored, bool) { return stored{}, before.isFor(credentials) })
 	if err != nil {
 		return fmt.Errorf("end the login hold-off: %w", err)

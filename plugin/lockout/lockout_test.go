@@ -30,14 +30,14 @@ func want(t *testing.T, what string, got, want any) {
 func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 	f := open(t)
 	held := func(credentials string, now time.Time) bool {
-		_, held, err := f.HeldOff(credentials, now)
+		_, held, err := f.Current(credentials, now)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return held
 	}
 	refuse := func(asked time.Duration, now time.Time) lockout.HoldOff {
-		h, err := f.Failed("wrong", lockout.Failure{Reason: "AUTH_FAILED", Delay: asked}, now)
+		h, err := f.RecordFailure("wrong", lockout.Failure{Reason: "AUTH_FAILED", Delay: asked}, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 	}
 	want(t, "longest", refuse(0, start).Until, start.Add(24*time.Hour))
 	for _, credentials := range []string{"other", "wrong"} {
-		if err := f.Accepted(credentials); err != nil {
+		if err := f.RecordSuccess(credentials); err != nil {
 			t.Fatal(err)
 		}
 		want(t, "held after a success of "+credentials, held("wrong", start), credentials == "other")
@@ -65,7 +65,7 @@ func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 
 func TestAHoldOffBeginsAnewWhenTheClockWasSetBack(t *testing.T) {
 	f := open(t)
-	if _, err := f.Failed("wrong", lockout.Failure{Reason: "AUTH_FAILED"}, start); err != nil {
+	if _, err := f.RecordFailure("wrong", lockout.Failure{Reason: "AUTH_FAILED"}, start); err != nil {
 		t.Fatal(err)
 	}
 	back := start.Add(-72 * time.Hour)
@@ -73,7 +73,7 @@ func TestAHoldOffBeginsAnewWhenTheClockWasSetBack(t *testing.T) {
 		now  time.Time
 		held bool
 	}{{back, true}, {back.Add(29 * time.Minute), true}, {back.Add(31 * time.Minute), false}} {
-		h, held, err := f.HeldOff("wrong", at.now)
+		h, held, err := f.Current("wrong", at.now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func TestAHoldOffBeginsAnewWhenTheClockWasSetBack(t *testing.T) {
 func TestALoginThatMayBeAcceptedLaterIsTriedAfterMinutes(t *testing.T) {
 	f := open(t)
 	fail := func(failure lockout.Failure) lockout.HoldOff {
-		h, err := f.Failed("right", failure, start)
+		h, err := f.RecordFailure("right", failure, start)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,11 +111,11 @@ func TestAHoldOffIsReadAsItWasRecorded(t *testing.T) {
 	f := open(t)
 	for _, failure := range []lockout.Failure{{Reason: "AUTH_FAILED", Hint: "correct it"}, {Reason: "busy", Hint: "wait", Temporary: true}} {
 		now := start.Add(123456789 * time.Nanosecond)
-		recorded, err := f.Failed("some", failure, now)
+		recorded, err := f.RecordFailure("some", failure, now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		read, held, err := f.HeldOff("some", now)
+		read, held, err := f.Current("some", now)
 		if err != nil || !held {
 			t.Fatalf("held off: %t, %v", held, err)
 		}
@@ -130,13 +130,13 @@ func TestAHoldOffIsReadAsItWasRecorded(t *testing.T) {
 
 func TestALookStoresNothing(t *testing.T) {
 	f := open(t)
-	if _, held, err := f.Look("wrong", start); held || err != nil {
+	if _, held, err := f.CurrentReadOnly("wrong", start); held || err != nil {
 		t.Errorf("without a file: %t, %v", held, err)
 	}
 	if _, err := os.Stat(f.Path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it made the file: %v", err)
 	}
-	if _, err := f.Failed("wrong", lockout.Failure{Reason: "AUTH_FAILED"}, start); err != nil {
+	if _, err := f.RecordFailure("wrong", lockout.Failure{Reason: "AUTH_FAILED"}, start); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(f.Path)
@@ -144,7 +144,7 @@ func TestALookStoresNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := start.Add(-72 * time.Hour) // the clock was set back
-	h, held, err := f.Look("wrong", back)
+	h, held, err := f.CurrentReadOnly("wrong", back)
 	if !held || err != nil {
 		t.Errorf("held off: %t, %v", held, err)
 	}
@@ -161,10 +161,10 @@ func TestAHoldOffNeedsNoMoreRoomThanTheFileHas(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, reason := range []string{strings.Repeat("long ", 200), "short"} {
-		if _, err := f.Failed("some", lockout.Failure{Reason: reason}, start); err != nil {
+		if _, err := f.RecordFailure("some", lockout.Failure{Reason: reason}, start); err != nil {
 			t.Fatal(err)
 		}
-		h, held, err := f.HeldOff("some", start)
+		h, held, err := f.Current("some", start)
 		want(t, "held off", held, true)
 		want(t, "error", err, nil)
 		want(t, "reason", h.Reason, reason)

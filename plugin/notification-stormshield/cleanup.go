@@ -72,7 +72,7 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 		defer release()
 	}
 	if own != nil {
-		if known, err = own.Written(ctx); err != nil {
+		if known, err = own.OnAppliance(ctx); err != nil {
 			return err
 		}
 	}
@@ -95,7 +95,7 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 		return fmt.Errorf("clean up the appliance at %s: %w (hint: what is left is taken off by running this again)", d.Stormshield.Host, failed)
 	}
 	if own != nil {
-		if err := own.Forget(ctx, time.Now()); err != nil {
+		if err := own.RecordCleanup(ctx, time.Now()); err != nil {
 			return err
 		}
 	}

@@ -145,7 +145,7 @@ func ask(ctx context.Context, path string, books *ledger.Ledger, keep logins, pr
 		}
 		if request == 0 {
 			progress.doing("waiting for the plugin's flush")
-			if request, err = books.Ask(ctx); err != nil {
+			if request, err = books.RequestFlush(ctx); err != nil {
 				return nil, err
 			}
 		}

@@ -25,7 +25,7 @@ func (w *harness) flush(l *ledger.Ledger) {
 	d := w.document()
 	e := enforcer.New(enforcer.Config{
 		Appliance: connect(d), Ledger: l, Lockout: lockout.File{Path: plugin.StateOf(d).Lockout}, Rhythm: pacer.Rhythm{Every: d.UpdateFrequency},
-		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans, Few: d.Stormshield.APISingleMax,
+		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans, SingleMax: d.Stormshield.APISingleMax,
 		Filter: func() ban.Filter { return ban.Filter{} }, Log: hclog.NewNullLogger(),
 	})
 	if _, err := e.Flush(w.t.Context()); err != nil {

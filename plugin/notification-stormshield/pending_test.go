@@ -49,11 +49,11 @@ func TestAFlushThatWasCutIsAProblemThoughEveryBanHasEnded(t *testing.T) {
 	w := newHarness(t)
 	w.record("203.0.113.7", 2*time.Hour)
 	began := time.Now().Add(-90 * time.Minute)
-	p, err := w.books().Plan(t.Context(), ledger.Question{Now: began})
+	p, err := w.books().Plan(t.Context(), ledger.PlanOptions{Now: began})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.books().Begin(t.Context(), p, true); err != nil {
+	if err := w.books().RecordAttempt(t.Context(), p, true); err != nil {
 		t.Fatal(err)
 	}
 	held := w.hold()

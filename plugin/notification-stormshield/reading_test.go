@@ -64,7 +64,7 @@ func (w *harness) holdOffInTheFuture() {
 	w.t.Helper()
 	w.record("203.0.113.7", 0)
 	keep := loginsOf(w.document())
-	if _, err := keep.lockout.Failed(keep.credentials, lockout.Failure{Reason: "AUTH_FAILED"}, time.Now().Add(72*time.Hour)); err != nil {
+	if _, err := keep.lockout.RecordFailure(keep.credentials, lockout.Failure{Reason: "AUTH_FAILED"}, time.Now().Add(72*time.Hour)); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -137,7 +137,7 @@ func loginsOf(d config.Document) logins {
 
 // allowed returns an error while no login may be tried.
 func (l logins) allowed() error {
-	hold, held, err := l.lockout.HeldOff(l.credentials, time.Now())
+	hold, held, err := l.lockout.Current(l.credentials, time.Now())
 	if err != nil || !held {
 		return err
 	}
@@ -153,11 +153,11 @@ func (l logins) record(result error) error {
 		if _, err := os.Stat(l.lockout.Path); err != nil && !isOwnFolder(filepath.Dir(l.lockout.Path)) {
 			return nil
 		}
-		_, err := l.lockout.Failed(l.credentials, enforcer.FailureOf(failed), time.Now())
+		_, err := l.lockout.RecordFailure(l.credentials, enforcer.FailureOf(failed), time.Now())
 		return err
 	}
 	if result == nil {
-		return l.lockout.Accepted(l.credentials)
+		return l.lockout.RecordSuccess(l.credentials)
 	}
 	return nil
 }

@@ -138,7 +138,7 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 		return status{}, err
 	}
 	keep := loginsOf(d)
-	hold, held, err := keep.lockout.Look(keep.credentials, now)
+	hold, held, err := keep.lockout.CurrentReadOnly(keep.credentials, now)
 	if err != nil {
 		return status{}, err
 	}
@@ -160,8 +160,8 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 		s.Trouble = &trouble{Text: t.Text, Since: t.Since, Last: t.Last, Count: t.Count, Warning: t.Warning}
 	}
 	if d.LAPI.Followed() {
-		f := read.Following
-		s.LocalAPI = &localAPI{LastRead: moment(f.Read), UnreadSince: moment(f.Failed), Error: f.Why, LeftOut: read.Waiting.Total()}
+		f := read.LocalAPI
+		s.LocalAPI = &localAPI{LastRead: moment(f.LastRead), UnreadSince: moment(f.FailingSince), Error: f.Error, LeftOut: read.Waiting.Total()}
 	}
 	if held {
 		s.HoldOff = &holdOff{Until: hold.Until, Refused: hold.Failures, Reason: hold.Reason, Hint: hold.Advice()}

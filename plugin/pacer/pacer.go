@@ -7,8 +7,8 @@
 //
 //	p := pacer.New(pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second})
 //	go p.Run(ctx, flush)
-//	p.Poke()      // something changed, and more may follow: flush soon
-//	p.Due()       // something changed, and that is all of it
+//	p.Trigger()    // something changed, and more may follow: flush soon
+//	p.TriggerNow() // something changed, and that is all of it
 //
 // Two calls that did something are at least Every apart. Within that, a call
 // waits until nothing was poked for Debounce, yet not longer than Every after
@@ -60,26 +60,26 @@ func New(r Rhythm) *Pacer {
 	return &Pacer{rhythm: r, pokes: make(chan struct{}, 1), due: make(chan struct{}, 1), hurry: make(chan struct{}, 1), now: time.Now}
 }
 
-// Poke says that something changed. It never waits.
-func (p *Pacer) Poke() {
+// Trigger says that something changed. It never waits.
+func (p *Pacer) Trigger() {
 	select {
 	case p.pokes <- struct{}{}:
 	default: // one that is not taken yet says the same
 	}
 }
 
-// Due says that something changed, and that nothing belongs to it which is yet to
+// TriggerNow says that something changed, and that nothing belongs to it which is yet to
 // come: there is no silence to wait for. It never waits.
-func (p *Pacer) Due() {
+func (p *Pacer) TriggerNow() {
 	select {
 	case p.due <- struct{}{}:
 	default:
 	}
 }
 
-// Hurry says that somebody waits: flush at once, whatever the rhythm and
+// Force says that somebody waits: flush at once, whatever the rhythm and
 // earlier failures say. It never waits.
-func (p *Pacer) Hurry() {
+func (p *Pacer) Force() {
 	select {
 	case p.hurry <- struct{}{}:
 	default:

@@ -58,7 +58,7 @@ func idleAtFirst(n int) (pacer.Result, error) { return pacer.Result{Acted: n > 1
 func TestALonePokeIsServedAfterTheDebounce(t *testing.T) {
 	run(t, usual, idleAtFirst, func(d *diary) {
 		d.at(100 * time.Second)
-		d.Poke()
+		d.Trigger()
 		d.at(200 * time.Second)
 		d.want(t, 0, 101*time.Second)
 	})
@@ -68,7 +68,7 @@ func TestAStormCostsOneFlushPerRhythm(t *testing.T) {
 	run(t, usual, acts, func(d *diary) {
 		for i := range 1000 {
 			d.at(100*time.Second + time.Duration(i)*100*time.Millisecond)
-			d.Poke()
+			d.Trigger()
 		}
 		d.at(300 * time.Second)
 		d.want(t, 0, 130*time.Second, 160*time.Second, 190*time.Second, 220*time.Second)
@@ -78,9 +78,9 @@ func TestAStormCostsOneFlushPerRhythm(t *testing.T) {
 func TestASecondPokeWaitsForTheRhythm(t *testing.T) {
 	run(t, usual, idleAtFirst, func(d *diary) {
 		d.at(100 * time.Second)
-		d.Poke()
+		d.Trigger()
 		d.at(105 * time.Second)
-		d.Poke()
+		d.Trigger()
 		d.at(200 * time.Second)
 		d.want(t, 0, 101*time.Second, 131*time.Second)
 	})
@@ -94,13 +94,13 @@ func TestWhatIsDueWaitsForTheRhythmAlone(t *testing.T) {
 		return pacer.Result{Acted: n > 1}, nil
 	}, func(d *diary) {
 		d.at(100 * time.Second)
-		d.Due()
+		d.TriggerNow()
 		d.at(105 * time.Second)
-		d.Due()
+		d.TriggerNow()
 		d.at(200 * time.Second)
-		d.Due()
+		d.TriggerNow()
 		d.at(200*time.Second + 500*time.Millisecond)
-		d.Due() // does not hasten a retry
+		d.TriggerNow() // does not hasten a retry
 		d.at(300 * time.Second)
 		d.want(t, 0, 100*time.Second, 130*time.Second, 200*time.Second, 201*time.Second)
 	})
@@ -109,9 +109,9 @@ func TestWhatIsDueWaitsForTheRhythmAlone(t *testing.T) {
 func TestAFlushThatFoundNothingToDoDelaysNobody(t *testing.T) {
 	run(t, usual, func(int) (pacer.Result, error) { return pacer.Result{}, nil }, func(d *diary) {
 		d.at(10 * time.Second)
-		d.Poke()
+		d.Trigger()
 		d.at(12 * time.Second)
-		d.Poke()
+		d.Trigger()
 		d.at(100 * time.Second)
 		d.want(t, 0, 11*time.Second, 13*time.Second)
 	})
@@ -141,11 +141,11 @@ func TestAFailureIsTriedAgainWithGrowingWaitsAndThenByTheRhythm(t *testing.T) {
 		return pacer.Result{Acted: true}, nil
 	}, func(d *diary) {
 		d.at(2 * time.Second)
-		d.Poke() // does not hasten a retry
+		d.Trigger() // does not hasten a retry
 		d.at(2000 * time.Second)
 		s := time.Second
 		d.want(t, 0, 1*s, 3*s, 7*s, 15*s, 31*s, 63*s, 127*s, 255*s, 511*s, 811*s, 1111*s)
-		d.Poke()
+		d.Trigger()
 		d.at(2010 * time.Second)
 		if last := d.flushes[len(d.flushes)-1]; last != 2001*s {
 			t.Errorf("after the first success, a poke was served at %v", last)
@@ -187,9 +187,9 @@ func TestWhoeverHurriesWaitsNeitherForTheRhythmNorForARetry(t *testing.T) {
 		return pacer.Result{Acted: true}, nil
 	}, func(d *diary) {
 		d.at(10 * time.Second) // 20 s before the rhythm
-		d.Hurry()
+		d.Force()
 		d.at(60 * time.Second) // the next retry is at 73 s
-		d.Hurry()
+		d.Force()
 		d.at(100 * time.Second)
 		s := time.Second
 		d.want(t, 0, 10*s, 11*s, 13*s, 17*s, 25*s, 41*s, 60*s)
