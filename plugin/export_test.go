@@ -2,8 +2,8 @@ package plugin
 
 import "google.golang.org/grpc"
 
-// Survive is what every call goes through.
-var Survive = survive
+// SurvivePanics is the interceptor of every call.
+var SurvivePanics = survivePanics
 
 // CallInfo names a call.
 func CallInfo(name string) *grpc.UnaryServerInfo { return &grpc.UnaryServerInfo{FullMethod: name} }

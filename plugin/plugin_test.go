@@ -258,7 +258,7 @@ func TestAPanicInACallIsAnError(t *testing.T) {
 		Log: hclog.NewNullLogger(), Started: time.Now().Add(time.Hour),
 		Connect: func(config.Document) plugin.Appliance { panic("boom") },
 	})
-	_, err := plugin.Survive(hclog.NewNullLogger())(t.Context(), &protobufs.Config{Config: []byte(configuration(t.TempDir()))},
+	_, err := plugin.SurvivePanics(hclog.NewNullLogger())(t.Context(), &protobufs.Config{Config: []byte(configuration(t.TempDir()))},
 		plugin.CallInfo("Configure"), func(ctx context.Context, request any) (any, error) {
 			return p.Configure(ctx, request.(*protobufs.Config))
 		})

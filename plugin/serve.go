@@ -2,14 +2,16 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 
 	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+
+	"notification-stormshield/plugin/guard"
 )
 
 // cookieKey names the environment variable by which CrowdSec tells a plugin
@@ -34,7 +36,7 @@ func Serve(p *Plugin, log hclog.Logger) error {
 		HandshakeConfig: goplugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: cookieKey, MagicCookieValue: os.Getenv(cookieKey)},
 		Plugins:         map[string]goplugin.Plugin{"stormshield": &service{plugin: p}},
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(largestMessage), grpc.UnaryInterceptor(survive(log)))...)
+			return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(largestMessage), grpc.UnaryInterceptor(survivePanics(log)))...)
 		},
 		Logger: log,
 	})
@@ -58,16 +60,15 @@ func (*service) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc
 	return protobufs.NewNotifierClient(conn), nil
 }
 
-// survive turns a panic in a call into an error: CrowdSec never starts a
-// crashed plugin again before its next reload.
-func survive(log hclog.Logger) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				log.Error("a call panicked, which is a fault of this program", "call", info.FullMethod, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-				err = fmt.Errorf("%s: internal error: %v", info.FullMethod, r)
-			}
-		}()
-		return next(ctx, request)
+// survivePanics turns a panic in a call into an error.
+func survivePanics(log hclog.Logger) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+		answer, err := guard.Call("a call", func() (any, error) { return next(ctx, request) })
+		var fault *guard.Panic
+		if errors.As(err, &fault) {
+			log.Error("a call panicked, which is a fault of this program", "call", info.FullMethod, "panic", fmt.Sprint(fault.Value), "stack", fault.Stack)
+			err = fmt.Errorf("%s: internal error: %v", info.FullMethod, fault.Value)
+		}
+		return answer, err
 	}
 }

@@ -3,13 +3,12 @@ package enforcer
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"notification-stormshield/appliance"
+	"notification-stormshield/plugin/guard"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/lockout"
 	"notification-stormshield/plugin/pacer"
@@ -32,7 +31,7 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 		e.round = round{request: news.Request}
 	}
 	if err == nil {
-		result, err = e.guarded(limited, time.Now())
+		result, err = guard.Call("a flush", func() (pacer.Result, error) { return e.flushUnlessHeldOff(limited, time.Now()) })
 	}
 	var warned warning
 	warns := errors.As(err, &warned)
@@ -61,14 +60,8 @@ func (e *Enforcer) complain(ctx context.Context, err error, harmless bool, reque
 	}
 }
 
-// guarded flushes unless logins are held off, and turns a panic into an error: CrowdSec never starts a crashed plugin
-// again.
-func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Result, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("a flush panicked, which is a fault of this program: %v\n%s", r, debug.Stack())
-		}
-	}()
+// flushUnlessHeldOff flushes, and records a failed login.
+func (e *Enforcer) flushUnlessHeldOff(ctx context.Context, now time.Time) (pacer.Result, error) {
 	hold, held, err := e.heldOff(now)
 	if err != nil {
 		return pacer.Result{}, err
@@ -77,7 +70,7 @@ func (e *Enforcer) guarded(ctx context.Context, now time.Time) (result pacer.Res
 		e.complaint.heldOff(hold, now)
 		return pacer.Result{Next: hold.Until}, nil
 	}
-	result, err = e.flush(ctx, now)
+	result, err := e.flush(ctx, now)
 	var login *appliance.LoginError
 	if errors.As(err, &login) {
 		now := time.Now()

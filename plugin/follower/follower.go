@@ -25,15 +25,14 @@ package follower
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
-	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"notification-stormshield/lapi"
 	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/guard"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -122,7 +121,8 @@ func (f *Follower) step(ctx context.Context, now time.Time) {
 	if f.isFullDue(now) {
 		f.full = true
 	}
-	r, err := f.guarded(ctx, now)
+	r := &reading{Follower: f, filter: f.Filter()}
+	_, err := guard.Call("reading the Local API", func() (any, error) { return nil, f.read(ctx, r, now) })
 	if ctx.Err() != nil {
 		return
 	}
@@ -148,18 +148,12 @@ func (f *Follower) isFullDue(now time.Time) bool {
 		!f.confirm.IsZero() && !now.Before(f.confirm)
 }
 
-// guarded reads, and turns a panic into an error: CrowdSec never starts a crashed plugin again.
-func (f *Follower) guarded(ctx context.Context, now time.Time) (r *reading, err error) {
-	r = &reading{Follower: f, filter: f.Filter()}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("reading the Local API panicked, which is a fault of this program: %v\n%s", p, debug.Stack())
-		}
-	}()
+// read polls, or reads everything.
+func (f *Follower) read(ctx context.Context, r *reading, now time.Time) error {
 	if f.full {
-		return r, r.everything(ctx, now)
+		return r.everything(ctx, now)
 	}
-	return r, r.changes(ctx, now)
+	return r.changes(ctx, now)
 }
 
 // failed logs and records a read that failed. The next read is a full read.
