@@ -25,10 +25,14 @@ func FuzzRead(f *testing.F) {
 		nil, {"value": "203.0.113.0/24"}, {"value": "2001:db8::/32"}, {"value": "::ffff:1.2.3.4"}, {"duration": "-3h"},
 		{"duration": "99999d"}, {"value": 5}, {"value": "fe80::1%eth0"}, {"scenario": nil}, {"type": "captcha"}, {"scope": "AS"},
 		{"value": "0.0.0.0/0"}, {"simulated": true}, {"uuid": nil, "origin": "lists:x"},
+		{"duration": "4 hours"}, {"value": ""}, {"value": "it's\n"}, {"value": "x/24"}, {"value": "::7"}, {"value": "0.0.0.0/8"}, {"type": ""},
 	} {
 		f.Add("[" + alertOf(decisionOf(changes)) + "]")
 	}
-	for _, text := range []string{"", "null", "[]", "{}", "[null]", `[{"id":1,"decisions":null}]`, `[{"decisions":[null,5,"x",[],{}]}]`, "[[[[", `{"decisions":[`, `{"decisions":[` + decisionOf(nil) + `]00`} {
+	for _, text := range []string{
+		alertOf(decisionOf(nil), decisionOf(map[string]any{"value": "198.51.100.1"})), "", "null", "[]", "{}", "[null]", `[{"id":1,"decisions":null}]`, `[{"decisions":[null,5,"x",[],{}]}]`, "[[[[",
+		`{"decisions":[`, `{"decisions":[` + decisionOf(nil) + `]00`, "-", "[x", "[5]", `{"decisions":0`, `{"decisions":{`, `{"decisions":["",`, `{""`, `{"source":{"a":0`, `{"source":{`, `{"source":{5`,
+	} {
 		f.Add(text)
 	}
 	filter := filterForFuzzing(f)
@@ -86,7 +90,7 @@ func checkSafe(t *testing.T, skips ban.Skips) {
 }
 
 func FuzzParseDuration(f *testing.F) {
-	for _, text := range []string{"4h", "7d", "-1d12h", "99999999999d", "", "d", "1d1d"} {
+	for _, text := range []string{"4h", "7d", "-1d12h", "99999999999d", "", "d", "1d1d", "+", "+4h", "4 hours", "1d+4h", strings.Repeat("4", 65) + "h"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -59,6 +59,11 @@ func FuzzNothingInAnAlertReachesAFileOrACommand(f *testing.F) {
 		f.Add(victim, value, other, "x", "x", "4h", "")
 		f.Add(victim, "Range", "ban", "x", "x", value, other)
 	}
+	for _, duration := range []string{"4h", "8h", "8h", "-1s"} { // one decision again and again
+		f.Add("198.51.100.9", "Ip", "ban", "x", "20f8aaaa-0000-4000-8000-000000000001", duration, "")
+	}
+	f.Add("198.51.100.9", "Ip", "ban", "x", "another", "1h", "")
+	f.Add("198.51.100.9", "Ip", "captcha", "", "", "4h", "")
 	w := newHarness(f)
 	l := w.books()
 	p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(time.Hour)})

@@ -297,6 +297,8 @@ func FuzzShellAndAwkMakeTheBytesThatGoMakes(f *testing.F) {
 	f.Add([]byte("[Host]\r\n\r"), []byte("  [ Crowdsec ] x\r\n crowdsec_ip_1 #\n[Gone"), uint64(2))
 	f.Add([]byte("\xff[Network]\n[Host"), []byte("[Gone]\ncrowdsec_ip_3405803776\n[x]\ncrowdsec_ip_3405803776"), uint64(3))
 	f.Add([]byte(""), []byte(""), uint64(4))
+	f.Add([]byte("[Network]\n"), []byte("[Gone]\ncrowdsec_ip_3405803776\n[x]\ncrowdsec_ip_3405803776\n"), uint64(80))
+	f.Add([]byte("x"), []byte("[Gone]\ncrowdsec_ip_1x\n"), uint64(3))
 	m := newMachine(f, toolset{})
 	f.Fuzz(func(t *testing.T, object, objectgroup []byte, seed uint64) {
 		if bytes.IndexByte(object, 0) >= 0 || bytes.IndexByte(objectgroup, 0) >= 0 {

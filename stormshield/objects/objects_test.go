@@ -170,6 +170,7 @@ func FuzzAdministratorsBytesComeBack(f *testing.F) {
 	f.Add([]byte("[Host]"), uint64(3))
 	f.Add([]byte("[Network]\r\n[Host]\n\n"), uint64(4))
 	f.Add([]byte("[Crowdsec]\r"), uint64(5))
+	f.Add([]byte("before=1\r\n \n[Host]\r\na=1 #comment\n\n[a] x\n[Network]\n[no end\n"), uint64(1))
 	f.Fuzz(func(t *testing.T, text []byte, seed uint64) {
 		if holdsOurs(text) {
 			t.Skip("the text holds lines of ours already")

@@ -16,6 +16,7 @@ func FuzzAnswersAreReadWithoutHarm(f *testing.F) {
 	f.Add(`<?xml version="1.0" encoding="ISO-8859-1"?><nws code="203" msg="` + "\xe9" + `"/>`)
 	f.Add(`<nws code="100"><serverd ret="99999999999999999999"/></nws>`)
 	f.Add("<nws code='100'><serverd ret='100'><data><![CDATA[[Result]\nModel=\"EVA2\"\n]]></data></serverd>")
+	f.Add(`<nws code="100">no status</nws>`)
 	f.Add(strings.Repeat("<a>", 20_000))
 	f.Fuzz(func(t *testing.T, text string) {
 		answer, err := serverd.Read(strings.NewReader(text))

@@ -33,6 +33,7 @@ func FuzzAKeyThatKnownHostsLackIsRefused(f *testing.F) {
 	f.Add("[192.0.2.1]:22,fw ssh-ed25519 " + text(known) + "\n|1|a|b ssh-ed25519 AAAA\n")
 	f.Add("@cert-authority * ssh-ed25519 " + text(known) + "\n@revoked * ssh-ed25519 " + text(strange) + "\n")
 	f.Add("* ssh-rsa\n#\n\x00 ,!* \t")
+	f.Add("")
 	path := filepath.Join(f.TempDir(), "known_hosts")
 	f.Fuzz(func(t *testing.T, hosts string) {
 		file := path + t.Name()[strings.LastIndexByte(t.Name(), '/')+1:]
