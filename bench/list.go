@@ -49,11 +49,11 @@ func (p listPlan) measure(ctx context.Context, o options) (l list, err error) {
 	}
 	local := plugintest.NewLocalAPI()
 	defer local.Close()
-	local.Lasting = banFor
+	local.Left = banFor
 	addresses := w.fresh.next(p.bans)
 	for range p.decisions {
 		for _, a := range addresses {
-			local.List(a.Addr().String())
+			local.Add(plugintest.NewUUID(), a.Addr().String())
 		}
 	}
 	w.banned = p.bans
@@ -79,7 +79,7 @@ func (l *list) follow(ctx context.Context, w *world, local *plugintest.LocalAPI)
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the list was not read"))
 	defer cancel()
 	from, start := w.watch(), time.Now()
-	err := w.configure(ctx, func(c *plugintest.Configuration) { c.LAPIURL, c.LAPIKey = local.URL(), local.Key })
+	err := w.configure(ctx, func(c *plugintest.Configuration) { c.LAPI = local.Section() })
 	if err != nil {
 		return err
 	}

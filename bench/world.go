@@ -94,8 +94,8 @@ func (w *world) reachable(yes bool) {
 func (w *world) configure(ctx context.Context, edit func(*plugintest.Configuration)) error {
 	c := plugintest.Configuration{
 		Name: notification, StateDir: filepath.Join(w.folder, "state"),
-		UpdateFrequency: w.frequency, Debounce: w.debounce, MaxBans: maxBans,
-		ReassertEvery: seldom,
+		UpdateFrequency: w.frequency, Debounce: w.debounce, Decisions: plugintest.Decisions{MaxBans: maxBans},
+		Target: plugintest.Target{ReassertEvery: seldom},
 	}.For(w.appliance)
 	if edit != nil {
 		edit(&c)

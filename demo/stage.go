@@ -59,7 +59,7 @@ func (s *stage) configuration() plugintest.Configuration {
 	return plugintest.Configuration{
 		Name: notification, StateDir: filepath.Join(s.folder, "state"),
 		UpdateFrequency: updateFrequency, Debounce: time.Second,
-		BlacklistTimeout: blacklistTimeout,
+		Target: plugintest.Target{BlacklistTimeout: blacklistTimeout},
 	}.For(s.appliance)
 }
 

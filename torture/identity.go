@@ -71,7 +71,7 @@ func stranger(ctx context.Context, t *trial) error {
 		w.found.notef("%s: it saw the credentials %d times", s.name, n)
 	}
 	if err := w.reconfigure(ctx, func(c *plugintest.Configuration) {
-		c.HostKey, c.CertFingerprint = w.appliance.HostKeyFingerprint(), w.appliance.CertificateFingerprint()
+		c.SSHHostKey, c.CertFingerprint = w.appliance.HostKeyFingerprint(), w.appliance.CertificateFingerprint()
 		c.CAPath, c.ServerName = "", ""
 	}); err != nil {
 		return err

@@ -38,7 +38,7 @@ func somebodyLocks(ctx context.Context, w *world) error {
 	other := *w
 	other.folder = filepath.Join(w.folder, "somebody")
 	other.configuration.StateDir = filepath.Join(other.folder, "state") // which is not there: no hold-off is kept to
-	other.configuration.Password = "wrong"
+	other.configuration.SetPassword("wrong")
 	if err := os.Mkdir(other.folder, 0o700); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func lockOut(ctx context.Context, t *trial) error {
 	}
 	way.end(w)
 	w.appliance.SetPassword(otherPassword)
-	if err := w.reconfigure(ctx, func(c *plugintest.Configuration) { c.Password = otherPassword }); err != nil {
+	if err := w.reconfigure(ctx, func(c *plugintest.Configuration) { c.SetPassword(otherPassword) }); err != nil {
 		return err
 	}
 	return w.settle(ctx)

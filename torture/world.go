@@ -213,7 +213,7 @@ func (w *world) tail() string {
 
 // lookForSecrets looks for a password in a text that nobody may find it in.
 func (w *world) lookForSecrets(where, text string) {
-	for _, secret := range []string{w.appliance.Password(), w.configuration.Password} {
+	for _, secret := range []string{w.appliance.Password(), w.configuration.SSHPassword} {
 		for _, form := range []string{secret, url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret))} {
 			if strings.Contains(text, form) {
 				w.found.leaks++

@@ -129,7 +129,7 @@ func runBlock(text, path, gate string) error {
 func commandInPath(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := newStage(dir)
+	s, err := newScript(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

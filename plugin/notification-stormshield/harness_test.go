@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"notification-stormshield/config"
+	"notification-stormshield/plugin/plugintest"
 	"notification-stormshield/stormshield/snstest"
 )
 
@@ -28,20 +31,13 @@ func newHarness(t testing.TB, options ...func(*snstest.Options)) *harness {
 	return w
 }
 
-// yaml is the configuration with some of its keys set otherwise.
+// yaml returns the configuration, with other values of some of the appliance's keys. An empty value removes the key.
 func (w *harness) yaml(other map[string]string) string {
-	keys := map[string]string{
-		"host": w.sim.Host(), "ssh_port": fmt.Sprint(w.sim.SSHPort()), "api_port": fmt.Sprint(w.sim.APIPort()),
-		"ssh_password": w.sim.Password(), "api_password": w.sim.Password(), "config_dir": w.sim.ConfigDir(),
-		"ssh_host_key": w.sim.HostKeyFingerprint(), "api_cert_fingerprint": w.sim.CertificateFingerprint(),
-	}
-	for k, v := range other {
-		keys[k] = v
-	}
-	text := "type: stormshield\nname: test\nformat: \"{{.|toJson}}\"\nstate_dir: " + w.dir + "\nupdate_frequency: 1s\ndebounce: 0s\nstormshield:\n"
-	for k, v := range keys {
-		if v != "" {
-			text += fmt.Sprintf("  %s: %q\n", k, v)
+	text := plugintest.Configuration{Name: "test", StateDir: w.dir, UpdateFrequency: time.Second}.For(w.sim).YAML()
+	for key, value := range other {
+		text = regexp.MustCompile(`(?m)^  `+key+`: .*\n`).ReplaceAllString(text, "")
+		if value != "" {
+			text += fmt.Sprintf("  %s: %q\n", key, value)
 		}
 	}
 	return text
@@ -63,15 +59,15 @@ func (w *harness) document() config.Document {
 	return documents[0]
 }
 
-// run carries out a command line and returns its exit status and what it said.
+// run runs a command line and returns its exit status and outputs.
 func (w *harness) run(args ...string) (status int, stdout, stderr string) {
 	w.t.Helper()
-	var out, complaint bytes.Buffer
-	status = run(w.t.Context(), args, &out, &complaint)
-	for _, text := range []string{out.String(), complaint.String()} {
+	var out, errs bytes.Buffer
+	status = run(w.t.Context(), args, &out, &errs)
+	for _, text := range []string{out.String(), errs.String()} {
 		if strings.Contains(text, w.sim.Password()) {
 			w.t.Errorf("%v prints the password:\n%s", args, text)
 		}
 	}
-	return status, out.String(), complaint.String()
+	return status, out.String(), errs.String()
 }

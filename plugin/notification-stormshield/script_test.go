@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -28,52 +30,55 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"crowdsec-stormshield": main})
 }
 
-// TestScripts runs testdata/script: the command line as an administrator meets
-// it. Each has a simulated appliance of its own, and a configuration for it in
-// notification.yaml. Beside testscript's own commands there are:
+// TestScripts runs the scripts in testdata/script: the command line as an administrator uses it. Each script has a
+// simulated appliance, and a configuration for it in notification.yaml. These commands exist beside testscript's own:
 //
-//	configure LINE                 one more line of YAML for the configuration
-//	copy FILE OLD NEW              another file with the configuration, in which NEW stands for OLD
-//	plugin start|stop              the plugin, as CrowdSec runs it
-//	ban PREFIX DURATION            an alert, to the plugin that runs
-//	appliance refuse|heal|reboot   what happens to the appliance
-//	appliance no-ipv6              it takes no IPv6 address
-//	appliance stale                its sessions see a write only after enobject
-//	appliance without TOOL         its shell does not find a tool
+//	configure LINE                 adds a line of YAML to the configuration
+//	copy FILE OLD NEW              copies the configuration to a file and replaces OLD by NEW there
+//	plugin start|stop              starts or stops the plugin
+//	ban PREFIX DURATION            sends an alert to the plugin
+//	appliance refuse|heal|reboot   the API refuses connections; all faults end; a reboot
+//	appliance no-ipv6              the appliance accepts no IPv6 address
+//	appliance stale                a session sees a changed file only after enobject
+//	appliance without TOOL         the shell does not find a tool
 //	appliance serial NUMBER        another appliance answers, with this serial number and an empty blacklist
-//	appliance password PASSWORD    its account has another password from now on
-//	appliance old-algorithms       its SSH server knows old algorithms alone
-//	host-keys KIND...              its SSH server has these keys, whose fingerprints are $HOST_KEY_KIND
-//	lapi serve                     CrowdSec's Local API, under lapi in the configuration from now on
-//	lapi list|unlist ADDRESS       what it lists: of an address that was banned by an alert, the decision of that
-//	lapi refuse|heal               whether it takes the key
-//	key FILE PASSPHRASE            a private key that its SSH account accepts
-//	[!] blocked PREFIX             waits until the appliance blocks it, or does not any more
-//	json PATH WANT                 looks into the JSON that was printed: .a.0.b
+//	appliance password PASSWORD    changes the password of the account
+//	appliance old-algorithms       the SSH server knows only old algorithms
+//	appliance rename OBJECT NAME   renames an object
+//	appliance member GROUP NAME    adds a group with one member
+//	host-keys KIND...              gives the SSH server these keys; their fingerprints are in $HOST_KEY_KIND
+//	lapi serve                     adds the Local API to the configuration
+//	lapi list|unlist ADDRESS       adds or deletes a decision, with the UUID of the last alert on the address
+//	lapi refuse|heal               the Local API refuses its key, or accepts it again
+//	key FILE PASSPHRASE            makes a private key that the SSH account accepts
+//	[!] blocked PREFIX             waits until the appliance blocks a prefix, or does not block it
+//	json PATH WANT                 compares one value of the JSON that was printed: .a.0.b
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
-			s, err := newStage(env.WorkDir)
+			s, err := newScript(env.WorkDir)
+			if s != nil {
+				env.Defer(s.close)
+			}
 			if err != nil {
 				return err
 			}
-			env.Defer(s.close)
-			env.Values[stageKey{}] = s
-			env.Setenv("HOST", s.sim.Host())
-			env.Setenv("SSH_PORT", strconv.Itoa(s.sim.SSHPort()))
-			env.Setenv("API_PORT", strconv.Itoa(s.sim.APIPort()))
-			env.Setenv("CONFIG_DIR", s.sim.ConfigDir())
-			env.Setenv("HOST_KEY", s.sim.HostKeyFingerprint())
-			env.Setenv("CERTIFICATE", s.sim.CertificateFingerprint())
-			env.Setenv("LAPI", strings.Trim(strings.TrimPrefix(s.local.URL(), "http:"), "/")) // host:port
-			env.Setenv("LAPI_KEY", s.local.Key)
+			env.Values[scriptKey{}] = s
+			env.Setenv("HOST", s.Appliance.Host())
+			env.Setenv("SSH_PORT", strconv.Itoa(s.Appliance.SSHPort()))
+			env.Setenv("API_PORT", strconv.Itoa(s.Appliance.APIPort()))
+			env.Setenv("CONFIG_DIR", s.Appliance.ConfigDir())
+			env.Setenv("HOST_KEY", s.Appliance.HostKeyFingerprint())
+			env.Setenv("CERTIFICATE", s.Appliance.CertificateFingerprint())
+			env.Setenv("LAPI", strings.Trim(strings.TrimPrefix(s.LocalAPI.URL(), "http:"), "/")) // host:port
+			env.Setenv("LAPI_KEY", s.LocalAPI.Key)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"configure": onStage((*stage).configureCommand), "copy": onStage((*stage).copyCommand),
-			"plugin": onStage((*stage).pluginCommand), "ban": onStage((*stage).banCommand), "appliance": onStage((*stage).applianceCommand),
-			"lapi": onStage((*stage).localAPICommand), "key": keyCommand,
+			"configure": withScript((*script).configureCommand), "copy": withScript((*script).copyCommand),
+			"plugin": withScript((*script).pluginCommand), "ban": withScript((*script).banCommand), "appliance": withScript((*script).applianceCommand),
+			"lapi": withScript((*script).localAPICommand), "key": keyCommand,
 			"host-keys": hostKeysCommand, "blocked": blockedCommand, "json": jsonCommand,
 		},
 		RequireExplicitExec: true,
@@ -81,54 +86,47 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// stage is what a script plays on.
-type stage struct {
-	sim     *snstest.Appliance
+// script is the harness of one script. The plugin runs in this process.
+type script struct {
+	*plugintest.Harness
 	healthy snstest.Faults
 	yaml    string
-	file    string         // holds yaml
-	plugin  *plugin.Plugin // nil: it does not run
-	local   *plugintest.LocalAPI
-	decided map[string]string // the UUID of the last alert's decision on an address
+	plugin  *plugin.Plugin    // nil: it does not run
+	uuids   map[string]string // of the last alert's decision on an address
 }
 
-type stageKey struct{}
+type scriptKey struct{}
 
-func newStage(dir string) (*stage, error) {
-	sim, err := snstest.New(snstest.Options{})
+func newScript(folder string) (*script, error) {
+	h, err := plugintest.New(plugintest.Options{
+		Folder: folder, Configuration: plugintest.Configuration{Name: "test", UpdateFrequency: time.Second, Debounce: 10 * time.Millisecond},
+	})
 	if err != nil {
 		return nil, err
 	}
-	yaml := plugintest.Configuration{
-		Name: "test", StateDir: filepath.Join(dir, "state"), UpdateFrequency: time.Second, Debounce: 10 * time.Millisecond,
-	}.For(sim).YAML()
-	s := &stage{sim: sim, local: plugintest.NewLocalAPI(), decided: map[string]string{}, healthy: sim.Faults(), yaml: yaml, file: filepath.Join(dir, "notification.yaml")}
-	if err := os.WriteFile(s.file, []byte(yaml), 0o600); err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
+	h.StartLocalAPI()
+	s := &script{Harness: h, healthy: h.Appliance.Faults(), uuids: map[string]string{}}
+	return s, s.configure(h.Configuration.YAML())
 }
 
-func (s *stage) close() {
+func (s *script) close() {
 	if s.plugin != nil {
 		s.plugin.Close()
 	}
-	s.local.Close()
-	_ = s.sim.Close()
+	s.Close()
 }
 
-// onStage makes a command of a script of what happens on the stage.
-func onStage(do func(s *stage, args []string) error) func(*testscript.TestScript, bool, []string) {
+// withScript makes a script's command from a method of the harness.
+func withScript(do func(s *script, args []string) error) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg {
 			ts.Fatalf("this command cannot be negated")
 		}
-		ts.Check(do(ts.Value(stageKey{}).(*stage), args))
+		ts.Check(do(ts.Value(scriptKey{}).(*script), args))
 	}
 }
 
-func (s *stage) configureCommand(args []string) error {
+func (s *script) configureCommand(args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("configure LINE, not %q", args)
 	}
@@ -136,19 +134,19 @@ func (s *stage) configureCommand(args []string) error {
 }
 
 // configure adds to the configuration.
-func (s *stage) configure(yaml string) error {
+func (s *script) configure(yaml string) error {
 	s.yaml += yaml
-	return os.WriteFile(s.file, []byte(s.yaml), 0o600)
+	return os.WriteFile(filepath.Join(s.Folder, "notification.yaml"), []byte(s.yaml), 0o600)
 }
 
-func (s *stage) copyCommand(args []string) error {
+func (s *script) copyCommand(args []string) error {
 	if len(args) != 3 || !strings.Contains(s.yaml, args[1]) {
-		return fmt.Errorf("copy FILE OLD NEW, with an OLD that the configuration holds, not %q", args)
+		return fmt.Errorf("copy FILE OLD NEW, where the configuration contains OLD, not %q", args)
 	}
-	return os.WriteFile(filepath.Join(filepath.Dir(s.file), args[0]), []byte(strings.ReplaceAll(s.yaml, args[1], args[2])), 0o600)
+	return os.WriteFile(filepath.Join(s.Folder, args[0]), []byte(strings.ReplaceAll(s.yaml, args[1], args[2])), 0o600)
 }
 
-func (s *stage) pluginCommand(args []string) error {
+func (s *script) pluginCommand(args []string) error {
 	switch strings.Join(args, " ") {
 	case "start":
 		s.plugin = plugin.New(plugin.Options{
@@ -164,7 +162,7 @@ func (s *stage) pluginCommand(args []string) error {
 	return fmt.Errorf("plugin start or stop, not %q", args)
 }
 
-func (s *stage) banCommand(args []string) error {
+func (s *script) banCommand(args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("ban PREFIX DURATION, not %q", args)
 	}
@@ -178,58 +176,63 @@ func (s *stage) banCommand(args []string) error {
 	}
 	alert := plugintest.Ban(lasts, prefix)
 	alert.UUID = plugintest.NewUUID()
-	s.decided[prefix.Addr().String()] = alert.UUID
+	s.uuids[prefix.Addr().String()] = alert.UUID
 	_, err = s.plugin.Notify(context.Background(), &protobufs.Notification{Name: "test", Text: alert.Text()})
 	return err
 }
 
-func (s *stage) applianceCommand(args []string) error {
-	switch {
-	case len(args) == 2 && args[0] == "password":
-		s.sim.SetPassword(args[1])
-		return nil
-	case len(args) == 2 && args[0] == "without":
-		s.sim.SetFaults(func(f *snstest.Faults) { f.MissingTools = []string{args[1]} })
-		return nil
-	case len(args) == 2 && args[0] == "serial":
-		s.sim.SetFaults(func(f *snstest.Faults) { f.SerialNumber = args[1] })
-		return nil
-	case len(args) == 3 && args[0] == "rename":
-		return s.sim.RenameObject(args[1], args[2])
-	case len(args) == 3 && args[0] == "member":
-		return s.sim.AdminEdit(snstest.GroupFile, func(text []byte) []byte {
+func (s *script) applianceCommand(args []string) error {
+	if len(args) == 0 {
+		return errors.New("appliance COMMAND")
+	}
+	fault := map[string]func(*snstest.Faults){
+		"refuse": func(f *snstest.Faults) { f.APIRefuse = true }, "no-ipv6": func(f *snstest.Faults) { f.NoIPv6 = true },
+		"stale": func(f *snstest.Faults) { f.StaleUntilReload = true }, "old-algorithms": func(f *snstest.Faults) { f.LegacyAlgorithmsOnly = true },
+		"without": func(f *snstest.Faults) { f.MissingTools = args[1:] }, "serial": func(f *snstest.Faults) { f.SerialNumber = args[1] },
+		"heal": func(f *snstest.Faults) { *f = s.healthy },
+	}
+	switch usage := fmt.Sprint(args[0], " ", len(args)-1); usage {
+	case "refuse 0", "no-ipv6 0", "stale 0", "old-algorithms 0", "heal 0", "without 1", "serial 1":
+		s.Appliance.SetFaults(fault[args[0]])
+	case "reboot 0":
+		s.Appliance.Reboot()
+	case "password 1":
+		s.Appliance.SetPassword(args[1])
+	case "rename 2":
+		return s.Appliance.RenameObject(args[1], args[2])
+	case "member 2":
+		return s.Appliance.AdminEdit(snstest.GroupFile, func(text []byte) []byte {
 			return fmt.Appendf(text, "[%s]\n%s\n", args[1], args[2])
 		})
-	case len(args) != 1:
-	case args[0] == "refuse":
-		s.sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse = true })
-		return nil
-	case args[0] == "no-ipv6":
-		s.sim.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
-		return nil
-	case args[0] == "old-algorithms":
-		s.sim.SetFaults(func(f *snstest.Faults) { f.LegacyAlgorithmsOnly = true })
-		return nil
-	case args[0] == "stale":
-		s.sim.SetFaults(func(f *snstest.Faults) { f.StaleUntilReload = true })
-		return nil
-	case args[0] == "heal":
-		s.sim.SetFaults(func(f *snstest.Faults) { *f = s.healthy })
-		return nil
-	case args[0] == "reboot":
-		s.sim.Reboot()
-		return nil
+	default:
+		return fmt.Errorf("appliance has no command %q", args)
 	}
-	return fmt.Errorf("appliance refuse, no-ipv6, old-algorithms, stale, heal, reboot, without TOOL, serial NUMBER, rename OBJECT NAME, member GROUP NAME, or password PASSWORD, not %q", args)
+	return nil
+}
+
+func (s *script) localAPICommand(args []string) error {
+	switch {
+	case strings.Join(args, " ") == "serve":
+		return s.configure(fmt.Sprintf("lapi:\n  url: %s\n  key: %q\n", s.LocalAPI.URL(), s.LocalAPI.Key))
+	case len(args) == 2 && args[0] == "list":
+		s.LocalAPI.Add(cmp.Or(s.uuids[args[1]], plugintest.NewUUID()), args[1])
+	case len(args) == 2 && args[0] == "unlist":
+		s.LocalAPI.Delete(args[1])
+	case len(args) == 1 && (args[0] == "refuse" || args[0] == "heal"):
+		s.LocalAPI.SetRefusing(args[0] == "refuse")
+	default:
+		return fmt.Errorf("lapi serve, list ADDRESS, unlist ADDRESS, refuse or heal, not %q", args)
+	}
+	return nil
 }
 
 func hostKeysCommand(ts *testscript.TestScript, neg bool, kinds []string) {
 	if neg || len(kinds) == 0 {
 		ts.Fatalf("host-keys KIND..., not %q", kinds)
 	}
-	sim := ts.Value(stageKey{}).(*stage).sim
-	sim.SetFaults(func(f *snstest.Faults) { f.HostKeys = kinds })
-	for i, key := range sim.HostKeys() {
+	appliance := ts.Value(scriptKey{}).(*script).Appliance
+	appliance.SetFaults(func(f *snstest.Faults) { f.HostKeys = kinds })
+	for i, key := range appliance.HostKeys() {
 		ts.Setenv("HOST_KEY_"+kinds[i], ssh.FingerprintSHA256(key))
 	}
 }
@@ -245,7 +248,7 @@ func keyCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(block), 0o600))
 	key, err := ssh.NewPublicKey(public)
 	ts.Check(err)
-	ts.Value(stageKey{}).(*stage).sim.AuthorizeKey(key)
+	ts.Value(scriptKey{}).(*script).Appliance.AuthorizeKey(key)
 }
 
 func blockedCommand(ts *testscript.TestScript, neg bool, args []string) {
@@ -256,9 +259,9 @@ func blockedCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	wait := ts.Value(stageKey{}).(*stage).sim.WaitBlocked
+	wait := ts.Value(scriptKey{}).(*script).Appliance.WaitBlocked
 	if neg {
-		wait = ts.Value(stageKey{}).(*stage).sim.WaitUnblocked
+		wait = ts.Value(scriptKey{}).(*script).Appliance.WaitUnblocked
 	}
 	_, err = wait(ctx, prefix)
 	ts.Check(err)

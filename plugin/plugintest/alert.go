@@ -9,25 +9,24 @@ import (
 	"time"
 )
 
-// Alert is an alert with a ban of each prefix.
+// Alert is an alert with one decision on each prefix.
 type Alert struct {
 	Scenario string
 	StopAt   time.Time
 	Duration time.Duration
 	Bans     []netip.Prefix
-	UUID     string // of a decision that is the only one; "": a new one each time
+	UUID     string // of the only decision; "": a new one in each text
 }
 
-// Ban is an alert that has just happened.
+// Ban returns an alert of this moment.
 func Ban(duration time.Duration, prefixes ...netip.Prefix) Alert {
 	return Alert{Scenario: "crowdsecurity/ssh-bf", StopAt: time.Now(), Duration: duration, Bans: prefixes}
 }
 
-// End is when the bans of an alert end, by CrowdSec's reckoning.
+// End is when the decisions of an alert end.
 func (a Alert) End() time.Time { return a.StopAt.Add(a.Duration) }
 
-// Text is the alert as a profile's `{{.|toJson}}` makes it, with new uuids
-// each time.
+// Text is the alert in the format `{{.|toJson}}`.
 func (a Alert) Text() string {
 	at := a.StopAt.UTC().Format(time.RFC3339Nano)
 	decisions := make([]map[string]any, 0, len(a.Bans))
@@ -45,7 +44,7 @@ func (a Alert) Text() string {
 		"source": source(a.Bans), "start_at": at, "stop_at": at, "uuid": NewUUID(),
 	}})
 	if err != nil {
-		panic(err) // text, numbers and booleans can always be encoded
+		panic(err) // texts, numbers and booleans can always be encoded
 	}
 	return string(text)
 }
@@ -56,7 +55,7 @@ func TestAlert() string {
 		`"scenario":"test alert","stop_at":"` + time.Now().UTC().Format(time.RFC3339Nano) + `"}]`
 }
 
-// scoped is how CrowdSec writes what is banned.
+// scoped returns a prefix as CrowdSec writes it.
 func scoped(p netip.Prefix) (scope, value string) {
 	if p.IsSingleIP() {
 		return "Ip", p.Addr().String()
@@ -64,7 +63,7 @@ func scoped(p netip.Prefix) (scope, value string) {
 	return "Range", p.String()
 }
 
-// source is where the alert came from: an alert for several has none.
+// source is the origin of an attack. An alert on several prefixes has none.
 func source(bans []netip.Prefix) map[string]any {
 	if len(bans) != 1 {
 		return map[string]any{"scope": "", "value": ""}
@@ -73,7 +72,7 @@ func source(bans []netip.Prefix) map[string]any {
 	return map[string]any{"scope": scope, "value": value, "ip": bans[0].Addr().String()}
 }
 
-// NewUUID is one that nothing else has.
+// NewUUID returns a random UUID.
 func NewUUID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -81,8 +80,7 @@ func NewUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// Addresses returns so many addresses from the first one on, one after the
-// other.
+// Addresses returns n consecutive addresses.
 func Addresses(first netip.Addr, n int) []netip.Prefix {
 	prefixes := make([]netip.Prefix, 0, n)
 	for a := first; len(prefixes) < n; a = a.Next() {

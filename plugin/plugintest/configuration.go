@@ -1,40 +1,59 @@
 package plugintest
 
 import (
+	"bytes"
 	"fmt"
-	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
-// Configuration is a notification's YAML document, with the keys that a test
-// sets. The rest have the plugin's defaults.
+// Configuration is a notification's YAML document. Where an optional key is
+// zero, the document leaves it out and the plugin's default applies.
 type Configuration struct {
-	Name            string
-	StateDir        string
-	UpdateFrequency time.Duration
-	Debounce        time.Duration
-	LogLevel        string // "": the default
-	MaxBans         int    // 0: the default
-	LAPIURL         string // "": alerts alone
-	LAPIKey         string
-
-	// The appliance.
-	Host             string
-	SSHPort          int
-	APIPort          int
-	User             string // of both SSH and the API
-	Password         string
-	HostKey          string // SHA256:…
-	CertFingerprint  string // SHA256:…
-	CAPath           string // "": none
-	ServerName       string // "": the host
-	ConfigDir        string
-	BlacklistTimeout time.Duration // 0: the default
-	ReassertEvery    time.Duration // 0: the default
-	APISingleMax     int           // 0: the default
+	Type            string        `yaml:"type"`
+	Name            string        `yaml:"name"`
+	Format          string        `yaml:"format"`
+	LogLevel        string        `yaml:"log_level,omitempty"`
+	UpdateFrequency time.Duration `yaml:"update_frequency"`
+	Debounce        time.Duration `yaml:"debounce"`
+	StateDir        string        `yaml:"state_dir"`
+	Decisions       Decisions     `yaml:"decisions,omitempty"`
+	LAPI            LAPI          `yaml:"lapi,omitempty"`
+	Target          `yaml:"stormshield"`
 }
 
-// Appliance is what a configuration says of an appliance.
+// Decisions is the section about decisions.
+type Decisions struct {
+	MaxBans int `yaml:"max_bans,omitempty"`
+}
+
+// LAPI is the section about the Local API.
+type LAPI struct {
+	URL string `yaml:"url"`
+	Key string `yaml:"key"`
+}
+
+// Target is the section about the appliance.
+type Target struct {
+	Host             string        `yaml:"host"`
+	SSHPort          int           `yaml:"ssh_port"`
+	SSHUsername      string        `yaml:"ssh_username"`
+	SSHPassword      string        `yaml:"ssh_password"`
+	SSHHostKey       string        `yaml:"ssh_host_key"`
+	ConfigDir        string        `yaml:"config_dir"`
+	APIPort          int           `yaml:"api_port"`
+	APIUsername      string        `yaml:"api_username"`
+	APIPassword      string        `yaml:"api_password"`
+	CertFingerprint  string        `yaml:"api_cert_fingerprint,omitempty"`
+	CAPath           string        `yaml:"api_ca_path,omitempty"`
+	ServerName       string        `yaml:"api_server_name,omitempty"`
+	BlacklistTimeout time.Duration `yaml:"blacklist_timeout,omitempty"`
+	ReassertEvery    time.Duration `yaml:"reassert_every,omitempty"`
+	APISingleMax     int           `yaml:"api_single_max,omitempty"`
+}
+
+// Appliance is one that a configuration can name.
 type Appliance interface {
 	Host() string
 	SSHPort() int
@@ -46,59 +65,29 @@ type Appliance interface {
 	ConfigDir() string
 }
 
-// For returns the configuration with what it says of an appliance.
+// For returns the configuration with the addresses and credentials of an appliance.
 func (c Configuration) For(a Appliance) Configuration {
-	c.Host, c.SSHPort, c.APIPort, c.User, c.Password = a.Host(), a.SSHPort(), a.APIPort(), a.User(), a.Password()
-	c.HostKey, c.CertFingerprint, c.ConfigDir = a.HostKeyFingerprint(), a.CertificateFingerprint(), a.ConfigDir()
+	c.Host, c.SSHPort, c.APIPort, c.ConfigDir = a.Host(), a.SSHPort(), a.APIPort(), a.ConfigDir()
+	c.SSHUsername, c.APIUsername = a.User(), a.User()
+	c.SSHHostKey, c.CertFingerprint = a.HostKeyFingerprint(), a.CertificateFingerprint()
+	c.SetPassword(a.Password())
 	return c
 }
 
-// YAML is the document.
+// SetPassword sets the password of SSH and of the API.
+func (c *Configuration) SetPassword(password string) {
+	c.SSHPassword, c.APIPassword = password, password
+}
+
+// YAML returns the document. The section about the appliance is its end, with
+// an indent of two spaces, so that a test can append a key to it.
 func (c Configuration) YAML() string {
-	var out strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
-	line("type: stormshield")
-	line("name: %s", c.Name)
-	if c.LogLevel != "" {
-		line("log_level: %s", c.LogLevel)
-	}
-	line("format: |\n  {{.|toJson}}")
-	line("update_frequency: %s", c.UpdateFrequency)
-	line("debounce: %s", c.Debounce)
-	line("state_dir: %q", c.StateDir)
-	if c.MaxBans > 0 {
-		line("decisions:\n  max_bans: %d", c.MaxBans)
-	}
-	if c.LAPIURL != "" {
-		line("lapi:\n  url: %q\n  key: %q", c.LAPIURL, c.LAPIKey)
-	}
-	line("stormshield:")
-	line("  host: %q", c.Host)
-	line("  ssh_port: %d", c.SSHPort)
-	line("  ssh_username: %q", c.User)
-	line("  ssh_password: %q", c.Password)
-	line("  ssh_host_key: %q", c.HostKey)
-	line("  config_dir: %q", c.ConfigDir)
-	line("  api_port: %d", c.APIPort)
-	line("  api_username: %q", c.User)
-	line("  api_password: %q", c.Password)
-	if c.CertFingerprint != "" {
-		line("  api_cert_fingerprint: %q", c.CertFingerprint)
-	}
-	if c.CAPath != "" {
-		line("  api_ca_path: %q", c.CAPath)
-	}
-	if c.ServerName != "" {
-		line("  api_server_name: %q", c.ServerName)
-	}
-	if c.BlacklistTimeout > 0 {
-		line("  blacklist_timeout: %s", c.BlacklistTimeout)
-	}
-	if c.ReassertEvery > 0 {
-		line("  reassert_every: %s", c.ReassertEvery)
-	}
-	if c.APISingleMax > 0 {
-		line("  api_single_max: %d", c.APISingleMax)
+	c.Type, c.Format = pluginType, "{{.|toJson}}"
+	var out bytes.Buffer
+	e := yaml.NewEncoder(&out)
+	e.SetIndent(2)
+	if err := e.Encode(c); err != nil {
+		panic(fmt.Sprintf("encode a configuration: %v", err)) // texts, numbers and durations can always be encoded
 	}
 	return out.String()
 }

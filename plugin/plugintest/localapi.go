@@ -13,66 +13,62 @@ import (
 	"time"
 )
 
-// LocalAPI is CrowdSec's Local API as one bouncer meets it, on loopback.
+// LocalAPI is a fake of CrowdSec's Local API, on loopback, for one bouncer.
 type LocalAPI struct {
-	Key      string        // that it takes
-	Lasting  time.Duration // of each decision that it lists
-	server   *httptest.Server
-	requests LocalAPIStats
+	Key    string        // that a request must have
+	Left   time.Duration // until a decision ends, in every answer
+	server *httptest.Server
 
 	mu      sync.Mutex
-	next    int
+	stats   LocalAPIStats
+	lastID  int
 	refuses bool
-	// In the order of their IDs.
-	standing, added, deleted []decision
+	// In the order of their IDs: all decisions in force, and the changes since the last poll.
+	inForce, added, deleted []decision
 }
 
-// decision is one that it lists, or has listed.
 type decision struct {
 	id          int
 	uuid, value string
 }
 
-// LocalAPIStats is what it was asked, and how long its answers were.
+// LocalAPIStats counts requests and the bytes of the answers to polls.
 type LocalAPIStats struct {
 	Requests int
 	Bytes    int64
 }
 
-// NewLocalAPI starts one that lists nothing.
+// NewLocalAPI starts a Local API without decisions.
 func NewLocalAPI() *LocalAPI {
-	l := &LocalAPI{Key: "the-bouncers-key", Lasting: time.Hour}
+	l := &LocalAPI{Key: "the-bouncers-key", Left: time.Hour}
 	l.server = httptest.NewServer(l)
 	return l
 }
 
-// URL is where it listens.
+// URL returns its address.
 func (l *LocalAPI) URL() string { return l.server.URL + "/" }
 
-// Close ends it.
+// Close stops the server.
 func (l *LocalAPI) Close() { l.server.Close() }
 
-// List lists a ban of each address. An address may have several.
-func (l *LocalAPI) List(values ...string) {
-	for _, value := range values {
-		l.ListAs(NewUUID(), value)
-	}
-}
+// Section is the section of a configuration for this Local API.
+func (l *LocalAPI) Section() LAPI { return LAPI{URL: l.URL(), Key: l.Key} }
 
-// ListAs lists the ban of an address whose decision has a UUID, such as that of an alert.
-func (l *LocalAPI) ListAs(uuid, value string) {
+// Add adds a decision on an address. An address can have several. The decision
+// of an alert has the same UUID as in the alert.
+func (l *LocalAPI) Add(uuid, value string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.next++
-	listed := decision{l.next, uuid, value}
-	l.standing, l.added = append(l.standing, listed), append(l.added, listed)
+	l.lastID++
+	d := decision{l.lastID, uuid, value}
+	l.inForce, l.added = append(l.inForce, d), append(l.added, d)
 }
 
-// Unlist ends the bans of an address.
-func (l *LocalAPI) Unlist(value string) {
+// Delete deletes the decisions on an address.
+func (l *LocalAPI) Delete(value string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.standing = slices.DeleteFunc(l.standing, func(d decision) bool {
+	l.inForce = slices.DeleteFunc(l.inForce, func(d decision) bool {
 		if d.value == value {
 			l.deleted = append(l.deleted, d)
 		}
@@ -80,26 +76,26 @@ func (l *LocalAPI) Unlist(value string) {
 	})
 }
 
-// Refuse says whether it refuses the key.
-func (l *LocalAPI) Refuse(yes bool) {
+// SetRefusing makes it refuse its key, or accept it again.
+func (l *LocalAPI) SetRefusing(refuses bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.refuses = yes
+	l.refuses = refuses
 }
 
-// TakeStats returns what it was asked since the last time that somebody took that.
+// TakeStats returns the counts since the last call.
 func (l *LocalAPI) TakeStats() LocalAPIStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.requests
-	l.requests = LocalAPIStats{}
+	s := l.stats
+	l.stats = LocalAPIStats{}
 	return s
 }
 
 func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.requests.Requests++
+	l.stats.Requests++
 	switch {
 	case l.refuses || r.Header.Get("X-Api-Key") != l.Key:
 		w.WriteHeader(http.StatusForbidden)
@@ -108,32 +104,31 @@ func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet && r.URL.Path == "/v1/decisions/stream":
 		fresh := l.added
 		if r.URL.Query().Get("startup") == "true" {
-			fresh = l.standing
+			fresh = l.inForce
 		}
-		out := bufio.NewWriter(&counter{w, &l.requests.Bytes})
+		out := bufio.NewWriter(&counter{w, &l.stats.Bytes})
 		_, _ = fmt.Fprint(out, `{"new": [`)
-		writeDecisions(out, fresh, l.Lasting)
+		writeDecisions(out, fresh, l.Left)
 		_, _ = fmt.Fprint(out, `], "deleted": [`)
 		writeDecisions(out, l.deleted, -time.Second)
 		_, _ = fmt.Fprint(out, `]}`)
-		_ = out.Flush() // whoever asked has gone
+		_ = out.Flush() // the client may have gone
 		l.added, l.deleted = nil, nil
 	case r.Method == http.MethodGet && r.URL.Path == "/v1/decisions":
 		value := r.URL.Query().Get("ip")
 		after, _ := strconv.Atoi(r.URL.Query().Get("id_gt"))
-		found := slices.DeleteFunc(slices.Clone(l.standing), func(d decision) bool {
+		found := slices.DeleteFunc(slices.Clone(l.inForce), func(d decision) bool {
 			return value != "" && d.value != value || d.id <= after
 		})
 		_, _ = fmt.Fprint(w, "[")
-		writeDecisions(w, found, l.Lasting)
+		writeDecisions(w, found, l.Left)
 		_, _ = fmt.Fprint(w, "]")
 	}
 }
 
-// writeDecisions writes decisions as JSON.
 func writeDecisions(out io.Writer, decisions []decision, left time.Duration) {
 	for i, d := range decisions {
-		text, _ := json.Marshal(map[string]any{ // texts and numbers alone
+		text, _ := json.Marshal(map[string]any{ // texts and numbers can always be encoded
 			"id": d.id, "uuid": d.uuid, "origin": "CAPI", "scenario": "http:scan", "scope": "Ip", "type": "ban", "value": d.value, "duration": left.String(),
 		})
 		if i > 0 {
@@ -143,7 +138,7 @@ func writeDecisions(out io.Writer, decisions []decision, left time.Duration) {
 	}
 }
 
-// counter counts what is written.
+// counter counts the bytes that are written.
 type counter struct {
 	io.Writer
 	bytes *int64

@@ -12,17 +12,26 @@ import (
 
 // Line is one line of the plugin's log.
 type Line struct {
-	Received time.Time // when it was read here
-	Level    string    // "" for a line that is no log line, such as a panic's
+	Received time.Time
+	Level    string // "" for a line that is not of the log, such as a panic's
 	Message  string
 	Fields   map[string]any // numbers are float64
-	Text     string         // the line as it is
+	Text     string
 }
 
-// Int returns a field that is a number; 0 without it.
+// Int returns a number; 0 without the field.
 func (l Line) Int(field string) int {
 	n, _ := l.Fields[field].(float64)
 	return int(n)
+}
+
+// IsFlush reports whether the line says that a flush is complete.
+func (l Line) IsFlush() bool { return l.Message == "flushed" }
+
+// Reasserted reports whether that flush blocked everything again.
+func (l Line) Reasserted() bool {
+	again, _ := l.Fields["reasserted"].(bool)
+	return again
 }
 
 // Log collects the lines of a plugin's standard error.
@@ -35,7 +44,7 @@ type Log struct {
 
 func newLog() *Log { return &Log{grown: make(chan struct{})} }
 
-// Write takes what the plugin writes.
+// Write adds to the log.
 func (l *Log) Write(text []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,7 +61,7 @@ func (l *Log) Write(text []byte) (int, error) {
 	}
 }
 
-// parse reads hclog's JSON.
+// parse reads a line of hclog's JSON.
 func parse(text []byte) Line {
 	l := Line{Received: time.Now(), Text: string(text)}
 	if json.Unmarshal(text, &l.Fields) == nil {
@@ -62,14 +71,14 @@ func parse(text []byte) Line {
 	return l
 }
 
-// Len is how many lines there are.
+// Len returns the number of lines.
 func (l *Log) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.lines)
 }
 
-// Since returns the lines from number on, counted from 0.
+// Since returns the lines from an index on.
 func (l *Log) Since(number int) []Line {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,7 +88,7 @@ func (l *Log) Since(number int) []Line {
 	return append([]Line(nil), l.lines[number:]...)
 }
 
-// Wait waits for the first line from number on that matches.
+// Wait waits for the first line from an index on that matches.
 func (l *Log) Wait(ctx context.Context, number int, match func(Line) bool) (Line, error) {
 	for {
 		l.mu.Lock()
@@ -99,7 +108,7 @@ func (l *Log) Wait(ctx context.Context, number int, match func(Line) bool) (Line
 	}
 }
 
-// quote shows the end of the log, for an error.
+// quote returns the end of the log, for an error.
 func (l *Log) quote() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,11 +1,13 @@
-// Package plugintest runs the real plugin binary the way CrowdSec does: it
-// starts the process with go-plugin's client, hands it its configuration and
-// its notifications over gRPC, and reads the log on its standard error.
+// Package plugintest is the test harness of the whole program. A [Harness] is a
+// simulated appliance, a configuration for it, and a running plugin.
 //
-// It never looks inside the plugin and imports no other package of this
-// module, so that a misunderstanding of the protocol cannot hide on both
-// sides. Its main type is [Process]; [Start] starts one. [Configuration] and
-// [Alert] write the texts that CrowdSec would send.
+// A [Process] runs the real plugin binary the way CrowdSec does: it starts the
+// process with go-plugin's client, sends the configuration and the notifications
+// over gRPC, and reads the log on standard error. [Configuration] and [Alert]
+// write the texts that CrowdSec would send, and [LocalAPI] is a fake of its Local API.
+//
+// The package never looks inside the plugin. It shares no code with the plugin,
+// so that a misunderstanding of the protocol cannot hide on both sides.
 package plugintest
 
 import (
@@ -27,15 +29,14 @@ import (
 )
 
 const (
-	// pluginType is what CrowdSec dispenses the plugin under: the type in its
-	// configuration.
+	// pluginType is the type in a configuration, and the name in go-plugin's terms.
 	pluginType = "stormshield"
 
-	// largestMessage is more than the Local API lets through (50 MiB).
+	// largestMessage is above the limit of the Local API (50 MiB).
 	largestMessage = 64 << 20
 )
 
-// Process is a plugin at work. It is safe for concurrent use, but for Kill.
+// Process is a running plugin. Its methods, except Kill, are safe for concurrent use.
 type Process struct {
 	client   *goplugin.Client
 	notifier protobufs.NotifierClient
@@ -44,10 +45,9 @@ type Process struct {
 	log      *Log
 }
 
-// Start starts the plugin binary at a path, as a user, and waits for its
-// handshake. It is not configured yet. The caller calls Kill. Without a user it
-// has the user of this process. Its environment is that of this process, and the
-// given KEY=VALUEs.
+// Start starts the plugin binary as a user, and waits for its handshake. The user
+// nil is that of this process. The environment is that of this process and the
+// given KEY=VALUEs. The caller calls Configure, and in the end Kill.
 func Start(binary string, as *syscall.Credential, environment ...string) (*Process, error) {
 	log := newLog()
 	command := exec.Command(binary)
@@ -59,7 +59,7 @@ func Start(binary string, as *syscall.Credential, environment ...string) (*Proce
 		},
 		Plugins:          map[string]goplugin.Plugin{pluginType: notifier{}},
 		Cmd:              command,
-		SkipHostEnv:      true, // it would go before ours
+		SkipHostEnv:      true, // it would replace ours
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		Stderr:           log,
 		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Off}),
@@ -84,26 +84,24 @@ func (p *Process) dispense() error {
 	}
 	var ok bool
 	if p.notifier, ok = dispensed.(protobufs.NotifierClient); !ok {
-		return errors.New("what it serves is no Notifier")
+		return errors.New("it serves no Notifier")
 	}
 	return nil
 }
 
-// Configure hands over one YAML document. Like CrowdSec it sets no deadline of
-// its own.
+// Configure sends one YAML document. Like CrowdSec it sets no deadline.
 func (p *Process) Configure(ctx context.Context, yaml string) error {
 	_, err := p.notifier.Configure(ctx, &protobufs.Config{Config: []byte(yaml)})
 	return err
 }
 
-// Notify hands over the text of a notification to the configuration of a name,
-// with the deadline that CrowdSec sets by default (5 s).
+// Notify sends a text to the configuration of a name, with CrowdSec's default
+// deadline of 5 s.
 func (p *Process) Notify(ctx context.Context, name, text string) error {
 	return p.NotifyWithin(ctx, 5*time.Second, name, text)
 }
 
-// NotifyWithin is Notify with another deadline (timeout in a notification's
-// configuration).
+// NotifyWithin is Notify with another deadline (key timeout).
 func (p *Process) NotifyWithin(ctx context.Context, timeout time.Duration, name, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -111,24 +109,24 @@ func (p *Process) NotifyWithin(ctx context.Context, timeout time.Duration, name,
 	return err
 }
 
-// PID is the number of the process.
+// PID returns the ID of the process.
 func (p *Process) PID() int { return p.command.Process.Pid }
 
-// Started is when the process was started.
+// Started returns when the process was started.
 func (p *Process) Started() time.Time { return p.started }
 
-// Log is what the plugin wrote to its standard error so far.
+// Log returns the lines on standard error.
 func (p *Process) Log() *Log { return p.log }
 
-// Exited tells whether the process has ended.
+// Exited reports whether the process has ended.
 func (p *Process) Exited() bool { return p.client.Exited() }
 
-// PeakMemory returns the most memory that the process ever had resident, in
-// bytes: the kernel's VmHWM. It is known as long as the process runs.
+// PeakMemory returns the highest resident memory of the running process so far,
+// in bytes (the kernel's VmHWM).
 func (p *Process) PeakMemory() (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
-		return 0, fmt.Errorf("read the plugin's peak of memory: %w", err)
+		return 0, fmt.Errorf("read the peak memory of the plugin: %w", err)
 	}
 	for line := range bytes.Lines(status) {
 		if value, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
@@ -136,23 +134,22 @@ func (p *Process) PeakMemory() (int64, error) {
 			return kib << 10, err
 		}
 	}
-	return 0, fmt.Errorf("read the plugin's peak of memory: process %d has none", p.PID())
+	return 0, fmt.Errorf("read the peak memory of the plugin: process %d has none", p.PID())
 }
 
-// Kill ends the process as CrowdSec does: a Shutdown call, and SIGKILL if the
-// plugin is still there 2 s later. It reports whether the plugin left by
-// itself. Further calls do nothing.
-func (p *Process) Kill() (left bool) {
+// Kill ends the process as CrowdSec does: a Shutdown call, and SIGKILL 2 s later.
+// It reports whether the plugin ended before the SIGKILL. Further calls do nothing.
+func (p *Process) Kill() (graceful bool) {
 	p.client.Kill()
 	return p.command.ProcessState == nil || p.command.ProcessState.Exited()
 }
 
-// notifier is CrowdSec's part of the plugin in go-plugin's terms.
+// notifier is the client of the plugin, in go-plugin's terms.
 type notifier struct {
 	goplugin.NetRPCUnsupportedPlugin
 }
 
-// GRPCServer is the plugin's part.
+// GRPCServer is for the plugin only.
 func (notifier) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error {
 	return errors.New("this is the client")
 }
