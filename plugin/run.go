@@ -5,6 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
+	"notification-stormshield/plugin/failures"
 	"notification-stormshield/plugin/lease"
 )
 
@@ -14,8 +17,6 @@ const (
 	quiet = 3 * time.Second
 	// leaseEvery is how often a process that does not hold the lease tries to take it.
 	leaseEvery = 500 * time.Millisecond
-	// repeatEvery is how often the same trouble is logged again.
-	repeatEvery = 10 * time.Minute
 )
 
 // run watches this machine's addresses until the context ends. While this process holds the lease, for which it waits, run
@@ -41,18 +42,16 @@ func (n *notification) run(ctx context.Context) {
 // takeLease waits for the lease; nil: the context has ended.
 func (n *notification) takeLease(ctx context.Context) *lease.Lease {
 	path, waiting := StateOf(n.document).Lease, false
-	var logged time.Time
-	for failures := 0; ; {
+	failed := failures.NewLog(n.log)
+	for {
 		held, err := lease.Try(path)
 		switch {
 		case held != nil:
+			failed.Succeeded("the lease is taken, so bans are enforced")
 			return held
 		case err != nil:
-			if failures++; time.Since(logged) >= repeatEvery {
-				logged = time.Now()
-				n.log.Error("the lease cannot be taken, so bans are recorded and not enforced", "error", err, "failures", failures,
-					"hint", "look at the owner, the modes and the disk of the state folder")
-			}
+			failed.Failed(hclog.Error, "the lease cannot be taken, so bans are recorded and not enforced", "error", err,
+				"hint", "look at the owner, the modes and the disk of the state folder")
 		case !waiting:
 			waiting = true
 			n.log.Debug("another process flushes; this one records and stands by")

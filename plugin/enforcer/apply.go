@@ -73,7 +73,8 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 		f.reportOldGroups(done.Kept)
 	}
 	if done.Warning == nil {
-		f.complaint.end()
+		f.failures.Succeeded("flushes succeed again")
+		f.loggedHoldOff = time.Time{}
 	}
 	f.Log.Info("flushed", "added", f.plan.BlockCount, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
 		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero(), "took", took.Round(time.Millisecond).String())

@@ -27,6 +27,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/failures"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/lockout"
 	"notification-stormshield/plugin/pacer"
@@ -58,14 +59,15 @@ type Config struct {
 // Enforcer is the loop for one appliance.
 type Enforcer struct {
 	Config
-	pacer     *pacer.Pacer
-	complaint complaint
+	pacer    *pacer.Pacer
+	failures *failures.Log
 	// identified is when this process last learnt the serial number of the appliance.
-	identified time.Time
-	round      round
-	unrecorded lockout.HoldOff // the last hold-off, if it could not be recorded
-	waiting    waiting
-	readmit    atomic.Bool // the filter changed
+	identified    time.Time
+	round         round
+	unrecorded    lockout.HoldOff // the last hold-off, if it could not be recorded
+	loggedHoldOff time.Time       // the end of the hold-off that was logged last
+	waiting       waiting
+	readmit       atomic.Bool // the filter changed
 }
 
 // round is a re-assert. It takes several flushes if bans must be blocked one by one. Only Flush uses it, so it needs no
@@ -78,7 +80,7 @@ type round struct {
 
 // New returns an enforcer. Run starts it.
 func New(c Config) *Enforcer {
-	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), complaint: complaint{log: c.Log}}
+	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), failures: failures.NewLog(c.Log)}
 }
 
 // Trigger asks for a flush because this process recorded decisions. More may follow, so the flush is debounced. Trigger
@@ -109,7 +111,7 @@ func (e *Enforcer) admit(ctx context.Context) bool {
 	changed, err := e.Ledger.ApplyFilter(ctx, filter.AdmitStored, time.Now(), e.MaxBans)
 	if err != nil {
 		e.readmit.Store(true)
-		e.complaint.about(err, hclog.Error, time.Now())
+		e.failures.Failed(hclog.Error, err.Error())
 	}
 	if len(changed) > 0 {
 		e.Log.Warn("bans are protected or filtered out by now: they end, or are split around what is never blocked",

@@ -171,13 +171,13 @@ func TestAFailedFlushIsTriedAgainAndLosesNothing(t *testing.T) {
 		if n := strings.Count(h.log.String(), "refused"); n > 3 {
 			t.Errorf("the same error was logged %d times in 19 minutes:\n%s", n, h.log)
 		}
-		if !strings.Contains(h.log.String(), "repeated=") {
-			t.Errorf("the error was not said again with a count:\n%s", h.log)
+		if !strings.Contains(h.log.String(), "failures=") {
+			t.Errorf("the error was not logged again with a count:\n%s", h.log)
 		}
 		h.fw.set(func() { h.fw.fail = nil })
 		h.at(26 * time.Minute)
 		h.want("once it is back", "203.0.113.7")
-		if !strings.Contains(h.log.String(), "follows again") {
+		if !strings.Contains(h.log.String(), "flushes succeed again") {
 			t.Errorf("the log does not say that it works again:\n%s", h.log)
 		}
 		h.at(32 * time.Minute)

@@ -54,7 +54,7 @@ func (e *Enforcer) complain(ctx context.Context, err error, harmless bool, reque
 	if harmless {
 		level, record = hclog.Warn, func() error { return e.Ledger.RecordWarning(ctx, err.Error(), now) }
 	}
-	e.complaint.about(err, level, now)
+	e.failures.Failed(level, err.Error())
 	if failed := record(); failed != nil {
 		e.Log.Debug("the failure could not be recorded", "error", failed)
 	}
@@ -67,7 +67,7 @@ func (e *Enforcer) flushUnlessHeldOff(ctx context.Context, now time.Time) (pacer
 		return pacer.Result{}, err
 	}
 	if held {
-		e.complaint.heldOff(hold, now)
+		e.logHoldOff(hold)
 		return pacer.Result{Next: hold.Until}, nil
 	}
 	result, err := e.flush(ctx, now)
@@ -80,7 +80,7 @@ func (e *Enforcer) flushUnlessHeldOff(ctx context.Context, now time.Time) (pacer
 			e.unrecorded = hold
 			e.complain(context.WithoutCancel(ctx), errors.Join(err, failed), false, e.round.request)
 		}
-		e.complaint.heldOff(hold, now)
+		e.logHoldOff(hold)
 		return pacer.Result{Acted: true, Next: hold.Until}, nil
 	}
 	return result, err
@@ -93,6 +93,16 @@ func (e *Enforcer) heldOff(now time.Time) (lockout.HoldOff, bool, error) {
 		return e.unrecorded, true, nil
 	}
 	return hold, held, err
+}
+
+// logHoldOff logs a login hold-off once, with its reason.
+func (e *Enforcer) logHoldOff(h lockout.HoldOff) {
+	if h.Until.Equal(e.loggedHoldOff) {
+		return
+	}
+	e.loggedHoldOff = h.Until
+	e.failures.Failed(hclog.Error, "no further login is tried for now, bans are recorded and not enforced: "+h.Reason,
+		"until", h.Until.Format(time.RFC3339), "failed", h.Failures, "hint", h.Advice())
 }
 
 func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"notification-stormshield/plugin/failures"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -22,7 +23,7 @@ func (e *Enforcer) reportWaiting(ctx context.Context, p ledger.Plan, now time.Ti
 	if p.Waiting == 0 {
 		e.waiting.bans = 0
 	}
-	if p.Waiting < 2*e.waiting.bans || p.Waiting == 0 || now.Sub(e.waiting.at) < repeatEvery {
+	if p.Waiting < 2*e.waiting.bans || p.Waiting == 0 || now.Sub(e.waiting.at) < failures.RepeatEvery {
 		return nil
 	}
 	s, err := e.Ledger.Status(ctx, now)

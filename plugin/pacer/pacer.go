@@ -1,110 +1,104 @@
-// Package pacer decides when to flush. It debounces what comes in bursts,
-// keeps a rhythm, wakes for what is due by the clock, and waits longer and
-// longer after failures.
+// Package pacer decides when to flush. It calls a function for that, and knows neither appliances nor bans.
 //
-// It knows no device and no bans: it calls a function. Its main type is
-// [Pacer].
+// Its main type is [Pacer]:
 //
 //	p := pacer.New(pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second})
 //	go p.Run(ctx, flush)
-//	p.Trigger()    // something changed, and more may follow: flush soon
-//	p.TriggerNow() // something changed, and that is all of it
+//	p.Trigger()    // something changed, and more may follow
+//	p.TriggerNow() // something changed, and nothing follows
+//	p.Force()      // somebody waits for a flush
 //
-// Two calls that did something are at least Every apart. Within that, a call
-// waits until nothing was poked for Debounce, yet not longer than Every after
-// the first poke. So a lone change is served after Debounce, and a storm by
-// one call per Every. What is Due waits for the rhythm alone.
+// Trigger is debounced: the flush begins when nothing was triggered for Debounce, and at the latest Every after the first
+// trigger. TriggerNow is not debounced. Two flushes that did something begin at least Every apart. So a single change is
+// flushed after Debounce, and a storm costs one flush per Every. Force waits for nothing.
+//
+// A flush says when the next one is due by the clock. After a failed flush the pacer tries again with growing waits, and only
+// Force is faster.
 package pacer
 
 import (
 	"context"
 	"time"
+
+	"notification-stormshield/plugin/failures"
 )
 
 const (
 	firstRetry = time.Second
 	lastRetry  = 5 * time.Minute
 
-	// nap bounds how long a wait goes by the monotonic clock, which stands
-	// still while a machine is suspended and does not follow a clock that is
-	// set.
-	nap = 30 * time.Second
+	// longestSleep bounds how long the pacer sleeps before it looks at the clock again. The timers of the system stop while a
+	// machine is suspended, and do not follow a clock that is set.
+	longestSleep = 30 * time.Second
 )
 
-// Rhythm is how often.
+// Rhythm is how often to flush.
 type Rhythm struct {
 	Every    time.Duration // between two flushes that did something
-	Debounce time.Duration // of silence before a flush
+	Debounce time.Duration // without a trigger before a flush
 }
 
-// Flush looks what is to be done and does it.
+// Flush does what is pending.
 type Flush func(ctx context.Context) (Result, error)
 
-// Result says what came of a flush.
+// Result is the result of a flush.
 type Result struct {
-	Acted bool      // there was something to do; only then the rhythm counts it
-	Next  time.Time // when something is due by the clock; zero: nothing
+	Acted bool      // there was something to do; other flushes do not count for Rhythm.Every
+	Next  time.Time // when the next flush is due by the clock; zero: none is
 }
 
-// Pacer calls a function at the right moments.
+// Pacer calls a function at the right times.
 type Pacer struct {
-	rhythm Rhythm
-	pokes  chan struct{}
-	due    chan struct{}
-	hurry  chan struct{}
-	now    func() time.Time
+	rhythm                        Rhythm
+	triggers, nowTriggers, forced chan struct{}
+	now                           func() time.Time
+	retryWait                     func(failures int) time.Duration
 }
 
-// New returns a pacer. Run makes it go.
+// New returns a pacer. Run starts it.
 func New(r Rhythm) *Pacer {
-	return &Pacer{rhythm: r, pokes: make(chan struct{}, 1), due: make(chan struct{}, 1), hurry: make(chan struct{}, 1), now: time.Now}
-}
-
-// Trigger says that something changed. It never waits.
-func (p *Pacer) Trigger() {
-	select {
-	case p.pokes <- struct{}{}:
-	default: // one that is not taken yet says the same
+	return &Pacer{
+		rhythm: r, triggers: make(chan struct{}, 1), nowTriggers: make(chan struct{}, 1), forced: make(chan struct{}, 1),
+		now: time.Now, retryWait: func(n int) time.Duration { return failures.Backoff(n, firstRetry, lastRetry) },
 	}
 }
 
-// TriggerNow says that something changed, and that nothing belongs to it which is yet to
-// come: there is no silence to wait for. It never waits.
-func (p *Pacer) TriggerNow() {
+// Trigger asks for a flush because something changed. More changes may follow, so the flush is debounced. Trigger never waits.
+func (p *Pacer) Trigger() { send(p.triggers) }
+
+// TriggerNow asks for a flush because something changed. Nothing more follows, so the flush is not debounced. TriggerNow never
+// waits.
+func (p *Pacer) TriggerNow() { send(p.nowTriggers) }
+
+// Force asks for a flush at once, whatever the rhythm and earlier failures say. Force never waits.
+func (p *Pacer) Force() { send(p.forced) }
+
+// send sends a signal. A signal that nobody received yet stands for the new one too.
+func send(signal chan struct{}) {
 	select {
-	case p.due <- struct{}{}:
+	case signal <- struct{}{}:
 	default:
 	}
 }
 
-// Force says that somebody waits: flush at once, whatever the rhythm and
-// earlier failures say. It never waits.
-func (p *Pacer) Force() {
-	select {
-	case p.hurry <- struct{}{}:
-	default:
-	}
-}
-
-// Run calls flush, at first at once, until the context ends.
+// Run flushes at once, and then again and again until the context ends.
 func (p *Pacer) Run(ctx context.Context, flush Flush) {
-	s := schedule{rhythm: p.rhythm}
-	s.next = p.now()
+	s := schedule{rhythm: p.rhythm, retryWait: p.retryWait, next: p.now()}
 	for {
 		due := s.due()
-		var alarm <-chan time.Time // without a due moment, it never rings
+		var alarm <-chan time.Time // nil never fires
 		if !due.IsZero() {
-			alarm = time.After(min(due.Sub(p.now()), nap))
+			alarm = time.After(min(due.Sub(p.now()), longestSleep))
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.pokes:
-			s.poked(p.now())
-		case <-p.due:
+		case <-p.triggers:
+			s.triggered(p.now())
+		case <-p.nowTriggers:
 			s.next = p.now()
-		case <-p.hurry:
-			s.hurried(p.now())
+		case <-p.forced:
+			s.forced(p.now())
 		case <-alarm:
 			if now := p.now(); !now.Before(due) {
 				result, err := flush(ctx)
@@ -114,52 +108,52 @@ func (p *Pacer) Run(ctx context.Context, flush Flush) {
 	}
 }
 
-// schedule is the arithmetic of Run, without a clock.
+// schedule computes when to flush. It has no clock.
 type schedule struct {
-	rhythm    Rhythm
-	acted     time.Time // start of the last flush that did something
-	firstPoke time.Time // of those not served yet; zero: none
-	lastPoke  time.Time
-	next      time.Time // what is due by the clock; zero: nothing
-	failures  int
-	retry     time.Time // not before, after a failure
+	rhythm       Rhythm
+	retryWait    func(failures int) time.Duration
+	acted        time.Time // start of the last flush that did something
+	firstTrigger time.Time // of those that no flush followed yet; zero: none
+	lastTrigger  time.Time
+	next         time.Time // when a flush is due by the clock; zero: none is
+	failures     int       // in a row
+	retry        time.Time // when to try again after a failure; zero: the last flush did not fail
 }
 
-func (s *schedule) poked(now time.Time) {
-	if s.firstPoke.IsZero() {
-		s.firstPoke = now
+func (s *schedule) triggered(now time.Time) {
+	if s.firstTrigger.IsZero() {
+		s.firstTrigger = now
 	}
-	s.lastPoke = now
+	s.lastTrigger = now
 }
 
-func (s *schedule) hurried(now time.Time) {
+func (s *schedule) forced(now time.Time) {
 	s.acted, s.retry, s.next = time.Time{}, time.Time{}, now
 }
 
 func (s *schedule) flushed(start, end time.Time, r Result, err error) {
-	s.firstPoke, s.lastPoke = time.Time{}, time.Time{}
+	s.firstTrigger, s.lastTrigger = time.Time{}, time.Time{}
 	if err != nil {
-		s.acted = start
-		s.retry = end.Add(min(firstRetry<<min(s.failures, 16), lastRetry))
 		s.failures++
+		s.acted, s.retry = start, end.Add(s.retryWait(s.failures))
 		return
 	}
 	s.failures, s.retry = 0, time.Time{}
-	s.next = r.Next.Round(0) // the wall clock's: a ban ends by it
+	s.next = r.Next.Round(0) // without the monotonic clock, because a ban ends by the wall clock
 	if r.Acted {
 		s.acted = start
 	}
 }
 
-// due returns when to flush; zero: not before a poke.
+// due returns when to flush; zero: not before a trigger.
 func (s *schedule) due() time.Time {
 	if !s.retry.IsZero() {
 		return s.retry
 	}
 	due := s.next
-	if !s.firstPoke.IsZero() {
-		quiet := earlier(s.lastPoke.Add(s.rhythm.Debounce), s.firstPoke.Add(s.rhythm.Every))
-		due = earlier(due, quiet)
+	if !s.firstTrigger.IsZero() {
+		debounced := earlier(s.lastTrigger.Add(s.rhythm.Debounce), s.firstTrigger.Add(s.rhythm.Every))
+		due = earlier(due, debounced)
 	}
 	if earliest := s.acted.Add(s.rhythm.Every); !due.IsZero() && !s.acted.IsZero() && due.Before(earliest) {
 		due = earliest
@@ -167,7 +161,7 @@ func (s *schedule) due() time.Time {
 	return due
 }
 
-// earlier returns the earlier of two moments; zero is never.
+// earlier returns the earlier of two times, of which each may be zero (never).
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

@@ -12,114 +12,114 @@ import (
 	"notification-stormshield/plugin/pacer"
 )
 
-// diary runs a pacer in a bubble and notes when it flushed, in time since the
-// start.
-type diary struct {
+// harness is a running pacer in a synctest bubble.
+type harness struct {
 	*pacer.Pacer
 	start   time.Time
-	flushes []time.Duration
-	answer  func(n int) (pacer.Result, error) // of the nth flush, from 1
+	flushes []time.Duration // when each began, since the start
 }
 
-func run(t *testing.T, r pacer.Rhythm, answer func(n int) (pacer.Result, error), story func(d *diary)) {
+// run runs a pacer whose flushes return results(1), results(2) and so on.
+func run(t *testing.T, results func(n int) (pacer.Result, error), do func(h *harness)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		d := &diary{Pacer: pacer.New(r), start: time.Now(), answer: answer}
-		go d.Run(ctx, func(context.Context) (pacer.Result, error) {
-			d.flushes = append(d.flushes, time.Since(d.start))
-			return d.answer(len(d.flushes))
+		h := &harness{Pacer: pacer.New(rhythm), start: time.Now()}
+		h.DoubleRetryWaits()
+		go h.Run(ctx, func(context.Context) (pacer.Result, error) {
+			h.flushes = append(h.flushes, time.Since(h.start))
+			return results(len(h.flushes))
 		})
 		synctest.Wait()
-		story(d)
+		do(h)
 		synctest.Wait()
 	})
 }
 
-// at waits until that time since the start.
-func (d *diary) at(since time.Duration) {
-	time.Sleep(time.Until(d.start.Add(since)))
+// waitUntil waits until that time since the start.
+func (h *harness) waitUntil(since time.Duration) {
+	time.Sleep(time.Until(h.start.Add(since)))
 	synctest.Wait()
 }
 
-func (d *diary) want(t *testing.T, want ...time.Duration) {
+func (h *harness) want(t *testing.T, want ...time.Duration) {
 	t.Helper()
-	if fmt.Sprint(d.flushes) != fmt.Sprint(want) {
-		t.Errorf("flushed at %v, want %v", d.flushes, want)
+	if fmt.Sprint(h.flushes) != fmt.Sprint(want) {
+		t.Errorf("flushed at %v, want %v", h.flushes, want)
 	}
 }
 
-var usual = pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second}
+var rhythm = pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second}
 
-func acts(int) (pacer.Result, error) { return pacer.Result{Acted: true}, nil }
+func actsAlways(int) (pacer.Result, error) { return pacer.Result{Acted: true}, nil }
 
-func idleAtFirst(n int) (pacer.Result, error) { return pacer.Result{Acted: n > 1}, nil }
+func actsLater(n int) (pacer.Result, error) { return pacer.Result{Acted: n > 1}, nil }
 
-func TestALonePokeIsServedAfterTheDebounce(t *testing.T) {
-	run(t, usual, idleAtFirst, func(d *diary) {
-		d.at(100 * time.Second)
-		d.Trigger()
-		d.at(200 * time.Second)
-		d.want(t, 0, 101*time.Second)
+func TestASingleTriggerIsFlushedAfterTheDebounce(t *testing.T) {
+	run(t, actsLater, func(h *harness) {
+		h.waitUntil(100 * time.Second)
+		h.Trigger()
+		h.waitUntil(200 * time.Second)
+		h.want(t, 0, 101*time.Second)
 	})
 }
 
-func TestAStormCostsOneFlushPerRhythm(t *testing.T) {
-	run(t, usual, acts, func(d *diary) {
+func TestAStormOfTriggersCostsOneFlushPerRhythm(t *testing.T) {
+	run(t, actsAlways, func(h *harness) {
 		for i := range 1000 {
-			d.at(100*time.Second + time.Duration(i)*100*time.Millisecond)
-			d.Trigger()
+			h.waitUntil(100*time.Second + time.Duration(i)*100*time.Millisecond)
+			h.Trigger()
 		}
-		d.at(300 * time.Second)
-		d.want(t, 0, 130*time.Second, 160*time.Second, 190*time.Second, 220*time.Second)
+		h.waitUntil(300 * time.Second)
+		h.want(t, 0, 130*time.Second, 160*time.Second, 190*time.Second, 220*time.Second)
 	})
 }
 
-func TestASecondPokeWaitsForTheRhythm(t *testing.T) {
-	run(t, usual, idleAtFirst, func(d *diary) {
-		d.at(100 * time.Second)
-		d.Trigger()
-		d.at(105 * time.Second)
-		d.Trigger()
-		d.at(200 * time.Second)
-		d.want(t, 0, 101*time.Second, 131*time.Second)
+func TestASecondTriggerWaitsForTheRhythm(t *testing.T) {
+	run(t, actsLater, func(h *harness) {
+		h.waitUntil(100 * time.Second)
+		h.Trigger()
+		h.waitUntil(105 * time.Second)
+		h.Trigger()
+		h.waitUntil(200 * time.Second)
+		h.want(t, 0, 101*time.Second, 131*time.Second)
 	})
 }
 
-func TestWhatIsDueWaitsForTheRhythmAlone(t *testing.T) {
-	run(t, usual, func(n int) (pacer.Result, error) {
+func TestTriggerNowWaitsOnlyForTheRhythm(t *testing.T) {
+	run(t, func(n int) (pacer.Result, error) {
 		if n == 4 {
 			return pacer.Result{}, errors.New("no answer")
 		}
 		return pacer.Result{Acted: n > 1}, nil
-	}, func(d *diary) {
-		d.at(100 * time.Second)
-		d.TriggerNow()
-		d.at(105 * time.Second)
-		d.TriggerNow()
-		d.at(200 * time.Second)
-		d.TriggerNow()
-		d.at(200*time.Second + 500*time.Millisecond)
-		d.TriggerNow() // does not hasten a retry
-		d.at(300 * time.Second)
-		d.want(t, 0, 100*time.Second, 130*time.Second, 200*time.Second, 201*time.Second)
+	}, func(h *harness) {
+		h.waitUntil(100 * time.Second)
+		h.TriggerNow()
+		h.waitUntil(105 * time.Second)
+		h.TriggerNow()
+		h.waitUntil(200 * time.Second)
+		h.TriggerNow()
+		h.waitUntil(200*time.Second + 500*time.Millisecond)
+		h.TriggerNow() // does not make the retry earlier
+		h.waitUntil(300 * time.Second)
+		h.want(t, 0, 100*time.Second, 130*time.Second, 200*time.Second, 201*time.Second)
 	})
 }
 
-func TestAFlushThatFoundNothingToDoDelaysNobody(t *testing.T) {
-	run(t, usual, func(int) (pacer.Result, error) { return pacer.Result{}, nil }, func(d *diary) {
-		d.at(10 * time.Second)
-		d.Trigger()
-		d.at(12 * time.Second)
-		d.Trigger()
-		d.at(100 * time.Second)
-		d.want(t, 0, 11*time.Second, 13*time.Second)
+func TestAFlushThatDidNothingDelaysNoOther(t *testing.T) {
+	run(t, func(int) (pacer.Result, error) { return pacer.Result{}, nil }, func(h *harness) {
+		h.waitUntil(10 * time.Second)
+		h.Trigger()
+		h.waitUntil(12 * time.Second)
+		h.Trigger()
+		h.waitUntil(100 * time.Second)
+		h.want(t, 0, 11*time.Second, 13*time.Second)
 	})
 }
 
-func TestWhatIsDueByTheClockIsServedInTheRhythm(t *testing.T) {
-	start := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when every bubble's time starts
-	run(t, usual, func(n int) (pacer.Result, error) {
+func TestAFlushThatIsDueByTheClockKeepsTheRhythm(t *testing.T) {
+	start := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when the time of every bubble starts
+	run(t, func(n int) (pacer.Result, error) {
 		switch n {
 		case 1:
 			return pacer.Result{Next: start.Add(500 * time.Second)}, nil
@@ -127,37 +127,37 @@ func TestWhatIsDueByTheClockIsServedInTheRhythm(t *testing.T) {
 			return pacer.Result{Acted: true, Next: start.Add(501 * time.Second)}, nil
 		}
 		return pacer.Result{Acted: true}, nil
-	}, func(d *diary) {
-		d.at(1000 * time.Second)
-		d.want(t, 0, 500*time.Second, 530*time.Second)
+	}, func(h *harness) {
+		h.waitUntil(1000 * time.Second)
+		h.want(t, 0, 500*time.Second, 530*time.Second)
 	})
 }
 
-func TestAFailureIsTriedAgainWithGrowingWaitsAndThenByTheRhythm(t *testing.T) {
-	run(t, usual, func(n int) (pacer.Result, error) {
+func TestAFailedFlushIsRetriedWithGrowingWaits(t *testing.T) {
+	run(t, func(n int) (pacer.Result, error) {
 		if n <= 11 {
 			return pacer.Result{}, errors.New("no answer")
 		}
 		return pacer.Result{Acted: true}, nil
-	}, func(d *diary) {
-		d.at(2 * time.Second)
-		d.Trigger() // does not hasten a retry
-		d.at(2000 * time.Second)
+	}, func(h *harness) {
+		h.waitUntil(2 * time.Second)
+		h.Trigger() // does not make the retry earlier
+		h.waitUntil(2000 * time.Second)
 		s := time.Second
-		d.want(t, 0, 1*s, 3*s, 7*s, 15*s, 31*s, 63*s, 127*s, 255*s, 511*s, 811*s, 1111*s)
-		d.Trigger()
-		d.at(2010 * time.Second)
-		if last := d.flushes[len(d.flushes)-1]; last != 2001*s {
-			t.Errorf("after the first success, a poke was served at %v", last)
+		h.want(t, 0, 1*s, 3*s, 7*s, 15*s, 31*s, 63*s, 127*s, 255*s, 511*s, 811*s, 1111*s)
+		h.Trigger()
+		h.waitUntil(2010 * time.Second)
+		if last := h.flushes[len(h.flushes)-1]; last != 2001*s {
+			t.Errorf("after the first success, a trigger was flushed at %v", last)
 		}
 	})
 }
 
-func TestWhatIsDueByTheClockIsServedSoonAfterASuspend(t *testing.T) {
+func TestAFlushThatIsDueByTheClockRunsSoonAfterASuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		p := pacer.New(usual)
+		p := pacer.New(rhythm)
 		var suspended atomic.Int64 // for how long
 		p.Suspend(func() time.Duration { return time.Duration(suspended.Load()) })
 		start := time.Now()
@@ -179,26 +179,55 @@ func TestWhatIsDueByTheClockIsServedSoonAfterASuspend(t *testing.T) {
 	})
 }
 
-func TestWhoeverHurriesWaitsNeitherForTheRhythmNorForARetry(t *testing.T) {
-	run(t, usual, func(n int) (pacer.Result, error) {
+func TestForceWaitsNeitherForTheRhythmNorForARetry(t *testing.T) {
+	run(t, func(n int) (pacer.Result, error) {
 		if n > 1 && n < 8 {
 			return pacer.Result{}, errors.New("no answer")
 		}
 		return pacer.Result{Acted: true}, nil
-	}, func(d *diary) {
-		d.at(10 * time.Second) // 20 s before the rhythm
-		d.Force()
-		d.at(60 * time.Second) // the next retry is at 73 s
-		d.Force()
-		d.at(100 * time.Second)
+	}, func(h *harness) {
+		h.waitUntil(10 * time.Second) // 20 s before the rhythm
+		h.Force()
+		h.waitUntil(60 * time.Second) // the next retry is at 73 s
+		h.Force()
+		h.waitUntil(100 * time.Second)
 		s := time.Second
-		d.want(t, 0, 10*s, 11*s, 13*s, 17*s, 25*s, 41*s, 60*s)
+		h.want(t, 0, 10*s, 11*s, 13*s, 17*s, 25*s, 41*s, 60*s)
 	})
 }
 
-func TestNothingToDoMeansNoCalls(t *testing.T) {
-	run(t, usual, func(int) (pacer.Result, error) { return pacer.Result{}, nil }, func(d *diary) {
-		d.at(24 * time.Hour)
-		d.want(t, 0)
+func TestWithoutTriggersNothingIsFlushed(t *testing.T) {
+	run(t, func(int) (pacer.Result, error) { return pacer.Result{}, nil }, func(h *harness) {
+		h.waitUntil(24 * time.Hour)
+		h.want(t, 0)
+	})
+}
+
+func TestTheWaitsAfterFailuresHaveARandomPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var last time.Time
+		var waits []time.Duration
+		go pacer.New(rhythm).Run(ctx, func(context.Context) (pacer.Result, error) {
+			if !last.IsZero() {
+				waits = append(waits, time.Since(last))
+			}
+			last = time.Now()
+			return pacer.Result{}, errors.New("no answer")
+		})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		random := false
+		for i, wait := range waits {
+			full := min(time.Second<<i, 5*time.Minute)
+			if wait < full/2 || wait > full {
+				t.Errorf("wait %d was %v, want %v to %v", i+1, wait, full/2, full)
+			}
+			random = random || wait != full
+		}
+		if len(waits) < 12 || !random {
+			t.Errorf("the waits of an hour were %v, want at least 12 with a random part", waits)
+		}
 	})
 }
