@@ -8,9 +8,9 @@
 //	client := stormshield.New(config)
 //	outcome, err := client.Apply(ctx, change)   // outcome is what was acknowledged, also with an error
 //
-// A call opens its own connections and closes them at its end. [Appliance.Check]
-// tries what the other calls rest on, [Appliance.Try] also by writing;
-// [Appliance.Cleanup] takes everything off.
+// A call opens its own connections and closes them at its end. [Appliance.Cleanup]
+// takes everything off. Package acceptance checks whether an appliance behaves as
+// this package expects.
 package stormshield
 
 import (
@@ -61,16 +61,16 @@ func (a *Appliance) doing(format string, args ...any) {
 	}
 }
 
-// monitor opens a session that may change the blacklist. FORCE takes the
-// monitor right from another monitor session; the configuration right, which
-// an administrator at work holds, is another one and stays untouched.
-func (a *Appliance) monitor(ctx context.Context) (*serverd.Session, error) {
-	session, err := a.dialAPI(ctx)
+// OpenMonitor opens a session that may change the blacklist. FORCE takes the
+// monitor right from another monitor session. It does not take the configuration
+// right, which an administrator at work holds.
+func (a *Appliance) OpenMonitor(ctx context.Context) (*serverd.Session, error) {
+	session, err := a.DialAPI(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := session.Run(ctx, "MODIFY MONITOR FORCE ON"); err != nil {
-		closeSession(ctx, session)
+		_ = session.Close(context.WithoutCancel(ctx))
 		if serverd.NoRight(err) {
 			err = fmt.Errorf("%w; give the account %s the right mon_write", err, a.config.API.User)
 		}
@@ -79,15 +79,11 @@ func (a *Appliance) monitor(ctx context.Context) (*serverd.Session, error) {
 	return session, nil
 }
 
-// release gives the monitor right back and logs out. What fails here fails
-// with the session's end anyway.
-func release(ctx context.Context, session *serverd.Session) {
+// Release gives the monitor right back and logs out. The appliance does both by
+// itself when the session ends, so an error does not matter.
+func Release(ctx context.Context, session *serverd.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_, _ = session.Run(ctx, "MODIFY MONITOR OFF")
 	_ = session.Close(ctx)
-}
-
-func closeSession(ctx context.Context, session *serverd.Session) {
-	_ = session.Close(context.WithoutCancel(ctx))
 }

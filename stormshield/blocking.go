@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"notification-stormshield/appliance"
+	"notification-stormshield/stormshield/blacklist"
 	"notification-stormshield/stormshield/serverd"
 )
 
@@ -25,12 +26,12 @@ func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
 func (f *flush) blockEach(ctx context.Context, bans []appliance.Ban, stop func() bool) error {
 	for i, b := range bans {
 		f.doing("blocking %s", b.Prefix)
-		list, err := f.blacklist(ctx, !b.Prefix.IsSingleIP())
+		session, err := f.monitor(ctx, !b.Prefix.IsSingleIP())
 		if err != nil {
 			return err
 		}
 		timeout := min(time.Until(b.Until), f.config.BlacklistTimeout)
-		err = list.add(ctx, entryName(b.Prefix), timeout)
+		err = blacklist.Block(ctx, session, blacklist.Name(b.Prefix), timeout)
 		switch {
 		case err == nil:
 			f.done.Blocked = append(f.done.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: time.Now().Add(timeout)})
@@ -69,13 +70,13 @@ func (f *flush) assert(ctx context.Context) error {
 	if f.isForeign(f.config.Group) {
 		return f.assertEach(ctx)
 	}
-	list, err := f.blacklist(ctx, true)
+	session, err := f.monitor(ctx, true)
 	if err != nil {
 		return err
 	}
 	f.doing("blocking the %d bans in force", f.total)
 	now := time.Now()
-	if err := list.add(ctx, f.config.Group, f.config.BlacklistTimeout); err != nil {
+	if err := blacklist.Block(ctx, session, f.config.Group, f.config.BlacklistTimeout); err != nil {
 		return fmt.Errorf("block the %d addresses of group %s: %w%s", f.total, f.config.Group, err, f.unseen(err))
 	}
 	f.setAsserted(now)
@@ -99,11 +100,11 @@ func (f *flush) unblock(ctx context.Context) error {
 	if len(f.pending) == 0 {
 		return nil
 	}
-	list, err := f.blacklist(ctx, slices.ContainsFunc(f.pending, isRange))
+	session, err := f.monitor(ctx, slices.ContainsFunc(f.pending, isRange))
 	if err != nil {
 		return err
 	}
-	removed, err := list.removeEach(ctx, f.pending, f.timeIsUp())
+	removed, err := blacklist.UnblockEach(ctx, session, f.pending, f.timeIsUp())
 	f.unblocked(removed)
 	if err == nil && len(f.pending) > 0 {
 		f.done.Unfinished = true
@@ -119,11 +120,11 @@ func (f *flush) unblocksByGroup() bool {
 // unblockGroup unblocks by group. If the appliance refuses that, those that
 // have timed out by themselves may be why: it then leaves the others pending.
 func (f *flush) unblockGroup(ctx context.Context) error {
-	list, err := f.blacklist(ctx, true)
+	session, err := f.monitor(ctx, true)
 	if err != nil {
 		return err
 	}
-	err = list.remove(ctx, f.config.DeleteGroup)
+	err = blacklist.Unblock(ctx, session, f.config.DeleteGroup)
 	if err == nil {
 		f.unblocked(f.pending)
 		return nil
@@ -131,11 +132,11 @@ func (f *flush) unblockGroup(ctx context.Context) error {
 	if !serverd.Refused(err) {
 		return fmt.Errorf("unblock the %d addresses of group %s: %w", len(f.pending), f.config.DeleteGroup, err)
 	}
-	listed, err := list.show(ctx)
+	listed, err := blacklist.Show(ctx, session)
 	if err != nil {
 		return err
 	}
-	f.unblocked(slices.DeleteFunc(slices.Clone(f.pending), listed.mayHold))
+	f.unblocked(slices.DeleteFunc(slices.Clone(f.pending), listed.MayHold))
 	return nil
 }
 
@@ -146,5 +147,7 @@ func (f *flush) unseen(err error) string {
 	}
 	return "; if the appliance does not see what was written, set reload_command: enobject"
 }
+
+func never() bool { return false }
 
 func isRange(p netip.Prefix) bool { return !p.IsSingleIP() }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/snstest"
 )
 
@@ -24,20 +23,11 @@ func TestAFlushWorksWithoutAToolThatDoesNotWork(t *testing.T) {
 		"ln":    "exit 1",
 	} {
 		t.Run(tool, func(t *testing.T) {
-			p := start(t)
-			p.mustFlush(addresses(10), nil, true)
-			p.sim.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{tool: text} })
-			p.mustFlush(addresses(20)[10:], addresses(3), false)
-			p.wantStanding()
-			findings := p.app.Try(t.Context())
-			if err := stormshield.FirstFault(findings); err != nil {
-				t.Error(err)
-			}
-			f := finding(findings, "tools")
-			if named := tool == "sync" || tool == "ln" || f.Verdict == stormshield.Differs && strings.Contains(f.Hint, tool); !named {
-				t.Errorf("found %+v", f)
-			}
-			p.wantStanding()
+			h := start(t)
+			h.MustFlush(addresses(10), nil, true)
+			h.Sim.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{tool: text} })
+			h.MustFlush(addresses(20)[10:], addresses(3), false)
+			h.WantInForce()
 		})
 	}
 }
@@ -50,16 +40,16 @@ func TestAFileWithoutAFinalNewlineIsKeptWithoutATailThatWorks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const last = "# the last line"
-			p := start(t)
-			p.mustFlush(addresses(10), nil, true)
-			if err := p.sim.AdminEdit("object", func(text []byte) []byte { return append(text, last...) }); err != nil {
+			h := start(t)
+			h.MustFlush(addresses(10), nil, true)
+			if err := h.Sim.AdminEdit("object", func(text []byte) []byte { return append(text, last...) }); err != nil {
 				t.Fatal(err)
 			}
-			p.mustFlush(nil, nil, true)
-			p.sim.SetFaults(set)
-			p.mustFlush(addresses(20)[10:], addresses(3), false)
-			p.wantStanding()
-			if !strings.Contains(string(p.sim.Read("object")), last) {
+			h.MustFlush(nil, nil, true)
+			h.Sim.SetFaults(set)
+			h.MustFlush(addresses(20)[10:], addresses(3), false)
+			h.WantInForce()
+			if !strings.Contains(string(h.Sim.Read("object")), last) {
 				t.Errorf("%q is lost", last)
 			}
 		})
@@ -74,10 +64,10 @@ func TestAFailureIsNamedAfterTheFileAndNotAfterWhatAToolPrints(t *testing.T) {
 		"mv": {"mv", "echo mv: not today >&2; exit 1", "/object on"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t)
-			p.mustFlush(addresses(10), nil, true)
-			p.sim.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{c.tool: c.text} })
-			_, err := p.flush(addresses(20)[10:], nil, false)
+			h := start(t)
+			h.MustFlush(addresses(10), nil, true)
+			h.Sim.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{c.tool: c.text} })
+			_, err := h.Flush(addresses(20)[10:], nil, false)
 			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "ConfigFiles/"+c.tool) || strings.Contains(err.Error(), "ConfigFiles/stty") {
 				t.Errorf("the flush says %v", err)
 			}
@@ -96,51 +86,47 @@ func TestAFailedWriteReadsTheSameEachTimeAndLeavesNothing(t *testing.T) {
 		"disk full, sent whole": func(f *snstest.Faults) { f.DiskFullAfter, f.MissingTools = 512, []string{"awk"} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t)
-			p.mustFlush(addresses(30), nil, true)
-			p.sim.SetFaults(set)
+			h := start(t)
+			h.MustFlush(addresses(30), nil, true)
+			h.Sim.SetFaults(set)
 			var texts []string
 			for range 2 {
-				_, err := p.flush(addresses(40)[30:], nil, true)
+				_, err := h.Flush(addresses(40)[30:], nil, true)
 				if err == nil {
 					t.Fatal("no error")
 				}
 				texts = append(texts, err.Error())
-				if left := p.sim.Leftovers(); len(left) > 0 {
+				if left := h.Sim.Leftovers(); len(left) > 0 {
 					t.Errorf("left beside the files: %q", left)
 				}
 			}
 			if texts[0] != texts[1] {
 				t.Errorf("the same failure reads\n%s\n%s", texts[0], texts[1])
 			}
-			p.app.Try(t.Context())
-			if left := p.sim.Leftovers(); len(left) > 0 {
-				t.Errorf("check --write left beside the files: %q", left)
-			}
 		})
 	}
 }
 
 func TestAFlushTakesAwayWhatABrokenOneLeftAlsoWhenItFails(t *testing.T) {
-	p := start(t)
-	p.mustFlush(addresses(10), nil, true)
+	h := start(t)
+	h.MustFlush(addresses(10), nil, true)
 	// A flush whose connection is cut within its upload may leave its folder.
-	if err := os.MkdirAll(filepath.Join(p.sim.ConfigDir(), workPrefix(t, p), "deep"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(h.Sim.ConfigDir(), workPrefix(t, h), "deep"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p.sim.SetFaults(func(f *snstest.Faults) { f.DiskFullAfter = 512 })
-	if _, err := p.flush(addresses(20)[10:], nil, false); err == nil {
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.DiskFullAfter = 512 })
+	if _, err := h.Flush(addresses(20)[10:], nil, false); err == nil {
 		t.Fatal("no error")
 	}
-	if left := p.sim.Leftovers(); len(left) > 0 {
+	if left := h.Sim.Leftovers(); len(left) > 0 {
 		t.Errorf("left beside the files: %q", left)
 	}
 }
 
 // workPrefix returns a name like that of a flush's folder.
-func workPrefix(t *testing.T, p *pair) string {
+func workPrefix(t *testing.T, h *harness) string {
 	t.Helper()
-	for _, command := range p.sim.Stats().SSHCommands {
+	for _, command := range h.Sim.Stats().SSHCommands {
 		if i := strings.Index(command, ".crowdsec-"); i >= 0 && strings.Count(command[i:i+32], "-") == 2 {
 			return command[i:i+len(".crowdsec-00000000-")] + "0badc0de0bad"
 		}
@@ -149,42 +135,24 @@ func workPrefix(t *testing.T, p *pair) string {
 	return ""
 }
 
-func TestCheckNamesALinkThatEveryFlushRefuses(t *testing.T) {
-	p := start(t)
-	p.sim.SetFaults(func(f *snstest.Faults) { f.ObjectIsLink = true })
-	f := finding(p.app.Check(t.Context()), "file object")
-	if f.Err == nil || !strings.Contains(f.Err.Error(), "symbolic link") {
-		t.Errorf("found %+v", f)
-	}
-	if _, err := p.flush(addresses(10), nil, true); err == nil || !strings.Contains(err.Error(), "symbolic link") {
-		t.Errorf("the flush says %v", err)
-	}
-	p.sim.SetFaults(func(f *snstest.Faults) { f.ObjectIsLink = false })
-	p.mustFlush(nil, nil, true)
-	p.wantStanding()
-}
-
-func TestAReadOnlyFolderIsNoReasonToAdviseTheAccountInUse(t *testing.T) {
-	for user, hint := range map[string]string{"admin": "mounted read-only", "operator": "ssh_username"} {
-		p := start(t, func(o *snstest.Options) { o.User = user })
-		p.sim.SetFaults(func(f *snstest.Faults) { f.ReadOnlyDir = true })
-		f := finding(p.app.Check(t.Context()), "configuration folder")
-		if f.Err == nil || !strings.Contains(f.Hint, hint) || user == "admin" && strings.Contains(f.Hint, "the account admin") {
-			t.Errorf("%s: %v (hint: %s)", user, f.Err, f.Hint)
-		}
-	}
-}
-
 func TestAnObjectFileWithoutEndIsAnErrorAndNoMemory(t *testing.T) {
-	p := start(t)
-	p.sim.SetFaults(func(f *snstest.Faults) {
+	h := start(t)
+	h.Sim.SetFaults(func(f *snstest.Faults) {
 		f.BrokenTools = map[string]string{"cat": `case "$*" in */object) exec /bin/cat /dev/zero;; esac; exec /bin/cat "$@"`}
 	})
-	_, err := p.flush(addresses(10), nil, true)
+	_, err := h.Flush(addresses(10), nil, true)
 	if err == nil || !strings.Contains(err.Error(), "more than 64 MiB") || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the flush says %v", err)
 	}
-	if f := finding(p.app.Check(t.Context()), "file object"); f.Err == nil || !strings.Contains(f.Err.Error(), "more than 64 MiB") {
-		t.Errorf("found %+v", f)
+}
+
+func TestAFlushRefusesASymbolicLink(t *testing.T) {
+	h := start(t)
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.ObjectIsLink = true })
+	if _, err := h.Flush(addresses(10), nil, true); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("the flush says %v", err)
 	}
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.ObjectIsLink = false })
+	h.MustFlush(nil, nil, true)
+	h.WantInForce()
 }

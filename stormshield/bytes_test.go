@@ -18,9 +18,9 @@ const (
 )
 
 func TestTheAdministratorsBytesAreTheSameAfterAHundredFlushesAndACleanup(t *testing.T) {
-	p := start(t, func(o *snstest.Options) { o.LoginShell = "/bin/csh" })
+	h := start(t, func(o *snstest.Options) { o.LoginShell = "/bin/csh" })
 	for file, text := range map[string]string{"object": administratorsObject, "objectgroup": administratorsGroups} {
-		if err := p.sim.Write(file, []byte(text)); err != nil {
+		if err := h.Sim.Write(file, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -30,33 +30,33 @@ func TestTheAdministratorsBytesAreTheSameAfterAHundredFlushesAndACleanup(t *test
 		var add, remove []netip.Prefix
 		for _, b := range pool {
 			switch {
-			case p.standing[b] && random.IntN(4) == 0:
+			case h.InForce[b] && random.IntN(4) == 0:
 				remove = append(remove, b)
-			case !p.standing[b] && random.IntN(8) == 0:
+			case !h.InForce[b] && random.IntN(8) == 0:
 				add = append(add, b)
 			}
 		}
-		p.mustFlush(add, remove, random.IntN(10) == 0)
+		h.MustFlush(add, remove, random.IntN(10) == 0)
 	}
-	p.wantBlacklist() // not what an appliance thinks of the administrator's odd text
+	h.WantBlacklist() // not what an appliance thinks of the administrator's odd text
 	for file, text := range map[string]string{"object": administratorsObject, "objectgroup": administratorsGroups} {
-		if got := withoutOurs(string(p.sim.Read(file))); got != text {
+		if got := withoutOurs(string(h.Sim.Read(file))); got != text {
 			t.Errorf("%s without our lines:\n%q\nwant:\n%q", file, got, text)
 		}
 	}
-	cleaned, err := p.app.Cleanup(t.Context(), nil)
+	cleaned, err := h.Client.Cleanup(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cleaned.Unblocked != len(p.standing) || len(cleaned.Kept) > 0 {
-		t.Errorf("cleaned: %+v, want %d unblocked", cleaned, len(p.standing))
+	if cleaned.Unblocked != len(h.InForce) || len(cleaned.Kept) > 0 {
+		t.Errorf("cleaned: %+v, want %d unblocked", cleaned, len(h.InForce))
 	}
 	for file, text := range map[string]string{"object": administratorsObject, "objectgroup": administratorsGroups} {
-		if got := string(p.sim.Read(file)); got != text {
+		if got := string(h.Sim.Read(file)); got != text {
 			t.Errorf("%s after the cleanup:\n%q\nwant:\n%q", file, got, text)
 		}
 	}
-	if n := len(p.sim.Blacklist()); n != 0 {
+	if n := len(h.Sim.Blacklist()); n != 0 {
 		t.Errorf("%d entries are still on the blacklist", n)
 	}
 }
@@ -75,22 +75,22 @@ func withoutOurs(text string) string {
 }
 
 func TestACleanupKeepsWhatTheAdministratorUses(t *testing.T) {
-	p := start(t)
-	p.mustFlush(addresses(2), nil, true)
-	err := p.sim.AdminEdit("objectgroup", func(text []byte) []byte {
+	h := start(t)
+	h.MustFlush(addresses(2), nil, true)
+	err := h.Sim.AdminEdit("objectgroup", func(text []byte) []byte {
 		return append(text, "[Mine]\ncrowdsec_ip_3323068416\n"...) // 198.18.0.0
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cleaned, err := p.app.Cleanup(t.Context(), nil)
+	cleaned, err := h.Client.Cleanup(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(cleaned.Kept) != 1 || cleaned.Objects != 1 || cleaned.Unblocked != 2 {
 		t.Errorf("cleaned: %+v", cleaned)
 	}
-	if problems := p.sim.Problems(); len(problems) > 0 {
+	if problems := h.Sim.Problems(); len(problems) > 0 {
 		t.Errorf("an appliance would choke on its files: %q", problems)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"notification-stormshield/appliance"
+	"notification-stormshield/stormshield/blacklist"
 	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
@@ -76,17 +77,17 @@ func (f *flush) groups() []string {
 // to unblock: they may still be blocked.
 func (f *flush) unblockForeign(ctx context.Context) (stay []string, err error) {
 	for _, found := range foreignMembers(f.files.text.Objectgroup, f.ours()...) {
-		list, err := f.blacklist(ctx, true)
+		session, err := f.monitor(ctx, true)
 		if err != nil {
 			return nil, err
 		}
-		if err := list.remove(ctx, found.group); err == nil {
+		if err := blacklist.Unblock(ctx, session, found.group); err == nil {
 			continue
 		} else if !serverd.Refused(err) {
 			return nil, fmt.Errorf("unblock group %s: %w", found.group, err)
 		}
 		for _, name := range found.members {
-			if err := list.remove(ctx, name); serverd.Refused(err) {
+			if err := blacklist.Unblock(ctx, session, name); serverd.Refused(err) {
 				stay = append(stay, name)
 			} else if err != nil {
 				return nil, fmt.Errorf("unblock %s: %w", name, err)

@@ -13,19 +13,19 @@ import (
 )
 
 // command runs a command in a session with the monitor right.
-func (p *pair) command(line string) {
-	p.t.Helper()
-	session, err := serverd.Dial(p.t.Context(), configFor(p.t, p.sim).API)
+func (h *harness) command(line string) {
+	h.T.Helper()
+	session, err := serverd.Dial(h.T.Context(), configFor(h.T, h.Sim).API)
 	if err != nil {
-		p.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	for _, l := range []string{"MODIFY MONITOR FORCE ON", line, "MODIFY MONITOR OFF"} {
-		if _, err := session.Run(p.t.Context(), l); err != nil {
-			p.t.Fatal(err)
+		if _, err := session.Run(h.T.Context(), l); err != nil {
+			h.T.Fatal(err)
 		}
 	}
-	if err := session.Close(p.t.Context()); err != nil {
-		p.t.Fatal(err)
+	if err := session.Close(h.T.Context()); err != nil {
+		h.T.Fatal(err)
 	}
 }
 
@@ -37,55 +37,55 @@ func TestCleanupUnblocksTheForeignMembersThatTheGroupBlocked(t *testing.T) {
 		"also where nothing of it is blocked": {"reboot": 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t)
+			h := start(t)
 			bans := addresses(20)
-			p.mustFlush(bans, nil, true)
-			p.renameObject(bans[3], "bad_guy")
-			p.addMember("Crowdsec", "pc_admin")
-			p.command("MONITOR ADDRESSLIST ADD Type=BlackList Name1=Crowdsec Timeout=86400")
-			if len(p.sim.Blacklist()) != 21 {
-				t.Fatalf("%d entries", len(p.sim.Blacklist()))
+			h.MustFlush(bans, nil, true)
+			h.renameObject(bans[3], "bad_guy")
+			h.addMember("Crowdsec", "pc_admin")
+			h.command("MONITOR ADDRESSLIST ADD Type=BlackList Name1=Crowdsec Timeout=86400")
+			if len(h.Sim.Blacklist()) != 21 {
+				t.Fatalf("%d entries", len(h.Sim.Blacklist()))
 			}
 			rebooted := refused["reboot"] == 1
 			if rebooted {
-				p.sim.Reboot()
+				h.Sim.Reboot()
 				refused = nil
 			}
-			p.sim.SetFaults(func(f *snstest.Faults) { f.Ret, f.DeleteUnknownFails = refused, true })
-			cleaned, err := p.app.Cleanup(t.Context(), bans)
+			h.Sim.SetFaults(func(f *snstest.Faults) { f.Ret, f.DeleteUnknownFails = refused, true })
+			cleaned, err := h.Client.Cleanup(t.Context(), bans)
 			if err != nil {
 				t.Fatal(err)
 			}
-			clear(p.standing)
+			clear(h.InForce)
 			if len(refused) == 2 {
-				p.standing[prefixes("192.168.10.20/32")[0]] = true
+				h.InForce[prefixes("192.168.10.20/32")[0]] = true
 			}
-			p.wantStanding()
+			h.WantInForce()
 			if unknown := rebooted || len(refused) == 2; unknown != strings.Contains(fmt.Sprint(cleaned.Kept), "refused to unblock pc_admin") {
 				t.Errorf("kept: %q", cleaned.Kept)
 			}
 			if !slices.Equal(cleaned.Groups, []string{"CrowdsecDeleteGroup"}) || len(cleaned.Kept) != 1 || !strings.Contains(cleaned.Kept[0], "group Crowdsec has members") {
 				t.Errorf("groups removed: %q, kept: %q", cleaned.Groups, cleaned.Kept)
 			}
-			if !bytes.HasSuffix(p.sim.Read("objectgroup"), []byte("[Crowdsec]\npc_admin\nbad_guy\n")) {
-				t.Errorf("objectgroup:\n%s", p.sim.Read("objectgroup"))
+			if !bytes.HasSuffix(h.Sim.Read("objectgroup"), []byte("[Crowdsec]\npc_admin\nbad_guy\n")) {
+				t.Errorf("objectgroup:\n%s", h.Sim.Read("objectgroup"))
 			}
 		})
 	}
 }
 
 func TestCleanupNamesTenOfTheObjectsThatStayAndCountsTheOthers(t *testing.T) {
-	p := start(t)
+	h := start(t)
 	bans := addresses(40)
-	p.mustFlush(bans, nil, true)
+	h.MustFlush(bans, nil, true)
 	lines := "[Mine]\npc_admin\n" + objects.Name(bans[0]) + "\n[Blocked2]\n"
 	for _, b := range bans[:25] {
 		lines += objects.Name(b) + "\n"
 	}
-	if err := p.sim.AdminEdit("objectgroup", func(text []byte) []byte { return append(text, lines...) }); err != nil {
+	if err := h.Sim.AdminEdit("objectgroup", func(text []byte) []byte { return append(text, lines...) }); err != nil {
 		t.Fatal(err)
 	}
-	cleaned, err := p.app.Cleanup(t.Context(), nil)
+	cleaned, err := h.Client.Cleanup(t.Context(), nil)
 	if err != nil || len(cleaned.Kept) != 11 || cleaned.Objects != 15 || !slices.Equal(cleaned.Groups, []string{"Crowdsec", "CrowdsecDeleteGroup"}) {
 		t.Fatalf("cleaned: %+v, %v", cleaned, err)
 	}
@@ -100,6 +100,6 @@ func TestCleanupNamesTenOfTheObjectsThatStayAndCountsTheOthers(t *testing.T) {
 			t.Errorf("%q stands %d times in\n%s", text, n, said)
 		}
 	}
-	clear(p.standing)
-	p.wantStanding()
+	clear(h.InForce)
+	h.WantInForce()
 }

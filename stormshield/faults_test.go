@@ -16,50 +16,50 @@ import (
 // What a flush sends is a program and its data: cut off anywhere, it must not
 // run.
 func TestACutUploadChangesNothingAndTheNextFlushCompletesIt(t *testing.T) {
-	p := start(t)
-	p.mustFlush(addresses(10), nil, true)
-	p.sim.ResetStats()
-	p.mustFlush(addresses(11)[10:], addresses(1), false)
-	whole := int(p.sim.Stats().SSHUploaded)
+	h := start(t)
+	h.MustFlush(addresses(10), nil, true)
+	h.Sim.ResetStats()
+	h.MustFlush(addresses(11)[10:], addresses(1), false)
+	whole := int(h.Sim.Stats().SSHUploaded)
 	next := 11
 	for _, after := range []int{1, 100, whole / 4, whole / 2, whole * 3 / 4, whole - 30, whole - 20, whole - 3} {
-		object, groups := p.sim.Read("object"), p.sim.Read("objectgroup")
-		p.sim.ResetStats()
-		p.sim.SetFaults(func(f *snstest.Faults) { f.SSHCutAfterUpload = after })
-		done, err := p.flush(addresses(next + 1)[next:], addresses(next - 9)[next-10:], false)
+		object, groups := h.Sim.Read("object"), h.Sim.Read("objectgroup")
+		h.Sim.ResetStats()
+		h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHCutAfterUpload = after })
+		done, err := h.Flush(addresses(next + 1)[next:], addresses(next - 9)[next-10:], false)
 		if err == nil {
 			t.Fatalf("cut after %d of %d bytes, the upload went through", after, whole)
 		}
 		if done.Listed || done.Mark != "" {
 			t.Errorf("cut after %d of %d bytes: acknowledged as written", after, whole)
 		}
-		p.sim.SetFaults(func(f *snstest.Faults) { f.SSHCutAfterUpload = 0 })
-		for began := time.Now(); p.sim.Stats().ShellCPU == 0; time.Sleep(time.Millisecond) { // the shell ends later than the connection
+		h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHCutAfterUpload = 0 })
+		for began := time.Now(); h.Sim.Stats().ShellCPU == 0; time.Sleep(time.Millisecond) { // the shell ends later than the connection
 			if time.Since(began) > 30*time.Second {
 				t.Fatal("the shell did not end")
 			}
 		}
-		if !bytes.Equal(p.sim.Read("object"), object) || !bytes.Equal(p.sim.Read("objectgroup"), groups) {
-			t.Errorf("cut after %d of %d bytes: the files changed:\n%s\n%s", after, whole, p.sim.Read("object"), p.sim.Read("objectgroup"))
+		if !bytes.Equal(h.Sim.Read("object"), object) || !bytes.Equal(h.Sim.Read("objectgroup"), groups) {
+			t.Errorf("cut after %d of %d bytes: the files changed:\n%s\n%s", after, whole, h.Sim.Read("object"), h.Sim.Read("objectgroup"))
 		}
-		p.mustFlush(addresses(next + 1)[next:], addresses(next - 9)[next-10:], true)
-		p.wantStanding()
+		h.MustFlush(addresses(next + 1)[next:], addresses(next - 9)[next-10:], true)
+		h.WantInForce()
 		next++
 	}
 }
 
 // The ledger does not know leftovers, so only a comparison of the whole files finds them again.
 func TestLeftoversThatCouldNotBeUnblockedAreFoundByTheNextFlush(t *testing.T) {
-	p := start(t)
-	p.mustFlush(addresses(3), nil, true)
-	p.standing, p.mark = map[netip.Prefix]bool{}, "" // the state was lost
-	p.sim.SetFaults(func(f *snstest.Faults) { f.Ret = map[string]int{"MONITOR ADDRESSLIST DELETE": 300} })
-	if _, err := p.flush(prefixes("192.0.2.1/32"), nil, false); err == nil {
+	h := start(t)
+	h.MustFlush(addresses(3), nil, true)
+	h.InForce, h.Mark = map[netip.Prefix]bool{}, "" // the state was lost
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.Ret = map[string]int{"MONITOR ADDRESSLIST DELETE": 300} })
+	if _, err := h.Flush(prefixes("192.0.2.1/32"), nil, false); err == nil {
 		t.Error("no error")
 	}
-	p.sim.SetFaults(func(f *snstest.Faults) { f.Ret = nil })
-	p.mustFlush(nil, nil, false)
-	p.wantStanding()
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.Ret = nil })
+	h.MustFlush(nil, nil, false)
+	h.WantInForce()
 }
 
 func TestAFaultDuringAFlushEndsItWithAnErrorAndTheNextOneCompletesIt(t *testing.T) {
@@ -77,53 +77,53 @@ func TestAFaultDuringAFlushEndsItWithAnErrorAndTheNextOneCompletesIt(t *testing.
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t)
-			config := configFor(t, p.sim)
+			h := start(t)
+			config := configFor(t, h.Sim)
 			config.API.Timeout, config.SSH.Timeout = 500*time.Millisecond, 500*time.Millisecond
-			p.app = stormshield.New(config)
-			p.mustFlush(addresses(50), nil, true)
-			p.sim.SetFaults(set)
+			h.Client = stormshield.New(config)
+			h.MustFlush(addresses(50), nil, true)
+			h.Sim.SetFaults(set)
 			began := time.Now()
-			if _, err := p.flush(addresses(60)[50:], addresses(20), true); err == nil {
+			if _, err := h.Flush(addresses(60)[50:], addresses(20), true); err == nil {
 				t.Error("no error")
 			}
 			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("it took %s to give up", took)
 			}
-			p.sim.SetFaults(func(f *snstest.Faults) { *f = snstest.Faults{} })
+			h.Sim.SetFaults(func(f *snstest.Faults) { *f = snstest.Faults{} })
 			config.API.Timeout, config.SSH.Timeout = time.Minute, time.Minute
-			p.app = stormshield.New(config)
-			p.mustFlush(addresses(60)[50:], addresses(20), true)
-			p.wantStanding()
+			h.Client = stormshield.New(config)
+			h.MustFlush(addresses(60)[50:], addresses(20), true)
+			h.WantInForce()
 		})
 	}
 }
 
 func TestABanThatTheApplianceRefusesKeepsNoOtherFromBeingEnforced(t *testing.T) {
-	p := start(t)
-	p.sim.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
-	done, err := p.flush(prefixes("192.0.2.1/32", "2001:db8::7/128", "192.0.2.2/32", "203.0.113.0/24"), nil, false)
+	h := start(t)
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
+	done, err := h.Flush(prefixes("192.0.2.1/32", "2001:db8::7/128", "192.0.2.2/32", "203.0.113.0/24"), nil, false)
 	if err == nil || done.At.IsZero() || len(done.Refused) != 1 || !strings.Contains(err.Error(), "2001:db8::7") {
 		t.Errorf("the flush says %v", err)
 	}
 	if len(done.Blocked) != 3 || !done.Listed || !done.Cleared {
 		t.Errorf("done: %+v", done)
 	}
-	delete(p.standing, netip.MustParsePrefix("2001:db8::7/128"))
-	p.wantStanding()
+	delete(h.InForce, netip.MustParsePrefix("2001:db8::7/128"))
+	h.WantInForce()
 }
 
 func TestNothingIsSentIfTheLedgerCannotRecordWhatBegins(t *testing.T) {
-	p := start(t)
+	h := start(t)
 	full := errors.New("the disk is full")
 	ban := appliance.Ban{Prefix: addresses(1)[0], Until: time.Now().Add(time.Hour)}
-	done, err := p.app.Apply(t.Context(), appliance.Change{
-		Pending: appliance.Pending{Block: []appliance.Ban{ban}, Mark: "mark"}, Begin: func() error { return full }, AllInForce: p.all,
+	done, err := h.Client.Apply(t.Context(), appliance.Change{
+		Pending: appliance.Pending{Block: []appliance.Ban{ban}, Mark: "mark"}, Begin: func() error { return full }, AllInForce: h.AllInForce,
 	})
 	if !errors.Is(err, full) || done.Mark != "mark" || !done.At.IsZero() {
 		t.Errorf("%+v, %v", done, err)
 	}
-	if s := p.sim.Stats(); s.APILoginsOK > 0 || s.SSHConnections > 0 {
+	if s := h.Sim.Stats(); s.APILoginsOK > 0 || s.SSHConnections > 0 {
 		t.Errorf("%d API logins, %d SSH connections", s.APILoginsOK, s.SSHConnections)
 	}
 }

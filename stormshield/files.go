@@ -22,7 +22,7 @@ type files struct {
 }
 
 func (a *Appliance) openFiles(ctx context.Context, state edit.State) (*files, error) {
-	client, err := a.dialSSH(ctx)
+	client, err := a.DialSSH(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"notification-stormshield/appliance"
+	"notification-stormshield/stormshield/blacklist"
 	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
@@ -142,11 +143,11 @@ func (f *flush) singly(ctx context.Context, few bool) error {
 	if len(addresses) == 0 || len(f.pending) > f.config.SingleMax {
 		return nil
 	}
-	list, err := f.blacklist(ctx, false)
+	session, err := f.monitor(ctx, false)
 	if err != nil {
 		return err
 	}
-	removed, err := list.removeEach(ctx, addresses, never)
+	removed, err := blacklist.UnblockEach(ctx, session, addresses, never)
 	f.unblocked(removed)
 	if serverd.Refused(err) { // it is tried again once the new bans are in the files
 		return nil
@@ -162,33 +163,34 @@ func (f *flush) unblocked(prefixes []netip.Prefix) {
 	f.pending = without(f.pending, prefixes)
 }
 
-// blacklist returns the blacklist in a session, which it opens if there is none.
-// files asks for a session that sees the files as they are now.
-func (f *flush) blacklist(ctx context.Context, files bool) (blacklist, error) {
-	if f.session != nil && files && f.stale {
+// monitor returns the session that may change the blacklist, and opens one if there is
+// none. With afterWrite it returns a session that was opened after the last write of
+// the files, and so sees it.
+func (f *flush) monitor(ctx context.Context, afterWrite bool) (*serverd.Session, error) {
+	if f.session != nil && afterWrite && f.stale {
 		f.leave(ctx)
 	}
 	if f.session == nil {
-		session, err := f.monitor(ctx)
+		session, err := f.OpenMonitor(ctx)
 		if err != nil {
-			return blacklist{}, err
+			return nil, err
 		}
 		f.session, f.stale = session, false
-		// The login was not refused, so the one over SSH may go on beside: over
-		// a slow link most of a small flush is waiting.
+		// The login was not refused, so the one over SSH may begin. Over a slow link,
+		// a small flush mostly waits.
 		f.dial()
 		if err := f.identify(ctx, session); err != nil {
-			return blacklist{}, err
+			return nil, err
 		}
 	}
-	return blacklist{f.session}, nil
+	return f.session, nil
 }
 
 // leave ends the session while the flush goes on.
 func (f *flush) leave(ctx context.Context) {
 	if session := f.session; session != nil {
 		f.session = nil
-		f.leaving.Go(func() { release(ctx, session) })
+		f.leaving.Go(func() { Release(ctx, session) })
 	}
 }
 

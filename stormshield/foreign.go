@@ -2,6 +2,7 @@ package stormshield
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,10 +20,20 @@ func foreignWarning(groups []foreign) error {
 		return nil
 	}
 	return fmt.Errorf("%s; the plugin never blocks them, and so blocks or unblocks one by one, which is slow (hint: %s)",
-		describeForeign(groups), foreignHint)
+		describeForeign(groups), ForeignHint)
 }
 
-const foreignHint = "take them out of the group in the web administration, or give the plugin groups of its own (group, delete_group)"
+// ForeignHint says what to do about foreign members.
+const ForeignHint = "take them out of the group in the web administration, or give the plugin groups of its own (group, delete_group)"
+
+// ForeignMembers returns an error that names the members of some groups that this
+// program did not make; nil: there are none.
+func ForeignMembers(objectgroup []byte, groups ...string) error {
+	if found := foreignMembers(objectgroup, groups...); len(found) > 0 {
+		return errors.New(describeForeign(found))
+	}
+	return nil
+}
 
 // foreign are the members of a group that this program did not make.
 type foreign struct {

@@ -14,16 +14,10 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
 	"notification-stormshield/stormshield/snstest"
 )
-
-func checked(t *testing.T, c stormshield.Config) error {
-	t.Helper()
-	return stormshield.FirstFault(stormshield.New(c).Check(t.Context()))
-}
 
 func save(t *testing.T, name string, text []byte) string {
 	t.Helper()
@@ -63,15 +57,15 @@ func TestLoginWithAKey(t *testing.T) {
 			config := configFor(t, sim)
 			key, path := keyPair(t, passphrase)
 			config.SSH.Password, config.SSH.PrivateKeyPath, config.SSH.PrivateKeyPassphrase = "", path, passphrase
-			if err := checked(t, config); err == nil || !strings.Contains(err.Error(), "refused the SSH account") {
+			if err := logIn(t, config); err == nil || !strings.Contains(err.Error(), "refused the SSH account") {
 				t.Errorf("with a key that the appliance does not know: %v", err)
 			}
 			sim.AuthorizeKey(key)
-			if err := checked(t, config); err != nil {
+			if err := logIn(t, config); err != nil {
 				t.Errorf("with a key that the appliance knows: %v", err)
 			}
 			config.SSH.PrivateKeyPassphrase = "wrong"
-			if err := checked(t, config); passphrase != "" && (err == nil || !strings.Contains(err.Error(), "ssh_private_key_passphrase")) {
+			if err := logIn(t, config); passphrase != "" && (err == nil || !strings.Contains(err.Error(), "ssh_private_key_passphrase")) {
 				t.Errorf("with a wrong passphrase: %v", err)
 			}
 		})
@@ -83,12 +77,12 @@ func TestKnownHosts(t *testing.T) {
 	config := configFor(t, sim)
 	config.SSH.HostKey = ""
 	config.SSH.KnownHostsPath = save(t, "known_hosts", []byte(sim.KnownHosts()+"\n"))
-	if err := checked(t, config); err != nil {
+	if err := logIn(t, config); err != nil {
 		t.Errorf("with the right known_hosts: %v", err)
 	}
 	sim.ChangeHostKey()
 	sim.ResetStats()
-	if err := checked(t, config); err == nil || !strings.Contains(err.Error(), "ssh_known_hosts_path") {
+	if err := logIn(t, config); err == nil || !strings.Contains(err.Error(), "ssh_known_hosts_path") {
 		t.Errorf("with another key than in known_hosts: %v", err)
 	}
 	if n := sim.Stats().SSHAuthOK + sim.Stats().SSHAuthFailed; n > 0 {
@@ -100,11 +94,11 @@ func TestOldFirmwareNeedsLegacyAlgorithms(t *testing.T) {
 	sim := snstest.Start(t)
 	sim.SetFaults(func(f *snstest.Faults) { f.LegacyAlgorithmsOnly = true })
 	config := configFor(t, sim)
-	if err := checked(t, config); err == nil || !strings.Contains(err.Error(), "algorithm") {
+	if err := logIn(t, config); err == nil || !strings.Contains(err.Error(), "algorithm") {
 		t.Errorf("without legacy algorithms: %v", err)
 	}
 	config.SSH.LegacyAlgorithms = true
-	if err := checked(t, config); err != nil {
+	if err := logIn(t, config); err != nil {
 		t.Errorf("with legacy algorithms: %v", err)
 	}
 }

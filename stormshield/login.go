@@ -9,9 +9,9 @@ import (
 	"notification-stormshield/stormshield/shell"
 )
 
-// dialAPI logs in to the API. A login that the appliance did not accept is an
+// DialAPI logs in to the API. A login that the appliance did not accept is an
 // [appliance.LoginError].
-func (a *Appliance) dialAPI(ctx context.Context) (*serverd.Session, error) {
+func (a *Appliance) DialAPI(ctx context.Context) (*serverd.Session, error) {
 	session, err := serverd.Dial(ctx, a.config.API)
 	var refused *serverd.AuthError
 	if errors.As(err, &refused) {
@@ -24,24 +24,19 @@ func (a *Appliance) dialAPI(ctx context.Context) (*serverd.Session, error) {
 	return session, err
 }
 
-// dialSSH logs in over SSH. A login that the appliance did not accept is an
+// DialSSH logs in over SSH. A login that the appliance did not accept is an
 // [appliance.LoginError]: it counts towards the same lock-out as one to the API.
-func (a *Appliance) dialSSH(ctx context.Context) (*shell.Client, error) {
+func (a *Appliance) DialSSH(ctx context.Context) (*shell.Client, error) {
 	client, err := a.ssh.Dial(ctx)
 	var refused *shell.AuthError
 	if errors.As(err, &refused) {
-		hint := refusalHint(refused)
+		hint := sshLoginHint(refused)
 		if refused.Refusal == shell.Refused {
 			hint += a.config.SSHPasswordHint
 		}
 		return nil, &appliance.LoginError{Hint: hint, Err: err}
 	}
 	return client, err
-}
-
-func loginFailed(err error) bool {
-	var login *appliance.LoginError
-	return errors.As(err, &login)
 }
 
 func apiLoginHint(err *serverd.AuthError) string {
@@ -54,4 +49,17 @@ func apiLoginHint(err *serverd.AuthError) string {
 		return "correct api_username and api_password; after three failures the appliance locks both SSH and web"
 	}
 	return "the account may be right: the appliance may be busy, restarting, or have too many sessions open"
+}
+
+func sshLoginHint(err *shell.AuthError) string {
+	switch err.Refusal {
+	case shell.WantsMore:
+		return "use an account that logs in with its password or its key alone (ssh_username): no second factor, no password that must be changed"
+	case shell.NoMethod:
+		return "configure a method that the appliance accepts (ssh_password, ssh_private_key_path), or allow one on the appliance"
+	case shell.Dropped:
+		return "look at the account on the appliance: its password may be wrong or expired, or the account locked; " +
+			"after three failures the appliance locks both SSH and web"
+	}
+	return "correct ssh_username, ssh_password or the key; after three failures the appliance locks both SSH and web"
 }

@@ -18,22 +18,22 @@ import (
 
 // rename gives the client another group, and returns a flush that knows the old
 // one and nothing else.
-func (p *pair) rename(group string, old ...string) func() (appliance.Outcome, error) {
-	config := configFor(p.t, p.sim)
+func (h *harness) rename(group string, old ...string) func() (appliance.Outcome, error) {
+	config := configFor(h.T, h.Sim)
 	config.Group = group
-	p.app = stormshield.New(config)
+	h.Client = stormshield.New(config)
 	return func() (appliance.Outcome, error) {
-		add := slices.SortedFunc(maps.Keys(p.standing), netip.Prefix.Compare)
-		change := appliance.Change{Pending: appliance.Pending{Add: add, InForce: len(add)}, Reassert: true, Begin: begun, AllInForce: p.all, OldGroups: old}
-		done, err := p.app.Apply(p.t.Context(), change)
-		p.mark = done.Mark
+		add := slices.SortedFunc(maps.Keys(h.InForce), netip.Prefix.Compare)
+		change := appliance.Change{Pending: appliance.Pending{Add: add, InForce: len(add)}, Reassert: true, Begin: begun, AllInForce: h.AllInForce, OldGroups: old}
+		done, err := h.Client.Apply(h.T.Context(), change)
+		h.Mark = done.Mark
 		return done, err
 	}
 }
 
 // members are the lines of a group in the file; nil: there is no such group.
-func (p *pair) members(group string) []string {
-	_, text, found := strings.Cut(string(p.sim.Read("objectgroup")), "["+group+"]\n")
+func (h *harness) members(group string) []string {
+	_, text, found := strings.Cut(string(h.Sim.Read("objectgroup")), "["+group+"]\n")
 	if !found {
 		return nil
 	}
@@ -43,39 +43,39 @@ func (p *pair) members(group string) []string {
 
 func TestARenamedGroupLeavesNothingOfTheOldOne(t *testing.T) {
 	for _, missing := range [][]string{nil, {"awk"}} {
-		p := start(t)
-		p.sim.SetFaults(func(f *snstest.Faults) { f.MissingTools = missing })
-		p.mustFlush(append(addresses(10), prefixes("203.0.113.0/24")...), nil, true)
+		h := start(t)
+		h.Sim.SetFaults(func(f *snstest.Faults) { f.MissingTools = missing })
+		h.MustFlush(append(addresses(10), prefixes("203.0.113.0/24")...), nil, true)
 		for _, ended := range append(addresses(3), prefixes("203.0.113.0/24")...) { // while the plugin does not run
-			delete(p.standing, ended)
+			delete(h.InForce, ended)
 		}
-		done, err := p.rename("Blocked", "Crowdsec")()
+		done, err := h.rename("Blocked", "Crowdsec")()
 		if err != nil || !done.OldGroupsGone || !done.Cleared || len(done.Kept) > 0 || len(done.Unblocked) != 4 {
 			t.Errorf("without %v: %+v, %v", missing, done, err)
 		}
-		p.wantStanding()
-		if old, now := p.members("Crowdsec"), p.members("Blocked"); old != nil || len(now) != 7 {
+		h.WantInForce()
+		if old, now := h.members("Crowdsec"), h.members("Blocked"); old != nil || len(now) != 7 {
 			t.Errorf("without %v: the old group lists %v, the new one %v", missing, old, now)
 		}
-		if text := string(p.sim.Read("object")); strings.Contains(text, "crowdsec_net_") {
+		if text := string(h.Sim.Read("object")); strings.Contains(text, "crowdsec_net_") {
 			t.Errorf("without %v: the object of an ended ban stays:\n%s", missing, text)
 		}
-		p.mustFlush(prefixes("192.0.2.1/32"), nil, false) // the files are known after it
-		p.wantStanding()
+		h.MustFlush(prefixes("192.0.2.1/32"), nil, false) // the files are known after it
+		h.WantInForce()
 	}
 }
 
 func TestARenamedGroupUnblocksNothingInForce(t *testing.T) {
-	p := start(t)
-	p.mustFlush(addresses(20), nil, true)
+	h := start(t)
+	h.MustFlush(addresses(20), nil, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	unblocked := make(chan netip.Prefix, 1)
 	go func() {
 		for {
-			changed := p.sim.BlacklistChanged()
+			changed := h.Sim.BlacklistChanged()
 			for _, b := range addresses(20) {
-				if _, ok := p.sim.BlockedPrefix(b); !ok {
+				if _, ok := h.Sim.BlockedPrefix(b); !ok {
 					unblocked <- b
 					return
 				}
@@ -88,7 +88,7 @@ func TestARenamedGroupUnblocksNothingInForce(t *testing.T) {
 			}
 		}
 	}()
-	if _, err := p.rename("Blocked", "Crowdsec")(); err != nil {
+	if _, err := h.rename("Blocked", "Crowdsec")(); err != nil {
 		t.Fatal(err)
 	}
 	cancel()
@@ -98,22 +98,22 @@ func TestARenamedGroupUnblocksNothingInForce(t *testing.T) {
 }
 
 func TestForeignMembersOfAnOldGroupStayByteForByte(t *testing.T) {
-	p := start(t)
-	before := p.sim.Read("objectgroup")
+	h := start(t)
+	before := h.Sim.Read("objectgroup")
 	lines := []byte("srv_web\n# by hand\n srv_mail #\"x\"\n")
-	p.mustFlush(addresses(10), nil, true)
-	err := p.sim.AdminEdit("objectgroup", func(text []byte) []byte {
+	h.MustFlush(addresses(10), nil, true)
+	err := h.Sim.AdminEdit("objectgroup", func(text []byte) []byte {
 		return bytes.Replace(text, []byte("[Crowdsec]\n"), append([]byte("[Crowdsec]\n"), lines...), 1)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := p.rename("Blocked", "Crowdsec")()
+	done, err := h.rename("Blocked", "Crowdsec")()
 	if err != nil || !done.OldGroupsGone || len(done.Kept) != 1 || !strings.Contains(done.Kept[0], "group Crowdsec: it has members that this program did not make, such as srv_web") {
 		t.Errorf("%+v, %v", done, err)
 	}
-	p.wantBlacklist()
-	text := p.sim.Read("objectgroup")
+	h.WantBlacklist()
+	text := h.Sim.Read("objectgroup")
 	if !bytes.Contains(text, append([]byte("[Crowdsec]\n"), lines...)) || !bytes.HasPrefix(text, before) {
 		t.Errorf("the file of groups is now:\n%s", text)
 	}
@@ -129,22 +129,22 @@ func TestARenamedGroupThatFailsIsFinishedByTheNextFlush(t *testing.T) {
 		"write":   func(f *snstest.Faults) { f.ReadOnlyDir = true },
 	} {
 		t.Run(what, func(t *testing.T) {
-			p := start(t)
-			p.mustFlush(addresses(10), nil, true)
+			h := start(t)
+			h.MustFlush(addresses(10), nil, true)
 			for _, ended := range addresses(6) {
-				delete(p.standing, ended)
+				delete(h.InForce, ended)
 			}
-			flush := p.rename("Blocked", "Crowdsec")
-			p.sim.SetFaults(fault)
+			flush := h.rename("Blocked", "Crowdsec")
+			h.Sim.SetFaults(fault)
 			if done, err := flush(); err == nil || done.OldGroupsGone {
 				t.Fatalf("a flush with the fault: %+v, %v", done, err)
 			}
-			p.sim.SetFaults(func(f *snstest.Faults) { *f = snstest.Faults{} })
+			h.Sim.SetFaults(func(f *snstest.Faults) { *f = snstest.Faults{} })
 			if done, err := flush(); err != nil || !done.OldGroupsGone {
 				t.Fatalf("the next flush: %+v, %v", done, err)
 			}
-			p.wantStanding()
-			if old := p.members("Crowdsec"); old != nil {
+			h.WantInForce()
+			if old := h.members("Crowdsec"); old != nil {
 				t.Errorf("the old group lists %v", old)
 			}
 		})
@@ -152,60 +152,60 @@ func TestARenamedGroupThatFailsIsFinishedByTheNextFlush(t *testing.T) {
 }
 
 func TestGroupsThatChangePlacesAreNotOld(t *testing.T) {
-	p := start(t)
-	p.mustFlush(addresses(10), nil, true)
-	config := configFor(t, p.sim)
+	h := start(t)
+	h.MustFlush(addresses(10), nil, true)
+	config := configFor(t, h.Sim)
 	config.Group, config.DeleteGroup = config.DeleteGroup, config.Group
-	p.app, p.mark = stormshield.New(config), ""
-	p.mustFlush(nil, nil, true)
-	p.wantStanding()
-	if got := len(p.members("CrowdsecDeleteGroup")); got != 10 {
+	h.Client, h.Mark = stormshield.New(config), ""
+	h.MustFlush(nil, nil, true)
+	h.WantInForce()
+	if got := len(h.members("CrowdsecDeleteGroup")); got != 10 {
 		t.Errorf("the group of bans has %d members, want 10", got)
 	}
-	if got := p.members("Crowdsec"); len(got) != 0 {
+	if got := h.members("Crowdsec"); len(got) != 0 {
 		t.Errorf("the other group lists %v", got)
 	}
 }
 
 func TestCleanupRemovesOldGroupsToo(t *testing.T) {
-	p := start(t)
-	before := p.sim.Read("objectgroup")
-	p.mustFlush(addresses(10), nil, true)
-	p.standing = map[netip.Prefix]bool{}
-	p.rename("Blocked")
-	if _, err := p.app.Cleanup(t.Context(), nil, "Crowdsec", "Never"); err != nil {
+	h := start(t)
+	before := h.Sim.Read("objectgroup")
+	h.MustFlush(addresses(10), nil, true)
+	h.InForce = map[netip.Prefix]bool{}
+	h.rename("Blocked")
+	if _, err := h.Client.Cleanup(t.Context(), nil, "Crowdsec", "Never"); err != nil {
 		t.Fatal(err)
 	}
-	p.wantBlacklist()
-	if after := p.sim.Read("objectgroup"); !bytes.Equal(before, after) {
+	h.WantBlacklist()
+	if after := h.Sim.Read("objectgroup"); !bytes.Equal(before, after) {
 		t.Errorf("the file of groups is now:\n%s", after)
 	}
 }
 
 // serial is a flush of one more ban that expects a serial number.
-func (p *pair) serial(expected string, more netip.Prefix) (appliance.Outcome, error) {
-	p.standing[more] = true
-	return p.app.Apply(p.t.Context(), appliance.Change{
+func (h *harness) serial(expected string, more netip.Prefix) (appliance.Outcome, error) {
+	h.InForce[more] = true
+	return h.Client.Apply(h.T.Context(), appliance.Change{
 		Pending: appliance.Pending{Block: []appliance.Ban{{Prefix: more, Until: time.Now().Add(time.Hour)}}, Add: []netip.Prefix{more}, InForce: 1},
-		Begin:   begun, AllInForce: p.all, AskSerial: true, Serial: expected,
+		Begin:   begun, AllInForce: h.AllInForce, AskSerial: true, Serial: expected,
 	})
 }
 
 func TestAnotherSerialNumberEndsAFlushBeforeAnythingIsBlocked(t *testing.T) {
-	p := start(t)
-	p.sim.SetFaults(func(f *snstest.Faults) { f.SerialNumber = "OTHER" })
-	done, err := p.serial(snstest.DefaultSerialNumber, addresses(1)[0])
+	h := start(t)
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.SerialNumber = "OTHER" })
+	done, err := h.serial(snstest.DefaultSerialNumber, addresses(1)[0])
 	var other *appliance.OtherApplianceError
 	if !errors.As(err, &other) || other.Serial != "OTHER" || other.Expected != snstest.DefaultSerialNumber || len(done.Blocked) > 0 {
 		t.Errorf("%+v, %v", done, err)
 	}
-	if p.sim.BlacklistLen() > 0 {
+	if h.Sim.BlacklistLen() > 0 {
 		t.Error("something was blocked")
 	}
-	if done, err := p.serial("OTHER", addresses(1)[0]); err != nil || done.Serial != "OTHER" {
+	if done, err := h.serial("OTHER", addresses(1)[0]); err != nil || done.Serial != "OTHER" {
 		t.Errorf("with the number that it has: %+v, %v", done, err)
 	}
-	p.wantStanding()
+	h.WantInForce()
 }
 
 func TestAnApplianceThatDoesNotTellItsSerialNumberIsNoFault(t *testing.T) {
@@ -213,11 +213,11 @@ func TestAnApplianceThatDoesNotTellItsSerialNumberIsNoFault(t *testing.T) {
 		"refuses the command": func(f *snstest.Faults) { f.Ret = map[string]int{"SYSTEM PROPERTY": 205} },
 		"has none":            func(f *snstest.Faults) { f.NoSerialNumber = true },
 	} {
-		p := start(t)
-		p.sim.SetFaults(fault)
-		if done, err := p.serial("A", addresses(1)[0]); err != nil || done.Serial != "" {
+		h := start(t)
+		h.Sim.SetFaults(fault)
+		if done, err := h.serial("A", addresses(1)[0]); err != nil || done.Serial != "" {
 			t.Errorf("an appliance that %s: %+v, %v", what, done, err)
 		}
-		p.wantStanding()
+		h.WantInForce()
 	}
 }

@@ -56,8 +56,8 @@ func TestNoEditAndNoBanIsLostInAThousandFlushes(t *testing.T) {
 	if testing.Short() {
 		flushes = 100
 	}
-	p := start(t)
-	p.mustFlush(addresses(10), nil, true)
+	h := start(t)
+	h.MustFlush(addresses(10), nil, true)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -70,21 +70,21 @@ func TestNoEditAndNoBanIsLostInAThousandFlushes(t *testing.T) {
 		edited := make(chan error)
 		go func() {
 			time.Sleep(at)
-			edited <- who.edit(p.sim, editLine(i))
+			edited <- who.edit(h.Sim, editLine(i))
 		}()
 		began := time.Now()
-		p.mustFlush(addresses(i + 11)[i+10:], addresses(i + 1)[i:], false)
+		h.MustFlush(addresses(i + 11)[i+10:], addresses(i + 1)[i:], false)
 		took = (9*took + time.Since(began)) / 10
 		if err := <-edited; err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("a flush took about %s; %d of %d read the files whole", took, p.compared, flushes)
-	p.mustFlush(nil, nil, true) // an edit after a flush may have brought back what the flush took out
-	wantEdits(t, p.sim, edits...)
-	p.wantStanding()
-	if p.compared < flushes/4 {
-		t.Errorf("only %d of %d flushes met an edit", p.compared, flushes)
+	t.Logf("a flush took about %s; %d of %d read the files whole", took, h.Compared, flushes)
+	h.MustFlush(nil, nil, true) // an edit after a flush may have brought back what the flush took out
+	wantEdits(t, h.Sim, edits...)
+	h.WantInForce()
+	if h.Compared < flushes/4 {
+		t.Errorf("only %d of %d flushes met an edit", h.Compared, flushes)
 	}
 }
 
@@ -100,17 +100,17 @@ func TestAnEditBeforeAnyStepOfAFlushIsNotLost(t *testing.T) {
 				t.Parallel()
 				trap := filepath.Join(t.TempDir(), tool)
 				writeTrap(t, trap, tool, "", 0, "")
-				p := start(t, func(o *snstest.Options) { o.Tools = map[string]string{tool: trap} })
+				h := start(t, func(o *snstest.Options) { o.Tools = map[string]string{tool: trap} })
 				if way == "whole" {
-					p.sim.SetFaults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} })
+					h.Sim.SetFaults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} })
 				}
-				p.mustFlush(addresses(2), nil, true)
+				h.MustFlush(addresses(2), nil, true)
 				var edits []string
 				next := 0
 				for _, who := range administrators() {
 					for call := 1; call <= 4; call++ {
-						writeTrap(t, trap, tool, filepath.Join(p.sim.ConfigDir(), who.file), call, p.editor(who, len(edits)))
-						p.mustFlush(addresses(next + 3)[next+2:], addresses(next + 1)[next:], false)
+						writeTrap(t, trap, tool, filepath.Join(h.Sim.ConfigDir(), who.file), call, h.editor(who, len(edits)))
+						h.MustFlush(addresses(next + 3)[next+2:], addresses(next + 1)[next:], false)
 						next++
 						if _, err := os.Stat(trap + ".sprung"); err == nil {
 							edits = append(edits, fmt.Sprintf("%s before %s for the %d. time", who, tool, call))
@@ -121,17 +121,17 @@ func TestAnEditBeforeAnyStepOfAFlushIsNotLost(t *testing.T) {
 					t.Fatal("no flush ran the tool")
 				}
 				writeTrap(t, trap, tool, "", 0, "")
-				p.mustFlush(nil, nil, true)
-				wantEdits(t, p.sim, edits...)
-				p.wantStanding()
+				h.MustFlush(nil, nil, true)
+				wantEdits(t, h.Sim, edits...)
+				h.WantInForce()
 			})
 		}
 	}
 }
 
 // editor is what a shell runs to edit a file as an administrator does.
-func (p *pair) editor(who administrator, i int) string {
-	path := filepath.Join(p.sim.ConfigDir(), who.file)
+func (h *harness) editor(who administrator, i int) string {
+	path := filepath.Join(h.Sim.ConfigDir(), who.file)
 	if who.inPlace {
 		return fmt.Sprintf("echo '# edit %d' >> %s", i, path)
 	}

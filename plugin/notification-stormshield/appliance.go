@@ -7,16 +7,20 @@ import (
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/acceptance"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
 )
 
 // client is an appliance as the plugin uses it.
-type client struct{ *stormshield.Appliance }
+type client struct {
+	*stormshield.Appliance
+	config stormshield.Config
+}
 
 // Check returns the first thing that is wrong with the set-up.
 func (c client) Check(ctx context.Context) error {
-	return stormshield.FirstFault(c.Appliance.Check(ctx))
+	return acceptance.FirstFault(acceptance.Check(ctx, c.config))
 }
 
 func connect(d config.Document) plugin.Appliance { return connectTelling(nil)(d) }
@@ -26,7 +30,7 @@ func connectTelling(doing func(what string)) func(config.Document) plugin.Applia
 	return func(d config.Document) plugin.Appliance {
 		described := describe(d)
 		described.Progress = doing
-		return client{stormshield.New(described)}
+		return client{stormshield.New(described), described}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
-	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/acceptance"
 )
 
 func checkCommand() *cobra.Command {
@@ -74,7 +74,7 @@ type checking struct {
 	crowdsec    string // CrowdSec's config.yaml
 	unnamed     bool   // setup has not named the notification in a profile yet
 	// besides are the findings about CrowdSec's own files.
-	besides []stormshield.Finding
+	besides []acceptance.Finding
 }
 
 func (c checking) run(cmd *cobra.Command, d config.Document) error {
@@ -87,12 +87,12 @@ func (c checking) run(cmd *cobra.Command, d config.Document) error {
 		return err
 	}
 	findings := c.look(cmd, d)
-	if err := keep.record(stormshield.FirstFault(findings)); err != nil {
+	if err := keep.record(acceptance.FirstFault(findings)); err != nil {
 		return err
 	}
 	hintAtReferences(findings, d.References)
 	findings = append(findings, c.besides...)
-	fault := stormshield.FirstFault(findings)
+	fault := acceptance.FirstFault(findings)
 	r := reportOf(d, findings)
 	if c.write {
 		r.forPublic(d.Stormshield.Host, d.LAPI.Host())
@@ -109,16 +109,16 @@ func (c checking) run(cmd *cobra.Command, d config.Document) error {
 }
 
 // look tries the appliance.
-func (c checking) look(cmd *cobra.Command, d config.Document) []stormshield.Finding {
+func (c checking) look(cmd *cobra.Command, d config.Document) []acceptance.Finding {
 	progress := showProgress(cmd.ErrOrStderr())
 	defer progress.end()
 	described := describe(d)
 	described.Progress = progress.doing
-	try := stormshield.New(described).Check
+	check := acceptance.Check
 	if c.write {
-		try = stormshield.New(described).Try
+		check = acceptance.CheckAndWrite
 	}
-	findings := try(cmd.Context())
+	findings := check(cmd.Context(), described)
 	if d.LAPI.Followed() {
 		progress.doing("asking the Local API")
 		findings = append(findings, lookAtLocalAPI(cmd.Context(), d))
@@ -127,14 +127,14 @@ func (c checking) look(cmd *cobra.Command, d config.Document) []stormshield.Find
 }
 
 // lookAtLocalAPI tries the key for CrowdSec's Local API.
-func lookAtLocalAPI(ctx context.Context, d config.Document) stormshield.Finding {
-	f := stormshield.Finding{Subject: "Local API", Assumed: "CrowdSec takes the key or certificate under lapi", Detail: "it does"}
+func lookAtLocalAPI(ctx context.Context, d config.Document) acceptance.Finding {
+	f := acceptance.Finding{Subject: "Local API", Assumed: "CrowdSec takes the key or certificate under lapi", Detail: "it does"}
 	client, err := plugin.LocalAPI(d, version)
 	if err == nil {
 		err = client.Ping(ctx)
 	}
 	if err != nil {
-		f.Verdict, f.Detail, f.Err = stormshield.Wrong, "", err
+		f.Verdict, f.Detail, f.Err = acceptance.Wrong, "", err
 		f.Hint = "see lapi in the configuration; `cscli bouncers add stormshield` prints a key"
 	}
 	return f
@@ -161,10 +161,10 @@ type finding struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-func reportOf(d config.Document, findings []stormshield.Finding) report {
+func reportOf(d config.Document, findings []acceptance.Finding) report {
 	r := report{
 		Name: d.Name, Host: d.Stormshield.Host, Version: version, Commit: commit, Time: time.Now().UTC().Truncate(time.Second),
-		Well: stormshield.FirstFault(findings) == nil,
+		Well: acceptance.FirstFault(findings) == nil,
 	}
 	for _, f := range findings {
 		one := finding{Subject: f.Subject, Assumed: f.Assumed, Verdict: f.Verdict.String(), Detail: f.Detail, Hint: f.Hint}
@@ -207,7 +207,7 @@ func (r report) print(out io.Writer) error {
 	}
 	for _, f := range r.Findings {
 		row(colourOf(f.Verdict), f.Verdict, f.Subject, f.Detail+f.Problem)
-		if f.Verdict != stormshield.Holds.String() {
+		if f.Verdict != acceptance.Holds.String() {
 			row(faint, "", "", "assumed: "+f.Assumed)
 		}
 		if f.Hint != "" {
@@ -220,9 +220,9 @@ func (r report) print(out io.Writer) error {
 
 func colourOf(verdict string) string {
 	switch verdict {
-	case stormshield.Holds.String():
+	case acceptance.Holds.String():
 		return green
-	case stormshield.Wrong.String():
+	case acceptance.Wrong.String():
 		return red
 	}
 	return yellow
@@ -234,11 +234,11 @@ func (r report) sum() string {
 	for _, f := range r.Findings {
 		count[f.Verdict]++
 	}
-	if count[stormshield.Holds.String()] == len(r.Findings) {
+	if count[acceptance.Holds.String()] == len(r.Findings) {
 		return fmt.Sprintf("All is well: %d of %d as assumed.", len(r.Findings), len(r.Findings))
 	}
-	text := fmt.Sprintf("%d of %d as assumed", count[stormshield.Holds.String()], len(r.Findings))
-	for _, verdict := range []stormshield.Verdict{stormshield.Differs, stormshield.Wrong, stormshield.Untried} {
+	text := fmt.Sprintf("%d of %d as assumed", count[acceptance.Holds.String()], len(r.Findings))
+	for _, verdict := range []acceptance.Verdict{acceptance.Differs, acceptance.Wrong, acceptance.Untried} {
 		if n := count[verdict.String()]; n > 0 {
 			text += fmt.Sprintf(", %d %s", n, verdict)
 		}

@@ -9,12 +9,12 @@ import (
 	"notification-stormshield/appliance"
 	"notification-stormshield/config"
 	"notification-stormshield/crowdsec"
-	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/acceptance"
 )
 
 // lookAtFiles compares the notification with CrowdSec's own files. Call it before
 // check gives up root: only root may be able to read these files.
-func (c checking) lookAtFiles(file string, d config.Document) []stormshield.Finding {
+func (c checking) lookAtFiles(file string, d config.Document) []acceptance.Finding {
 	findings := lookAtReferences(d.References)
 	if c.unnamed {
 		return findings
@@ -27,16 +27,16 @@ func (c checking) lookAtFiles(file string, d config.Document) []stormshield.Find
 }
 
 // lookAtReferences names the values that hold a $. It returns nothing if there are none.
-func lookAtReferences(references []config.Reference) []stormshield.Finding {
+func lookAtReferences(references []config.Reference) []acceptance.Finding {
 	if len(references) == 0 {
 		return nil
 	}
-	f := stormshield.Finding{Subject: "values with a $", Assumed: "CrowdSec passes each value on as it is in the file, or replaces the whole value by one variable"}
+	f := acceptance.Finding{Subject: "values with a $", Assumed: "CrowdSec passes each value on as it is in the file, or replaces the whole value by one variable"}
 	var details []string
 	for _, r := range references {
 		switch {
 		case r.Changed && !r.Whole:
-			f.Verdict = stormshield.Differs
+			f.Verdict = acceptance.Differs
 			f.Hint = "if the $ belongs to the secret, put the secret into a file: " + secretPathKeys
 			details = append(details, "CrowdSec changes "+r.Key+": it replaces a $ and the name behind it by a variable")
 		case r.Changed:
@@ -46,7 +46,7 @@ func lookAtReferences(references []config.Reference) []stormshield.Finding {
 		}
 	}
 	f.Detail = strings.Join(details, "; ")
-	return []stormshield.Finding{f}
+	return []acceptance.Finding{f}
 }
 
 // secretPathKeys are the keys that name the files of secrets.
@@ -54,8 +54,8 @@ const secretPathKeys = "ssh_password_path, ssh_private_key_passphrase_path, api_
 
 // lookAtProfiles says whether a profile with decisions that block names the
 // notification.
-func lookAtProfiles(place crowdsec.Config, failed error, d config.Document) stormshield.Finding {
-	f := stormshield.Finding{Subject: "CrowdSec's profiles", Assumed: "a profile whose decisions block names the notification"}
+func lookAtProfiles(place crowdsec.Config, failed error, d config.Document) acceptance.Finding {
+	f := acceptance.Finding{Subject: "CrowdSec's profiles", Assumed: "a profile whose decisions block names the notification"}
 	if failed == nil && !place.LocalAPI {
 		failed = fmt.Errorf("no Local API runs on this machine according to %s, and only a Local API has profiles", place.File)
 	}
@@ -66,14 +66,14 @@ func lookAtProfiles(place crowdsec.Config, failed error, d config.Document) stor
 	types := strings.Join(d.Decisions.Types, ", ")
 	switch idle := strings.Join(naming.Idle, ", "); {
 	case failed != nil:
-		f.Verdict, f.Detail = stormshield.Untried, failed.Error()
+		f.Verdict, f.Detail = acceptance.Untried, failed.Error()
 	case len(naming.Deciding) > 0:
 		f.Detail = strings.Join(naming.Deciding, ", ")
 		if idle != "" {
 			f.Detail += "; decide nothing of type " + types + ": " + idle
 		}
 	case idle == "":
-		f.Verdict = stormshield.Wrong
+		f.Verdict = acceptance.Wrong
 		f.Err = fmt.Errorf("no profile in %s names %s, so CrowdSec sends it no alerts", place.ProfilesPath, d.Name)
 		f.Hint = "add " + d.Name + " under notifications: of the profiles whose decisions block, and reload CrowdSec"
 	default:
@@ -81,17 +81,17 @@ func lookAtProfiles(place crowdsec.Config, failed error, d config.Document) stor
 		f.Hint = "add " + d.Name + " under notifications: of the profiles whose decisions block, and reload CrowdSec; " +
 			"no profile with on_success: break may stand before them for the same alerts"
 		if d.LAPI.Followed() {
-			f.Verdict, f.Detail = stormshield.Differs, what+"; bans arrive only by the Local API, later than by alerts"
+			f.Verdict, f.Detail = acceptance.Differs, what+"; bans arrive only by the Local API, later than by alerts"
 			break
 		}
-		f.Verdict, f.Err = stormshield.Wrong, errors.New(what)
+		f.Verdict, f.Err = acceptance.Wrong, errors.New(what)
 	}
 	return f
 }
 
 // hintAtReferences adds to the hint of a refused login that CrowdSec may change its
 // secret.
-func hintAtReferences(findings []stormshield.Finding, references []config.Reference) {
+func hintAtReferences(findings []acceptance.Finding, references []config.Reference) {
 	sections := map[string]string{"API login": "stormshield.api_", "SSH login": "stormshield.ssh_"}
 	for i := range findings {
 		f := &findings[i]

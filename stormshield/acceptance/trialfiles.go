@@ -1,6 +1,7 @@
-package stormshield
+package acceptance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
 )
@@ -23,8 +25,8 @@ func (t *trial) written(ctx context.Context) bool {
 		return false
 	}
 	t.is = t.before
-	if found := foreignMembers(t.is.Objectgroup, trialGroup, trialEndedGroup); len(found) > 0 {
-		t.wrong(editing, errors.New(describeForeign(found)), "remove them from the group in the web administration, because this check fills, blocks and removes the group")
+	if err := stormshield.ForeignMembers(t.is.Objectgroup, trialGroup, trialEndedGroup); err != nil {
+		t.wrong(editing, err, "remove them from the group in the web administration, because this check fills, blocks and removes the group")
 		return false
 	}
 	for _, p := range trialPrefixes() {
@@ -42,7 +44,7 @@ func (t *trial) written(ctx context.Context) bool {
 		}
 		t.before = t.is
 	}
-	t.doing("writing objects and groups")
+	t.progress("writing objects and groups")
 	modes := t.modes(ctx)
 	if !t.edit(ctx) {
 		return false
@@ -89,6 +91,11 @@ type put struct {
 	is, meant edit.State
 }
 
+// hasNUL reports whether an awk may end a line early: some do at a zero byte.
+func hasNUL(t edit.Texts) bool {
+	return bytes.IndexByte(t.Object, 0) >= 0 || bytes.IndexByte(t.Objectgroup, 0) >= 0
+}
+
 var errZero = errors.New("there is a zero byte in them, which an awk may not keep")
 
 // put carries out a patch, and reads the files then.
@@ -110,7 +117,7 @@ func (t *trial) putOnce(ctx context.Context, p objects.Patch) (result put, err e
 	want := p.Apply(t.is.Object, t.is.Objectgroup)
 	result.meant = edit.Texts{Object: want.Object, Objectgroup: want.Objectgroup}.State(trialGroup)
 	err = errZero
-	if plain(t.is) {
+	if !hasNUL(t.is) {
 		result.is, err = t.files.Patch(ctx, t.is.State(trialGroup), p)
 	}
 	var unable *edit.UnableError

@@ -1,4 +1,4 @@
-package stormshield
+package acceptance
 
 import (
 	"bytes"
@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"time"
 
+	"notification-stormshield/stormshield/blacklist"
 	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
 )
 
 // tidy takes off everything that was tried, also when the caller gave up.
 func (t *trial) tidy(ctx context.Context) {
-	t.doing("taking everything off again")
+	t.progress("taking everything off again")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
 	var errs []error
@@ -49,10 +50,10 @@ func (t *trial) unblockAll(ctx context.Context) error {
 	var errs []error
 	for _, p := range trialPrefixes() {
 		is, err := t.show(ctx, p)
-		if err == nil && is.line == "" && t.shows {
+		if err == nil && is.Text == "" && t.shows {
 			continue
 		}
-		if failed := t.remove(ctx, entryName(p)); failed != nil && (err != nil || is.line != "") {
+		if failed := t.remove(ctx, blacklist.Name(p)); failed != nil && (err != nil || is.Text != "") {
 			errs = append(errs, fmt.Errorf("unblock %s: %w", p, failed))
 		}
 	}
@@ -63,7 +64,7 @@ func (t *trial) unblockAll(ctx context.Context) error {
 // given up is opened anew, once.
 func (t *trial) erase(ctx context.Context) error {
 	if _, err := t.files.Read(ctx); err != nil {
-		client, failed := t.dialSSH(ctx)
+		client, failed := t.DialSSH(ctx)
 		if failed != nil {
 			return failed
 		}

@@ -1,4 +1,4 @@
-package stormshield
+package acceptance
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/blacklist"
 	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/serverd"
 )
@@ -36,13 +38,13 @@ func trialPrefixes() []netip.Prefix {
 	return []netip.Prefix{trialAddress, trialEnded, trialRange, trialIPv6}
 }
 
-// Try is Check, and then tries what only writing shows: it blocks addresses for
-// documentation, writes their objects and groups into the files, looks what the
-// appliance makes of them, and takes everything off again. Nothing else on the
-// appliance is touched, and a flush may go on beside. It opens several sessions
-// of the API, one after another.
-func (a *Appliance) Try(ctx context.Context) []Finding {
-	t := &trial{checker: checker{Appliance: a}}
+// CheckAndWrite does what Check does, and then tries what only writing shows. It blocks
+// addresses for documentation, writes their objects and groups into the files, compares
+// what the appliance makes of them, and removes everything. It touches nothing else on
+// the appliance. A flush may run at the same time. It opens several sessions of the
+// API, one after another.
+func CheckAndWrite(ctx context.Context, config stormshield.Config) []Finding {
+	t := &trial{checker: newChecker(config)}
 	defer t.close()
 	t.check(ctx)
 	if t.works(blacklistRight) && t.works(apiLogin) {
@@ -51,9 +53,9 @@ func (a *Appliance) Try(ctx context.Context) []Finding {
 	return t.report(slices.Concat(checked, tried)...)
 }
 
-// trial is one run of Try.
+// trial is one run of CheckAndWrite.
 type trial struct {
-	checker
+	*checker
 	session *serverd.Session
 	files   *edit.Files // nil: they cannot be written
 	before  edit.Texts  // what they were
@@ -76,7 +78,7 @@ func (t *trial) run(ctx context.Context) {
 		t.wrong(addressBlock, err, hint)
 		return
 	}
-	t.doing("blocking addresses for documentation")
+	t.progress("blocking addresses for documentation")
 	if !t.singly(ctx) || !t.works(groupFile) || !t.works(objectFile) {
 		return
 	}
@@ -84,21 +86,21 @@ func (t *trial) run(ctx context.Context) {
 	if !t.written(ctx) {
 		return
 	}
-	t.doing("blocking by object and by group")
+	t.progress("blocking by object and by group")
 	t.seen(ctx)
 	t.group(ctx)
 	t.ranges(ctx)
-	t.doing("trying IPv6")
+	t.progress("trying IPv6")
 	t.addressIPv6(ctx)
 	t.objectIPv6(ctx)
-	t.doing("trying an empty group")
+	t.progress("trying an empty group")
 	t.empty(ctx)
 }
 
 // open opens a session with the monitor right, instead of the one there is.
 func (t *trial) open(ctx context.Context) error {
 	t.leave(ctx)
-	session, err := t.monitor(ctx)
+	session, err := t.OpenMonitor(ctx)
 	if err == nil {
 		t.session = session
 	}
@@ -107,59 +109,57 @@ func (t *trial) open(ctx context.Context) error {
 
 func (t *trial) leave(ctx context.Context) {
 	if t.session != nil {
-		release(ctx, t.session)
+		stormshield.Release(ctx, t.session)
 		t.session = nil
 	}
 }
 
-// command runs a command on the blacklist. A flush that began meanwhile may have
-// taken the monitor right: then it is taken back, once.
-func (t *trial) command(ctx context.Context, format string, args ...any) (serverd.Answer, error) {
+// command sends a command of the blacklist. A flush that began meanwhile may have taken
+// the monitor right. command then takes it back, once.
+func (t *trial) command(ctx context.Context, send func(*serverd.Session) error) error {
 	if t.session == nil {
 		if err := t.open(ctx); err != nil {
-			return serverd.Answer{}, err
+			return err
 		}
 	}
-	line := "MONITOR ADDRESSLIST " + fmt.Sprintf(format, args...)
-	answer, err := t.session.Run(ctx, line)
+	err := send(t.session)
 	if serverd.NoRight(err) {
 		if _, again := t.session.Run(ctx, "MODIFY MONITOR FORCE ON"); again == nil {
-			answer, err = t.session.Run(ctx, line)
+			err = send(t.session)
 		}
 	}
-	return answer, err
+	return err
 }
 
 func (t *trial) add(ctx context.Context, name string, lasts time.Duration) error {
 	t.blocked = true
-	_, err := t.command(ctx, "ADD Type=BlackList Name1=%s Timeout=%d", name, seconds(lasts))
-	return err
+	return t.command(ctx, func(s *serverd.Session) error { return blacklist.Block(ctx, s, name, lasts) })
 }
 
 func (t *trial) remove(ctx context.Context, name string) error {
-	_, err := t.command(ctx, "DELETE Type=BlackList Name1=%s", name)
-	return err
+	return t.command(ctx, func(s *serverd.Session) error { return blacklist.Unblock(ctx, s, name) })
 }
 
 // show returns the line of an entry, if there is one.
-func (t *trial) show(ctx context.Context, p netip.Prefix) (entry, error) {
-	answer, err := t.command(ctx, "SHOW type=blacklist")
-	if err != nil {
-		return entry{}, err
-	}
-	listed := readListing(answer.Lines())
-	t.unread = listed.unread
-	is, _ := listed.find(p)
-	return is, nil
+func (t *trial) show(ctx context.Context, p netip.Prefix) (line blacklist.Line, err error) {
+	err = t.command(ctx, func(s *serverd.Session) error {
+		listed, err := blacklist.Show(ctx, s)
+		if err == nil {
+			t.unread = listed.Unreadable
+			line, _ = listed.Find(p)
+		}
+		return err
+	})
+	return line, err
 }
 
 // singly tries what needs no file. It reports whether blocking works at all.
 func (t *trial) singly(ctx context.Context) bool {
-	if was, err := t.show(ctx, trialAddress); err == nil && was.line != "" {
+	if was, err := t.show(ctx, trialAddress); err == nil && was.Text != "" {
 		t.untried(addressBlock, trialAddress.Addr().String()+" is on the blacklist already: unblock it first")
 		return false
 	}
-	name := entryName(trialAddress)
+	name := blacklist.Name(trialAddress)
 	if err := t.add(ctx, name, trialTime); err != nil {
 		t.wrong(addressBlock, err, "the plugin cannot block anything: "+t.commandHint(err, "mon_write and filter"))
 		return false
@@ -170,12 +170,12 @@ func (t *trial) singly(ctx context.Context) bool {
 		t.holds(addressBlock, "accepted")
 		t.wrong(showPrints, err, t.commandHint(err, "base"))
 		return true
-	case is.line == "" && t.unread == "":
+	case is.Text == "" && t.unread == "":
 		t.wrong(addressBlock, errors.New("ADD succeeds, and SHOW prints no line with the address"),
 			"look on the appliance whether "+name+" is blocked; paste this report into a bug report")
 		return true
 	}
-	t.shows = is.line != ""
+	t.shows = is.Text != ""
 	t.holds(addressBlock, t.accepted())
 	t.form(is)
 	t.renew(ctx, is)
@@ -192,48 +192,48 @@ func (t *trial) accepted() string {
 }
 
 // form checks whether the plugin can read the line that SHOW prints for an entry.
-func (t *trial) form(is entry) {
+func (t *trial) form(is blacklist.Line) {
 	const report = "; paste this report into a bug report"
 	switch {
 	case t.unread != "":
 		t.differs(showPrints, t.unread, "the plugin cannot read this line, and so cannot know that an address is not listed: "+
 			"an ended ban that the appliance refuses to unblock stays pending"+report)
-	case !is.read:
-		t.differs(showPrints, is.line, "the plugin can read only the address in this line: "+
+	case !is.Known:
+		t.differs(showPrints, is.Text, "the plugin can read only the address in this line: "+
 			"an ended ban that the appliance refuses to unblock stays pending while a line has its address"+report)
-	case is.left == 0:
-		t.differs(showPrints, is.line, "the line has no remaining time of the entry; the plugin works without it"+report)
+	case is.Left == 0:
+		t.differs(showPrints, is.Text, "the line has no remaining time of the entry; the plugin works without it"+report)
 	default:
-		t.holds(showPrints, is.line)
+		t.holds(showPrints, is.Text)
 	}
 }
 
-func (t *trial) renew(ctx context.Context, was entry) {
-	err := t.add(ctx, entryName(trialAddress), 2*trialTime)
+func (t *trial) renew(ctx context.Context, was blacklist.Line) {
+	err := t.add(ctx, blacklist.Name(trialAddress), 2*trialTime)
 	if err != nil {
 		t.wrong(renewing, err, "re-asserting fails: set reassert_every: 0, and paste this report into a bug report")
 		return
 	}
 	is, err := t.show(ctx, trialAddress)
 	switch {
-	case err != nil || was.left == 0 || is.left == 0:
+	case err != nil || was.Left == 0 || is.Left == 0:
 		t.untried(renewing, "accepted, but SHOW does not tell how long an entry lasts")
-	case is.left <= trialTime:
-		t.wrong(renewing, fmt.Errorf("ADD with Timeout=%d succeeds, but the entry still ends in %.0f s", seconds(2*trialTime), is.left.Seconds()),
+	case is.Left <= trialTime:
+		t.wrong(renewing, fmt.Errorf("ADD with Timeout=%d succeeds, but the entry still ends in %.0f s", int((2*trialTime).Seconds()), is.Left.Seconds()),
 			"entries end after blacklist_timeout: set that to more than your longest ban, and paste this report into a bug report")
 	default:
-		t.holds(renewing, fmt.Sprintf("from %.0f s to %.0f s", was.left.Seconds(), is.left.Seconds()))
+		t.holds(renewing, fmt.Sprintf("from %.0f s to %.0f s", was.Left.Seconds(), is.Left.Seconds()))
 	}
 }
 
 func (t *trial) takeOff(ctx context.Context) {
-	name := entryName(trialAddress)
+	name := blacklist.Name(trialAddress)
 	if err := t.remove(ctx, name); err != nil {
 		t.wrong(unblocking, err, "bans cannot be ended before blacklist_timeout: paste this report into a bug report")
 		return
 	}
-	if is, err := t.show(ctx, trialAddress); err == nil && is.line != "" {
-		t.wrong(unblocking, errors.New("DELETE succeeds, and SHOW still prints "+is.line), "paste this report into a bug report")
+	if is, err := t.show(ctx, trialAddress); err == nil && is.Text != "" {
+		t.wrong(unblocking, errors.New("DELETE succeeds, and SHOW still prints "+is.Text), "paste this report into a bug report")
 		return
 	}
 	if err := t.remove(ctx, name); err != nil {

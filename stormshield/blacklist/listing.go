@@ -1,4 +1,4 @@
-package stormshield
+package blacklist
 
 import (
 	"net/netip"
@@ -9,103 +9,101 @@ import (
 	"notification-stormshield/stormshield/objects"
 )
 
-// listing is what SHOW prints. Sources show two forms of a line (vendor's
-// blacklist tool, vendor's CLI reference):
+// Listing holds the entries that SHOW prints. Sources show two forms of a line (vendor's blacklist tool, vendor's CLI
+// reference):
 //
 //	src=4.3.2.1 dstrange=0.0.0.0-255.255.255.255 timeout=25
 //	range1=10.2.16.3:10.2.16.3 range2=0.0.0.0:255.255.255.255 timeout=599
 //
-// An appliance may print another form. An address may still be listed in a line that
-// cannot be read.
-type listing struct {
-	exact     map[netip.Prefix]entry // lines of these forms whose source is one prefix
-	wide      []wideEntry            // lines with another range
-	mentioned map[netip.Addr]entry   // addresses in lines of other forms
-	unread    string                 // a line in which nothing can be read; "" if there is none
+// An appliance may print another form. An address may still be listed in a line that cannot be read.
+type Listing struct {
+	exact     map[netip.Prefix]Line // lines of these forms whose source is one prefix
+	wide      []wideLine            // lines with another range
+	mentioned map[netip.Addr]Line   // addresses in lines of other forms
+
+	Unreadable string // a line without any address that can be read; "": none
 }
 
-// entry is one line.
-type entry struct {
-	line string
-	read bool          // it has one of the two forms
-	left time.Duration // timeout=; 0 if the line does not say it
+// Line is one line of SHOW.
+type Line struct {
+	Text  string
+	Known bool          // it has one of the two forms
+	Left  time.Duration // timeout=; 0 if the line does not say it
 }
 
-type wideEntry struct {
+type wideLine struct {
 	span
-	entry
+	Line
 }
 
-func readListing(lines []string) listing {
-	l := listing{exact: map[netip.Prefix]entry{}, mentioned: map[netip.Addr]entry{}}
-	for _, line := range lines {
-		e := entry{line: line, left: leftOf(line)}
-		switch source, known := sourceOf(line); {
+func readListing(lines []string) Listing {
+	l := Listing{exact: map[netip.Prefix]Line{}, mentioned: map[netip.Addr]Line{}}
+	for _, text := range lines {
+		line := Line{Text: text, Left: leftOf(text)}
+		switch source, known := sourceOf(text); {
 		case !known:
-			l.mention(e)
+			l.mention(line)
 		case !source.first.IsValid():
-			l.unread = line
+			l.Unreadable = text
 		default:
-			e.read = true
-			l.add(source, e)
+			line.Known = true
+			l.add(source, line)
 		}
 	}
 	return l
 }
 
-func (l *listing) add(source span, e entry) {
+func (l *Listing) add(source span, line Line) {
 	if p, ok := source.prefix(); ok {
-		l.exact[p] = e
+		l.exact[p] = line
 	} else {
-		l.wide = append(l.wide, wideEntry{source, e})
+		l.wide = append(l.wide, wideLine{source, line})
 	}
 }
 
-// mention records a line of another form by the addresses in it. It leaves out a
-// range of all addresses, which is often the destination.
-func (l *listing) mention(e entry) {
+// mention records a line of another form by the addresses in it. It leaves out a range of all addresses, which is often the
+// destination.
+func (l *Listing) mention(line Line) {
 	found := false
-	for _, word := range strings.FieldsFunc(e.line, func(r rune) bool { return strings.ContainsRune(" \t=,;\"'()<>", r) }) {
+	for _, word := range strings.FieldsFunc(line.Text, func(r rune) bool { return strings.ContainsRune(" \t=,;\"'()<>", r) }) {
 		s, ok := parseSpan(word)
 		if !ok || s.common() == 0 {
 			continue
 		}
 		found = true
 		if _, ok := s.prefix(); ok {
-			l.mentioned[s.first] = e
+			l.mentioned[s.first] = line
 		} else {
-			l.wide = append(l.wide, wideEntry{s, e})
+			l.wide = append(l.wide, wideLine{s, line})
 		}
 	}
-	if title := strings.HasPrefix(e.line, "[") && strings.HasSuffix(e.line, "]"); !found && !title {
-		l.unread = e.line
+	if title := strings.HasPrefix(line.Text, "[") && strings.HasSuffix(line.Text, "]"); !found && !title {
+		l.Unreadable = line.Text
 	}
 }
 
-// find returns the line that may be about a prefix. A line with exactly one prefix is
-// only about that prefix. A range that is no prefix may be several entries in one
-// line: it may be about each prefix that it overlaps.
-func (l listing) find(p netip.Prefix) (entry, bool) {
-	if e, ok := l.exact[p]; ok {
-		return e, true
+// Find returns the line that may be the entry of a prefix. A line with exactly one prefix is the entry of that prefix alone.
+// A range that is no prefix may stand for several entries, so it may be the entry of each prefix that it overlaps.
+func (l Listing) Find(p netip.Prefix) (Line, bool) {
+	if line, ok := l.exact[p]; ok {
+		return line, true
 	}
 	for _, w := range l.wide {
-		if w.touches(spanOf(p)) {
-			return w.entry, true
+		if w.overlaps(spanOf(p)) {
+			return w.Line, true
 		}
 	}
-	e, ok := l.mentioned[p.Addr()]
-	return e, ok
+	line, ok := l.mentioned[p.Addr()]
+	return line, ok
 }
 
-// mayHold reports whether a prefix may be on the blacklist.
-func (l listing) mayHold(p netip.Prefix) bool {
-	_, found := l.find(p)
-	return found || l.unread != ""
+// MayHold reports whether a prefix may be on the blacklist.
+func (l Listing) MayHold(p netip.Prefix) bool {
+	_, found := l.Find(p)
+	return found || l.Unreadable != ""
 }
 
-// sourceOf returns the source of a line of one of the two forms. The source is not
-// valid if it cannot be read.
+// sourceOf returns the source of a line of one of the two forms. The source is not valid if it cannot be read.
 func sourceOf(line string) (source span, known bool) {
 	for word := range strings.FieldsSeq(line) {
 		name, value, _ := strings.Cut(word, "=")
@@ -206,6 +204,6 @@ func (s span) prefix() (netip.Prefix, bool) {
 	return p, p.Masked().Addr() == s.first && spanOf(p) == s
 }
 
-func (s span) touches(other span) bool {
+func (s span) overlaps(other span) bool {
 	return s.first.BitLen() == other.first.BitLen() && !s.last.Less(other.first) && !other.last.Less(s.first)
 }

@@ -1,11 +1,11 @@
-package stormshield_test
+package acceptance_test
 
 import (
 	"bytes"
 	"strings"
 	"testing"
 
-	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/acceptance"
 )
 
 // The plugin made the sections that the files lacked. A trial leaves them as
@@ -25,49 +25,49 @@ func TestATrialKeepsTheSectionsThatTheFlushMade(t *testing.T) {
 		"an address and a range in force, neither section before": {bans: []string{"192.0.2.1/32", "203.0.113.0/24"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t)
+			h := start(t)
 			write := func(file string, text []byte) {
-				if err := p.sim.Write(file, text); err != nil {
+				if err := h.Sim.Write(file, text); err != nil {
 					t.Fatal(err)
 				}
 			}
-			object := withoutSection(p.sim.Read("object"), c.lacks)
+			object := withoutSection(h.Sim.Read("object"), c.lacks)
 			if c.lacks == "" {
 				object = withoutSection(withoutSection(object, "Host"), "Network")
 			}
 			write("object", object)
 			write("objectgroup", []byte("# no group lists what the file lacks\n"))
-			untouched, groups := p.sim.Read("object"), p.sim.Read("objectgroup")
-			p.mustFlush(prefixes(c.bans...), nil, false)
-			p.mustFlush(nil, prefixes(c.ended...), false)
+			untouched, groups := h.Sim.Read("object"), h.Sim.Read("objectgroup")
+			h.MustFlush(prefixes(c.bans...), nil, false)
+			h.MustFlush(nil, prefixes(c.ended...), false)
 			if c.administered != "" {
-				write("object", bytes.Replace(p.sim.Read("object"), []byte("[Network]\n"), []byte("[Network]\n"+c.administered+"\n"), 1))
-				p.mustFlush(prefixes("192.0.2.9/32"), nil, false)
+				write("object", bytes.Replace(h.Sim.Read("object"), []byte("[Network]\n"), []byte("[Network]\n"+c.administered+"\n"), 1))
+				h.MustFlush(prefixes("192.0.2.9/32"), nil, false)
 			}
-			objectgroup := p.sim.Read("objectgroup")
-			object = p.sim.Read("object")
-			last := stormshield.Finding{}
-			for _, f := range p.app.Try(t.Context()) {
-				if f.Verdict != stormshield.Holds {
+			objectgroup := h.Sim.Read("objectgroup")
+			object = h.Sim.Read("object")
+			last := acceptance.Finding{}
+			for _, f := range h.checkAndWrite() {
+				if f.Verdict != acceptance.Holds {
 					t.Errorf("%s: %s %s %v", f.Verdict, f.Subject, f.Detail, f.Err)
 				}
 				last = f
 			}
-			p.wantUntouched(object, objectgroup)
+			h.wantUntouched(object, objectgroup)
 			if !strings.Contains(last.Detail, "byte for byte") {
 				t.Errorf("the trial ends with %q", last.Detail)
 			}
-			if _, err := p.app.Cleanup(t.Context(), nil); err != nil {
+			if _, err := h.Client.Cleanup(t.Context(), nil); err != nil {
 				t.Fatal(err)
 			}
 			want := untouched
 			if c.administered != "" { // their section stays, without a trace of ours
 				want = append(bytes.Clone(untouched), []byte("[Network]\n"+c.administered+"\n")...)
 			}
-			if got := p.sim.Read("object"); !bytes.Equal(got, want) {
+			if got := h.Sim.Read("object"); !bytes.Equal(got, want) {
 				t.Errorf("after cleanup, object is\n%s\nwant\n%s", got, want)
 			}
-			if got := p.sim.Read("objectgroup"); !bytes.Equal(got, groups) {
+			if got := h.Sim.Read("objectgroup"); !bytes.Equal(got, groups) {
 				t.Errorf("after cleanup, objectgroup is\n%s\nwant\n%s", got, groups)
 			}
 		})

@@ -1,4 +1,4 @@
-package stormshield
+package acceptance
 
 import (
 	"context"
@@ -6,28 +6,41 @@ import (
 	"fmt"
 	"strings"
 
+	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
 )
 
-// Check tries what the other calls rest on, and changes nothing but the
-// monitor right, which it takes if it is free, and gives back. It logs in at
-// most once to the API and once over SSH. The API comes first, for it tells a
-// wrong password from a lock-out; when its login is refused, SSH is not tried,
-// as both count towards the same lock-out.
-func (a *Appliance) Check(ctx context.Context) []Finding {
-	c := &checker{Appliance: a}
+// Check tries what needs no write. It changes nothing but the monitor right, which it
+// takes if it is free, and gives back. It logs in at most once to the API and once over
+// SSH. The API comes first, because it can tell a wrong password from a lock-out. If it
+// refuses the login, Check does not try SSH, because both count towards the same
+// lock-out.
+func Check(ctx context.Context, config stormshield.Config) []Finding {
+	c := newChecker(config)
 	defer c.close()
 	c.check(ctx)
 	return c.report(checked...)
 }
 
 type checker struct {
-	*Appliance
+	*stormshield.Appliance
+	config stormshield.Config
 	findings
 	shell *shell.Client // nil: not logged in
+}
+
+func newChecker(config stormshield.Config) *checker {
+	config.APIPasswordHint, config.SSHPasswordHint = "", "" // the caller knows more about the passwords
+	return &checker{Appliance: stormshield.New(config), config: config}
+}
+
+func (c *checker) progress(step string) {
+	if c.config.Progress != nil {
+		c.config.Progress(step)
+	}
 }
 
 func (c *checker) close() {
@@ -37,22 +50,22 @@ func (c *checker) close() {
 }
 
 func (c *checker) check(ctx context.Context) {
-	c.doing("logging in to the API")
+	c.progress("logging in to the API")
 	if failed := c.overAPI(ctx); failed {
 		c.untried(sshLogin, "the API did not accept the login, and one more failure could lock the account")
 		return
 	}
-	c.doing("logging in over SSH")
+	c.progress("logging in over SSH")
 	c.overSSH(ctx)
 }
 
 func (c *checker) overAPI(ctx context.Context) (loginHasFailed bool) {
-	session, err := c.dialAPI(ctx)
+	session, err := c.DialAPI(ctx)
 	if err != nil {
 		c.wrong(apiLogin, err, c.apiHint(err))
 		return loginFailed(err)
 	}
-	defer release(ctx, session)
+	defer stormshield.Release(ctx, session)
 	c.holds(apiLogin, fmt.Sprintf("%s, rights %s", c.config.API.User, strings.Join(session.Levels(), " ")))
 	c.firmware(ctx, session)
 	c.monitorRight(ctx, session)
@@ -92,7 +105,7 @@ func (c *checker) firmware(ctx context.Context, session *serverd.Session) {
 }
 
 func (c *checker) overSSH(ctx context.Context) {
-	client, err := c.dialSSH(ctx)
+	client, err := c.DialSSH(ctx)
 	if err != nil {
 		c.wrong(sshLogin, err, c.sshHint(err))
 		return
@@ -232,8 +245,8 @@ func (c *checker) file(ctx context.Context, files *edit.Files, subject string) (
 				detail += " will be made"
 			}
 		}
-		if found := foreignMembers(text, c.config.Group, c.config.DeleteGroup); len(found) > 0 {
-			c.wrong(subject, errors.New(describeForeign(found)), foreignHint)
+		if err := stormshield.ForeignMembers(text, c.config.Group, c.config.DeleteGroup); err != nil {
+			c.wrong(subject, err, stormshield.ForeignHint)
 			return true
 		}
 		c.holds(subject, detail)

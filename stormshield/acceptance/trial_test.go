@@ -1,4 +1,4 @@
-package stormshield_test
+package acceptance_test
 
 import (
 	"bytes"
@@ -14,35 +14,36 @@ import (
 	"time"
 
 	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/acceptance"
 	"notification-stormshield/stormshield/snstest"
 )
 
 // wantUntouched says that an appliance is as it was before a trial.
-func (p *pair) wantUntouched(object, objectgroup []byte) {
-	p.t.Helper()
-	p.wantStanding()
-	if !bytes.Equal(p.sim.Read("object"), object) || !bytes.Equal(p.sim.Read("objectgroup"), objectgroup) {
-		p.t.Error("a file is not what it was")
+func (h *harness) wantUntouched(object, objectgroup []byte) {
+	h.T.Helper()
+	h.WantInForce()
+	if !bytes.Equal(h.Sim.Read("object"), object) || !bytes.Equal(h.Sim.Read("objectgroup"), objectgroup) {
+		h.T.Error("a file is not what it was")
 	}
 }
 
 func TestATrialOfAGoodApplianceFindsEverythingWellAndLeavesNothing(t *testing.T) {
 	for _, shell := range []string{"/bin/sh", "/bin/csh"} {
-		p := start(t, func(o *snstest.Options) { o.LoginShell = shell })
-		p.mustFlush(append(addresses(3), prefixes("203.0.113.0/24")...), nil, false)
-		object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
-		flushes := p.runsFor()
-		findings := p.app.Try(t.Context())
+		h := start(t, func(o *snstest.Options) { o.LoginShell = shell })
+		h.MustFlush(append(addresses(3), prefixes("203.0.113.0/24")...), nil, false)
+		object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
+		flushes := h.runsFor()
+		findings := h.checkAndWrite()
 		for _, f := range findings {
-			if f.Verdict != stormshield.Holds || f.Detail == "" || f.Assumed == "" {
+			if f.Verdict != acceptance.Holds || f.Detail == "" || f.Assumed == "" {
 				t.Errorf("%s: %s, %s %v", f.Subject, f.Verdict, f.Detail, f.Err)
 			}
 		}
 		if len(findings) < 24 {
 			t.Errorf("only %d findings", len(findings))
 		}
-		p.wantUntouched(object, objectgroup)
-		if all := p.runsFor(); len(flushes) != 1 || len(all) != 2 {
+		h.wantUntouched(object, objectgroup)
+		if all := h.runsFor(); len(flushes) != 1 || len(all) != 2 {
 			t.Errorf("a flush wrote for %v, with the trial it is %v, want one group each", flushes, all)
 		}
 	}
@@ -50,9 +51,9 @@ func TestATrialOfAGoodApplianceFindsEverythingWellAndLeavesNothing(t *testing.T)
 
 // runsFor returns for which groups the files were changed, as the names of the
 // folders tell.
-func (p *pair) runsFor() []string {
+func (h *harness) runsFor() []string {
 	var groups []string
-	for _, c := range p.sim.Stats().SSHCommands {
+	for _, c := range h.Sim.Stats().SSHCommands {
 		groups = append(groups, workFolder.FindAllString(c, -1)...)
 	}
 	slices.Sort(groups)
@@ -64,10 +65,10 @@ var workFolder = regexp.MustCompile(`\.crowdsec-[0-9a-f]{8}-`)
 // Each appliance breaks one assumption; the findings about it are all that is
 // not well.
 func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
-	const wrong, differs, untried = stormshield.Wrong, stormshield.Differs, stormshield.Untried
-	type verdicts map[string]stormshield.Verdict
-	faults := func(set func(*snstest.Faults)) func(*pair, *stormshield.Config) {
-		return func(p *pair, _ *stormshield.Config) { p.sim.SetFaults(set) }
+	const wrong, differs, untried = acceptance.Wrong, acceptance.Differs, acceptance.Untried
+	type verdicts map[string]acceptance.Verdict
+	faults := func(set func(*snstest.Faults)) func(*harness, *stormshield.Config) {
+		return func(h *harness, _ *stormshield.Config) { h.Sim.SetFaults(set) }
 	}
 	files := verdicts{"editing on the appliance": untried, "mode and owner": untried, "a new session sees a write": untried, "blocking a group": untried,
 		"unblocking a group": untried, "blocking a range": untried, "IPv6 address": untried, "IPv6 object": untried, "empty group": untried}
@@ -79,22 +80,22 @@ func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
 		return all
 	}
 	for name, c := range map[string]struct {
-		breaks func(*pair, *stormshield.Config)
+		breaks func(*harness, *stormshield.Config)
 		want   verdicts
 		says   string // of the first that is not well
 	}{
-		"files elsewhere": {func(_ *pair, c *stormshield.Config) { c.ConfigDir += "/elsewhere" },
+		"files elsewhere": {func(_ *harness, c *stormshield.Config) { c.ConfigDir += "/elsewhere" },
 			plus(files, verdicts{"configuration folder": wrong, "file object": untried, "file objectgroup": untried}), "config_dir"},
 		"a folder that only its owner may write": {faults(func(f *snstest.Faults) { f.ReadOnlyDir = true }),
 			plus(files, verdicts{"configuration folder": wrong, "file object": untried, "file objectgroup": untried}), "mounted read-only"},
-		"a trial's group with an administrator's member": {func(p *pair, _ *stormshield.Config) {
-			_ = p.sim.Write("objectgroup", append(p.sim.Read("objectgroup"), "[CrowdsecCheckEnded]\npc_admin\n"...))
+		"a trial's group with an administrator's member": {func(h *harness, _ *stormshield.Config) {
+			_ = h.Sim.Write("objectgroup", append(h.Sim.Read("objectgroup"), "[CrowdsecCheckEnded]\npc_admin\n"...))
 		}, plus(files, verdicts{"editing on the appliance": wrong}), "CrowdsecCheckEnded has members that this program did not make: pc_admin"},
 		"no awk": {faults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} }),
 			verdicts{"tools": differs, "editing on the appliance": differs}, "both files whole"},
-		"a cp that keeps no mode": {func(p *pair, _ *stormshield.Config) {
-			if err := os.Chmod(filepath.Join(p.sim.ConfigDir(), "object"), 0o604); err != nil {
-				p.t.Fatal(err)
+		"a cp that keeps no mode": {func(h *harness, _ *stormshield.Config) {
+			if err := os.Chmod(filepath.Join(h.Sim.ConfigDir(), "object"), 0o604); err != nil {
+				h.T.Fatal(err)
 			}
 		}, verdicts{"mode and owner": wrong}, "-rw----r--"},
 		"files read at enobject only": {faults(func(f *snstest.Faults) { f.StaleUntilReload = true }),
@@ -130,18 +131,18 @@ func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
 			plus(files, verdicts{"blocking an address": wrong, "what SHOW prints": untried, "renewing an entry": untried, "unblocking an address": untried}), "mon_write and filter"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t, func(o *snstest.Options) {
+			h := start(t, func(o *snstest.Options) {
 				if strings.Contains(name, "keeps no mode") {
 					o.Tools = map[string]string{"cp": forgetfulCopy(t)}
 				}
 			})
-			config := configFor(t, p.sim)
-			c.breaks(p, &config)
-			object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
-			findings := stormshield.New(config).Try(t.Context())
+			config := configFor(t, h.Sim)
+			c.breaks(h, &config)
+			object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
+			findings := acceptance.CheckAndWrite(t.Context(), config)
 			got, said := verdicts{}, ""
 			for _, f := range findings {
-				if f.Verdict != stormshield.Holds {
+				if f.Verdict != acceptance.Holds {
 					got[f.Subject] = f.Verdict
 					said += fmt.Sprintf("%s %s: %s %v (hint: %s)\n", f.Verdict, f.Subject, f.Detail, f.Err, f.Hint)
 				}
@@ -149,7 +150,7 @@ func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
 			if !maps.Equal(got, c.want) || !strings.Contains(said, c.says) {
 				t.Errorf("found\n%swant %v and %q", said, c.want, c.says)
 			}
-			p.wantUntouched(object, objectgroup)
+			h.wantUntouched(object, objectgroup)
 		})
 	}
 }
@@ -166,102 +167,102 @@ func forgetfulCopy(t *testing.T) string {
 
 func TestATrialThatIsBrokenOffLeavesNothing(t *testing.T) {
 	for after := range 6 {
-		p := start(t)
-		object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
+		h := start(t)
+		object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
 		ctx, cancel := context.WithCancel(t.Context())
-		config := configFor(t, p.sim)
+		config := configFor(t, h.Sim)
 		step := 0
 		config.Progress = func(string) {
 			if step++; step == after+3 { // both logins come before
 				cancel()
 			}
 		}
-		findings := stormshield.New(config).Try(ctx)
+		findings := acceptance.CheckAndWrite(ctx, config)
 		if step < after+3 {
 			t.Fatalf("a trial has %d steps", step)
 		}
-		if last := findings[len(findings)-1]; last.Verdict != stormshield.Holds {
+		if last := findings[len(findings)-1]; last.Verdict != acceptance.Holds {
 			t.Errorf("given up at step %d: %s %s %v", step, last.Verdict, last.Detail, last.Err)
 		}
-		p.wantUntouched(object, objectgroup)
+		h.wantUntouched(object, objectgroup)
 		cancel()
 	}
 }
 
 func TestATrialTakesOffWhatAnEarlierOneLeft(t *testing.T) {
-	p := start(t)
-	object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
+	h := start(t)
+	object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
 	ctx, cancel := context.WithCancel(t.Context())
-	config := configFor(t, p.sim)
+	config := configFor(t, h.Sim)
 	config.Progress = func(what string) {
 		if strings.Contains(what, "IPv6") { // the files name the objects by now
-			p.sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.APIRefuse = true, true })
+			h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.APIRefuse = true, true })
 			cancel()
 		}
 	}
 	config.API.Timeout, config.SSH.Timeout = time.Second, time.Second
-	findings := stormshield.New(config).Try(ctx)
-	if last := findings[len(findings)-1]; last.Verdict != stormshield.Wrong || !strings.Contains(last.Err.Error(), "CrowdsecCheck") {
+	findings := acceptance.CheckAndWrite(ctx, config)
+	if last := findings[len(findings)-1]; last.Verdict != acceptance.Wrong || !strings.Contains(last.Err.Error(), "CrowdsecCheck") {
 		t.Errorf("an appliance that went away: %s %s %v", last.Verdict, last.Detail, last.Err)
 	}
-	if bytes.Equal(p.sim.Read("objectgroup"), objectgroup) {
+	if bytes.Equal(h.Sim.Read("objectgroup"), objectgroup) {
 		t.Fatal("nothing was left")
 	}
-	p.sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.APIRefuse = false, false })
-	p.sim.Reboot() // ends the sessions and the entries
-	if err := stormshield.FirstFault(p.app.Try(t.Context())); err != nil {
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.APIRefuse = false, false })
+	h.Sim.Reboot() // ends the sessions and the entries
+	if err := acceptance.FirstFault(h.checkAndWrite()); err != nil {
 		t.Error(err)
 	}
-	p.wantUntouched(object, objectgroup)
+	h.wantUntouched(object, objectgroup)
 }
 
 func TestATrialLeavesABanOfItsAddressAlone(t *testing.T) {
-	p := start(t)
+	h := start(t)
 	banned := prefixes("198.51.100.253/32")
-	p.mustFlush(banned, nil, false)
-	object, objectgroup := p.sim.Read("object"), p.sim.Read("objectgroup")
-	findings := p.app.Try(t.Context())
+	h.MustFlush(banned, nil, false)
+	object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
+	findings := h.checkAndWrite()
 	for _, f := range findings {
-		if f.Subject == "blocking an address" && (f.Verdict != stormshield.Untried || !strings.Contains(f.Detail, "on the blacklist already")) {
+		if f.Subject == "blocking an address" && (f.Verdict != acceptance.Untried || !strings.Contains(f.Detail, "on the blacklist already")) {
 			t.Errorf("%s: %s", f.Verdict, f.Detail)
 		}
 	}
-	p.wantUntouched(object, objectgroup)
+	h.wantUntouched(object, objectgroup)
 }
 
 func TestFlushesGoOnBesideATrial(t *testing.T) {
-	p := start(t)
-	p.mustFlush(addresses(2), nil, false)
-	done := make(chan []stormshield.Finding)
-	go func() { done <- stormshield.New(configFor(t, p.sim)).Try(t.Context()) }()
+	h := start(t)
+	h.MustFlush(addresses(2), nil, false)
+	done := make(chan []acceptance.Finding)
+	go func() { done <- acceptance.CheckAndWrite(t.Context(), configFor(t, h.Sim)) }()
 	for n := 3; ; n++ {
 		began := time.Now()
-		p.flushUntilDone(n)
+		h.flushUntilDone(n)
 		select {
 		case <-time.After(time.Since(began)): // half of the time is for the trial, however slow this machine is
 		case findings := <-done:
 			for _, f := range findings {
-				if f.Verdict != stormshield.Holds {
+				if f.Verdict != acceptance.Holds {
 					t.Errorf("%s: %s, %s %v", f.Subject, f.Verdict, f.Detail, f.Err)
 				}
 			}
-			p.mustFlush(nil, nil, true)
-			p.wantStanding()
+			h.MustFlush(nil, nil, true)
+			h.WantInForce()
 			return
 		}
 	}
 }
 
 // flushUntilDone adds a ban, as the plugin would: again after a failure.
-func (p *pair) flushUntilDone(n int) {
-	p.t.Helper()
+func (h *harness) flushUntilDone(n int) {
+	h.T.Helper()
 	for {
-		_, err := p.flush(addresses(n)[n-1:], nil, false)
+		_, err := h.Flush(addresses(n)[n-1:], nil, false)
 		if err == nil {
 			return
 		}
-		if p.t.Context().Err() != nil {
-			p.t.Fatal(err)
+		if h.T.Context().Err() != nil {
+			h.T.Fatal(err)
 		}
 	}
 }

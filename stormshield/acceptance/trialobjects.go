@@ -1,4 +1,4 @@
-package stormshield
+package acceptance
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"notification-stormshield/stormshield/blacklist"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
@@ -65,13 +66,13 @@ func (t *trial) group(ctx context.Context) {
 	if !t.sees {
 		return
 	}
-	err := t.remove(ctx, entryName(trialAddress))
+	err := t.remove(ctx, blacklist.Name(trialAddress))
 	if err == nil {
 		err = t.add(ctx, trialGroup, trialTime)
 	}
 	if err == nil {
-		var is entry
-		if is, err = t.show(ctx, trialAddress); err == nil && is.line == "" && t.shows {
+		var is blacklist.Line
+		if is, err = t.show(ctx, trialAddress); err == nil && is.Text == "" && t.shows {
 			err = errors.New("ADD succeeds, and SHOW prints no line with its member")
 		}
 	}
@@ -85,14 +86,14 @@ func (t *trial) group(ctx context.Context) {
 
 // ungroup tries to take a member off by its group.
 func (t *trial) ungroup(ctx context.Context) {
-	err := t.add(ctx, entryName(trialEnded), trialTime)
+	err := t.add(ctx, blacklist.Name(trialEnded), trialTime)
 	if err == nil {
 		err = t.remove(ctx, trialEndedGroup)
 	}
 	if err == nil {
-		var is entry
-		if is, err = t.show(ctx, trialEnded); err == nil && is.line != "" {
-			err = errors.New("DELETE succeeds, and SHOW still prints " + is.line)
+		var is blacklist.Line
+		if is, err = t.show(ctx, trialEnded); err == nil && is.Text != "" {
+			err = errors.New("DELETE succeeds, and SHOW still prints " + is.Text)
 		}
 	}
 	if err != nil {
@@ -120,12 +121,12 @@ func (t *trial) ranges(ctx context.Context) {
 	switch {
 	case err != nil:
 		t.wrong(rangeBlock, err, hint)
-	case is.line == "" && t.shows:
+	case is.Text == "" && t.shows:
 		t.wrong(rangeBlock, errors.New("ADD succeeds, and SHOW prints no line with its first address"), hint)
-	case byGroup.line == "" && t.shows:
+	case byGroup.Text == "" && t.shows:
 		t.wrong(rangeBlock, errors.New("by its name it is listed, as a member of a group it is not"), hint)
 	default:
-		t.holds(rangeBlock, is.line)
+		t.holds(rangeBlock, is.Text)
 	}
 	_ = t.remove(ctx, objects.Name(trialRange)) // now, for it goes by its name; tidy looks whether it is gone
 }
@@ -133,18 +134,18 @@ func (t *trial) ranges(ctx context.Context) {
 const hintIPv6 = "IPv6 is not blocked: put 2000::/3, all of its addresses that are routed, into never_block; paste this report into a bug report"
 
 func (t *trial) addressIPv6(ctx context.Context) {
-	err := t.add(ctx, entryName(trialIPv6), trialTime)
-	var is entry
+	err := t.add(ctx, blacklist.Name(trialIPv6), trialTime)
+	var is blacklist.Line
 	if err == nil {
 		is, err = t.show(ctx, trialIPv6)
 	}
 	switch {
 	case err != nil:
 		t.wrong(ipv6Address, err, hintIPv6)
-	case is.line == "" && t.shows:
+	case is.Text == "" && t.shows:
 		t.wrong(ipv6Address, errors.New("ADD succeeds, and SHOW prints no line with the address"), hintIPv6)
 	default:
-		t.holds(ipv6Address, is.line)
+		t.holds(ipv6Address, is.Text)
 	}
 }
 

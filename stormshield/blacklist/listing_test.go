@@ -1,4 +1,4 @@
-package stormshield
+package blacklist
 
 import (
 	"net/netip"
@@ -56,7 +56,7 @@ func TestWhatMayBeOnTheBlacklistByTheLinesOfSHOW(t *testing.T) {
 		if c.lines == "" {
 			l = readListing(nil)
 		}
-		if may := l.mayHold(netip.MustParsePrefix(c.prefix)); may != c.may {
+		if may := l.MayHold(netip.MustParsePrefix(c.prefix)); may != c.may {
 			t.Errorf("%q: may hold %s: %t", c.lines, c.prefix, may)
 		}
 	}
@@ -70,8 +70,8 @@ func TestTheTimeOfAnEntryIsRead(t *testing.T) {
 		"src=192.0.2.1 timeout=never": 0,
 		"src=192.0.2.1 timeout=-5":    0,
 	} {
-		e, found := readListing([]string{line}).find(netip.MustParsePrefix("192.0.2.1/32"))
-		if !found || !e.read || e.left != want {
+		e, found := readListing([]string{line}).Find(netip.MustParsePrefix("192.0.2.1/32"))
+		if !found || !e.Known || e.Left != want {
 			t.Errorf("%q: %+v, want %s", line, e, want)
 		}
 	}
@@ -84,7 +84,7 @@ func FuzzLinesOfSHOWAreReadWithoutHarm(f *testing.F) {
 	f.Add("host=192.0.2.1/0 x=fe80::1%eth0 [::1]")
 	f.Fuzz(func(t *testing.T, line string) {
 		l := readListing([]string{line, "src=192.0.2.1"})
-		if !l.mayHold(netip.MustParsePrefix("192.0.2.1/32")) {
+		if !l.MayHold(netip.MustParsePrefix("192.0.2.1/32")) {
 			t.Errorf("an entry is lost behind %q", line)
 		}
 	})

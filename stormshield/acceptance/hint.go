@@ -1,4 +1,4 @@
-package stormshield
+package acceptance
 
 import (
 	"context"
@@ -9,18 +9,19 @@ import (
 	"net/http"
 	"syscall"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
 )
 
 func (c *checker) sshHint(err error) string {
 	var host *shell.HostKeyError
-	var refused *shell.AuthError
+	var login *appliance.LoginError
 	switch {
 	case errors.As(err, &host):
 		return hostKeyHint(host)
-	case errors.As(err, &refused):
-		return refusalHint(refused)
+	case errors.As(err, &login):
+		return login.Hint
 	case shell.NeedsLegacy(err):
 		return "set ssh_legacy_algorithms: true, which offers what old versions of SNS know"
 	case isNetwork(err):
@@ -44,23 +45,10 @@ func hostKeyHint(err *shell.HostKeyError) string {
 	return "compare the key that `crowdsec-stormshield trust` shows with the one on the appliance, and set ssh_host_key to it"
 }
 
-func refusalHint(err *shell.AuthError) string {
-	switch err.Refusal {
-	case shell.WantsMore:
-		return "use an account that logs in with its password or its key alone (ssh_username): no second factor, no password that must be changed"
-	case shell.NoMethod:
-		return "configure a method that the appliance accepts (ssh_password, ssh_private_key_path), or allow one on the appliance"
-	case shell.Dropped:
-		return "look at the account on the appliance: its password may be wrong or expired, or the account locked; " +
-			"after three failures the appliance locks both SSH and web"
-	}
-	return "correct ssh_username, ssh_password or the key; after three failures the appliance locks both SSH and web"
-}
-
 func (c *checker) apiHint(err error) string {
 	var certificate *serverd.CertificateError
 	var name *serverd.NameError
-	var auth *serverd.AuthError
+	var login *appliance.LoginError
 	var other *serverd.HTTPError
 	var unknown x509.UnknownAuthorityError
 	switch {
@@ -72,8 +60,8 @@ func (c *checker) apiHint(err error) string {
 	case errors.As(err, &certificate):
 		return "if you know that the appliance's certificate has changed, put " + serverd.Fingerprint(certificate.Fingerprint) +
 			" into api_cert_fingerprint; otherwise somebody may stand in between"
-	case errors.As(err, &auth):
-		return apiLoginHint(auth)
+	case errors.As(err, &login):
+		return login.Hint
 	case errors.As(err, &other) && (other.Page || other.Code == http.StatusMethodNotAllowed):
 		return "allow this machine's address, and the interface by which it connects, in the appliance's web administration; " +
 			"if they are allowed, another service may have the port api_port"
@@ -108,4 +96,9 @@ func (c *checker) commandHint(err error, rights string) string {
 func isNetwork(err error) bool {
 	var operation *net.OpError
 	return errors.As(err, &operation) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, context.DeadlineExceeded)
+}
+
+func loginFailed(err error) bool {
+	var login *appliance.LoginError
+	return errors.As(err, &login)
 }

@@ -1,4 +1,4 @@
-package stormshield
+package acceptance
 
 import "fmt"
 
