@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// Address returns the appliance's host and API port in one spelling. Letter case,
-// the form of an IPv6 address and a dot at the end of a name make no difference. A
-// name is not resolved.
+// Address returns the appliance's host and API port in one spelling. Letter case, the form of an IPv6 address and a dot at
+// the end of a name make no difference. It does not resolve a name.
 func (s Stormshield) Address() string {
 	host := strings.ToLower(strings.TrimSuffix(unbracketed(s.Host), "."))
 	if address, err := netip.ParseAddr(host); err == nil {
@@ -18,10 +17,9 @@ func (s Stormshield) Address() string {
 	return net.JoinHostPort(host, strconv.Itoa(s.APIPort))
 }
 
-// SharedGroup returns a group that two documents both write on the same
-// appliance; "" if there is none. Two such documents must not run: each would
-// remove the other's bans. A dry run writes nothing. Letter case in the names of
-// groups makes no difference, because it may make none on the appliance [?].
+// SharedGroup returns a group that two documents both write on the same appliance; "" if there is none. Two such documents
+// must not run, because each would remove the other's bans. A dry run writes nothing. Letter case in the names of groups
+// makes no difference, because it may make none on the appliance [?].
 func SharedGroup(a, b Document) string {
 	if a.DryRun || b.DryRun || a.Stormshield.Address() != b.Stormshield.Address() {
 		return ""

@@ -8,26 +8,26 @@ import (
 
 // Fault is one thing that is wrong in a configuration.
 type Fault struct {
-	// Line counts from 1 in the text that was read; 0 when there is none.
+	// Line counts from 1 in the text that was read; 0 if there is none.
 	Line int
 	// Document is the document's name, or its number if it has no usable name.
 	Document string
-	// Key is the path of the key, such as stormshield.ssh_port; "" when the
-	// fault is not about one.
+	// Key is the path of the key, such as stormshield.ssh_port; "" if the fault is
+	// not about one key.
 	Key string
-	// Problem says what is wrong. It never holds a secret.
+	// Problem says what is wrong, without any secret.
 	Problem string
-	// Hint says what to write instead, and may be "".
+	// Hint says what to write instead; it may be "".
 	Hint string
 
-	// involves are further keys the fault is about. It is not told when one of
-	// them has a fault of its own.
-	involves []string
-	// identity marks that nothing identifies the appliance.
-	identity bool
+	// involved are further keys that the fault is about. The fault is left out if
+	// one of them has a fault of its own.
+	involved []string
+	// isIdentity marks that nothing identifies the appliance.
+	isIdentity bool
 }
 
-// String is the fault in one line.
+// String returns the fault in one line.
 func (f Fault) String() string {
 	var parts []string
 	if f.Line > 0 {
@@ -51,7 +51,7 @@ type Error struct {
 	Faults []Fault
 }
 
-// Error is one fault a line.
+// Error returns a line for each fault.
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Faults))
 	for i, fault := range e.Faults {
@@ -63,7 +63,7 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// errorOf is an Error in the order of the lines, or nil when nothing is wrong.
+// errorOf returns an Error in the order of the lines, or nil if there is no fault.
 func errorOf(faults []Fault) error {
 	if len(faults) == 0 {
 		return nil
@@ -72,7 +72,7 @@ func errorOf(faults []Fault) error {
 	return &Error{Faults: faults}
 }
 
-// shown is foreign text in quotes, cut to a length that fits a line.
+// shown returns foreign text in quotes, cut to a length that fits a line.
 func shown(text string) string {
 	const most = 64
 	if len(text) > most {

@@ -36,7 +36,7 @@ func ParseFingerprint(text string) (Fingerprint, error) {
 // IsZero reports whether no fingerprint is set.
 func (f Fingerprint) IsZero() bool { return f == Fingerprint{} }
 
-// String is the form with SHA256: and base64, or "" when none is set.
+// String returns the form with SHA256: and base64, or "" if none is set.
 func (f Fingerprint) String() string {
 	if f.IsZero() {
 		return ""
@@ -44,5 +44,5 @@ func (f Fingerprint) String() string {
 	return fingerprintPrefix + base64.RawStdEncoding.EncodeToString(f[:])
 }
 
-// MarshalText gives the same as String.
+// MarshalText returns the same as String.
 func (f Fingerprint) MarshalText() ([]byte, error) { return []byte(f.String()), nil }

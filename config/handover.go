@@ -14,8 +14,7 @@ import (
 // name behind it by a variable of its environment.
 type Reference struct {
 	Key string
-	// Whole says that the value is one $NAME or ${NAME} and nothing else. The
-	// administrator then wants it to be replaced.
+	// Whole says that the value is one $NAME or ${NAME} and nothing else. Then the administrator wants a replacement.
 	Whole bool
 	// Changed says that the environment of this process changes the value. CrowdSec
 	// may have another environment.
@@ -24,22 +23,16 @@ type Reference struct {
 
 var wholeReference = regexp.MustCompile(`^\$(\{[A-Za-z0-9_]+\}|[A-Za-z0-9_]+)$`)
 
-// readEarly are the keys that CrowdSec reads itself before it replaces variables
-// (csplugin.PluginConfig). With a variable in the name, the profiles and the plugin
-// would have two names for one notification.
-var readEarly = []string{"type", "name", "group_wait", "group_threshold", "max_retry", "timeout"}
-
-// refers reports whether the value is in a file and holds a $.
-func (v value) refers() bool {
+// hasReference reports whether the value is in a file and holds a $.
+func (v value) hasReference() bool {
 	return v.from.isFile() && v.node.Kind == yaml.ScalarNode && strings.Contains(v.node.Value, "$")
 }
 
-// handedOver returns a value as the plugin receives it. CrowdSec (1.7.8,
-// csplugin.PluginBroker.loadPlugins) re-writes the YAML, replaces variables in its
-// text, and sends the result. The content of a variable is therefore read as YAML.
-// It is a problem if the plugin receives another text than [value.meant].
+// handedOver returns a value as the plugin receives it. CrowdSec (1.7.8, csplugin.PluginBroker.loadPlugins) writes new
+// YAML, replaces variables in its text, and sends the result. So the content of a variable is read as YAML. If the plugin
+// receives another text than [value.meant], that is a problem.
 func (v value) handedOver() (value, *problem) {
-	if !v.refers() {
+	if !v.hasReference() {
 		return v, nil
 	}
 	lost := &problem{"holds a $, and CrowdSec changes the value that it puts in: it reads that value as YAML, and searches it for another $",

@@ -9,20 +9,19 @@ import (
 
 // Load reads a file of CrowdSec's notifications folder, for the command line.
 //
-// It does what CrowdSec 1.7.8 would do on the way to the plugin: documents of
-// another type are left out, and $NAME and ${NAME} in values are replaced by the
-// environment's, of this process; what is not set stays as it is. What CrowdSec
-// would re-write on the way, such as an unquoted password 0443, is a fault.
+// It does what CrowdSec 1.7.8 does before it sends a configuration. It leaves out documents of another type, and replaces
+// $NAME and ${NAME} by variables of this process's environment. A name that is not set stays. A value that CrowdSec would
+// change, such as an unquoted password 0443, is a fault.
 //
-// A file that cannot be read gives the system's error, a faulty one an [*Error].
+// A file that cannot be read gives the system's error. A file with faults gives an [*Error].
 func Load(path string) ([]Document, error) {
 	return load(path, source{lookup: os.LookupEnv})
 }
 
-// LoadUnidentified is Load for the command that shows how to identify the appliance:
-// a document without any identity check is no fault.
+// LoadUnidentified is Load for the commands that show how to identify the appliance. It accepts a document that does not
+// identify it.
 func LoadUnidentified(path string) ([]Document, error) {
-	return load(path, source{lookup: os.LookupEnv, stranger: true})
+	return load(path, source{lookup: os.LookupEnv, allowsUnidentified: true})
 }
 
 func load(path string, from source) ([]Document, error) {

@@ -17,8 +17,8 @@ import (
 // largest is how long a configuration may be, in bytes.
 const largest = 1 << 20
 
-// Parse reads every document of a configuration. A text with a fault gives no
-// document and an [*Error] that holds the faults of all of them.
+// Parse reads all documents of a configuration. If the text has a fault, it returns no document, and an [*Error] with all
+// faults.
 func Parse(text []byte) ([]Document, error) {
 	return parse(text, source{})
 }
@@ -35,8 +35,7 @@ func ParseOne(text []byte) (Document, error) {
 	return docs[0], nil
 }
 
-// Select gives the document of that name, or the only one when name is "". The
-// error names those there are.
+// Select returns the document of that name, or the only document if name is "". Its error lists the names.
 func Select(docs []Document, name string) (Document, error) {
 	names := make([]string, len(docs))
 	for i, doc := range docs {
@@ -55,13 +54,13 @@ func Select(docs []Document, name string) (Document, error) {
 	return Document{}, fmt.Errorf("no document is named %s; there is %s", shown(name), known)
 }
 
-// source is where a text comes from, and what it is for.
+// source says where a text comes from, and what it is for.
 type source struct {
-	// lookup gives the environment for a file that CrowdSec has not re-written,
-	// which may hold other plugins' documents too; nil for what CrowdSec sends.
+	// lookup returns variables of the environment. It is set for a file, which may hold documents of other plugins, and
+	// nil for a text that CrowdSec sends.
 	lookup func(name string) (string, bool)
-	// stranger allows that the appliance is not identified.
-	stranger bool
+	// allowsUnidentified accepts a document that does not identify the appliance.
+	allowsUnidentified bool
 }
 
 func (s source) isFile() bool { return s.lookup != nil }
@@ -72,9 +71,7 @@ func parse(text []byte, from source) ([]Document, error) {
 	}
 	var docs []Document
 	var faults []Fault
-	first := make(map[string]int)   // the line of the first document of a name
-	readers := make(map[string]int) // and of a reader of the Local API
-	var starts []int                // and of each document
+	var lines []int // where each document begins
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	for n := 1; ; n++ {
 		var node yaml.Node
@@ -90,30 +87,8 @@ func parse(text []byte, from source) ([]Document, error) {
 		}
 		doc, found := parseDocument(root, n, from)
 		faults = append(faults, found...)
-		if before, twice := first[doc.Name]; twice {
-			faults = append(faults, Fault{Line: root.Line, Document: doc.Name, Key: "name",
-				Problem: fmt.Sprintf("is also the name of the document on line %d", before), Hint: "give each its own"})
-		} else if doc.Name != "" {
-			first[doc.Name] = root.Line
-		}
-		if reader := doc.LAPI.ClientID(); reader != "" {
-			if before, twice := readers[reader]; twice {
-				faults = append(faults, Fault{Line: root.Line, Document: doc.Name, Key: "lapi.key",
-					Problem: fmt.Sprintf("is also that of the document on line %d, and each would miss what the other reads", before),
-					Hint:    "give each a key of its own, with `cscli bouncers add`"})
-			}
-			readers[reader] = root.Line
-		}
-		for i, other := range docs {
-			if group := SharedGroup(other, doc); group != "" && doc.Stormshield.Host != "" {
-				faults = append(faults, Fault{Line: root.Line, Document: doc.Name, Key: "stormshield.group",
-					Problem: fmt.Sprintf("holds %s on the appliance at %s, as does %s on line %d: each would remove the other's bans",
-						group, doc.Stormshield.Host, other.Name, starts[i]),
-					Hint: "give each a group and a delete_group of its own, or remove one of the documents"})
-				break
-			}
-		}
-		docs, starts = append(docs, doc), append(starts, root.Line)
+		faults = append(faults, conflicts(docs, lines, doc, root.Line)...)
+		docs, lines = append(docs, doc), append(lines, root.Line)
 	}
 	if err := errorOf(faults); err != nil {
 		return nil, err
@@ -124,6 +99,29 @@ func parse(text []byte, from source) ([]Document, error) {
 	return docs, nil
 }
 
+// conflicts returns the faults of a document, on a line, that cannot stand beside the earlier documents, on lines.
+func conflicts(earlier []Document, lines []int, doc Document, line int) []Fault {
+	var faults []Fault
+	add := func(key, what, hint string) {
+		faults = append(faults, Fault{Line: line, Document: doc.Name, Key: key, Problem: what, Hint: hint})
+	}
+	if i := slices.IndexFunc(earlier, func(e Document) bool { return e.Name == doc.Name }); i >= 0 && doc.Name != "" {
+		add("name", fmt.Sprintf("is also the name of the document on line %d", lines[i]), "give each its own")
+	}
+	client := doc.LAPI.ClientID()
+	if i := slices.IndexFunc(earlier, func(e Document) bool { return e.LAPI.ClientID() == client }); i >= 0 && client != "" {
+		add("lapi.key", fmt.Sprintf("is also that of the document on line %d, and each would miss what the other reads", lines[i]),
+			"give each a key of its own, with `cscli bouncers add`")
+	}
+	if i := slices.IndexFunc(earlier, func(e Document) bool { return SharedGroup(e, doc) != "" }); i >= 0 && doc.Stormshield.Host != "" {
+		add("stormshield.group", fmt.Sprintf("holds %s on the appliance at %s, as does %s on line %d: each would remove the other's bans",
+			SharedGroup(earlier[i], doc), doc.Stormshield.Host, earlier[i].Name, lines[i]),
+			"give each a group and a delete_group of its own, or remove one of the documents")
+	}
+	return faults
+}
+
+// rootOf returns the value of a YAML document.
 func rootOf(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.DocumentNode && len(node.Content) > 0 {
 		return resolved(node.Content[0])
@@ -131,13 +129,13 @@ func rootOf(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// isForeign reports a document of another type of notification.
+// isForeign reports a document of another plugin.
 func isForeign(root *yaml.Node) bool {
 	kind := scalarOf(root, "type")
 	return kind != "" && kind != Type
 }
 
-// scalarOf is the text of a key of a mapping, "" when there is none.
+// scalarOf returns the text of a key of a mapping, "" if there is none.
 func scalarOf(root *yaml.Node, name string) string {
 	if root.Kind != yaml.MappingNode {
 		return ""
@@ -154,8 +152,8 @@ func scalarOf(root *yaml.Node, name string) string {
 
 var yamlLine = regexp.MustCompile(`line ([0-9]+): *`)
 
-// syntaxFault tells what the YAML reader found, without the text it may quote:
-// an unquoted password that begins with * is an unknown anchor to YAML.
+// syntaxFault returns the error of the YAML reader without the text that it may quote. For YAML, an unquoted password that
+// begins with * is an unknown anchor.
 func syntaxFault(err error) Fault {
 	fault := Fault{Problem: strings.TrimPrefix(err.Error(), "yaml: "), Hint: "mind indentation and quotes"}
 	if found := yamlLine.FindStringSubmatchIndex(fault.Problem); found != nil {
@@ -170,13 +168,13 @@ func syntaxFault(err error) Fault {
 	return fault
 }
 
-// parser walks through one document.
+// parser reads one document.
 type parser struct {
 	doc    Document
 	label  string
 	from   source
 	lines  map[string]int  // of the keys that were found
-	unset  map[string]bool // the keys whose value could not be taken
+	unset  map[string]bool // the keys whose value could not be read
 	faults []Fault
 }
 
@@ -185,91 +183,91 @@ func parseDocument(root *yaml.Node, n int, from source) (Document, []Fault) {
 		doc: Default(), label: fmt.Sprintf("document %d", n), from: from,
 		lines: make(map[string]int), unset: make(map[string]bool),
 	}
-	if name := scalarOf(root, "name"); validName(name) {
+	if name := scalarOf(root, "name"); documentName.MatchString(name) {
 		p.label = name
 	}
 	p.lines[""] = root.Line
-	p.mapping(root, "", p.doc.keys())
-	p.judge()
+	p.readMapping(root, "")
+	p.checkValues()
 	return p.doc, p.faults
 }
 
-// mapping sets all keys of a mapping whose path is given, "" for the document.
-func (p *parser) mapping(node *yaml.Node, path string, keys []key) {
+// readMapping sets all keys of a section, "" for the top level.
+func (p *parser) readMapping(node *yaml.Node, section string) {
 	if isNull(node) {
 		return
 	}
 	if node.Kind != yaml.MappingNode {
-		p.unset[path] = true
-		p.fault(node.Line, path, problem{"is not a mapping", "write keys and values, such as name: value"})
+		p.unset[section] = true
+		p.addFault(node.Line, section, problem{"is not a mapping", "write keys and values, such as name: value"})
 		return
 	}
 	seen := make(map[string]int)
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		name, at := node.Content[i], resolved(node.Content[i+1])
-		full := joined(path, name.Value)
 		if before, twice := seen[name.Value]; twice {
-			p.fault(name.Line, joined(path, plainKey(name.Value)), problem{
+			p.addFault(name.Line, joined(section, plainKey(name.Value)), problem{
 				fmt.Sprintf("is there twice, first on line %d", before), "remove one"})
 			continue
 		}
 		seen[name.Value] = name.Line
-		known := slices.IndexFunc(keys, func(k key) bool { return k.name == name.Value })
-		if known < 0 {
-			p.fault(name.Line, joined(path, plainKey(name.Value)), unknownKey(path, name, p.doc.keys()))
+		k, known := findKey(section, name.Value)
+		if !known {
+			p.addFault(name.Line, joined(section, plainKey(name.Value)), unknownKey(section, name))
 			continue
 		}
-		p.lines[full] = name.Line
-		p.set(keys[known], full, at)
+		p.lines[k.path()] = name.Line
+		p.readKey(k, at)
 	}
 }
 
-// set puts one value in its place. Null leaves the default.
-func (p *parser) set(k key, path string, node *yaml.Node) {
+// readKey sets a section or one key. Null leaves the default.
+func (p *parser) readKey(k key, node *yaml.Node) {
 	switch {
-	case k.section != nil:
-		p.mapping(node, path, k.section)
+	case k.isSection:
+		p.readMapping(node, k.name)
 	case !isNull(node):
-		wrong := p.setValue(k, path, value{node, p.from})
+		wrong := p.setValue(k, value{node, p.from})
 		if wrong != nil {
-			p.unset[path] = true
-			p.fault(p.lines[path], path, *wrong)
+			p.unset[k.path()] = true
+			p.addFault(p.lines[k.path()], k.path(), *wrong)
 		}
 	}
 }
 
-// setValue sets a key to the value that the plugin receives from CrowdSec.
-func (p *parser) setValue(k key, path string, written value) *problem {
-	if written.refers() && slices.Contains(readEarly, path) {
+// setValue sets a key to the value that the plugin receives from CrowdSec. CrowdSec reads some keys before it replaces
+// variables (csplugin.PluginConfig). With a variable in the name, the profiles and the plugin would have two names for
+// one notification.
+func (p *parser) setValue(k key, written value) *problem {
+	if written.hasReference() && k.isEarly {
 		return &problem{"holds a $, which CrowdSec does not replace in this key", "write the value itself"}
 	}
 	arrived, wrong := written.handedOver()
 	if wrong != nil {
 		return wrong
 	}
-	if written.refers() {
+	if written.hasReference() {
 		p.doc.References = append(p.doc.References, Reference{
-			Key: path, Whole: wholeReference.MatchString(written.node.Value), Changed: arrived.node.Value != written.node.Value,
+			Key: k.path(), Whole: wholeReference.MatchString(written.node.Value), Changed: arrived.node.Value != written.node.Value,
 		})
 	}
-	return k.set(arrived)
+	return k.set(&p.doc, arrived)
 }
 
-func (p *parser) fault(line int, path string, wrong problem) {
+func (p *parser) addFault(line int, path string, wrong problem) {
 	p.faults = append(p.faults, Fault{Line: line, Document: p.label, Key: path, Problem: wrong.what, Hint: wrong.write})
 }
 
-// judge adds the faults of values, other than those that follow from a value
-// that could not be taken.
-func (p *parser) judge() {
+// checkValues adds the faults of values, except for those that follow from a value that could not be read.
+func (p *parser) checkValues() {
 	if p.unset[""] {
-		return // the document is no mapping at all
+		return // the document is not a mapping
 	}
 	for _, fault := range p.doc.faults() {
 		section, _, _ := strings.Cut(fault.Key, ".")
 		follows := p.unset[fault.Key] || p.unset[section] ||
-			slices.ContainsFunc(fault.involves, func(key string) bool { return p.unset[key] })
-		if follows || fault.identity && p.from.stranger {
+			slices.ContainsFunc(fault.involved, func(key string) bool { return p.unset[key] })
+		if follows || fault.isIdentity && p.from.allowsUnidentified {
 			continue
 		}
 		fault.Document = p.label

@@ -331,7 +331,7 @@ name: edge
 		{4, "update_frequenzy", "did you mean update_frequency?"},
 		{5, "debounce", "write for example 30s"},
 		{7, "decisions.types", "is not a list"},
-		{8, "decisions.max_bans", "less than 1"},
+		{8, "decisions.max_bans", "is 0; write a number, 1 or more"},
 		{9, "stormshield.ssh_host_key", "crowdsec-stormshield trust"},
 		{10, "stormshield.host", "without scheme"},
 		{11, "stormshield.ssh_port", "from 1 to 65535"},
@@ -373,7 +373,7 @@ name: edge
 func TestParseRefuses(t *testing.T) {
 	for line, want := range map[string]string{
 		"type: slack":                        `type: is "slack"; write stormshield`,
-		"type:":                              `type: is ""`,
+		"type:":                              "type: is missing",
 		"name: ../edge":                      "cannot name a state file",
 		"name: .edge":                        "cannot name a state file",
 		"name: edge 1":                       "cannot name a state file",
@@ -384,18 +384,18 @@ func TestParseRefuses(t *testing.T) {
 		"format: ''":                         "is missing",
 		"timeout: 10":                        "not a duration",
 		"timeout: 10ns":                      "nanoseconds",
-		"max_retry: -1":                      "negative",
+		"max_retry: -1":                      "is -1; write a number, 0 or more",
 		"max_retry: many":                    "not a whole number",
 		"group_wait: 1d":                     "not a duration that CrowdSec can read",
 		"group_threshold: 1.5":               "not a whole number",
-		"update_frequency: 500ms":            "shorter than 1s",
-		"update_frequency: 2h":               "longer than an hour",
+		"update_frequency: 500ms":            "between 1s and 1h",
+		"update_frequency: 2h":               "between 1s and 1h",
 		"update_frequency: ''":               "is empty",
 		"update_frequency: 30":               "not a duration",
 		"debounce: 31s":                      "longer than update_frequency",
 		"debounce: -1s":                      "negative",
 		"state_dir: state":                   "not an absolute path",
-		"state_dir: ''":                      "not an absolute path",
+		"state_dir: ''":                      "is missing",
 		"dry_run: maybe":                     "write true or false",
 		"dry_run: ''":                        "write true or false",
 		"decisions: {types: []}":             "nothing would be blocked",
@@ -428,8 +428,8 @@ func TestParseRefuses(t *testing.T) {
 		"  ssh_port: 0":                      "from 1 to 65535",
 		"  ssh_port: 022":                    "not a whole number",
 		"  api_port: 99999999999999999999":   "not a whole number",
-		"  ssh_username: ''":                 "is empty",
-		"  api_username: ''":                 "is empty",
+		"  ssh_username: ''":                 "is missing",
+		"  api_username: ''":                 "is missing",
 		"  ssh_password: ''":                 "set one of them",
 		"  api_password: ":                   "is empty",
 		"  api_password: \"hunter2\\n\"":     "line break",
@@ -446,11 +446,11 @@ func TestParseRefuses(t *testing.T) {
 		"  config_dir: /data/../etc":         "plain absolute path",
 		"  config_dir: \"/data/$(id)\"":      "plain absolute path",
 		"  config_dir: /data/Main Files":     "plain absolute path",
-		"  config_dir: ''":                   "plain absolute path",
+		"  config_dir: ''":                   "is missing",
 		"  group: a b":                       "cannot name a group",
 		"  group: 'a]'":                      "cannot name a group",
 		"  group: é":                         "cannot name a group",
-		"  group: ''":                        "cannot name a group",
+		"  group: ''":                        "is missing",
 		"  group: O'Neil":                    "letters, digits, dots, dashes and underscores",
 		"  group: $(id)":                     "cannot name a group",
 		"  group: '..'":                      "the first of them a letter or digit",
@@ -575,6 +575,28 @@ func TestFilterTakesTheAdministratorsLists(t *testing.T) {
 	filter := parsed(t, with("decisions: {include_scenarios_containing: [a], exclude_scenarios_containing: [b]}")).Filter()
 	if !slices.Equal(filter.IncludeScenarios, []string{"a"}) || !slices.Equal(filter.ExcludeScenarios, []string{"b"}) {
 		t.Errorf("filter = %+v", filter)
+	}
+}
+
+// identified is the sample with fingerprints.
+func identified() string {
+	text := strings.Replace(config.Sample(), `# ssh_host_key: ""`, "ssh_host_key: "+hostKey, 1)
+	return strings.Replace(text, `# api_cert_fingerprint: ""`, "api_cert_fingerprint: "+hostKey, 1)
+}
+
+func TestTheSampleNeedsOnlyTheIdentityOfTheAppliance(t *testing.T) {
+	_, err := config.ParseOne([]byte(config.Sample()))
+	for _, fault := range faultsOf(t, err) {
+		if !strings.Contains(fault.Hint, "crowdsec-stormshield trust") {
+			t.Errorf("fault = %v", fault)
+		}
+	}
+	if _, err := config.LoadUnidentified(file(t, config.Sample())); err != nil {
+		t.Errorf("LoadUnidentified: %v", err)
+	}
+	docs, err := config.Load(file(t, identified()))
+	if err != nil || docs[0].Name != config.SampleName {
+		t.Errorf("Load with fingerprints: %v, %+v", err, docs)
 	}
 }
 

@@ -2,97 +2,104 @@ package config
 
 import (
 	"encoding/base64"
-	"fmt"
 	"net/netip"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"notification-stormshield/plugin/ban"
 )
 
-// checks collects what is wrong.
-type checks struct{ faults []Fault }
-
-// that records a fault of a key unless the condition holds, which it returns.
-// The keys it involves are those whose own faults make this one needless.
-func (c *checks) that(holds bool, key, problem, hint string, involves ...string) bool {
-	needless := slices.ContainsFunc(c.faults, func(f Fault) bool { return slices.Contains(involves, f.Key) })
-	if !holds && !needless {
-		c.faults = append(c.faults, Fault{Key: key, Problem: problem, Hint: hint, involves: involves})
-	}
-	return holds
+// rule is what a text must be. Both functions may be nil.
+type rule struct {
+	// form gives equal values one spelling. It is applied when the key is read.
+	form  func(string) string
+	check func(string) *problem
 }
 
-// identity is that, for what identifies the appliance.
-func (c *checks) identity(holds bool, key, problem, hint string, involves ...string) {
-	before := len(c.faults)
-	c.that(holds, key, problem, hint, involves...)
-	for i := range c.faults[before:] {
-		c.faults[before+i].identity = true
-	}
+const trustHint = "paste what `crowdsec-stormshield trust` prints"
+
+// rules are the values of the tag rule.
+var rules = map[string]rule{
+	"absolute": {check: demand(func(name string) bool { return path.IsAbs(name) && isOneLine(name) },
+		"%s is not an absolute path", "write the whole path; the plugin's working directory is CrowdSec's")},
+	"command": {check: demand(func(line string) bool {
+		return isOneLine(line) && !strings.ContainsAny(line, "!'") && len(line) <= 1000
+	},
+		"is not one short line without ! and '", "write a command of the appliance, such as enobject")},
+	"config_dir": {form: withoutSlash, check: demand(isConfigDir,
+		"%s is not a plain absolute path", "write letters, digits, dots, dashes, underscores and slashes, a slash first")},
+	"group": {check: checkGroup},
+	"host": {form: unbracketed, check: demand(isHost,
+		"%s is neither an address nor a host name", "write it without scheme, port or path; ports have keys of their own")},
+	"host_key": {check: demand(isHostKey, "%s is not SHA256: and 43 characters of base64", trustHint)},
+	"json": {check: demand(func(format string) bool { return strings.Contains(strings.ToLower(format), "json") },
+		"makes no JSON of the alerts", "write {{.|toJson}}")},
+	"lapi_url": {check: demand(func(text string) bool {
+		return isURL(text, "http", "https") || strings.HasPrefix(text, "unix:///") && isOneLine(text)
+	}, "is not the address of a Local API, or holds more than that", "write http://127.0.0.1:8080/, or unix:///PATH for a socket")},
+	"level": {form: strings.ToLower, check: demand(func(level string) bool { return slices.Contains(levels, level) },
+		"%s is not a level", "write one of "+strings.Join(levels, ", "))},
+	"login": {check: demand(func(name string) bool { return isOneLine(name) && len(name) <= 255 },
+		"%s is not a login", "write an administrator's login, such as admin")},
+	"name": {check: demand(documentName.MatchString,
+		"%s cannot name a state file", "write at most 100 letters, digits, dots, dashes and underscores, and no dot at the beginning")},
+	"never_block": {check: checkNeverBlock},
+	"proxy_url": {check: demand(func(text string) bool { return isURL(text, "http", "https", "socks5") },
+		"is not the address of a proxy, or holds more than that", "write http://192.0.2.1:3128/, or nothing for none")},
+	"server_name": {check: demand(func(name string) bool {
+		return len(name) <= 253 && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' })
+	}, "%s is not the name in a certificate", "write the certificate's name, for a factory certificate the serial number")},
+	"type": {check: demand(func(text string) bool { return text == Type }, "is %s", "write "+Type)},
 }
 
-func (c *checks) between(key string, n, least, most int) {
-	c.that(n >= least && n <= most, key, fmt.Sprintf("is %d", n), fmt.Sprintf("write a number from %d to %d", least, most))
-}
-
-// absolute checks a path on this host, which may be absent unless it is required.
-func (c *checks) absolute(key, name string, required bool) {
-	if name == "" && !required {
-		return
-	}
-	c.that(path.IsAbs(name) && isOneLine(name), key, shown(name)+" is not an absolute path",
-		"write the whole path; the plugin's working directory is CrowdSec's")
-}
-
-func (c *checks) username(key, name string) {
-	if c.that(name != "", key, "is empty", "write an administrator's login, such as admin") {
-		c.that(isOneLine(name) && len(name) <= 255, key, shown(name)+" is not a login", "write an administrator's login, such as admin")
-	}
-}
-
-// secret checks a secret, and the path of the file that may hold it instead. No
-// message contains the secret.
-func (c *checks) secret(key string, secret Secret, pathKey, path string) {
-	c.that(isOneLine(string(secret)), key, "holds a line break or a control character", "write it on one line, in quotes")
-	c.absolute(pathKey, path, false)
-	c.that(secret == "" || path == "", pathKey, "is set, and so is "+key, "remove one of them", key, pathKey)
-}
-
-func (c *checks) group(key, name string) {
-	if c.that(groupName.MatchString(name), key, shown(name)+" cannot name a group on the appliance",
-		"write at most 255 letters, digits, dots, dashes and underscores, the first of them a letter or digit") {
-		c.that(!reservedGroup.MatchString(name), key, shown(name)+" is a reserved name on the appliance",
-			"write a name for a group of the plugin's own, such as Crowdsec")
+// demand returns a check. The problem may show the text, in place of %s.
+func demand(accepts func(string) bool, what, hint string) func(string) *problem {
+	return func(text string) *problem {
+		if accepts(text) {
+			return nil
+		}
+		return &problem{strings.Replace(what, "%s", shown(text), 1), hint}
 	}
 }
 
-func (c *checks) entries(key string, entries []string) {
-	for i, text := range entries {
-		c.that(text != "" && isOneLine(text), key, entry(i)+"is empty or not on one line", "remove it")
+func checkGroup(name string) *problem {
+	switch {
+	case !groupName.MatchString(name):
+		return &problem{shown(name) + " cannot name a group on the appliance",
+			"write at most 255 letters, digits, dots, dashes and underscores, the first of them a letter or digit"}
+	case reservedGroup.MatchString(name):
+		return &problem{shown(name) + " is a reserved name on the appliance", "write a name for a group of the plugin's own, such as Crowdsec"}
 	}
+	return nil
+}
+
+func checkNeverBlock(text string) *problem {
+	if _, err := ban.ParseNeverBlock([]string{text}); err != nil {
+		return &problem{err.Error(), "write for example 192.0.2.1 or 198.51.100.0/24"}
+	}
+	return nil
 }
 
 func isOneLine(text string) bool { return !strings.ContainsFunc(text, unicode.IsControl) }
 
 var (
+	levels       = []string{"trace", "debug", "info", "warn", "warning", "error"}
 	documentName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$`)
 	hostLabel    = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 	allDigits    = regexp.MustCompile(`^[0-9]+$`)
 	configDir    = regexp.MustCompile(`^/[A-Za-z0-9._/-]*$`)
 	groupName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$`)
-	// reservedGroup matches names that a group must not have: those of the
-	// appliance's own objects, which may mean everybody or the appliance itself,
-	// of the plugin's objects, and of the groups of `check --write`.
+	// reservedGroup matches names that a group must not have: those of the appliance's own objects, which may mean
+	// everybody or the appliance itself, of the plugin's objects, and of the groups of `check --write`.
 	reservedGroup = regexp.MustCompile(`(?i)^(any|all|internet|(firewall|network|crowdsec_ip|crowdsec_net)_.*|crowdseccheck(ended)?)$`)
 )
 
-func validName(name string) bool { return documentName.MatchString(name) }
-
-// validHost accepts an IP address or a host name. What ends in a number is an
-// address, never a name.
-func validHost(host string) bool {
+// isHost accepts an IP address or a host name. A text that ends in a number is an address, never a name.
+func isHost(host string) bool {
 	if address, err := netip.ParseAddr(host); err == nil {
 		return !address.IsUnspecified() && !address.IsMulticast()
 	}
@@ -105,14 +112,28 @@ func validHost(host string) bool {
 	return len(host) <= 253 && !allDigits.MatchString(labels[len(labels)-1])
 }
 
-// validConfigDir accepts what needs no quotes in a shell, whatever the shell.
-func validConfigDir(dir string) bool {
+// isConfigDir accepts a path that needs no quotes in any shell.
+func isConfigDir(dir string) bool {
 	return configDir.MatchString(dir) && path.Clean(dir) == dir && len(dir) <= 255
 }
 
-// validHostKey accepts the form in which OpenSSH shows a key.
-func validHostKey(key string) bool {
+// withoutSlash removes the slashes at the end of a path, except for the root.
+func withoutSlash(dir string) string {
+	if trimmed := strings.TrimRight(dir, "/"); trimmed != "" {
+		return trimmed
+	}
+	return dir
+}
+
+// isHostKey accepts the form in which OpenSSH shows a key.
+func isHostKey(key string) bool {
 	digits, ok := strings.CutPrefix(key, fingerprintPrefix)
 	sum, err := base64.RawStdEncoding.Strict().DecodeString(digits)
 	return ok && err == nil && len(sum) == 32 && len(digits) == 43
+}
+
+// isURL reports whether a text is a URL of a host with one of the schemes, without credentials.
+func isURL(text string, schemes ...string) bool {
+	at, err := url.Parse(text)
+	return err == nil && slices.Contains(schemes, at.Scheme) && at.Host != "" && at.User == nil && at.RawQuery == "" && isOneLine(text)
 }

@@ -1,81 +1,52 @@
-package config_test
+package config
 
 import (
 	"reflect"
-	"regexp"
 	"strings"
 	"testing"
 
-	"notification-stormshield/config"
+	"go.yaml.in/yaml/v3"
 )
 
-// identified is the sample once the fingerprints are put in.
-func identified() string {
-	text := strings.Replace(config.Sample(), `# ssh_host_key: ""`, "ssh_host_key: "+hostKey, 1)
-	return strings.Replace(text, `# api_cert_fingerprint: ""`, "api_cert_fingerprint: "+hostKey, 1)
-}
-
-func TestSampleLeavesOnlyTheIdentityToItsReader(t *testing.T) {
-	_, err := config.ParseOne([]byte(config.Sample()))
-	for _, fault := range faultsOf(t, err) {
-		if !strings.Contains(fault.Hint, "crowdsec-stormshield trust") {
-			t.Errorf("fault = %v", fault)
+// TestTheSampleShowsEachKeyWithItsDefault compares the sample with the tags of Document.
+func TestTheSampleShowsEachKeyWithItsDefault(t *testing.T) {
+	shown := make(map[string][]string) // the lines of a path
+	section := ""
+	for line := range strings.Lines(sample) {
+		found := sampleLine.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
+		if found == nil {
+			continue
+		}
+		margin, comment, name, text := found[1], found[2], found[3], found[4]
+		if margin == "" {
+			section = ""
+		}
+		k, known := findKey(section, name)
+		if !known {
+			t.Errorf("the sample has %s, which is not a key", joined(section, name))
+			continue
+		}
+		shown[k.path()] = append(shown[k.path()], line)
+		if k.isSection {
+			section = name
+		} else if comment != "" && text != k.usual && !isZero(k, text) {
+			t.Errorf("the sample shows %s: %s, and the default is %q", k.path(), text, k.usual)
 		}
 	}
-	if _, err := config.LoadUnidentified(file(t, config.Sample())); err != nil {
-		t.Errorf("LoadUnidentified: %v", err)
-	}
-	docs, err := config.Load(file(t, identified()))
-	if err != nil || docs[0].Name != config.SampleName {
-		t.Errorf("Load with fingerprints: %v, %+v", err, docs)
-	}
-}
-
-// commentedKey is a key with a default, behind a comment sign.
-var commentedKey = regexp.MustCompile(`(?m)^( *)# ([a-z_0-9]+:) ?(.*)$`)
-
-func TestSampleShowsTheRealDefaults(t *testing.T) {
-	want := parsed(t, identified())
-	uncommented := commentedKey.ReplaceAllString(identified(), "$1$2 $3")
-	uncommented = regexp.MustCompile(`(?m)^ +(ssh_host_key|api_cert_fingerprint): ""$`).ReplaceAllString(uncommented, "")
-	if got := parsed(t, uncommented); !reflect.DeepEqual(normal(got), normal(want)) {
-		t.Errorf("got  %+v\nwant %+v", got, want)
-	}
-}
-
-// normal makes no difference between no list and an empty one.
-func normal(doc config.Document) config.Document {
-	d := &doc.Decisions
-	l := &doc.LAPI
-	for _, list := range []*[]string{&d.Origins, &d.IncludeScenarios, &d.ExcludeScenarios, &l.Origins, &l.Scopes, &l.IncludeScenarios, &l.ExcludeScenarios} {
-		if len(*list) == 0 {
-			*list = nil
+	for _, k := range keys {
+		if lines := shown[k.path()]; len(lines) != 1 {
+			t.Errorf("%s is %d times in the sample: %q", k.path(), len(lines), lines)
 		}
 	}
-	return doc
 }
 
-func TestSampleHasEveryKey(t *testing.T) {
-	anyKey := regexp.MustCompile(`(?m)^ *(?:# )?([a-z_0-9]+):( |$)`)
-	shown := make(map[string]int)
-	for _, found := range anyKey.FindAllStringSubmatch(config.Sample(), -1) {
-		shown[found[1]]++
+// isZero reports whether a text is the zero value of a key that has no default.
+func isZero(k key, text string) bool {
+	var d Document
+	var node yaml.Node
+	if k.usual != "" || yaml.Unmarshal([]byte(text), &node) != nil || k.set(&d, value{rootOf(&node), source{}}) != nil {
+		return false
 	}
-	there := make(map[string]int)
-	for _, found := range anyKey.FindAllStringSubmatch(everyKey, -1) {
-		there[found[1]]++
-	}
-	for _, name := range []string{"api_key_path", "ssh_password_path", "ssh_private_key_passphrase_path", "api_password_path"} {
-		there[name] = 1 // they stand instead of others in everyKey
-	}
-	for name, n := range there {
-		if shown[name] != n {
-			t.Errorf("%s is %d times in the sample, want %d", name, shown[name], n)
-		}
-		delete(shown, name)
-	}
-	delete(shown, "notifications") // of profiles.yaml, in a comment
-	for name := range shown {
-		t.Errorf("the sample has %s, which is not known", name)
-	}
+	field := k.in(&d)
+	return field.IsZero() || field.Kind() == reflect.Slice && field.Len() == 0
 }

@@ -8,14 +8,13 @@ import (
 
 const hidden = "(hidden)"
 
-// Secret is a password or a passphrase. However it is printed, logged or
-// encoded, "(hidden)" comes out, or nothing when it is empty.
+// Secret is a password or a passphrase. Every way to print, log or encode it gives "(hidden)", or "" if it is empty.
 type Secret string
 
-// Reveal gives the secret itself, for a login.
+// Reveal returns the secret itself, for a login.
 func (s Secret) Reveal() string { return string(s) }
 
-// String tells whether there is a secret, not which.
+// String returns "(hidden)", or "" for an empty secret.
 func (s Secret) String() string {
 	if s == "" {
 		return ""

@@ -14,47 +14,39 @@ import (
 // longestSecret is the greatest length of a secret in a file, in bytes.
 const longestSecret = 4096
 
-// secretFile is the path of a file that holds a secret, and where to put the secret.
-type secretFile struct {
-	key    string
-	path   string
-	secret *Secret
-}
-
-func (d *Document) secretFiles() []secretFile {
-	s := &d.Stormshield
-	return []secretFile{
-		{"lapi.api_key_path", d.LAPI.APIKeyPath, &d.LAPI.Key},
-		{"stormshield.ssh_password_path", s.SSHPasswordPath, &s.SSHPassword},
-		{"stormshield.ssh_private_key_passphrase_path", s.SSHPrivateKeyPassphrasePath, &s.SSHPrivateKeyPassphrase},
-		{"stormshield.api_password_path", s.APIPasswordPath, &s.APIPassword},
-	}
+// secret returns the key of the secret that the file at this key's path may hold.
+func (k key) secret() key {
+	secret, _ := findKey(k.section, k.fileOf)
+	return secret
 }
 
 // ReadSecrets sets each secret whose file the document names. The first line of
 // the file, without its line end, is the secret. The error is an [*Error] with a
 // fault for each file that cannot be used.
 //
-// Call it as the plugin's user, so that it finds the same faults as the plugin.
-// Afterwards the document does not pass Validate, which refuses a secret beside
-// the path of its file.
+// Call it as the plugin's user, so that it finds the same faults as the plugin. Afterwards Validate refuses the document,
+// because it has a secret and the path of its file.
 func (d *Document) ReadSecrets() error {
 	var faults []Fault
-	for _, f := range d.secretFiles() {
-		if f.path == "" {
+	for _, k := range keys {
+		path := ""
+		if k.fileOf != "" {
+			path = k.in(d).String()
+		}
+		if path == "" {
 			continue
 		}
-		secret, err := readSecret(f.path)
+		secret, err := readSecret(path)
 		if err != nil {
-			faults = append(faults, Fault{Document: d.Name, Key: f.key, Problem: err.Error(), Hint: readersHint(f.path)})
+			faults = append(faults, Fault{Document: d.Name, Key: k.path(), Problem: err.Error(), Hint: readersHint(path)})
 			continue
 		}
-		*f.secret = secret
+		k.secret().in(d).SetString(secret)
 	}
 	return errorOf(faults)
 }
 
-func readSecret(path string) (Secret, error) {
+func readSecret(path string) (string, error) {
 	// To open a pipe would wait for a writer.
 	info, err := os.Stat(path)
 	if err != nil {
@@ -88,10 +80,10 @@ func readSecret(path string) (Secret, error) {
 	case !isOneLine(line):
 		return "", fmt.Errorf("the first line of %s holds a control character", path)
 	}
-	return Secret(line), nil
+	return line, nil
 }
 
-// readersHint returns the hint that names the user who must read a secret's file.
+// readersHint returns a hint with the user that must be able to read the file.
 func readersHint(path string) string {
 	name := strconv.Itoa(os.Geteuid())
 	if who, err := user.LookupId(name); err == nil {

@@ -8,7 +8,7 @@ import (
 
 var simpleKey = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-// plainKey is a key's name as it can be shown.
+// plainKey returns a key's name in a form that can be shown.
 func plainKey(name string) string {
 	if simpleKey.MatchString(name) {
 		return name
@@ -16,16 +16,15 @@ func plainKey(name string) string {
 	return shown(name)
 }
 
-// unknownKey says which key may be meant: one of that name that belongs
-// elsewhere, or the nearest one of the same mapping, or of another.
-func unknownKey(path string, name *yaml.Node, top []key) problem {
+// unknownKey says which key may be meant: that of the same name in another section, or the nearest one.
+func unknownKey(section string, name *yaml.Node) problem {
 	if name.Kind != yaml.ScalarNode {
 		return problem{"a key is a list, a mapping or an alias", "write its name"}
 	}
 	if name.Value == "<<" {
 		return problem{"merging of mappings is not supported", "write the keys out"}
 	}
-	best, where := nearest(path, name.Value, top)
+	best, where := nearest(section, name.Value)
 	place := "at the top level"
 	if where != "" {
 		place = "under " + where
@@ -35,38 +34,30 @@ func unknownKey(path string, name *yaml.Node, top []key) problem {
 		return problem{what: "is not a known key"}
 	case best == name.Value:
 		return problem{"is not a key of this place", best + " belongs " + place}
-	case where == path:
+	case where == section:
 		return problem{"is not a known key", "did you mean " + best + "?"}
 	}
 	return problem{"is not a known key", "did you mean " + best + ", which belongs " + place + "?"}
 }
 
-// nearest finds the known key that resembles a name most, and the section it
-// belongs to. One of the mapping the name was found in is the better guess.
-func nearest(path, name string, top []key) (best, section string) {
+// nearest returns the known key that resembles a name most, and its section. It prefers a key of the section where the
+// name stands.
+func nearest(section, name string) (best, where string) {
 	shortest := min(len(name)/3, 4) + 1
-	consider := func(where string, keys []key) {
-		for _, k := range keys {
-			far := distance(name, k.name)
-			if where != path {
-				far++
-			}
-			if far < shortest || far == shortest && where == path && section != path {
-				best, section, shortest = k.name, where, far
-			}
+	for _, k := range keys {
+		far := distance(name, k.name)
+		if k.section != section {
+			far++
+		}
+		if far < shortest || far == shortest && k.section == section && where != section {
+			best, where, shortest = k.name, k.section, far
 		}
 	}
-	consider("", top)
-	for _, k := range top {
-		if k.section != nil {
-			consider(k.name, k.section)
-		}
-	}
-	return best, section
+	return best, where
 }
 
-// distance is how many characters must be put in, taken out, changed or swapped
-// with their neighbour to make one name of the other.
+// distance returns how many characters must be inserted, removed, changed or swapped with their neighbour to turn one name
+// into the other.
 func distance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)

@@ -3,16 +3,20 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"notification-stormshield/plugin/ban"
 )
 
 // value is the YAML value of one key.
 type value struct {
 	node *yaml.Node
-	// from says where the value comes from. CrowdSec still re-writes a value in a
-	// file and replaces its variables: see handedOver.
+	// from says where the value comes from. CrowdSec still changes the form of a value in a file and replaces its
+	// variables: see handedOver.
 	from source
 }
 
@@ -21,8 +25,7 @@ type problem struct{ what, write string }
 
 const inQuotes = "write it in quotes"
 
-// resolved follows an alias to its anchor. Nothing is copied, so that a pile of
-// aliases costs nothing.
+// resolved follows an alias to its anchor. It copies nothing, so that many nested aliases cost nothing.
 func resolved(node *yaml.Node) *yaml.Node {
 	for node.Kind == yaml.AliasNode && node.Alias != nil {
 		node = node.Alias
@@ -35,7 +38,7 @@ func isNull(node *yaml.Node) bool {
 	return node.Kind == 0 || node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null"
 }
 
-// text is the value's own text, as it was written.
+// text returns the value's text as it was written, whatever type YAML gives to it.
 func (v value) text() (string, *problem) {
 	switch v.node.Kind {
 	case yaml.ScalarNode:
@@ -50,8 +53,7 @@ func (v value) text() (string, *problem) {
 	return v.node.Value, nil
 }
 
-// string is the text of a value that is meant to be text. It refuses what lost
-// its own form when CrowdSec re-wrote it, or will lose it.
+// string returns the text of a value of a text key. It refuses a value that CrowdSec has changed, or will change.
 func (v value) string() (string, *problem) {
 	text, wrong := v.text()
 	if wrong != nil {
@@ -71,10 +73,10 @@ func (v value) string() (string, *problem) {
 }
 
 var (
-	// lostNumber is how CrowdSec's YAML writer puts numbers whose own form is
-	// not known any more: 1e3 has become 1000, but 1e30 is 1e+30.
+	// lostNumber is how CrowdSec's YAML writer writes a number that had another form: 1e3 becomes 1000, and 1e30
+	// becomes 1e+30.
 	lostNumber = regexp.MustCompile(`^[-+]?([0-9.]+e[-+]?[0-9]+|\.(inf|nan))$`)
-	// plainNumber is what comes out of CrowdSec's YAML writer as it went in.
+	// plainNumber is a number that CrowdSec's YAML writer leaves as it is.
 	plainNumber = regexp.MustCompile(`^(0|-?[1-9][0-9]{0,17}|(0|-?[1-9][0-9]{0,5})\.[0-9]{0,3}[1-9])$`)
 )
 
@@ -87,6 +89,94 @@ func isNumber(node *yaml.Node) bool {
 var truths = map[string]string{
 	"true": "true", "yes": "true", "on": "true", "y": "true",
 	"false": "false", "no": "false", "off": "false", "n": "false",
+}
+
+func (v value) number() (int, *problem) {
+	text, wrong := v.text()
+	if wrong != nil {
+		return 0, wrong
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || strconv.Itoa(n) != text {
+		return 0, &problem{shown(text) + " is not a whole number", "write digits without a leading zero"}
+	}
+	return n, nil
+}
+
+func (v value) boolean() (bool, *problem) {
+	text, wrong := v.text()
+	if wrong != nil {
+		return false, wrong
+	}
+	truth := truths[strings.ToLower(text)]
+	if truth == "" {
+		return false, &problem{shown(text) + " is neither true nor false", "write true or false"}
+	}
+	return truth == "true", nil
+}
+
+func (v value) duration() (time.Duration, *problem) {
+	text, wrong := v.text()
+	if wrong != nil {
+		return 0, wrong
+	}
+	if text == "" {
+		return 0, &problem{"is empty", "write for example 30s, 10m, 4h or 7d, or leave the key out"}
+	}
+	d, err := ban.ParseDuration(text)
+	if err != nil {
+		return 0, &problem{shown(text) + " is not a duration", "write for example 30s, 10m, 4h, 7d or 1d12h"}
+	}
+	return d, nil
+}
+
+// crowdsecDuration returns a duration that CrowdSec reads itself, so without days.
+func (v value) crowdsecDuration() (time.Duration, *problem) {
+	text, wrong := v.text()
+	if wrong != nil {
+		return 0, wrong
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, &problem{shown(text) + " is not a duration that CrowdSec can read", "write for example 10s or 2m"}
+	}
+	return d, nil
+}
+
+func (v value) fingerprint() (Fingerprint, *problem) {
+	text, wrong := v.text()
+	if wrong != nil || text == "" {
+		return Fingerprint{}, wrong
+	}
+	f, err := ParseFingerprint(text)
+	if err != nil {
+		return Fingerprint{}, &problem{shown(text) + " is not the SHA-256 fingerprint of a certificate",
+			"write SHA256:… as `crowdsec-stormshield trust` prints it, or 64 hexadecimal digits"}
+	}
+	return f, nil
+}
+
+func (v value) list() ([]string, *problem) {
+	if v.node.Kind != yaml.SequenceNode {
+		return nil, &problem{"is not a list", "write it in brackets, such as [ban]"}
+	}
+	entries := make([]string, 0, len(v.node.Content))
+	for i, node := range v.node.Content {
+		written := value{resolved(node), v.from}
+		if isNull(written.node) {
+			return nil, &problem{entry(i) + "is empty", "remove it"}
+		}
+		arrived, wrong := written.handedOver()
+		var text string
+		if wrong == nil {
+			text, wrong = arrived.string()
+		}
+		if wrong != nil {
+			return nil, &problem{entry(i) + wrong.what, wrong.write}
+		}
+		entries = append(entries, text)
+	}
+	return entries, nil
 }
 
 // entry is the path of an entry of a list, counted from 1.
