@@ -7,7 +7,7 @@ import (
 	"notification-stormshield/config"
 )
 
-func TestTheSameApplianceHasOneAddress(t *testing.T) {
+func TestAddressHasOneSpelling(t *testing.T) {
 	for _, same := range [][]string{
 		{"192.0.2.1", "::ffff:192.0.2.1"},
 		{"2001:db8::1", "[2001:DB8:0:0::1]", "2001:0db8::0001"},

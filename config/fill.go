@@ -8,11 +8,9 @@ import (
 )
 
 // FillSample returns the sample with the values of a document. Comments and order stay. A value that is the default or
-// that of the sample leaves its line as it is, so a default stays a comment. A secret that stands in a file of its own is not in the
-// text.
+// that of the sample leaves its line as it is, so a default stays a comment. A secret that has a file is not in the text.
 //
-// [Parse] of the result gives the document again, if the document is valid and each value that differs from the sample
-// differs from the default, too.
+// [Parse] of the result returns the same document, if it is valid and has no default where the sample has another value.
 func FillSample(d Document) string {
 	defaults, shown := Default(), sampleDocument()
 	lines := strings.Split(sample, "\n")
@@ -31,12 +29,15 @@ func FillSample(d Document) string {
 			continue
 		}
 		value := k.in(&d).Interface()
+		_, isSecret := value.(Secret)
+		isComment := found[2] != ""
 		switch {
 		case k.isSection:
 			section = name
 		case k.isInFile(&d):
 			lines[i] = margin + "# " + name + `: ""`
-		case !reflect.DeepEqual(value, k.in(&defaults).Interface()) && !reflect.DeepEqual(value, k.in(&shown).Interface()):
+		case isSecret && !isComment,
+			!reflect.DeepEqual(value, k.in(&defaults).Interface()) && !reflect.DeepEqual(value, k.in(&shown).Interface()):
 			lines[i] = margin + name + ": " + written(value)
 		}
 	}

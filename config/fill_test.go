@@ -10,7 +10,7 @@ import (
 	"notification-stormshield/config"
 )
 
-// answered is a document with everything that Fill puts in.
+// answered is a document with all answers of setup.
 func answered(t *testing.T) config.Document {
 	d := parsed(t, identified())
 	d.Name, d.StateDir = "sns-paris.2", "/srv/it's state"
@@ -24,8 +24,10 @@ func answered(t *testing.T) config.Document {
 	return d
 }
 
-func TestWhatIsFilledInIsReadAgain(t *testing.T) {
-	for name, want := range map[string]config.Document{"everything": answered(t), "as little as can be": parsed(t, identified())} {
+func TestAFilledSampleIsReadAsTheSameDocument(t *testing.T) {
+	withKey := parsed(t, identified())
+	withKey.Stormshield.SSHPassword, withKey.Stormshield.SSHPrivateKeyPath = "", "/etc/crowdsec/key"
+	for name, want := range map[string]config.Document{"everything": answered(t), "the least": parsed(t, identified()), "a key and no password": withKey} {
 		got, err := config.ParseOne([]byte(config.FillSample(want)))
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v\ngot  %+v\nwant %+v", name, err, got, want)
@@ -33,7 +35,7 @@ func TestWhatIsFilledInIsReadAgain(t *testing.T) {
 	}
 }
 
-func TestAFilledInFileNamesTheFilesOfItsSecrets(t *testing.T) {
+func TestAFilledSampleNamesTheFilesOfSecrets(t *testing.T) {
 	want := answered(t)
 	want.LAPI.Key, want.LAPI.APIKeyPath = "", "/secrets/key"
 	s := &want.Stormshield
@@ -45,7 +47,7 @@ func TestAFilledInFileNamesTheFilesOfItsSecrets(t *testing.T) {
 	}
 }
 
-func TestFillChangesTheLinesOfWhatWasAnsweredAlone(t *testing.T) {
+func TestFillSampleChangesOnlyTheLinesOfAnswers(t *testing.T) {
 	was, is := strings.Split(config.Sample(), "\n"), strings.Split(config.FillSample(answered(t)), "\n")
 	if len(was) != len(is) {
 		t.Fatalf("%d lines have become %d", len(was), len(is))
@@ -61,7 +63,7 @@ func TestFillChangesTheLinesOfWhatWasAnsweredAlone(t *testing.T) {
 	}
 }
 
-func TestFillLeavesDefaultsAsComments(t *testing.T) {
+func TestFillSampleKeepsDefaultsAsComments(t *testing.T) {
 	text := config.FillSample(parsed(t, identified()))
 	for _, line := range []string{"\nname: stormshield_default\n", "\n  # ssh_port: 22\n", "\n  # never_block: [loopback", "\n# state_dir: /var/lib", "\n  # ssh_private_key_path: \"\"\n", "\n  # ssh_legacy_algorithms: false\n"} {
 		if !strings.Contains(text, line) {
@@ -70,7 +72,7 @@ func TestFillLeavesDefaultsAsComments(t *testing.T) {
 	}
 }
 
-func FuzzWhatIsFilledInIsReadAgainOrRefused(f *testing.F) {
+func FuzzAFilledSampleIsReadAsTheSameDocumentOrRefused(f *testing.F) {
 	f.Add("192.0.2.1", "admin", "secret")
 	f.Add("host\nhost: evil", "a'b", "'\u2028\u0085\x00")
 	f.Fuzz(func(t *testing.T, host, account, password string) {
@@ -81,8 +83,7 @@ func FuzzWhatIsFilledInIsReadAgainOrRefused(f *testing.F) {
 		if want.Validate() != nil || err != nil {
 			return
 		}
-		// YAML folds a line separator within quotes, and lone bytes are no text:
-		// whoever fills in such a text must read it again, and sees it.
+		// YAML folds a line separator within quotes. The caller of FillSample reads its file again and finds that.
 		if !strings.ContainsAny(account+password, "\u2028\u2029") && got.Stormshield.SSHPassword != s.SSHPassword {
 			t.Errorf("%q is read as %q", password, got.Stormshield.SSHPassword.Reveal())
 		}

@@ -179,9 +179,9 @@ stormshield:
   api_single_max: 0
 `
 
-// TestParseReadsWhatCrowdSecMakesOfIt has the text above as yaml.v2 writes it:
+// TestParseReadsTheYAMLThatCrowdSecWrites has the text above as yaml.v2 writes it:
 // CrowdSec's own keys first, then the rest by name, numbers and truths re-written.
-func TestParseReadsWhatCrowdSecMakesOfIt(t *testing.T) {
+func TestParseReadsTheYAMLThatCrowdSecWrites(t *testing.T) {
 	const rewritten = `type: stormshield
 name: edge.1
 group_wait: 3s
@@ -261,7 +261,7 @@ update_frequency: 1m
 	}
 }
 
-func TestParseTakesNullForTheDefault(t *testing.T) {
+func TestParseKeepsTheDefaultForNull(t *testing.T) {
 	text := with("update_frequency:", "decisions:\n  types: ~\n  max_bans: null", "  ssh_port:", "  group: ~")
 	if got, want := parsed(t, text), parsed(t, minimal); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -300,7 +300,7 @@ func TestParseReadsSeveralDocuments(t *testing.T) {
 	}
 }
 
-func TestParseTellsEveryFaultAtOnceInOrder(t *testing.T) {
+func TestParseReportsAllFaultsInOrder(t *testing.T) {
 	text := `type: stormshield
 name: edge
 format: "{{.|toJson}}"
@@ -515,19 +515,19 @@ func TestParseAccepts(t *testing.T) {
 	}
 }
 
-func TestParseDemandsNoPasswordBesideAKey(t *testing.T) {
+func TestParseNeedsNoPasswordWithAPrivateKey(t *testing.T) {
 	if doc := parsed(t, with("  ssh_password: ''", "  ssh_private_key_path: /k")); doc.Stormshield.SSHPassword != "" {
 		t.Error("password out of nowhere")
 	}
 }
 
-func TestParseTakesTheSlashOffAFolder(t *testing.T) {
+func TestParseRemovesTheSlashAtTheEndOfAFolder(t *testing.T) {
 	if got := parsed(t, with("  config_dir: /data/Main/")).Stormshield.ConfigDir; got != "/data/Main" {
 		t.Errorf("config_dir = %s", got)
 	}
 }
 
-func TestParseTakesEveryWayToIdentifyTheAppliance(t *testing.T) {
+func TestParseAcceptsEachWayToIdentifyTheAppliance(t *testing.T) {
 	for _, line := range []string{"  ssh_known_hosts_path: /h", "  ssh_insecure_ignore_host_key: true"} {
 		parsed(t, with("  ssh_host_key: ''", line))
 	}
@@ -536,7 +536,7 @@ func TestParseTakesEveryWayToIdentifyTheAppliance(t *testing.T) {
 	}
 }
 
-func TestParseRefusesWhatIsNoDocument(t *testing.T) {
+func TestParseRefusesTextsThatAreNoDocument(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing": "", "a comment": "# x", "text": "hunter2", "a list": "[hunter2]", "broken": "a: [", "a tab": "a:\n\tb: hunter2",
 		"binary": "\x00\x01", "bad UTF-8": "a: \xff\xfe", "unknown alias": "api_password: *hunter2", "too long": strings.Repeat("#", 1<<20) + "\n" + minimal,
@@ -571,7 +571,7 @@ func TestFilterProtectsTheAppliance(t *testing.T) {
 	}
 }
 
-func TestFilterTakesTheAdministratorsLists(t *testing.T) {
+func TestFilterHasTheScenariosOfTheConfiguration(t *testing.T) {
 	filter := parsed(t, with("decisions: {include_scenarios_containing: [a], exclude_scenarios_containing: [b]}")).Filter()
 	if !slices.Equal(filter.IncludeScenarios, []string{"a"}) || !slices.Equal(filter.ExcludeScenarios, []string{"b"}) {
 		t.Errorf("filter = %+v", filter)
@@ -609,7 +609,7 @@ func file(t *testing.T, text string) string {
 	return path
 }
 
-func TestLoadExpandsTheEnvironmentAsCrowdSecDoes(t *testing.T) {
+func TestLoadReplacesVariablesAsCrowdSecDoes(t *testing.T) {
 	t.Setenv("SNS_TEST_PASSWORD", "0443")
 	t.Setenv("SNS_TEST_PORT", "8443")
 	t.Setenv("SNS_TEST_EMPTY", "")
@@ -625,7 +625,7 @@ func TestLoadExpandsTheEnvironmentAsCrowdSecDoes(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesAVariableWhoseContentDoesNotArriveAsItIs(t *testing.T) {
+func TestLoadRefusesAVariableThatCrowdSecWouldChange(t *testing.T) {
 	t.Setenv("HOME", "/root")
 	for content, arrives := range map[string]bool{
 		"x: y # z": false, "yes": false, "1e3": false, "{abc": false, "*abc": false, "!abc": false, "#abc": false, "~": false, "a$HOME": false, "abc ": false,
@@ -655,7 +655,7 @@ func TestLoadRefusesAVariableWhoseContentDoesNotArriveAsItIs(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesAVariableInWhatCrowdSecReadsFirst(t *testing.T) {
+func TestLoadRefusesAVariableInAKeyThatCrowdSecReadsItself(t *testing.T) {
 	t.Setenv("SNS_TEST_NAME", "edge")
 	t.Setenv("SNS_TEST_TIME", "10s")
 	for _, line := range []string{"name: '${SNS_TEST_NAME}'", "name: a$SNS_TEST_UNSET", "timeout: $SNS_TEST_TIME", "max_retry: $SNS_TEST_UNSET"} {
@@ -666,7 +666,7 @@ func TestLoadRefusesAVariableInWhatCrowdSecReadsFirst(t *testing.T) {
 	}
 }
 
-func TestLoadTellsWhichValuesHoldADollarSign(t *testing.T) {
+func TestLoadReportsValuesWithADollarSign(t *testing.T) {
 	t.Setenv("SNS_TEST_PASSWORD", "abc")
 	docs, err := config.Load(file(t, with("  api_password: '${SNS_TEST_PASSWORD}'", "  ssh_password: 'a$SNS_TEST_PASSWORD!b'", "  ssh_username: a$SNS_TEST_UNSET")))
 	if err != nil {
@@ -680,7 +680,7 @@ func TestLoadTellsWhichValuesHoldADollarSign(t *testing.T) {
 	}
 }
 
-func TestLoadTellsWhatCrowdSecWouldRewrite(t *testing.T) {
+func TestLoadRefusesValuesThatCrowdSecWouldChange(t *testing.T) {
 	for _, written := range []string{"0443", "1e3", "0x1F", "1_000", "yes", "Off", "y", "1.50", "+5", "0o17", "99999999999999999999", ".inf", "1000000.5", "089", "1."} {
 		_, err := config.Load(file(t, with("  api_password: "+written)))
 		faults := faultsOf(t, err)
@@ -699,7 +699,7 @@ func TestLoadTellsWhatCrowdSecWouldRewrite(t *testing.T) {
 	}
 }
 
-func TestLoadLeavesOtherPluginsAlone(t *testing.T) {
+func TestLoadIgnoresDocumentsOfOtherPlugins(t *testing.T) {
 	docs, err := config.Load(file(t, "type: slack\nwebhook: x\n---\n"+minimal))
 	if err != nil || len(docs) != 1 || docs[0].Name != "edge" {
 		t.Errorf("%+v, %v", docs, err)
@@ -720,7 +720,7 @@ func TestLoadNamesTheFile(t *testing.T) {
 	}
 }
 
-func TestLoadStrangerAllowsAnApplianceWithoutIdentity(t *testing.T) {
+func TestLoadUnidentifiedAcceptsAnApplianceWithoutIdentity(t *testing.T) {
 	unknown := with("  ssh_host_key: ''", "  api_cert_fingerprint: ''")
 	if _, err := config.Load(file(t, unknown)); err == nil {
 		t.Error("Load took an appliance without identity")
@@ -733,7 +733,7 @@ func TestLoadStrangerAllowsAnApplianceWithoutIdentity(t *testing.T) {
 	}
 }
 
-func TestTheLocalAPIIsFollowedByAKeyOfItsOwn(t *testing.T) {
+func TestTheLocalAPIIsFollowedWithAKeyAndAURL(t *testing.T) {
 	if parsed(t, minimal).LAPI.Followed() {
 		t.Error("it is followed without being named")
 	}

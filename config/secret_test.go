@@ -13,7 +13,7 @@ import (
 	"notification-stormshield/config"
 )
 
-func TestSecretsStayHiddenHoweverADocumentIsPrinted(t *testing.T) {
+func TestNoWayToPrintADocumentShowsASecret(t *testing.T) {
 	doc := parsed(t, with("  ssh_private_key_passphrase: hunter2"))
 	var logged bytes.Buffer
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "doc", doc, "secret", doc.Stormshield.APIPassword)
@@ -40,7 +40,7 @@ func TestSecretsStayHiddenHoweverADocumentIsPrinted(t *testing.T) {
 	}
 }
 
-func TestSecretTellsWhetherItIsSet(t *testing.T) {
+func TestAPrintedSecretShowsWhetherItIsSet(t *testing.T) {
 	if got := config.Secret("").String(); got != "" {
 		t.Errorf("an empty secret shows as %q", got)
 	}

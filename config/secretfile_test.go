@@ -37,14 +37,14 @@ func TestSecretsAreReadFromTheFirstLineOfTheirFiles(t *testing.T) {
 	}
 }
 
-func TestASecretThatIsNotInAFileIsLeftAlone(t *testing.T) {
+func TestReadSecretsKeepsASecretWithoutAFile(t *testing.T) {
 	doc := parsed(t, minimal)
 	if err := doc.ReadSecrets(); err != nil || doc.Stormshield.APIPassword.Reveal() != someSecret || doc.Stormshield.SSHPassword.Reveal() != someSecret {
 		t.Errorf("%v, %+v", err, doc)
 	}
 }
 
-func TestASecretIsInTheYAMLOrInAFileNotInBoth(t *testing.T) {
+func TestParseRefusesASecretInTheYAMLAndInAFile(t *testing.T) {
 	for key, lines := range map[string][]string{
 		"stormshield.ssh_password_path":               {"  ssh_password_path: /s"},
 		"stormshield.ssh_private_key_passphrase_path": {"  ssh_private_key_passphrase: hunter2", "  ssh_private_key_passphrase_path: /s"},
@@ -59,7 +59,7 @@ func TestASecretIsInTheYAMLOrInAFileNotInBoth(t *testing.T) {
 	}
 }
 
-func TestAFileThatGivesNoSecretIsAFaultOfTheConfiguration(t *testing.T) {
+func TestReadSecretsReportsAFileWithoutASecret(t *testing.T) {
 	open, pipe := secretIn(t, "hunter2"), filepath.Join(t.TempDir(), "pipe")
 	if err := os.Chmod(open, 0o644); err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestAFileThatGivesNoSecretIsAFaultOfTheConfiguration(t *testing.T) {
 	}
 }
 
-func TestASecretThatTheUserMayNotReadNamesTheUser(t *testing.T) {
+func TestReadSecretsNamesTheUserThatCannotReadAFile(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may read everything")
 	}
@@ -105,7 +105,7 @@ func TestASecretThatTheUserMayNotReadNamesTheUser(t *testing.T) {
 	}
 }
 
-func TestDocumentsThatShareAKeysFileShareTheReader(t *testing.T) {
+func TestParseRefusesTwoDocumentsWithTheSameKeyFile(t *testing.T) {
 	one := with("lapi:\n  url: http://127.0.0.1:8080\n  api_key_path: /key")
 	two := strings.NewReplacer("name: edge", "name: other", "192.0.2.1", "192.0.2.2").Replace(one)
 	if _, err := config.Parse([]byte(one + "---\n" + two)); err == nil || !strings.Contains(err.Error(), "each would miss") {
