@@ -5,6 +5,7 @@ go 1.26.1
 require (
 	github.com/bits-and-blooms/bitset v1.29.0
 	github.com/crowdsecurity/crowdsec v1.7.8
+	github.com/google/renameio/v2 v2.0.2
 	github.com/hashicorp/go-hclog v1.6.3
 	github.com/hashicorp/go-plugin v1.8.0
 	github.com/rogpeppe/go-internal v1.16.0

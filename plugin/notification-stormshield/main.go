@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"notification-stormshield/plugin"
+	"notification-stormshield/setup"
 )
 
 // Exit statuses.
@@ -86,10 +87,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = fmt.Errorf("%w (hint: run this as root)", err)
 	}
 	var usage usageError
+	var setupUsage setup.UsageError
 	switch {
 	case err == nil:
 		return statusDone
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &setupUsage):
 		fmt.Fprintf(stderr, "Error: %v\nRun '%s --help' for how to use it.\n", err, root.Name())
 		return statusUsage
 	}

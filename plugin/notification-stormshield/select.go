@@ -18,10 +18,8 @@ import (
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/lockout"
+	"notification-stormshield/setup"
 )
-
-// usualFile is where a notification's configuration is, unless -c says otherwise.
-const usualFile = "/etc/crowdsec/notifications/stormshield.yaml"
 
 // usualCrowdSec is where CrowdSec's configuration is, unless --crowdsec says otherwise.
 const usualCrowdSec = "/etc/crowdsec/config.yaml"
@@ -33,7 +31,7 @@ type selection struct {
 }
 
 func (s *selection) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&s.file, "config", "c", usualFile, "the notification's YAML `file`")
+	cmd.Flags().StringVarP(&s.file, "config", "c", setup.DefaultFile, "the notification's YAML `file`")
 	cmd.Flags().StringVarP(&s.name, "name", "n", "", "the notification's `name`, if the file holds several")
 }
 

@@ -2,25 +2,20 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"os/exec"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
+	"github.com/spf13/pflag"
 
 	"notification-stormshield/config"
-	"notification-stormshield/crowdsec"
+	"notification-stormshield/plugin"
+	"notification-stormshield/setup"
 )
 
-// pluginName is the plugin's file in CrowdSec's plugin folder.
-const pluginName = "notification-" + config.Type
-
 func setupCommand() *cobra.Command {
-	var f setupFlags
+	var o setup.Options
 	cmd := &cobra.Command{
 		Use:   "setup",
 		Short: "Set the plugin up: ask, try, and name it in CrowdSec's profiles",
@@ -56,163 +51,62 @@ For a second appliance, give another file and name with -c and --name.`,
       --ssh-host-key SHA256:... --api-cert-fingerprint SHA256:...`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s := setup{
-				setupFlags: f, given: cmd.Flags().Changed,
-				dialogue: newDialogue(cmd.InOrStdin(), cmd.OutOrStdout()), out: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
-			}
-			return s.run(cmd.Context())
+			return runSetup(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	f.register(cmd)
+	o.Given = cmd.Flags().Changed
+	bindSetup(cmd.Flags(), &o)
 	return cmd
 }
 
-// setupFlags is what the command line answers.
-type setupFlags struct {
-	crowdsec, file                                              string
-	name, stateDir, host, configDir                             string
-	sshUsername, sshPasswordFile, sshPrivateKeyPath, sshHostKey string
-	sshPassphraseFile, secretsDir                               string
-	apiUsername, apiPasswordFile, apiCertFingerprint            string
-	sshPort, apiPort                                            int
-	sshLegacyAlgorithms                                         bool
-	neverBlock                                                  []string
-	yes, noCheck, noLAPI, dryRun                                bool
+func bindSetup(flags *pflag.FlagSet, o *setup.Options) {
+	defaults := config.Default()
+	flags.StringVar(&o.CrowdSec, "crowdsec", usualCrowdSec, "CrowdSec's configuration `file`")
+	flags.StringVarP(&o.File, "config", "c", "", "the notification's YAML `file` (default stormshield.yaml in CrowdSec's notifications folder)")
+	flags.StringVar(&o.Name, "name", config.SampleName, "the notification's `name`")
+	flags.StringVar(&o.StateDir, "state-dir", defaults.StateDir, "the `folder` where bans are kept")
+	flags.StringVar(&o.Host, "host", "", "the appliance's `address` or name")
+	flags.IntVar(&o.SSHPort, "ssh-port", defaults.Stormshield.SSHPort, "its SSH `port`")
+	flags.StringVar(&o.SSHUsername, "ssh-username", "", "the `account` for SSH (usually "+defaults.Stormshield.SSHUsername+")")
+	flags.StringVar(&o.SSHPasswordFile, "ssh-password-file", "", "a `file` that holds the password for SSH")
+	flags.StringVar(&o.SSHPrivateKeyPath, "ssh-private-key-path", "", "the `file` of a private key for SSH, instead of a password")
+	flags.StringVar(&o.SSHPassphraseFile, "ssh-private-key-passphrase-file", "", "a `file` that holds the passphrase of that key")
+	flags.StringVar(&o.SSHHostKey, "ssh-host-key", "", "the `fingerprint` that the SSH host key must have")
+	flags.BoolVar(&o.SSHLegacyAlgorithms, "ssh-legacy-algorithms", false, "also offer the old algorithms of old versions of SNS")
+	flags.IntVar(&o.APIPort, "api-port", defaults.Stormshield.APIPort, "the `port` of its HTTPS API")
+	flags.StringVar(&o.APIUsername, "api-username", "", "the `account` for the API (usually that for SSH)")
+	flags.StringVar(&o.APIPasswordFile, "api-password-file", "", "a `file` that holds the password for the API (usually that for SSH)")
+	flags.StringVar(&o.APICertFingerprint, "api-cert-fingerprint", "", "the `fingerprint` that the API's certificate must have")
+	flags.StringVar(&o.ConfigDir, "config-dir", defaults.Stormshield.ConfigDir, "the `folder` of the files object and objectgroup on the appliance")
+	flags.StringVar(&o.SecretsDir, "secrets-dir", "", "put each secret into a file of this `folder`, for the plugin's user alone, and not into the YAML")
+	flags.StringSliceVar(&o.NeverBlock, "never-block", nil, "`addresses` or prefixes of your own that must never be blocked")
+	flags.BoolVar(&o.Yes, "yes", false, "take usual answers, and change profiles, without a question")
+	flags.BoolVar(&o.NoLAPI, "no-lapi", false, "make no key for CrowdSec's Local API: alerts alone")
+	flags.BoolVar(&o.NoCheck, "no-check", false, "do not try the set-up on the appliance")
+	flags.BoolVar(&o.DryRun, "dry-run", false, "write nothing and log in nowhere; show what would be written")
 }
 
-func (f *setupFlags) register(cmd *cobra.Command) {
-	usual, flags := config.Default(), cmd.Flags()
-	flags.StringVar(&f.crowdsec, "crowdsec", usualCrowdSec, "CrowdSec's configuration `file`")
-	flags.StringVarP(&f.file, "config", "c", "", "the notification's YAML `file` (default stormshield.yaml in CrowdSec's notifications folder)")
-	flags.StringVar(&f.name, "name", config.SampleName, "the notification's `name`")
-	flags.StringVar(&f.stateDir, "state-dir", usual.StateDir, "the `folder` where bans are kept")
-	flags.StringVar(&f.host, "host", "", "the appliance's `address` or name")
-	flags.IntVar(&f.sshPort, "ssh-port", usual.Stormshield.SSHPort, "its SSH `port`")
-	flags.StringVar(&f.sshUsername, "ssh-username", "", "the `account` for SSH (usually "+usual.Stormshield.SSHUsername+")")
-	flags.StringVar(&f.sshPasswordFile, "ssh-password-file", "", "a `file` that holds the password for SSH")
-	flags.StringVar(&f.sshPrivateKeyPath, "ssh-private-key-path", "", "the `file` of a private key for SSH, instead of a password")
-	flags.StringVar(&f.sshPassphraseFile, "ssh-private-key-passphrase-file", "", "a `file` that holds the passphrase of that key")
-	flags.StringVar(&f.sshHostKey, "ssh-host-key", "", "the `fingerprint` that the SSH host key must have")
-	flags.BoolVar(&f.sshLegacyAlgorithms, "ssh-legacy-algorithms", false, "also offer the old algorithms of old versions of SNS")
-	flags.IntVar(&f.apiPort, "api-port", usual.Stormshield.APIPort, "the `port` of its HTTPS API")
-	flags.StringVar(&f.apiUsername, "api-username", "", "the `account` for the API (usually that for SSH)")
-	flags.StringVar(&f.apiPasswordFile, "api-password-file", "", "a `file` that holds the password for the API (usually that for SSH)")
-	flags.StringVar(&f.apiCertFingerprint, "api-cert-fingerprint", "", "the `fingerprint` that the API's certificate must have")
-	flags.StringVar(&f.configDir, "config-dir", usual.Stormshield.ConfigDir, "the `folder` of the files object and objectgroup on the appliance")
-	flags.StringVar(&f.secretsDir, "secrets-dir", "", "put each secret into a file of this `folder`, for the plugin's user alone, and not into the YAML")
-	flags.StringSliceVar(&f.neverBlock, "never-block", nil, "`addresses` or prefixes of your own that must never be blocked")
-	flags.BoolVar(&f.yes, "yes", false, "take usual answers, and change profiles, without a question")
-	flags.BoolVar(&f.noLAPI, "no-lapi", false, "make no key for CrowdSec's Local API: alerts alone")
-	flags.BoolVar(&f.noCheck, "no-check", false, "do not try the set-up on the appliance")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "write nothing and log in nowhere; show what would be written")
-}
-
-// setup is one run of the command.
-type setup struct {
-	setupFlags
-	given    func(flag string) bool
-	dialogue *dialogue
-	out      io.Writer
-	stderr   io.Writer
-
-	place     crowdsec.Config
-	blocked   bool // CrowdSec would start no plugin as it is
-	document  config.Document
-	secrets   []string // the files that placeSecrets made
-	madeState bool     // the state folder is new
-	undo      []string // commands
-}
-
-func (s *setup) run(ctx context.Context) error {
-	if err := s.look(); err != nil {
-		return err
-	}
-	if err := s.gather(ctx); err != nil {
-		return err
-	}
-	if err := s.identify(ctx); err != nil {
-		return err
-	}
-	if s.dryRun {
-		return s.show(ctx)
-	}
-	if err := s.follow(ctx); err != nil {
-		return err
-	}
-	if err := s.write(); err != nil {
-		s.removeSecrets()
-		s.removeBouncer(ctx)
-		return err
-	}
-	if !s.noCheck {
-		if err := s.try(ctx); err != nil {
-			return err
-		}
-	}
-	err := s.profiles(ctx)
-	s.goodbye()
-	return err
-}
-
-// look finds out where things are, and refuses what cannot end well before
-// anything is asked.
-func (s *setup) look() error {
-	var err error
-	if s.place, err = crowdsec.Load(s.crowdsec); errors.Is(err, fs.ErrPermission) {
-		return err
-	} else if err != nil {
-		return fmt.Errorf("%w (hint: run this on the machine of CrowdSec's Local API; --crowdsec says where its config.yaml is)", err)
-	}
-	if s.file == "" {
-		s.file = filepath.Join(s.place.NotificationDir, "stormshield.yaml")
-	}
-	if s.file, err = filepath.Abs(s.file); err != nil {
-		return err
-	}
-	if s.secretsDir != "" {
-		if s.secretsDir, err = filepath.Abs(s.secretsDir); err != nil {
-			return err
-		}
-	}
-	if err := s.flagFaults(); err != nil {
-		return err
-	}
-	if _, err := os.Lstat(s.file); err == nil {
-		return fmt.Errorf("%s exists, and nothing is overwritten (hint: try it with `crowdsec-stormshield check -c %[1]s`; for a second appliance give another file with -c and another --name)", s.file)
-	}
-	if !s.place.Reads(s.file) {
-		return usageError{fmt.Errorf("CrowdSec would not read %s: it takes *.yaml of %s", s.file, s.place.NotificationDir)}
-	}
-	taken, err := s.place.FindNotification(s.name)
-	if err != nil {
-		return err
-	}
-	if taken != "" {
-		return fmt.Errorf("the name %s is taken by %s (hint: for a second appliance give another --name)", s.name, taken)
-	}
-	if err := unix.Access(s.place.NotificationDir, unix.W_OK); err != nil && !errors.Is(err, unix.ENOENT) && !s.dryRun {
-		return &fs.PathError{Op: "write to", Path: s.place.NotificationDir, Err: err}
-	}
-	s.warnOfCrowdSec()
-	return nil
-}
-
-// warnOfCrowdSec tells what keeps CrowdSec from running the plugin.
-func (s *setup) warnOfCrowdSec() {
-	if !s.place.LocalAPI {
-		s.warn("CrowdSec's Local API, which alone sends notifications, does not run here, says %s (hint: run this where it runs)", s.place.File)
-	}
-	faults := s.place.PluginFaults(pluginName)
-	for _, fault := range faults {
-		s.warn("%v", fault)
-	}
-	if s.blocked = len(faults) > 0; s.blocked {
-		s.warn("so CrowdSec would not start with this notification (hint: in %s, set plugin_dir under config_paths to "+
-			"/usr/lib/crowdsec-stormshield/plugins, a folder of the package that holds this plugin alone, unless you need others beside it; "+
-			"and user: nobody, group: nogroup or nobody, under plugin_config)", s.place.File)
-	}
-}
-
-func (s *setup) warn(format string, values ...any) {
-	fmt.Fprintf(s.stderr, "warning: "+format+"\n", values...)
+// runSetup sets an appliance up, with the answers of the standard input.
+func runSetup(ctx context.Context, o setup.Options, out, warnings io.Writer) error {
+	return setup.Run(ctx, o, setup.Program{
+		In: os.Stdin, Out: out, Warnings: warnings,
+		// check is a process of its own: it gives up root, and then sees whether the plugin's user can read the files.
+		Check: func(ctx context.Context, file, name string) error {
+			program, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			check := exec.CommandContext(ctx, program, "check", "--unnamed", "-c", file, "-n", name) //nolint:gosec // this program itself
+			check.Args[0] = os.Args[0]
+			check.Stdout, check.Stderr = out, warnings
+			return check.Run()
+		},
+		PingLocalAPI: func(ctx context.Context, d config.Document) error {
+			client, err := plugin.LocalAPI(d, version)
+			if err != nil {
+				return err
+			}
+			return client.Ping(ctx)
+		},
+	})
 }

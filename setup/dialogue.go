@@ -1,4 +1,4 @@
-package main
+package setup
 
 import (
 	"bufio"
@@ -12,12 +12,11 @@ import (
 	"golang.org/x/term"
 )
 
-// dialogue asks whoever is at the other end: a human at a terminal, or a file
-// with an answer on each line.
+// dialogue asks a human at a terminal, or reads one answer from each line of the input.
 type dialogue struct {
 	in       *bufio.Reader
 	out      io.Writer
-	terminal int // its descriptor; -1: it is none
+	terminal int // the descriptor of a terminal; -1: there is none
 }
 
 // Why there is no answer.
@@ -26,29 +25,29 @@ var (
 	errInterrupted = errors.New("interrupted")
 )
 
-// longestAnswer is how much is read in all, in bytes.
-const longestAnswer = 1 << 20
+// longestInput is the limit for all answers together, in bytes.
+const longestInput = 1 << 20
 
 func newDialogue(in io.Reader, out io.Writer) *dialogue {
-	d := &dialogue{in: bufio.NewReader(io.LimitReader(in, longestAnswer)), out: out, terminal: -1}
+	d := &dialogue{in: bufio.NewReader(io.LimitReader(in, longestInput)), out: out, terminal: -1}
 	if file, ok := in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		d.terminal = int(file.Fd())
 	}
 	return d
 }
 
-// human reports that somebody can be asked again.
-func (d *dialogue) human() bool { return d.terminal >= 0 }
+// isHuman reports whether a human answers, who can be asked again.
+func (d *dialogue) isHuman() bool { return d.terminal >= 0 }
 
-// ask returns a line. A terminal does not show one that is hidden.
+// ask asks for one line. A terminal does not show a hidden answer.
 func (d *dialogue) ask(ctx context.Context, prompt string, hidden bool) (string, error) {
 	fmt.Fprintf(d.out, "%s: ", prompt)
-	if !d.human() || hidden {
+	if !d.isHuman() || hidden {
 		defer fmt.Fprintln(d.out)
 	}
-	read := d.line
-	if hidden && d.human() {
-		read = d.hiddenLine
+	read := d.readLine
+	if hidden && d.isHuman() {
+		read = d.readHiddenLine
 		if state, err := term.GetState(d.terminal); err == nil {
 			defer func() { _ = term.Restore(d.terminal, state) }()
 		}
@@ -58,15 +57,14 @@ func (d *dialogue) ask(ctx context.Context, prompt string, hidden bool) (string,
 		err  error
 	}
 	given := make(chan answer, 1)
-	// Nothing interrupts a read of a terminal: after Ctrl-C it lasts until the
-	// process ends, which is at once.
+	// Nothing interrupts a read from a terminal. After Ctrl-C it lasts until the process ends, which is at once.
 	go func() {
 		text, err := read()
 		given <- answer{text, err}
 	}()
 	select {
 	case <-ctx.Done():
-		if d.human() && !hidden {
+		if d.isHuman() && !hidden {
 			fmt.Fprintln(d.out) // behind the ^C
 		}
 		return "", errInterrupted
@@ -75,10 +73,10 @@ func (d *dialogue) ask(ctx context.Context, prompt string, hidden bool) (string,
 	}
 }
 
-func (d *dialogue) line() (string, error) {
+func (d *dialogue) readLine() (string, error) {
 	text, err := d.in.ReadString('\n')
 	if errors.Is(err, io.EOF) && text != "" {
-		err = nil // a last line without its end
+		err = nil // a last line without a line break
 	}
 	if errors.Is(err, io.EOF) {
 		err = errInputEnded
@@ -86,7 +84,7 @@ func (d *dialogue) line() (string, error) {
 	return strings.TrimRight(text, "\r\n"), err
 }
 
-func (d *dialogue) hiddenLine() (string, error) {
+func (d *dialogue) readHiddenLine() (string, error) {
 	text, err := term.ReadPassword(d.terminal)
 	if errors.Is(err, io.EOF) {
 		err = errInputEnded
@@ -94,7 +92,7 @@ func (d *dialogue) hiddenLine() (string, error) {
 	return string(text), err
 }
 
-// confirm asks a question that only a typed yes answers with yes.
+// confirm asks a question to which only a typed yes means yes.
 func (d *dialogue) confirm(ctx context.Context, question string) (bool, error) {
 	for {
 		answer, err := d.ask(ctx, question+" [y/N]", false)
@@ -107,7 +105,7 @@ func (d *dialogue) confirm(ctx context.Context, question string) (bool, error) {
 		case "", "n", "no":
 			return false, nil
 		}
-		if !d.human() {
+		if !d.isHuman() {
 			return false, fmt.Errorf("%.20q is neither yes nor no, to: %s", answer, question)
 		}
 	}

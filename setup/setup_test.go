@@ -1,4 +1,4 @@
-package main
+package setup
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 
 	"notification-stormshield/config"
 	"notification-stormshield/crowdsec"
+	"notification-stormshield/stormshield/snstest"
 )
 
 func TestAnInterruptEndsAQuestion(t *testing.T) {
@@ -37,16 +38,16 @@ func TestALastLineWithoutItsEndIsAnAnswer(t *testing.T) {
 	}
 }
 
-func TestAnswersThatWouldNotArriveAreRefused(t *testing.T) {
-	for answer, says := range map[string]string{
+func TestAnAnswerThatThePluginWouldReadDifferentlyIsRefused(t *testing.T) {
+	for answer, want := range map[string]string{
 		"\xff": "UTF-8", "a$b": "choose a password without $", "${SNS_PASSWORD}": "$", "a\nb": "line break", "a\x00": "control", "a\u2028b": "line break", "a\u0085": "line break",
 	} {
-		if err := errors.Join(usable(answer), withoutDollar(answer)); err == nil || !strings.Contains(err.Error(), says) {
+		if err := errors.Join(checkText(answer), checkDollar(answer)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", answer, err)
 		}
 	}
 	for _, answer := range []string{"", "it's # é \"x\" \\n", "*a", "0443", "null", " "} {
-		if err := errors.Join(usable(answer), withoutDollar(answer)); err != nil {
+		if err := errors.Join(checkText(answer), checkDollar(answer)); err != nil {
 			t.Errorf("%q: %v", answer, err)
 		}
 	}
@@ -54,7 +55,7 @@ func TestAnswersThatWouldNotArriveAreRefused(t *testing.T) {
 
 func TestTheStateFolderIsMadeForThePluginsUser(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "var", "state")
-	s := setup{out: io.Discard, document: config.Document{StateDir: dir}, place: crowdsec.Config{PluginUser: "nobody", HasPluginConfig: true}}
+	s := setup{Program: Program{Out: io.Discard}, document: config.Document{StateDir: dir}, crowdsec: crowdsec.Config{PluginUser: "nobody", HasPluginConfig: true}}
 	err := s.makeStateDir()
 	if os.Geteuid() != 0 {
 		if err == nil || !strings.Contains(err.Error(), "only root can make it") {
@@ -83,35 +84,35 @@ func TestTheStateFolderIsMadeForThePluginsUser(t *testing.T) {
 
 func TestPathsAreQuotedForAShell(t *testing.T) {
 	for path, want := range map[string]string{"/etc/a.yaml": "/etc/a.yaml", "/a b": "'/a b'", "/it's": `'/it'\''s'`, "/$(reboot)": "'/$(reboot)'"} {
-		if got := inShell(path); got != want {
+		if got := shellWord(path); got != want {
 			t.Errorf("%s: %s", path, got)
 		}
 	}
 }
 
 func TestNoPasswordIsSentBeforeTheApplianceIsConfirmed(t *testing.T) {
-	w := newHarness(t)
-	place := t.TempDir()
-	files := map[string]string{"config.yaml": "plugin_config: {user: nobody}\n", "password": w.sim.Password() + "\n"}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(place, name), []byte(text), 0o600); err != nil {
+	sim := snstest.Start(t)
+	dir := t.TempDir()
+	for name, text := range map[string]string{"config.yaml": "plugin_config: {user: nobody}\n", "password": sim.Password() + "\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	root := rootCommand()
-	var said bytes.Buffer
-	root.SetOut(&said)
-	root.SetErr(&said)
-	root.SetIn(strings.NewReader("no\n"))
-	root.SetArgs([]string{"setup", "--yes", "--no-check", "--crowdsec", filepath.Join(place, "config.yaml"), "--host", w.sim.Host(),
-		"--ssh-port", strconv.Itoa(w.sim.SSHPort()), "--api-port", strconv.Itoa(w.sim.APIPort()), "--ssh-password-file", filepath.Join(place, "password")})
-	if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "not confirmed") {
-		t.Errorf("err = %v\n%s", err, said.String())
+	defaults := config.Default()
+	o := Options{
+		Given: func(flag string) bool { return flag == "host" }, Yes: true, NoCheck: true,
+		CrowdSec: filepath.Join(dir, "config.yaml"), Name: config.SampleName, StateDir: defaults.StateDir, ConfigDir: defaults.Stormshield.ConfigDir,
+		Host: sim.Host(), SSHPort: sim.SSHPort(), APIPort: sim.APIPort(), SSHPasswordFile: filepath.Join(dir, "password"),
 	}
-	if seen := w.sim.Stats().CredentialsSeen; seen != 0 {
-		t.Errorf("a credential was shown %d times", seen)
+	var out bytes.Buffer
+	err := Run(t.Context(), o, Program{In: strings.NewReader("no\n"), Out: &out, Warnings: &out})
+	if err == nil || !strings.Contains(err.Error(), "not confirmed") {
+		t.Errorf("err = %v\n%s", err, out.String())
 	}
-	if left := folderOf(t, place); left != "config.yaml password" {
+	if seen := sim.Stats().CredentialsSeen; seen != 0 {
+		t.Errorf("a credential was sent %d times", seen)
+	}
+	if left := folderOf(t, dir); left != "config.yaml password" {
 		t.Errorf("left: %s", left)
 	}
 }

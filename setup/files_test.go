@@ -1,4 +1,4 @@
-package main
+package setup
 
 import (
 	"errors"
@@ -40,18 +40,18 @@ func TestAFileIsPlacedWholeOrNotAtAll(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.yaml")
 	unwanted := errors.New("not what was meant")
-	if err := placeFile(path, []byte("one"), func(string) error { return unwanted }); !errors.Is(err, unwanted) || folderOf(t, dir) != "" {
+	if err := createFile(path, []byte("one"), func(string) error { return unwanted }); !errors.Is(err, unwanted) || folderOf(t, dir) != "" {
 		t.Errorf("refused: %v, %s", err, folderOf(t, dir))
 	}
 	looked := ""
 	look := func(path string) error { looked = textOf(t, path); return nil }
-	if err := placeFile(path, []byte("one"), look); err != nil || looked != "one" || textOf(t, path) != "one" {
+	if err := createFile(path, []byte("one"), look); err != nil || looked != "one" || textOf(t, path) != "one" {
 		t.Errorf("placed: %v, looked at %q", err, looked)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if err := placeFile(path, []byte("two"), look); !errors.Is(err, os.ErrExist) || textOf(t, path) != "one" || folderOf(t, dir) != "a.yaml" {
+	if err := createFile(path, []byte("two"), look); !errors.Is(err, os.ErrExist) || textOf(t, path) != "one" || folderOf(t, dir) != "a.yaml" {
 		t.Errorf("over another: %v, %s", err, folderOf(t, dir))
 	}
 }

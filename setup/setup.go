@@ -1,0 +1,99 @@
+// Package setup is the guided set-up of one appliance. [Run] is its only entry: it asks what [Options] leave open, lets
+// the user confirm the appliance's fingerprints, writes the notification's file, checks it, and names the notification
+// in CrowdSec's profiles. Each of these steps is a file of this package.
+//
+// It overwrites no file, sends no password before the fingerprints are confirmed, and never reloads CrowdSec. If the
+// check fails, it removes all that it has made.
+package setup
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"notification-stormshield/config"
+	"notification-stormshield/crowdsec"
+)
+
+// DefaultFile is the notification's file, unless CrowdSec's configuration or the user names another.
+const DefaultFile = "/etc/crowdsec/notifications/stormshield.yaml"
+
+// Options are the flags of the command line.
+type Options struct {
+	// Given reports whether the command line has a flag, also one with an empty value.
+	Given func(flag string) bool
+
+	CrowdSec string // CrowdSec's config.yaml
+	File     string // the notification's file; "": stormshield.yaml in CrowdSec's notifications folder
+
+	Name, StateDir, Host, ConfigDir                             string
+	SSHUsername, SSHPasswordFile, SSHPrivateKeyPath, SSHHostKey string
+	SSHPassphraseFile, SecretsDir                               string
+	APIUsername, APIPasswordFile, APICertFingerprint            string
+	SSHPort, APIPort                                            int
+	SSHLegacyAlgorithms                                         bool
+	NeverBlock                                                  []string
+
+	Yes, NoCheck, NoLAPI, DryRun bool
+}
+
+// Program is the program around a set-up.
+type Program struct {
+	In            io.Reader // the answers: a terminal, or one on each line
+	Out, Warnings io.Writer
+	// Check runs the command check on a notification that no profile names yet.
+	Check func(ctx context.Context, file, name string) error
+	// PingLocalAPI returns an error if the Local API does not accept the document's key.
+	PingLocalAPI func(context.Context, config.Document) error
+}
+
+// UsageError is an error of the command line itself.
+type UsageError struct{ error }
+
+// Run runs a set-up, step by step.
+func Run(ctx context.Context, o Options, p Program) error {
+	s := setup{Options: o, Program: p, dialogue: newDialogue(p.In, p.Out)}
+	if err := s.locate(); err != nil {
+		return err
+	}
+	if err := s.beginDocument(); err != nil {
+		return err
+	}
+	if err := s.checkPlace(); err != nil {
+		return err
+	}
+	s.warnOfCrowdSec()
+	if err := s.askForAnswers(ctx); err != nil {
+		return err
+	}
+	if err := s.confirmIdentity(ctx); err != nil {
+		return err
+	}
+	if s.DryRun {
+		return s.showDryRun(ctx)
+	}
+	if err := s.makeLocalAPIKey(ctx); err != nil {
+		return err
+	}
+	if err := s.writeFiles(); err != nil {
+		return errors.Join(err, s.undoAll(ctx))
+	}
+	if err := s.check(ctx); err != nil {
+		return errors.Join(s.undoAll(ctx), err)
+	}
+	err := s.nameInProfiles(ctx)
+	s.printNextSteps()
+	return err
+}
+
+// setup is one run.
+type setup struct {
+	Options
+	Program
+	dialogue *dialogue
+
+	crowdsec crowdsec.Config
+	blocked  bool // CrowdSec would start no plugin with its present configuration
+	document config.Document
+	done     []change
+}
