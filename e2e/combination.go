@@ -85,6 +85,7 @@ func every(t *testing.T, releases []Release, shells []string, behaviour func(*te
 		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
 			for _, shell := range shells {
 				t.Run(filepath.Base(shell), func(t *testing.T) {
+					t.Parallel() // the tests mostly wait; two at once keep their time limits
 					w := newWorld(t, Combination{CrowdSec: release, LoginShell: shell})
 					behaviour(t, w)
 					w.leaveNoTrace(t)
