@@ -29,7 +29,7 @@ func startAppliance(t testing.TB, folder, disk string) *Appliance {
 	t.Helper()
 	ready := filepath.Join(folder, "appliance.ready")
 	a := &Appliance{process: start(t, folder, "appliance", exec.CommandContext(t.Context(), cached("appliance"),
-		"-no-ssh", "-dir", disk, "-user", user, "-password", password, "-control", "127.0.0.1:0", "-ready", ready, "-json"))}
+		"-no-ssh", "-dir", disk, "-user", user, "-password", password, "-control", "127.0.0.1:0", "-ready", ready))}
 
 	var facts struct {
 		APIPort            int    `json:"api_port"`

@@ -35,7 +35,7 @@ func (c *call) named() (prefixes []netip.Prefix, ok bool) {
 		return nil, false
 	}
 	prefixes = slices.DeleteFunc(prefixes, c.passedOver) // resolve made them for this call
-	return prefixes, len(prefixes) > 0 || c.faults.EmptyGroupIsFine
+	return prefixes, len(prefixes) > 0
 }
 
 // passedOver tells whether the appliance cannot block this.
@@ -52,8 +52,8 @@ func (c *call) literal(name string) (p netip.Prefix, isAddress bool) {
 		}
 	} else if p, err = netip.ParsePrefix(name); err != nil {
 		return netip.Prefix{}, false
-	} else if !c.faults.AcceptPrefix || p != p.Masked() {
-		return netip.Prefix{}, true
+	} else {
+		return netip.Prefix{}, true // no source shows that a prefix is accepted
 	}
 	if c.passedOver(p) {
 		return netip.Prefix{}, true
@@ -105,21 +105,6 @@ func (c *call) addressDelete() answer {
 		return plain(statusFailed)
 	}
 	return plain(statusOK)
-}
-
-// addressFlush is MONITOR FLUSH ADDRESSLIST Type= Name1=<object>|all.
-func (c *call) addressFlush() answer {
-	if !c.mayMonitor() {
-		return plain(statusLevel)
-	}
-	if !c.isBlacklist() {
-		return plain(statusArgument)
-	}
-	if strings.EqualFold(c.arguments["name1"], "all") {
-		c.appliance.blacklist.flush()
-		return plain(statusOK)
-	}
-	return c.addressDelete()
 }
 
 // addressShow is MONITOR ADDRESSLIST SHOW Type=: a line an entry, with the seconds that are left of it.

@@ -199,18 +199,6 @@ func TestShowHasALineAnEntry(t *testing.T) {
 	}
 }
 
-func TestFlushEmptiesTheListOrTakesOneObjectOff(t *testing.T) {
-	a := snstest.Start(t)
-	w := monitor(t, a)
-	w.block("192.0.2.1", 60)
-	w.block("srv_web", 60)
-	w.block("srv_mail", 60)
-	w.want(100, "MONITOR FLUSH ADDRESSLIST Type=BlackList Name1=srv_web")
-	wantSources(t, a, "192.0.2.1/32", "203.0.113.11/32")
-	w.want(100, "MONITOR FLUSH ADDRESSLIST Type=BlackList Name1=All")
-	wantSources(t, a)
-}
-
 func TestNetworkBlocksItsAddressesAndIsDeletedAlone(t *testing.T) {
 	a := snstest.Start(t)
 	w := monitor(t, a)
@@ -236,19 +224,15 @@ func TestDeleteOfWhatIsNotListed(t *testing.T) {
 	w.want(100, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=192.0.2.1")
 }
 
-func TestSwitchesForWhatNoSourceShows(t *testing.T) {
+func TestNoIPv6RefusesAddressesAndSkipsMembers(t *testing.T) {
 	a := snstest.Start(t)
-	appendTo(t, a, snstest.GroupFile, "[empty]\n[mixed]\nsrv_dns6\nsrv_web\n")
+	appendTo(t, a, snstest.GroupFile, "[mixed]\nsrv_dns6\nsrv_web\n")
 	w := monitor(t, a)
-	a.SetFaults(func(f *snstest.Faults) { f.EmptyGroupIsFine, f.AcceptPrefix = true, true })
-	w.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=empty Timeout=60")
-	w.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=198.51.100.0/24 Timeout=60")
-	w.want(200, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=198.51.100.1/24 Timeout=60")
-	a.SetFaults(func(f *snstest.Faults) { *f = snstest.Faults{NoIPv6: true} })
+	a.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
 	w.want(200, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=2001:db8::1 Timeout=60")
 	w.want(200, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=srv_dns6 Timeout=60")
 	w.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=mixed Timeout=60")
-	wantSources(t, a, "198.51.100.0/24", "203.0.113.10/32")
+	wantSources(t, a, "203.0.113.10/32")
 }
 
 func TestGroupsThatContainEachOtherAreResolvedOnce(t *testing.T) {

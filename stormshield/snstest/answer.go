@@ -27,14 +27,10 @@ type status struct {
 var (
 	statusOK       = status{100, "00a00100", phrase{"Ok", "Ok"}}
 	statusBegin    = status{101, "00a01000", phrase{"Begin", "Début"}}
-	statusBye      = status{103, "00a00103", phrase{"Bye", "Au revoir"}}
 	statusHeld     = status{110, "00a00110", phrase{"Modify privilege already held", "Droit de modification déjà acquis"}}
 	statusUnknown  = status{200, "00100200", phrase{"Unknown command", "Commande inconnue"}}
 	statusArgument = status{200, "00104100", phrase{"Missing or invalid argument", "argument manquant ou invalide"}}
-	statusExists   = status{200, "00104200", phrase{"Object already exists", "L'objet existe déjà"}}
-	statusUsed     = status{200, "00104300", phrase{"Object is in use", "L'objet est utilisé"}}
 	statusFailed   = status{200, "00100300", phrase{"Command failed", "La commande a échoué"}}
-	statusNoHA     = status{200, "00100500", phrase{"HA is not initialized", "La HA n'est pas initialisée"}}
 	statusTooMany  = status{204, "00100600", phrase{"Maximum number of users for this level reached", "Nombre maximum d'utilisateurs atteint pour ce niveau"}}
 	statusLevel    = status{205, "00100700", phrase{"Not enough privilege", "Privilèges insuffisants"}}
 	statusFault    = phrase{"Simulated answer", "Réponse simulée"}
@@ -43,7 +39,7 @@ var (
 // answer is what a command is answered with: one status, or data between Begin and the final status.
 type answer struct {
 	status status
-	format string // of the data: raw, section, section_line, list; "" without data
+	format string // of the data: raw, section, section_line; "" without data
 	data   string // the content of the data element, in XML
 }
 
@@ -108,15 +104,6 @@ func linesAnswer(title string, lines [][]keyValue) answer {
 		b.WriteString(`<line>` + keysXML(line) + `</line>`)
 	}
 	return answer{statusOK, "section_line", `<section title="` + escape(title) + `">` + b.String() + `</section>`}
-}
-
-// listAnswer has one section of plain lines.
-func listAnswer(title string, lines []string) answer {
-	var b strings.Builder
-	for _, line := range lines {
-		b.WriteString(`<line>` + escape(line) + `</line>`)
-	}
-	return answer{statusOK, "list", `<section title="` + escape(title) + `">` + b.String() + `</section>`}
 }
 
 // rawAnswer has text, which must not contain "]]>".

@@ -44,10 +44,7 @@ func New(options Options) (*Appliance, error) {
 	a := &Appliance{options: options, faults: newFaultBox(), counters: &counters{}, processes: newProcesses()}
 	a.ctx, a.end = context.WithCancel(context.Background())
 	a.blacklist = newBlacklist()
-	a.lockout = &lockout{
-		tries: options.BruteForceTries, lasts: options.BruteForceLock,
-		counters: a.counters, password: options.Password,
-	}
+	a.lockout = &lockout{lasts: options.BruteForceLock, counters: a.counters, password: options.Password}
 	a.desk = newDesk(options, a.counters)
 	if err := a.assemble(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the simulated appliance: %w", err), a.Close())
@@ -70,15 +67,18 @@ func (a *Appliance) assemble() (err error) {
 	}
 	a.hostKeys = newHostKeys(a.options.Listen)
 	a.toolbox = &toolbox{replace: a.options.Tools}
-	cable := newCable(a.options.Link)
-	if a.apiGate, err = openGate(address(a.options.Listen, a.options.APIPort), cable); err != nil {
+	var slow *link
+	if a.options.Link != (Link{}) {
+		slow = &link{Link: a.options.Link}
+	}
+	if a.apiGate, err = openGate(address(a.options.Listen, a.options.APIPort), slow); err != nil {
 		return err
 	}
 	a.web = a.webServer()
 	if a.options.NoSSH {
 		return nil
 	}
-	a.sshGate, err = openGate(address(a.options.Listen, a.options.SSHPort), cable)
+	a.sshGate, err = openGate(address(a.options.Listen, a.options.SSHPort), slow)
 	return err
 }
 

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"strings"
 	"sync"
 	"time"
 )
@@ -132,16 +131,6 @@ func (a *Appliance) certificateSum() [sha256.Size]byte {
 func (a *Appliance) CertificateFingerprint() string {
 	sum := a.certificateSum()
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
-}
-
-// CertificateFingerprintHex returns the same sum as openssl prints it, AA:BB:….
-func (a *Appliance) CertificateFingerprintHex() string {
-	sum := a.certificateSum()
-	parts := make([]string, len(sum))
-	for n, b := range sum {
-		parts[n] = fmt.Sprintf("%02X", b)
-	}
-	return strings.Join(parts, ":")
 }
 
 // ChangeCertificate gives the API another certificate of the same kind, from another CA. Open connections stay.

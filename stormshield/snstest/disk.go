@@ -23,13 +23,12 @@ type disk struct {
 	temporary    bool
 	readOnly     bool // guarded by the fault box
 
-	mu   sync.Mutex        // held by the appliance's own rewriting: administrators, CONFIG OBJECT
-	peer map[string][]byte // the passive appliance's copies, after HA SYNC
+	mu sync.Mutex // held during an administrator's edit
 }
 
 // openDisk makes the folders and, where there are none yet, the files an administrator has made.
 func openDisk(dir string) (*disk, error) {
-	d := &disk{root: dir, peer: map[string][]byte{}}
+	d := &disk{root: dir}
 	if dir == "" {
 		temporary, err := os.MkdirTemp("", "snstest-")
 		if err != nil {
@@ -191,13 +190,6 @@ func (a *Appliance) Leftovers() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// PeerFile returns the passive appliance's copy of a file, nil before the first HA SYNC.
-func (a *Appliance) PeerFile(file string) []byte {
-	a.disk.mu.Lock()
-	defer a.disk.mu.Unlock()
-	return slices.Clone(a.disk.peer[file])
 }
 
 // administratorsObjects and administratorsGroups are what is on a new appliance: lines of an administrator in every

@@ -48,15 +48,12 @@ type Faults struct {
 
 	// ExpireSessionAfter ends a session (root code 204, later 203) when it has run so many commands.
 	ExpireSessionAfter int
-	// LogoutEndsCookie ends the log-in together with the session at /api/auth/logout.
-	LogoutEndsCookie bool
 	// NoMonWrite takes mon_write from the account: MODIFY MONITOR answers ret 205. It concerns sessions opened later.
 	NoMonWrite bool
 	// NoModify takes modify from the account: MODIFY ON answers ret 205. It concerns sessions opened later.
 	NoModify bool
-	// NeedTOTP asks the web log-in for a one-time password, TOTPCode, or "123456" when that is empty.
+	// NeedTOTP asks the web login for a one-time password, which is 123456.
 	NeedTOTP bool
-	TOTPCode string
 
 	// LoginMessage answers every web log-in with this message, such as ERR_BRUTEFORCE or one that no client knows.
 	// LoginDelay is the attribute delay of the answer; empty: none.
@@ -66,8 +63,6 @@ type Faults struct {
 	NoIPv6 bool
 	// DeleteUnknownFails makes DELETE of something not on the list answer ret 200 instead of 100.
 	DeleteUnknownFails bool
-	// EmptyGroupIsFine makes ADD and DELETE of a group without members answer ret 100 instead of 200.
-	EmptyGroupIsFine bool
 	// NetworksRefused is what NoIPv6 is for networks.
 	NetworksRefused bool
 	// RenewalIgnored makes ADD of what is listed answer ret 100 and leave its time as it is.
@@ -86,10 +81,6 @@ type Faults struct {
 	StaleUntilReload bool
 	// EmptyGroupBreaks answers root code 501 when the files a session sees have a group without members.
 	EmptyGroupBreaks bool
-	// AcceptPrefix takes a prefix such as 192.0.2.0/24 as Name1, which no source shows a real appliance to do.
-	AcceptPrefix bool
-	// BrokenFilesUnreachable answers root code 501 when the files a session sees have problems (see Appliance.Problems).
-	BrokenFilesUnreachable bool
 
 	// SerialNumber replaces the serial number of the options in the answer to SYSTEM PROPERTY. When it changes, another
 	// appliance answers, such as the other member of an HA pair after a failover: it has the same files, no session and

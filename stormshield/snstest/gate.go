@@ -12,10 +12,10 @@ import (
 // gate is a listener that can be shut and opened again on the same port. It counts what passes, on the wire.
 type gate struct {
 	address  string
-	cable    *cable // nil: clients are as near as they are
+	link     *link // nil: none is emulated
 	in, out  atomic.Int64
 	accepted atomic.Int64
-	carriers sync.WaitGroup // of what is under way on the cable
+	carriers sync.WaitGroup // of the link
 
 	mu      sync.Mutex
 	ln      net.Listener // nil while shut
@@ -24,14 +24,14 @@ type gate struct {
 	conns   map[*countedConn]struct{}
 }
 
-func openGate(address string, c *cable) (*gate, error) {
+func openGate(address string, l *link) (*gate, error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	return &gate{
 		address: ln.Addr().String(),
-		cable:   c,
+		link:    l,
 		ln:      ln,
 		changed: make(chan struct{}),
 		conns:   map[*countedConn]struct{}{},
@@ -92,10 +92,10 @@ func (g *gate) admit(from net.Listener, conn net.Conn, err error) net.Conn {
 	g.accepted.Add(1)
 	counted := &countedConn{Conn: conn, gate: g, gone: make(chan struct{})}
 	g.conns[counted] = struct{}{}
-	if g.cable == nil {
+	if g.link == nil {
 		return counted
 	}
-	return g.linked(counted)
+	return g.link.connect(counted, &g.carriers)
 }
 
 // Close implements net.Listener: the gate stays shut for good and connections are cut.

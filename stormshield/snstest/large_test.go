@@ -74,7 +74,7 @@ func BenchmarkAddGroup(b *testing.B) {
 				if ret := w.block("Crowdsec", 3600).ret(); ret != 100 {
 					b.Fatalf("ret %d", ret)
 				}
-				w.run("QUIT")
+				w.must("GET", "/api/auth/logout?sessionid="+w.session, nil)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/member")
 		})

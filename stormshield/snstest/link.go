@@ -1,126 +1,110 @@
 package snstest
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
+	"io"
+	"net"
 	"sync"
 	"time"
 )
 
-// Link is a network between the appliance and its clients, slower than the loopback interface: so many bits in a second
-// each way, and so long from one end to the other and back. All connections share it, SSH and API alike. The zero value
-// is the loopback interface as it is.
+// Link is a network between the appliance and its clients that is slower than the loopback interface. All connections
+// share it, SSH and API alike. The zero value is the loopback interface as it is.
 //
-// Emulated are the time that bytes take on the line and on their way, the wait behind those that were sent before (first
-// come, first served, as in a router), the round trip that opens a TCP connection, and a sender that has to wait when
-// the other end does not read. Not emulated are losses, the headers of packets and TCP's slow start, so that a real link
-// of the same figures is somewhat slower.
+// It emulates the time that bytes take, the queue behind earlier bytes, the round trip that opens a TCP connection, and
+// a sender that waits for a slow reader. It does not emulate losses, packet headers and TCP's slow start, so a real link
+// with the same figures is somewhat slower.
 type Link struct {
 	BitsPerSecond int64         // each way; 0: no limit
 	RoundTrip     time.Duration // half of it each way
 }
 
-// bitUnits are the units of a rate; the last one ends like the others.
-var bitUnits = []struct {
-	name string
-	bits int64
-}{{"kbit", 1e3}, {"mbit", 1e6}, {"gbit", 1e9}, {"bit", 1}}
-
-// UnmarshalText reads a rate and a round trip, such as 20mbit,20ms; units of the rate are bit, kbit, mbit and gbit, and
-// 0bit is no limit. "none" is the zero value.
-func (l *Link) UnmarshalText(text []byte) error {
-	if string(text) == "none" {
-		*l = Link{}
-		return nil
-	}
-	wrong := func() error {
-		return fmt.Errorf("%q is no link: write a rate and a round trip, such as 20mbit,20ms", text)
-	}
-	rate, trip, ok := strings.Cut(string(text), ",")
-	roundTrip, err := time.ParseDuration(trip)
-	if !ok || err != nil || roundTrip < 0 {
-		return wrong()
-	}
-	for _, unit := range bitUnits {
-		number, ok := strings.CutSuffix(rate, unit.name)
-		if !ok {
-			continue
-		}
-		n, err := strconv.ParseInt(number, 10, 32)
-		if err != nil || n < 0 {
-			return wrong()
-		}
-		*l = Link{BitsPerSecond: n * unit.bits, RoundTrip: roundTrip}
-		return nil
-	}
-	return wrong()
-}
-
-// MarshalText writes what UnmarshalText reads.
-func (l Link) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
-
-// String is the link as UnmarshalText reads it.
-func (l Link) String() string {
-	if l == (Link{}) {
-		return "none"
-	}
-	rate, name := l.BitsPerSecond, "bit"
-	for _, unit := range bitUnits {
-		if unit.bits > 1 && rate > 0 && l.BitsPerSecond%unit.bits == 0 {
-			rate, name = l.BitsPerSecond/unit.bits, unit.name
-		}
-	}
-	return fmt.Sprintf("%d%s,%s", rate, name, l.RoundTrip)
-}
-
 const (
-	// socketBuffer is what a sender may be ahead of a reader beyond what the link itself holds.
-	socketBuffer = 256 << 10
-	// largestWindow is about what Linux gives a connection at most.
-	largestWindow = 6 << 20
+	packetSize      = 4 << 10
+	packetsUnderWay = 64 // of one connection and direction: as many bytes as a socket's buffer has
 )
 
-// window is how many bytes of one connection and direction may be under way or waiting to be read.
-func (l Link) window() int {
-	if l.BitsPerSecond == 0 {
-		return largestWindow
-	}
-	underWay := float64(l.BitsPerSecond) / 8 * l.RoundTrip.Seconds()
-	return int(min(underWay+socketBuffer, largestWindow))
+// link carries the connections of a Link.
+type link struct {
+	Link
+	up, down direction // up leads to the appliance
 }
 
-// cable is a link that carries something: a line each way.
-type cable struct {
-	link     Link
-	up, down *line // up leads to the appliance
-}
-
-// newCable returns nil where nothing is to be emulated.
-func newCable(l Link) *cable {
-	if l == (Link{}) {
-		return nil
-	}
-	return &cable{link: l, up: &line{link: l}, down: &line{link: l}}
-}
-
-// line is one direction of a link. It sends one thing after the other.
-type line struct {
-	link Link
-
+// direction sends one packet after the other.
+type direction struct {
 	mu   sync.Mutex
-	free time.Time // when all that was given to it so far is sent
+	free time.Time // when everything that was given to it is sent
 }
 
-// carry takes so many bytes and returns when the last of them arrives.
-func (l *line) carry(bytes int) time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now := time.Now(); l.free.Before(now) {
-		l.free = now
+// send returns when a packet of so many bytes arrives.
+func (l *link) send(d *direction, bytes int) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now := time.Now(); d.free.Before(now) {
+		d.free = now
 	}
-	if l.link.BitsPerSecond > 0 {
-		l.free = l.free.Add(time.Duration(int64(bytes) * 8 * int64(time.Second) / l.link.BitsPerSecond))
+	if l.BitsPerSecond > 0 {
+		d.free = d.free.Add(time.Duration(int64(bytes) * 8 * int64(time.Second) / l.BitsPerSecond))
 	}
-	return l.free.Add(l.link.RoundTrip / 2)
+	return d.free.Add(l.RoundTrip / 2)
+}
+
+// connect returns the appliance's end of a connection whose client is at the other end of the link. It adds the
+// goroutines that carry bytes to carriers. They end when either side closes its end.
+func (l *link) connect(client *countedConn, carriers *sync.WaitGroup) net.Conn {
+	server, far := net.Pipe()
+	gone := client.gone
+	opened := time.Now().Add(l.RoundTrip) // TCP's handshake, for the client; the appliance gets its last packet later
+	carriers.Go(func() {
+		defer far.Close()
+		l.carry(&l.up, client, far, opened, gone)
+	})
+	carriers.Go(func() {
+		defer client.Close() // closes gone
+		l.carry(&l.down, far, client, opened.Add(l.RoundTrip/2), gone)
+	})
+	carriers.Go(func() {
+		<-gone
+		far.Close()
+	})
+	return server
+}
+
+// packet is some bytes under way. The last one, without bytes, is the end of the connection.
+type packet struct {
+	arrives time.Time
+	bytes   []byte
+}
+
+// carry copies from one end to the other until the end of the connection. Each packet takes its time.
+func (l *link) carry(d *direction, from io.Reader, to io.Writer, opened time.Time, gone <-chan struct{}) {
+	underWay := make(chan packet, packetsUnderWay)
+	go func() {
+		defer close(underWay)
+		for err := error(nil); err == nil && sleepUntil(opened, gone); {
+			var n int
+			buffer := make([]byte, packetSize)
+			n, err = from.Read(buffer)
+			underWay <- packet{l.send(d, n), buffer[:n]}
+		}
+	}()
+	open := true
+	for p := range underWay { // also when nobody takes it, so that the reader ends
+		open = open && sleepUntil(p.arrives, gone)
+		if open && len(p.bytes) > 0 {
+			_, err := to.Write(p.bytes)
+			open = err == nil
+		}
+	}
+}
+
+// sleepUntil returns false when the connection is gone before.
+func sleepUntil(moment time.Time, gone <-chan struct{}) bool {
+	timer := time.NewTimer(time.Until(moment))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-gone:
+		return false
+	}
 }

@@ -1,118 +1,106 @@
-package snstest_test
+package snstest
 
 import (
 	"bytes"
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
-	"runtime"
-	"strconv"
-	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
-
-	"notification-stormshield/stormshield/snstest"
 )
 
-func far(o *snstest.Options) {
-	o.Link = snstest.Link{BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Millisecond}
+// connectOver returns both ends of a new connection over a link, and a function that cuts it.
+func connectOver(t *testing.T, l *link) (client, server net.Conn, cut func()) {
+	g := &gate{link: l, conns: map[*countedConn]struct{}{}}
+	client, socket := net.Pipe()
+	counted := &countedConn{Conn: socket, gate: g, gone: make(chan struct{})}
+	server = l.connect(counted, &g.carriers)
+	t.Cleanup(func() {
+		counted.Close()
+		g.carriers.Wait()
+	})
+	return client, server, func() { counted.Close() }
 }
 
-// atLeast fails when less time has passed. There is no upper bound: a busy machine is as slow as it likes.
-func atLeast(t *testing.T, what string, start time.Time, want time.Duration) {
-	t.Helper()
-	if got := time.Since(start); got < want {
-		t.Errorf("%s took %s, which is less than %s", what, got, want)
-	}
-}
+// The clock of synctest moves only while every goroutine waits, so times are exact.
+func TestALinkDelaysAndLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		wantTime := func(what string, least, slack time.Duration) {
+			t.Helper()
+			if took := time.Since(start); took < least || took > least+slack {
+				t.Errorf("%s took %s, want %s and at most %s more", what, took, least, slack)
+			}
+			start = time.Now()
+		}
+		l := &link{Link: Link{BitsPerSecond: 1_000_000, RoundTrip: 100 * time.Millisecond}}
+		send := func(from, to net.Conn, text []byte) {
+			t.Helper()
+			go from.Write(text)
+			got := make([]byte, len(text))
+			if _, err := io.ReadFull(to, got); err != nil || !bytes.Equal(got, text) {
+				t.Fatalf("%d bytes do not arrive as they were sent: %v", len(text), err)
+			}
+		}
+		client, server, _ := connectOver(t, l)
+		send(client, server, []byte{1})
+		wantTime("the handshake and one way", 150*time.Millisecond, time.Millisecond)
+		send(server, client, []byte{2})
+		wantTime("one way", 50*time.Millisecond, time.Millisecond)
 
-func TestSSHOverALinkTakesItsTimeAndLosesNothing(t *testing.T) {
-	a := snstest.Start(t, far)
-	start := time.Now()
-	client := connectSSH(t, a)
-	atLeast(t, "a log-in, of four round trips and more", start, 80*time.Millisecond)
-	start = time.Now()
-	runSSH(t, client, "true", nil)
-	atLeast(t, "a command", start, 20*time.Millisecond)
+		text := make([]byte, 1_000_000)
+		for i := range text {
+			text[i] = byte(rand.Uint32())
+		}
+		send(client, server, text)
+		wantTime("8 million bits up", 8*time.Second, 200*time.Millisecond)
+		send(server, client, text)
+		wantTime("8 million bits down", 8*time.Second, 200*time.Millisecond)
 
-	text := make([]byte, 500_000)
-	for i := range text {
-		text[i] = byte(rand.Uint32())
-	}
-	start = time.Now()
-	echoed := runSSH(t, client, "cat", bytes.NewReader(text))
-	atLeast(t, "4 million bits at 20 million a second", start, 200*time.Millisecond)
-	if echoed.out != string(text) {
-		t.Error("other bytes came back than were sent")
-	}
-	client.Close()
-	eventually(t, "the connection counts on both sides", func() bool {
-		s := a.Stats()
-		return s.SSHConnections == 1 && s.SSHBytesIn > 500_000 && s.SSHBytesOut > 500_000
+		other, otherServer, _ := connectOver(t, l)
+		go other.Write(text)
+		go io.Copy(io.Discard, otherServer)
+		send(client, server, text)
+		wantTime("8 million bits beside as many of another connection", 12*time.Second, 5*time.Second)
+
+		if _, err := server.Write(text[:100_000]); err != nil {
+			t.Fatal(err)
+		}
+		server.Close()
+		if got, err := io.ReadAll(client); err != nil || !bytes.Equal(got, text[:100_000]) {
+			t.Errorf("%d bytes arrive before the end, %v", len(got), err)
+		}
+		if _, err := client.Write([]byte{1}); err == nil {
+			t.Error("the client still writes after the end")
+		}
 	})
 }
 
-func TestTheAPIAnswersOverALink(t *testing.T) {
-	a := snstest.Start(t, far)
-	start := time.Now()
-	w := monitor(t, a)
-	atLeast(t, "a session, of five round trips and more", start, 100*time.Millisecond)
-	for range 20 {
-		w.block("192.0.2.1", 60)
-	}
-	atLeast(t, "and 20 commands, a round trip each", start, 500*time.Millisecond)
-	wantSources(t, a, "192.0.2.1/32")
-}
-
-func TestNothingIsLeftBehindByAFarAppliance(t *testing.T) {
-	http.DefaultClient.CloseIdleConnections()
-	before := runtime.NumGoroutine()
-	a, err := snstest.New(snstest.Options{Link: snstest.Link{BitsPerSecond: 8_000, RoundTrip: time.Minute}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var conns []net.Conn
-	for range 5 {
-		conn, err := net.Dial("tcp", net.JoinHostPort(a.Host(), strconv.Itoa(a.SSHPort())))
-		if err != nil {
-			t.Fatal(err)
+func TestALinkMakesTheSenderWaitForTheReaderAndCanBeCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &link{Link: Link{BitsPerSecond: 1_000_000, RoundTrip: 100 * time.Millisecond}}
+		client, server, cut := connectOver(t, l)
+		start := time.Now()
+		ended := make(chan int)
+		for _, conn := range []net.Conn{client, server} {
+			go func() {
+				n, _ := conn.Write(make([]byte, 10<<20))
+				ended <- n
+			}()
 		}
-		defer conn.Close()
-		_, _ = io.WriteString(conn, strings.Repeat("never to arrive", 1000))
-		conns = append(conns, conn)
-	}
-	eventually(t, "all connections", func() bool { return a.Stats().SSHConnections == len(conns) })
-	if err := a.Close(); err != nil {
-		t.Error(err)
-	}
-	eventually(t, "no goroutine of it", func() bool { return runtime.NumGoroutine() <= before })
-}
-
-func TestLinksAreReadAndWritten(t *testing.T) {
-	for text, want := range map[string]snstest.Link{
-		"20mbit,20ms": {BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Millisecond},
-		"1500kbit,1s": {BitsPerSecond: 1_500_000, RoundTrip: time.Second},
-		"2gbit,0s":    {BitsPerSecond: 2_000_000_000},
-		"1200bit,5µs": {BitsPerSecond: 1200, RoundTrip: 5 * time.Microsecond},
-		"0bit,50ms":   {RoundTrip: 50 * time.Millisecond},
-		"none":        {},
-	} {
-		var l snstest.Link
-		if err := l.UnmarshalText([]byte(text)); err != nil || l != want {
-			t.Errorf("%s is read as %+v, %v", text, l, err)
+		time.Sleep(time.Hour)
+		cut()
+		for range 2 {
+			if n := <-ended; n < packetsUnderWay*packetSize || n > (packetsUnderWay+3)*packetSize {
+				t.Errorf("%d bytes were sent that nobody reads", n)
+			}
 		}
-		var again snstest.Link
-		if err := again.UnmarshalText([]byte(l.String())); err != nil || again != want {
-			t.Errorf("%s is written as %s", text, l)
+		if _, err := server.Read(make([]byte, 1)); err == nil {
+			t.Error("the appliance reads from a connection that was cut")
 		}
-	}
-	for _, text := range []string{"", "20mbit", "20ms", "mbit,20ms", "-1mbit,20ms", "20mbit,-1ms", "20,20ms", "20Mb/s,20ms", "1.5mbit,20ms", "99999999999gbit,1s"} {
-		if err := new(snstest.Link).UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q is accepted", text)
+		if took := time.Since(start); took != time.Hour {
+			t.Errorf("the cut took %s", took-time.Hour)
 		}
-	}
-	if _, err := snstest.New(snstest.Options{Link: snstest.Link{RoundTrip: -1}}); err == nil {
-		t.Error("a negative round trip is accepted")
-	}
+	})
 }

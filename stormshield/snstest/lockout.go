@@ -8,7 +8,6 @@ import (
 // lockout is the brute-force protection. It counts failures in a row over web and SSH together; while it is locked even
 // the right password fails, and what fails then counts no further.
 type lockout struct {
-	tries    int
 	lasts    time.Duration
 	counters *counters
 
@@ -40,7 +39,7 @@ func (l *lockout) try(userMatches bool, password string) (ok bool, locked time.D
 		return true, 0
 	}
 	l.failures++
-	if l.failures >= l.tries {
+	if l.failures >= mostFailures {
 		l.failures = 0
 		l.until = time.Now().Add(l.lasts)
 		l.counters.count(func(s *Stats) { s.Lockouts++ })

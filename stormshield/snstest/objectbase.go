@@ -13,13 +13,11 @@ import (
 type view struct {
 	object, groups []byte
 	parse          func() *objectBase
-	problems       func() []string
 }
 
 func newView(object, groups []byte) *view {
 	v := &view{object: object, groups: groups}
 	v.parse = sync.OnceValue(func() *objectBase { return parseObjects(string(object), string(groups)) })
-	v.problems = sync.OnceValue(func() []string { return problems(object, groups) })
 	return v
 }
 

@@ -45,17 +45,12 @@ type Options struct {
 	APIPort, SSHPort int
 	// Link is the network that clients reach both ports over. The zero value is the loopback interface as it is.
 	Link Link
-	// HighAvailability gives the appliance a passive peer: SYSTEM PROPERTY says so and HA commands work.
+	// HighAvailability has SYSTEM PROPERTY answer HighAvail=1.
 	HighAvailability bool
-	// MaxSessions limits API sessions open at once, default 20 (an EVA2).
-	MaxSessions int
 	// SessionIdle ends an API session nobody used for so long, default 5 minutes.
 	SessionIdle time.Duration
-	// BruteForceTries failures in a row, default 3, lock web and SSH for BruteForceLock, default 60 s.
-	BruteForceTries int
-	BruteForceLock  time.Duration
-	// MaxAuthTries limits attempts in one SSH connection, default 6 as in OpenSSH.
-	MaxAuthTries int
+	// BruteForceLock is how long three failures in a row lock web and SSH, default 60 s.
+	BruteForceLock time.Duration
 	// Tools puts other programs in place of the machine's own for SSH commands: name to absolute path,
 	// e.g. "awk": "/usr/bin/original-awk".
 	Tools map[string]string
@@ -68,6 +63,13 @@ const (
 	DefaultSerialNumber = "VMSNSX09L0639A9"
 )
 
+// Limits of the appliance.
+const (
+	mostSessions    = 20 // API sessions at once (an EVA2)
+	mostFailures    = 3  // failed logins in a row before web and SSH are locked
+	mostSSHAttempts = 6  // in one connection, as OpenSSH's MaxAuthTries
+)
+
 func (o *Options) setDefaults() error {
 	setDefault(&o.LoginShell, "/bin/sh")
 	setDefault(&o.User, DefaultUser)
@@ -75,11 +77,8 @@ func (o *Options) setDefaults() error {
 	setDefault(&o.SerialNumber, DefaultSerialNumber)
 	setDefault(&o.Language, "en")
 	setDefault(&o.Listen, "127.0.0.1")
-	setDefault(&o.MaxSessions, 20)
 	setDefault(&o.SessionIdle, 5*time.Minute)
-	setDefault(&o.BruteForceTries, 3)
 	setDefault(&o.BruteForceLock, time.Minute)
-	setDefault(&o.MaxAuthTries, 6)
 	if host, _, err := net.SplitHostPort(o.Listen); err == nil {
 		o.Listen = host
 	}

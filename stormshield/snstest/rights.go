@@ -36,8 +36,6 @@ func (d *desk) take(id string, r right, force bool) outcome {
 		return heldByOther
 	case *holder == administrator:
 		d.counters.count(func(s *Stats) { s.Evictions++ })
-	case *holder == someoneElse:
-		d.counters.count(func(s *Stats) { s.MonitorEvictions++ })
 	}
 	*holder = id
 	return granted

@@ -24,14 +24,13 @@ type session struct {
 	ran    int
 
 	running sync.Mutex // one command at a time
-	view    *view      // guarded by running: CONFIG OBJECT changes it
+	view    *view
 }
 
 func (s *session) has(level string) bool { return slices.Contains(s.levels, level) }
 
 // desk keeps log-ins, sessions and the rights that only one of them can hold.
 type desk struct {
-	limit    int
 	idle     time.Duration
 	counters *counters
 
@@ -43,7 +42,7 @@ type desk struct {
 }
 
 func newDesk(o Options, c *counters) *desk {
-	d := &desk{limit: o.MaxSessions, idle: o.SessionIdle, counters: c}
+	d := &desk{idle: o.SessionIdle, counters: c}
 	d.clear()
 	return d
 }
@@ -108,16 +107,11 @@ func (d *desk) openSession(cookie string, levels []string, look func() *view) *s
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.expire()
-	if len(d.sessions) >= d.limit {
-		d.counters.count(func(s *Stats) { s.SessionsRefused++ })
+	if len(d.sessions) >= mostSessions {
 		return nil
 	}
 	s.used = time.Now()
 	d.sessions[s.id] = s
-	d.counters.count(func(stats *Stats) {
-		stats.SessionsOpened++
-		stats.SessionsPeak = max(stats.SessionsPeak, len(d.sessions))
-	})
 	return s
 }
 
@@ -139,19 +133,11 @@ func (d *desk) use(id, cookie string, limit int) (s *session, expired bool) {
 	return s, false
 }
 
-func (d *desk) logout(id, cookie string, endsCookie bool) {
+func (d *desk) logout(id, cookie string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s := d.sessions[id]; s != nil && s.cookie == cookie {
 		d.end(id)
-	}
-	if endsCookie {
-		delete(d.cookies, cookie)
-		for id, s := range d.sessions {
-			if s.cookie == cookie {
-				d.end(id)
-			}
-		}
 	}
 }
 

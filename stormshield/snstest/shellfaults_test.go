@@ -72,7 +72,7 @@ func TestFullDiskFailsTheWriter(t *testing.T) {
 }
 
 func TestSSHMethodsCanBeTakenAway(t *testing.T) {
-	a := snstest.Start(t, func(o *snstest.Options) { o.BruteForceTries = 100 })
+	a := snstest.Start(t)
 	key := userKey(t)
 	a.AuthorizeKey(key.PublicKey())
 	methods := map[string]ssh.AuthMethod{

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -199,13 +200,13 @@ func TestKnownHostsLineIsUnderstood(t *testing.T) {
 }
 
 func TestAttemptsInOneConnectionAreLimited(t *testing.T) {
-	a := snstest.Start(t, func(o *snstest.Options) { o.MaxAuthTries = 2; o.BruteForceTries = 100 })
+	a := snstest.Start(t)
 	tries := ssh.RetryableAuthMethod(ssh.PasswordCallback(func() (string, error) { return "wrong", nil }), 10)
 	if _, err := dialSSH(a, sshConfig(a, tries)); err == nil {
 		t.Fatal("let in")
 	}
-	if s := a.Stats(); s.CredentialsSeen != 2 {
-		t.Errorf("%d attempts, want 2", s.CredentialsSeen)
+	if s := a.Stats(); s.CredentialsSeen != 6 {
+		t.Errorf("%d attempts, want 6", s.CredentialsSeen)
 	}
 }
 
@@ -264,6 +265,25 @@ func TestCloseEndsCommandsThatRun(t *testing.T) {
 	if conn, err := net.Dial("tcp", net.JoinHostPort(a.Host(), strconv.Itoa(a.SSHPort()))); err == nil {
 		conn.Close()
 		t.Error("SSH still listens")
+	}
+}
+
+func TestSSHAndTheAPIWorkOverALink(t *testing.T) {
+	link := snstest.Link{BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Millisecond}
+	a := snstest.Start(t, func(o *snstest.Options) { o.Link = link })
+	start := time.Now()
+	client, w := connectSSH(t, a), monitor(t, a)
+	text := strings.Repeat("text", 50_000)
+	if r := runSSH(t, client, "cat", strings.NewReader(text)); r.out != text {
+		t.Errorf("%d bytes came back of %d", len(r.out), len(text))
+	}
+	w.block("192.0.2.1", 60)
+	wantSources(t, a, "192.0.2.1/32")
+	if took := time.Since(start); took < 12*link.RoundTrip {
+		t.Errorf("two logins and two commands took %s", took)
+	}
+	if s := a.Stats(); s.SSHBytesIn < int64(len(text)) || s.SSHBytesOut < int64(len(text)) {
+		t.Errorf("%d bytes in, %d out", s.SSHBytesIn, s.SSHBytesOut)
 	}
 }
 

@@ -81,7 +81,7 @@ func (a *Appliance) sshConfig(conn net.Conn) *ssh.ServerConfig {
 	f, _ := a.faults.now()
 	l := &sshLogin{a, f, conn}
 	config := &ssh.ServerConfig{
-		MaxAuthTries:              a.options.MaxAuthTries,
+		MaxAuthTries:              mostSSHAttempts,
 		ServerVersion:             "SSH-2.0-OpenSSH_9.7",
 		PublicKeyCallback:         a.publicKey,
 		VerifiedPublicKeyCallback: l.signed,

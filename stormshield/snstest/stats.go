@@ -27,23 +27,19 @@ type Stats struct {
 	// ShellCPU is the user and system time of the processes that SSH commands ran and that have ended.
 	ShellCPU time.Duration
 
-	APIBytesIn, APIBytesOut         int64
-	APIConnections                  int
-	APIRequests                     int
-	APILoginsOK, APILoginsFailed    int
-	APICommands                     []string // like SSHCommands
-	APICommandCount                 int
-	SessionsOpened, SessionsRefused int
-	SessionsOpen                    int // now
-	SessionsPeak                    int
+	APIBytesIn, APIBytesOut      int64
+	APIConnections               int
+	APIRequests                  int
+	APILoginsOK, APILoginsFailed int
+	APICommands                  []string // like SSHCommands
+	SessionsOpen                 int      // now
 
 	// CredentialsSeen counts passwords, answers and keys presented to SSH or the web, right or wrong.
 	CredentialsSeen int
 	// Lockouts counts how often brute-force protection locked the appliance.
 	Lockouts int
-	// Evictions counts how often a session took the configuration right from the administrator who held it;
-	// MonitorEvictions the same for the monitor right that someone else held.
-	Evictions, MonitorEvictions int
+	// Evictions counts how often a session took the configuration right from the administrator who held it.
+	Evictions int
 }
 
 // counters collects Stats.
@@ -68,7 +64,6 @@ func (c *counters) sshCommand(line string) {
 
 func (c *counters) apiCommand(line string) {
 	c.count(func(s *Stats) {
-		s.APICommandCount++
 		s.APICommands = remember(s.APICommands, line)
 	})
 }

@@ -117,8 +117,9 @@ func (a *Appliance) webCommand(_ http.ResponseWriter, r *http.Request, f *Faults
 	return a.runLine(&call{appliance: a, session: s, faults: f}, line)
 }
 
-func (a *Appliance) webLogout(_ http.ResponseWriter, r *http.Request, f *Faults) string {
+// webLogout ends the session. The cookie of the login stays valid.
+func (a *Appliance) webLogout(_ http.ResponseWriter, r *http.Request, _ *Faults) string {
 	id, _ := rawQuery(r, "sessionid")
-	a.desk.logout(id, requestCookie(r), f.LogoutEndsCookie)
+	a.desk.logout(id, requestCookie(r))
 	return rootXML(100, "")
 }

@@ -50,11 +50,7 @@ func (a *Appliance) judge(userMatches bool, password, totp string, f *Faults) (m
 	case totp == "":
 		return "NEED_TOTP_AUTH", ""
 	}
-	code := f.TOTPCode
-	if code == "" {
-		code = "123456"
-	}
-	if given, err := base64.StdEncoding.DecodeString(totp); err != nil || string(given) != code {
+	if given, err := base64.StdEncoding.DecodeString(totp); err != nil || string(given) != "123456" {
 		a.lockout.try(false, "")
 		return "AUTH_FAILED", ""
 	}

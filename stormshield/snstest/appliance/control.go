@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,18 +11,13 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// control lets tests in another process look at the appliance and act on it, over plain HTTP on the loopback interface:
+// control is plain HTTP on the loopback interface. With it another process looks at the appliance and acts on it:
 //
-//	GET  /blacklist            [{"source": "192.0.2.1/32", "expires": "2026-…"}]
-//	GET  /stats                snstest.Stats
-//	GET  /problems             ["…"]
+//	GET  /blacklist  [{"source": "192.0.2.1/32", "expires": "2026-…"}]
+//	GET  /stats      snstest.Stats
+//	GET  /problems   ["…"]
+//	POST /faults     JSON of snstest.Faults: the named fields change, all others stay (see -list-faults)
 //	POST /reboot
-//	POST /unlock               ends the brute-force lock
-//	POST /password?new=…
-//	POST /faults               JSON of snstest.Faults: the fields that it names change, all others stay (see -list-faults)
-//	POST /rename?object=…&to=… an administrator renames an object, also in the groups that list it
-//	POST /admin-modify?on=1|0  an administrator takes or releases the configuration right
-//	POST /stats/reset
 type control struct {
 	listener net.Listener
 	server   *http.Server
@@ -79,21 +73,8 @@ func routes(a *snstest.Appliance) http.Handler {
 	look("/blacklist", func() any { return entries(a) })
 	look("/stats", func() any { return a.Stats() })
 	look("/problems", func() any { return append([]string{}, a.Problems()...) })
-	act("/reboot", func(*http.Request) error { a.Reboot(); return nil })
-	act("/unlock", func(*http.Request) error { a.Unlock(); return nil })
-	act("/stats/reset", func(*http.Request) error { a.ResetStats(); return nil })
-	act("/password", func(r *http.Request) error {
-		if !r.URL.Query().Has("new") {
-			return errors.New("say ?new=PASSWORD")
-		}
-		a.SetPassword(r.URL.Query().Get("new"))
-		return nil
-	})
 	act("/faults", func(r *http.Request) error { return setFaults(a, r.Body) })
-	act("/rename", func(r *http.Request) error {
-		return a.RenameObject(r.URL.Query().Get("object"), r.URL.Query().Get("to"))
-	})
-	act("/admin-modify", func(r *http.Request) error { return adminModify(a, r.URL.Query().Get("on")) })
+	act("/reboot", func(*http.Request) error { a.Reboot(); return nil })
 	return mux
 }
 
@@ -106,18 +87,6 @@ func setFaults(a *snstest.Appliance, text io.Reader) error {
 		return err
 	}
 	a.SetFaults(func(f *snstest.Faults) { *f = next })
-	return nil
-}
-
-func adminModify(a *snstest.Appliance, on string) error {
-	switch on {
-	case "1":
-		a.AdminTakesModify()
-	case "0":
-		a.AdminReleasesModify()
-	default:
-		return errors.New("say ?on=1 or ?on=0")
-	}
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// facts are how to reach the appliance. They are what -ready writes.
+// facts say how to reach the appliance. -ready writes them.
 type facts struct {
 	Host               string `json:"host"`
 	SSHPort            int    `json:"ssh_port,omitempty"`
@@ -21,11 +21,7 @@ type facts struct {
 	Dir                string `json:"dir"`
 	ConfigDir          string `json:"config_dir"`
 	SSHHostKey         string `json:"ssh_host_key,omitempty"`
-	KnownHosts         string `json:"known_hosts,omitempty"`
 	APICertFingerprint string `json:"api_cert_fingerprint"`
-	APICertHex         string `json:"api_cert_fingerprint_hex"`
-	APIServerName      string `json:"api_server_name"`
-	APICA              string `json:"api_ca"` // PEM
 	Control            string `json:"control,omitempty"`
 	PID                int    `json:"pid"`
 }
@@ -35,14 +31,12 @@ func factsOf(a *snstest.Appliance) *facts {
 		Host: a.Host(), SSHPort: a.SSHPort(), APIPort: a.APIPort(),
 		User: a.User(), Password: a.Password(),
 		Dir: a.Dir(), ConfigDir: a.ConfigDir(),
-		SSHHostKey: a.HostKeyFingerprint(), KnownHosts: a.KnownHosts(),
-		APICertFingerprint: a.CertificateFingerprint(), APICertHex: a.CertificateFingerprintHex(),
-		APIServerName: a.CertificateName(), APICA: string(a.CA()),
+		SSHHostKey: a.HostKeyFingerprint(), APICertFingerprint: a.CertificateFingerprint(),
 		PID: os.Getpid(),
 	}
 }
 
-// writeReady writes the facts where nobody can see half of them.
+// writeReady writes the facts as JSON. It renames the file into place, so that no reader sees half of it.
 func (f *facts) writeReady(path string) error {
 	text, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
@@ -58,12 +52,8 @@ func (f *facts) writeReady(path string) error {
 	return nil
 }
 
-// print prints the facts as JSON, or as a fragment to paste into the plugin's configuration.
-func (f *facts) print(out io.Writer, asJSON bool) error {
-	if asJSON {
-		encoder := json.NewEncoder(out)
-		return encoder.Encode(f)
-	}
+// print prints the facts as a part of the plugin's configuration.
+func (f *facts) print(out io.Writer) error {
 	var b strings.Builder
 	line := func(key string, value any) { fmt.Fprintf(&b, "  %s: %v\n", key, value) }
 	fmt.Fprintf(&b, "# A simulated appliance (pid %d), disk %s\n", f.PID, f.Dir)
@@ -88,7 +78,7 @@ func (f *facts) print(out io.Writer, asJSON bool) error {
 	return err
 }
 
-// quote writes text the way YAML and JSON both read it.
+// quote quotes a text so that YAML and JSON read the same.
 func quote(text string) string {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)

@@ -1,7 +1,7 @@
-// Command appliance runs a simulated Stormshield appliance by hand or for another program's tests: it prints how to
-// reach it, then every change of its blacklist, until it is interrupted or its time is over.
+// Command appliance runs a simulated Stormshield appliance, by hand or for the tests of another program. It prints the
+// plugin's configuration for it, and then every change of its blacklist, until it is interrupted.
 //
-// It only puts package snstest behind flags; what the appliance does is decided there.
+// What the appliance does is decided in package snstest. This program adds flags and a control port.
 package main
 
 import (
@@ -14,20 +14,17 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"notification-stormshield/stormshield/snstest"
 )
 
 // settings are the flags.
 type settings struct {
-	options snstest.Options
-	lasts   time.Duration
-	control string
-	ready   string
-	json    bool
-	faults  string // JSON of snstest.Faults
-	list    bool   // print the faults, and run nothing
+	options    snstest.Options
+	control    string
+	ready      string
+	faults     string // JSON of snstest.Faults
+	listFaults bool
 }
 
 func main() {
@@ -37,7 +34,7 @@ func main() {
 		return
 	case err != nil:
 		os.Exit(2)
-	case s.list:
+	case s.listFaults:
 		fmt.Print(snstest.DescribeFaults())
 		return
 	}
@@ -52,30 +49,19 @@ func main() {
 func parseFlags(args []string, out io.Writer) (settings, error) {
 	var s settings
 	o := &s.options
-	var french, factory, modern, selfSigned bool
 	flags := flag.NewFlagSet("appliance", flag.ContinueOnError)
 	flags.SetOutput(out)
 	flags.StringVar(&o.Dir, "dir", "", "folder that stands for the disk (default: a temporary one)")
-	flags.StringVar(&o.Listen, "listen", "127.0.0.1", "loopback address to listen on")
 	flags.IntVar(&o.APIPort, "api-port", 0, "port of the HTTPS API (0: any)")
 	flags.IntVar(&o.SSHPort, "ssh-port", 0, "port of SSH (0: any)")
-	flags.StringVar(&o.LoginShell, "shell", "/bin/sh", "login shell of SSH commands, /bin/sh or /bin/csh")
-	flags.StringVar(&o.User, "user", snstest.DefaultUser, "account, for SSH and the web")
-	flags.StringVar(&o.Password, "password", snstest.DefaultPassword, "its password")
 	flags.BoolVar(&o.NoSSH, "no-ssh", false, "serve the HTTPS API only")
-	flags.BoolVar(&o.HighAvailability, "ha", false, "have a passive peer")
-	flags.BoolVar(&french, "french", false, "speak French")
-	flags.BoolVar(&factory, "factory", true, "factory certificate: the serial number as common name, no other name")
-	flags.BoolVar(&modern, "modern", false, "certificate valid for localhost, from the appliance's own CA")
-	flags.BoolVar(&selfSigned, "self-signed", false, "self-signed certificate valid for localhost")
-	flags.TextVar(&o.Link, "link", snstest.Link{}, "emulate a network of this rate each way and round trip, e.g. 20mbit,20ms")
-	flags.DurationVar(&o.BruteForceLock, "lock", time.Minute, "how long three failures lock web and SSH")
-	flags.DurationVar(&s.lasts, "for", 0, "end after this time (0: run until interrupted)")
-	flags.StringVar(&s.control, "control", "", "loopback address, e.g. 127.0.0.1:0, of plain HTTP for tests")
-	flags.StringVar(&s.ready, "ready", "", "file to write the connection's facts to, as JSON, once it listens")
-	flags.BoolVar(&s.json, "json", false, "print the facts as JSON instead of YAML")
+	flags.StringVar(&o.LoginShell, "shell", "/bin/sh", "login shell of SSH commands, /bin/sh or /bin/csh")
+	flags.StringVar(&o.User, "user", snstest.DefaultUser, "account, for SSH and the API")
+	flags.StringVar(&o.Password, "password", snstest.DefaultPassword, "its password")
 	flags.StringVar(&s.faults, "faults", "", `faults from the start, as JSON, e.g. '{"NoIPv6": true}'`)
-	flags.BoolVar(&s.list, "list-faults", false, "describe every fault that -faults and the control port take, and end")
+	flags.BoolVar(&s.listFaults, "list-faults", false, "describe every fault that -faults and the control port take, and end")
+	flags.StringVar(&s.control, "control", "", "loopback address, e.g. 127.0.0.1:0, to serve the control port on (plain HTTP)")
+	flags.StringVar(&s.ready, "ready", "", "file to write the facts of the connection to, as JSON, once the appliance listens")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -83,25 +69,11 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 		fmt.Fprintf(out, "appliance takes no arguments, got %q\n", flags.Args())
 		return s, errors.New("usage")
 	}
-	if french {
-		o.Language = "fr"
-	}
-	switch {
-	case selfSigned:
-		o.Certificate = snstest.SelfSigned
-	case modern || !factory:
-		o.Certificate = snstest.ModernCertificate
-	}
 	return s, nil
 }
 
-// run runs an appliance until ctx ends or its time is over.
+// run runs an appliance until ctx ends.
 func run(ctx context.Context, s settings, out io.Writer) (err error) {
-	if s.lasts > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.lasts)
-		defer cancel()
-	}
 	a, err := snstest.New(s.options)
 	if err != nil {
 		return err
@@ -128,7 +100,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		}
 		defer os.Remove(s.ready)
 	}
-	if err := f.print(out, s.json); err != nil {
+	if err := f.print(out); err != nil {
 		return err
 	}
 	return watch(ctx, a, out)
