@@ -10,11 +10,12 @@ import (
 	"syscall"
 
 	"notification-stormshield/appliance"
+	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
 )
 
-func (c *checker) sshHint(err error) string {
+func sshHint(err error) string {
 	var host *shell.HostKeyError
 	var login *appliance.LoginError
 	switch {
@@ -45,7 +46,7 @@ func hostKeyHint(err *shell.HostKeyError) string {
 	return "compare the key that `crowdsec-stormshield trust` shows with the one on the appliance, and set ssh_host_key to it"
 }
 
-func (c *checker) apiHint(err error) string {
+func apiHint(err error) string {
 	var certificate *serverd.CertificateError
 	var name *serverd.NameError
 	var login *appliance.LoginError
@@ -59,7 +60,7 @@ func (c *checker) apiHint(err error) string {
 		return fmt.Sprintf("if %s is this appliance (a factory certificate has its serial number), set api_server_name: %[1]s", name.Name)
 	case errors.As(err, &certificate):
 		return "if you know that the appliance's certificate has changed, put " + serverd.Fingerprint(certificate.Fingerprint) +
-			" into api_cert_fingerprint; otherwise somebody may stand in between"
+			" into api_cert_fingerprint; otherwise somebody may intercept the connection"
 	case errors.As(err, &login):
 		return login.Hint
 	case errors.As(err, &other) && (other.Page || other.Code == http.StatusMethodNotAllowed):
@@ -98,7 +99,47 @@ func isNetwork(err error) bool {
 	return errors.As(err, &operation) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, context.DeadlineExceeded)
 }
 
-func loginFailed(err error) bool {
-	var login *appliance.LoginError
-	return errors.As(err, &login)
+// scriptHint returns the hint for a script over SSH that did not run.
+func (c *checker) scriptHint(err error) string {
+	var notRun *shell.NoShellError
+	var exit *shell.ExitError
+	switch {
+	case errors.As(err, &notRun) && c.config.SSH.User == admin:
+		return "give admin a login shell that runs /bin/sh: if it is nsrpc, set CLIShell=0 (CONFIG SSH UPDATE)"
+	case errors.As(err, &notRun):
+		return "use the account admin for SSH (ssh_username), or give this one a login shell that runs /bin/sh: if it is nsrpc, set CLIShell=0 (CONFIG SSH UPDATE)"
+	case errors.As(err, &exit):
+		return "look at the text that the appliance printed"
+	}
+	return "look at the SSH connection"
+}
+
+// admin is the account that SNS has for SSH by default.
+const admin = "admin"
+
+const configDirHint = "set config_dir to the folder that holds the files object and objectgroup"
+
+// writeHint returns the hint for a folder that cannot be written.
+func (c *checker) writeHint() string {
+	const look = "look on the appliance whether the file system is mounted read-only, and who may write in the folder (ls -ld)"
+	if c.config.SSH.User == admin {
+		return look
+	}
+	return "use the account admin for SSH (ssh_username); or " + look
+}
+
+// fileHint returns the hint for a file that cannot be used, and whether the
+// connection still works.
+func (c *checker) fileHint(err error) (hint string, connected bool) {
+	var exit *shell.ExitError
+	var output *shell.OutputError
+	switch {
+	case errors.Is(err, edit.ErrLink):
+		return "every flush fails, because it would replace the link by a file; set config_dir to the folder that the link leads to", true
+	case errors.Is(err, edit.ErrNoFile), errors.As(err, &exit):
+		return configDirHint, true
+	case errors.As(err, &output):
+		return "look on the appliance at the content of the file", false
+	}
+	return c.scriptHint(err), false
 }
