@@ -97,6 +97,7 @@ func checkAppliance(ctx context.Context, d config.Document, write bool, out outp
 	progress := showProgress(out.stderr)
 	defer progress.end()
 	c := clientConfig(d)
+	c.APIPasswordHint, c.SSHPasswordHint = "", "" // hintAtReferences knows more about the passwords
 	c.Progress = progress.show
 	check := acceptance.Check
 	if write {
