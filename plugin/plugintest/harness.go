@@ -82,10 +82,15 @@ func (h *Harness) StartLocalAPI() *LocalAPI {
 	return h.LocalAPI
 }
 
-// WriteConfiguration writes the configuration to a file in the folder.
+// WriteConfiguration writes the configuration to a new file in the folder. The
+// last * of its name becomes a random text, as of [os.CreateTemp].
 func (h *Harness) WriteConfiguration(name string) (path string, err error) {
-	path = filepath.Join(h.Folder, name)
-	return path, os.WriteFile(path, []byte(h.Configuration.YAML()), 0o600)
+	file, err := os.CreateTemp(h.Folder, name)
+	if err != nil {
+		return "", err
+	}
+	_, err = file.WriteString(h.Configuration.YAML())
+	return file.Name(), errors.Join(err, file.Close())
 }
 
 // Command runs a command of the binary with a configuration file, as a user;
