@@ -47,5 +47,5 @@ bench: build ## latency, bytes and memory as tables, and docs/flush-cost.svg; ta
 	@mkdir -p docs
 	go run ./bench -plugin $(PLUGIN) -svg docs/flush-cost.svg
 
-torture: build ## worst days: faults, crashes, hostile input, as a table; about 30 minutes (TORTURE=-short: 10)
-	go run ./torture -plugin $(PLUGIN) $(TORTURE)
+torture: build ## faults, crashes, hostile input, and a table of losses; about 30 minutes (TORTURE=-short: 10)
+	cd torture && go test -tags torture -count=1 -timeout 2h -plugin '$(CURDIR)/$(PLUGIN)' $(TORTURE)

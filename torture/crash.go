@@ -1,7 +1,6 @@
-package main
+package torture
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,37 +10,34 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// steps counts what a flush does on the appliance, and kills the plugin right
-// before the step that it is set to: a command of the API, or a tool that the
-// appliance's shell runs.
-type steps struct {
-	dir string
-}
+// steps counts the steps of a flush on the appliance: commands of the API, and
+// tools that the appliance's shell runs. It can kill a process right before a step.
+type steps struct{ dir string }
 
 // tools are those that the plugin's shell program runs.
 var tools = []string{"ln", "cp", "tail", "awk", "cksum", "sync", "mv", "rm", "cat", "mkdir"}
 
-// plant puts a program in the place of each tool, which counts and then runs
-// the tool.
-func plant(dir string) (*steps, map[string]string, error) {
-	s := &steps{dir}
-	in := map[string]string{}
+// newSteps returns, for each tool, a program that counts a step and then runs the tool.
+func newSteps(t *try) (s *steps, programs map[string]string) {
+	dir, err := os.MkdirTemp("", "stormshield-steps-")
+	t.must(err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s, programs = &steps{dir}, map[string]string{}
 	for _, tool := range tools {
 		program, err := exec.LookPath(tool)
-		if err != nil {
-			return s, nil, err
-		}
-		in[tool] = filepath.Join(dir, tool)
-		script := fmt.Sprintf("#!/bin/sh\nprintf . >> %[1]s/steps\nif read -r at pid < %[1]s/armed && test $(/usr/bin/wc -c < %[1]s/steps) -eq $at; then kill -9 $pid; fi 2> /dev/null\nexec %[2]s \"$@\"\n", dir, program)
-		if err := os.WriteFile(in[tool], []byte(script), 0o755); err != nil {
-			return s, nil, err
-		}
+		t.must(err)
+		programs[tool] = filepath.Join(dir, tool)
+		script := fmt.Sprintf("#!/bin/sh\nprintf . >> %[1]s/steps\n"+
+			"if read -r at pid < %[1]s/armed && test $(/usr/bin/wc -c < %[1]s/steps) -eq $at; then kill -9 $pid; fi 2> /dev/null\n"+
+			"exec %[2]s \"$@\"\n", dir, program)
+		t.must(os.WriteFile(programs[tool], []byte(script), 0o755))
 	}
-	return s, in, s.arm(0, 0)
+	t.must(s.arm(0, 0))
+	return s, programs
 }
 
-// arm has a process killed right before the step of a number, counted from now
-// on.
+// arm starts to count from 0. The tool right before whose run the count is at
+// kills the process; 0 kills none.
 func (s *steps) arm(at, pid int) error {
 	if err := os.WriteFile(filepath.Join(s.dir, "steps"), nil, 0o666); err != nil {
 		return err
@@ -49,8 +45,8 @@ func (s *steps) arm(at, pid int) error {
 	return os.WriteFile(filepath.Join(s.dir, "armed"), fmt.Appendf(nil, "%d %d\n", at, pid), 0o666)
 }
 
-// taken counts a step that is no tool, and tells whether it is the one.
-func (s *steps) taken() bool {
+// add counts a command of the API, and reports whether it is the step to kill at.
+func (s *steps) add() bool {
 	file, err := os.OpenFile(filepath.Join(s.dir, "steps"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return false
@@ -67,7 +63,7 @@ func (s *steps) taken() bool {
 	return at > 0 && info.Size() == int64(at)
 }
 
-// count returns how many steps were taken since arm.
+// count returns the number of steps since arm.
 func (s *steps) count() int {
 	info, err := os.Stat(filepath.Join(s.dir, "steps"))
 	if err != nil {
@@ -76,93 +72,59 @@ func (s *steps) count() int {
 	return int(info.Size())
 }
 
-func (s *steps) remove() { _ = os.RemoveAll(s.dir) }
-
-// crashWorld makes a world in which the steps of a flush are counted.
-func crashWorld(ctx context.Context, t *trial) (*world, *steps, error) {
-	dir, err := os.MkdirTemp("", "stormshield-steps-")
-	if err != nil {
-		return nil, nil, err
-	}
-	s, in, err := plant(dir)
-	if err != nil {
-		s.remove()
-		return nil, nil, err
-	}
-	w, err := newWorld(ctx, t, func(o *snstest.Options) { o.Tools = in })
-	if err != nil {
-		s.remove()
-		return nil, nil, err
-	}
-	w.appliance.SetFaults(func(f *snstest.Faults) {
+// newCountedHarness is a new harness that counts the steps of a flush.
+func newCountedHarness(t *try) (*harness, *steps) {
+	s, programs := newSteps(t)
+	h := newHarness(t, func(o *snstest.Options) { o.Tools = programs })
+	h.Appliance.SetFaults(func(f *snstest.Faults) {
 		f.Answer = func(string) (int, int) {
-			if s.taken() {
-				w.kill()
+			if s.add() {
+				h.kill()
 			}
 			return 0, 0
 		}
 	})
-	return w, s, nil
+	return h, s
 }
 
-// lastStep is about how many steps a flush has.
+// lastStep is about the number of steps of a flush.
 const lastStep = 45
 
 // crashPoints kills the plugin at a step of a flush, or at any moment of it,
-// again and again, while bans come and end.
-func crashPoints(ctx context.Context, t *trial) error {
-	w, s, err := crashWorld(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer s.remove()
-	defer w.end()
-	w.way()
-	w.mustBan(ctx, long, w.truth.fresh(w.random, 30)...)
-	if err := w.settle(ctx); err != nil {
-		return err
-	}
+// several times, while bans start and end.
+func crashPoints(t *try) {
+	h, s := newCountedHarness(t)
+	h.maybeRemoveAwk()
+	h.ban(long, h.draw(30)...)
+	h.settle()
 	for range 4 {
-		if err := w.crash(ctx, s); err != nil {
-			return err
-		}
-		if err := w.settle(ctx); err != nil {
-			return err
-		}
+		h.crash(s)
+		h.settle()
 	}
-	return nil
 }
 
-func (w *world) crash(ctx context.Context, s *steps) error {
-	byStep := w.random.IntN(3) > 0
-	if byStep {
-		if err := s.arm(1+w.random.IntN(lastStep), w.plugin.PID()); err != nil {
-			return err
-		}
+func (h *harness) crash(s *steps) {
+	atStep := h.random.IntN(3) > 0
+	if atStep {
+		h.must(s.arm(1+h.random.IntN(lastStep), h.Plugin.PID()))
 	}
-	w.killed = true // from here on it may be
-	n := 1 + w.random.IntN(4)
-	if w.random.IntN(2) == 0 {
+	h.killed = true // from here on it may be
+	n := 1 + h.random.IntN(4)
+	if h.random.IntN(2) == 0 {
 		n += 30
 	}
-	_ = w.ban(ctx, long, w.truth.fresh(w.random, n)...) // killed meanwhile, it may not answer
-	_ = w.ban(ctx, time.Duration(1+w.random.IntN(4))*time.Second, w.truth.fresh(w.random, 1+w.random.IntN(20))...)
-	patience := time.Duration(w.random.IntN(1500)) * time.Millisecond
-	if byStep {
-		patience += 2 * time.Second
+	// A plugin that is killed meanwhile may not answer.
+	_ = h.tryBan(long, h.draw(n)...)
+	_ = h.tryBan(time.Duration(1+h.random.IntN(4))*time.Second, h.drawUpTo(20)...)
+	wait := time.Duration(h.random.IntN(1500)) * time.Millisecond
+	if atStep {
+		wait += 2 * time.Second
 	}
-	for end := time.Now().Add(patience); time.Now().Before(end) && !w.plugin.Exited(); {
-		if err := pause(ctx, 2*time.Millisecond); err != nil {
-			return err
-		}
+	for end := time.Now().Add(wait); time.Now().Before(end) && !h.Plugin.Exited(); {
+		h.pause(2 * time.Millisecond)
 	}
-	w.kill()
-	if err := s.arm(0, 0); err != nil {
-		return err
-	}
-	if err := w.restart(ctx); err != nil {
-		return err
-	}
-	w.mustBan(ctx, long, w.truth.fresh(w.random, 1)...)
-	return nil
+	h.kill()
+	h.must(s.arm(0, 0))
+	h.restart()
+	h.ban(long, h.draw(1)...)
 }

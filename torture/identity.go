@@ -1,9 +1,7 @@
-package main
+package torture
 
 import (
-	"context"
 	"crypto/x509"
-	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,14 +10,13 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// strangers are who answers in the appliance's place. Each of its two ends is
-// told apart by itself: with another certificate the SSH server is still the one
-// that is known.
+// strangers are servers in the place of the appliance. Only SSH or only the API
+// is another server each time.
 var strangers = []struct {
 	name   string
-	byCA   bool // the certificate is trusted by its CA, and not pinned
+	byCA   bool // the plugin trusts the certificate by its CA, and pins none
 	appear func(*snstest.Appliance)
-	seen   func(snstest.Stats) int // credentials that the end was shown
+	seen   func(snstest.Stats) int // how often the other server received credentials
 }{
 	{"another host key", false, (*snstest.Appliance).ChangeHostKey, sshLogins},
 	{"another certificate than the pinned one", false, (*snstest.Appliance).ChangeCertificate, apiLogins},
@@ -35,46 +32,31 @@ var strangers = []struct {
 func sshLogins(s snstest.Stats) int { return s.SSHAuthOK + s.SSHAuthFailed }
 func apiLogins(s snstest.Stats) int { return s.APILoginsOK + s.APILoginsFailed }
 
-// stranger has somebody else answer in the appliance's place. Nothing is sent
-// there, bans go on being recorded, and all is well once the configuration says
-// who is to be trusted.
-func stranger(ctx context.Context, t *trial) error {
-	w, err := quietWorld(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer w.end()
+// stranger replaces the appliance by another server. The plugin must send it no
+// credentials, go on recording, and recover when the configuration trusts it.
+func stranger(t *try) {
+	h := newBusyHarness(t)
 	s := strangers[t.choose(len(strangers))]
 	if s.byCA {
-		ca := filepath.Join(w.folder, "ca.pem")
-		if err := errors.Join(os.WriteFile(ca, w.appliance.CA(), 0o600), os.Chown(ca, int(nobody.Uid), int(nobody.Gid))); err != nil {
-			return err
-		}
-		if err := w.reconfigure(ctx, func(c *plugintest.Configuration) {
-			c.CertFingerprint, c.CAPath, c.ServerName = "", ca, w.appliance.CertificateName()
-		}); err != nil {
-			return err
-		}
-		w.mustBan(ctx, long, w.truth.fresh(w.random, 5)...)
-		if err := w.settle(ctx); err != nil {
-			return err
-		}
+		ca := filepath.Join(h.Folder, "ca.pem")
+		t.must(os.WriteFile(ca, h.Appliance.CA(), 0o600))
+		t.must(os.Chown(ca, int(nobody.Uid), int(nobody.Gid)))
+		h.reconfigure(func(c *plugintest.Configuration) {
+			c.CertFingerprint, c.CAPath, c.ServerName = "", ca, h.Appliance.CertificateName()
+		})
+		h.ban(long, h.draw(5)...)
+		h.settle()
 	}
-	s.appear(w.appliance)
-	w.appliance.ResetStats()
-	w.mustBan(ctx, long, w.truth.fresh(w.random, 20)...)
-	if err := pause(ctx, 5*time.Second); err != nil {
-		return err
+	s.appear(h.Appliance)
+	h.Appliance.ResetStats()
+	h.ban(long, h.draw(20)...)
+	h.pause(5 * time.Second)
+	if n := s.seen(h.Appliance.Stats()); n > 0 {
+		h.report(leaks, 1, "%s: it received the credentials %d times", s.name, n)
 	}
-	if n := s.seen(w.appliance.Stats()); n > 0 {
-		w.found.leaks++
-		w.found.notef("%s: it saw the credentials %d times", s.name, n)
-	}
-	if err := w.reconfigure(ctx, func(c *plugintest.Configuration) {
-		c.SSHHostKey, c.CertFingerprint = w.appliance.HostKeyFingerprint(), w.appliance.CertificateFingerprint()
+	h.reconfigure(func(c *plugintest.Configuration) {
+		c.SSHHostKey, c.CertFingerprint = h.Appliance.HostKeyFingerprint(), h.Appliance.CertificateFingerprint()
 		c.CAPath, c.ServerName = "", ""
-	}); err != nil {
-		return err
-	}
-	return w.settleAfter(ctx, s.name)
+	})
+	h.settleAfter(s.name)
 }

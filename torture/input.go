@@ -1,19 +1,18 @@
-package main
+package torture
 
 import (
 	"bytes"
-	"context"
 	"strings"
 	"time"
 
 	"notification-stormshield/plugin/plugintest"
 )
 
-// memoryBound is what the plugin's memory stays below, whatever it is sent. A
-// message alone may have 64 MiB, and gRPC holds it twice.
+// memoryBound is the limit of the plugin's memory for any input. One message can
+// have 64 MiB, and gRPC holds it twice.
 const memoryBound = 400 << 20
 
-// hostileTexts are notifications that nobody honest sends.
+// hostileTexts are notifications that CrowdSec never sends.
 func hostileTexts() []string {
 	same := strings.Repeat(`{"duration":"1h","scope":"Ip","type":"ban","value":"198.18.0.1"},`, 1_000_000)
 	return []string{
@@ -31,45 +30,37 @@ func hostileTexts() []string {
 	}
 }
 
-// hostileInput sends what nobody honest sends, as a notification and as a
-// configuration. Whatever the answer is, the plugin stays, its memory is
-// bounded, and the bans after it are taken.
-func hostileInput(ctx context.Context, t *trial) error {
-	w, err := newWorld(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer w.end()
-	w.mustBan(ctx, long, w.truth.fresh(w.random, 5)...)
-	texts := hostileTexts()
-	_ = w.plugin.NotifyWithin(ctx, time.Minute, notification, texts[t.choose(len(texts))])
+// hostileInput sends hostile notifications and configurations. The plugin must
+// go on, in bounded memory, and accept the next bans.
+func hostileInput(t *try) {
+	h := newHarness(t)
+	h.ban(long, h.draw(5)...)
+	texts, name := hostileTexts(), h.Configuration.Name
+	_ = h.Plugin.NotifyWithin(h.ctx, time.Minute, name, texts[t.choose(len(texts))])
 	for range 300 {
-		_ = w.plugin.Notify(ctx, notification, w.mutated(plugintest.Ban(time.Nanosecond, w.truth.fresh(w.random, 3)...).Text()))
-		// The last line keeps a configuration from being good by chance, and so
-		// from naming another host.
-		if w.plugin.Configure(ctx, w.mutated(w.configuration.YAML())+"\nunknown: 1\n") == nil {
-			w.found.other++
-			w.found.notef("a configuration with an unknown key was taken")
+		_ = h.Plugin.Notify(h.ctx, name, h.mutate(plugintest.Ban(time.Nanosecond, h.draw(3)...).Text()))
+		// The last line makes every configuration wrong, so that none names another host.
+		if h.Plugin.Configure(h.ctx, h.mutate(h.Configuration.YAML())+"\nunknown: 1\n") == nil {
+			h.report(others, 1, "the plugin accepted a configuration with an unknown key")
 		}
 	}
-	if peak, err := w.plugin.PeakMemory(); err != nil || peak > memoryBound {
-		w.found.other++
-		w.found.notef("the plugin's memory: %d MiB (%v)", peak>>20, err)
+	if peak, err := h.Plugin.PeakMemory(); err != nil || peak > memoryBound {
+		h.report(others, 1, "the plugin's memory: %d MiB (%v)", peak>>20, err)
 	}
-	w.mustBan(ctx, long, w.truth.fresh(w.random, 5)...)
-	w.truth.anything = true // of a mutated alert there may be bans that nobody drew
-	return w.settle(ctx)
+	h.ban(long, h.draw(5)...)
+	h.expected.unknownBans = true // a mutated alert may ban another address
+	h.settle()
 }
 
-// mutated changes, drops and repeats bytes of a text.
-func (w *world) mutated(text string) string {
+// mutate changes, drops and repeats bytes of a text.
+func (h *harness) mutate(text string) string {
 	b := []byte(text)
-	for range 1 + w.random.IntN(6) {
-		at := w.random.IntN(len(b))
-		to := min(len(b), at+1+w.random.IntN(20))
-		switch w.random.IntN(4) {
+	for range 1 + h.random.IntN(6) {
+		at := h.random.IntN(len(b))
+		to := min(len(b), at+1+h.random.IntN(20))
+		switch h.random.IntN(4) {
 		case 0:
-			b[at] = byte(w.random.Uint32())
+			b[at] = byte(h.random.Uint32())
 		case 1:
 			b = append(b[:at:at], b[to:]...)
 		case 2:

@@ -1,7 +1,6 @@
-package main
+package torture
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,105 +10,86 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// lockouts are the ways in which an account is refused, and how the
-// administrator ends that, before giving the plugin another password.
+// lockouts are the reasons for which the appliance refuses an account, and the
+// end of each, before the account has another password.
 var lockouts = []struct {
 	name   string
-	refuse func(context.Context, *world) error
-	end    func(*world)
+	refuse func(*harness)
+	end    func(*harness)
 }{
-	{"the password was changed", func(_ context.Context, w *world) error {
-		w.appliance.SetPassword(otherPassword)
-		return nil
-	}, func(*world) {}},
-	{"a one-time password is demanded", func(_ context.Context, w *world) error {
-		w.appliance.SetFaults(func(f *snstest.Faults) { f.NeedTOTP = true })
-		return nil
-	}, func(w *world) {
-		w.appliance.SetFaults(func(f *snstest.Faults) { f.NeedTOTP = false })
+	{"the password was changed", func(h *harness) { h.Appliance.SetPassword(otherPassword) }, func(*harness) {}},
+	{"a one-time password is demanded", func(h *harness) {
+		h.Appliance.SetFaults(func(f *snstest.Faults) { f.NeedTOTP = true })
+	}, func(h *harness) {
+		h.Appliance.SetFaults(func(f *snstest.Faults) { f.NeedTOTP = false })
 	}},
-	{"somebody else locked the appliance", somebodyLocks, func(w *world) { w.appliance.Unlock() }},
+	{"another client locked the appliance", lockAppliance, func(h *harness) { h.Appliance.Unlock() }},
 }
 
 const otherPassword = "Another-Horse+8"
 
-// somebodyLocks logs in with wrong passwords until the appliance is locked.
-func somebodyLocks(ctx context.Context, w *world) error {
-	other := *w
-	other.folder = filepath.Join(w.folder, "somebody")
-	other.configuration.StateDir = filepath.Join(other.folder, "state") // which is not there: no hold-off is kept to
-	other.configuration.SetPassword("wrong")
-	if err := os.Mkdir(other.folder, 0o700); err != nil {
-		return err
-	}
+// lockAppliance logs in with wrong passwords until the appliance is locked.
+func lockAppliance(h *harness) {
+	other := *h.Harness
+	folder, err := os.MkdirTemp("", "stormshield-other-") // another state, without the plugin's hold-off
+	h.must(err)
+	defer os.RemoveAll(folder)
+	other.Folder, other.Configuration.StateDir = folder, filepath.Join(folder, "state")
+	other.Configuration.SetPassword("wrong")
+	stranger := &harness{try: h.try, Harness: &other}
 	for range 5 {
-		if w.appliance.Locked() > 0 {
-			return nil
+		if h.Appliance.Locked() > 0 {
+			return
 		}
-		_, _ = other.command(ctx, "check") // refused
+		_, _ = stranger.command(h.ctx, nil, "check") // it fails
 	}
-	return errors.New("the appliance is not locked by wrong passwords")
+	h.must(errors.New("wrong passwords do not lock the appliance"))
 }
 
-// lockOut has the appliance refuse the account, and everything come that could
-// make the plugin try it again: bans, restarts, processes beside it, test
-// alerts. No more than one login may be tried. A corrected configuration is
-// tried at once.
-func lockOut(ctx context.Context, t *trial) error {
-	w, err := quietWorld(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer w.end()
+// lockOut refuses the account, and then does everything that could make the
+// plugin log in: bans, restarts, other processes, test alerts. At most one login
+// may be tried. The plugin must try a corrected configuration at once.
+func lockOut(t *try) {
+	h := newBusyHarness(t)
 	way := lockouts[t.choose(len(lockouts))]
-	if err := way.refuse(ctx, w); err != nil {
-		return err
-	}
-	w.appliance.ResetStats()
+	way.refuse(h)
+	h.Appliance.ResetStats()
 	for range 5 {
-		if err := w.pester(ctx); err != nil {
-			return err
-		}
+		h.provokeLogin()
 	}
-	if stats := w.appliance.Stats(); stats.APILoginsFailed+stats.SSHAuthFailed > 1 {
-		w.found.other++
-		w.found.notef("%s: %d logins were tried", way.name, stats.APILoginsFailed+stats.SSHAuthFailed)
+	if stats := h.Appliance.Stats(); stats.APILoginsFailed+stats.SSHAuthFailed > 1 {
+		h.report(others, 1, "%s: %d logins were tried", way.name, stats.APILoginsFailed+stats.SSHAuthFailed)
 	}
-	way.end(w)
-	w.appliance.SetPassword(otherPassword)
-	if err := w.reconfigure(ctx, func(c *plugintest.Configuration) { c.SetPassword(otherPassword) }); err != nil {
-		return err
-	}
-	return w.settle(ctx)
+	way.end(h)
+	h.Appliance.SetPassword(otherPassword)
+	h.reconfigure(func(c *plugintest.Configuration) { c.SetPassword(otherPassword) })
+	h.settle()
 }
 
-// pester does one of what could make a plugin log in.
-func (w *world) pester(ctx context.Context) error {
-	switch w.random.IntN(4) {
+// provokeLogin does one thing that could make a plugin log in.
+func (h *harness) provokeLogin() {
+	testAlert := func(p *plugintest.Process) error {
+		return p.NotifyWithin(h.ctx, 2*time.Second, h.Configuration.Name, plugintest.TestAlert())
+	}
+	switch h.random.IntN(4) {
 	case 0:
-		w.mustBan(ctx, long, w.truth.fresh(w.random, 1)...)
+		h.ban(long, h.draw(1)...)
 	case 1:
-		w.killed = true
-		if err := w.restart(ctx); err != nil {
-			return err
-		}
+		h.killed = true
+		h.restart()
 	case 2:
-		other, err := w.process()
-		if err != nil {
-			return err
-		}
+		other, err := h.StartProcess()
+		h.must(err)
 		defer other.Kill()
-		if err := other.Configure(ctx, w.configuration.YAML()); err != nil {
-			return err
-		}
-		_ = other.NotifyWithin(ctx, 2*time.Second, notification, plugintest.TestAlert()) // refused
+		h.must(other.Configure(h.ctx, h.Configuration.YAML()))
+		_ = testAlert(other) // it fails
 	case 3:
-		for range 3 { // CrowdSec sends again what was refused
-			if w.plugin.NotifyWithin(ctx, 2*time.Second, notification, plugintest.TestAlert()) == nil {
-				w.found.other++
-				w.found.notef("the test alert said that all is well")
+		for range 3 { // CrowdSec repeats a failed notification
+			if testAlert(h.Plugin) == nil {
+				h.report(others, 1, "the test alert reported success")
 			}
 		}
 	}
-	return pause(ctx, time.Duration(1000+w.random.IntN(2500))*time.Millisecond)
+	h.pause(time.Second)
+	h.pauseUpTo(2500 * time.Millisecond)
 }

@@ -1,11 +1,9 @@
-package main
+package torture
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"time"
@@ -13,139 +11,102 @@ import (
 	"notification-stormshield/plugin/plugintest"
 )
 
-// processes has other processes of the binary come and go beside the plugin, as
-// `crowdsec -t`, `cscli notifications test` and reloads make them, while bans
-// come. One of them flushes at a time, and each ban is blocked once.
-func processes(ctx context.Context, t *trial) error {
-	w, err := quietWorld(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer w.end()
+// processes starts and ends other processes of the binary while bans start, as
+// `crowdsec -t`, `cscli notifications test` and reloads do. One process may flush
+// at a time, and each ban must be blocked once.
+func processes(t *try) {
+	h := newBusyHarness(t)
 	if t.choose(2) == 0 { // a second CrowdSec on the same host, by mistake
-		second, err := w.process()
-		if err != nil {
-			return err
-		}
-		defer func() { w.spare.Kill() }()
-		w.spare = second
-		if err := second.Configure(ctx, w.configuration.YAML()); err != nil {
-			return err
-		}
+		second, err := h.StartProcess()
+		h.must(err)
+		h.spare = second
+		h.Cleanup(func() { h.spare.Kill() })
+		h.must(second.Configure(h.ctx, h.Configuration.YAML()))
 	}
 	var once []netip.Prefix
 	for range 8 {
-		if w.spare != nil {
-			w.plugin, w.spare = w.spare, w.plugin
+		if h.spare != nil {
+			h.Plugin, h.spare = h.spare, h.Plugin
 		}
-		who := visitor(w.random.IntN(int(visitors)))
-		if who == reload {
-			if err := w.settle(ctx); err != nil {
-				return err
-			}
+		kind := other(h.random.IntN(int(kindsOfOthers)))
+		if kind == reload {
+			h.settle()
 		}
-		ban := w.truth.fresh(w.random, 1+w.random.IntN(3))
-		w.mustBan(ctx, long, ban...)
-		if who != reload { // a process that goes within its flush has blocked what the next one blocks again
+		ban := h.drawUpTo(3)
+		h.ban(long, ban...)
+		if kind != reload { // a process that ends within its flush blocks a ban that the next one blocks again
 			once = append(once, ban...)
 		}
-		if err := w.visit(ctx, who); err != nil {
-			return err
-		}
-		if err := pause(ctx, time.Duration(w.random.IntN(1500))*time.Millisecond); err != nil {
-			return err
-		}
+		h.runOther(kind)
+		h.pauseUpTo(1500 * time.Millisecond)
 	}
-	if err := w.settle(ctx); err != nil {
-		return err
-	}
-	w.blockedOnce(once)
-	return nil
+	h.settle()
+	h.checkBlockedOnce(once)
 }
 
-// visitor is what starts another process of the binary.
-type visitor int
+// other is a reason for another process of the binary.
+type other int
 
 const (
-	dry    visitor = iota // crowdsec -t
-	test                  // cscli notifications test
-	reload                // SIGHUP: the new one starts while the old one goes
-	root                  // at the command line
-	other                 // user than the plugin's, at the command line
-	visitors
+	configurationTest other = iota // crowdsec -t
+	notificationTest               // cscli notifications test
+	reload                         // SIGHUP: CrowdSec starts a process before it ends the old one
+	rootCommand
+	userCommand // by another user than the plugin's
+	kindsOfOthers
 )
 
-// visit starts another process, or replaces the plugin as a reload does.
-func (w *world) visit(ctx context.Context, who visitor) error {
-	process, err := w.process()
-	if err != nil {
-		return err
+// runOther starts another process. A reload replaces the plugin.
+func (h *harness) runOther(kind other) {
+	process, err := h.StartProcess()
+	h.must(err)
+	if err := process.Configure(h.ctx, h.Configuration.YAML()); err != nil {
+		process.Kill()
+		h.Fatal(err)
 	}
-	if err := process.Configure(ctx, w.configuration.YAML()); err != nil {
-		process.Kill()
-		return err
+	if kind == reload {
+		h.checkLog()
+		h.Plugin.Kill()
+		h.Plugin = process
+		return
 	}
-	switch who {
-	case dry:
-		process.Kill()
-	case test:
-		if err := process.Notify(ctx, notification, plugintest.TestAlert()); err != nil {
-			w.found.other++
-			w.found.notef("the test alert was refused: %v", err)
-		}
-		process.Kill()
-	case reload:
-		w.lookAtLog()
-		w.plugin.Kill()
-		w.plugin = process
-	case root:
-		process.Kill()
-		if out, err := w.command(ctx, "check"); err != nil {
-			w.found.other++
-			w.found.notef("check: %v: %s", err, out)
-		}
-	case other:
-		process.Kill()
-		if out, err := w.commandAs(ctx, &syscall.Credential{Uid: 1, Gid: 1}, "check"); err == nil || !strings.Contains(out, "hint: run this as root") {
-			w.found.other++
-			w.found.notef("check as another user: %v: %s", err, out)
+	if kind == notificationTest {
+		if err := process.Notify(h.ctx, h.Configuration.Name, plugintest.TestAlert()); err != nil {
+			h.report(others, 1, "the test alert failed: %v", err)
 		}
 	}
-	return nil
+	process.Kill()
+	switch kind {
+	case rootCommand:
+		if out, err := h.command(h.ctx, nil, "check"); err != nil {
+			h.report(others, 1, "check: %v: %s", err, out)
+		}
+	case userCommand:
+		out, err := h.command(h.ctx, &syscall.Credential{Uid: 1, Gid: 1}, "check")
+		if err == nil || !strings.Contains(out, "hint: run this as root") {
+			h.report(others, 1, "check as another user: %v: %s", err, out)
+		}
+	}
 }
 
-// command runs a command of the binary on the configuration, as root.
-func (w *world) command(ctx context.Context, name string) (string, error) {
-	return w.commandAs(ctx, nil, name)
-}
-
-// commandAs runs a command of the binary on the configuration, as a user who
-// can read that file.
-func (w *world) commandAs(ctx context.Context, user *syscall.Credential, name string) (string, error) {
-	file, err := os.CreateTemp(w.folder, "stormshield-*.yaml")
+// command runs a command of the binary, as a user who can read the configuration.
+// The user nil is root.
+func (h *harness) command(ctx context.Context, user *syscall.Credential, name string) (string, error) {
+	file, err := h.WriteConfiguration("*.yaml")
+	if err == nil && user != nil {
+		err = os.Chown(file, int(user.Uid), int(user.Gid))
+	}
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
-	if _, err := file.WriteString(w.configuration.YAML()); err != nil {
-		return "", err
-	}
-	if user != nil {
-		if err := file.Chown(int(user.Uid), int(user.Gid)); err != nil {
-			return "", err
-		}
-	}
-	command := exec.CommandContext(ctx, w.binary, name, "-c", file.Name())
-	command.SysProcAttr = &syscall.SysProcAttr{Credential: user}
-	out, err := command.CombinedOutput()
-	return string(out), err
+	return h.Command(ctx, user, name, file)
 }
 
-// blockedOnce finds addresses that the appliance was asked more than once to
-// block by themselves.
-func (w *world) blockedOnce(prefixes []netip.Prefix) {
+// checkBlockedOnce looks for addresses that the appliance had to block more than
+// once by themselves.
+func (h *harness) checkBlockedOnce(prefixes []netip.Prefix) {
 	count := map[string]int{}
-	for _, command := range w.appliance.Stats().APICommands {
+	for _, command := range h.Appliance.Stats().APICommands {
 		for word := range strings.FieldsSeq(command) {
 			if name, ok := strings.CutPrefix(word, "Name1="); ok && strings.Contains(command, "ADDRESSLIST ADD") {
 				count[name]++
@@ -155,8 +116,7 @@ func (w *world) blockedOnce(prefixes []netip.Prefix) {
 	for _, p := range prefixes {
 		for _, name := range []string{p.Addr().String(), object(p)} {
 			if count[name] > 1 {
-				w.found.other++
-				w.found.notef("%s was blocked %d times", fmt.Sprint(p), count[name])
+				h.report(others, 1, "%s was blocked %d times", p, count[name])
 			}
 		}
 	}

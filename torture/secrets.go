@@ -1,81 +1,54 @@
-package main
+package torture
 
 import (
-	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"notification-stormshield/plugin/plugintest"
-	"notification-stormshield/stormshield/snstest"
 )
 
-// noCore is what /proc/PID/limits says of a process whose core is not written.
+// noCore matches /proc/PID/limits of a process that writes no core.
 var noCore = regexp.MustCompile(`(?m)^Max core file size +0 +0 `)
 
-// secrets looks for the password by its value wherever the plugin and its
-// commands leave something: what they print, well and in trouble, the process
-// list, the state. Of a crash they leave no core.
-func secrets(ctx context.Context, t *trial) error {
-	w, err := newWorld(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer w.end()
-	if err := w.reconfigure(ctx, func(c *plugintest.Configuration) { c.LogLevel = "trace" }); err != nil {
-		return err
-	}
-	w.mustBan(ctx, long, w.truth.fresh(w.random, 30)...)
-	if err := w.settle(ctx); err != nil {
-		return err
-	}
-	healthy := w.appliance.Faults()
-	for _, f := range append([]fault{{"nothing", func(*snstest.Faults, *rand.Rand) {}}}, linkFaults...) {
-		w.appliance.SetFaults(func(now *snstest.Faults) { f.set(now, w.random) })
-		if f.name != "SSH never answers" && f.name != "the API never answers" {
+// secrets looks for the password wherever the plugin and its commands write,
+// with and without faults: outputs, the process list, the state. A crash must
+// not write a core.
+func secrets(t *try) {
+	h := newHarness(t)
+	h.reconfigure(func(c *plugintest.Configuration) { c.LogLevel = "trace" })
+	h.ban(long, h.draw(30)...)
+	h.settle()
+	none := fault{"no fault", func(*harness) func() { return func() {} }}
+	for _, f := range slices.Concat([]fault{none}, linkFaults) {
+		end := f.begin(h)
+		if f.name != silentSSH.name && f.name != silentAPI.name {
 			for _, command := range []string{"check", "trust"} {
-				out, _ := w.command(ctx, command) // which may well fail
-				w.lookForSecrets(fmt.Sprintf("what %s prints while %s is wrong", command, f.name), out)
+				out, _ := h.command(h.ctx, nil, command) // it may fail
+				h.checkSecrets(fmt.Sprintf("the output of %s during: %s", command, f.name), out)
 			}
 		}
-		w.mustBan(ctx, long, w.truth.fresh(w.random, 1)...)
-		w.appliance.SetFaults(func(now *snstest.Faults) { *now = healthy })
+		h.ban(long, h.draw(1)...)
+		end()
 	}
 	for _, of := range []string{"cmdline", "environ", "comm"} {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", w.plugin.PID(), of))
-		if err != nil {
-			return err
-		}
-		w.lookForSecrets("/proc's "+of, string(text))
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", h.Plugin.PID(), of))
+		h.must(err)
+		h.checkSecrets("/proc's "+of, string(text))
 	}
-	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", w.plugin.PID()))
-	if err != nil {
-		return err
-	}
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", h.Plugin.PID()))
+	h.must(err)
 	if !noCore.Match(limits) {
-		w.found.leaks++
-		w.found.notef("a crash would leave a core, with all passwords in it")
+		h.report(leaks, 1, "a crash would write a core, which contains the passwords")
 	}
-	if err := w.settle(ctx); err != nil {
-		return err
-	}
-	return w.lookAtBytes()
-}
-
-// lookAtBytes looks for the password in every file of the state.
-func (w *world) lookAtBytes() error {
-	paths, err := filepath.Glob(filepath.Join(w.folder, "state", "*"))
-	if err != nil {
-		return err
-	}
+	h.settle()
+	paths, err := filepath.Glob(filepath.Join(h.Configuration.StateDir, "*"))
+	h.must(err)
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		w.lookForSecrets(path, string(text))
+		h.must(err)
+		h.checkSecrets(path, string(text))
 	}
-	return nil
 }

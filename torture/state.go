@@ -1,4 +1,4 @@
-package main
+package torture
 
 import (
 	"context"
@@ -12,58 +12,48 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	_ "modernc.org/sqlite" // to look into the plugin's state
+	_ "modernc.org/sqlite" // reads the plugin's state
 )
 
 // stateFile is the plugin's ledger.
-func (w *world) stateFile() string { return filepath.Join(w.folder, "state", notification+".db") }
+func (h *harness) stateFile() string {
+	return filepath.Join(h.Configuration.StateDir, h.Configuration.Name+".db")
+}
 
-// inState runs statements on the plugin's ledger. No plugin may run.
-func (w *world) inState(ctx context.Context, statements ...string) error {
-	db, err := sql.Open("sqlite", w.stateFile())
+// changeState runs statements on the ledger. The plugin must not run.
+func (h *harness) changeState(statements ...string) error {
+	db, err := sql.Open("sqlite", h.stateFile())
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	for _, s := range statements {
-		if _, err := db.ExecContext(ctx, s); err != nil {
+		if _, err := db.ExecContext(h.ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
 	}
 	return nil
 }
 
-// stop kills the plugin and waits until it is gone.
-func (w *world) stop() {
-	w.lookAtLog()
-	w.kill()
-	w.plugin.Kill()
-}
-
-// stateFaults are what happens to the ledger while no plugin runs.
+// stateFaults damage the ledger while the plugin does not run.
 var stateFaults = []struct {
-	name string
-	do   func(context.Context, *world) error
+	name   string
+	damage func(*harness) error
 }{
-	{"the ledger's first pages are overwritten", func(_ context.Context, w *world) error {
-		return w.overwriteState(0, 4096)
+	{"the ledger's first pages are overwritten", func(h *harness) error { return h.overwriteState(0, 4096) }},
+	{"the ledger is overwritten in the middle", func(h *harness) error {
+		return errors.Join(h.changeState("PRAGMA wal_checkpoint(TRUNCATE)"), h.overwriteState(4096, 1<<20))
 	}},
-	{"the ledger is overwritten in the middle", func(ctx context.Context, w *world) error {
-		if err := w.inState(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
-			return err
-		}
-		return w.overwriteState(4096, 1<<20)
+	{"the ledger is no database", func(h *harness) error {
+		return os.WriteFile(h.stateFile(), []byte("this is no database, however long the text may be"), 0o600)
 	}},
-	{"the ledger is no database", func(_ context.Context, w *world) error {
-		return os.WriteFile(w.stateFile(), []byte("this is no database, however long the text may be"), 0o600)
-	}},
-	{"the ledger is empty", func(_ context.Context, w *world) error { return os.Truncate(w.stateFile(), 0) }},
-	{"the ledger is gone", func(_ context.Context, w *world) error { return os.Remove(w.stateFile()) }},
+	{"the ledger is empty", func(h *harness) error { return os.Truncate(h.stateFile(), 0) }},
+	{"the ledger is gone", func(h *harness) error { return os.Remove(h.stateFile()) }},
 }
 
 // overwriteState writes noise over a part of the ledger.
-func (w *world) overwriteState(from, to int64) error {
-	file, err := os.OpenFile(w.stateFile(), os.O_WRONLY, 0)
+func (h *harness) overwriteState(from, to int64) error {
+	file, err := os.OpenFile(h.stateFile(), os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -74,99 +64,82 @@ func (w *world) overwriteState(from, to int64) error {
 	}
 	noise := make([]byte, max(0, min(to, info.Size())-from))
 	for i := range noise {
-		noise[i] = byte(w.random.Uint32())
+		noise[i] = byte(h.random.Uint32())
 	}
 	_, err = file.WriteAt(noise, from)
 	return err
 }
 
-// fullDisk fills the disk that the state is on, while bans come. What was not
-// recorded is refused, so that CrowdSec sends it again. It needs root, for a
-// file system of its own.
-func fullDisk(ctx context.Context, t *trial) error {
-	w, err := newWorld(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer w.end()
-	w.stop()
-	dir := filepath.Join(w.folder, "state")
-	// SQLite's log alone grows to 4 MB before it is written back.
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=6m,mode=700,uid=%d,gid=%d", nobody.Uid, nobody.Gid)); err != nil {
-		return fmt.Errorf("make a small disk, which needs root: %w", err)
-	}
-	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
-	if err := w.start(ctx); err != nil {
-		return err
-	}
-	w.mustBan(ctx, long, w.truth.fresh(w.random, 10)...)
-	if err := w.settle(ctx); err != nil {
-		return err
-	}
+// fullDisk fills the disk of the state while bans start. The plugin must refuse
+// an alert that it does not record, so that CrowdSec repeats it.
+func fullDisk(t *try) {
+	h := newHarness(t)
+	h.stop()
+	dir := h.Configuration.StateDir
+	// SQLite's log alone grows to 4 MB before a checkpoint.
+	h.must(unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=6m,mode=700,uid=%d,gid=%d", nobody.Uid, nobody.Gid)))
+	h.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	h.must(h.start())
+	h.ban(long, h.draw(10)...)
+	h.settle()
 	filler := filepath.Join(dir, "filler")
-	if err := os.WriteFile(filler, make([]byte, 8<<20), 0o600); err == nil {
-		return errors.New("the disk does not get full")
+	if os.WriteFile(filler, make([]byte, 8<<20), 0o600) == nil {
+		h.Fatal("the disk does not get full")
 	}
 	var refused [][]netip.Prefix
 	for range 20 {
-		some := w.truth.fresh(w.random, 1+w.random.IntN(40))
-		if w.ban(ctx, long, some...) != nil {
+		some := h.drawUpTo(40)
+		if h.tryBan(long, some...) != nil {
 			refused = append(refused, some)
 		}
 	}
 	if len(refused) == 0 {
-		w.found.other++
-		w.found.notef("no alert was refused though the disk is full")
+		h.report(others, 1, "no alert was refused though the disk is full")
 	}
-	if w.random.IntN(2) == 0 {
-		if err := w.restart(ctx); err == nil { // it may as well say that it cannot open its state
-			w.killed = true
-		}
+	if h.random.IntN(2) == 0 {
+		h.checkLog()
+		h.Plugin.Kill()
+		_ = h.start() // it may fail to open its state
 	}
-	if err := os.Remove(filler); err != nil {
-		return err
-	}
-	w.killed = true
-	if err := w.restart(ctx); err != nil {
-		return err
-	}
+	h.must(os.Remove(filler))
+	h.killed = true
+	h.restart()
 	for _, some := range refused {
-		w.mustBan(ctx, long, some...)
+		h.ban(long, some...)
 	}
-	return w.settle(ctx)
+	h.settle()
 }
 
-// refusedStates are those that the plugin cannot work on, and leaves as they
-// are. Each gives what undoes it.
+// refusedStates are states on which the plugin cannot work, and which it does not
+// change. The function that spoil returns repairs the state.
 var refusedStates = []struct {
 	name  string
-	spoil func(context.Context, *world) (mend func() error, err error)
-	says  string // what the plugin does when it is started
+	spoil func(*harness) (repair func() error, err error)
+	says  string // the plugin, at its start
 }{
-	{"the ledger is of a newer version", func(ctx context.Context, w *world) (func() error, error) {
-		version, err := w.version(ctx)
+	{"the ledger is of a newer version", func(h *harness) (func() error, error) {
+		version, err := h.schemaVersion(h.ctx)
 		if err != nil {
 			return nil, err
 		}
-		mend := func() error { return w.inState(ctx, fmt.Sprintf("PRAGMA user_version = %d", version)) }
-		return mend, w.inState(ctx, fmt.Sprintf("PRAGMA user_version = %d", version+1))
+		repair := func() error { return h.changeState(fmt.Sprintf("PRAGMA user_version = %d", version)) }
+		return repair, h.changeState(fmt.Sprintf("PRAGMA user_version = %d", version+1))
 	}, "install that version again"},
-	{"the state's folder is read-only", func(_ context.Context, w *world) (func() error, error) {
-		dir := filepath.Join(w.folder, "state")
+	{"the state's folder is read-only", func(h *harness) (func() error, error) {
+		dir := h.Configuration.StateDir
 		if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
 			return nil, err
 		}
-		mend := func() error { return unix.Unmount(dir, unix.MNT_DETACH) }
+		repair := func() error { return unix.Unmount(dir, unix.MNT_DETACH) }
 		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
-			return nil, errors.Join(err, mend())
+			return nil, errors.Join(err, repair())
 		}
-		return mend, nil
+		return repair, nil
 	}, "read-only"},
 }
 
-// version is the ledger's schema.
-func (w *world) version(ctx context.Context) (version int, err error) {
-	db, err := sql.Open("sqlite", w.stateFile())
+func (h *harness) schemaVersion(ctx context.Context) (version int, err error) {
+	db, err := sql.Open("sqlite", h.stateFile())
 	if err != nil {
 		return 0, err
 	}
@@ -174,73 +147,62 @@ func (w *world) version(ctx context.Context) (version int, err error) {
 	return version, db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
 }
 
-// refusedState starts the plugin on a state that it cannot work on. It says so,
-// and once that is mended, goes on with what it knew.
-func refusedState(ctx context.Context, t *trial, n int) error {
-	w, err := quietWorld(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer w.end()
-	w.mustBan(ctx, 5*time.Second, w.truth.fresh(w.random, 1+w.random.IntN(30))...)
-	w.stop()
+// refusedState starts the plugin on a state on which it cannot work. It must say
+// so, and go on with the state after the repair.
+func refusedState(t *try, n int) {
+	h := newBusyHarness(t)
+	h.ban(5*time.Second, h.drawUpTo(30)...)
+	h.stop()
 	s := refusedStates[n]
-	mend, err := s.spoil(ctx, w)
+	repair, err := s.spoil(h)
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
+		h.Fatalf("%s: %v", s.name, err)
 	}
-	err = w.start(ctx)
-	w.stop()
-	if mended := mend(); mended != nil {
-		return fmt.Errorf("mend that %s: %w", s.name, mended)
+	err = h.start()
+	h.stop()
+	if failed := repair(); failed != nil {
+		h.Fatalf("repair after: %s: %v", s.name, failed)
 	}
 	if err == nil || !strings.Contains(err.Error(), s.says) {
-		w.found.other++
-		w.found.notef("%s, and the plugin says: %v", s.name, err)
+		h.report(others, 1, "%s, and the plugin says: %v", s.name, err)
 	}
-	if err := w.start(ctx); err != nil {
-		return err
-	}
-	return w.settleAfter(ctx, s.name)
+	h.must(h.start())
+	h.settleAfter(s.name)
 }
 
-// stateKinds is how many ways there are.
+// stateKinds is the number of ways to spoil the state.
 var stateKinds = 1 + len(stateFaults) + len(refusedStates)
 
-// badState spoils the ledger. What was blocked stays so, for the appliance
-// still has it, and what comes from then on is recorded.
-func badState(ctx context.Context, t *trial) error {
+// badState spoils the ledger. Every entry on the appliance must stay, and every
+// new ban must be recorded.
+func badState(t *try) {
 	n := t.choose(stateKinds)
 	switch {
 	case n == 0:
-		return fullDisk(ctx, t)
+		fullDisk(t)
+		return
 	case n > len(stateFaults):
-		return refusedState(ctx, t, n-1-len(stateFaults))
+		refusedState(t, n-1-len(stateFaults))
+		return
 	}
-	w, err := newWorld(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer w.end()
-	w.way()
-	w.mustBan(ctx, long, w.truth.fresh(w.random, 5+w.random.IntN(40))...)
-	if err := w.settle(ctx); err != nil {
-		return err
-	}
-	w.stop()
+	h := newHarness(t)
+	h.maybeRemoveAwk()
+	h.ban(long, h.draw(5+h.random.IntN(40))...)
+	h.settle()
+	h.stop()
 	f := stateFaults[n-1]
-	if err := f.do(ctx, w); err != nil {
-		return fmt.Errorf("%s: %w", f.name, err)
+	if err := f.damage(h); err != nil {
+		h.Fatalf("%s: %v", f.name, err)
 	}
-	if w.random.IntN(2) == 0 { // root comes first, and must not leave what the plugin cannot write
-		if out, err := w.command(ctx, "check"); err != nil {
-			return fmt.Errorf("%s: check: %w: %s", f.name, err, out)
+	if h.random.IntN(2) == 0 { // root comes first, and must create no file that the plugin cannot write
+		if out, err := h.command(h.ctx, nil, "check"); err != nil {
+			h.Fatalf("%s: check: %v: %s", f.name, err, out)
 		}
 	}
-	if err := w.start(ctx); err != nil { // which would keep CrowdSec from starting
-		return fmt.Errorf("%s: %w", f.name, err)
+	if err := h.start(); err != nil { // CrowdSec would not start
+		h.Fatalf("%s: %v", f.name, err)
 	}
-	w.mustBan(ctx, long, w.truth.fresh(w.random, 1+w.random.IntN(30))...)
-	w.mustBan(ctx, time.Second, w.truth.fresh(w.random, 1+w.random.IntN(30))...)
-	return w.settleAfter(ctx, f.name)
+	h.ban(long, h.drawUpTo(30)...)
+	h.ban(time.Second, h.drawUpTo(30)...)
+	h.settleAfter(f.name)
 }

@@ -10,12 +10,13 @@ import (
 	"golang.org/x/term"
 )
 
+// isTerminal reports whether somebody looks at what is written.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// Colours of ANSI terminals (ECMA-48, SGR).
+// Colours, as ANSI writes them (ECMA-48, SGR).
 const (
 	red    = "31"
 	green  = "32"
@@ -23,8 +24,8 @@ const (
 	faint  = "2"
 )
 
-// painter returns a function that colours text for a terminal. For other outputs, and for a user who wants no colours
-// (no-color.org), that function returns the text as it is.
+// painter returns what colours a text for a stream: not at all unless that is
+// a terminal, and nobody asked for none (no-color.org).
 func painter(out io.Writer) func(colour, text string) string {
 	if !isTerminal(out) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return func(_, text string) string { return text }
@@ -32,57 +33,58 @@ func painter(out io.Writer) func(colour, text string) string {
 	return func(colour, text string) string { return "\x1b[" + colour + "m" + text + "\x1b[0m" }
 }
 
-// progress shows the present step and the time since the start, in one line of a terminal, until its end. On other
-// outputs it shows nothing, because a log wants only the result.
+// progress shows on a terminal what goes on and for how long, in one line that
+// goes again. On anything else it shows nothing: what came of it is one line, as
+// a log wants it.
 type progress struct {
-	out     io.Writer
-	started time.Time
-	stop    chan struct{}
-	stopped sync.WaitGroup
+	out  io.Writer
+	stop chan struct{}
+	done sync.WaitGroup
 
-	mu   sync.Mutex
-	step string
+	mu      sync.Mutex
+	what    string
+	started time.Time
 }
 
-const progressInterval = 200 * time.Millisecond
+const progressLook = 200 * time.Millisecond
 
-// showProgress begins. The caller must call end.
+// showProgress begins. Whoever calls it calls end.
 func showProgress(out io.Writer) *progress {
 	p := &progress{out: out, stop: make(chan struct{}), started: time.Now()}
 	if isTerminal(out) {
-		p.stopped.Go(p.run)
+		p.done.Go(p.run)
 	}
 	return p
 }
 
-// show sets the present step.
-func (p *progress) show(step string) {
+// doing says what goes on from now on.
+func (p *progress) doing(what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.step = step
+	p.what = what
 }
 
 func (p *progress) run() {
-	tick := time.NewTicker(progressInterval)
+	tick := time.NewTicker(progressLook)
 	defer tick.Stop()
 	for {
 		select {
 		case <-p.stop:
-			fmt.Fprint(p.out, "\r\x1b[K") // removes the line
+			fmt.Fprint(p.out, "\r\x1b[K") // the line is gone
 			return
 		case <-tick.C:
 		}
 		p.mu.Lock()
-		step := p.step
+		what := p.what
 		p.mu.Unlock()
-		if step != "" {
-			fmt.Fprintf(p.out, "\r\x1b[K%s … %s", step, formatDuration(time.Since(p.started)))
+		if what != "" {
+			fmt.Fprintf(p.out, "\r\x1b[K%s … %s", what, span(time.Since(p.started)))
 		}
 	}
 }
 
-// end removes the line.
+// end takes the line away.
 func (p *progress) end() {
 	close(p.stop)
-	p.stopped.Wait()
+	p.done.Wait()
 }

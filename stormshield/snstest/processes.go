@@ -16,24 +16,25 @@ import (
 // outputGrace is how long the output of a command is read after it ended, when it left something in the background.
 const outputGrace = 5 * time.Second
 
-// processes are the running shells. Each leads a process group.
+// processes are the shells that run, each the leader of a process group.
 type processes struct {
 	mu      sync.Mutex
 	running map[int]struct{}
-	off     bool // no command may start
+	over    bool
 }
 
 var errPoweredOff = errors.New("the appliance is powered off")
 
 func newProcesses() *processes { return &processes{running: map[int]struct{}{}} }
 
-// start starts a command in a process group of its own. With unprivileged, permissions also apply to root's command.
+// start starts a command in a process group of its own. Unprivileged takes root's power to write where permissions
+// forbid it.
 func (p *processes) start(cmd *exec.Cmd, unprivileged bool) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = outputGrace
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.off {
+	if p.over {
 		return errPoweredOff
 	}
 	var err error
@@ -56,15 +57,15 @@ func (p *processes) wait(cmd *exec.Cmd) error {
 	return err
 }
 
-// end kills every command, and no further one can start.
+// end kills every command and lets no more start.
 func (p *processes) end() {
 	p.mu.Lock()
-	p.off = true
+	p.over = true
 	p.mu.Unlock()
 	p.kill()
 }
 
-// kill kills every command and its children.
+// kill kills every command and what it started.
 func (p *processes) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

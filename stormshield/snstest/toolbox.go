@@ -12,16 +12,16 @@ import (
 	"sync"
 )
 
-// toolbox makes the PATH of SSH commands: that of this machine and enobject, or a folder of links in which some programs are
-// missing or replaced. A link goes to the real path, for programs that look at their own name.
+// toolbox makes the PATH of SSH commands: the machine's own and enobject, or a folder of links that lacks some programs
+// or has others in their place. Links go to the real path, so that programs which look at their own name still work.
 type toolbox struct {
 	replace map[string]string
 
-	mu      sync.Mutex
-	folders map[string]string // by what is missing and broken
+	mu    sync.Mutex
+	boxes map[string]string // what is missing → folder
 }
 
-// enobject makes the appliance read its objects again. Its duration is not simulated.
+// enobject has the appliance read its objects anew. What it costs there is not simulated.
 const enobject = "#!/bin/sh\n: > \"$HOME/" + reloadMark + "\"\n"
 
 func (b *toolbox) path(missing []string, broken map[string]string) (string, error) {
@@ -32,8 +32,8 @@ func (b *toolbox) path(missing []string, broken map[string]string) (string, erro
 	usual := len(missing)+len(broken)+len(b.replace) == 0
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if folder, ok := b.folders[key]; ok {
-		return searchPath(folder, usual), nil
+	if folder, ok := b.boxes[key]; ok {
+		return from(folder, usual), nil
 	}
 	folder, err := os.MkdirTemp("", "snstest-tools-")
 	if err != nil {
@@ -42,15 +42,15 @@ func (b *toolbox) path(missing []string, broken map[string]string) (string, erro
 	if err := b.fill(folder, missing, broken); err != nil {
 		return "", fmt.Errorf("make a folder of tools: %w", errors.Join(err, os.RemoveAll(folder)))
 	}
-	if b.folders == nil {
-		b.folders = map[string]string{}
+	if b.boxes == nil {
+		b.boxes = map[string]string{}
 	}
-	b.folders[key] = folder
-	return searchPath(folder, usual), nil
+	b.boxes[key] = folder
+	return from(folder, usual), nil
 }
 
-// searchPath is the folder alone, or before the machine's PATH if its tools are the usual ones.
-func searchPath(folder string, usual bool) string {
+// from is the PATH with a folder: the folder alone unless the tools are as the machine has them.
+func from(folder string, usual bool) string {
 	if usual {
 		return folder + string(filepath.ListSeparator) + os.Getenv("PATH")
 	}
@@ -61,21 +61,21 @@ func (b *toolbox) fill(folder string, missing []string, broken map[string]string
 	if err := os.Chmod(folder, 0o755); err != nil {
 		return err
 	}
-	made := map[string]bool{}
+	there := map[string]bool{}
 	for _, name := range missing {
-		made[name] = true
+		there[name] = true
 	}
 	for name, text := range broken {
-		if made[name] {
+		if there[name] {
 			continue
 		}
-		made[name] = true
+		there[name] = true
 		if err := os.WriteFile(filepath.Join(folder, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 			return err
 		}
 	}
-	if !made["enobject"] && b.replace["enobject"] == "" {
-		made["enobject"] = true
+	if !there["enobject"] && b.replace["enobject"] == "" {
+		there["enobject"] = true
 		if err := os.WriteFile(filepath.Join(folder, "enobject"), []byte(enobject), 0o755); err != nil {
 			return err
 		}
@@ -84,10 +84,10 @@ func (b *toolbox) fill(folder string, missing []string, broken map[string]string
 		return nil
 	}
 	for name, program := range b.replace {
-		if made[name] {
+		if there[name] {
 			continue
 		}
-		made[name] = true
+		there[name] = true
 		if err := os.Symlink(program, filepath.Join(folder, name)); err != nil {
 			return err
 		}
@@ -98,10 +98,10 @@ func (b *toolbox) fill(folder string, missing []string, broken map[string]string
 			continue // a PATH may name folders that do not exist
 		}
 		for _, e := range entries {
-			if made[e.Name()] || e.IsDir() {
+			if there[e.Name()] || e.IsDir() {
 				continue
 			}
-			made[e.Name()] = true
+			there[e.Name()] = true
 			if err := os.Symlink(filepath.Join(dir, e.Name()), filepath.Join(folder, e.Name())); err != nil {
 				return err
 			}
@@ -114,14 +114,14 @@ func (b *toolbox) close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var err error
-	for _, folder := range b.folders {
+	for _, folder := range b.boxes {
 		err = errors.Join(err, os.RemoveAll(folder))
 	}
-	b.folders = nil
+	b.boxes = nil
 	return err
 }
 
-// shellCommand prepares the process of an SSH command: the login shell with -c, changed by the faults.
+// shellCommand prepares what an SSH command runs: the login shell with -c, and the limits the switches ask for.
 func (a *Appliance) shellCommand(f *Faults, line string) (*exec.Cmd, error) {
 	path, err := a.toolbox.path(f.MissingTools, f.BrokenTools)
 	if err != nil {
