@@ -210,7 +210,7 @@ func parseLimit(text string) int64 {
 }
 
 func (l limits) excludes(n int64) bool {
-	return !(l.acceptsZero && n == 0) && (l.leastText != "" && n < l.least || l.mostText != "" && n > l.most)
+	return (n != 0 || !l.acceptsZero) && (l.leastText != "" && n < l.least || l.mostText != "" && n > l.most)
 }
 
 // hint says which numbers are accepted.
