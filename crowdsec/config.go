@@ -1,10 +1,9 @@
-// Package crowdsec is CrowdSec's own configuration, as far as it concerns a
-// notification: where its folders are ([Load]), what keeps its plugin folder from
-// being loaded ([Config.PluginFaults]), and how a notification is named in
-// profiles.yaml ([AddNotification]).
+// Package crowdsec reads CrowdSec's own configuration, as far as it concerns a notification.
 //
-// It reads files and makes texts, and never writes a file. What it says of
-// CrowdSec is read from the sources of 1.7.8, package and function in brackets.
+// [Load] returns a [Config]: the folders of CrowdSec, and the account that it runs plugins as. [Config.PluginFaults]
+// returns why CrowdSec would not start a plugin. [AddNotification] adds a notification to the text of profiles.yaml.
+//
+// It never writes a file. Facts about CrowdSec come from the sources of 1.7.8; comments name the package and the function.
 package crowdsec
 
 import (
@@ -24,36 +23,35 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// largest is how long a file of CrowdSec's may be, in bytes.
+// largest is the longest file that is read, in bytes.
 const largest = 1 << 20
 
-// Config is what config.yaml says that concerns a notification.
+// Config is the part of config.yaml that concerns notifications.
 type Config struct {
-	// File is where it was read from.
+	// File is the path of config.yaml.
 	File string
 	// NotificationDir is the folder of the notifications' files.
 	NotificationDir string
-	// PluginDir is the folder of the plugins, "" when it is not set: then
-	// CrowdSec starts none (apiserver.InitPlugins).
+	// PluginDir is the folder of the plugins. If it is "", CrowdSec starts no plugin (apiserver.InitPlugins).
 	PluginDir string
+	// PluginDirFile is the file that sets it: config.yaml or config.yaml.local.
+	PluginDirFile string
 	// ProfilesPath is the file of the profiles.
 	ProfilesPath string
-	// PluginUser and PluginGroup are who a plugin runs as; both "": CrowdSec's
-	// own user.
+	// PluginUser and PluginGroup are the account of a plugin; if both are "", it is CrowdSec's own.
 	PluginUser, PluginGroup string
-	// HasPluginConfig tells that there is a section plugin_config, without which
-	// CrowdSec starts no plugin (apiserver.InitPlugins).
+	// HasPluginConfig says that there is a section plugin_config. Without it CrowdSec starts no plugin
+	// (apiserver.InitPlugins).
 	HasPluginConfig bool
-	// LocalAPI tells that the Local API runs here. It alone has profiles, and
-	// sends notifications.
+	// LocalAPI says that the Local API runs on this machine. Only the Local API has profiles and sends notifications.
 	LocalAPI bool
-	// LocalAPIURL is where programs of this machine reach it; "" when it is not
-	// said, or when it is by TLS, with a certificate that only its owner knows.
+	// LocalAPIURL is the address of the Local API for programs on this machine. It is "" if the file does not name it, or
+	// if the Local API uses TLS, because the name in its certificate is not known.
 	LocalAPIURL string
 }
 
-// written are the keys of config.yaml as they are written.
-type written struct {
+// document is the part of config.yaml that is read.
+type document struct {
 	Paths struct {
 		ConfigDir       string `yaml:"config_dir"`
 		NotificationDir string `yaml:"notification_dir"`
@@ -75,33 +73,38 @@ type written struct {
 	} `yaml:"api"`
 }
 
-// Load reads a config.yaml, and the file with .local behind its name that
-// CrowdSec merges over it (csconfig.NewConfig). The environment is put in.
+// Load reads a config.yaml, and the file with .local behind its name that CrowdSec merges over it (csconfig.NewConfig). It
+// replaces variables of the environment.
 func Load(file string) (Config, error) {
 	file, err := filepath.Abs(file)
 	if err != nil {
 		return Config{}, fmt.Errorf("read CrowdSec's configuration: %w", err)
 	}
-	var w written
+	var d document
+	pluginDirFile := ""
 	for _, path := range []string{file, file + ".local"} {
 		text, err := read(path)
 		if path != file && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err == nil {
+			before := d.Paths.PluginDir
 			// A key that the second file does not have keeps its value.
-			err = yaml.Unmarshal(text, &w)
+			if err = yaml.Unmarshal(text, &d); d.Paths.PluginDir != before {
+				pluginDirFile = path
+			}
 		}
 		if err != nil {
 			return Config{}, fmt.Errorf("read CrowdSec's configuration %s: %w", path, err)
 		}
 	}
-	return w.config(file), nil
+	c := d.config(file)
+	c.PluginDirFile = pluginDirFile
+	return c, nil
 }
 
-// config puts in the environment and CrowdSec's defaults
-// (csconfig.loadConfigurationPaths).
-func (w written) config(file string) Config {
+// config replaces variables and adds CrowdSec's defaults (csconfig.loadConfigurationPaths).
+func (d document) config(file string) Config {
 	value := func(text string) string { return Expand(text, os.LookupEnv) }
 	folder := func(text, usual string) string {
 		path, err := filepath.Abs(cmp.Or(value(text), usual))
@@ -110,20 +113,20 @@ func (w written) config(file string) Config {
 		}
 		return path
 	}
-	home := folder(w.Paths.ConfigDir, filepath.Dir(file))
+	home := folder(d.Paths.ConfigDir, filepath.Dir(file))
 	c := Config{
 		File:            file,
-		NotificationDir: folder(w.Paths.NotificationDir, filepath.Join(home, "notifications")),
+		NotificationDir: folder(d.Paths.NotificationDir, filepath.Join(home, "notifications")),
 		ProfilesPath:    filepath.Join(home, "profiles.yaml"),
 	}
-	if w.Paths.PluginDir != "" {
-		c.PluginDir = folder(w.Paths.PluginDir, "")
+	if d.Paths.PluginDir != "" {
+		c.PluginDir = folder(d.Paths.PluginDir, "")
 	}
-	if w.Plugins != nil {
+	if d.Plugins != nil {
 		c.HasPluginConfig = true
-		c.PluginUser, c.PluginGroup = value(w.Plugins.User), value(w.Plugins.Group)
+		c.PluginUser, c.PluginGroup = value(d.Plugins.User), value(d.Plugins.Group)
 	}
-	if server := w.API.Server; server != nil {
+	if server := d.API.Server; server != nil {
 		c.LocalAPI = server.Enable == nil || *server.Enable
 		c.ProfilesPath = folder(server.ProfilesPath, c.ProfilesPath)
 		if c.LocalAPI && (server.TLS == nil || server.TLS.CertFile == "") {
@@ -133,8 +136,7 @@ func (w written) config(file string) Config {
 	return c
 }
 
-// localURL is where a program of the same machine reaches what listens there; ""
-// if that is not an address and a port.
+// localURL returns the URL for programs on the same machine, or "" if the text is not an address and a port.
 func localURL(listens string) string {
 	host, port, err := net.SplitHostPort(listens)
 	if err != nil {
@@ -185,7 +187,7 @@ func reference(text string) (name string, end int) {
 	return text[1:end], end
 }
 
-// read reads a file of a size that can be sensible.
+// read reads a file that is not longer than largest.
 func read(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {

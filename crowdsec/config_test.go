@@ -47,7 +47,7 @@ api:
 other: [1, {a: b}]
 `})
 	want := crowdsec.Config{
-		File: filepath.Join(dir, "config.yaml"), NotificationDir: "/opt/notifications", PluginDir: "/opt/plugins", ProfilesPath: "/etc/x/p.yaml",
+		File: filepath.Join(dir, "config.yaml"), NotificationDir: "/opt/notifications", PluginDir: "/opt/plugins", PluginDirFile: filepath.Join(dir, "config.yaml"), ProfilesPath: "/etc/x/p.yaml",
 		PluginUser: "someone", PluginGroup: "some", HasPluginConfig: true, LocalAPI: true, LocalAPIURL: "http://127.0.0.1:8080/",
 	}
 	if got := loaded(t, dir); got != want {
@@ -93,7 +93,7 @@ func TestTheLocalFileIsMergedOver(t *testing.T) {
 		"config.yaml.local": "config_paths: {plugin_dir: /c}\nplugin_config: {user: v}\napi: {server: {enable: false}}",
 	})
 	want := crowdsec.Config{
-		File: filepath.Join(dir, "config.yaml"), NotificationDir: "/a", PluginDir: "/c", ProfilesPath: "/p",
+		File: filepath.Join(dir, "config.yaml"), NotificationDir: "/a", PluginDir: "/c", PluginDirFile: filepath.Join(dir, "config.yaml.local"), ProfilesPath: "/p",
 		PluginUser: "v", PluginGroup: "g", HasPluginConfig: true,
 	}
 	if got := loaded(t, dir); got != want {
@@ -119,7 +119,7 @@ func TestPluginFaultsNameWhatKeepsCrowdSecFromStartingPlugins(t *testing.T) {
 	}{
 		"well":                {files: map[string]os.FileMode{"notification-stormshield": 0o551, "notification-http": 0o755, "other-thing": 0o755}},
 		"missing":             {files: map[string]os.FileMode{"notification-http": 0o755}, says: []string{"notification-stormshield is not in the plugin folder"}},
-		"Debian 12":           {files: map[string]os.FileMode{"notification-stormshield": 0o551, "http": 0o755}, says: []string{"http has no name of a plugin"}},
+		"Debian 12":           {files: map[string]os.FileMode{"notification-stormshield": 0o551, "http": 0o755}, says: []string{"http is not the name of a plugin"}},
 		"writable":            {files: map[string]os.FileMode{"notification-stormshield": 0o775}, says: []string{"writable for others"}},
 		"writable for anyone": {files: map[string]os.FileMode{"notification-stormshield": 0o551, "notification-x": 0o757}, says: []string{"notification-x (-rwxr-xrwx) is writable"}},
 	} {
@@ -144,8 +144,8 @@ func TestPluginFaultsNameWhatKeepsCrowdSecFromStartingPlugins(t *testing.T) {
 					t.Errorf("faults: %v, without %q", got, say)
 				}
 			}
-			if config.HasMisnamedFiles() != (title == "Debian 12") {
-				t.Errorf("misnamed: %v", config.HasMisnamedFiles())
+			if misnamed := config.MisnamedFile(); (misnamed == filepath.Join(dir, "http")) != (title == "Debian 12") || (misnamed == "") != (title != "Debian 12") {
+				t.Errorf("misnamed: %q", misnamed)
 			}
 		})
 	}

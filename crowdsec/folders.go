@@ -13,9 +13,17 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// PluginFaults tells what keeps CrowdSec from starting that plugin, none when all
-// is well. CrowdSec looks at every file of its plugin folder before it starts any
-// plugin, and a bad one is fatal (csplugin.loadPlugins, csplugin.pluginIsValid).
+// PluginAccount returns the user and the group that CrowdSec runs plugins as (plugin_config). An empty user is CrowdSec's
+// own, and an empty group is that of the user. Without plugin_config CrowdSec runs no plugin yet: then it is nobody.
+func (c Config) PluginAccount() (user, group string) {
+	if !c.HasPluginConfig {
+		return "nobody", ""
+	}
+	return c.PluginUser, c.PluginGroup
+}
+
+// PluginFaults returns the reasons why CrowdSec does not start that plugin. CrowdSec checks every file of its plugin
+// folder before it starts any plugin, and a bad one is fatal (csplugin.loadPlugins, csplugin.pluginIsValid).
 func (c Config) PluginFaults(plugin string) []error {
 	var faults []error
 	if !c.HasPluginConfig {
@@ -44,18 +52,23 @@ func (c Config) PluginFaults(plugin string) []error {
 	return faults
 }
 
-// HasMisnamedFiles reports that the plugin folder holds files whose names CrowdSec does
-// not take for a plugin's, as that of Debian 12 with CrowdSec 1.4.6 does.
-func (c Config) HasMisnamedFiles() bool {
-	entries, _ := os.ReadDir(c.PluginDir) // what cannot be read is one of PluginFaults
-	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !e.IsDir() && !isPluginName(e.Name()) })
+// MisnamedFile returns the path of a file in the plugin folder that CrowdSec refuses because of its name, "" if there is
+// none. The folder of CrowdSec 1.4.6 in Debian 12 has such files.
+func (c Config) MisnamedFile() string {
+	entries, _ := os.ReadDir(c.PluginDir) // PluginFaults reports the error
+	for _, entry := range entries {
+		if !entry.IsDir() && !isPluginName(entry.Name()) {
+			return filepath.Join(c.PluginDir, entry.Name())
+		}
+	}
+	return ""
 }
 
 func isPluginName(name string) bool { return strings.Contains(name, "-") }
 
 func pluginFault(path string) error {
 	if !isPluginName(filepath.Base(path)) {
-		return fmt.Errorf("%s has no name of a plugin, and one such file keeps CrowdSec from loading any", path)
+		return fmt.Errorf("%s is not the name of a plugin: CrowdSec loads no plugin while this file is in its folder", path)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -63,43 +76,62 @@ func pluginFault(path string) error {
 	}
 	mode := info.Mode()
 	if mode&0o022 != 0 || mode&os.ModeSetgid != 0 {
-		return fmt.Errorf("%s (%s) is writable for others or setgid, and one such file keeps CrowdSec from loading any", path, mode)
+		return fmt.Errorf("%s (%s) is writable for others or setgid: CrowdSec loads no plugin while this file is in its folder", path, mode)
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if ok && os.Geteuid() == 0 && owner.Uid != 0 {
-		return fmt.Errorf("%s does not belong to root, and one such file keeps CrowdSec from loading any", path)
+		return fmt.Errorf("%s does not belong to root: CrowdSec loads no plugin while this file is in its folder", path)
 	}
 	return nil
 }
 
-// Reads reports whether CrowdSec reads that file as one of notifications: it takes
-// *.yaml and *.yml of its notifications folder (csplugin.loadConfig).
+// Reads reports whether CrowdSec reads notifications from that file: it reads *.yaml and *.yml of its notifications folder
+// (csplugin.loadConfig).
 func (c Config) Reads(file string) bool {
 	path, err := filepath.Abs(file)
 	if err != nil || !slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)) {
 		return false
 	}
-	return actual(filepath.Dir(path)) == actual(c.NotificationDir)
+	return withoutLinks(filepath.Dir(path)) == withoutLinks(c.NotificationDir)
 }
 
-// actual is a folder without symbolic links, if it exists.
-func actual(dir string) string {
+// withoutLinks resolves the symbolic links of a folder, if it exists.
+func withoutLinks(dir string) string {
 	if path, err := filepath.EvalSymlinks(dir); err == nil {
 		return path
 	}
 	return dir
 }
 
-// FindNotification finds the file that holds a notification of that name, "" if none
-// does. CrowdSec would take one of two of the same name, by chance.
+// Notification is a YAML document of the notifications folder.
+type Notification struct {
+	File string `yaml:"-"`
+	Type string `yaml:"type"`
+	Name string `yaml:"name"`
+}
+
+// FindNotification returns the file that holds a notification of that name, "" if there is none.
 func (c Config) FindNotification(name string) (file string, err error) {
+	all, err := c.Notifications()
+	for _, n := range all {
+		if n.Name == name {
+			return n.File, nil
+		}
+	}
+	return "", err
+}
+
+// Notifications returns the documents in the files that CrowdSec reads as notifications. It leaves out text that is not
+// YAML.
+func (c Config) Notifications() ([]Notification, error) {
 	entries, err := os.ReadDir(c.NotificationDir)
 	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
+		return nil, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("read the notifications folder: %w", err)
+		return nil, fmt.Errorf("read the notifications folder: %w", err)
 	}
+	var all []Notification
 	for _, entry := range entries {
 		path := filepath.Join(c.NotificationDir, entry.Name())
 		if entry.IsDir() || !c.Reads(path) {
@@ -107,29 +139,24 @@ func (c Config) FindNotification(name string) (file string, err error) {
 		}
 		text, err := read(path)
 		if err != nil {
-			return "", fmt.Errorf("read the notification %s: %w", path, err)
+			return all, fmt.Errorf("read the notification %s: %w", path, err)
 		}
-		if names(text, name) {
-			return path, nil
-		}
+		all = append(all, notificationsIn(path, text)...)
 	}
-	return "", nil
+	return all, nil
 }
 
-// names reports whether one of the documents of a text has that name.
-func names(text []byte, name string) bool {
+// notificationsIn returns the documents of a file that can be read.
+func notificationsIn(file string, text []byte) []Notification {
+	var all []Notification
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	for {
-		var document struct {
-			Name string `yaml:"name"`
+		n := Notification{File: file}
+		err := decoder.Decode(&n)
+		var mistyped *yaml.TypeError // of one key; the others are read
+		if err != nil && !errors.As(err, &mistyped) {
+			return all
 		}
-		err := decoder.Decode(&document)
-		var mistyped *yaml.TypeError // of one document; the others can be read
-		switch {
-		case err == nil && document.Name == name:
-			return true
-		case err != nil && !errors.As(err, &mistyped):
-			return false
-		}
+		all = append(all, n)
 	}
 }

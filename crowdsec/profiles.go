@@ -13,23 +13,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ProfilesEdit is a text of profiles.yaml after [AddNotification].
+// ProfilesEdit is the result of [AddNotification].
 type ProfilesEdit struct {
-	// Text is the new text. It is the old one with some put in between: every
-	// byte that was there is there, in its order.
+	// Text is the new text: the old one with insertions.
 	Text []byte
-	// Added are the profiles that the edit made name the notification. None: the text is
-	// as it was.
+	// Added are the profiles that got the name of the notification. If there are none, the text is the old one.
 	Added []string
-	// Present are the profiles with bans that named it before.
+	// Present are the profiles with bans that already had it.
 	Present []string
 }
 
-// AddNotification names a notification in every profile (a YAML document of a
-// profiles.yaml) that makes decisions of type ban and does not name it yet.
+// AddNotification adds a notification to the list in every profile (a YAML document of profiles.yaml) that makes decisions
+// of type ban and does not name it yet.
 //
-// The new text has been read again, and differs from the old one in those names
-// alone. A text that cannot be changed so gives an error, which says where.
+// It reads the new text again: both texts must have the same content, except for the added names. A text that it cannot
+// change gives an error with the place.
 func AddNotification(text []byte, name string) (ProfilesEdit, error) {
 	if len(text) > largest {
 		return ProfilesEdit{}, fmt.Errorf("is longer than %d bytes", largest)
@@ -52,7 +50,7 @@ func AddNotification(text []byte, name string) (ProfilesEdit, error) {
 		}
 		label := cmp.Or(p.Name, fmt.Sprintf("number %d", i+1))
 		switch {
-		case !p.bans():
+		case !p.decides([]string{"ban"}):
 			continue
 		case slices.Contains(p.Notifications, name):
 			change.Present = append(change.Present, label)
@@ -73,7 +71,7 @@ func AddNotification(text []byte, name string) (ProfilesEdit, error) {
 	return change, nil
 }
 
-// Naming is which profiles name a notification.
+// Naming lists the profiles that name a notification.
 type Naming struct {
 	// Deciding are the profiles whose alerts have decisions that block.
 	Deciding []string
@@ -89,43 +87,65 @@ type Naming struct {
 // without decisions therefore sends those of the earlier one, unless the earlier
 // one has on_success: break (controllers/v1.CreateAlert).
 func (c Config) Naming(name string, types []string) (Naming, error) {
+	profiles, err := c.profiles()
+	if err != nil {
+		return Naming{}, err
+	}
 	var naming Naming
 	earlier := false // an earlier profile makes decisions, and does not break
-	n := 0
+	for i, p := range profiles {
+		label := cmp.Or(p.Name, fmt.Sprintf("number %d", i+1))
+		switch {
+		case !slices.Contains(p.Notifications, name):
+		case p.decides(types) || earlier:
+			naming.Deciding = append(naming.Deciding, label)
+		default:
+			naming.Idle = append(naming.Idle, label)
+		}
+		earlier = earlier || p.decides(types) && !strings.EqualFold(p.OnSuccess, "break")
+	}
+	return naming, nil
+}
+
+// ProfileFilesNaming returns the files with profiles that name a notification.
+func (c Config) ProfileFilesNaming(name string) ([]string, error) {
+	profiles, err := c.profiles()
+	var files []string
+	for _, p := range profiles {
+		if slices.Contains(p.Notifications, name) && !slices.Contains(files, p.file) {
+			files = append(files, p.file)
+		}
+	}
+	return files, err
+}
+
+// profiles reads the profiles in the order of CrowdSec.
+func (c Config) profiles() ([]profile, error) {
+	var all []profile
 	for _, path := range []string{c.ProfilesPath + ".local", c.ProfilesPath} {
 		text, err := read(path)
 		if path != c.ProfilesPath && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return Naming{}, fmt.Errorf("read the profiles: %w", err)
+			return all, fmt.Errorf("read the profiles: %w", err)
 		}
 		roots, err := documents(text)
 		if err != nil {
-			return Naming{}, fmt.Errorf("read the profiles %s: %w", path, err)
+			return all, fmt.Errorf("read the profiles %s: %w", path, err)
 		}
 		for _, root := range roots {
-			n++
-			var p profile
+			p := profile{file: path}
 			if err := root.Decode(&p); err != nil {
-				return Naming{}, fmt.Errorf("read profile number %d of %s: %w", n, path, err)
+				return all, fmt.Errorf("read profile number %d of %s: %w", len(all)+1, path, err)
 			}
-			label := cmp.Or(p.Name, fmt.Sprintf("number %d", n))
-			switch {
-			case !slices.Contains(p.Notifications, name):
-			case p.decides(types) || earlier:
-				naming.Deciding = append(naming.Deciding, label)
-			default:
-				naming.Idle = append(naming.Idle, label)
-			}
-			earlier = earlier || p.decides(types) && !strings.EqualFold(p.OnSuccess, "break")
+			all = append(all, p)
 		}
 	}
-	return naming, nil
+	return all, nil
 }
 
-// documents are the roots of the documents of a text; of an empty document, a
-// null.
+// documents returns the root of each document of a text. The root of an empty document is a null.
 func documents(text []byte) ([]*yaml.Node, error) {
 	var roots []*yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
@@ -145,8 +165,9 @@ func documents(text []byte) ([]*yaml.Node, error) {
 	}
 }
 
-// profile is what matters of one; anchors and merged keys are resolved.
+// profile is the part of a profile that is read. Anchors and merged keys are resolved.
 type profile struct {
+	file      string
 	Name      string `yaml:"name"`
 	Decisions []struct {
 		Type string `yaml:"type"`
@@ -154,9 +175,6 @@ type profile struct {
 	OnSuccess     string   `yaml:"on_success"`
 	Notifications []string `yaml:"notifications"`
 }
-
-// bans reports a profile that makes decisions of type ban.
-func (p profile) bans() bool { return p.decides([]string{"ban"}) }
 
 // decides reports whether a profile makes decisions of one of the types.
 func (p profile) decides(types []string) bool {
@@ -168,7 +186,7 @@ func (p profile) decides(types []string) bool {
 	return false
 }
 
-// pair is a key of a mapping and its value, nil when there is none.
+// pair returns a key of a mapping and its value, nil if there is none.
 func pair(mapping *yaml.Node, key string) (name, value *yaml.Node) {
 	for i := 0; i+1 < len(mapping.Content); i += 2 {
 		if mapping.Content[i].Value == key {

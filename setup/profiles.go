@@ -49,7 +49,7 @@ func (s *setup) nameInProfiles(ctx context.Context) error {
 		s.warn("no profile of %s decides to ban, so nothing will be blocked (hint: name %s under notifications: of a profile with decisions of type ban)",
 			s.crowdsec.ProfilesPath, s.Name)
 	}
-	if s.crowdsec.HasMisnamedFiles() {
+	if s.crowdsec.MisnamedFile() != "" {
 		s.warn("with CrowdSec 1.4, as Debian 12 has it, the usual profiles do not match `cscli decisions add`; "+
 			"a profile with the filter len(Alert.Decisions) > 0 that names %s does", s.Name)
 	}

@@ -137,12 +137,9 @@ func (s *setup) makeStateDir() error {
 
 // pluginOwner returns the user and group that CrowdSec runs plugins as.
 func (s *setup) pluginOwner() (uid, gid int, err error) {
-	name, group := s.crowdsec.PluginUser, s.crowdsec.PluginGroup
-	if name == "" && s.crowdsec.HasPluginConfig {
-		return os.Geteuid(), os.Getegid(), nil // CrowdSec's own user
-	}
+	name, group := s.crowdsec.PluginAccount()
 	if name == "" {
-		name = "nobody"
+		return os.Geteuid(), os.Getegid(), nil // CrowdSec's own user
 	}
 	owner, err := user.Lookup(name)
 	if err != nil {

@@ -122,7 +122,7 @@ profiles.yaml and reload CrowdSec.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(setupCommand(), configCommand(), trustCommand(), checkCommand(), statusCommand(), bansCommand(), flushCommand(),
-		cleanupCommand(), versionCommand())
+		cleanupCommand(), versionCommand(), packageFactsCommand())
 	return root
 }
 
