@@ -3,8 +3,8 @@
 # a folder. `make package` calls this, with the variables VERSION (as `git describe` says it), COMMIT, NFPM and SBOM (how
 # to run these tools). ARCHITECTURES may name fewer.
 #
-# The same commit gives the same bytes: every time is that of the commit, every owner root, every order sorted, and
-# nothing of the machine gets in.
+# The same commit gives the same bytes: every time is that of the commit, every owner is root, every order is sorted, and
+# nothing depends on the machine.
 set -eu
 umask 022
 export LC_ALL=C TZ=UTC
@@ -20,7 +20,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/dist"
 
-# whole SCRIPT prints a script with what it reads from crowdsec.sh inside.
+# whole SCRIPT prints a script with the text of crowdsec.sh in place of the line that reads it.
 whole() {
 	awk '
 		/^# shellcheck source=/ { next }
@@ -70,11 +70,11 @@ debian_copyright() {
 
 debian_changelog() {
 	printf 'crowdsec-stormshield (%s) unstable; urgency=medium\n\n' "$VERSION"
-	printf '  * What changed stands in CHANGELOG.md.gz.\n\n'
+	printf '  * See CHANGELOG.md.gz for the changes.\n\n'
 	printf ' -- %s  %s\n' "$MAINTAINER" "$(date -R -d "@$SOURCE_DATE_EPOCH")"
 }
 
-# What is the same for all architectures.
+# These files are the same for all architectures.
 for script in postinstall preremove postremove; do
 	whole packaging/scripts/$script.sh > "$work/$script.sh"
 done
@@ -133,7 +133,7 @@ for arch in $ARCHITECTURES; do
 done
 (cd "$work/dist" && sha256sum -- * > SHA256SUMS)
 
-# What an earlier build left is replaced.
+# Replace the files of an earlier build.
 mkdir -p "$into"
 rm -f "$into"/crowdsec-stormshield[-_]* "$into/SHA256SUMS"
 mv "$work"/dist/* "$into"

@@ -2,7 +2,7 @@
 # Installs the plugin from its archive, or removes it again. It never starts, stops or reloads CrowdSec.
 set -eu
 umask 022
-export LC_ALL=C # one order of sorting, whoever runs this
+export LC_ALL=C # one order of sorting
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=packaging/scripts/crowdsec.sh
 . "$here/scripts/crowdsec.sh"
@@ -14,8 +14,8 @@ usage() {
 		Usage: ./install.sh [--prefix DIR] [--uninstall] [--yes]
 
 		Installs the CrowdSec plugin notification-stormshield and its command
-		crowdsec-stormshield, or a newer version over an older one. CrowdSec is left
-		alone: what to run next is printed.
+		crowdsec-stormshield, or a newer version over an older one. It does not touch
+		CrowdSec, and prints what to run next.
 
 		  --prefix DIR   install below DIR ($prefix): the plugin into
 		                 lib/crowdsec/plugins, the command into bin, the manual page,
@@ -32,7 +32,7 @@ refuse() {
 	exit "${2:-1}"
 }
 
-# files prints what is put below the prefix, a line each: MODE FROM TO.
+# files prints the files below the prefix, a line each: MODE FROM TO.
 files() {
 	doc=share/doc/crowdsec-stormshield
 	cat <<-EOF
@@ -57,7 +57,7 @@ links() {
 	EOF
 }
 
-# The record of what was installed: paths below the prefix, a folder only if it was not there before.
+# The record of installed paths below the prefix. It has a folder only if this script made it.
 installed=share/doc/crowdsec-stormshield/installed
 
 make_folder() {
@@ -70,7 +70,7 @@ make_folder() {
 	printf '%s/\n' "$1" >> "$record"
 }
 
-# put MODE FROM TO replaces a file by a rename: CrowdSec may be running the one that is there.
+# put MODE FROM TO replaces a file by a rename, because CrowdSec may be running the old one.
 put() {
 	make_folder "$(dirname "$3")"
 	new=$prefix/$(dirname "$3")/.${3##*/}.new
@@ -87,8 +87,8 @@ put_link() {
 	printf '%s\n' "$1" >> "$record"
 }
 
-# take_away RECORD removes what is recorded, folders last and only when they are empty.
-take_away() {
+# remove_files RECORD removes the files of a record, and then its folders if they are empty.
+remove_files() {
 	grep -v '/$' "$1" | while read -r file; do
 		rm -f "$prefix/$file"
 	done
@@ -116,7 +116,7 @@ install() {
 		put_link "$to" "$target"
 	done
 	printf '%s\n' "$installed" >> "$record"
-	# A version before this one may have made folders, and files that this one does not have.
+	# An earlier version may have made folders, and files that this one does not have.
 	if [ -f "$prefix/$installed" ]; then
 		sort -u "$record" -o "$record"
 		comm -13 "$record" "$prefix/$installed" | grep -v '/$' | while read -r file; do
@@ -125,6 +125,7 @@ install() {
 		grep '/$' "$prefix/$installed" >> "$record" || :
 	fi
 	sort -u "$record" > "$prefix/$installed"
+	read_facts "$plugin"
 	make_state
 	say "installed below $prefix"
 	case :$PATH: in
@@ -136,11 +137,12 @@ install() {
 
 uninstall() {
 	[ -f "$prefix/$installed" ] || refuse "nothing of this plugin was installed below $prefix by this script"
+	read_facts "$plugin"
 	say_what_needs_us "$alone"
 	record=$(mktemp)
 	trap 'rm -f "$record"' EXIT
 	cp "$prefix/$installed" "$record"
-	take_away "$record"
+	remove_files "$record"
 	say "removed from $prefix"
 	say_what_is_kept ''
 	say_what_stays_blocked 'install this again'
@@ -170,6 +172,7 @@ case $prefix in
 /*) prefix=${prefix%/} ;;
 *) refuse "--prefix needs a path from the root, and got \"$prefix\"" 2 ;;
 esac
+plugin=$prefix/lib/crowdsec/plugins/notification-stormshield
 alone=$prefix/lib/crowdsec-stormshield/plugins
 [ "$(id -u)" -eq 0 ] || refuse 'run this as root'
 

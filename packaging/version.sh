@@ -5,7 +5,7 @@
 set -eu
 given=$1 # such as v1.2.3-rc1-4-gabc1234-dirty
 
-# In awk, for sed's alternation is GNU's alone.
+# This is awk, because only GNU sed has alternation.
 printf '%s\n' "$given" | awk -v made="${SOURCE_DATE_EPOCH:-0}" '
 	function fail() {
 		print "version.sh: no version of a package can be made of \"" $0 "\"" > "/dev/stderr"

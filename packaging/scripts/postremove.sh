@@ -5,12 +5,13 @@ set -e
 # shellcheck source=packaging/scripts/crowdsec.sh
 . "$(dirname "$0")/crowdsec.sh"
 
-# Made by the command and not a file of the package, so that dpkg does not know it. Notifications of other plugins, if
-# the administrator put any into it, are not ours to delete.
+# The administrator makes this file, so dpkg does not know it. It is kept if it may hold notifications of other plugins.
+# The program, which could read it, is gone by now.
 purge_notification() {
 	[ -f "$notification" ] || return 0
-	if documents "$notification" | grep -qv '^stormshield '; then
-		say "kept $notification, which holds more than notifications of this plugin"
+	types=$(sed -n "s/^type:[[:space:]]*[\"']\{0,1\}\([^\"'#[:space:]]*\).*/\1/p" "$notification" | sort -u)
+	if [ "$types" != stormshield ] || grep -q '^[[:space:]]*[{]' "$notification"; then
+		say "kept $notification, which may hold notifications of other plugins"
 		return 0
 	fi
 	rm -f "$notification"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Before removal, while the command is still there. dpkg calls this with "remove", rpm with 0; an upgrade is none.
+# Before removal, while the command still exists. dpkg calls this with "remove", rpm with 0. An upgrade is no removal.
 set -e
 # shellcheck source=packaging/scripts/crowdsec.sh
 . "$(dirname "$0")/crowdsec.sh"
@@ -9,5 +9,6 @@ remove | 0) ;;
 *) exit 0 ;;
 esac
 
+read_facts /usr/bin/crowdsec-stormshield
 say_what_needs_us /usr/lib/crowdsec-stormshield/plugins
 say_what_stays_blocked 'install this again'
