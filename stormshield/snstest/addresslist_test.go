@@ -11,7 +11,7 @@ import (
 )
 
 // monitor is a session that holds the monitor right.
-func monitor(t testing.TB, a *snstest.Appliance) *web {
+func monitor(t testing.TB, a *snstest.Appliance) *apiClient {
 	t.Helper()
 	w := connect(t, a)
 	if ret := w.run("MODIFY MONITOR FORCE ON").ret(); ret != 100 {
@@ -39,7 +39,7 @@ func wantSources(t *testing.T, a *snstest.Appliance, want ...string) {
 	}
 }
 
-func TestAddTakesAddressesAndNames(t *testing.T) {
+func TestAddBlocksAddressesAndNamesOfObjectsAndGroups(t *testing.T) {
 	for name, want := range map[string][]string{
 		"192.0.2.1":          {"192.0.2.1/32"},
 		"2001:db8::1":        {"2001:db8::1/128"},
@@ -64,7 +64,7 @@ func TestAddTakesAddressesAndNames(t *testing.T) {
 	}
 }
 
-func TestAddRefusesWhatItDoesNotUnderstand(t *testing.T) {
+func TestAddRefusesInvalidArguments(t *testing.T) {
 	a := snstest.Start(t)
 	appendTo(t, a, snstest.GroupFile, "[empty]\n[hollow]\nempty\n")
 	w := monitor(t, a)
@@ -87,7 +87,7 @@ func TestAddRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	wantSources(t, a, "192.0.2.1/32")
 }
 
-func TestGroupIsResolvedWhenAddRuns(t *testing.T) {
+func TestAddResolvesAGroupOnce(t *testing.T) {
 	a := snstest.Start(t)
 	first := monitor(t, a)
 	first.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=internal_servers Timeout=60")
@@ -119,7 +119,8 @@ func TestSessionSeesTheFilesAsTheyWereWhenItWasOpened(t *testing.T) {
 	wantSources(t, a, "192.0.2.77/32")
 }
 
-func TestTimeoutsTickAndAreRenewed(t *testing.T) {
+func TestEntriesEndUnlessTheyAreRenewed(t *testing.T) {
+	t.Parallel()
 	a := snstest.Start(t)
 	w := monitor(t, a)
 	w.block("192.0.2.1", 1)
@@ -145,7 +146,8 @@ func TestTimeoutsTickAndAreRenewed(t *testing.T) {
 	}
 }
 
-func TestEndOfAnEntryIsAnnounced(t *testing.T) {
+func TestTheEndOfAnEntryClosesBlacklistChanged(t *testing.T) {
+	t.Parallel()
 	a := snstest.Start(t)
 	w := monitor(t, a)
 	w.block("192.0.2.1", 1)
@@ -160,7 +162,7 @@ func TestEndOfAnEntryIsAnnounced(t *testing.T) {
 	}
 }
 
-func TestWaitBlockedTellsWhenItHappened(t *testing.T) {
+func TestWaitBlockedReturnsWhenTheEntryWasAdded(t *testing.T) {
 	a := snstest.Start(t)
 	w := monitor(t, a)
 	before := time.Now()
@@ -180,7 +182,7 @@ func TestWaitBlockedTellsWhenItHappened(t *testing.T) {
 	}
 }
 
-func TestShowHasALineAnEntry(t *testing.T) {
+func TestShowPrintsALineForEachEntry(t *testing.T) {
 	a := snstest.Start(t)
 	w := monitor(t, a)
 	w.block("4.3.2.1", 25)
@@ -214,7 +216,7 @@ func TestNetworkBlocksItsAddressesAndIsDeletedAlone(t *testing.T) {
 	}
 }
 
-func TestDeleteOfWhatIsNotListed(t *testing.T) {
+func TestDeleteWithoutAnEntrySucceedsUnlessAFaultRefusesIt(t *testing.T) {
 	a := snstest.Start(t)
 	w := monitor(t, a)
 	w.want(100, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=192.0.2.1")

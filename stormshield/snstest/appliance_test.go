@@ -48,7 +48,7 @@ func TestPasswordCanChange(t *testing.T) {
 	a := snstest.Start(t)
 	w := connect(t, a)
 	a.SetPassword("another")
-	if d := newWeb(t, a).loginWith(a.User(), snstest.DefaultPassword, ""); d.Msg != "AUTH_FAILED" {
+	if d := newAPIClient(t, a).loginWith(a.User(), snstest.DefaultPassword, ""); d.Msg != "AUTH_FAILED" {
 		t.Errorf("the old password: %s", d.Msg)
 	}
 	w.want(100, "NOP")
@@ -102,7 +102,7 @@ func TestEditInPlaceKeepsTheInode(t *testing.T) {
 	}
 }
 
-func TestADiskThatIsThereIsKept(t *testing.T) {
+func TestFilesOfAnExistingDiskAreKept(t *testing.T) {
 	dir := t.TempDir()
 	first, err := snstest.New(snstest.Options{Dir: dir})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"net/http/cookiejar"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,15 +63,15 @@ func (d *document) ret() int {
 	return d.Serverd[len(d.Serverd)-1].Ret
 }
 
-// web is a browser's worth of client for one appliance, and at most one session.
-type web struct {
+// apiClient is a client of one appliance, with a cookie jar and at most one session.
+type apiClient struct {
 	t       testing.TB
 	a       *snstest.Appliance
 	http    *http.Client
 	session string
 }
 
-func newWeb(t testing.TB, a *snstest.Appliance) *web {
+func newAPIClient(t testing.TB, a *snstest.Appliance) *apiClient {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -81,14 +82,14 @@ func newWeb(t testing.TB, a *snstest.Appliance) *web {
 		DisableCompression: true,
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &web{t: t, a: a, http: &http.Client{Transport: transport, Jar: jar, Timeout: 30 * time.Second}}
+	return &apiClient{t: t, a: a, http: &http.Client{Transport: transport, Jar: jar, Timeout: 30 * time.Second}}
 }
 
-func (w *web) url(path string) string {
+func (w *apiClient) url(path string) string {
 	return "https://" + net.JoinHostPort(w.a.Host(), fmt.Sprint(w.a.APIPort())) + path
 }
 
-func (w *web) do(method, path string, form url.Values) (*document, error) {
+func (w *apiClient) do(method, path string, form url.Values) (*document, error) {
 	var body io.Reader
 	if form != nil {
 		body = strings.NewReader(form.Encode())
@@ -120,7 +121,7 @@ func (w *web) do(method, path string, form url.Values) (*document, error) {
 	return &d, nil
 }
 
-func (w *web) must(method, path string, form url.Values) *document {
+func (w *apiClient) must(method, path string, form url.Values) *document {
 	w.t.Helper()
 	d, err := w.do(method, path, form)
 	if err != nil {
@@ -129,7 +130,7 @@ func (w *web) must(method, path string, form url.Values) *document {
 	return d
 }
 
-func (w *web) loginWith(user, password, totp string) *document {
+func (w *apiClient) loginWith(user, password, totp string) *document {
 	w.t.Helper()
 	encode := base64.StdEncoding.EncodeToString
 	form := url.Values{"uid": {encode([]byte(user))}, "pswd": {encode([]byte(password))}, "app": {"sslclient"}}
@@ -139,7 +140,7 @@ func (w *web) loginWith(user, password, totp string) *document {
 	return w.must("POST", "/auth/admin.html", form)
 }
 
-func (w *web) openSession(reqlevel string) *document {
+func (w *apiClient) openSession(reqlevel string) *document {
 	w.t.Helper()
 	form := url.Values{"app": {"sslclient"}, "id": {"0"}}
 	if reqlevel != "" {
@@ -151,9 +152,9 @@ func (w *web) openSession(reqlevel string) *document {
 }
 
 // connect logs in and opens a session with all privileges.
-func connect(t testing.TB, a *snstest.Appliance) *web {
+func connect(t testing.TB, a *snstest.Appliance) *apiClient {
 	t.Helper()
-	w := newWeb(t, a)
+	w := newAPIClient(t, a)
 	if d := w.loginWith(a.User(), a.Password(), ""); d.Msg != "AUTH_SUCCESS" {
 		t.Fatalf("log in: %s", d.Msg)
 	}
@@ -163,13 +164,13 @@ func connect(t testing.TB, a *snstest.Appliance) *web {
 	return w
 }
 
-func (w *web) run(line string) *document {
+func (w *apiClient) run(line string) *document {
 	w.t.Helper()
 	return w.must("GET", "/api/command?sessionid="+w.session+"&cmd="+url.PathEscape(line), nil)
 }
 
 // want runs a command and checks its final status.
-func (w *web) want(ret int, line string) *document {
+func (w *apiClient) want(ret int, line string) *document {
 	w.t.Helper()
 	d := w.run(line)
 	if d.Code != 100 || d.ret() != ret {
@@ -178,7 +179,7 @@ func (w *web) want(ret int, line string) *document {
 	return d
 }
 
-func (w *web) block(name string, seconds int) *document {
+func (w *apiClient) block(name string, seconds int) *document {
 	w.t.Helper()
 	return w.run(fmt.Sprintf("MONITOR ADDRESSLIST ADD Type=BlackList Name1=%s Timeout=%d", name, seconds))
 }
@@ -212,7 +213,7 @@ func connectSSH(t testing.TB, a *snstest.Appliance) *ssh.Client {
 	return client
 }
 
-// result is what an SSH command came to.
+// result is the output and the status of an SSH command.
 type result struct {
 	out, err string
 	status   int // -1: none was sent
@@ -264,4 +265,23 @@ func appendTo(t testing.TB, a *snstest.Appliance, file, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// rawExchange sends one request, without cookies, and returns every byte of the answer.
+func rawExchange(t *testing.T, w *apiClient, request string) string {
+	t.Helper()
+	address := net.JoinHostPort(w.a.Host(), strconv.Itoa(w.a.APIPort()))
+	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, strings.Replace(request, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil && len(answer) == 0 {
+		t.Fatal(err)
+	}
+	return string(answer)
 }

@@ -17,7 +17,7 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-func TestRefusedPortsComeBackOnTheSamePort(t *testing.T) {
+func TestRefusedPortsOpenAgainWithTheSameNumber(t *testing.T) {
 	a := snstest.Start(t)
 	w, client := connect(t, a), connectSSH(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.APIRefuse = true, true })
@@ -41,7 +41,8 @@ func TestRefusedPortsComeBackOnTheSamePort(t *testing.T) {
 	connectSSH(t, a)
 }
 
-func TestHangingServersGoOnWhenTheSwitchIsOff(t *testing.T) {
+func TestHangingServersContinueWhenTheFaultEnds(t *testing.T) {
+	t.Parallel()
 	a := snstest.Start(t)
 	w, client := connect(t, a), connectSSH(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.SSHHang, f.APIHang = true, true })
@@ -134,7 +135,8 @@ func TestCutAfterUploadLeavesTheFirstBytes(t *testing.T) {
 	}
 }
 
-func TestDelayHoldsEachStepBack(t *testing.T) {
+func TestDelayHoldsBackCommands(t *testing.T) {
+	t.Parallel()
 	a := snstest.Start(t)
 	w, client := connect(t, a), connectSSH(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.Delay = 80 * time.Millisecond })
@@ -150,7 +152,7 @@ func TestDelayHoldsEachStepBack(t *testing.T) {
 	}
 }
 
-func TestAnswersCanBeSpoiledAfterTheCommandRan(t *testing.T) {
+func TestMalformedAndTruncatedAnswersFollowARunCommand(t *testing.T) {
 	for name, fault := range map[string]func(*snstest.Faults){
 		"malformed": func(f *snstest.Faults) { f.MalformedXML = true },
 		"truncated": func(f *snstest.Faults) { f.TruncateBody = true },
@@ -166,7 +168,7 @@ func TestAnswersCanBeSpoiledAfterTheCommandRan(t *testing.T) {
 	}
 }
 
-func TestHTTPStatusCanBeForced(t *testing.T) {
+func TestAFaultGivesTheHTTPStatus(t *testing.T) {
 	a := snstest.Start(t)
 	w := connect(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.APIStatus = 503 })
@@ -175,7 +177,7 @@ func TestHTTPStatusCanBeForced(t *testing.T) {
 	}
 }
 
-func TestCodesCanBeForced(t *testing.T) {
+func TestFaultsGiveRootCodeAndRet(t *testing.T) {
 	a := snstest.Start(t)
 	w := monitor(t, a)
 	for _, code := range []int{203, 204, 205, 500, 501, 502, 900} {
@@ -229,7 +231,7 @@ func TestSessionsExpireAfterSoManyCommands(t *testing.T) {
 func TestOneTimePasswordIsAskedFor(t *testing.T) {
 	a := snstest.Start(t)
 	a.SetFaults(func(f *snstest.Faults) { f.NeedTOTP = true })
-	w := newWeb(t, a)
+	w := newAPIClient(t, a)
 	for _, attempt := range []struct{ password, totp, message string }{
 		{a.Password(), "", "NEED_TOTP_AUTH"}, {"wrong", "", "AUTH_FAILED"}, {a.Password(), "111111", "AUTH_FAILED"},
 		{a.Password(), "123456", "AUTH_SUCCESS"},
@@ -240,7 +242,7 @@ func TestOneTimePasswordIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestFaultsChangeWhileEverythingIsInUse(t *testing.T) {
+func TestFaultsCanChangeDuringRequests(t *testing.T) {
 	a := snstest.Start(t)
 	w := monitor(t, a)
 	var all sync.WaitGroup

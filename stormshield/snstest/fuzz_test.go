@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func FuzzFilesAreReadWithoutHarm(f *testing.F) {
+func FuzzParseObjectFiles(f *testing.F) {
 	f.Add(administratorsObjects, administratorsGroups)
 	f.Add("[Host]\na=\"", "[a]\na\n[a\n]")
 	f.Add("[Network]\nn=1.2.3.4/", "[\n=\n#")
@@ -28,7 +28,7 @@ func FuzzFilesAreReadWithoutHarm(f *testing.F) {
 	})
 }
 
-func FuzzCommandsAreSplitWithoutHarm(f *testing.F) {
+func FuzzParseCommand(f *testing.F) {
 	f.Add(`MONITOR ADDRESSLIST ADD Type=BlackList Name1="a b" Timeout=60`)
 	f.Add("modify \t on=")
 	f.Add(`a="b`)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestToolsCanBeMissingOrReplaced(t *testing.T) {
+	t.Parallel()
 	for _, shell := range []string{"/bin/sh", "/bin/csh"} {
 		a := snstest.Start(t, func(o *snstest.Options) {
 			o.LoginShell = shell
@@ -107,7 +108,7 @@ func TestLegacyServerNeedsOldAlgorithms(t *testing.T) {
 		t.Errorf("host key of type %s", a.HostKey().Type())
 	}
 	if _, err := dialSSH(a, sshConfig(a)); err == nil {
-		t.Error("a client of today got in")
+		t.Error("a modern client logged in")
 	}
 	config := sshConfig(a)
 	config.KeyExchanges = []string{ssh.InsecureKeyExchangeDH1SHA1}
@@ -128,7 +129,7 @@ func TestLegacyServerNeedsOldAlgorithms(t *testing.T) {
 	}
 }
 
-func TestTheLoginShellCanBeNoneOrNoisy(t *testing.T) {
+func TestTheLoginShellCanBeReplacedOrNoisy(t *testing.T) {
 	a := snstest.Start(t)
 	client := connectSSH(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = `echo "no: $COMMAND"; exit 4` })
@@ -142,6 +143,7 @@ func TestTheLoginShellCanBeNoneOrNoisy(t *testing.T) {
 }
 
 func TestAToolCanBeBroken(t *testing.T) {
+	t.Parallel()
 	a := snstest.Start(t)
 	client := connectSSH(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{"cksum": "echo 0 0"} })
@@ -150,7 +152,7 @@ func TestAToolCanBeBroken(t *testing.T) {
 	}
 }
 
-func TestTheFileObjectCanBeALinkForATime(t *testing.T) {
+func TestTheFileObjectCanBecomeALinkAndAFileAgain(t *testing.T) {
 	a := snstest.Start(t)
 	path, before := filepath.Join(a.ConfigDir(), "object"), string(a.Read("object"))
 	for _, linked := range []bool{true, false, true} {

@@ -98,10 +98,10 @@ func TestCommandsRunInARealShell(t *testing.T) {
 		t.Errorf("read %d bytes back", len(r.out))
 	}
 	if r := runSSH(t, client, "kill -9 $$", nil); r.signal != "KILL" {
-		t.Errorf("a killed command came to %+v", r)
+		t.Errorf("a killed command gave %+v", r)
 	}
 	if r := runSSH(t, client, "no-such-command", nil); r.status != 127 {
-		t.Errorf("an unknown command came to %+v", r)
+		t.Errorf("an unknown command gave %+v", r)
 	}
 	s := a.Stats()
 	if s.SSHCommandCount != 5 || s.SSHCommands[3] != "kill -9 $$" || s.SSHUploaded != int64(len(text)) {
@@ -111,7 +111,7 @@ func TestCommandsRunInARealShell(t *testing.T) {
 		t.Errorf("stats: %d bytes in, %d out, CPU %v", s.SSHBytesIn, s.SSHBytesOut, s.ShellCPU)
 	}
 	a.ResetStats()
-	// The last channel's end may arrive after the reset.
+	// The end of the last channel may arrive after the reset.
 	if s := a.Stats(); s.SSHCommandCount != 0 || s.SSHBytesIn > 100 || s.ShellCPU != 0 {
 		t.Errorf("after a reset: %+v", s)
 	}
@@ -269,6 +269,7 @@ func TestCloseEndsCommandsThatRun(t *testing.T) {
 }
 
 func TestSSHAndTheAPIWorkOverALink(t *testing.T) {
+	t.Parallel()
 	link := snstest.Link{BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Millisecond}
 	a := snstest.Start(t, func(o *snstest.Options) { o.Link = link })
 	start := time.Now()

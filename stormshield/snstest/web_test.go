@@ -16,7 +16,7 @@ import (
 
 func TestWrongPasswordsOnWebAndSSHLockBothTogether(t *testing.T) {
 	a := snstest.Start(t, func(o *snstest.Options) { o.BruteForceLock = 30 * time.Second })
-	w := newWeb(t, a)
+	w := newAPIClient(t, a)
 	for range 2 {
 		if d := w.loginWith(a.User(), "wrong", ""); d.Msg != "AUTH_FAILED" {
 			t.Fatalf("message %s", d.Msg)
@@ -40,9 +40,10 @@ func TestWrongPasswordsOnWebAndSSHLockBothTogether(t *testing.T) {
 	connect(t, a)
 }
 
-func TestLockEndsByItself(t *testing.T) {
+func TestTheLockEndsAfterItsTime(t *testing.T) {
+	t.Parallel()
 	a := snstest.Start(t, func(o *snstest.Options) { o.BruteForceLock = 300 * time.Millisecond })
-	w := newWeb(t, a)
+	w := newAPIClient(t, a)
 	for range 3 {
 		w.loginWith(a.User(), "wrong", "")
 	}
@@ -55,9 +56,9 @@ func TestLockEndsByItself(t *testing.T) {
 	}
 }
 
-func TestSuccessForgetsEarlierFailures(t *testing.T) {
+func TestALoginResetsTheCountOfFailures(t *testing.T) {
 	a := snstest.Start(t)
-	w := newWeb(t, a)
+	w := newAPIClient(t, a)
 	for range 3 {
 		w.loginWith(a.User(), "wrong", "")
 		w.loginWith("root", a.Password(), "")
@@ -67,9 +68,9 @@ func TestSuccessForgetsEarlierFailures(t *testing.T) {
 	}
 }
 
-func TestSessionNeedsTheCookieOfTheLogin(t *testing.T) {
+func TestASessionNeedsTheCookieOfItsLogin(t *testing.T) {
 	a := snstest.Start(t)
-	stranger := newWeb(t, a)
+	stranger := newAPIClient(t, a)
 	if d := stranger.openSession(""); d.Code != 205 || d.Session != "" {
 		t.Errorf("without a cookie: code %d, session %q", d.Code, d.Session)
 	}
@@ -79,7 +80,7 @@ func TestSessionNeedsTheCookieOfTheLogin(t *testing.T) {
 	}
 }
 
-func TestSpacesAreEscapedAndAPlusIsAPlus(t *testing.T) {
+func TestAPlusInACommandIsNoSpace(t *testing.T) {
 	w := connect(t, snstest.Start(t))
 	if d := w.want(100, "SYSTEM PROPERTY"); len(d.Serverd) != 2 {
 		t.Errorf("%d serverd elements, want 2", len(d.Serverd))
@@ -130,7 +131,7 @@ func TestAnswersHaveTheCapturedForm(t *testing.T) {
 }
 
 // text is the body of a command's answer, decompressed.
-func (w *web) text(line, accept string) string {
+func (w *apiClient) text(line, accept string) string {
 	w.t.Helper()
 	response := w.get(line, accept)
 	defer response.Body.Close()
@@ -148,7 +149,7 @@ func (w *web) text(line, accept string) string {
 	return string(text)
 }
 
-func (w *web) get(line, accept string) *http.Response {
+func (w *apiClient) get(line, accept string) *http.Response {
 	w.t.Helper()
 	request, err := http.NewRequest(http.MethodGet, w.url("/api/command?sessionid="+w.session+"&cmd="+url.PathEscape(line)), nil)
 	if err != nil {
@@ -212,6 +213,7 @@ func TestTooManySessionsAreRefused(t *testing.T) {
 }
 
 func TestIdleSessionsEnd(t *testing.T) {
+	t.Parallel()
 	a := snstest.Start(t, func(o *snstest.Options) { o.SessionIdle = 200 * time.Millisecond })
 	w := connect(t, a)
 	eventually(t, "the session ends", func() bool { return a.Stats().SessionsOpen == 0 })
@@ -254,7 +256,7 @@ func TestRequestedLevelsAreGranted(t *testing.T) {
 	w.want(205, "MODIFY MONITOR ON FORCE")
 }
 
-func TestStrangeRequestsAreRefused(t *testing.T) {
+func TestUnknownRequestsAreRefused(t *testing.T) {
 	w := connect(t, snstest.Start(t))
 	for _, request := range []struct{ method, path string }{
 		{"GET", "/"}, {"POST", "/api/command?sessionid=x&cmd=NOP"}, {"GET", "/auth/admin.html?sslcert=1&app=sslclient"},

@@ -58,10 +58,10 @@ func (c *control) close() error {
 
 func routes(a *snstest.Appliance) http.Handler {
 	mux := http.NewServeMux()
-	look := func(path string, get func() any) {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { reply(w, get()) })
+	get := func(path string, value func() any) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { reply(w, value()) })
 	}
-	act := func(path string, do func(*http.Request) error) {
+	post := func(path string, do func(*http.Request) error) {
 		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 			if err := do(r); err != nil {
 				http.Error(w, err.Error(), http.StatusBadRequest)
@@ -70,15 +70,15 @@ func routes(a *snstest.Appliance) http.Handler {
 			w.WriteHeader(http.StatusNoContent)
 		})
 	}
-	look("/blacklist", func() any { return entries(a) })
-	look("/stats", func() any { return a.Stats() })
-	look("/problems", func() any { return append([]string{}, a.Problems()...) })
-	act("/faults", func(r *http.Request) error { return setFaults(a, r.Body) })
-	act("/reboot", func(*http.Request) error { a.Reboot(); return nil })
+	get("/blacklist", func() any { return entries(a) })
+	get("/stats", func() any { return a.Stats() })
+	get("/problems", func() any { return append([]string{}, a.Problems()...) })
+	post("/faults", func(r *http.Request) error { return setFaults(a, r.Body) })
+	post("/reboot", func(*http.Request) error { a.Reboot(); return nil })
 	return mux
 }
 
-// setFaults changes the faults that the JSON names. Broken JSON and unknown names change nothing.
+// setFaults changes the faults that the JSON names. Malformed JSON and unknown names change nothing.
 func setFaults(a *snstest.Appliance, text io.Reader) error {
 	next := a.Faults()
 	decoder := json.NewDecoder(text)
@@ -105,5 +105,5 @@ func entries(a *snstest.Appliance) []entry {
 
 func reply(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value) // the client sees what did not arrive
+	_ = json.NewEncoder(w).Encode(value) // the client notices an incomplete answer
 }

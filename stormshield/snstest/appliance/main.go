@@ -103,5 +103,5 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	if err := f.print(out); err != nil {
 		return err
 	}
-	return watch(ctx, a, out)
+	return printChanges(ctx, a, out)
 }

@@ -22,7 +22,7 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// output can be read while it is written.
+// output is a buffer that can be read during writes.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -122,7 +122,7 @@ func TestReadyFileHasTheFacts(t *testing.T) {
 	}
 }
 
-func TestControlLooksAndActs(t *testing.T) {
+func TestTheControlPortShowsAndChangesTheAppliance(t *testing.T) {
 	f, _ := launch(t, "-no-ssh", "-dir", t.TempDir())
 	if f.SSHPort != 0 || f.SSHHostKey != "" {
 		t.Errorf("facts of an SSH server: %+v", f)
@@ -152,7 +152,7 @@ func TestControlLooksAndActs(t *testing.T) {
 	}
 }
 
-func TestChangesAreShownOnceEach(t *testing.T) {
+func TestEachChangeOfTheBlacklistIsPrintedOnce(t *testing.T) {
 	shown := map[netip.Prefix]time.Time{}
 	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	entries := func(seconds ...int) (list []snstest.Entry) {
@@ -174,7 +174,7 @@ func TestChangesAreShownOnceEach(t *testing.T) {
 		{nil, "10:00:00.000 - 192.0.2.0 0\n"},
 	} {
 		var out strings.Builder
-		if err := show(&out, shown, step.list, now); err != nil {
+		if err := printDifference(&out, shown, step.list, now); err != nil {
 			t.Fatal(err)
 		}
 		if out.String() != step.want {
@@ -231,7 +231,7 @@ func TestAFaultThatDoesNotExistIsRefused(t *testing.T) {
 	}
 }
 
-// Every switch stands in the description with a comment above it or above the group it is in.
+// A comment stands above the field or above its group.
 func TestEveryFaultIsDescribed(t *testing.T) {
 	text := snstest.DescribeFaults()
 	commented := regexp.MustCompile(`(?m)^//.*\n(//.*\n)*[A-Z].*$`)

@@ -14,7 +14,7 @@ func TestNewApplianceHasNoProblems(t *testing.T) {
 	}
 }
 
-func TestProblemsNameWhatARealApplianceWouldChokeOn(t *testing.T) {
+func TestProblemsListEachInvalidLine(t *testing.T) {
 	for name, c := range map[string]struct{ object, groups, want string }{
 		"dangling member":     {"", "[g]\nnobody\n", `objectgroup line 2: the member "nobody" of [g] is unknown`},
 		"member of services":  {"[Service]\nhttp=80/tcp\n", "[g]\nhttp\n", "is unknown"},
@@ -57,7 +57,7 @@ func TestProblemsNameWhatARealApplianceWouldChokeOn(t *testing.T) {
 	}
 }
 
-func TestFormsThatAreFineAreNoProblems(t *testing.T) {
+func TestValidFormsAreNoProblems(t *testing.T) {
 	a := snstest.Start(t)
 	object := "# c\r\n[Host] #\"section\"\r\na=192.0.2.1 , resolve=static #\"x # y = z\"\r\n b=\"2001:db8::1,resolve=static\" #\"q\"\r\n" +
 		"[Service]\r\na=80/tcp\r\n[Network]\r\nn=192.0.2.0/24\r\n[Host]\r\nc=192.0.2.3"

@@ -11,12 +11,12 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// watch prints what is put on the blacklist and what goes, until ctx ends. A renewed entry is printed like a new one.
-func watch(ctx context.Context, a *snstest.Appliance, out io.Writer) error {
+// printChanges prints each entry that is added to the blacklist, renewed or removed, until ctx ends.
+func printChanges(ctx context.Context, a *snstest.Appliance, out io.Writer) error {
 	shown := map[netip.Prefix]time.Time{}
 	for {
 		changed := a.BlacklistChanged()
-		if err := show(out, shown, a.Blacklist(), time.Now()); err != nil {
+		if err := printDifference(out, shown, a.Blacklist(), time.Now()); err != nil {
 			return err
 		}
 		select {
@@ -27,8 +27,8 @@ func watch(ctx context.Context, a *snstest.Appliance, out io.Writer) error {
 	}
 }
 
-// show prints the difference between what was shown and the list: time, + or -, source, seconds left.
-func show(out io.Writer, shown map[netip.Prefix]time.Time, list []snstest.Entry, now time.Time) error {
+// printDifference prints the difference between shown and the list: time, + or -, source, seconds left. It updates shown.
+func printDifference(out io.Writer, shown map[netip.Prefix]time.Time, list []snstest.Entry, now time.Time) error {
 	w := bufio.NewWriter(out)
 	stamp := now.Format("15:04:05.000")
 	live := make(map[netip.Prefix]struct{}, len(list))
