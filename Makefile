@@ -7,8 +7,6 @@ PLUGIN  := bin/notification-stormshield
 # The race detector needs a C compiler. Where CI is set, its lack is an error.
 # It does not watch SQLite's own code, which would make the tests of the state five times as slow.
 RACE    := $(if $(or $(CI),$(shell command -v $${CC:-cc} 2>/dev/null)),-race -gcflags='modernc.org/...=-race=false')
-# This one measures a race between processes: other tests beside it would be load.
-ALONE   := TestNoEditAndNoBanIsLostInAThousandFlushes
 ACTIONS := go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 LINTER  := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 NFPM    := go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
@@ -16,10 +14,10 @@ SBOM    := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.
 # Where the packages go.
 DIST    := dist
 
-.PHONY: help build package test lint demo e2e bench torture
+.PHONY: help build package test test-long lint demo e2e bench torture
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/notification-stormshield, static, with version and commit inside
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(PLUGIN) ./plugin/notification-stormshield
@@ -27,10 +25,13 @@ build: ## bin/notification-stormshield, static, with version and commit inside
 package: ## deb, rpm and archive for amd64 and arm64, into dist/; VERSION=1.2.3 gives them that version
 	VERSION='$(VERSION)' COMMIT='$(COMMIT)' NFPM='$(NFPM)' SBOM='$(SBOM)' packaging/build.sh '$(DIST)'
 
-test: ## the tests, with the race detector; no root needed
+test: ## the tests, with the race detector, in three minutes; no root needed
 	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")
-	go test $(RACE) -timeout 20m -skip '$(ALONE)' ./...
-	go test $(RACE) -timeout 20m -run '$(ALONE)' ./stormshield
+	go test $(RACE) -timeout 20m -skip '^TestLong' ./...
+
+test-long: ## the tests of many rounds, which make test leaves out; no root needed
+	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")
+	go test $(RACE) -timeout 30m -run '^TestLong' ./...
 
 lint: ## the linters, the import rules, and the workflows
 	$(LINTER) run ./...

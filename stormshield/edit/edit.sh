@@ -37,12 +37,6 @@ fail() { # status, file or tool
 	finish "$1"
 }
 
-# names lists the folder without starting a process.
-names() {
-	set -- ../.* ../*
-	names=$*
-}
-
 # is tells whether a file is as cksum says, or where there is no cksum, as a
 # copy of its text.
 is() {
@@ -53,81 +47,26 @@ is() {
 	fi
 }
 
-# asked waits until mv has put its question.
-asked() {
+# prompted waits until mv has asked its question, which is then in the file.
+prompted() { # file
 	n=0
-	until test -s ask; do
+	until test -s "$1"; do
 		n=$((n + 1))
-		test $n -lt 1000000 || break
+		test $n -lt 1000000 || return 1
 	done
 }
 
-# remember writes mark, and waits until the clock of the files has moved on, so
-# that whatever comes later is newer. A clock that counts seconds is not waited
-# for.
-remember() {
-	n=0
-	> mark
-	until > later; test later -nt mark; do
-		n=$((n + 1))
-		test $n -lt 1000 || break
-	done
-}
-
-# ready waits until nobody is at work: no name in the folder that is not usual
-# there, for somebody may be writing what they will rename over a file in a
-# moment; and, looked at last, no name come or gone since mark was written. It
-# gives up if the file is another one already, or in the end.
-ready() {
-	tries=0
-	until names; test "$names" = "$usual" && test "../$1" -ef "$2" && test ! .. -nt mark; do
-		test "../$1" -ef "$2" && test $tries -lt 100 || return 1
-		tries=$((tries + 1))
-		remember
-	done
-}
-
-# watch looks on until mv has renamed. It stops mv if a name comes or goes
-# before: somebody has begun an edit since all was ready. It also stops one that
-# is not done within some steps: that one waits for a processor, and an edit
-# could come and go while neither it nor this runs.
-watch() { # new text, steps
-	step=0
-	while test -f "$1"; do
-		if { test .. -nt mark || test $step -ge "$2"; } && test -f "$1"; then
-			kill -9 "$mv"
-			break
-		fi
-		step=$((step + 1))
-	done
-}
-
-# swap puts a new text in the place of a file, if that is still the one meant.
+# swap puts a new text in the place of a file, if that is still the file meant.
 #
-# No tool renames and compares in one step. So mv is started first, and once it
-# waits at its question, that is answered as soon as all is seen to be ready,
-# and mv is watched until it is done; if it had to be stopped, all is done
-# again, with more patience. To be lost, an edit would have to begin and end
-# within a step of watch. Should somebody have written into the file meant until
-# after the rename, their text is put back.
+# No tool compares and renames in one step. So mv starts first. While it waits
+# for the answer to its question, swap compares. Only a file that is renamed
+# over the one meant between that comparison and the rename of mv is lost.
+# If somebody wrote into the file meant until the rename, swap puts it back.
 swap() { # new text, file, link to the file meant, its sum, a copy of its text
 	if test $linked; then
 		is "$3" "$4" "$5" || fail 9 "$2"
-		steps=25
-		while test -f "$1" && test ! -f busy && test $steps -lt 1000000; do
-			remember
-			{ {
-				if asked && read -r mv < mv.pid && ready "$2" "$3"; then
-					echo y
-					watch "$1" $steps
-				else
-					echo n
-					> busy
-				fi
-			} | /bin/sh -c 'echo $$ > mv.pid; exec mv -i "$1" "$2" 2> ask' sh "$1" "../$2"; } 2> /dev/null
-			rm -f ask
-			steps=$((steps * 2))
-		done
+		if prompted "$1.prompt" && test "../$2" -ef "$3"; then echo y; else echo n; fi 2> /dev/null |
+			mv -i "$1" "../$2" > /dev/null 2> "$1.prompt"
 		test -f "$1" && fail 9 "$2"
 		is "$3" "$4" "$5" || { mv -f "$3" "../$2"; fail 9 "$2"; }
 	else
@@ -161,8 +100,6 @@ still() {
 if test "$program"; then
 	command -v awk > /dev/null 2>&1 || fail 21 awk
 fi
-names
-usual=$names
 
 # Links keep the present files when somebody renames others over them. They help if mv
 # asks before it replaces a file, also without a terminal.
@@ -223,7 +160,6 @@ elif test "$object"; then
 fi
 
 test "$makes" && sync $makes 2> /dev/null
-renice -n -20 -p $$ > /dev/null 2>&1 # nobody should come between compare and rename
 old=object.old text=object.text
 for file in $makes; do
 	case $file in
