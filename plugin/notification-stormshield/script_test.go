@@ -27,6 +27,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// With the race detector, each process that a test starts would sleep for a second at its end.
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	testscript.Main(m, map[string]func(){"crowdsec-stormshield": main})
 }
 
@@ -65,6 +67,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Values[scriptKey{}] = s
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Setenv("HOST", s.Appliance.Host())
 			env.Setenv("SSH_PORT", strconv.Itoa(s.Appliance.SSHPort()))
 			env.Setenv("API_PORT", strconv.Itoa(s.Appliance.APIPort()))
