@@ -1,30 +1,25 @@
-// Package follower keeps a ledger in step with CrowdSec's Local API. The Local API has the decisions that no alert brings,
-// such as those of lists, and it knows which decisions ended before their time.
+// Package follower copies the decisions of CrowdSec's Local API into the ledger. The Local API has decisions that no alert
+// brings, such as those of lists, and it reports the decisions that somebody deletes. The main type is [Follower].
 //
-// The follower polls: it asks what changed since the last poll. The Local API lists each decision once as new, and once as
-// deleted. Polls alone miss some changes, so the follower asks further questions:
+// A Follower asks three kinds of questions:
 //
-//   - A poll misses a decision that a transaction was storing at that moment. So after each poll the follower also asks for
-//     the decisions above an ID. If polls have listed every ID, this is the highest one. Otherwise it is the highest one
-//     before that poll, and once a minute that of five minutes ago. CrowdSec 1.4.6 cannot select by ID. There the follower
-//     reads everything a minute after unknown decisions, and every ten minutes.
-//   - CrowdSec deletes many decisions in steps, and a poll between two steps may miss the later ones. A deletion cannot be
-//     matched to a stored decision that has neither UUID nor ID. In both cases the follower reads everything a minute later.
-//   - A database that was made anew counts its IDs from 1 again. So the follower reads everything a minute after a poll that
-//     lists an unknown decision with an ID below the highest one.
-//   - A decision may vanish without a deletion. So the follower reads everything at the start, after an outage, and every
-//     ResyncEvery. This is a full read.
+//   - A poll asks what changed since the last poll. The Local API lists each decision once as new, and once as deleted.
+//   - A question for higher IDs follows each poll. A poll misses a decision whose transaction has not ended yet, and no
+//     later poll lists it. IDs grow, so the Follower finds it by asking for the decisions above an older ID.
+//   - A full read asks for everything in force. The Follower does one at the start, after an outage, every ResyncEvery, and
+//     a minute after a poll that may lack changes. CrowdSec 1.4.6 cannot select by ID. There the Follower also does a full
+//     read every ten minutes, and a minute after unknown decisions.
 //
-// A decision that a full read lacks ends only if a second full read lacks it too, and if the Local API says the same about a
-// sample of such decisions. A Local API that cannot be read ends no ban.
+// A decision that a full read lacks has vanished without a deletion. It ends only if a second full read lacks it too, and
+// if the Local API also lacks a sample of such decisions when it is asked for each. While the Local API cannot be read, no
+// ban ends early.
 //
-// The package knows no appliance, and holds one batch of decisions at a time. Its main type is [Follower]. Each Follower
-// needs a key of its own, because the Local API reports each change once to each key.
+// The package knows no appliance, and holds one batch of decisions at a time. Each Follower needs its own key: the Local
+// API reports each change once to each key.
 package follower
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"time"
 
@@ -37,30 +32,15 @@ import (
 )
 
 const (
-	// batch is how many decisions go to the ledger at once.
-	batch = 1000
 	// longestPause bounds the growing pauses while the Local API cannot be read.
 	longestPause = 30 * time.Second
-	// repeatEvery is how often the same trouble is logged again.
+	// repeatEvery is how often the same failure is logged again.
 	repeatEvery = 10 * time.Minute
-	// idsEvery is how often the follower asks for the decisions above an old ID, and idsBack is how old that ID is. The next
-	// full read finds the decisions of a transaction that took longer.
-	idsEvery = time.Minute
-	idsBack  = 5 * time.Minute
-	// fullWithoutIDs is how often everything is read where the Local API cannot select by ID (CrowdSec 1.4.6).
-	fullWithoutIDs = 10 * time.Minute
-	// confirmAfter is how long after a full read that lacks decisions the second full read begins. It is also how long after
-	// a poll that may have missed some everything is read.
-	confirmAfter = time.Minute
-	// askWithin is how long after the start of a stream other questions are asked.
-	askWithin = 50 * time.Second
-	// deletedAtOnce is how many decisions CrowdSec deletes at once (decisionDeleteBulkSize of CrowdSec 1.7.8).
-	deletedAtOnce = 256
-	// tellEvery is how often CrowdSec gets usage metrics (go-cs-bouncer, defaultMetricsInterval).
-	tellEvery = 15 * time.Minute
+	// fullReadWithoutIDs is how often a full read is due where the Local API cannot select by ID.
+	fullReadWithoutIDs = 10 * time.Minute
 )
 
-// LocalAPI is what a follower needs of the Local API. [lapi.Client] is one, and its methods are the contract.
+// LocalAPI is the part of [lapi.Client] that a follower needs. Its methods are the contract.
 type LocalAPI interface {
 	Stream(ctx context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Summary, error)
 	ReadAbove(ctx context.Context, q lapi.Query, id int64, do func(lapi.Event) error) (lapi.Summary, error)
@@ -74,36 +54,36 @@ type Config struct {
 	Ledger      *ledger.Ledger
 	Query       lapi.Query        // the follower sets Startup
 	Filter      func() ban.Filter // returns the filter that decisions must pass now
-	PollEvery   time.Duration     // how often to poll
-	ResyncEvery time.Duration     // how often to read everything; 0: only at the start, after a failure, and when a poll may have missed something
-	MaxBans     int               // how many bans are enforced at most
-	Usage       lapi.Usage        // the follower sets Window, Active and LeftOut
-	OnChange    func()            // called when a ban was added, was extended or has ended
+	PollEvery   time.Duration
+	ResyncEvery time.Duration // how often a full read is due in any case; 0: never
+	MaxBans     int           // how many bans are enforced at most
+	Usage       lapi.Usage    // the follower sets Window, Active and LeftOut
+	OnChange    func()        // called when a ban was added, was extended or has ended
 	Log         hclog.Logger
 }
 
 // Follower follows one Local API for one ledger.
 type Follower struct {
 	Config
-	full     bool      // the next read is a full read
-	fullAt   time.Time // when the last full read began
-	confirm  time.Time // when the next full read is due because of what a read found; zero: none is
-	ids      idHistory
-	failures int
-	logged   time.Time // when the trouble was last logged
-	streamed time.Time // when the last stream began
-	told     time.Time // when the last usage metrics were sent
-	mute     bool      // the Local API takes no usage metrics
+	ids           idHistory
+	streamBegan   time.Time // when the last stream began
+	lastFullRead  time.Time // when the last full read began
+	nextFullRead  time.Time // when an update made a full read due; zero: none did
+	needsFullRead bool      // the next update is a full read
+	failures      int
+	logged        time.Time // when the failure was last logged
+	usageSent     time.Time // when the last usage metrics were sent
+	refusesUsage  bool      // the Local API accepts no usage metrics
 }
 
 // New returns a follower. Run starts it.
-func New(c Config) *Follower { return &Follower{Config: c, full: true} }
+func New(c Config) *Follower { return &Follower{Config: c, needsFullRead: true} }
 
 // Run follows until the context ends.
 func (f *Follower) Run(ctx context.Context) {
 	for {
 		start := time.Now()
-		f.step(ctx, start)
+		f.update(ctx, start)
 		pause := max(f.PollEvery-time.Since(start), f.PollEvery/2) // after a slow answer, leave the Local API time for others
 		if f.failures > 0 {
 			pause = max(f.PollEvery, min(time.Second<<min(f.failures, 16), longestPause))
@@ -116,49 +96,46 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// step reads once, and records how that went.
-func (f *Follower) step(ctx context.Context, now time.Time) {
-	if f.isFullDue(now) {
-		f.full = true
+// update polls or does a full read, and records the outcome.
+func (f *Follower) update(ctx context.Context, now time.Time) {
+	if f.isFullReadDue(now) {
+		f.needsFullRead = true
 	}
-	r := &reading{Follower: f, filter: f.Filter()}
-	_, err := guard.Call("reading the Local API", func() (any, error) { return nil, f.read(ctx, r, now) })
+	u := &update{Follower: f, filter: f.Filter()}
+	_, err := guard.Call("reading the Local API", func() (any, error) {
+		if f.needsFullRead {
+			return nil, u.readAll(ctx, now)
+		}
+		return nil, u.poll(ctx, now)
+	})
 	if ctx.Err() != nil {
 		return
 	}
-	r.finish(err)
+	u.report(err)
 	if err != nil {
-		f.failed(ctx, err, now)
+		f.recordFailure(ctx, err, now)
 		return
 	}
 	if f.failures > 0 {
 		f.Log.Info("the Local API is read again", "failures", f.failures)
 	}
-	f.failures, f.full = 0, false
+	f.failures, f.needsFullRead = 0, false
 	if err := f.Ledger.RecordRead(ctx, time.Now()); err != nil {
 		f.Log.Debug("the read could not be recorded", "error", err)
 	}
-	f.tell(ctx, now)
+	f.sendUsage(ctx, now)
 }
 
-func (f *Follower) isFullDue(now time.Time) bool {
-	since := now.Sub(f.fullAt)
+func (f *Follower) isFullReadDue(now time.Time) bool {
+	since := now.Sub(f.lastFullRead)
 	return f.ResyncEvery > 0 && since >= f.ResyncEvery ||
-		f.ids.unsupported && since >= fullWithoutIDs ||
-		!f.confirm.IsZero() && !now.Before(f.confirm)
+		f.ids.unsupported && since >= fullReadWithoutIDs ||
+		!f.nextFullRead.IsZero() && !now.Before(f.nextFullRead)
 }
 
-// read polls, or reads everything.
-func (f *Follower) read(ctx context.Context, r *reading, now time.Time) error {
-	if f.full {
-		return r.everything(ctx, now)
-	}
-	return r.changes(ctx, now)
-}
-
-// failed logs and records a read that failed. The next read is a full read.
-func (f *Follower) failed(ctx context.Context, err error, now time.Time) {
-	f.full = true
+// recordFailure logs and records a failed update. The next update is a full read.
+func (f *Follower) recordFailure(ctx context.Context, err error, now time.Time) {
+	f.needsFullRead = true
 	f.failures++
 	if f.failures == 1 || now.Sub(f.logged) >= repeatEvery {
 		f.logged = now
@@ -167,31 +144,5 @@ func (f *Follower) failed(ctx context.Context, err error, now time.Time) {
 	}
 	if failed := f.Ledger.RecordReadFailure(context.WithoutCancel(ctx), err.Error(), now); failed != nil {
 		f.Log.Debug("the failure could not be recorded", "error", failed)
-	}
-}
-
-// tell sends usage metrics to CrowdSec, if that is due.
-func (f *Follower) tell(ctx context.Context, now time.Time) {
-	if f.mute || now.Sub(f.told) < tellEvery {
-		return
-	}
-	f.told = now
-	usage := f.Usage
-	usage.Window = tellEvery
-	s, err := f.Ledger.Status(ctx, now)
-	if err == nil {
-		usage.LeftOut = s.Waiting.Total()
-		usage.Active, err = f.Ledger.Origins(ctx, now)
-	}
-	if err == nil {
-		err = f.LocalAPI.SendUsage(ctx, usage, now)
-	}
-	switch {
-	case err == nil:
-	case errors.Is(err, lapi.ErrNoMetrics):
-		f.mute = true
-		f.Log.Debug("the Local API takes no usage metrics, which came with CrowdSec 1.6.3")
-	default:
-		f.Log.Warn("usage metrics could not be sent", "error", err)
 	}
 }

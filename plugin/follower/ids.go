@@ -6,46 +6,63 @@ import (
 	"github.com/bits-and-blooms/bitset"
 )
 
-// idHistory remembers the IDs that were listed in the last minutes, so that the follower can ask for decisions above an older
-// ID if some are missing.
+// The follower asks for the decisions above an old ID every oldIDEvery, and oldIDAge is how old that ID is. A full read finds
+// the decisions of a transaction that took longer.
+const (
+	oldIDEvery = time.Minute
+	oldIDAge   = 5 * time.Minute
+)
+
+// idHistory remembers the IDs of the last minutes. It finds out above which ID decisions may be missing.
 type idHistory struct {
 	points      []idPoint
-	listed      idSet
+	listed      idSet     // the IDs that polls listed
 	asked       time.Time // when the follower last asked for the decisions above the highest ID of five minutes ago
 	unsupported bool      // the Local API cannot select by ID
-	missed      int       // how many decisions these questions found that the ledger did not know, in this minute
-	surprises   int       // how many minutes in a row had such decisions
+	missed      int       // how many unknown decisions the questions for higher IDs found in this minute
+	missMinutes int       // how many minutes in a row had such decisions
 }
 
-// idPoint is the highest ID that any read had listed by a moment.
+// idPoint is the highest ID that was listed before a moment.
 type idPoint struct {
 	at      time.Time
 	highest int64
 }
 
-// restart begins again after a full read, in which highest was the highest ID.
-func (h *idHistory) restart(at time.Time, highest int64) {
+// reset begins again after a full read, in which highest was the highest ID.
+func (h *idHistory) reset(at time.Time, highest int64) {
 	h.points = append(h.points[:0], idPoint{at, highest})
 	h.listed = idSet{above: highest}
 	h.asked = at
 }
 
-// see adds a read, in which highest was the highest ID.
-func (h *idHistory) see(at time.Time, highest int64) {
-	h.points = append(h.points, idPoint{at, max(highest, h.newest())})
-	for len(h.points) > 1 && at.Sub(h.points[1].at) >= idsBack {
+// addAnswer adds an answer, in which highest was the highest ID.
+func (h *idHistory) addAnswer(at time.Time, highest int64) {
+	h.points = append(h.points, idPoint{at, max(highest, h.highest())})
+	for len(h.points) > 1 && at.Sub(h.points[1].at) >= oldIDAge {
 		h.points = h.points[1:]
 	}
-	h.listed.forget(h.oldest())
+	h.listed.removeUpTo(h.oldHighest())
 }
 
-// oldest is the highest ID of five minutes ago, and newest is the highest ID of all.
-func (h *idHistory) oldest() int64 { return h.points[0].highest }
-func (h *idHistory) newest() int64 { return h.points[len(h.points)-1].highest }
+// oldHighest is the highest ID of five minutes ago.
+func (h *idHistory) oldHighest() int64 { return h.points[0].highest }
 
-// lacks reports whether no read listed some ID above one. That ID may be of a decision that the query leaves out.
-func (h *idHistory) lacks(since int64) bool {
-	return h.newest()-since > h.listed.count(since)
+// highest is the highest ID.
+func (h *idHistory) highest() int64 { return h.points[len(h.points)-1].highest }
+
+// nextQuestion returns the ID above which the follower asks for decisions. before is the highest ID before the last poll. Once
+// a minute, the question goes back to the highest ID of five minutes ago, because transactions may take that long. If
+// polls listed all IDs above that one, it begins at the highest ID.
+func (h *idHistory) nextQuestion(now time.Time, before int64) (above int64, isMinute bool) {
+	above, isMinute = before, now.Sub(h.asked) >= oldIDEvery
+	if isMinute {
+		above, h.asked = h.oldHighest(), now
+	}
+	if h.highest()-above <= h.listed.countAbove(above) {
+		above = h.highest()
+	}
+	return above, isMinute
 }
 
 // idSet is a set of IDs above a number. It leaves out IDs that are far above it.
@@ -63,20 +80,19 @@ func (s *idSet) add(id int64) {
 	}
 }
 
-// count returns how many IDs above one are in the set.
-func (s *idSet) count(since int64) int64 {
+// countAbove returns how many IDs above one are in the set.
+func (s *idSet) countAbove(id int64) int64 {
 	n := s.bits.Count()
-	if since > s.above {
-		n -= s.bits.Rank(uint(since - s.above - 1))
+	if id > s.above {
+		n -= s.bits.Rank(uint(id - s.above - 1))
 	}
 	return int64(n)
 }
 
-// forget removes the IDs up to one.
-func (s *idSet) forget(until int64) {
-	if n := until - s.above; n > 0 {
+func (s *idSet) removeUpTo(id int64) {
+	if n := id - s.above; n > 0 {
 		s.bits.ShiftRight(uint(n))
 		s.bits.Compact()
-		s.above = until
+		s.above = id
 	}
 }
