@@ -27,15 +27,15 @@ import (
 
 	"notification-stormshield/lapi"
 	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/failures"
 	"notification-stormshield/plugin/guard"
 	"notification-stormshield/plugin/ledger"
 )
 
 const (
-	// longestPause bounds the growing pauses while the Local API cannot be read.
+	// firstPause and longestPause bound the growing pauses while the Local API cannot be read. No pause is shorter than PollEvery.
+	firstPause   = 2 * time.Second
 	longestPause = 30 * time.Second
-	// repeatEvery is how often the same failure is logged again.
-	repeatEvery = 10 * time.Minute
 	// fullReadWithoutIDs is how often a full read is due where the Local API cannot select by ID.
 	fullReadWithoutIDs = 10 * time.Minute
 )
@@ -70,14 +70,16 @@ type Follower struct {
 	lastFullRead  time.Time // when the last full read began
 	nextFullRead  time.Time // when an update made a full read due; zero: none did
 	needsFullRead bool      // the next update is a full read
-	failures      int
-	logged        time.Time // when the failure was last logged
+	failed        int       // updates in a row
+	failures      *failures.Log
 	usageSent     time.Time // when the last usage metrics were sent
 	refusesUsage  bool      // the Local API accepts no usage metrics
 }
 
 // New returns a follower. Run starts it.
-func New(c Config) *Follower { return &Follower{Config: c, needsFullRead: true} }
+func New(c Config) *Follower {
+	return &Follower{Config: c, needsFullRead: true, failures: failures.NewLog(c.Log)}
+}
 
 // Run follows until the context ends.
 func (f *Follower) Run(ctx context.Context) {
@@ -85,8 +87,8 @@ func (f *Follower) Run(ctx context.Context) {
 		start := time.Now()
 		f.update(ctx, start)
 		pause := max(f.PollEvery-time.Since(start), f.PollEvery/2) // after a slow answer, leave the Local API time for others
-		if f.failures > 0 {
-			pause = max(f.PollEvery, min(time.Second<<min(f.failures, 16), longestPause))
+		if f.failed > 0 {
+			pause = max(f.PollEvery, failures.Backoff(f.failed, firstPause, longestPause))
 		}
 		select {
 		case <-ctx.Done():
@@ -116,10 +118,8 @@ func (f *Follower) update(ctx context.Context, now time.Time) {
 		f.recordFailure(ctx, err, now)
 		return
 	}
-	if f.failures > 0 {
-		f.Log.Info("the Local API is read again", "failures", f.failures)
-	}
-	f.failures, f.needsFullRead = 0, false
+	f.failures.Succeeded("the Local API is read again")
+	f.failed, f.needsFullRead = 0, false
 	if err := f.Ledger.RecordRead(ctx, time.Now()); err != nil {
 		f.Log.Debug("the read could not be recorded", "error", err)
 	}
@@ -136,12 +136,9 @@ func (f *Follower) isFullReadDue(now time.Time) bool {
 // recordFailure logs and records a failed update. The next update is a full read.
 func (f *Follower) recordFailure(ctx context.Context, err error, now time.Time) {
 	f.needsFullRead = true
-	f.failures++
-	if f.failures == 1 || now.Sub(f.logged) >= repeatEvery {
-		f.logged = now
-		f.Log.Error("the Local API is not followed: known bans stay, new ones come from alerts alone, and none ends early",
-			"error", err, "failures", f.failures, "hint", "see lapi in the notification's YAML; `check` tries it")
-	}
+	f.failed++
+	f.failures.Failed(hclog.Error, "the Local API is not followed: known bans stay, new ones come from alerts alone, and none ends early",
+		"error", err, "hint", "see lapi in the notification's YAML; `check` tries it")
 	if failed := f.Ledger.RecordReadFailure(context.WithoutCancel(ctx), err.Error(), now); failed != nil {
 		f.Log.Debug("the failure could not be recorded", "error", failed)
 	}
