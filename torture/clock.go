@@ -25,7 +25,7 @@ func badClock(t *try) {
 	moved := time.Duration(h.random.IntN(6*24)-3*24) * time.Hour
 	back := fmt.Sprint(-moved.Milliseconds())
 	h.must(h.changeState(
-		"UPDATE ban SET ends = ends + "+back+", since = since + "+back+", until = CASE until WHEN 0 THEN 0 ELSE until + "+back+" END, "+
+		"UPDATE ban SET ends = ends + "+back+", pending_since = pending_since + "+back+", until = CASE until WHEN 0 THEN 0 ELSE until + "+back+" END, "+
 			"expires = CASE WHEN expires > 1 THEN expires + "+back+" ELSE expires END",
 		"UPDATE decision SET until = until + "+back,
 		"UPDATE flushing SET flushed = flushed + "+back+", confirmed = confirmed + "+back+", asserted = asserted + "+back+

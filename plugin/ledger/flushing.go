@@ -18,13 +18,13 @@ type flushing struct {
 	assertedFlush       int64
 	assertedUntil       time.Time
 	unsure              time.Time
-	asked, answered     int64
+	requested, answered int64
 }
 
 func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until,
-		unsure, asked, answered FROM flushing`).
-		Scan(&f.changes, &f.bans, &f.waiting, &f.flushes, into(&f.flushed), &f.target, &f.mark, into(&f.confirmed), into(&f.asserted), &f.assertedFlush,
-			into(&f.assertedUntil), into(&f.unsure), &f.asked, &f.answered)
+		unsure, requested, answered FROM flushing`).
+		Scan(&f.changes, &f.bans, &f.waiting, &f.flushes, scanInto(&f.flushed), &f.target, &f.mark, scanInto(&f.confirmed), scanInto(&f.asserted), &f.assertedFlush,
+			scanInto(&f.assertedUntil), scanInto(&f.unsure), &f.requested, &f.answered)
 	return f, err
 }

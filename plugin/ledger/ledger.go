@@ -93,9 +93,9 @@ type Ledger struct {
 
 // Open opens the ledger in the file, and makes it, readable by its owner only, if there is none.
 func Open(ctx context.Context, path string) (*Ledger, error) {
-	err := create(path)
+	err := createFile(path)
 	if err == nil {
-		err = accessible(path, unix.R_OK|unix.W_OK)
+		err = checkAccess(path, unix.R_OK|unix.W_OK)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
@@ -107,19 +107,19 @@ func Open(ctx context.Context, path string) (*Ledger, error) {
 	if err = l.verify(ctx); err == nil {
 		err = l.prepare(ctx)
 	}
-	return l.usable(err)
+	return l.closeOnError(err)
 }
 
 // OpenReadOnly opens the ledger in the file for reading. It makes and changes nothing.
 func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
-	if err := accessible(path, unix.R_OK); err != nil {
+	if err := checkAccess(path, unix.R_OK); err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
 	l, err := open(path, url.Values{"mode": {"ro"}, "_pragma": {"query_only(ON)"}})
 	if err != nil {
 		return nil, err
 	}
-	return l.usable(l.read(ctx, func(tx *sql.Tx) error {
+	return l.closeOnError(l.read(ctx, func(tx *sql.Tx) error {
 		found, err := versionOf(ctx, tx)
 		if err != nil {
 			return err
@@ -143,13 +143,13 @@ func open(path string, query url.Values) (*Ledger, error) {
 	return &Ledger{db: db, path: path}, nil
 }
 
-// usable returns the ledger if nothing is wrong with it; otherwise it closes it.
-func (l *Ledger) usable(err error) (*Ledger, error) {
+// closeOnError returns the ledger if nothing is wrong with it; otherwise it closes it.
+func (l *Ledger) closeOnError(err error) (*Ledger, error) {
 	if err == nil {
 		return l, nil
 	}
 	l.db.Close()
-	if unreadable(err) {
+	if isUnreadable(err) {
 		err = fmt.Errorf("%w (%w)", ErrUnreadable, err)
 	} else if errors.As(err, new(*sqlite.Error)) {
 		err = fmt.Errorf("%w (%w)", ErrUnavailable, err)
@@ -176,11 +176,11 @@ func (l *Ledger) Close() error { return l.db.Close() }
 // quoted returns a string literal of SQL.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
-// create makes an empty file that only its owner can read, if there is no file.
-// SQLite gives the same mode and owner to its files beside it. create does not open
+// createFile makes an empty file that only its owner can read, if there is no file.
+// SQLite gives the same mode and owner to its files beside it. createFile does not open
 // an existing file: closing it would end the locks that SQLite holds on it in this
 // process.
-func create(path string) error {
+func createFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
@@ -194,8 +194,8 @@ func create(path string) error {
 	return f.Close()
 }
 
-// accessible returns an error that names the first file that this process cannot open. SQLite's own error names no file.
-func accessible(path string, how uint32) error {
+// checkAccess returns an error that names the first file that this process cannot open. SQLite's own error names no file.
+func checkAccess(path string, how uint32) error {
 	for _, file := range []string{filepath.Dir(path), path, path + "-wal", path + "-shm"} {
 		err := unix.Access(file, how)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -222,7 +222,7 @@ func (l *Ledger) verify(ctx context.Context) error {
 	return nil
 }
 
-func unreadable(err error) bool {
+func isUnreadable(err error) bool {
 	var damaged errDamaged
 	if errors.As(err, &damaged) {
 		return true

@@ -9,28 +9,27 @@ import (
 	"notification-stormshield/appliance"
 )
 
-// Plan is what was pending at one moment: the difference between the bans in force and what the appliance acknowledged.
-// Making one reads the rows that are pending, however many bans are in force.
+// Plan is what was pending at one moment: the difference between the bans in force and the acknowledgements of the appliance.
 type Plan struct {
-	appliance.Pending           // Block names at most PlanOptions.SingleMax + 1 bans
+	appliance.Pending           // Block has at most PlanOptions.SingleMax + 1 bans
 	BlockCount        int       // how many bans must be blocked in all
-	BlocksAll         bool      // Block names every ban in force, and they are no more than PlanOptions.SingleMax
-	Unsure            bool      // a flush by group was cut, or leftovers were not unblocked: the files must be compared whole
-	Waiting           int       // how many bans wait because they are more than the limit
+	BlocksAll         bool      // Block has every ban in force, and they are no more than PlanOptions.SingleMax
+	Unsure            bool      // the whole files must be compared: a flush by group was cut, or leftovers were not unblocked
+	Waiting           int       // how many bans wait because there are more than the limit
 	Next              time.Time // when the next ban ends; zero: none is in force
-	NextDecision      time.Time // when the next decision ends while bans wait: others may go first then; zero: none waits
-	NeedsTidy         bool      // Tidy has something to do: rows that nobody needs, or a failure that is no longer true
+	NextDecision      time.Time // when the next decision ends, after which other bans may wait; zero: none waits
+	NeedsTidy         bool      // Tidy has something to do
 	Requested         bool      // somebody asked for a flush that blocks everything again
-	Target            Target    // the appliance and the groups that the ledger is about
+	Target            Target    // the appliance and the groups that the acknowledgements are about
 
-	Flushed       time.Time // the last flush that went well; zero: none yet
+	Flushed       time.Time // the last flush that ended well; zero: none yet
 	Confirmed     time.Time // when everything in force was last blocked, by the group or one by one; zero: never
 	Asserted      time.Time // when everything in force was last blocked by the group; zero: never
-	AssertedUntil time.Time // until when the group's entries live
+	AssertedUntil time.Time // when the group's entries end
 
-	now    int64
-	change int64
-	asked  int64 // the last request
+	now     int64
+	change  int64 // the last change
+	request int64 // the last request for a flush
 }
 
 // HasPending reports whether something is pending.
@@ -38,12 +37,12 @@ func (p Plan) HasPending() bool {
 	return p.Unsure || len(p.Block) > 0 || len(p.Unblock) > 0 || len(p.Add) > 0 || len(p.Remove) > 0 || len(p.Target.OldGroups) > 0
 }
 
-// PlanOptions is what a plan is asked for.
+// PlanOptions says when a plan is made, and how the flush blocks.
 type PlanOptions struct {
 	Now time.Time
 	// Renew is until when an entry on the blacklist must last. An entry that ends earlier, and before its ban, is pending.
 	Renew time.Time
-	// SingleMax is how many bans may be blocked one by one. If there are more, a group names them all, and Plan.Block names SingleMax + 1.
+	// SingleMax is how many bans may be blocked one by one. If there are more, a group blocks them all.
 	SingleMax int
 }
 
@@ -76,12 +75,12 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 		if err != nil {
 			return err
 		}
-		p.change, p.asked, p.Mark, p.Unsure = f.changes, f.asked, f.mark, !f.unsure.IsZero()
+		p.change, p.request, p.Mark, p.Unsure = f.changes, f.requested, f.mark, !f.unsure.IsZero()
 		if p.Unsure {
 			p.Mark = ""
 		}
 		p.Target = f.target
-		p.Requested, p.NeedsTidy = f.asked > f.answered, t.Count > 0 && !t.Warning // only a flush can see that a warning is over
+		p.Requested, p.NeedsTidy = f.requested > f.answered, t.Count > 0 && !t.Warning // only a flush can see that a warning is over
 		p.Flushed, p.Confirmed, p.Asserted, p.AssertedUntil = f.flushed, f.confirmed, f.asserted, f.assertedUntil
 		if err := p.missing(ctx, tx, q, f.assertedFlush); err != nil {
 			return err
@@ -102,8 +101,8 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 
 // first returns the time in the first row of an answer; zero: there is no row.
 func first(ctx context.Context, tx *sql.Tx, text string, now int64) (t time.Time, err error) {
-	err = tx.QueryRowContext(ctx, text, now).Scan(into(&t))
-	return t, ignoreNone(err)
+	err = tx.QueryRowContext(ctx, text, now).Scan(scanInto(&t))
+	return t, ignoreNoRows(err)
 }
 
 // missing finds the bans in force that the files or the blacklist lack.
@@ -114,22 +113,22 @@ func (p *Plan) missing(ctx context.Context, tx *sql.Tx, q PlanOptions, asserted 
 			return
 		}
 		if p.BlockCount++; len(p.Block) <= q.SingleMax {
-			p.Block = append(p.Block, appliance.Ban{Prefix: prefix, Until: moment(until)})
+			p.Block = append(p.Block, appliance.Ban{Prefix: prefix, Until: timeOf(until)})
 		}
 	}
-	err := each(ctx, tx, func(prefix netip.Prefix, until, expires int64) {
+	err := eachPrefix(ctx, tx, func(prefix netip.Prefix, until, expires int64) {
 		p.Add = append(p.Add, prefix)
 		consider(prefix, until, expires)
 	}, queryUnlisted, p.now)
 	if err != nil {
 		return err
 	}
-	return each(ctx, tx, consider, queryUnasserted, asserted, p.now)
+	return eachPrefix(ctx, tx, consider, queryUnasserted, asserted, p.now)
 }
 
 // gone finds the bans that are not in force and that the appliance may still have. It counts the bans that are over.
 func (p *Plan) gone(ctx context.Context, tx *sql.Tx) (ended int, err error) {
-	err = each(ctx, tx, func(prefix netip.Prefix, written, expires int64) {
+	err = eachPrefix(ctx, tx, func(prefix netip.Prefix, written, expires int64) {
 		if written > 0 || expires > 0 {
 			p.Unblock = append(p.Unblock, prefix)
 		}
@@ -162,7 +161,7 @@ func (l *Ledger) BansToBlock(ctx context.Context, p Plan, q PlanOptions, least t
 		if err != nil {
 			return err
 		}
-		return each(ctx, tx, func(prefix netip.Prefix, _, _ int64) {
+		return eachPrefix(ctx, tx, func(prefix netip.Prefix, _, _ int64) {
 			pending = append(pending, prefix)
 		}, queryPending, p.now, p.change, q.Renew.UnixMilli(), milliseconds(least), f.assertedFlush)
 	})

@@ -40,12 +40,12 @@ func (r *Recorded) learnID(id int64) {
 // no second row; Record may complete its UUID or move its end. At most limit bans are enforced; see the package comment for which.
 func (l *Ledger) Record(ctx context.Context, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
 	ctx = context.WithoutCancel(ctx) // CrowdSec would send the alert of a cancelled call again
-	recorded, err := l.change(ctx, now, limit, func(c *change) error { return c.arrive(ctx, ordered(decisions), ignoreRow) })
+	recorded, err := l.transact(ctx, now, limit, func(t *transaction) error { return t.addAll(ctx, ordered(decisions), ignoreRow) })
 	return recorded, l.explain(err, "record %d decisions", len(decisions))
 }
 
 // ignoreRow is for a caller of arrive that needs no rows.
-func ignoreRow(*decision) {}
+func ignoreRow(*storedDecision) {}
 
 // ordered sorts decisions by their prefix, so that neighbours use the same page of the file.
 func ordered(decisions []ban.Decision) []ban.Decision {
@@ -64,12 +64,12 @@ func ordered(decisions []ban.Decision) []ban.Decision {
 // RecordFound stores bans that were found on the appliance and that no decision explains, such as those of the older
 // Python component or of a lost state. A prefix that the ledger knows stays as it is.
 func (l *Ledger) RecordFound(ctx context.Context, found []netip.Prefix, until, now time.Time, limit int) (Recorded, error) {
-	recorded, err := l.change(ctx, now, limit, func(c *change) error {
+	recorded, err := l.transact(ctx, now, limit, func(t *transaction) error {
 		for some := range slices.Chunk(found, chunk) {
-			err := c.update(ctx, some, func(bans map[netip.Prefix]*stored) {
+			err := t.update(ctx, some, func(bans map[netip.Prefix]*storedBan) {
 				for _, p := range some {
 					if bans[p] == nil {
-						c.add(bans, &ban.Decision{Prefix: p, RangeBits: p.Bits(), Until: until, Type: ban.FoundEntry, Origin: ban.FoundEntry, Scenario: "found on the appliance"})
+						t.add(bans, &ban.Decision{Prefix: p, RangeBits: p.Bits(), Until: until, Type: ban.FoundEntry, Origin: ban.FoundEntry, Scenario: "found on the appliance"})
 					}
 				}
 			})

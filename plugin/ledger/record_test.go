@@ -149,7 +149,7 @@ func TestADecisionIsTheOneWithItsIDBeforeOneThatEndsAtTheSameTime(t *testing.T) 
 	listed.Until = ends
 	want(t, "unknown", list(t, l, many, listed).Unknown, 0)
 	want(t, "until", plan(t, l, start).Next, ends.Add(10*time.Second))
-	want(t, "IDs", lines(t, l, "SELECT number FROM decision ORDER BY id"), []string{"0", "7"})
+	want(t, "IDs", lines(t, l, "SELECT lapi_id FROM decision ORDER BY id"), []string{"0", "7"})
 }
 
 func TestABanThatLosesADecisionIsComparedWithThoseThatWait(t *testing.T) {

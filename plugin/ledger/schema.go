@@ -7,23 +7,23 @@ import (
 	"fmt"
 )
 
-// version is the schema's, which SQLite keeps as user_version.
-const version = 12
+// version is the version of the schema. SQLite keeps it as user_version.
+const version = 13
 
 // schema makes the tables. Times are milliseconds since 1970; 0 is none.
 const schema = `
 CREATE TABLE ban (
-	id      INTEGER PRIMARY KEY,
-	prefix  TEXT NOT NULL UNIQUE,
-	ends    INTEGER NOT NULL,             -- the latest end of its decisions
-	until   INTEGER NOT NULL,             -- until when it shall be enforced: ends, or 0 while it waits for room
-	next    INTEGER NOT NULL,             -- when the first of its decisions ends; 0: it is enforced until all end together, or has ended
-	class   INTEGER NOT NULL,             -- the best class of its decisions
-	newest  INTEGER NOT NULL,             -- its decision that was recorded last
-	change  INTEGER NOT NULL,             -- the change that made it pending
-	since   INTEGER NOT NULL,             -- since when it is pending; its own end or that of its entry counts if it is later
-	expires INTEGER NOT NULL DEFAULT 0,   -- when its own entry on the blacklist ends; 0: it has none; 1: it may have one
-	written INTEGER NOT NULL DEFAULT 0    -- the flush that wrote it to the files; 0: it is not in them; -1: it may be
+	id            INTEGER PRIMARY KEY,
+	prefix        TEXT NOT NULL UNIQUE,
+	ends          INTEGER NOT NULL,           -- the latest end of its decisions
+	until         INTEGER NOT NULL,           -- until when it is enforced: ends, or 0 while it waits for room
+	next          INTEGER NOT NULL,           -- when the first of its decisions ends; 0: all end together, or the ban has ended
+	class         INTEGER NOT NULL,           -- the best class of its decisions
+	newest        INTEGER NOT NULL,           -- its decision that was recorded last
+	change        INTEGER NOT NULL,           -- the number of the change that made it pending
+	pending_since INTEGER NOT NULL,           -- since when it is pending; if its own end or that of its entry is later, that counts
+	expires       INTEGER NOT NULL DEFAULT 0, -- when its own entry on the blacklist ends; 0: it has none; 1: it may have one
+	written       INTEGER NOT NULL DEFAULT 0  -- the flush that wrote it to the files; 0: it is not in them; -1: it may be
 );
 CREATE INDEX ban_until ON ban (until) WHERE until > 0;
 CREATE INDEX ban_written ON ban (written) WHERE until > 0;
@@ -34,58 +34,57 @@ CREATE INDEX ban_waiting ON ban (class, newest DESC) WHERE until = 0;
 
 CREATE TABLE decision (
 	ban      INTEGER NOT NULL REFERENCES ban ON DELETE CASCADE,
-	id       INTEGER NOT NULL,             -- in the order of recording
-	uuid     BLOB NOT NULL,                -- empty: it has none
-	number   INTEGER NOT NULL,             -- its ID at the Local API; 0: not known
-	bits     INTEGER NOT NULL,             -- the length of the range that CrowdSec decided on
-	until    INTEGER NOT NULL,
+	id       INTEGER NOT NULL,           -- in the order of recording
+	uuid     BLOB NOT NULL,              -- empty: it has none
+	lapi_id  INTEGER NOT NULL,           -- its ID at the Local API; 0: not known
+	bits     INTEGER NOT NULL,           -- the length of the range that CrowdSec decided on
+	until    INTEGER NOT NULL,           -- its end
 	class    INTEGER NOT NULL,
 	type     TEXT NOT NULL,
 	origin   TEXT NOT NULL,
 	scenario TEXT NOT NULL,
-	lifted   INTEGER NOT NULL DEFAULT 0,   -- 1: somebody lifted it by hand, and it never blocks again
-	missing  INTEGER NOT NULL DEFAULT 0,   -- how many full reads in a row lacked it
+	lifted   INTEGER NOT NULL DEFAULT 0, -- 1: somebody lifted it by hand, and it never blocks again
+	missing  INTEGER NOT NULL DEFAULT 0, -- how many full reads in a row lacked it
 	PRIMARY KEY (ban, id)
 ) WITHOUT ROWID;
 
 -- Each of these tables has one row.
 CREATE TABLE flushing (
-	changes        INTEGER NOT NULL DEFAULT 0,  -- the number of the last change to what must be blocked
-	bans           INTEGER NOT NULL DEFAULT 0,  -- how many rows ban has
-	waiting        INTEGER NOT NULL DEFAULT 0,  -- how many of them wait for room
-	decisions      INTEGER NOT NULL DEFAULT 0,  -- the decision that was recorded last
-	flushes        INTEGER NOT NULL DEFAULT 0,  -- the number of the last flush
-	flushed        INTEGER NOT NULL DEFAULT 0,  -- when the last flush that ended well ended
-	target         TEXT NOT NULL DEFAULT '',    -- the appliance and the groups that this ledger is about, as JSON
-	mark           TEXT NOT NULL DEFAULT '',    -- of the appliance's files after the last write; '': not known
-	confirmed      INTEGER NOT NULL DEFAULT 0,  -- when everything in force was last blocked
-	asserted       INTEGER NOT NULL DEFAULT 0,  -- when the group last blocked everything in force
-	asserted_flush INTEGER NOT NULL DEFAULT 0,  -- the flush that did this
-	asserted_until INTEGER NOT NULL DEFAULT 0,  -- when these entries end
-	unsure         INTEGER NOT NULL DEFAULT 0,  -- since when only a comparison of the whole files shows what the appliance has; 0: the rows show it
-	asked          INTEGER NOT NULL DEFAULT 0,  -- the number of the last request for a flush
-	answered       INTEGER NOT NULL DEFAULT 0   -- the last request whose flush ended well
+	changes        INTEGER NOT NULL DEFAULT 0, -- the number of the last change to the bans that must be blocked
+	bans           INTEGER NOT NULL DEFAULT 0, -- how many rows ban has
+	waiting        INTEGER NOT NULL DEFAULT 0, -- how many of them wait for room
+	decisions      INTEGER NOT NULL DEFAULT 0, -- the decision that was recorded last
+	flushes        INTEGER NOT NULL DEFAULT 0, -- the number of the last flush
+	flushed        INTEGER NOT NULL DEFAULT 0, -- when the last flush that ended well ended
+	target         TEXT NOT NULL DEFAULT '',   -- the appliance and the groups that the acknowledgements are about, as JSON
+	mark           TEXT NOT NULL DEFAULT '',   -- of the appliance's files after the last write; '': not known
+	confirmed      INTEGER NOT NULL DEFAULT 0, -- when everything in force was last blocked
+	asserted       INTEGER NOT NULL DEFAULT 0, -- when the group last blocked everything in force
+	asserted_flush INTEGER NOT NULL DEFAULT 0, -- the flush that did this
+	asserted_until INTEGER NOT NULL DEFAULT 0, -- when these entries end
+	unsure         INTEGER NOT NULL DEFAULT 0, -- since when the rows may lack a trace, so that the whole files must be compared; 0: they lack none
+	requested      INTEGER NOT NULL DEFAULT 0, -- the number of the last request for a flush
+	answered       INTEGER NOT NULL DEFAULT 0  -- the last request whose flush ended well
 );
 CREATE TABLE trouble (
-	text    TEXT NOT NULL DEFAULT '',     -- why the last flush failed; '': it did not
+	text    TEXT NOT NULL DEFAULT '',   -- why the last flush failed; '': it did not
 	since   INTEGER NOT NULL DEFAULT 0,
 	last    INTEGER NOT NULL DEFAULT 0,
 	count   INTEGER NOT NULL DEFAULT 0,
-	warning INTEGER NOT NULL DEFAULT 0,   -- 1: flushes end well, and all bans are enforced
+	warning INTEGER NOT NULL DEFAULT 0, -- 1: flushes end well, and all bans are enforced
 	request INTEGER NOT NULL DEFAULT 0
 );
-CREATE TABLE following (
-	read   INTEGER NOT NULL DEFAULT 0,    -- when the Local API was last read
-	failed INTEGER NOT NULL DEFAULT 0,    -- since when it cannot be read; 0: it can be read
-	why    TEXT NOT NULL DEFAULT ''
+CREATE TABLE local_api (
+	last_read     INTEGER NOT NULL DEFAULT 0,
+	failing_since INTEGER NOT NULL DEFAULT 0, -- 0: it can be read
+	error         TEXT NOT NULL DEFAULT ''
 );
 INSERT INTO flushing DEFAULT VALUES;
 INSERT INTO trouble DEFAULT VALUES;
-INSERT INTO following DEFAULT VALUES;
+INSERT INTO local_api DEFAULT VALUES;
 `
 
-// prepare makes the tables of a new file, in one transaction. A file of another version is an [ErrNewer], or of an
-// older development build an [ErrUnreadable].
+// prepare makes the tables of a new file. If the file has another version, prepare returns an error; see checkVersion.
 func (l *Ledger) prepare(ctx context.Context) error {
 	return l.write(ctx, func(tx *sql.Tx) error {
 		found, err := versionOf(ctx, tx)
@@ -107,15 +106,15 @@ func versionOf(ctx context.Context, tx *sql.Tx) (found int, err error) {
 	return found, err
 }
 
-// check returns why a file of a schema version cannot be used; nil: it can.
-func check(found int) error {
+// checkVersion returns why a file with this version cannot be used; nil: it can.
+func check(checkVersion int) error {
 	switch {
-	case found == 0:
+	case checkVersion == 0:
 		return errors.New("it is empty (hint: try again, the plugin may be making it)")
-	case found > version:
-		return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, found, version)
-	case found < version:
-		return errDamaged(fmt.Sprintf("a development build from before the first release made it (schema %d, this program needs %d)", found, version))
+	case checkVersion > version:
+		return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, checkVersion, version)
+	case checkVersion < version:
+		return errDamaged(fmt.Sprintf("a development build from before the first release made it (schema %d, this program needs %d)", checkVersion, version))
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		if s.Trouble, err = readTrouble(ctx, tx); err != nil {
 			return err
 		}
-		if s.LocalAPI, err = readFollowing(ctx, tx); err != nil {
+		if s.LocalAPI, err = readLocalAPI(ctx, tx); err != nil {
 			return err
 		}
 		var lapsed int64 // when the entries of the last re-assert ended
@@ -80,14 +80,14 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 			s.Pending, s.Next = earlier(s.Pending, pending), earlier(s.Next, next)
 			return nil
 		}, `SELECT class, COUNT(*) FILTER (WHERE until > ?1), COUNT(*) FILTER (WHERE until = 0), COUNT(*) FILTER (WHERE pending),
-			MIN(MAX(since, expires, ?3)) FILTER (WHERE pending), MIN(until) FILTER (WHERE until > ?1)
+			MIN(MAX(pending_since, expires, ?3)) FILTER (WHERE pending), MIN(until) FILTER (WHERE until > ?1)
 			FROM (SELECT *, until > ?1 AND (written <= 0 OR written > ?2) AND expires <= ?1 AS pending FROM ban WHERE ends > ?1) GROUP BY class`,
 			now.UnixMilli(), f.assertedFlush, lapsed)
 		if err != nil {
 			return err
 		}
 		var ended sql.NullInt64
-		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), MIN(MAX(until, since)) FROM ban
+		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), MIN(MAX(until, pending_since)) FROM ban
 			WHERE until <= ? AND (written > 0 OR expires > 0)`, now.UnixMilli()).Scan(&s.ToUnblock, &ended)
 		s.Pending = earlier(s.Pending, ended)
 		return err
@@ -97,7 +97,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 
 // earlier returns the earlier of two moments, of which each may be none.
 func earlier(t time.Time, stored sql.NullInt64) time.Time {
-	if other := moment(stored.Int64); !other.IsZero() && (t.IsZero() || other.Before(t)) {
+	if other := timeOf(stored.Int64); !other.IsZero() && (t.IsZero() || other.Before(t)) {
 		return other
 	}
 	return t
@@ -128,7 +128,7 @@ func (l *Ledger) OnAppliance(ctx context.Context) ([]netip.Prefix, error) {
 func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		for _, statement := range []string{
-			"UPDATE ban SET written = 0, expires = 0, since = ?1",
+			"UPDATE ban SET written = 0, expires = 0, pending_since = ?1",
 			"DELETE FROM ban WHERE until > 0 AND until <= ?1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id AND decision.until > ?1)",
 			"UPDATE flushing SET bans = (SELECT COUNT(*) FROM ban), target = '', unsure = 0",
 		} {

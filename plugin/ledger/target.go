@@ -81,7 +81,7 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) err
 		}
 		next, same := before.Next(named)
 		if !same {
-			if err := doubtAll(ctx, tx, now); err != nil {
+			if err := makeAllPending(ctx, tx, now); err != nil {
 				return err
 			}
 		}
@@ -90,11 +90,11 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) err
 	return l.explain(err, "record the appliance that the decisions are for")
 }
 
-// doubtAll makes everything pending from now on: bans in force must be applied again, and
+// makeAllPending makes everything pending from now on: bans in force must be applied again, and
 // ended ones must be unblocked. The appliance may have their entries or not.
-func doubtAll(ctx context.Context, tx *sql.Tx, now time.Time) error {
-	_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = ?, since = ? WHERE written <> 0 OR expires > 0",
-		uncertain, tried, now.UnixMilli())
+func makeAllPending(ctx context.Context, tx *sql.Tx, now time.Time) error {
+	_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = ?, pending_since = ? WHERE written <> 0 OR expires > 0",
+		maybeListed, maybeBlocked, now.UnixMilli())
 	if err != nil {
 		return err
 	}

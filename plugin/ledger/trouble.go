@@ -6,35 +6,36 @@ import (
 	"time"
 )
 
-// Trouble is why flushes fail, or what they warn of. The first flush that ends well without a warning ends it. The first
-// flush that finds nothing to do ends a failure too.
+// Trouble is the failure of flushes, or the warning of flushes that end well. The first flush that ends well without a warning
+// ends it. A failure also ends when nothing is pending any more.
 type Trouble struct {
-	Text    string    // of the last failure; "": there is none
+	Text    string    // of the last failure or warning; "": there is none
 	Since   time.Time // the first failure
 	Last    time.Time // the last one
 	Count   int       // of failures in a row
 	Warning bool      // flushes end well, and all bans are enforced
-	Request int64     // the last request for a flush that existed when the failed flush began; see Ask
+	Request int64     // the last request for a flush when the failed flush began; see RequestFlush
 }
 
 func readTrouble(ctx context.Context, tx *sql.Tx) (t Trouble, err error) {
 	err = tx.QueryRowContext(ctx, "SELECT text, since, last, count, warning, request FROM trouble").
-		Scan(&t.Text, into(&t.Since), into(&t.Last), &t.Count, &t.Warning, &t.Request)
+		Scan(&t.Text, scanInto(&t.Since), scanInto(&t.Last), &t.Count, &t.Warning, &t.Request)
 	return t, err
 }
 
-// RecordFailure records why a flush failed, as people read it. request is the last request for a flush when this one began.
+// RecordFailure records why a flush failed, in a text for people. request is the last request for a flush when this one began.
 func (l *Ledger) RecordFailure(ctx context.Context, text string, request int64, now time.Time) error {
-	return l.trouble(ctx, text, false, request, now)
+	return l.recordTrouble(ctx, text, false, request, now)
 }
 
-// RecordWarning records the warning of a flush that ended well, as people read it.
+// RecordWarning records the warning of a flush that ended well, in a text for people.
 func (l *Ledger) RecordWarning(ctx context.Context, text string, now time.Time) error {
-	return l.trouble(ctx, text, true, 0, now)
+	return l.recordTrouble(ctx, text, true, 0, now)
 }
 
-// trouble stores a trouble and counts it. A failure after a warning begins a new trouble, and the reverse.
-func (l *Ledger) trouble(ctx context.Context, text string, warning bool, request int64, now time.Time) error {
+// recordTrouble stores a trouble and counts it. A failure after a warning begins a new trouble, and so does a warning after a
+// failure.
+func (l *Ledger) recordTrouble(ctx context.Context, text string, warning bool, request int64, now time.Time) error {
 	err := l.exec(ctx, `UPDATE trouble SET text = ?1, since = CASE WHEN count = 0 OR warning <> ?3 THEN ?2 ELSE since END,
 		last = ?2, count = CASE WHEN warning <> ?3 THEN 1 ELSE count + 1 END, warning = ?3, request = CASE WHEN ?3 THEN request ELSE ?4 END`,
 		text, now.UnixMilli(), warning, request)

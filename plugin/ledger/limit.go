@@ -10,17 +10,17 @@ import (
 
 // The queries that choose. Each reads one end of an index.
 const (
-	queryOver = "SELECT COUNT(*) FROM ban WHERE until > 0 AND until <= ?1"
+	queryEndedCount = "SELECT COUNT(*) FROM ban WHERE until > 0 AND until <= ?1"
 
 	queryFirst = "SELECT class, newest FROM ban WHERE until = 0 AND ends > ?1 ORDER BY class, newest DESC LIMIT ?2"
 	queryLast  = "SELECT class, newest FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2"
 
 	// queryDemote makes the last bans in line wait: those of the last class, and of these the oldest.
-	queryDemote = `UPDATE ban SET until = 0, next = CASE next WHEN 0 THEN ends ELSE next END, since = ?1 WHERE id IN
+	queryDemote = `UPDATE ban SET until = 0, next = CASE next WHEN 0 THEN ends ELSE next END, pending_since = ?1 WHERE id IN
 		(SELECT id FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2)`
 
 	// queryPromote enforces the first in line of the bans that wait. The appliance may still have their entries.
-	queryPromote = `UPDATE ban SET until = ends, change = ?1, since = ?2,
+	queryPromote = `UPDATE ban SET until = ends, change = ?1, pending_since = ?2,
 		expires = CASE WHEN written <> 0 OR expires <> 0 THEN 1 ELSE 0 END, written = CASE WHEN written <> 0 OR expires <> 0 THEN -1 ELSE 0 END
 		WHERE id IN (SELECT id FROM ban WHERE until = 0 AND ends > ?2 ORDER BY class, newest DESC LIMIT ?3)`
 
@@ -30,67 +30,67 @@ const (
 
 // choose keeps the number of enforced bans at the limit: the best class first, and within a class the decision that was
 // recorded last. Every ban that waits comes after every enforced one, and each change keeps it so.
-func (c *change) choose(ctx context.Context, limit int) error {
-	if c.waiting == 0 && c.bans <= int64(limit) {
+func (t *transaction) choose(ctx context.Context, limit int) error {
+	if t.waiting == 0 && t.bans <= int64(limit) {
 		return nil
 	}
 	var ended int64
-	if err := c.tx.QueryRowContext(ctx, queryOver, c.now).Scan(&ended); err != nil {
+	if err := t.tx.QueryRowContext(ctx, queryEndedCount, t.now).Scan(&ended); err != nil {
 		return err
 	}
-	room := int64(limit) - (c.bans - c.waiting - ended)
-	if err := c.demote(ctx, -room); err != nil {
+	room := int64(limit) - (t.bans - t.waiting - ended)
+	if err := t.demote(ctx, -room); err != nil {
 		return err
 	}
-	if err := c.promote(ctx, room); err != nil {
+	if err := t.promote(ctx, room); err != nil {
 		return err
 	}
-	swaps, err := c.swaps(ctx)
+	swaps, err := t.swaps(ctx)
 	if err == nil {
-		err = c.demote(ctx, swaps)
+		err = t.demote(ctx, swaps)
 	}
 	if err == nil {
-		err = c.promote(ctx, swaps)
+		err = t.promote(ctx, swaps)
 	}
 	return err
 }
 
 // demote makes the last of the enforced bans wait.
-func (c *change) demote(ctx context.Context, count int64) error {
+func (t *transaction) demote(ctx context.Context, count int64) error {
 	if count <= 0 {
 		return nil
 	}
-	demoted, err := affected(c.tx.ExecContext(ctx, queryDemote, c.now, count))
-	c.waiting += demoted
-	c.pending = c.pending || demoted > 0
+	demoted, err := rowsAffected(t.tx.ExecContext(ctx, queryDemote, t.now, count))
+	t.waiting += demoted
+	t.pending = t.pending || demoted > 0
 	return err
 }
 
 // promote enforces the first of the bans that wait.
-func (c *change) promote(ctx context.Context, count int64) error {
-	if count <= 0 || c.waiting == 0 {
+func (t *transaction) promote(ctx context.Context, count int64) error {
+	if count <= 0 || t.waiting == 0 {
 		return nil
 	}
-	promoted, err := affected(c.tx.ExecContext(ctx, queryPromote, c.number, c.now, count))
-	c.waiting -= promoted
-	c.recorded.Added += int(promoted)
-	c.pending = c.pending || promoted > 0
+	promoted, err := rowsAffected(t.tx.ExecContext(ctx, queryPromote, t.number, t.now, count))
+	t.waiting -= promoted
+	t.recorded.Added += int(promoted)
+	t.pending = t.pending || promoted > 0
 	return err
 }
 
 // swaps returns how many bans that wait go before an enforced one. They are no more than the waiting bans that came forward
 // by this change, and the enforced ones that went back.
-func (c *change) swaps(ctx context.Context) (count int64, err error) {
-	entered := c.entered
-	c.entered = 0
-	if entered == 0 || c.waiting == 0 {
+func (t *transaction) swaps(ctx context.Context) (count int64, err error) {
+	entered := t.swapsMax
+	t.swapsMax = 0
+	if entered == 0 || t.waiting == 0 {
 		return 0, nil
 	}
-	first, err := c.places(ctx, queryFirst, entered)
+	first, err := t.places(ctx, queryFirst, entered)
 	if err != nil {
 		return 0, err
 	}
-	last, err := c.places(ctx, queryLast, entered)
+	last, err := t.places(ctx, queryLast, entered)
 	if err != nil {
 		return 0, err
 	}
@@ -113,21 +113,21 @@ func (p place) isBefore(other place) bool {
 	return p.class < other.class || p.class == other.class && p.newest > other.newest
 }
 
-func (c *change) places(ctx context.Context, text string, count int64) (all []place, err error) {
-	err = query(ctx, c.tx, func(rows *sql.Rows) error {
+func (t *transaction) places(ctx context.Context, text string, count int64) (all []place, err error) {
+	err = query(ctx, t.tx, func(rows *sql.Rows) error {
 		var p place
 		err := rows.Scan(&p.class, &p.newest)
 		all = append(all, p)
 		return err
-	}, text, c.now, count)
+	}, text, t.now, count)
 	return all, err
 }
 
 // ApplyLimit removes decisions that are over, so that each ban has the class of those that remain. Then it applies the limit
 // again: bans wait or are enforced. A flush calls it before it plans.
 func (l *Ledger) ApplyLimit(ctx context.Context, now time.Time, limit int) error {
-	isOver := func(d *decision) bool { return d.until <= now.UnixMilli() }
-	_, err := l.removeEach(ctx, isOver, now, limit, queryExpired, now.UnixMilli())
+	hasEnded := func(d *storedDecision) bool { return d.until <= now.UnixMilli() }
+	_, err := l.removeEach(ctx, hasEnded, now, limit, queryExpired, now.UnixMilli())
 	if err == nil {
 		err = l.chooseWaiting(ctx, now, limit)
 	}
@@ -139,6 +139,6 @@ func (l *Ledger) chooseWaiting(ctx context.Context, now time.Time, limit int) er
 	if err := l.db.QueryRowContext(ctx, "SELECT waiting > 0 OR bans > ? FROM flushing", limit).Scan(&waiting); err != nil || !waiting {
 		return err
 	}
-	_, err := l.change(ctx, now, limit, func(*change) error { return nil })
+	_, err := l.transact(ctx, now, limit, func(*transaction) error { return nil })
 	return err
 }

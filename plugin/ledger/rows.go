@@ -29,12 +29,12 @@ func query(ctx context.Context, from interface {
 	return rows.Err()
 }
 
-// each calls do for each row of an answer that is a prefix and two numbers.
-func each(ctx context.Context, tx *sql.Tx, do func(p netip.Prefix, a, b int64), text string, parameters ...any) error {
+// eachPrefix calls do for eachPrefix row of an answer that is a prefix and two numbers.
+func eachPrefix(ctx context.Context, tx *sql.Tx, do func(p netip.Prefix, a, b int64), text string, parameters ...any) error {
 	var p netip.Prefix
 	var a, b int64
 	return query(ctx, tx, func(rows *sql.Rows) error {
-		err := rows.Scan(into(&p), &a, &b)
+		err := rows.Scan(scanInto(&p), &a, &b)
 		if err == nil {
 			do(p, a, b)
 		}
@@ -46,16 +46,16 @@ func each(ctx context.Context, tx *sql.Tx, do func(p netip.Prefix, a, b int64), 
 func (l *Ledger) prefixes(ctx context.Context, some []netip.Prefix, text string, parameters ...any) ([]netip.Prefix, error) {
 	var p netip.Prefix
 	err := query(ctx, l.db, func(rows *sql.Rows) error {
-		err := rows.Scan(into(&p))
+		err := rows.Scan(scanInto(&p))
 		some = append(some, p)
 		return err
 	}, text, parameters...)
 	return some, err
 }
 
-// into returns a scanner that reads a stored value: a prefix is text, a UUID is bytes, and a time is milliseconds since 1970
+// scanInto returns a scanner that reads a stored value: a prefix is text, a UUID is bytes, and a time is milliseconds since 1970
 // (0 is the zero time).
-func into(pointer any) sql.Scanner { return column{pointer} }
+func scanInto(pointer any) sql.Scanner { return column{pointer} }
 
 type column struct{ pointer any }
 
@@ -73,14 +73,14 @@ func (c column) Scan(value any) (err error) {
 		if !isNumber {
 			return errors.New("a stored time is no number")
 		}
-		*to = moment(ms)
+		*to = timeOf(ms)
 	default:
 		err = fmt.Errorf("no %T is stored", to)
 	}
 	return err
 }
 
-// milliseconds returns a time as it is stored.
+// milliseconds returns a time as the ledger stores it.
 func milliseconds(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -88,16 +88,16 @@ func milliseconds(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// moment returns a stored time.
-func moment(ms int64) time.Time {
+// timeOf returns a stored time.
+func timeOf(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms).UTC()
 }
 
-// array returns values as one parameter of a query, for json_each.
-func array[T any](values []T) string {
+// jsonArray returns values as one parameter of a query, for json_each.
+func jsonArray[T any](values []T) string {
 	text, err := json.Marshal(values)
 	if err != nil {
 		panic(err) // numbers and prefixes always have a text
@@ -105,15 +105,15 @@ func array[T any](values []T) string {
 	return string(text)
 }
 
-func affected(result sql.Result, err error) (int64, error) {
+func rowsAffected(result sql.Result, err error) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
 }
 
-// ignoreNone returns nil for a query without a row.
-func ignoreNone(err error) error {
+// ignoreNoRows returns nil for a query without a row.
+func ignoreNoRows(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}

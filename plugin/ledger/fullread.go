@@ -32,9 +32,9 @@ func (l *Ledger) RecordListed(ctx context.Context, r *FullRead, decisions []ban.
 	}
 	seen := ignoreRow
 	if r != nil {
-		seen = func(d *decision) { r.seen.Set(uint(d.id)) }
+		seen = func(d *storedDecision) { r.seen.Set(uint(d.id)) }
 	}
-	recorded, err := l.change(ctx, now, limit, func(c *change) error { return c.arrive(ctx, decisions, seen) })
+	recorded, err := l.transact(ctx, now, limit, func(t *transaction) error { return t.addAll(ctx, decisions, seen) })
 	return recorded, l.explain(err, "record %d listed decisions", len(decisions))
 }
 
@@ -42,11 +42,11 @@ func (l *Ledger) RecordListed(ctx context.Context, r *FullRead, decisions []ban.
 func (l *Ledger) RemoveDeleted(ctx context.Context, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
 	var all Recorded
 	for some := range slices.Chunk(decisions, chunk) {
-		recorded, err := l.change(ctx, now, limit, func(c *change) error {
-			return c.update(ctx, prefixesOf(some), func(bans map[netip.Prefix]*stored) {
+		recorded, err := l.transact(ctx, now, limit, func(t *transaction) error {
+			return t.update(ctx, prefixesOf(some), func(bans map[netip.Prefix]*storedBan) {
 				for i := range some {
-					if s := bans[some[i].Prefix]; s != nil && !s.removeOne(some[i]) && s.hasAnonymous() {
-						c.recorded.Unmatched++
+					if s := bans[some[i].Prefix]; s != nil && !s.removeOne(some[i]) && s.hasUnidentified() {
+						t.recorded.Unmatched++
 					}
 				}
 			})
@@ -61,18 +61,18 @@ func (l *Ledger) RemoveDeleted(ctx context.Context, decisions []ban.Decision, no
 
 // removeOne removes the decision that the Local API reports as deleted. It compares the UUID or the ID alone, because the
 // report of a deletion carries another end.
-func (s *stored) removeOne(deleted ban.Decision) bool {
-	return s.remove(func(d *decision) bool {
+func (s *storedBan) removeOne(deleted ban.Decision) bool {
+	return s.remove(func(d *storedDecision) bool {
 		if d.uuid != (ban.UUID{}) && deleted.UUID != (ban.UUID{}) {
 			return d.uuid == deleted.UUID
 		}
-		return d.number != 0 && d.number == deleted.ID
+		return d.lapiID != 0 && d.lapiID == deleted.ID
 	})
 }
 
-// hasAnonymous reports whether the ban has a decision that has neither UUID nor ID.
-func (s *stored) hasAnonymous() bool {
-	return slices.ContainsFunc(s.decisions, func(d decision) bool { return d.uuid == (ban.UUID{}) && d.number == 0 })
+// hasUnidentified reports whether the ban has a decision that has neither UUID nor ID.
+func (s *storedBan) hasUnidentified() bool {
+	return slices.ContainsFunc(s.decisions, func(d storedDecision) bool { return d.uuid == (ban.UUID{}) && d.lapiID == 0 })
 }
 
 // Missing are decisions that two full reads in a row lacked.
@@ -93,17 +93,17 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var key [2]int64
 			var d ban.Decision
-			err := rows.Scan(&key[0], &key[1], into(&d.Prefix), &d.ID, &d.RangeBits, &d.Type, &d.Origin, &d.Scenario)
+			err := rows.Scan(&key[0], &key[1], scanInto(&d.Prefix), &d.ID, &d.RangeBits, &d.Type, &d.Origin, &d.Scenario)
 			if err == nil && !r.seen.Test(uint(key[1])) && covered(d) {
 				absent = append(absent, key)
 			}
 			return err
-		}, `SELECT ban, decision.id, prefix, number, bits, type, origin, scenario FROM decision JOIN ban ON ban.id = decision.ban
+		}, `SELECT ban, decision.id, prefix, lapi_id, bits, type, origin, scenario FROM decision JOIN ban ON ban.id = decision.ban
 			WHERE decision.id <= ? AND decision.until > ? AND type <> ?`, r.last, now.UnixMilli(), ban.FoundEntry)
 	})
 	if err == nil {
 		err = inChunks(ctx, l, absent, func(tx *sql.Tx, some [][2]int64) error {
-			_, err := tx.ExecContext(ctx, "UPDATE decision SET missing = missing + 1 FROM json_each(?) WHERE ban = value ->> 0 AND decision.id = value ->> 1", array(some))
+			_, err := tx.ExecContext(ctx, "UPDATE decision SET missing = missing + 1 FROM json_each(?) WHERE ban = value ->> 0 AND decision.id = value ->> 1", jsonArray(some))
 			return err
 		})
 	}
@@ -119,10 +119,10 @@ func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err err
 		step := max(m.Count/sampleSize, 1)
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var d ban.Decision
-			err := rows.Scan(into(&d.Prefix), into(&d.UUID), &d.ID)
+			err := rows.Scan(scanInto(&d.Prefix), scanInto(&d.UUID), &d.ID)
 			m.Sample = append(m.Sample, d)
 			return err
-		}, `SELECT prefix, uuid, number FROM (SELECT prefix, uuid, number, ROW_NUMBER() OVER (ORDER BY decision.id) AS n
+		}, `SELECT prefix, uuid, lapi_id FROM (SELECT prefix, uuid, lapi_id, ROW_NUMBER() OVER (ORDER BY decision.id) AS n
 			FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2 AND decision.until > ?1) WHERE n % ?2 = 0 LIMIT ?3`,
 			now.UnixMilli(), step, sampleSize)
 	})
@@ -131,20 +131,20 @@ func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err err
 
 // EndMissing removes the decisions that two full reads in a row lacked.
 func (l *Ledger) EndMissing(ctx context.Context, now time.Time, limit int) (Recorded, error) {
-	isMissing := func(d *decision) bool { return d.missing >= 2 }
+	isMissing := func(d *storedDecision) bool { return d.missing >= 2 }
 	all, err := l.removeEach(ctx, isMissing, now, limit, "SELECT DISTINCT prefix FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2")
 	return all, l.explain(err, "end missing decisions")
 }
 
 // removeEach removes decisions of the bans whose prefixes a query selects, some bans in each transaction.
-func (l *Ledger) removeEach(ctx context.Context, which func(*decision) bool, now time.Time, limit int, selection string, parameters ...any) (all Recorded, err error) {
+func (l *Ledger) removeEach(ctx context.Context, which func(*storedDecision) bool, now time.Time, limit int, selection string, parameters ...any) (all Recorded, err error) {
 	selected, err := l.prefixes(ctx, nil, selection, parameters...)
 	if err != nil {
 		return all, err
 	}
 	for some := range slices.Chunk(selected, chunk) {
-		recorded, err := l.change(ctx, now, limit, func(c *change) error {
-			return c.update(ctx, some, func(bans map[netip.Prefix]*stored) {
+		recorded, err := l.transact(ctx, now, limit, func(t *transaction) error {
+			return t.update(ctx, some, func(bans map[netip.Prefix]*storedBan) {
 				for _, s := range bans {
 					s.remove(which)
 				}

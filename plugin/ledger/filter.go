@@ -20,8 +20,8 @@ func (l *Ledger) ApplyFilter(ctx context.Context, admit func(ban.Decision) []net
 		if err != nil {
 			break
 		}
-		_, err = l.change(ctx, now, limit, func(c *change) (err error) {
-			removed, err := c.admit(ctx, some)
+		_, err = l.transact(ctx, now, limit, func(t *transaction) (err error) {
+			removed, err := t.admit(ctx, some)
 			ended = append(ended, removed...)
 			return err
 		})
@@ -44,7 +44,7 @@ type part struct {
 }
 
 // admit gives each decision one row for each prefix that the filter admits. It returns the prefixes whose rows it removed.
-func (c *change) admit(ctx context.Context, some []*judged) (ended []netip.Prefix, err error) {
+func (t *transaction) admit(ctx context.Context, some []*judged) (ended []netip.Prefix, err error) {
 	var affected []netip.Prefix
 	for _, j := range some {
 		affected = append(affected, j.admitted...)
@@ -52,38 +52,38 @@ func (c *change) admit(ctx context.Context, some []*judged) (ended []netip.Prefi
 			affected = append(affected, row.prefix)
 		}
 	}
-	err = c.update(ctx, affected, func(bans map[netip.Prefix]*stored) {
+	err = t.update(ctx, affected, func(bans map[netip.Prefix]*storedBan) {
 		for _, j := range some {
-			ended = append(ended, c.replace(bans, j)...)
+			ended = append(ended, t.replace(bans, j)...)
 		}
 	})
 	return ended, err
 }
 
 // replace gives one decision a row for each prefix that the filter admits. A decision without a row was deleted meanwhile.
-func (c *change) replace(bans map[netip.Prefix]*stored, j *judged) (ended []netip.Prefix) {
-	rows := j.present(bans)
+func (t *transaction) replace(bans map[netip.Prefix]*storedBan, j *judged) (ended []netip.Prefix) {
+	rows := j.currentRows(bans)
 	for _, p := range j.admitted {
 		if len(rows) == 0 || slices.ContainsFunc(rows, func(r part) bool { return r.prefix == p }) {
 			continue
 		}
 		added := j.Decision
 		added.Prefix = p
-		if row := c.add(bans, &added); row != nil && isLifted(p, rows) {
+		if row := t.add(bans, &added); row != nil && isLifted(p, rows) {
 			bans[p].lift(row)
 		}
 	}
 	for _, r := range rows {
 		if !slices.Contains(j.admitted, r.prefix) && (!r.lifted || len(j.admitted) > 0) {
-			bans[r.prefix].remove(func(d *decision) bool { return d.id == r.id })
+			bans[r.prefix].remove(func(d *storedDecision) bool { return d.id == r.id })
 			ended = append(ended, r.prefix)
 		}
 	}
 	return ended
 }
 
-// present returns the rows of a decision that are still there, as they are now.
-func (j *judged) present(bans map[netip.Prefix]*stored) (rows []part) {
+// currentRows returns the rows of a decision that are still there, as they are now.
+func (j *judged) currentRows(bans map[netip.Prefix]*storedBan) (rows []part) {
 	for _, r := range j.rows {
 		if s := bans[r.prefix]; s != nil {
 			for _, d := range s.decisions {
@@ -113,7 +113,7 @@ func (l *Ledger) differing(ctx context.Context, admit func(ban.Decision) []netip
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var d ban.Decision
 			var id int64
-			if err := rows.Scan(&id, into(&d.Prefix), into(&d.UUID), &d.ID, &d.RangeBits, into(&d.Until), &d.Type, &d.Origin, &d.Scenario); err != nil {
+			if err := rows.Scan(&id, scanInto(&d.Prefix), scanInto(&d.UUID), &d.ID, &d.RangeBits, scanInto(&d.Until), &d.Type, &d.Origin, &d.Scenario); err != nil {
 				return err
 			}
 			p := d.Prefix
@@ -132,7 +132,7 @@ func (l *Ledger) differing(ctx context.Context, admit func(ban.Decision) []netip
 				ranges[d] = j
 			}
 			return nil
-		}, `SELECT decision.id, prefix, uuid, number, bits, decision.until, type, origin, scenario
+		}, `SELECT decision.id, prefix, uuid, lapi_id, bits, decision.until, type, origin, scenario
 			FROM decision JOIN ban ON ban.id = decision.ban WHERE decision.until > ?`, now.UnixMilli())
 	})
 	return differing, err

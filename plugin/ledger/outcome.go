@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// tried is the value of ban.expires while a flush asks for an entry that the appliance has not acknowledged: there may
+	// maybeBlocked is the value of ban.expires while a flush asks for an entry that the appliance has not acknowledged: there may
 	// be one.
-	tried = 1
-	// uncertain is the value of ban.written for a prefix that may be in the files.
-	uncertain = -1
+	maybeBlocked = 1
+	// maybeListed is the value of ban.written for a prefix that may be in the files.
+	maybeListed = -1
 )
 
 // RecordAttempt records what the appliance may have from now on. A flush calls it before it blocks anything, so that the flush
@@ -31,7 +31,7 @@ func (l *Ledger) RecordAttempt(ctx context.Context, p Plan, byGroup bool) error 
 			return err
 		}
 		for _, b := range p.Block {
-			if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ? AND expires = 0", tried, b.Prefix.String()); err != nil {
+			if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ? AND expires = 0", maybeBlocked, b.Prefix.String()); err != nil {
 				return err
 			}
 		}
@@ -45,7 +45,7 @@ func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 	if !o.Asserted.IsZero() {
 		o.Listed = true
 	}
-	return l.explain(l.wrote(ctx, p, o), "record what the appliance acknowledged")
+	return l.explain(l.recordOutcome(ctx, p, o), "record what the appliance acknowledged")
 }
 
 // ConfirmedAt returns when the appliance had blocked everything in force, by the group or one by one; zero: it did not.
@@ -65,13 +65,13 @@ func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 			return time.Time{}
 		}
 	}
-	return moment(p.now)
+	return timeOf(p.now)
 }
 
-// wrote needs several transactions, and a crash may cut it between any two. So it removes the mark before it changes rows
+// recordOutcome needs several transactions, and a crash may cut it between any two. So it removes the mark before it changes rows
 // and stores the new one after that. If the files did not change, their mark stays.
-func (l *Ledger) wrote(ctx context.Context, p Plan, o appliance.Outcome) error {
-	flush, err := l.beginWrote(ctx, p, o)
+func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome) error {
+	flush, err := l.beginOutcome(ctx, p, o)
 	if err != nil {
 		return err
 	}
@@ -97,14 +97,14 @@ func (l *Ledger) wrote(ctx context.Context, p Plan, o appliance.Outcome) error {
 	if err := l.markUnblocked(ctx, o.Refused); err != nil { // markListed counted them as blocked by the group
 		return err
 	}
-	if err := l.forget(ctx, p, o.Cleared); err != nil {
+	if err := l.deleteEnded(ctx, p, o.Cleared); err != nil {
 		return err
 	}
-	return l.endWrote(ctx, p, o, flush)
+	return l.endOutcome(ctx, p, o, flush)
 }
 
-// beginWrote numbers the flush, and removes the mark if the flush changed the files.
-func (l *Ledger) beginWrote(ctx context.Context, p Plan, o appliance.Outcome) (flush int64, err error) {
+// beginOutcome numbers the flush, and removes the mark if the flush changed the files.
+func (l *Ledger) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) (flush int64, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) (err error) {
 		err = tx.QueryRowContext(ctx, `UPDATE flushing SET flushes = flushes + 1, flushed = CASE WHEN ?1 > 0 THEN ?1 ELSE flushed END,
 			mark = CASE WHEN ?2 THEN mark ELSE '' END RETURNING flushes`, milliseconds(o.At), o.Mark == p.Mark).Scan(&flush)
@@ -116,8 +116,8 @@ func (l *Ledger) beginWrote(ctx context.Context, p Plan, o appliance.Outcome) (f
 	return flush, err
 }
 
-// endWrote stores the facts that are true only after all rows have changed.
-func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flush int64) error {
+// endOutcome stores the facts that are true only after all rows have changed.
+func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, flush int64) error {
 	return l.write(ctx, func(tx *sql.Tx) error {
 		f, err := readFlushing(ctx, tx)
 		if err != nil {
@@ -133,14 +133,14 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flus
 			f.asserted, f.assertedFlush, f.assertedUntil = o.Asserted, flush, o.AssertedUntil
 		}
 		if o.Leftovers > 0 && !o.Cleared && f.unsure.IsZero() {
-			f.unsure = moment(p.now) // only a comparison of the whole files finds them again
+			f.unsure = timeOf(p.now) // only a comparison of the whole files finds them again
 		}
 		if !o.At.IsZero() {
 			if o.Cleared {
 				f.unsure = time.Time{}
 			}
 			if p.Requested && !o.Unfinished {
-				f.answered = p.asked
+				f.answered = p.request
 			}
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE flushing SET mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, unsure = ?, answered = ?`,
@@ -154,7 +154,7 @@ func (l *Ledger) endWrote(ctx context.Context, p Plan, o appliance.Outcome, flus
 func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) error {
 	return inChunks(ctx, l, unblocked, func(tx *sql.Tx, some []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE written WHEN 0 THEN 0 ELSE ? END, expires = 0
-			WHERE prefix IN (SELECT value FROM json_each(?))`, uncertain, array(some))
+			WHERE prefix IN (SELECT value FROM json_each(?))`, maybeListed, jsonArray(some))
 		return err
 	})
 }
@@ -164,35 +164,35 @@ func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) er
 func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 	return inChunks(ctx, l, p.Add, func(tx *sql.Tx, added []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = ?
-			WHERE prefix IN (SELECT value FROM json_each(?)) AND written <= 0 AND change <= ?`, flush, array(added), p.change)
+			WHERE prefix IN (SELECT value FROM json_each(?)) AND written <= 0 AND change <= ?`, flush, jsonArray(added), p.change)
 		return err
 	})
 }
 
 // Tidy deletes rows that nobody needs, and ends the recorded failure. The caller calls it when nothing is pending.
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
-	err := l.forget(ctx, p, false)
+	err := l.deleteEnded(ctx, p, false)
 	if err == nil {
 		err = l.exec(ctx, queryEndTrouble+" AND warning = 0")
 	}
 	return l.explain(err, "tidy up")
 }
 
-// queryForget selects bans that are over and that the appliance has no trace of. A ban with a lifted decision stays
+// queryDeletable selects bans that are over and that the appliance has no trace of. A ban with a lifted decision stays
 // until that decision ends, so that a full read does not bring it back.
-const queryForget = `SELECT id FROM ban WHERE until > 0 AND until <= ?1 AND change <= ?2 AND +written BETWEEN ?3 AND 0 AND expires = 0
+const queryDeletable = `SELECT id FROM ban WHERE until > 0 AND until <= ?1 AND change <= ?2 AND +written BETWEEN ?3 AND 0 AND expires = 0
 	AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id AND decision.until > ?1) LIMIT ?4`
 
-// forget removes the bans that are over and that are neither on the blacklist nor in the files. cleared says that the
+// deleteEnded removes the bans that are over and that are neither on the blacklist nor in the files. cleared says that the
 // files name no ban that had ended or waited.
-func (l *Ledger) forget(ctx context.Context, p Plan, cleared bool) error {
+func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 	least := 0
 	if cleared {
-		least = uncertain
+		least = maybeListed
 	}
 	for gone := int64(chunk); gone == chunk; {
 		err := l.write(ctx, func(tx *sql.Tx) (err error) {
-			if gone, err = affected(tx.ExecContext(ctx, "DELETE FROM ban WHERE id IN ("+queryForget+")", p.now, p.change, least, chunk)); err == nil {
+			if gone, err = rowsAffected(tx.ExecContext(ctx, "DELETE FROM ban WHERE id IN ("+queryDeletable+")", p.now, p.change, least, chunk)); err == nil {
 				_, err = tx.ExecContext(ctx, "UPDATE flushing SET bans = bans - ?", gone)
 			}
 			return err

@@ -27,7 +27,7 @@ func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error)
 	err := l.read(ctx, func(tx *sql.Tx) error {
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var b Ban
-			if err := rows.Scan(into(&b.Prefix), into(&b.Until), &b.Class, &b.Waiting, &b.Origin, &b.Scenario, &b.Blocked); err != nil {
+			if err := rows.Scan(scanInto(&b.Prefix), scanInto(&b.Until), &b.Class, &b.Waiting, &b.Origin, &b.Scenario, &b.Blocked); err != nil {
 				return err
 			}
 			stopped = do(b)
@@ -46,26 +46,26 @@ func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error)
 // or the parts that never-block left of a range. The decisions stay recorded, so that they do not come back with the next
 // full read; a new decision blocks the prefix again.
 func (l *Ledger) Lift(ctx context.Context, whole netip.Prefix, now time.Time, limit int) (lifted []netip.Prefix, err error) {
-	_, err = l.change(ctx, now, limit, func(c *change) error {
+	_, err = l.transact(ctx, now, limit, func(t *transaction) error {
 		selected := map[int64]bool{}
 		lifted = nil
-		err := query(ctx, c.tx, func(rows *sql.Rows) error {
+		err := query(ctx, t.tx, func(rows *sql.Rows) error {
 			var id int64
 			var p netip.Prefix
-			err := rows.Scan(&id, into(&p))
+			err := rows.Scan(&id, scanInto(&p))
 			if err == nil && whole.Overlaps(p) {
 				selected[id] = true
 				lifted = append(lifted, p)
 			}
 			return err
 		}, `SELECT decision.id, prefix FROM decision JOIN ban ON ban.id = decision.ban
-			WHERE lifted = 0 AND decision.until > ? AND (prefix = ? OR bits = ?)`, c.now, whole.String(), whole.Bits())
+			WHERE lifted = 0 AND decision.until > ? AND (prefix = ? OR bits = ?)`, t.now, whole.String(), whole.Bits())
 		if err != nil {
 			return err
 		}
 		slices.SortFunc(lifted, netip.Prefix.Compare)
 		lifted = slices.Compact(lifted)
-		return c.update(ctx, lifted, func(bans map[netip.Prefix]*stored) {
+		return t.update(ctx, lifted, func(bans map[netip.Prefix]*storedBan) {
 			for _, s := range bans {
 				for i := range s.decisions {
 					if selected[s.decisions[i].id] {
@@ -82,8 +82,8 @@ func (l *Ledger) Lift(ctx context.Context, whole netip.Prefix, now time.Time, li
 func (l *Ledger) Ends(ctx context.Context, some []netip.Prefix, now time.Time) (map[netip.Prefix]time.Time, error) {
 	ends := map[netip.Prefix]time.Time{}
 	err := l.read(ctx, func(tx *sql.Tx) error {
-		return each(ctx, tx, func(p netip.Prefix, until, _ int64) { ends[p] = moment(until) },
-			"SELECT prefix, until, 0 FROM ban WHERE +until > ? AND prefix IN (SELECT value FROM json_each(?))", now.UnixMilli(), array(some))
+		return eachPrefix(ctx, tx, func(p netip.Prefix, until, _ int64) { ends[p] = timeOf(until) },
+			"SELECT prefix, until, 0 FROM ban WHERE +until > ? AND prefix IN (SELECT value FROM json_each(?))", now.UnixMilli(), jsonArray(some))
 	})
 	return ends, l.explain(err, "look for bans")
 }
