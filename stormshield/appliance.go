@@ -71,7 +71,7 @@ func (a *Appliance) OpenMonitor(ctx context.Context) (*serverd.Session, error) {
 	}
 	if _, err := session.Run(ctx, "MODIFY MONITOR FORCE ON"); err != nil {
 		_ = session.Close(context.WithoutCancel(ctx))
-		if serverd.NoRight(err) {
+		if serverd.IsForbidden(err) {
 			err = fmt.Errorf("%w; give the account %s the right mon_write", err, a.config.API.User)
 		}
 		return nil, err

@@ -35,7 +35,7 @@ func (f *flush) blockEach(ctx context.Context, bans []appliance.Ban, stop func()
 		switch {
 		case err == nil:
 			f.done.Blocked = append(f.done.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: time.Now().Add(timeout)})
-		case serverd.Refused(err):
+		case serverd.IsRefused(err):
 			f.refused = cmp.Or(f.refused, fmt.Errorf("block %s: %w", b.Prefix, err))
 			f.done.Refused = append(f.done.Refused, b.Prefix)
 		default:
@@ -129,7 +129,7 @@ func (f *flush) unblockGroup(ctx context.Context) error {
 		f.unblocked(f.pending)
 		return nil
 	}
-	if !serverd.Refused(err) {
+	if !serverd.IsRefused(err) {
 		return fmt.Errorf("unblock the %d addresses of group %s: %w", len(f.pending), f.config.DeleteGroup, err)
 	}
 	listed, err := blacklist.Show(ctx, session)
@@ -142,7 +142,7 @@ func (f *flush) unblockGroup(ctx context.Context) error {
 
 // unseen is what to try when a session does not know a group that was written.
 func (f *flush) unseen(err error) string {
-	if !serverd.Refused(err) || f.config.ReloadCommand != "" {
+	if !serverd.IsRefused(err) || f.config.ReloadCommand != "" {
 		return ""
 	}
 	return "; if the appliance does not see what was written, set reload_command: enobject"

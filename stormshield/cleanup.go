@@ -83,11 +83,11 @@ func (f *flush) unblockForeign(ctx context.Context) (stay []string, err error) {
 		}
 		if err := blacklist.Unblock(ctx, session, found.group); err == nil {
 			continue
-		} else if !serverd.Refused(err) {
+		} else if !serverd.IsRefused(err) {
 			return nil, fmt.Errorf("unblock group %s: %w", found.group, err)
 		}
 		for _, name := range found.members {
-			if err := blacklist.Unblock(ctx, session, name); serverd.Refused(err) {
+			if err := blacklist.Unblock(ctx, session, name); serverd.IsRefused(err) {
 				stay = append(stay, name)
 			} else if err != nil {
 				return nil, fmt.Errorf("unblock %s: %w", name, err)
@@ -144,7 +144,7 @@ func (f *flush) keptObjects() []string {
 		}
 		group := listed[p]
 		why := "which holds only such objects: another notification may use it"
-		if len(objects.Foreign(f.files.text.Objectgroup, group)) > 0 {
+		if len(objects.ForeignMembers(f.files.text.Objectgroup, group)) > 0 {
 			why = "a group of the administrator"
 		}
 		kept = append(kept, fmt.Sprintf("object %s: group %s lists it, %s", objects.Name(p), group, why))

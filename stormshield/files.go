@@ -26,7 +26,7 @@ func (a *Appliance) openFiles(ctx context.Context, state edit.State) (*files, er
 	if err != nil {
 		return nil, err
 	}
-	return &files{shell: client, edit: edit.In(a.config.ConfigDir, a.config.Group, client), group: a.config.Group, state: state}, nil
+	return &files{shell: client, edit: edit.NewFiles(a.config.ConfigDir, a.config.Group, client), group: a.config.Group, state: state}, nil
 }
 
 func (f *files) close() { _ = f.shell.Close() }
@@ -58,7 +58,7 @@ var errUnread = errors.New("the files must be read first")
 // patch carries a patch out: on the appliance if that is possible, otherwise
 // here, for which they must have been read.
 func (f *files) patch(ctx context.Context, p objects.Patch) (changed bool, err error) {
-	if !f.whole && f.state.Known() {
+	if !f.whole && f.state.IsKnown() {
 		is, err := f.edit.Patch(ctx, f.state, p)
 		var unable *edit.UnableError
 		if !errors.As(err, &unable) {

@@ -149,7 +149,7 @@ func (f *flush) singly(ctx context.Context, few bool) error {
 	}
 	removed, err := blacklist.UnblockEach(ctx, session, addresses, never)
 	f.unblocked(removed)
-	if serverd.Refused(err) { // it is tried again once the new bans are in the files
+	if serverd.IsRefused(err) { // it is tried again once the new bans are in the files
 		return nil
 	}
 	return err

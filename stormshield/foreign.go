@@ -45,7 +45,7 @@ type foreign struct {
 func foreignMembers(objectgroup []byte, groups ...string) []foreign {
 	var found []foreign
 	for _, group := range groups {
-		if members := objects.Foreign(objectgroup, group); len(members) > 0 {
+		if members := objects.ForeignMembers(objectgroup, group); len(members) > 0 {
 			found = append(found, foreign{group, members})
 		}
 	}

@@ -185,7 +185,7 @@ func fingerprint(t *testing.T, sim *snstest.Appliance) [32]byte {
 
 func TestAScriptThatALoginShellWouldMisreadIsRefused(t *testing.T) {
 	sim := snstest.Start(t)
-	client, err := shell.Dial(t.Context(), configFor(t, sim).SSH)
+	client, err := shell.NewDialer(configFor(t, sim).SSH).Dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

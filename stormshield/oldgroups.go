@@ -58,7 +58,7 @@ func (f *flush) withoutOldGroups(text edit.Texts) objects.Patched {
 	inForce := slices.Collect(objects.Members(groups, f.config.Group))
 	patch := objects.Patch{
 		Group: f.config.Group, DeleteGroup: f.config.DeleteGroup,
-		Absent: objects.NewSet(without(members, inForce)),
+		Removed: objects.NewSet(without(members, inForce)),
 	}
 	return patch.Apply(text.Object, groups)
 }
@@ -67,7 +67,7 @@ func (f *flush) withoutOldGroups(text edit.Texts) objects.Patched {
 func (f *flush) keptOldGroups() []string {
 	var kept []string
 	for _, group := range f.change.OldGroups {
-		if foreign := objects.Foreign(f.files.text.Objectgroup, group); len(foreign) > 0 {
+		if foreign := objects.ForeignMembers(f.files.text.Objectgroup, group); len(foreign) > 0 {
 			kept = append(kept, fmt.Sprintf("group %s: it has members that this program did not make, such as %s", group, foreign[0]))
 		}
 	}

@@ -44,20 +44,20 @@ func (f *flush) write(ctx context.Context) (err error) {
 func (f *flush) writeOnce(ctx context.Context) (changed bool, err error) {
 	patch := objects.Patch{Group: f.config.Group, DeleteGroup: f.config.DeleteGroup}
 	complete := true
-	if f.files.state.Known() || f.files.known {
-		patch.Standing = objects.NewSet(slices.Clone(f.add))
+	if f.files.state.IsKnown() || f.files.known {
+		patch.InForce = objects.NewSet(slices.Clone(f.add))
 	} else {
 		survey, err := f.compare(ctx)
 		if err != nil {
 			return false, err
 		}
-		patch.Standing, complete = objects.NewSet(survey.Amiss), survey.Complete
+		patch.InForce, complete = objects.NewSet(survey.Wrong), survey.Complete
 	}
-	patch.Absent = objects.NewSet(slices.Clone(f.remove))
+	patch.Removed = objects.NewSet(slices.Clone(f.remove))
 	if pending := objects.NewSet(slices.Clone(f.pending)); f.unblocksByGroup() {
 		patch.Ended = pending
 	} else { // one by one: a range goes by its name, and nothing needs a group
-		patch.Named = pending
+		patch.Unlisted = pending
 	}
 	if patch.Empty() && !complete { // the groups are made here
 		return f.files.replace(ctx, patch.Apply(f.files.text.Object, f.files.text.Objectgroup))
@@ -67,19 +67,19 @@ func (f *flush) writeOnce(ctx context.Context) (changed bool, err error) {
 
 // compare reads the files. It finds the bans that they lack, the prefixes that they
 // name and that are not in force, which are then pending, and foreign members.
-func (f *flush) compare(ctx context.Context) (objects.Survey, error) {
+func (f *flush) compare(ctx context.Context) (objects.Comparison, error) {
 	f.doing("reading and comparing the files")
 	if err := f.files.read(ctx); err != nil {
-		return objects.Survey{}, err
+		return objects.Comparison{}, err
 	}
 	f.foreign = foreignMembers(f.files.text.Objectgroup, f.config.Group, f.config.DeleteGroup)
 	standing, err := f.change.AllInForce(ctx, slices.Collect(objects.Members(f.files.text.Objectgroup, f.config.Group)))
 	if err != nil {
-		return objects.Survey{}, err
+		return objects.Comparison{}, err
 	}
 	inForce := objects.NewSet(standing)
 	f.total = inForce.Len()
-	survey := objects.Take(f.files.text.Object, f.files.text.Objectgroup, f.config.Group, f.config.DeleteGroup, inForce)
+	survey := objects.Compare(f.files.text.Object, f.files.text.Objectgroup, f.config.Group, f.config.DeleteGroup, inForce)
 	f.pending = slices.DeleteFunc(slices.Clone(f.pending), inForce.Has)
 	leftovers := objects.NewSet(append(survey.Leftovers, f.listedByOldGroups(inForce)...))
 	named := without(slices.Collect(leftovers.All()), f.pending)

@@ -115,7 +115,7 @@ func (c *checker) monitorRight(ctx context.Context) Finding {
 		return holds("MODIFY MONITOR")
 	case errors.As(err, &command) && command.Ret == serverd.RetTooMany:
 		return holds("another session holds it at the moment")
-	case serverd.Refused(err):
+	case serverd.IsRefused(err):
 		return differs(err.Error(), "another session may hold the right; a flush takes it with FORCE, which check --write tries")
 	}
 	return wrong(err, c.commandHint(err, "mon_write"))

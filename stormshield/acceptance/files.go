@@ -19,7 +19,7 @@ import (
 // edit writes the first objects and groups, on the appliance itself if it can.
 func (c *checker) edit(ctx context.Context) Finding {
 	c.progress("writing objects and groups")
-	c.files = edit.In(c.config.ConfigDir, testGroup, c.shell)
+	c.files = edit.NewFiles(c.config.ConfigDir, testGroup, c.shell)
 	var err error
 	if c.before, err = c.files.Read(ctx); err != nil {
 		return wrong(err, "look at the SSH connection")
@@ -101,7 +101,7 @@ func (c *checker) modes(ctx context.Context) string {
 
 // testPatch lists prefixes in the test group.
 func testPatch(listed ...netip.Prefix) objects.Patch {
-	return objects.Patch{Group: testGroup, DeleteGroup: testEndedGroup, Standing: objects.NewSet(listed)}
+	return objects.Patch{Group: testGroup, DeleteGroup: testEndedGroup, InForce: objects.NewSet(listed)}
 }
 
 // written is the result of a patch.

@@ -32,7 +32,7 @@ func sshHint(err error) string {
 }
 
 func hostKeyHint(err *shell.HostKeyError) string {
-	switch err.Doubt {
+	switch err.Distrust {
 	case shell.KeyDiffers:
 		return "if you know that the appliance's key was changed, put " + err.Shown +
 			" into ssh_host_key; otherwise somebody may intercept the connection"
@@ -80,7 +80,7 @@ func (c *checker) commandHint(err error, rights string) string {
 	var root *serverd.RootError
 	var other *serverd.HTTPError
 	switch {
-	case serverd.NoRight(err):
+	case serverd.IsForbidden(err):
 		return fmt.Sprintf("give the account %s the right %s on the appliance; if it has that, paste this report into a bug report", c.config.API.User, rights)
 	case errors.As(err, &root) && root.SessionOver():
 		return "the appliance ended the new session: make sure that nobody disconnects it, and check again"

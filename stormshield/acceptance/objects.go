@@ -153,7 +153,7 @@ func (c *checker) emptyGroup(ctx context.Context) Finding {
 	if !works(ipv6Object)(c) {
 		absent = append(absent, testIPv6)
 	}
-	p.Absent = objects.NewSet(absent)
+	p.Removed = objects.NewSet(absent)
 	err := c.change(ctx, p)
 	if err == nil {
 		err = c.block(ctx, objects.Name(testAddress), testTime)

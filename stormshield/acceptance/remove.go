@@ -66,7 +66,7 @@ func (c *checker) removeFromFiles(ctx context.Context) error {
 			return failed
 		}
 		c.closeShell()
-		c.shell, c.files = client, edit.In(c.config.ConfigDir, testGroup, client)
+		c.shell, c.files = client, edit.NewFiles(c.config.ConfigDir, testGroup, client)
 	}
 	if err := retryWrite(ctx, func() error { return c.removeFromFilesOnce(ctx) }); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (c *checker) removeFromFilesOnce(ctx context.Context) (err error) {
 		return err
 	}
 	p := testPatch()
-	p.Absent = objects.NewSet(testPrefixes)
+	p.Removed = objects.NewSet(testPrefixes)
 	patched := p.Apply(c.text.Object, c.text.Objectgroup)
 	groups := objects.RemoveGroup(objects.RemoveGroup(patched.Objectgroup, testGroup), testEndedGroup)
 	object := objects.RemoveSections(patched.Object, c.sectionsBefore()...)

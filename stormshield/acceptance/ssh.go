@@ -157,7 +157,7 @@ func (c *checker) groupFile(ctx context.Context) Finding {
 }
 
 func (c *checker) readFile(ctx context.Context, name string) ([]byte, error) {
-	files := edit.In(c.config.ConfigDir, c.config.Group, c.shell)
+	files := edit.NewFiles(c.config.ConfigDir, c.config.Group, c.shell)
 	if err := files.Replaceable(ctx, name); err != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func (c *checker) send(ctx context.Context, command func(*serverd.Session) error
 		}
 	}
 	err := command(c.session)
-	if serverd.NoRight(err) {
+	if serverd.IsForbidden(err) {
 		if _, again := c.session.Run(ctx, "MODIFY MONITOR FORCE ON"); again == nil {
 			err = command(c.session)
 		}

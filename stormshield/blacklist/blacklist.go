@@ -57,7 +57,7 @@ func UnblockEach(ctx context.Context, session *serverd.Session, prefixes []netip
 	for _, p := range prefixes {
 		if err := Unblock(ctx, session, Name(p)); err != nil {
 			err = fmt.Errorf("unblock %s: %w", p, err)
-			if !serverd.Refused(err) {
+			if !serverd.IsRefused(err) {
 				return unblocked, err
 			}
 			if listed == nil {

@@ -55,10 +55,12 @@ type Files struct {
 	folder, group string
 }
 
-// In returns the files in a folder of the appliance, to be changed for a group.
+// NewFiles returns the files in a folder of the appliance, to be changed for a group.
 // A change takes away what a broken one for the same group left: two at a time
 // must be for different groups, and the later of them finds the files changed.
-func In(folder, group string, client *shell.Client) *Files { return &Files{client, folder, group} }
+func NewFiles(folder, group string, client *shell.Client) *Files {
+	return &Files{client, folder, group}
+}
 
 // Texts are what the files hold.
 type Texts struct {
@@ -71,12 +73,12 @@ type State struct {
 	Entries             int    // how many entries the group of bans in force has
 }
 
-// Known reports whether the state says anything.
-func (s State) Known() bool { return s.Object != "" && s.Objectgroup != "" }
+// IsKnown reports whether the state says anything.
+func (s State) IsKnown() bool { return s.Object != "" && s.Objectgroup != "" }
 
 // String returns the state in a form that [ParseState] reads.
 func (s State) String() string {
-	if !s.Known() {
+	if !s.IsKnown() {
 		return ""
 	}
 	return fmt.Sprintf("%s %s %d", s.Object, s.Objectgroup, s.Entries)

@@ -197,7 +197,7 @@ func TestEveryAwkNamesTheLargestAddresses(t *testing.T) {
 	})
 	for _, s := range toolsets(t) {
 		t.Run(s.String(), func(t *testing.T) {
-			newMachine(t, s).wantSame(t, edit.Texts{}, objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: large})
+			newMachine(t, s).wantSame(t, edit.Texts{}, objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: large})
 		})
 	}
 }
@@ -207,7 +207,7 @@ func TestEveryAwkNamesTheLargestAddresses(t *testing.T) {
 func TestTextThatAnAwkLosesIsNeverWritten(t *testing.T) {
 	was := edit.Texts{Object: []byte("[Host]\na\x00b=1.2.3.4\ncrowdsec_ip_1=0.0.0.1,resolve=static\n"), Objectgroup: []byte("[Crowdsec]\n\x00\n")}
 	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone",
-		Standing: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")}), Absent: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.1/32")})}
+		InForce: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")}), Removed: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.1/32")})}
 	patched := p.Apply(was.Object, was.Objectgroup)
 	for _, s := range toolsets(t) {
 		t.Run(s.String(), func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestTextThatAnAwkLosesIsNeverWritten(t *testing.T) {
 
 func TestFilesThatAreNotTheOnesMeantAreLeftAsTheyAre(t *testing.T) {
 	was := edit.Texts{Object: []byte("[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\n"), Objectgroup: []byte("[Crowdsec]\ncrowdsec_ip_1\n[Gone]\n")}
-	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")})}
+	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")})}
 	for name, spoil := range map[string]func(*edit.State){
 		"object":             func(s *edit.State) { s.Object = "1" + s.Object },
 		"objectgroup":        func(s *edit.State) { s.Objectgroup = "1" + s.Objectgroup },
@@ -252,9 +252,9 @@ func TestFilesThatAreNotTheOnesMeantAreLeftAsTheyAre(t *testing.T) {
 
 func TestWhatABrokenRunLeftIsTakenAwayByTheNextForItsGroupAlone(t *testing.T) {
 	sim := snstest.Start(t)
-	client, err := shell.Dial(t.Context(), shell.Config{
+	client, err := shell.NewDialer(shell.Config{
 		Host: sim.Host(), Port: sim.SSHPort(), User: sim.User(), Password: sim.Password(), HostKey: sim.HostKeyFingerprint(),
-	})
+	}).Dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,12 +266,12 @@ func TestWhatABrokenRunLeftIsTakenAwayByTheNextForItsGroupAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files := edit.In(sim.ConfigDir(), "Crowdsec", client)
+	files := edit.NewFiles(sim.ConfigDir(), "Crowdsec", client)
 	was, err := files.Read(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")})}
+	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")})}
 	if _, err := files.Patch(t.Context(), was.State(p.Group), p); err != nil {
 		t.Error(err)
 	}
@@ -282,11 +282,11 @@ func TestWhatABrokenRunLeftIsTakenAwayByTheNextForItsGroupAlone(t *testing.T) {
 
 func TestAStateIsReadAsItIsWritten(t *testing.T) {
 	state := edit.Texts{Object: []byte("x"), Objectgroup: []byte("[Crowdsec]\na\nb\n")}.State("Crowdsec")
-	if got := edit.ParseState(state.String()); got != state || !got.Known() || got.Entries != 2 {
+	if got := edit.ParseState(state.String()); got != state || !got.IsKnown() || got.Entries != 2 {
 		t.Errorf("%q became %+v, want %+v", state, got, state)
 	}
 	for _, text := range []string{"", "1 2 3 4", "1 2 3 4 x", edit.State{}.String()} {
-		if got := edit.ParseState(text); got.Known() {
+		if got := edit.ParseState(text); got.IsKnown() {
 			t.Errorf("%q became %+v", text, got)
 		}
 	}
@@ -325,8 +325,8 @@ func randomPatch(r *rand.Rand) objects.Patch {
 		sets[i] = append(sets[i], p)
 	}
 	r.Shuffle(len(sets), func(i, j int) { sets[i], sets[j] = sets[j], sets[i] })
-	return objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: objects.NewSet(sets[0]),
-		Ended: objects.NewSet(sets[1]), Named: objects.NewSet(sets[2]), Absent: objects.NewSet(sets[3])}
+	return objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: objects.NewSet(sets[0]),
+		Ended: objects.NewSet(sets[1]), Unlisted: objects.NewSet(sets[2]), Removed: objects.NewSet(sets[3])}
 }
 
 func randomTexts(r *rand.Rand) edit.Texts {

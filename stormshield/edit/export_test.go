@@ -9,7 +9,7 @@ import (
 // Program returns what Patch sends for files in a folder of this machine, and
 // the name of the folder in it where it expects to lie.
 func Program(folder string, was State, p objects.Patch) (work string, program []byte) {
-	r := In(folder, p.Group, nil).begin()
+	r := NewFiles(folder, p.Group, nil).begin()
 	r.patch(was, p)
 	text := bytes.NewBufferString(r.program() + "#data\n")
 	_ = p.Encode(text)

@@ -78,13 +78,13 @@ func (r *run) patch(was State, p objects.Patch) {
 // makes names the files that edit.awk makes for a patch.
 func makes(p objects.Patch) string {
 	var files []string
-	if p.Standing.Len()+p.Ended.Len()+p.Named.Len() > 0 {
+	if p.InForce.Len()+p.Ended.Len()+p.Unlisted.Len() > 0 {
 		files = append(files, newDefined)
 	}
 	if !p.Empty() {
 		files = append(files, newObjectgroup)
 	}
-	if p.Absent.Len() > 0 {
+	if p.Removed.Len() > 0 {
 		files = append(files, newObject)
 	}
 	return strings.Join(files, " ")

@@ -71,7 +71,7 @@ func Listed(objectgroup []byte) map[netip.Prefix]string {
 }
 
 // Foreign returns the members of a group that are not ours.
-func Foreign(objectgroup []byte, group string) []string {
+func ForeignMembers(objectgroup []byte, group string) []string {
 	var names []string
 	section := ""
 	for line := range lines(objectgroup) {
@@ -141,7 +141,7 @@ func holds(value []byte, p netip.Prefix) bool {
 // and those of its members that are ours. A group that has other members
 // keeps them and its header.
 func RemoveGroup(objectgroup []byte, group string) []byte {
-	keepHeader := len(Foreign(objectgroup, group)) > 0
+	keepHeader := len(ForeignMembers(objectgroup, group)) > 0
 	return edit{
 		line: func(section string, line []byte) []byte {
 			if section != group {

@@ -5,7 +5,7 @@
 // clock. Its main type is [Patch]; every edit changes only the lines that are
 // ours and keeps every other byte, in its order, including CRLF line ends, a
 // missing last line end, comments, and text that is no configuration at all.
-// [Take] compares the files with what they should say.
+// [Compare] compares the files with what they should say.
 //
 // Ours are, in `object`, the lines whose name [Name] makes; in `objectgroup`,
 // the groups named in the configuration.

@@ -61,7 +61,7 @@ func patched(object, objectgroup string, p objects.Patch) (string, string) {
 }
 
 func TestAPatchAddsBelowTheHeaderAndKeepsEveryOtherByte(t *testing.T) {
-	got, _ := patched(administrator, "", objects.Patch{Standing: set("203.0.113.7/32", "2001:db8::1/128", "198.51.100.0/24")})
+	got, _ := patched(administrator, "", objects.Patch{InForce: set("203.0.113.7/32", "2001:db8::1/128", "198.51.100.0/24")})
 	want := strings.Replace(administrator, "[Host]\r\n", "[Host]\r\ncrowdsec_ip_3405803783=203.0.113.7,resolve=static\r\n"+
 		"crowdsec_ip_42540766411282592856903984951653826561=2001:db8::1,resolve=static\r\n", 1)
 	want = strings.Replace(want, "[Network]\n", "[Network]\ncrowdsec_net_3325256704_24=198.51.100.0/24\n", 1)
@@ -74,7 +74,7 @@ func TestAPatchPutsEachPrefixWhereItBelongsWhateverWasThere(t *testing.T) {
 	object := "[Host]\ncrowdsec_ip_1=9.9.9.9,resolve=static\ncrowdsec_ip_4=0.0.0.4,resolve=static\ncrowdsec_ip_1=0.0.0.1\ncrowdsec_ip_9=0.0.0.9,resolve=static\n"
 	groups := "[Gone]\ncrowdsec_ip_1\n[Crowdsec]\ncrowdsec_ip_2\n# mine\nprinter\ncrowdsec_ip_4\ncrowdsec_ip_9\n\n[Others]\ncrowdsec_ip_4\n"
 	gotObject, gotGroups := patched(object, groups, objects.Patch{
-		Standing: set("0.0.0.1/32"), Ended: set("0.0.0.2/32"), Named: set("0.0.0.3/32"), Absent: set("0.0.0.4/32", "0.0.0.5/32")})
+		InForce: set("0.0.0.1/32"), Ended: set("0.0.0.2/32"), Unlisted: set("0.0.0.3/32"), Removed: set("0.0.0.4/32", "0.0.0.5/32")})
 	wantObject := "[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\ncrowdsec_ip_2=0.0.0.2,resolve=static\ncrowdsec_ip_3=0.0.0.3,resolve=static\n" +
 		"crowdsec_ip_4=0.0.0.4,resolve=static\ncrowdsec_ip_9=0.0.0.9,resolve=static\n" // 4: a group of the administrator lists it
 	wantGroups := "[Gone]\ncrowdsec_ip_2\n[Crowdsec]\ncrowdsec_ip_1\n# mine\nprinter\ncrowdsec_ip_9\n\n[Others]\ncrowdsec_ip_4\n"
@@ -96,7 +96,7 @@ func TestAPatchPutsEachPrefixWhereItBelongsWhateverWasThere(t *testing.T) {
 // has no object.
 func TestAtNoStepOfAPatchDoesAGroupListWhatHasNoObject(t *testing.T) {
 	object, groups := "[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\n", "[Crowdsec]\ncrowdsec_ip_1\n[Gone]\n"
-	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: set("0.0.0.2/32"), Absent: set("0.0.0.1/32")}
+	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: set("0.0.0.2/32"), Removed: set("0.0.0.1/32")}
 	is := p.Apply([]byte(object), []byte(groups))
 	for _, step := range []struct{ object, groups []byte }{
 		{is.Defined, []byte(groups)}, {is.Defined, is.Objectgroup}, {is.Object, is.Objectgroup},
@@ -119,9 +119,9 @@ func TestASurveyFindsWhatIsAmissAndWhatIsLeftOver(t *testing.T) {
 	// In order: 1 and 3. Wrong: 2 (value), 4 (twice), 5 (no member), 6 (no object), 11 (also in Gone).
 	// Not in force: 7 (object), 9 and 10 (members); 8 is the administrator's.
 	standing := set("0.0.0.1/32", "0.0.0.2/32", "0.0.0.3/32", "0.0.0.4/32", "0.0.0.5/32", "0.0.0.6/32", "0.0.0.11/32")
-	s := objects.Take([]byte(object), []byte(groups), "Crowdsec", "Gone", standing)
-	if want := set("0.0.0.2/32", "0.0.0.4/32", "0.0.0.5/32", "0.0.0.6/32", "0.0.0.11/32"); !equal(objects.NewSet(s.Amiss), want) {
-		t.Errorf("amiss: %v", s.Amiss)
+	s := objects.Compare([]byte(object), []byte(groups), "Crowdsec", "Gone", standing)
+	if want := set("0.0.0.2/32", "0.0.0.4/32", "0.0.0.5/32", "0.0.0.6/32", "0.0.0.11/32"); !equal(objects.NewSet(s.Wrong), want) {
+		t.Errorf("amiss: %v", s.Wrong)
 	}
 	if want := set("0.0.0.7/32", "0.0.0.9/32", "0.0.0.10/32"); !equal(objects.NewSet(s.Leftovers), want) {
 		t.Errorf("left over: %v", s.Leftovers)
@@ -129,9 +129,9 @@ func TestASurveyFindsWhatIsAmissAndWhatIsLeftOver(t *testing.T) {
 	if len(s.Members) != 7 || !s.Complete || objects.Entries([]byte(groups), "Crowdsec") != 7 {
 		t.Errorf("members: %v, complete: %t", s.Members, s.Complete)
 	}
-	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: objects.NewSet(s.Amiss), Absent: objects.NewSet(s.Leftovers)}
+	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: objects.NewSet(s.Wrong), Removed: objects.NewSet(s.Leftovers)}
 	is := p.Apply([]byte(object), []byte(groups))
-	if s := objects.Take(is.Object, is.Objectgroup, "Crowdsec", "Gone", standing); len(s.Amiss)+len(s.Leftovers) > 0 {
+	if s := objects.Compare(is.Object, is.Objectgroup, "Crowdsec", "Gone", standing); len(s.Wrong)+len(s.Leftovers) > 0 {
 		t.Errorf("after the repair: %+v\n%s\n%s", s, is.Object, is.Objectgroup)
 	}
 }
@@ -145,7 +145,7 @@ func TestAPatchMakesMissingGroups(t *testing.T) {
 		"[Crowdsec2]":  "[Crowdsec2]\n[Crowdsec]\ncrowdsec_ip_1\n[Gone]",
 		"no newline\r": "no newline\r\n[Crowdsec]\r\ncrowdsec_ip_1\r\n[Gone]\r",
 	} {
-		if _, got := patched("", text, objects.Patch{Standing: set("0.0.0.1/32")}); got != want {
+		if _, got := patched("", text, objects.Patch{InForce: set("0.0.0.1/32")}); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)
 		}
 	}
@@ -153,7 +153,7 @@ func TestAPatchMakesMissingGroups(t *testing.T) {
 
 func TestAPatchTravelsAsAddresses(t *testing.T) {
 	var b strings.Builder
-	p := objects.Patch{Standing: set("203.0.113.7/32", "198.51.100.0/24"), Absent: set("2001:db8::1/128")}
+	p := objects.Patch{InForce: set("203.0.113.7/32", "198.51.100.0/24"), Removed: set("2001:db8::1/128")}
 	if err := p.Encode(&b); err != nil {
 		t.Fatal(err)
 	}
@@ -179,15 +179,15 @@ func FuzzAdministratorsBytesComeBack(f *testing.F) {
 		first, second := randomSet(random), randomSet(random)
 
 		// First stands, then second does and what only first has ends.
-		begin := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: first}
+		begin := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: first}
 		var over []netip.Prefix
 		for p := range first.All() {
 			if !second.Has(p) {
 				over = append(over, p)
 			}
 		}
-		change := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Standing: second, Ended: objects.NewSet(slices.Clone(over))}
-		end := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Absent: objects.NewSet(over)}
+		change := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: second, Ended: objects.NewSet(slices.Clone(over))}
+		end := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Removed: objects.NewSet(over)}
 		is := begin.Apply(text, text)
 		is = change.Apply(is.Object, is.Objectgroup)
 		if have := objects.NewSet(slices.Collect(objects.Defined(is.Object))); !equal(have, first.Union(second)) {
@@ -197,7 +197,7 @@ func FuzzAdministratorsBytesComeBack(f *testing.F) {
 			t.Errorf("ended members: %v", slices.Collect(have.All()))
 		}
 		is = end.Apply(is.Object, is.Objectgroup)
-		if s := objects.Take(is.Object, is.Objectgroup, "Crowdsec", "Gone", second); len(s.Amiss)+len(s.Leftovers) > 0 || !s.Complete {
+		if s := objects.Compare(is.Object, is.Objectgroup, "Crowdsec", "Gone", second); len(s.Wrong)+len(s.Leftovers) > 0 || !s.Complete {
 			t.Errorf("in the end: %+v", s)
 		}
 		if got := objects.Remove(is.Object, objects.Set{}); !bytes.Equal(got, text) {
@@ -234,7 +234,7 @@ func randomSet(r *rand.Rand) objects.Set {
 }
 
 func TestRemoveKeepsTheMarkOfASectionWhileAnObjectOfOursIsInIt(t *testing.T) {
-	made, _ := patched("[Host]\n", "", objects.Patch{Standing: set("203.0.113.0/24", "198.51.100.0/24")})
+	made, _ := patched("[Host]\n", "", objects.Patch{InForce: set("203.0.113.0/24", "198.51.100.0/24")})
 	if !strings.Contains(made, "[Network]\n"+objects.Mark+"\n") {
 		t.Fatalf("the patch made no section:\n%s", made)
 	}

@@ -17,10 +17,10 @@ type Patch struct {
 	Group       string // lists what is in force
 	DeleteGroup string // lists what is being taken off the blacklist
 
-	Standing Set // gets an object, and is a member of Group
+	InForce  Set // gets an object, and is a member of Group
 	Ended    Set // gets an object, and is a member of DeleteGroup
-	Named    Set // gets an object, and is a member of neither
-	Absent   Set // is nowhere, but keeps its object while another group lists it
+	Unlisted Set // gets an object, and is a member of neither
+	Removed  Set // is nowhere, but keeps its object while another group lists it
 }
 
 // Empty reports whether the patch is about no prefix at all.
@@ -28,10 +28,10 @@ func (p Patch) Empty() bool { return p.lists(nil) == 0 }
 
 // The sets of a patch, by the letters under which they travel.
 const (
-	standing = 'S'
+	inForce  = 'S'
 	ended    = 'E'
-	named    = 'N'
-	absent   = 'A'
+	unlisted = 'N'
+	removed  = 'A'
 )
 
 // lists calls do, if there is one, for each set that is not empty, and returns
@@ -41,7 +41,7 @@ func (p Patch) lists(do func(letter byte, set Set)) int {
 	for _, list := range []struct {
 		letter byte
 		set    Set
-	}{{standing, p.Standing}, {ended, p.Ended}, {named, p.Named}, {absent, p.Absent}} {
+	}{{inForce, p.InForce}, {ended, p.Ended}, {unlisted, p.Unlisted}, {removed, p.Removed}} {
 		if list.set.Len() > 0 {
 			n++
 			if do != nil {
@@ -97,7 +97,7 @@ func (p Patch) Apply(object, objectgroup []byte) Patched {
 // define puts an object for each prefix that gets one below its section's
 // header, in the place of those that the text has.
 func (p Patch) define(object []byte) []byte {
-	gets := []Set{p.Standing, p.Ended, p.Named}
+	gets := []Set{p.InForce, p.Ended, p.Unlisted}
 	var hosts, networks int
 	for _, set := range gets {
 		for prefix := range set.All() {
@@ -143,12 +143,12 @@ func (p Patch) define(object []byte) []byte {
 
 // group makes both groups list what they must.
 func (p Patch) group(objectgroup []byte) []byte {
-	members := map[string]Set{p.Group: p.Standing, p.DeleteGroup: p.Ended}
+	members := map[string]Set{p.Group: p.InForce, p.DeleteGroup: p.Ended}
 	return edit{
 		line: func(section string, line []byte) []byte {
 			if _, is := members[section]; is {
 				prefix, ok := Parse(string(entry(line)))
-				if ok && within(prefix, p.Standing, p.Ended, p.Named, p.Absent) {
+				if ok && within(prefix, p.InForce, p.Ended, p.Unlisted, p.Removed) {
 					return nil
 				}
 			}
@@ -164,19 +164,19 @@ func (p Patch) group(objectgroup []byte) []byte {
 			}
 		},
 		missing: []string{p.Group, p.DeleteGroup},
-		grow:    (p.Standing.Len() + p.Ended.Len()) * len("crowdsec_ip_4294967295\r\n"),
+		grow:    (p.InForce.Len() + p.Ended.Len()) * len("crowdsec_ip_4294967295\r\n"),
 	}.apply(objectgroup)
 }
 
 // clear takes out the objects of what is absent and of no use to others.
 func (p Patch) clear(object, objectgroup []byte) []byte {
-	if p.Absent.Len() == 0 {
+	if p.Removed.Len() == 0 {
 		return object
 	}
 	used := Referenced(objectgroup, p.Group, p.DeleteGroup)
 	return edit{
 		line: func(section string, line []byte) []byte {
-			if prefix, ok := ours(section, line); ok && p.Absent.Has(prefix) && !used.Has(prefix) {
+			if prefix, ok := ours(section, line); ok && p.Removed.Has(prefix) && !used.Has(prefix) {
 				return nil
 			}
 			return line

@@ -135,16 +135,16 @@ func (e *CommandError) Error() string {
 	return fmt.Sprintf("%s (ret %d, code %s, %.120q)", meaning, e.Ret, e.Code, e.Msg)
 }
 
-// Refused reports whether err says that serverd understood the session but
+// IsRefused reports whether err says that serverd understood the session but
 // refused the command itself, so that sending it again changes nothing.
-func Refused(err error) bool {
+func IsRefused(err error) bool {
 	var command *CommandError
 	return errors.As(err, &command) && (command.Ret == 200 || command.Ret == 201)
 }
 
-// NoRight reports whether err says that the account lacks a right. After a login,
+// IsForbidden reports whether err says that the account lacks a right. After a login,
 // ret 202 is not about the password.
-func NoRight(err error) bool {
+func IsForbidden(err error) bool {
 	var command *CommandError
 	return errors.As(err, &command) && (command.Ret == RetPrivilege || command.Ret == RetAuthentication)
 }

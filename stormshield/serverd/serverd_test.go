@@ -133,7 +133,7 @@ func TestAFailedCommandIsNoRefusedLogin(t *testing.T) {
 		var auth *serverd.AuthError
 		var root *serverd.RootError
 		over := errors.As(err, &root) && root.SessionOver()
-		if err == nil || errors.As(err, &auth) || serverd.NoRight(err) != is.right || over != is.over || serverd.Refused(err) != is.refused {
+		if err == nil || errors.As(err, &auth) || serverd.IsForbidden(err) != is.right || over != is.over || serverd.IsRefused(err) != is.refused {
 			t.Errorf("%s: %v", document, err)
 		}
 	}

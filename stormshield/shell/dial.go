@@ -20,9 +20,6 @@ type Dialer struct {
 // NewDialer returns a dialer for the appliance described. Nothing is opened.
 func NewDialer(c Config) *Dialer { return &Dialer{config: c} }
 
-// Dial connects once, with a [Dialer] of its own.
-func Dial(ctx context.Context, c Config) (*Client, error) { return NewDialer(c).Dial(ctx) }
-
 // Dial connects and logs in. A refused login is an [AuthError], a host key that
 // is not trusted a [HostKeyError].
 func (d *Dialer) Dial(ctx context.Context) (*Client, error) {

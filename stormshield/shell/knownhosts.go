@@ -70,7 +70,7 @@ func (k *knownHosts) types(address string, all []string) []string {
 }
 
 // doubt returns the reason why the file does not make a key trusted, or none.
-func (k *knownHosts) doubt(address string, remote net.Addr, key ssh.PublicKey) (Doubt, string) {
+func (k *knownHosts) doubt(address string, remote net.Addr, key ssh.PublicKey) (Distrust, string) {
 	err := k.verify(address, remote, key)
 	if err == nil {
 		return 0, ""

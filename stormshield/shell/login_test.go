@@ -51,7 +51,7 @@ func userKey(t *testing.T) (ssh.PublicKey, string) {
 // wantRefused dials, and fails the test unless the login counts as refused with this text.
 func wantRefused(t *testing.T, c shell.Config, says string) *shell.AuthError {
 	t.Helper()
-	client, err := shell.Dial(t.Context(), c)
+	client, err := shell.NewDialer(c).Dial(t.Context())
 	if err == nil {
 		client.Close()
 		t.Fatal("the login succeeded")
@@ -144,7 +144,7 @@ func TestAKeyAndAPasswordTogetherLogIn(t *testing.T) {
 			if !faults.NoPassword {
 				sim.AuthorizeKey(key)
 			}
-			client, err := shell.Dial(t.Context(), config)
+			client, err := shell.NewDialer(config).Dial(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,7 +174,7 @@ func TestOurOwnEndOfALoginDoesNotCountAsRefused(t *testing.T) {
 	t.Run("time-out", func(t *testing.T) {
 		sim, config := start(t)
 		config.Timeout = 300 * time.Millisecond
-		_, err := shell.Dial(t.Context(), config)
+		_, err := shell.NewDialer(config).Dial(t.Context())
 		check(t, sim, err)
 	})
 	t.Run("cancelled", func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestOurOwnEndOfALoginDoesNotCountAsRefused(t *testing.T) {
 			}
 			cancel()
 		}()
-		_, err := shell.Dial(ctx, config)
+		_, err := shell.NewDialer(config).Dial(ctx)
 		check(t, sim, err)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want %v", err, context.Canceled)
@@ -199,7 +199,7 @@ func TestAConnectionThatEndsBeforeThePasswordDoesNotCountAsRefused(t *testing.T)
 	sim := snstest.Start(t)
 	config := configFor(sim)
 	sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse = true })
-	if _, err := shell.Dial(t.Context(), config); err == nil || errors.As(err, new(*shell.AuthError)) {
+	if _, err := shell.NewDialer(config).Dial(t.Context()); err == nil || errors.As(err, new(*shell.AuthError)) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -31,13 +31,13 @@ func (e *ExitError) Error() string {
 // NoShellError says that the login shell ended without running /bin/sh.
 type NoShellError struct {
 	Status int
-	Said   string // the first line that it printed
+	Output string // the first line that it printed
 }
 
 func (e *NoShellError) Error() string {
 	said := "printed nothing"
-	if e.Said != "" {
-		said = fmt.Sprintf("printed %q", e.Said)
+	if e.Output != "" {
+		said = fmt.Sprintf("printed %q", e.Output)
 	}
 	return fmt.Sprintf("the login shell did not run /bin/sh: it %s and ended with status %d; "+
 		"look at the account's shell on the appliance: nsrpc (CLIShell=1), ForceCommand and nologin run no /bin/sh", said, e.Status)
@@ -103,7 +103,7 @@ func (c *Client) unframe(ctx context.Context, out, complaint *frame, ran error) 
 		case out.begun:
 			return nil, fmt.Errorf("the command on %s stopped before it was finished (exit status %d)", c.host, status)
 		}
-		return nil, &NoShellError{Status: status, Said: firstLine(out.before, complaint.before)}
+		return nil, &NoShellError{Status: status, Output: firstLine(out.before, complaint.before)}
 	}
 	c.framed = true
 	line, noise, _ := bytes.Cut(after, []byte("\n"))

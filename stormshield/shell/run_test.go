@@ -18,9 +18,9 @@ import (
 // dial logs in to a simulated appliance, which stays silent for at most a time.
 func dial(t *testing.T, a *snstest.Appliance, timeout time.Duration) *shell.Client {
 	t.Helper()
-	client, err := shell.Dial(t.Context(), shell.Config{
+	client, err := shell.NewDialer(shell.Config{
 		Host: a.Host(), Port: a.SSHPort(), User: a.User(), Password: a.Password(), HostKey: a.HostKeyFingerprint(), Timeout: timeout,
-	})
+	}).Dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,8 +88,8 @@ func TestALoginShellThatDoesNotRunSHIsNoSuccessAndSeesNoInput(t *testing.T) {
 				t.Errorf("%s: %v", text, err)
 				continue
 			}
-			if notRun.Said != "" && !strings.Contains(text, notRun.Said) {
-				t.Errorf("%s: it is said to have printed %q", text, notRun.Said)
+			if notRun.Output != "" && !strings.Contains(text, notRun.Output) {
+				t.Errorf("%s: it is said to have printed %q", text, notRun.Output)
 			}
 		}
 		if swallowed, err := os.ReadFile(filepath.Join(a.Dir(), "swallowed")); err == nil && len(swallowed) > 0 {
@@ -103,7 +103,7 @@ func TestAShellThatEchoesTheCommandIsNotTakenForSH(t *testing.T) {
 	a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = `echo "$COMMAND"` })
 	_, err := dial(t, a, time.Minute).Run(t.Context(), "echo yes", nil)
 	var notRun *shell.NoShellError
-	if !errors.As(err, &notRun) || !strings.Contains(notRun.Said, "echo yes") {
+	if !errors.As(err, &notRun) || !strings.Contains(notRun.Output, "echo yes") {
 		t.Errorf("it came to %v", err)
 	}
 }
@@ -118,7 +118,7 @@ func TestWhatALoginShellMakesOfTheCommandReadsTheSameEachTimeButForNumbers(t *te
 		for range 3 {
 			_, err := dial(t, a, time.Minute).Run(t.Context(), "echo yes", nil)
 			var notRun *shell.NoShellError
-			if !errors.As(err, &notRun) || notRun.Said == "" {
+			if !errors.As(err, &notRun) || notRun.Output == "" {
 				t.Fatalf("%s: it came to %v", text, err)
 			}
 			said[digits.Replace(err.Error())] = true

@@ -2,7 +2,7 @@
 //
 // It knows nothing of bans or of files. It never trusts a host key that was not
 // configured, and sends a secret at most once a connection. Its main type is
-// [Client]; [Dial] makes one.
+// [Client]; [Dialer.Dial] makes one.
 //
 // The login shell may be csh, so every command goes as `/bin/sh -c '…'`. Both
 // families of shells read that alike as long as the text holds no single quote,
@@ -182,11 +182,4 @@ func (c *Client) HasSubsystem(ctx context.Context, name string) (bool, error) {
 	}
 	defer func() { _ = session.Close() }() // it was not to do anything
 	return session.RequestSubsystem(name) == nil, nil
-}
-
-// NothingInCommon reports whether err says that the appliance and this program
-// offer no algorithm that the other knows.
-func NothingInCommon(err error) bool {
-	var negotiation *ssh.AlgorithmNegotiationError
-	return errors.As(err, &negotiation)
 }

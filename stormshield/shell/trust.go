@@ -8,12 +8,12 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Doubt is why a host key is not trusted.
-type Doubt int
+// Distrust is why a host key is not trusted.
+type Distrust int
 
 const (
 	// KeyDiffers says that another key is configured for the appliance.
-	KeyDiffers Doubt = iota
+	KeyDiffers Distrust = iota
 	// NameUnknown says that the known_hosts file has no line for the appliance.
 	NameUnknown
 	// KeyRevoked says that the known_hosts file revokes the key, or the CA of
@@ -29,9 +29,9 @@ const (
 // HostKeyError says that the appliance shows a host key that is not trusted. No
 // secret was sent.
 type HostKeyError struct {
-	Shown  string // SHA256:… of the key that was shown
-	Doubt  Doubt
-	Reason string
+	Shown    string // SHA256:… of the key that was shown
+	Distrust Distrust
+	Reason   string
 
 	keyType string
 }
@@ -86,14 +86,14 @@ func (t *trust) wanted(address string, all []string) []string {
 func (t *trust) check(address string, remote net.Addr, key ssh.PublicKey) error {
 	doubt, reason := t.doubt(address, remote, key)
 	if reason != "" {
-		return &HostKeyError{Shown: Fingerprint(key), Doubt: doubt, Reason: reason, keyType: key.Type()}
+		return &HostKeyError{Shown: Fingerprint(key), Distrust: doubt, Reason: reason, keyType: key.Type()}
 	}
 	t.trusted = key.Type()
 	return nil
 }
 
 // doubt returns the reason why a key is not trusted, or none.
-func (t *trust) doubt(address string, remote net.Addr, key ssh.PublicKey) (Doubt, string) {
+func (t *trust) doubt(address string, remote net.Addr, key ssh.PublicKey) (Distrust, string) {
 	switch {
 	case t.fingerprint != "" && Fingerprint(key) != t.fingerprint:
 		return KeyDiffers, "the configuration pins " + t.fingerprint

@@ -119,7 +119,7 @@ func TestAHostKeyErrorNamesItsCause(t *testing.T) {
 		kinds        []string
 		certificates bool
 		lines        func(sim *snstest.Appliance) []string
-		doubt        shell.Doubt
+		doubt        shell.Distrust
 		says         []string
 	}{
 		"another key of the same type": {
@@ -182,13 +182,13 @@ func TestAHostKeyErrorNamesItsCause(t *testing.T) {
 			t.Parallel()
 			sim := withKeys(t, c.kinds...)
 			sim.SetFaults(func(f *snstest.Faults) { f.HostCertificates = c.certificates })
-			_, err := shell.Dial(t.Context(), knownHosts(t, configFor(sim), c.lines(sim)...))
+			_, err := shell.NewDialer(knownHosts(t, configFor(sim), c.lines(sim)...)).Dial(t.Context())
 			var refused *shell.HostKeyError
 			if !errors.As(err, &refused) {
 				t.Fatalf("error %v, want a host key that is not trusted", err)
 			}
-			if refused.Doubt != c.doubt {
-				t.Errorf("doubt %d, want %d: %v", refused.Doubt, c.doubt, err)
+			if refused.Distrust != c.doubt {
+				t.Errorf("doubt %d, want %d: %v", refused.Distrust, c.doubt, err)
 			}
 			fingerprint := func(k ssh.PublicKey) bool { return shell.Fingerprint(k) == refused.Shown }
 			if !slices.ContainsFunc(sim.HostKeys(), fingerprint) {
@@ -210,9 +210,9 @@ func TestAPinnedKeyThatNoKeyMatchesIsAskedForInEveryType(t *testing.T) {
 	sim := withKeys(t, "rsa", "ecdsa", "ed25519")
 	config := configFor(sim)
 	config.HostKey = shell.Fingerprint(key(t, 1))
-	_, err := shell.Dial(t.Context(), config)
+	_, err := shell.NewDialer(config).Dial(t.Context())
 	var refused *shell.HostKeyError
-	if !errors.As(err, &refused) || refused.Doubt != shell.KeyDiffers || refused.Shown != shell.Fingerprint(sim.HostKeys()[2]) {
+	if !errors.As(err, &refused) || refused.Distrust != shell.KeyDiffers || refused.Shown != shell.Fingerprint(sim.HostKeys()[2]) {
 		t.Errorf("error %v", err)
 	}
 	if s := sim.Stats(); s.CredentialsSeen > 0 || s.SSHConnections > 4 {
@@ -257,7 +257,7 @@ func TestAServerOfOldAlgorithmsAloneIsRecognized(t *testing.T) {
 	sim := snstest.Start(t)
 	sim.SetFaults(func(f *snstest.Faults) { f.LegacyAlgorithmsOnly = true })
 	config := configFor(sim)
-	if _, err := shell.Dial(t.Context(), config); !shell.NeedsLegacy(err) {
+	if _, err := shell.NewDialer(config).Dial(t.Context()); !shell.NeedsLegacy(err) {
 		t.Errorf("the login's error does not say so: %v", err)
 	}
 	if _, err := shell.HostKeys(t.Context(), config); !shell.NeedsLegacy(err) {
@@ -266,7 +266,7 @@ func TestAServerOfOldAlgorithmsAloneIsRecognized(t *testing.T) {
 	config.LegacyAlgorithms = true
 	mustDial(t, shell.NewDialer(config))
 	config.Password = "wrong"
-	if _, err := shell.Dial(t.Context(), config); shell.NeedsLegacy(err) {
+	if _, err := shell.NewDialer(config).Dial(t.Context()); shell.NeedsLegacy(err) {
 		t.Errorf("another error says so: %v", err)
 	}
 }

@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// Survey is what the two files say of prefixes, beside what they should say.
-type Survey struct {
+// Comparison is what the two files say of prefixes, beside what they should say.
+type Comparison struct {
 	// Members are what the group of bans in force lists, in the order of the
 	// file.
 	Members []netip.Prefix
-	// Amiss are the bans in force of which the files do not say, or not
+	// Wrong are the bans in force of which the files do not say, or not
 	// exactly, what they should.
-	Amiss []netip.Prefix
+	Wrong []netip.Prefix
 	// Leftovers are prefixes that the files name for us though they are not in
 	// force: members of our groups, and objects that no other group lists.
 	Leftovers []netip.Prefix
@@ -32,10 +32,10 @@ const (
 	inOrder = seenObject | seenMember
 )
 
-// Take compares the files with what is in force. used are the prefixes that
+// Compare compares the files with what is in force. used are the prefixes that
 // other groups list.
-func Take(object, objectgroup []byte, group, deleteGroup string, standing Set) Survey {
-	s := Survey{
+func Compare(object, objectgroup []byte, group, deleteGroup string, standing Set) Comparison {
+	s := Comparison{
 		Members:  slices.Collect(Members(objectgroup, group)),
 		Complete: HasSection(objectgroup, group) && HasSection(objectgroup, deleteGroup),
 	}
@@ -71,7 +71,7 @@ func Take(object, objectgroup []byte, group, deleteGroup string, standing Set) S
 	}
 	for i, p := range standing.sorted {
 		if seen[i] != inOrder {
-			s.Amiss = append(s.Amiss, p)
+			s.Wrong = append(s.Wrong, p)
 		}
 	}
 	if len(others) == 0 {
