@@ -17,6 +17,7 @@ import (
 )
 
 func TestFewBansGoByAddressAndManyByGroup(t *testing.T) {
+	t.Parallel()
 	for _, shell := range []string{"/bin/sh", "/bin/csh"} {
 		for _, n := range []int{1, 4, 5, 300} {
 			t.Run(fmt.Sprintf("%d under %s", n, shell), func(t *testing.T) {
@@ -38,6 +39,7 @@ func TestFewBansGoByAddressAndManyByGroup(t *testing.T) {
 }
 
 func TestARangeIsBlockedByItsObject(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	ranges := prefixes("203.0.113.0/24", "2001:db8:1::/48")
 	h.MustFlush(append(ranges, prefixes("192.0.2.1/32")...), nil, false)
@@ -47,6 +49,7 @@ func TestARangeIsBlockedByItsObject(t *testing.T) {
 }
 
 func TestAnEntryLastsAsLongAsItsBan(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	done := h.MustFlush(addresses(1), nil, false)
 	entry, ok := h.Sim.BlockedPrefix(addresses(1)[0])
@@ -59,6 +62,7 @@ func TestAnEntryLastsAsLongAsItsBan(t *testing.T) {
 }
 
 func TestAReassertBringsBackWhatARebootTook(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(20), nil, false)
 	h.Sim.Reboot()
@@ -72,6 +76,7 @@ func TestAReassertBringsBackWhatARebootTook(t *testing.T) {
 }
 
 func TestWhatTheOlderComponentLeftIsTakenOff(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(3), nil, true)
 	h.InForce, h.Mark = map[netip.Prefix]bool{}, "" // nobody remembers them
@@ -82,6 +87,7 @@ func TestWhatTheOlderComponentLeftIsTakenOff(t *testing.T) {
 }
 
 func TestAComparisonIsToldWhatTheGroupLists(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(3), nil, true)
 	var listed []netip.Prefix
@@ -106,6 +112,7 @@ var formsOfSHOW = map[string]func(*snstest.Faults){
 }
 
 func TestAnEntryThatTimedOutIsNoLongerOwed(t *testing.T) {
+	t.Parallel()
 	for name, form := range formsOfSHOW {
 		t.Run(name, func(t *testing.T) {
 			h := start(t)
@@ -122,6 +129,7 @@ func TestAnEntryThatTimedOutIsNoLongerOwed(t *testing.T) {
 }
 
 func TestAnEndedBanStaysPendingWhileItMayBeListed(t *testing.T) {
+	t.Parallel()
 	forms := maps.Clone(formsOfSHOW)
 	forms["with a line that nobody can read"] = func(f *snstest.Faults) { f.ShowExtra = "too many entries" }
 	for name, form := range forms {
@@ -146,6 +154,7 @@ func TestAnEndedBanStaysPendingWhileItMayBeListed(t *testing.T) {
 }
 
 func TestAnswersInAnotherEncodingAreRead(t *testing.T) {
+	t.Parallel()
 	for name, set := range map[string]func(*snstest.Faults){
 		"gzip that nobody asked for":    func(f *snstest.Faults) { f.CompressAnyway = true },
 		"Latin-1 that is not declared":  func(f *snstest.Faults) { f.Latin1, f.Language = true, "fr" },
@@ -162,6 +171,7 @@ func TestAnswersInAnotherEncodingAreRead(t *testing.T) {
 }
 
 func TestAWayWithoutTools(t *testing.T) {
+	t.Parallel()
 	for _, missing := range [][]string{{"cksum"}, {"ln"}, {"sync"}, {"cksum", "ln", "sync", "awk"}} {
 		t.Run(fmt.Sprint(missing), func(t *testing.T) {
 			h := start(t)
@@ -174,6 +184,7 @@ func TestAWayWithoutTools(t *testing.T) {
 }
 
 func TestModeAndOwnerStay(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	path := filepath.Join(h.Sim.ConfigDir(), "object")
 	if err := os.Chmod(path, 0o640); err != nil {

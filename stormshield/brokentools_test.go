@@ -14,6 +14,7 @@ import (
 const neverAsks = `test "$1" = -i && shift && set -- -f "$@"; exec /bin/mv "$@"`
 
 func TestAFlushWorksWithoutAToolThatDoesNotWork(t *testing.T) {
+	t.Parallel()
 	for tool, text := range map[string]string{
 		"cksum": "echo 0 0",
 		"awk":   "echo 'awk: cmd. line:67: broken' >&2; exit 2",
@@ -34,6 +35,7 @@ func TestAFlushWorksWithoutAToolThatDoesNotWork(t *testing.T) {
 
 // tail finds out whether the last line of a file has an end.
 func TestAFileWithoutAFinalNewlineIsKeptWithoutATailThatWorks(t *testing.T) {
+	t.Parallel()
 	for name, set := range map[string]func(*snstest.Faults){
 		"broken":  func(f *snstest.Faults) { f.BrokenTools = map[string]string{"tail": "true"} },
 		"missing": func(f *snstest.Faults) { f.MissingTools = []string{"tail"} },
@@ -57,6 +59,7 @@ func TestAFileWithoutAFinalNewlineIsKeptWithoutATailThatWorks(t *testing.T) {
 }
 
 func TestAFailureIsNamedAfterTheFileAndNotAfterWhatAToolPrints(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		tool, text, says string
 	}{
@@ -79,6 +82,7 @@ func TestAFailureIsNamedAfterTheFileAndNotAfterWhatAToolPrints(t *testing.T) {
 }
 
 func TestAFailedWriteReadsTheSameEachTimeAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for name, set := range map[string]func(*snstest.Faults){
 		"read-only":             func(f *snstest.Faults) { f.ReadOnlyDir = true },
 		"disk full":             func(f *snstest.Faults) { f.DiskFullAfter = 512 },
@@ -108,6 +112,7 @@ func TestAFailedWriteReadsTheSameEachTimeAndLeavesNothing(t *testing.T) {
 }
 
 func TestAFlushTakesAwayWhatABrokenOneLeftAlsoWhenItFails(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(10), nil, true)
 	// A flush whose connection is cut within its upload may leave its folder.
@@ -136,6 +141,7 @@ func workPrefix(t *testing.T, h *harness) string {
 }
 
 func TestAnObjectFileWithoutEndIsAnErrorAndNoMemory(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) {
 		f.BrokenTools = map[string]string{"cat": `case "$*" in */object) exec /bin/cat /dev/zero;; esac; exec /bin/cat "$@"`}
@@ -147,6 +153,7 @@ func TestAnObjectFileWithoutEndIsAnErrorAndNoMemory(t *testing.T) {
 }
 
 func TestAFlushRefusesASymbolicLink(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.ObjectIsLink = true })
 	if _, err := h.Flush(addresses(10), nil, true); err == nil || !strings.Contains(err.Error(), "symbolic link") {

@@ -18,6 +18,7 @@ const (
 )
 
 func TestTheAdministratorsBytesAreTheSameAfterAHundredFlushesAndACleanup(t *testing.T) {
+	t.Parallel()
 	h := start(t, func(o *snstest.Options) { o.LoginShell = "/bin/csh" })
 	for file, text := range map[string]string{"object": administratorsObject, "objectgroup": administratorsGroups} {
 		if err := h.Sim.Write(file, []byte(text)); err != nil {
@@ -75,6 +76,7 @@ func withoutOurs(text string) string {
 }
 
 func TestACleanupKeepsWhatTheAdministratorUses(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(2), nil, true)
 	err := h.Sim.AdminEdit("objectgroup", func(text []byte) []byte {

@@ -30,6 +30,7 @@ func (h *harness) command(line string) {
 }
 
 func TestCleanupUnblocksTheForeignMembersThatTheGroupBlocked(t *testing.T) {
+	t.Parallel()
 	for name, refused := range map[string]map[string]int{
 		"by the group":                        nil,
 		"one by one where that is refused":    {"MONITOR ADDRESSLIST DELETE TYPE=BLACKLIST NAME1=CROWDSEC": 200},
@@ -75,6 +76,7 @@ func TestCleanupUnblocksTheForeignMembersThatTheGroupBlocked(t *testing.T) {
 }
 
 func TestCleanupNamesTenOfTheObjectsThatStayAndCountsTheOthers(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	bans := addresses(40)
 	h.MustFlush(bans, nil, true)

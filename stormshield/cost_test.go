@@ -14,6 +14,7 @@ import (
 const smallChange = 16 << 10
 
 func TestASmallChangeCostsTheSameHoweverManyStand(t *testing.T) {
+	t.Parallel()
 	for _, shell := range []string{"/bin/sh", "/bin/csh"} {
 		t.Run(shell, func(t *testing.T) {
 			h := start(t, func(o *snstest.Options) { o.LoginShell = shell })
@@ -53,6 +54,7 @@ func TestASmallChangeCostsTheSameHoweverManyStand(t *testing.T) {
 }
 
 func TestTheFirstFlushSendsAddressesNotLines(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	many := addresses(20_000)
 	h.Sim.ResetStats()
@@ -69,6 +71,7 @@ func TestTheFirstFlushSendsAddressesNotLines(t *testing.T) {
 
 // Where the appliance lacks a tool, the files hold the same bytes in the end.
 func TestTheWayWithoutToolsMakesTheSameBytes(t *testing.T) {
+	t.Parallel()
 	type files struct{ object, groups string }
 	run := func(missing ...string) (after []files) {
 		h := start(t)
@@ -92,6 +95,7 @@ func TestTheWayWithoutToolsMakesTheSameBytes(t *testing.T) {
 }
 
 func TestFilesThatAnAwkMayNotKeepAreWrittenWhole(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	for _, file := range []string{"object", "objectgroup"} {
 		err := h.Sim.AdminEdit(file, func(text []byte) []byte { return append(text, "# \x00 zero\n"...) })

@@ -16,6 +16,7 @@ import (
 // What a flush sends is a program and its data: cut off anywhere, it must not
 // run.
 func TestACutUploadChangesNothingAndTheNextFlushCompletesIt(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(10), nil, true)
 	h.Sim.ResetStats()
@@ -50,6 +51,7 @@ func TestACutUploadChangesNothingAndTheNextFlushCompletesIt(t *testing.T) {
 
 // The ledger does not know leftovers, so only a comparison of the whole files finds them again.
 func TestLeftoversThatCouldNotBeUnblockedAreFoundByTheNextFlush(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(3), nil, true)
 	h.InForce, h.Mark = map[netip.Prefix]bool{}, "" // the state was lost
@@ -63,6 +65,7 @@ func TestLeftoversThatCouldNotBeUnblockedAreFoundByTheNextFlush(t *testing.T) {
 }
 
 func TestAFaultDuringAFlushEndsItWithAnErrorAndTheNextOneCompletesIt(t *testing.T) {
+	t.Parallel()
 	for name, set := range map[string]func(*snstest.Faults){
 		"SSH hangs":       func(f *snstest.Faults) { f.SSHHang = true },
 		"API hangs":       func(f *snstest.Faults) { f.APIHang = true },
@@ -100,6 +103,7 @@ func TestAFaultDuringAFlushEndsItWithAnErrorAndTheNextOneCompletesIt(t *testing.
 }
 
 func TestABanThatTheApplianceRefusesKeepsNoOtherFromBeingEnforced(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
 	done, err := h.Flush(prefixes("192.0.2.1/32", "2001:db8::7/128", "192.0.2.2/32", "203.0.113.0/24"), nil, false)
@@ -114,6 +118,7 @@ func TestABanThatTheApplianceRefusesKeepsNoOtherFromBeingEnforced(t *testing.T) 
 }
 
 func TestNothingIsSentIfTheLedgerCannotRecordWhatBegins(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	full := errors.New("the disk is full")
 	ban := appliance.Ban{Prefix: addresses(1)[0], Until: time.Now().Add(time.Hour)}

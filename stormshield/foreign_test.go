@@ -56,6 +56,7 @@ func wantForeign(t *testing.T, err error, group, member string) {
 }
 
 func TestAMemberThatTheAdministratorRenamedIsBlockedNoLonger(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	bans := append(addresses(20), prefixes("203.0.113.0/24", "2001:db8:1::/48")...)
 	h.MustFlush(bans, nil, true)
@@ -96,6 +97,7 @@ func TestAMemberThatTheAdministratorRenamedIsBlockedNoLonger(t *testing.T) {
 }
 
 func TestAGroupOfTheAdministratorIsNeverNamedAndKeepsItsLines(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	config := configFor(t, h.Sim)
 	config.Group, config.DeleteGroup = "internal_servers", "admin_stations"
@@ -128,6 +130,7 @@ func TestAGroupOfTheAdministratorIsNeverNamedAndKeepsItsLines(t *testing.T) {
 }
 
 func TestAMemberAddedWhileTheStateIsKnownIsSeenBeforeTheGroupIsNamed(t *testing.T) {
+	t.Parallel()
 	for _, group := range []string{"Crowdsec", "CrowdsecDeleteGroup"} {
 		h := start(t)
 		h.MustFlush(addresses(20), nil, true)
@@ -146,6 +149,7 @@ func TestAMemberAddedWhileTheStateIsKnownIsSeenBeforeTheGroupIsNamed(t *testing.
 }
 
 func TestAFlushOneByOneGoesOnWhereTheLastOneStopped(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	config := configFor(t, h.Sim)
 	config.OneByOneLimit = time.Nanosecond // one ban a flush
@@ -186,6 +190,7 @@ func TestAFlushOneByOneGoesOnWhereTheLastOneStopped(t *testing.T) {
 }
 
 func TestAnEntryThatCannotBeUnblockedKeepsNoOtherBlocked(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(20), nil, true)
 	h.addMember("CrowdsecDeleteGroup", "pc_admin")

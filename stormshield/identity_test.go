@@ -50,6 +50,7 @@ func keyPair(t *testing.T, passphrase string) (ssh.PublicKey, string) {
 }
 
 func TestLoginWithAKey(t *testing.T) {
+	t.Parallel()
 	for name, passphrase := range map[string]string{"plain": "", "with a passphrase": "open sesame"} {
 		t.Run(name, func(t *testing.T) {
 			sim := snstest.Start(t)
@@ -73,6 +74,7 @@ func TestLoginWithAKey(t *testing.T) {
 }
 
 func TestKnownHosts(t *testing.T) {
+	t.Parallel()
 	sim := snstest.Start(t)
 	config := configFor(t, sim)
 	config.SSH.HostKey = ""
@@ -91,6 +93,7 @@ func TestKnownHosts(t *testing.T) {
 }
 
 func TestOldFirmwareNeedsLegacyAlgorithms(t *testing.T) {
+	t.Parallel()
 	sim := snstest.Start(t)
 	sim.SetFaults(func(f *snstest.Faults) { f.LegacyAlgorithmsOnly = true })
 	config := configFor(t, sim)
@@ -104,6 +107,7 @@ func TestOldFirmwareNeedsLegacyAlgorithms(t *testing.T) {
 }
 
 func TestOnlyATrustedCertificateSeesThePassword(t *testing.T) {
+	t.Parallel()
 	byCA := func(sim *snstest.Appliance, ca string) serverd.Trust {
 		return serverd.Trust{CAPath: ca, ServerName: sim.CertificateName()}
 	}
@@ -184,6 +188,7 @@ func fingerprint(t *testing.T, sim *snstest.Appliance) [32]byte {
 }
 
 func TestAScriptThatALoginShellWouldMisreadIsRefused(t *testing.T) {
+	t.Parallel()
 	sim := snstest.Start(t)
 	client, err := shell.NewDialer(configFor(t, sim).SSH).Dial(t.Context())
 	if err != nil {

@@ -38,6 +38,7 @@ func logIn(t *testing.T, c stormshield.Config) error {
 }
 
 func TestOneWrongPasswordIsOneFailureWhateverTheServerOffers(t *testing.T) {
+	t.Parallel()
 	for name, set := range map[string]func(*snstest.Faults){
 		"both":                      func(*snstest.Faults) {},
 		"keyboard-interactive only": func(f *snstest.Faults) { f.NoPassword = true },
@@ -64,6 +65,7 @@ func TestOneWrongPasswordIsOneFailureWhateverTheServerOffers(t *testing.T) {
 }
 
 func TestOnlyALoginThatTheApplianceAnsweredIsAFailedLogin(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		set               func(*snstest.Faults)
 		failed, temporary bool
@@ -87,6 +89,7 @@ func TestOnlyALoginThatTheApplianceAnsweredIsAFailedLogin(t *testing.T) {
 }
 
 func TestAHostWithAZoneIsReachedOverAPIAndSSH(t *testing.T) {
+	t.Parallel()
 	probe, err := net.Listen("tcp", "[::1%lo]:0")
 	if err != nil {
 		t.Skip("no IPv6 on the interface lo: ", err)
@@ -106,6 +109,7 @@ func TestAHostWithAZoneIsReachedOverAPIAndSSH(t *testing.T) {
 }
 
 func TestTheNameInACertificateIsComparedWhateverItsCase(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	config := configFor(t, h.Sim)
 	config.API.Trust.ServerName = strings.ToLower(snstest.DefaultSerialNumber)
@@ -115,6 +119,7 @@ func TestTheNameInACertificateIsComparedWhateverItsCase(t *testing.T) {
 }
 
 func TestALoginThatTheApplianceDropsIsARefusedLogin(t *testing.T) {
+	t.Parallel()
 	for _, answer := range []string{"close", "reset", "change", "second-method"} {
 		t.Run(answer, func(t *testing.T) {
 			h := start(t)
@@ -128,6 +133,7 @@ func TestALoginThatTheApplianceDropsIsARefusedLogin(t *testing.T) {
 }
 
 func TestFlushesOpenOneConnectionEachWhateverTheHostKeysType(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.HostKeys = []string{"ed25519", "rsa"}; f.NoPassword = true })
 	config := configFor(t, h.Sim)

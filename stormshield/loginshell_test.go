@@ -11,6 +11,7 @@ import (
 )
 
 func TestAFlushThatNoShellRanIsAFailure(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{"echo 'SRPClient>'", "true", "echo closed; exit 1", "cat"} {
 		h := start(t)
 		config := configFor(t, h.Sim)
@@ -30,6 +31,7 @@ func TestAFlushThatNoShellRanIsAFailure(t *testing.T) {
 }
 
 func TestAFlushIgnoresTextThatALoginShellPrints(t *testing.T) {
+	t.Parallel()
 	for _, login := range []string{"/bin/sh", "/bin/csh"} {
 		h := start(t, func(o *snstest.Options) { o.LoginShell = login })
 		h.Sim.SetFaults(func(f *snstest.Faults) { f.ShellPrints = "Welcome to the firewall!\nobject 1 2\nhas 7" })
@@ -44,6 +46,7 @@ func TestAFlushIgnoresTextThatALoginShellPrints(t *testing.T) {
 }
 
 func TestAFlushWorksWhereTheServerTakesOneSessionAtATime(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHMaxSessions = 1 })
 	h.MustFlush(addresses(20), nil, true)

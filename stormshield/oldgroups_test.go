@@ -42,6 +42,7 @@ func (h *harness) members(group string) []string {
 }
 
 func TestARenamedGroupLeavesNothingOfTheOldOne(t *testing.T) {
+	t.Parallel()
 	for _, missing := range [][]string{nil, {"awk"}} {
 		h := start(t)
 		h.Sim.SetFaults(func(f *snstest.Faults) { f.MissingTools = missing })
@@ -66,6 +67,7 @@ func TestARenamedGroupLeavesNothingOfTheOldOne(t *testing.T) {
 }
 
 func TestARenamedGroupUnblocksNothingInForce(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(20), nil, true)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -98,6 +100,7 @@ func TestARenamedGroupUnblocksNothingInForce(t *testing.T) {
 }
 
 func TestForeignMembersOfAnOldGroupStayByteForByte(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	before := h.Sim.Read("objectgroup")
 	lines := []byte("srv_web\n# by hand\n srv_mail #\"x\"\n")
@@ -123,6 +126,7 @@ func TestForeignMembersOfAnOldGroupStayByteForByte(t *testing.T) {
 }
 
 func TestARenamedGroupThatFailsIsFinishedByTheNextFlush(t *testing.T) {
+	t.Parallel()
 	for what, fault := range map[string]func(*snstest.Faults){
 		"block":   func(f *snstest.Faults) { f.Ret = map[string]int{"MONITOR ADDRESSLIST ADD": 500} },
 		"unblock": func(f *snstest.Faults) { f.Ret = map[string]int{"MONITOR ADDRESSLIST DELETE": 500} },
@@ -152,6 +156,7 @@ func TestARenamedGroupThatFailsIsFinishedByTheNextFlush(t *testing.T) {
 }
 
 func TestGroupsThatChangePlacesAreNotOld(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(10), nil, true)
 	config := configFor(t, h.Sim)
@@ -168,6 +173,7 @@ func TestGroupsThatChangePlacesAreNotOld(t *testing.T) {
 }
 
 func TestCleanupRemovesOldGroupsToo(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	before := h.Sim.Read("objectgroup")
 	h.MustFlush(addresses(10), nil, true)
@@ -192,6 +198,7 @@ func (h *harness) serial(expected string, more netip.Prefix) (appliance.Outcome,
 }
 
 func TestAnotherSerialNumberEndsAFlushBeforeAnythingIsBlocked(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.SerialNumber = "OTHER" })
 	done, err := h.serial(snstest.DefaultSerialNumber, addresses(1)[0])
@@ -209,6 +216,7 @@ func TestAnotherSerialNumberEndsAFlushBeforeAnythingIsBlocked(t *testing.T) {
 }
 
 func TestAnApplianceThatDoesNotTellItsSerialNumberIsNoFault(t *testing.T) {
+	t.Parallel()
 	for what, fault := range map[string]func(*snstest.Faults){
 		"refuses the command": func(f *snstest.Faults) { f.Ret = map[string]int{"SYSTEM PROPERTY": 205} },
 		"has none":            func(f *snstest.Faults) { f.NoSerialNumber = true },

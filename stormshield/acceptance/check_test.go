@@ -16,6 +16,7 @@ import (
 )
 
 func TestCheckOfAGoodApplianceFindsNothingWrong(t *testing.T) {
+	t.Parallel()
 	for _, language := range []string{"en", "fr"} {
 		h := start(t, func(o *snstest.Options) { o.Language = language })
 		before := h.Sim.Read("object")
@@ -34,6 +35,7 @@ func TestCheckOfAGoodApplianceFindsNothingWrong(t *testing.T) {
 }
 
 func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+	t.Parallel()
 	faults := func(set func(*snstest.Faults)) func(*harness, *stormshield.Config) {
 		return func(h *harness, _ *stormshield.Config) { h.Sim.SetFaults(set) }
 	}
@@ -101,6 +103,7 @@ func failedLogin(err error) *appliance.LoginError {
 }
 
 func TestALockedOutAccountIsNamedAndNotTriedFurther(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	config := configFor(t, h.Sim)
 	config.API.Password = "wrong"
@@ -125,6 +128,7 @@ func TestALockedOutAccountIsNamedAndNotTriedFurther(t *testing.T) {
 }
 
 func TestARefusedLoginIsKnownAsSuchWhateverElseIsWrong(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.NoMonWrite = true })
 	config := configFor(t, h.Sim)
@@ -138,6 +142,7 @@ func TestARefusedLoginIsKnownAsSuchWhateverElseIsWrong(t *testing.T) {
 // What another session does, an appliance that is slow and one that answers
 // something else are no missing right.
 func TestCheckSpeaksOfARightOnlyIfTheAnswerDoes(t *testing.T) {
+	t.Parallel()
 	answer := func(root, ret int) func(*harness) {
 		return func(h *harness) {
 			h.Sim.SetFaults(func(f *snstest.Faults) {
@@ -203,6 +208,7 @@ func TestCheckSpeaksOfARightOnlyIfTheAnswerDoes(t *testing.T) {
 }
 
 func TestCheckReadsAnswersInAnotherEncoding(t *testing.T) {
+	t.Parallel()
 	for name, set := range map[string]func(*snstest.Faults){
 		"gzip that nobody asked for":    func(f *snstest.Faults) { f.CompressAnyway = true },
 		"Latin-1 that is not declared":  func(f *snstest.Faults) { f.Latin1, f.Language = true, "fr" },

@@ -15,6 +15,7 @@ import (
 )
 
 func TestTheHintOfASSHLoginFollowsFromTheAnswer(t *testing.T) {
+	t.Parallel()
 	const pin = "into ssh_host_key"
 	text := func(key ssh.PublicKey) string { return string(ssh.MarshalAuthorizedKey(key)) }
 	known := func(lines func(h *harness, key string) string) func(*testing.T, *harness, *stormshield.Config) {

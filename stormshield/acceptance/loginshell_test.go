@@ -10,6 +10,7 @@ import (
 )
 
 func TestCheckAndWriteNamesTextThatALoginShellPrints(t *testing.T) {
+	t.Parallel()
 	for _, login := range []string{"/bin/sh", "/bin/csh"} {
 		h := start(t, func(o *snstest.Options) { o.LoginShell = login })
 		h.Sim.SetFaults(func(f *snstest.Faults) { f.ShellPrints = "Welcome to the firewall!\nobject 1 2\nhas 7" })
@@ -27,6 +28,7 @@ func TestCheckAndWriteNamesTextThatALoginShellPrints(t *testing.T) {
 // A login shell that is silent, and one of which nothing comes back, are different
 // faults.
 func TestCheckDoesNotBlameTheLoginShellForASilentServer(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	config := configFor(t, h.Sim)
 	config.SSH.Timeout = 500 * time.Millisecond
@@ -44,6 +46,7 @@ func TestCheckDoesNotBlameTheLoginShellForASilentServer(t *testing.T) {
 }
 
 func TestCheckAndWriteWorksWhereTheServerTakesOneSessionAtATime(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHMaxSessions = 1 })
 	if err := acceptance.FirstFault(h.checkAndWrite()); err != nil {

@@ -11,6 +11,7 @@ import (
 // The plugin made the sections that the files lacked. A trial leaves them as
 // they are, whatever they hold, and cleanup takes them out.
 func TestATrialKeepsTheSectionsThatTheFlushMade(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		lacks        string   // the section that the administrator's file does not have; empty: both
 		bans, ended  []string // flushed before the trial

@@ -9,6 +9,7 @@ import (
 )
 
 func TestCheckAndWriteNamesAToolThatDoesNotWork(t *testing.T) {
+	t.Parallel()
 	for tool, text := range map[string]string{
 		"cksum": "echo 0 0",
 		"awk":   "echo 'awk: cmd. line:67: broken' >&2; exit 2",
@@ -35,6 +36,7 @@ func TestCheckAndWriteNamesAToolThatDoesNotWork(t *testing.T) {
 }
 
 func TestCheckAndWriteLeavesNothingAfterAFailedWrite(t *testing.T) {
+	t.Parallel()
 	for name, set := range map[string]func(*snstest.Faults){
 		"read-only":             func(f *snstest.Faults) { f.ReadOnlyDir = true },
 		"disk full":             func(f *snstest.Faults) { f.DiskFullAfter = 512 },
@@ -52,6 +54,7 @@ func TestCheckAndWriteLeavesNothingAfterAFailedWrite(t *testing.T) {
 }
 
 func TestCheckNamesASymbolicLink(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.ObjectIsLink = true })
 	f := finding(h.check(), "file object")
@@ -61,6 +64,7 @@ func TestCheckNamesASymbolicLink(t *testing.T) {
 }
 
 func TestTheHintForAReadOnlyFolderDoesNotNameTheAccountInUse(t *testing.T) {
+	t.Parallel()
 	for user, hint := range map[string]string{"admin": "mounted read-only", "operator": "ssh_username"} {
 		h := start(t, func(o *snstest.Options) { o.User = user })
 		h.Sim.SetFaults(func(f *snstest.Faults) { f.ReadOnlyDir = true })
@@ -72,6 +76,7 @@ func TestTheHintForAReadOnlyFolderDoesNotNameTheAccountInUse(t *testing.T) {
 }
 
 func TestCheckNamesAnObjectFileWithoutEnd(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) {
 		f.BrokenTools = map[string]string{"cat": `case "$*" in */object) exec /bin/cat /dev/zero;; esac; exec /bin/cat "$@"`}

@@ -28,6 +28,7 @@ func (h *harness) wantUntouched(object, objectgroup []byte) {
 }
 
 func TestATrialOfAGoodApplianceFindsEverythingWellAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for _, shell := range []string{"/bin/sh", "/bin/csh"} {
 		h := start(t, func(o *snstest.Options) { o.LoginShell = shell })
 		h.MustFlush(append(addresses(3), prefixes("203.0.113.0/24")...), nil, false)
@@ -65,6 +66,7 @@ var workFolder = regexp.MustCompile(`\.crowdsec-[0-9a-f]{8}-`)
 // Each appliance breaks one assumption; the findings about it are all that is
 // not well.
 func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
+	t.Parallel()
 	const wrong, differs, untried = acceptance.Wrong, acceptance.Differs, acceptance.Untried
 	type verdicts map[string]acceptance.Verdict
 	faults := func(set func(*snstest.Faults)) func(*harness, *stormshield.Config) {
@@ -166,6 +168,7 @@ func forgetfulCopy(t *testing.T) string {
 }
 
 func TestATrialThatIsBrokenOffLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for after := range 6 {
 		h := start(t)
 		object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
@@ -190,6 +193,7 @@ func TestATrialThatIsBrokenOffLeavesNothing(t *testing.T) {
 }
 
 func TestATrialTakesOffWhatAnEarlierOneLeft(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -217,6 +221,7 @@ func TestATrialTakesOffWhatAnEarlierOneLeft(t *testing.T) {
 }
 
 func TestATrialLeavesABanOfItsAddressAlone(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	banned := prefixes("198.51.100.253/32")
 	h.MustFlush(banned, nil, false)
@@ -231,6 +236,7 @@ func TestATrialLeavesABanOfItsAddressAlone(t *testing.T) {
 }
 
 func TestFlushesGoOnBesideATrial(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(2), nil, false)
 	done := make(chan []acceptance.Finding)
