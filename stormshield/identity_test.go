@@ -28,17 +28,14 @@ func save(t *testing.T, name string, text []byte) string {
 	return path
 }
 
-// keyPair is a new key, and the file of its private part.
-func keyPair(t *testing.T, passphrase string) (ssh.PublicKey, string) {
+// newKey returns a new key, and the file of its private part.
+func newKey(t *testing.T) (ssh.PublicKey, string) {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	block, err := ssh.MarshalPrivateKey(private, "")
-	if passphrase != "" {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "", []byte(passphrase))
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,15 +46,36 @@ func keyPair(t *testing.T, passphrase string) (ssh.PublicKey, string) {
 	return key, save(t, "key", pem.EncodeToMemory(block))
 }
 
+// passphrase is that of testdata/key, which no appliance accepts. That file has one bcrypt round (ssh-keygen -a 1), so that a
+// login is fast.
+const passphrase = "open sesame"
+
+func keyWithPassphrase(t *testing.T) (ssh.PublicKey, string) {
+	t.Helper()
+	const path = "testdata/key"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.ParsePrivateKeyWithPassphrase(text, []byte(passphrase))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.PublicKey(), path
+}
+
 func TestLoginWithAKey(t *testing.T) {
 	t.Parallel()
-	for name, passphrase := range map[string]string{"plain": "", "with a passphrase": "open sesame"} {
+	for name, c := range map[string]struct {
+		key        func(*testing.T) (ssh.PublicKey, string)
+		passphrase string
+	}{"plain": {newKey, ""}, "with a passphrase": {keyWithPassphrase, passphrase}} {
 		t.Run(name, func(t *testing.T) {
 			sim := snstest.Start(t)
 			sim.SetFaults(func(f *snstest.Faults) { f.PublicKeyOnly = true })
 			config := configFor(t, sim)
-			key, path := keyPair(t, passphrase)
-			config.SSH.Password, config.SSH.PrivateKeyPath, config.SSH.PrivateKeyPassphrase = "", path, passphrase
+			key, path := c.key(t)
+			config.SSH.Password, config.SSH.PrivateKeyPath, config.SSH.PrivateKeyPassphrase = "", path, c.passphrase
 			if err := logIn(t, config); err == nil || !strings.Contains(err.Error(), "refused the SSH account") {
 				t.Errorf("with a key that the appliance does not know: %v", err)
 			}
@@ -66,7 +84,7 @@ func TestLoginWithAKey(t *testing.T) {
 				t.Errorf("with a key that the appliance knows: %v", err)
 			}
 			config.SSH.PrivateKeyPassphrase = "wrong"
-			if err := logIn(t, config); passphrase != "" && (err == nil || !strings.Contains(err.Error(), "ssh_private_key_passphrase")) {
+			if err := logIn(t, config); c.passphrase != "" && (err == nil || !strings.Contains(err.Error(), "ssh_private_key_passphrase")) {
 				t.Errorf("with a wrong passphrase: %v", err)
 			}
 		})

@@ -29,7 +29,7 @@ func (b *toolbox) path(missing []string, broken map[string]string) (string, erro
 	for _, name := range slices.Sorted(maps.Keys(broken)) {
 		key += "\x00\x00" + name + "\x00" + broken[name]
 	}
-	usual := len(missing)+len(broken)+len(b.replace) == 0
+	usual := len(missing) == 0 // a replaced tool comes first in the PATH
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if folder, ok := b.boxes[key]; ok {
@@ -80,9 +80,6 @@ func (b *toolbox) fill(folder string, missing []string, broken map[string]string
 			return err
 		}
 	}
-	if len(missing)+len(broken)+len(b.replace) == 0 {
-		return nil
-	}
 	for name, program := range b.replace {
 		if there[name] {
 			continue
@@ -91,6 +88,9 @@ func (b *toolbox) fill(folder string, missing []string, broken map[string]string
 		if err := os.Symlink(program, filepath.Join(folder, name)); err != nil {
 			return err
 		}
+	}
+	if len(missing) == 0 {
+		return nil
 	}
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 		entries, err := os.ReadDir(dir)
