@@ -3,7 +3,6 @@ package stormshield_test
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/shell"
@@ -14,17 +13,18 @@ func TestAFlushThatNoShellRanIsAFailure(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"echo 'SRPClient>'", "true", "echo closed; exit 1", "cat"} {
 		h := start(t)
-		config := configFor(t, h.Sim)
-		config.SSH.Timeout = time.Second
-		h.Client = stormshield.New(config)
 		h.MustFlush(addresses(10), nil, true)
 		h.Sim.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = text })
+		patient, config := h.Client, configFor(t, h.Sim)
+		config.SSH.Timeout = 2 * time.Second // cat never ends
+		h.Client = stormshield.New(config)
 		done, err := h.Flush(addresses(40)[10:], nil, false)
 		var notRun *shell.NoShellError
 		if !errors.As(err, &notRun) || done.Listed || done.Mark != "" {
 			t.Errorf("%s: the flush came to %+v, %v", text, done, err)
 		}
 		h.Sim.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = "" })
+		h.Client = patient
 		h.MustFlush(addresses(40)[10:], nil, false)
 		h.WantInForce()
 	}

@@ -176,7 +176,7 @@ func TestCheckSpeaksOfARightOnlyIfTheAnswerDoes(t *testing.T) {
 			h.T.Cleanup(func() { close(release) })
 			h.Sim.SetFaults(func(f *snstest.Faults) {
 				f.Answer = func(command string) (int, int) {
-					if strings.HasPrefix(command, "MODIFY") {
+					if command == "MODIFY MONITOR ON" {
 						<-release
 					}
 					return 0, 0
@@ -185,11 +185,12 @@ func TestCheckSpeaksOfARightOnlyIfTheAnswerDoes(t *testing.T) {
 		}, acceptance.Wrong, false, "did not answer in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := start(t)
 			c.spoil(h)
 			config := configFor(t, h.Sim)
 			if name == "a slow answer" {
-				config.API.Timeout = 500 * time.Millisecond
+				config.API.Timeout = 2 * time.Second
 			}
 			found := map[string]acceptance.Finding{}
 			for _, f := range acceptance.Check(t.Context(), config) {

@@ -31,7 +31,7 @@ func TestCheckDoesNotBlameTheLoginShellForASilentServer(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	config := configFor(t, h.Sim)
-	config.SSH.Timeout = 500 * time.Millisecond
+	config.SSH.Timeout = 2 * time.Second
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = "sleep 60" })
 	go func() {
 		for h.Sim.Stats().SSHCommandCount == 0 && t.Context().Err() == nil {
@@ -40,7 +40,7 @@ func TestCheckDoesNotBlameTheLoginShellForASilentServer(t *testing.T) {
 		h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHHang = true })
 	}()
 	f := finding(acceptance.Check(t.Context(), config), "login shell")
-	if f.Err == nil || !strings.Contains(f.Err.Error(), "sent nothing for 500ms") || strings.Contains(f.Hint, "login shell") {
+	if f.Err == nil || !strings.Contains(f.Err.Error(), "sent nothing for 2s") || strings.Contains(f.Hint, "login shell") {
 		t.Errorf("found %v (hint: %s)", f.Err, f.Hint)
 	}
 }

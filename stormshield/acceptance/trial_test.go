@@ -204,7 +204,6 @@ func TestATrialTakesOffWhatAnEarlierOneLeft(t *testing.T) {
 			cancel()
 		}
 	}
-	config.API.Timeout, config.SSH.Timeout = time.Second, time.Second
 	findings := acceptance.CheckAndWrite(ctx, config)
 	if last := findings[len(findings)-1]; last.Verdict != acceptance.Wrong || !strings.Contains(last.Err.Error(), "CrowdsecCheck") {
 		t.Errorf("an appliance that went away: %s %s %v", last.Verdict, last.Detail, last.Err)
