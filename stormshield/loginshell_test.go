@@ -3,6 +3,7 @@ package stormshield_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/shell"
