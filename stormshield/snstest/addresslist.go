@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// mayMonitor tells whether the session may change the address lists: it has the privileges mon_write and filter, and
-// holds the monitor right or, which is more, the configuration right.
+// mayMonitor tells whether the session may change the address lists. It needs the privileges mon_write and filter, and the
+// monitor right or the configuration right, which is stronger.
 func (c *call) mayMonitor() bool {
-	desk, id := c.appliance.desk, c.session.id
+	sessions, id := c.appliance.sessions, c.session.id
 	return c.session.has("mon_write") && c.session.has("filter") &&
-		(desk.holds(id, monitorRight) && !c.faults.MonitorIsNotEnough || desk.holds(id, configRight))
+		(sessions.holdsRight(id, monitorRight) && !c.faults.MonitorIsNotEnough || sessions.holdsRight(id, configRight))
 }
 
 // isBlacklist checks the argument Type. Only the blacklist is simulated.
 func (c *call) isBlacklist() bool { return strings.EqualFold(c.arguments["type"], "BlackList") }
 
-// named resolves Name1 as the session sees the files.
+// named resolves Name1 by the files that the session sees.
 func (c *call) named() (prefixes []netip.Prefix, ok bool) {
 	name := c.arguments["name1"]
 	if name == "" {
@@ -34,35 +34,31 @@ func (c *call) named() (prefixes []netip.Prefix, ok bool) {
 	if !known {
 		return nil, false
 	}
-	prefixes = slices.DeleteFunc(prefixes, c.passedOver) // resolve made them for this call
+	prefixes = slices.DeleteFunc(prefixes, c.refuses) // resolve made the slice for this call
 	return prefixes, len(prefixes) > 0
 }
 
-// passedOver tells whether the appliance cannot block this.
-func (c *call) passedOver(p netip.Prefix) bool {
+// refuses tells whether a fault keeps the appliance from blocking a prefix.
+func (c *call) refuses(p netip.Prefix) bool {
 	return c.faults.NoIPv6 && p.Addr().Is6() || c.faults.NetworksRefused && !p.IsSingleIP()
 }
 
-// literal reads an address in place of a name. The prefix is not valid when the appliance refuses this address.
+// literal reads an address in place of a name. The prefix is not valid if the appliance refuses the address. No source shows
+// that an appliance accepts a network here.
 func (c *call) literal(name string) (p netip.Prefix, isAddress bool) {
 	addr, err := netip.ParseAddr(name)
-	if err == nil {
-		if p, err = hostPrefix(addr); err != nil {
-			return netip.Prefix{}, true
-		}
-	} else if p, err = netip.ParsePrefix(name); err != nil {
-		return netip.Prefix{}, false
-	} else {
-		return netip.Prefix{}, true // no source shows that a prefix is accepted
+	if err != nil {
+		_, err = netip.ParsePrefix(name)
+		return netip.Prefix{}, err == nil
 	}
-	if c.passedOver(p) {
+	if p, err = hostPrefix(addr); err != nil || c.refuses(p) {
 		return netip.Prefix{}, true
 	}
 	return p, true
 }
 
-// addressAdd is MONITOR ADDRESSLIST ADD Type= Name1= [Name2=] Timeout=. A group is resolved now, once. Name2, the
-// destination, must be known but does not narrow what is blocked here.
+// addressAdd is MONITOR ADDRESSLIST ADD Type= Name1= [Name2=] Timeout=. A group is resolved once, now. Name2, the
+// destination, must be known, but every destination is blocked here.
 func (c *call) addressAdd() answer {
 	if !c.mayMonitor() {
 		return plain(statusLevel)
@@ -92,7 +88,7 @@ func (c *call) addressAdd() answer {
 	return plain(statusOK)
 }
 
-// addressDelete is MONITOR ADDRESSLIST DELETE Type= Name1=: it takes off the entries of what the name stands for.
+// addressDelete is MONITOR ADDRESSLIST DELETE Type= Name1=.
 func (c *call) addressDelete() answer {
 	if !c.mayMonitor() {
 		return plain(statusLevel)
@@ -107,7 +103,7 @@ func (c *call) addressDelete() answer {
 	return plain(statusOK)
 }
 
-// addressShow is MONITOR ADDRESSLIST SHOW Type=: a line an entry, with the seconds that are left of it.
+// addressShow is MONITOR ADDRESSLIST SHOW Type=, which answers with a line for each entry.
 func (c *call) addressShow() answer {
 	if !c.isBlacklist() {
 		return plain(statusArgument)
@@ -131,7 +127,7 @@ func (c *call) addressShow() answer {
 	return rawAnswer(raw.String())
 }
 
-// shown is one entry: its source, its destination, which is every address, and the seconds that are left.
+// shown is one entry: its source, its destination, which is every address, and the seconds until it ends.
 func (c *call) shown(e Entry) []keyValue {
 	first, last := "0.0.0.0", "255.255.255.255"
 	if e.Source.Addr().Is6() {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// phrase is a message in the languages an appliance speaks. Clients must not decide by it.
+// phrase is a message in the languages of an appliance. Clients must not decide by it.
 type phrase struct{ en, fr string }
 
 func (p phrase) in(language string) string {
@@ -16,8 +16,8 @@ func (p phrase) in(language string) string {
 	return p.en
 }
 
-// status is a serverd element: what became of a command. Codes and messages are the captured ones where sns.md shows
-// them (Ok, Begin, unknown command, missing argument); the other codes only have their form.
+// status is a serverd element, the result of a command. The codes and messages of Ok, Begin, unknown command and missing
+// argument are captured ones. The other codes have only the same form.
 type status struct {
 	ret     int
 	code    string
@@ -36,7 +36,7 @@ var (
 	statusFault    = phrase{"Simulated answer", "Réponse simulée"}
 )
 
-// answer is what a command is answered with: one status, or data between Begin and the final status.
+// answer is the answer to a command: a status, or data between Begin and a status.
 type answer struct {
 	status status
 	format string // of the data: raw, section, section_line; "" without data
@@ -52,7 +52,7 @@ var rootMessages = map[int]string{
 
 const xmlHeader = `<?xml version="1.0"?>` + "\n"
 
-// rootXML is a whole document around some content.
+// rootXML is a whole document.
 func rootXML(code int, content string) string {
 	return xmlHeader + `<nws code="` + strconv.Itoa(code) + `" msg="` + escape(rootMessages[code]) + `">` + content + `</nws>`
 }

@@ -1,3 +1,18 @@
+// Package snstest simulates a Stormshield Network Security (SNS) appliance: an SSH server that runs commands in a real
+// shell and folder, and the HTTPS API of "serverd" in front of a blacklist whose entries end in real time.
+//
+// Its one job is to behave towards a client as a real appliance is known to behave. The sources are answers captured from
+// SNS 4.8.15, the vendor's Python client and the vendor's CLI reference. It has the traps that they show: a brute-force
+// protection that counts web and SSH together, sessions that see the files as they were when the session was opened,
+// groups that are resolved once, translated messages, and a certificate without a name that Go accepts. Where no source
+// shows how an appliance behaves, the stricter behaviour is the default, and a switch of [Faults] gives the other.
+//
+// It imports no other package of this module, so that one misunderstanding cannot hide on both sides. It listens on the
+// loopback interface only, and it needs no root.
+//
+// The main type is [Appliance]. [Start] makes one for a test, and [New] makes one for a program. Its methods say how to
+// reach it, what it blocks and what it was asked. They also act as the outside world does: administrators edit files, the
+// appliance reboots, [Appliance.SetFaults] makes something fail. The program in snstest/appliance runs one by hand.
 package snstest
 
 import (
@@ -17,16 +32,16 @@ type Appliance struct {
 	disk      *disk
 	viewer    *viewer
 	blacklist *blacklist
-	desk      *desk
+	sessions  *sessionStore
 	lockout   *lockout
-	faults    *faultBox
+	faults    *faultStore
 	counters  *counters
 	identity  *identity
 	hostKeys  *hostKeys
 	toolbox   *toolbox
 	processes *processes
 
-	power sync.RWMutex // read-held by a request while it is worked on, held by Reboot and Close
+	power sync.RWMutex // a request holds it for reading; Reboot and Close hold it for writing
 
 	apiGate, sshGate *gate // sshGate is nil with NoSSH
 	web              *http.Server
@@ -36,16 +51,16 @@ type Appliance struct {
 	owned sync.WaitGroup // every goroutine the appliance started
 }
 
-// New starts an appliance. Whoever calls it calls Close.
+// New starts an appliance. The caller calls Close.
 func New(options Options) (*Appliance, error) {
 	if err := options.setDefaults(); err != nil {
 		return nil, err
 	}
-	a := &Appliance{options: options, faults: newFaultBox(), counters: &counters{}, processes: newProcesses()}
+	a := &Appliance{options: options, faults: newFaultStore(), counters: &counters{}, processes: newProcesses()}
 	a.ctx, a.end = context.WithCancel(context.Background())
 	a.blacklist = newBlacklist()
 	a.lockout = &lockout{lasts: options.BruteForceLock, counters: a.counters, password: options.Password}
-	a.desk = newDesk(options, a.counters)
+	a.sessions = newSessionStore(options)
 	if err := a.assemble(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the simulated appliance: %w", err), a.Close())
 	}
@@ -56,7 +71,7 @@ func New(options Options) (*Appliance, error) {
 	return a, nil
 }
 
-// assemble does what can fail.
+// assemble makes the parts that can fail.
 func (a *Appliance) assemble() (err error) {
 	if a.disk, err = openDisk(a.options.Dir); err != nil {
 		return err
@@ -82,8 +97,8 @@ func (a *Appliance) assemble() (err error) {
 	return err
 }
 
-// Start starts an appliance for a test, which ends it. A test that needs a login shell this machine lacks is skipped,
-// but fails where CI is set: there, everything is tested.
+// Start starts an appliance for a test, and closes it when the test ends. The test is skipped when this machine lacks the
+// login shell. Where CI is set, the test fails instead.
 func Start(t testing.TB, opts ...func(*Options)) *Appliance {
 	t.Helper()
 	var options Options
@@ -105,8 +120,8 @@ func Start(t testing.TB, opts ...func(*Options)) *Appliance {
 	return a
 }
 
-// Close ends the servers, their connections and every process they started, and waits for all of them. A temporary
-// disk is removed.
+// Close ends the servers, their connections and every process that they started, and waits for all of them. It removes a
+// temporary disk.
 func (a *Appliance) Close() error {
 	a.end()
 	a.blacklist.stop()
@@ -121,7 +136,7 @@ func (a *Appliance) Close() error {
 	}
 	a.processes.end()
 	a.owned.Wait()
-	a.power.Lock() // the requests that were being served are
+	a.power.Lock() // waits for the requests that are served
 	defer a.power.Unlock()
 	if a.toolbox != nil {
 		err = errors.Join(err, a.toolbox.close())
@@ -155,11 +170,11 @@ func (a *Appliance) Dir() string { return a.disk.root }
 // ConfigDir is the folder with object and objectgroup, an absolute path that SSH commands can use.
 func (a *Appliance) ConfigDir() string { return a.disk.config }
 
-// Reboot restarts the appliance: the blacklist, sessions, rights and the brute-force lock are gone, connections are cut
-// and commands killed. Files and switches stay. It is back at once; SSHRefuse and APIRefuse make it stay away.
+// Reboot restarts the appliance at once. The blacklist, the sessions, the rights and the brute-force lock are empty
+// afterwards, and the connections and commands are cut. Files and faults stay. SSHRefuse and APIRefuse keep it away.
 func (a *Appliance) Reboot() {
 	a.power.Lock()
-	a.desk.clear()
+	a.sessions.clear()
 	a.viewer.forget()
 	a.blacklist.flush()
 	a.lockout.unlock()

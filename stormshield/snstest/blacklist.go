@@ -16,12 +16,12 @@ type Entry struct {
 	Expires time.Time
 }
 
-// blacklist holds what is blocked. Entries end by themselves, in real time.
+// blacklist holds the entries. They end in real time, without a command.
 type blacklist struct {
 	mu      sync.Mutex
 	entries map[netip.Prefix]blocking
-	lengths map[prefixLength]int // how many entries have that length, so that a look-up tries only lengths in use
-	batches batches              // in the order they end; an entry renewed later is in several
+	lengths map[prefixLength]int // how many entries have that length: a look-up tries only these lengths
+	batches batches              // ordered by their end; an entry that was renewed is in several
 	queued  int                  // prefixes in batches
 	timer   *time.Timer
 	stopped bool
@@ -35,7 +35,7 @@ type prefixLength struct {
 	bits int
 }
 
-// batch is what one command added: it ends all at once.
+// batch is the prefixes that one command added. They end together.
 type batch struct {
 	expires  time.Time
 	prefixes []netip.Prefix
@@ -67,7 +67,7 @@ func (l *blacklist) empty() {
 	l.batches, l.queued = nil, 0
 }
 
-// add blocks prefixes until a moment; what was blocked already ends then, be it earlier or later than before.
+// add blocks prefixes until a time. It also replaces the end of existing entries, by an earlier or a later one.
 func (l *blacklist) add(prefixes []netip.Prefix, expires time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,7 +94,7 @@ func (l *blacklist) add(prefixes []netip.Prefix, expires time.Time) {
 	l.notify()
 }
 
-// remove takes prefixes off and returns how many were there.
+// remove removes entries and returns how many there were.
 func (l *blacklist) remove(prefixes []netip.Prefix) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,7 +131,7 @@ func (l *blacklist) flush() {
 	l.notify()
 }
 
-// reap drops what has ended. The caller holds mu.
+// reap drops the entries that have ended. The caller holds mu.
 func (l *blacklist) reap(now time.Time) {
 	ended := false
 	for len(l.batches) > 0 && !l.batches[0].expires.After(now) {
@@ -148,7 +148,7 @@ func (l *blacklist) reap(now time.Time) {
 	}
 }
 
-// compact rebuilds the batches without what was renewed or removed since.
+// compact rebuilds the batches without prefixes that were renewed or removed.
 func (l *blacklist) compact() {
 	byEnd := map[int64]*batch{}
 	for p, e := range l.entries {
@@ -179,7 +179,7 @@ func (l *blacklist) tick() {
 	l.schedule()
 }
 
-// stop ends the timer; the list can still be read.
+// stop ends the timer. The list can still be read.
 func (l *blacklist) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -233,7 +233,7 @@ func (l *blacklist) covers(addr netip.Addr) bool {
 	return false
 }
 
-// Blacklist returns what is blocked now, sorted by address. Entries that have ended are gone.
+// Blacklist returns the entries that have not ended, sorted by address.
 func (a *Appliance) Blacklist() []Entry { return a.blacklist.list() }
 
 // BlacklistLen returns how many entries the blacklist has now.
@@ -244,7 +244,7 @@ func (a *Appliance) BlacklistLen() int {
 	return len(a.blacklist.entries)
 }
 
-// Blocked tells whether packets from addr are dropped now, by an entry of its own or by that of a network.
+// Blocked tells whether an entry covers addr now, its own one or that of a network.
 func (a *Appliance) Blocked(addr netip.Addr) bool { return a.blacklist.covers(addr) }
 
 // BlockedPrefix returns the entry of exactly this prefix.
@@ -253,15 +253,15 @@ func (a *Appliance) BlockedPrefix(p netip.Prefix) (Entry, bool) {
 	return Entry{p.Masked(), e.expires}, ok
 }
 
-// BlacklistChanged returns a channel that is closed at the next change: something added, renewed, removed or ended.
-// Ask for it before looking at the list, so that no change is missed.
+// BlacklistChanged returns a channel that closes at the next change: an entry was added, renewed or removed, or it ended.
+// A caller that gets the channel before it reads the list misses no change.
 func (a *Appliance) BlacklistChanged() <-chan struct{} {
 	a.blacklist.mu.Lock()
 	defer a.blacklist.mu.Unlock()
 	return a.blacklist.changed
 }
 
-// WaitBlocked waits for an entry of exactly this prefix and returns when it was put on the list.
+// WaitBlocked waits for an entry of exactly this prefix and returns when it was added.
 func (a *Appliance) WaitBlocked(ctx context.Context, p netip.Prefix) (time.Time, error) {
 	for {
 		e, ok, changed := a.blacklist.get(p)
@@ -276,7 +276,7 @@ func (a *Appliance) WaitBlocked(ctx context.Context, p netip.Prefix) (time.Time,
 	}
 }
 
-// WaitUnblocked waits until there is no entry of exactly this prefix and returns when it saw that.
+// WaitUnblocked waits until there is no entry of exactly this prefix, and returns the time then.
 func (a *Appliance) WaitUnblocked(ctx context.Context, p netip.Prefix) (time.Time, error) {
 	for {
 		_, ok, changed := a.blacklist.get(p)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// identity is what the HTTPS API proves itself with. From version 5.0 each appliance has a CA of its own.
+// identity is the certificate of the HTTPS API. From version 5.0 each appliance has a CA of its own.
 type identity struct {
 	kind   CertificateKind
 	serial string
@@ -54,7 +54,7 @@ func (i *identity) renew() error {
 	return i.issue(func(*x509.Certificate) {})
 }
 
-// issue makes a certificate of the CA that there is, or of itself. The caller holds mu.
+// issue makes a certificate of the present CA, or a self-signed one. The caller holds mu.
 func (i *identity) issue(edit func(*x509.Certificate)) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -101,7 +101,7 @@ func (i *identity) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return &leaf, nil
 }
 
-// CA returns, in PEM, the certificate that signed the API's: its own CA's, or itself when self-signed.
+// CA returns in PEM the certificate that signed the API's certificate: the one of the CA, or itself if self-signed.
 func (a *Appliance) CA() []byte {
 	a.identity.mu.Lock()
 	defer a.identity.mu.Unlock()
@@ -112,8 +112,8 @@ func (a *Appliance) CA() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// CertificateName returns the name to expect in the API's certificate: the serial number in the common name of a
-// factory certificate, "localhost" in the others.
+// CertificateName returns the name in the API's certificate: the serial number in the common name of a factory certificate,
+// "localhost" in the others.
 func (a *Appliance) CertificateName() string {
 	if a.identity.kind == FactoryCertificate {
 		return a.identity.serial

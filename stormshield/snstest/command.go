@@ -1,17 +1,20 @@
 package snstest
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
-// call is a command being run: its words in upper case, its arguments by their names in lower case.
+// call is one command that runs.
 type call struct {
 	appliance *Appliance
 	session   *session
 	faults    *Faults
-	words     []string
-	arguments map[string]string
+	words     []string          // in upper case
+	arguments map[string]string // by their names in lower case
 }
 
-// commands are what the appliance knows, by their words.
+// commands are those that the appliance knows, by their words; MODIFY is not among them, because its words have no order.
 var commands = map[string]func(*call) answer{
 	"NOP":                        func(*call) answer { return plain(statusOK) },
 	"MONITOR ADDRESSLIST ADD":    (*call).addressAdd,
@@ -20,7 +23,7 @@ var commands = map[string]func(*call) answer{
 	"SYSTEM PROPERTY":            (*call).systemProperty,
 }
 
-// runLine runs a command line and returns the document to answer with.
+// runLine runs a command and returns the document of its answer.
 func (a *Appliance) runLine(c *call, line string) string {
 	language := a.language(c.faults)
 	root, ret := c.faults.forced(line)
@@ -41,7 +44,7 @@ func (a *Appliance) runLine(c *call, line string) string {
 	return result.xml(language)
 }
 
-// forced is what the switches make of a command: a root code and a ret, 0 for neither.
+// forced returns the root code and the ret that faults give to a command; 0 is none.
 func (f *Faults) forced(line string) (root, ret int) {
 	root = f.RootCode
 	upper := strings.Join(strings.Fields(strings.ToUpper(line)), " ")
@@ -105,39 +108,16 @@ func parseCommand(line string) (words []string, arguments map[string]string, ok 
 	return words, arguments, true
 }
 
-// modify takes or gives back a right: MODIFY [MONITOR] [ON|OFF] [FORCE], words in any order; ON unless it says OFF.
-func (c *call) modify() answer {
-	wanted, force, off, on := configRight, false, false, false
-	for _, word := range c.words[1:] {
-		switch word {
-		case "MONITOR":
-			wanted = monitorRight
-		case "FORCE":
-			force = true
-		case "OFF":
-			off = true
-		case "ON":
-			on = true
-		default:
-			return plain(statusUnknown)
-		}
+// systemProperty is SYSTEM PROPERTY. The version is the one whose answers were captured.
+func (c *call) systemProperty() answer {
+	options := c.appliance.options
+	result := []keyValue{{"Type", "Firewall"}, {"Model", "EVA2"}, {"MachineType", "amd64"}, {"Version", "4.8.15"}}
+	if !c.faults.NoSerialNumber {
+		result = append(result, keyValue{"SerialNumber", cmp.Or(c.faults.SerialNumber, options.SerialNumber)})
 	}
-	desk, id := c.appliance.desk, c.session.id
-	level := map[right]string{configRight: "modify", monitorRight: "mon_write"}[wanted]
-	switch {
-	case on && off:
-		return plain(statusArgument)
-	case off:
-		desk.release(id, wanted)
-		return plain(statusOK)
-	case !c.session.has(level):
-		return plain(statusLevel)
+	highAvailability := keyValue{"HighAvail", "0"}
+	if options.HighAvailability {
+		highAvailability.value = "1"
 	}
-	switch desk.take(id, wanted, force) {
-	case heldAlready:
-		return plain(statusHeld)
-	case heldByOther:
-		return plain(statusTooMany)
-	}
-	return plain(statusOK)
+	return sectionAnswer("Result", append(result, highAvailability)...)
 }

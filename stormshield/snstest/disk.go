@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -26,7 +27,7 @@ type disk struct {
 	mu sync.Mutex // held during an administrator's edit
 }
 
-// openDisk makes the folders and, where there are none yet, the files an administrator has made.
+// openDisk makes the folders, and the files if they do not exist.
 func openDisk(dir string) (*disk, error) {
 	d := &disk{root: dir}
 	if dir == "" {
@@ -57,7 +58,7 @@ func openDisk(dir string) (*disk, error) {
 
 func (d *disk) path(file string) string { return filepath.Join(d.config, file) }
 
-// reloadMark is the file that enobject leaves in its user's home.
+// reloadMark is the file that enobject writes in its user's home.
 const reloadMark = ".enobject"
 
 // reloaded returns when enobject last ran; zero if it never did.
@@ -79,7 +80,7 @@ func (d *disk) close() error {
 	return nil
 }
 
-// setReadOnly takes and gives back write permission on the configuration folder and its files.
+// setReadOnly removes or restores the permission to write in the configuration folder and its files.
 func (d *disk) setReadOnly(readOnly bool) {
 	if d.readOnly == readOnly {
 		return
@@ -97,7 +98,7 @@ func (d *disk) setReadOnly(readOnly bool) {
 	}
 }
 
-// setLinked moves the file object beside the configuration folder and leaves a link, or brings it back.
+// setLinked moves the file object beside the configuration folder and makes a link to it, or moves it back.
 func (d *disk) setLinked(linked bool) {
 	path, beside := d.path(ObjectFile), filepath.Join(filepath.Dir(d.config), ObjectFile)
 	info, err := os.Lstat(path)
@@ -139,7 +140,7 @@ func (d *disk) replace(file string, text []byte) error {
 	return err
 }
 
-// overwrite writes a file in place: a reader may see it empty or half.
+// overwrite writes a file in place.
 func (d *disk) overwrite(file string, text []byte) error {
 	return os.WriteFile(d.path(file), text, 0o644)
 }
@@ -157,18 +158,18 @@ func (d *disk) edit(file string, edit func([]byte) []byte, write func(string, []
 	return nil
 }
 
-// AdminEdit rewrites a file of the configuration folder as the administrator's web interface does at any moment: it
-// reads the whole, and renames a new one over it. Edits of administrators wait for each other, and for nobody else.
+// AdminEdit edits a file of the configuration folder as the web interface does: it reads the file and renames a new one over
+// it. Edits of administrators wait for each other and for no other writer.
 func (a *Appliance) AdminEdit(file string, edit func([]byte) []byte) error {
 	return a.disk.edit(file, edit, a.disk.replace)
 }
 
-// AdminEditInPlace is AdminEdit, but writes into the existing file: its inode stays, and it is short for a moment.
+// AdminEditInPlace is AdminEdit, but it writes into the existing file. A reader may see a short file.
 func (a *Appliance) AdminEditInPlace(file string, edit func([]byte) []byte) error {
 	return a.disk.edit(file, edit, a.disk.overwrite)
 }
 
-// Read returns a file of the configuration folder as it is now, nil when there is none.
+// Read returns a file of the configuration folder; nil if it does not exist.
 func (a *Appliance) Read(file string) []byte { return a.disk.read(file) }
 
 // Write replaces a file of the configuration folder.
@@ -176,7 +177,7 @@ func (a *Appliance) Write(file string, text []byte) error {
 	return a.AdminEdit(file, func([]byte) []byte { return text })
 }
 
-// Leftovers lists what is in the configuration folder beside object and objectgroup: temporary files, backups.
+// Leftovers lists the names in the configuration folder other than object and objectgroup.
 func (a *Appliance) Leftovers() []string {
 	entries, err := os.ReadDir(a.disk.config)
 	if err != nil {
@@ -192,8 +193,33 @@ func (a *Appliance) Leftovers() []string {
 	return names
 }
 
-// administratorsObjects and administratorsGroups are what is on a new appliance: lines of an administrator in every
-// form sns.md names, among them an object whose name begins like those of a CrowdSec component.
+// RenameObject renames an object in object and in every group, as an administrator does in the web administration.
+func (a *Appliance) RenameObject(from, to string) error {
+	if illegal(from) != "" || illegal(to) != "" {
+		return fmt.Errorf("%q or %q is no name of an object", from, to)
+	}
+	err := a.AdminEdit(ObjectFile, func(text []byte) []byte { return []byte(renamed(string(text), from, to, "=")) })
+	if err != nil {
+		return err
+	}
+	return a.AdminEdit(GroupFile, func(text []byte) []byte { return []byte(renamed(string(text), from, to, "")) })
+}
+
+// renamed replaces a name at the begin of lines, where the line ends after it or the text next follows.
+func renamed(text, from, to, next string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		rest, has := strings.CutPrefix(line, from)
+		if has && (strings.TrimSpace(rest) == "" || next != "" && strings.HasPrefix(rest, next)) {
+			line = to + rest
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// administratorsObjects and administratorsGroups are the files of a new appliance: an administrator's lines in every known
+// form, among them an object whose name begins like those of a CrowdSec component.
 const administratorsObjects = `# Object base
 [Host]
 srv_web=203.0.113.10,resolve=static #"public web server"

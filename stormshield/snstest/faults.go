@@ -1,85 +1,91 @@
 package snstest
 
 import (
+	_ "embed"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
-// Faults are the switches of everything that can go wrong, and of every behaviour no source settles. The zero value is
-// an appliance in good health. Appliance.SetFaults changes them at any moment.
+// Faults are the switches of everything that can go wrong, and of every behaviour that no source settles. The zero value
+// is a healthy appliance. Appliance.SetFaults changes them at any time. This comment and those of the fields are the only
+// description of the faults; DescribeFaults prints them.
 type Faults struct {
-	// SSHRefuse and APIRefuse close the port: connections are cut, new ones are refused.
+	// SSHRefuse and APIRefuse close the port. Its connections are cut, and new ones are refused.
 	SSHRefuse, APIRefuse bool
 	// SSHHang accepts connections and sends nothing. On open connections it runs no further command and answers no
 	// keepalive request.
-	// APIHang accepts requests and never answers. Both go on where they stopped once the switch is off.
+	// APIHang accepts requests and does not answer. Both continue when the switch is off.
 	SSHHang, APIHang bool
-	// SSHCutAfterUpload cuts the connection once a command was given so many bytes on its standard input. The command
-	// gets those bytes and then end of file, as from OpenSSH, and goes on.
+	// SSHCutAfterUpload cuts the connection after a command got so many bytes on its standard input. The command gets
+	// those bytes and then end of file, as from OpenSSH, and continues.
 	SSHCutAfterUpload int
-	// Delay holds back each SSH command and each API request for so long.
+	// Delay holds back each SSH command and each API request for this time.
 	Delay time.Duration
 
 	// APIStatus answers every request with this HTTP status (e.g. 503) and no XML.
 	APIStatus int
 	// APIPage answers requests whose path begins with it, such as "/" or "/api/command", with an HTML page for browsers.
-	// Its HTTP status is APIStatus, or 200. An appliance sends a page with status 405 to a client that its web
+	// The HTTP status is APIStatus, or 200. A real appliance sends a page with status 405 to a client that its web
 	// administration does not allow.
 	APIPage string
 	// CompressAnyway compresses every answer with gzip, also for a client that asks for identity.
 	CompressAnyway bool
 	// Latin1 sends every answer in ISO-8859-1, and does not declare that.
 	Latin1 bool
-	// MalformedXML spoils the XML of every answer; the command was carried out.
+	// MalformedXML breaks the XML of every answer. The command is run before.
 	MalformedXML bool
-	// TruncateBody sends half of every answer and cuts the connection; the command was carried out.
+	// TruncateBody sends half of every answer and cuts the connection. The command is run before.
 	TruncateBody bool
-	// RootCode answers every command with this root code (203, 204, 205, 500, 501, 502, 900) without running it.
+	// RootCode answers every command with this root code (203, 204, 205, 500, 501, 502, 900) and does not run it.
 	RootCode int
 	// Ret answers commands that begin with a key (upper case, e.g. "MONITOR ADDRESSLIST ADD"; "" is every command)
-	// with this ret. Below 200 the command is carried out first, otherwise it is not.
+	// with this ret. The command is run before if the ret is below 200, and is not run otherwise.
 	Ret map[string]int
-	// Answer decides for each command, given as sent: a root code other than 0 is used like RootCode, a ret other than 0 like Ret.
+	// Answer decides for each command, as it was sent. A root code other than 0 is used like RootCode, and a ret other
+	// than 0 like Ret.
 	Answer func(command string) (rootCode, ret int) `json:"-"`
 	// Language overrides Options.Language: "en" or "fr".
 	Language string
 
-	// ExpireSessionAfter ends a session (root code 204, later 203) when it has run so many commands.
+	// ExpireSessionAfter ends a session when it has run so many commands: root code 204 first, then 203.
 	ExpireSessionAfter int
-	// NoMonWrite takes mon_write from the account: MODIFY MONITOR answers ret 205. It concerns sessions opened later.
+	// NoMonWrite takes the privilege mon_write from the account: MODIFY MONITOR answers ret 205. It applies to sessions
+	// that are opened later.
 	NoMonWrite bool
-	// NoModify takes modify from the account: MODIFY ON answers ret 205. It concerns sessions opened later.
+	// NoModify takes the privilege modify from the account: MODIFY ON answers ret 205. It applies to sessions that are
+	// opened later.
 	NoModify bool
 	// NeedTOTP asks the web login for a one-time password, which is 123456.
 	NeedTOTP bool
 
-	// LoginMessage answers every web log-in with this message, such as ERR_BRUTEFORCE or one that no client knows.
-	// LoginDelay is the attribute delay of the answer; empty: none.
+	// LoginMessage answers every web login with this message, such as ERR_BRUTEFORCE or one that no client knows.
+	// LoginDelay is the attribute delay of that answer. Empty: none.
 	LoginMessage, LoginDelay string
 
-	// NoIPv6 refuses IPv6 addresses (ret 200) and passes over IPv6 members of a group.
+	// NoIPv6 refuses IPv6 addresses (ret 200) and skips the IPv6 members of a group.
 	NoIPv6 bool
-	// DeleteUnknownFails makes DELETE of something not on the list answer ret 200 instead of 100.
-	DeleteUnknownFails bool
-	// NetworksRefused is what NoIPv6 is for networks.
+	// NetworksRefused refuses networks and skips the networks of a group.
 	NetworksRefused bool
-	// RenewalIgnored makes ADD of what is listed answer ret 100 and leave its time as it is.
+	// DeleteUnknownFails makes DELETE answer ret 200 instead of 100 if it finds no entry.
+	DeleteUnknownFails bool
+	// RenewalIgnored makes ADD keep the time of an existing entry. It answers ret 100.
 	RenewalIgnored bool
-	// MonitorIsNotEnough makes changes of the address lists ask for the configuration right.
+	// MonitorIsNotEnough makes changes of the address lists need the configuration right.
 	MonitorIsNotEnough bool
-	// ShowOtherwise prints the blacklist in the format section_line, with other names.
+	// ShowOtherwise prints the blacklist in the format section_line, with names that no source shows.
 	ShowOtherwise bool
 	// ShowRanges prints the blacklist as the vendor's reference does: range1=FIRST:LAST range2=FIRST:LAST timeout=SECONDS.
 	ShowRanges bool
-	// ShowSectionLine prints the blacklist in the format section_line instead of raw, under the usual names.
+	// ShowSectionLine prints the blacklist in the format section_line instead of raw, with the usual names.
 	ShowSectionLine bool
 	// ShowExtra is a line that is printed before the blacklist.
 	ShowExtra string
-	// StaleUntilReload lets sessions see the files as the last session before saw them, until enobject ran.
+	// StaleUntilReload lets a session see the files as the session before it saw them, until enobject runs.
 	StaleUntilReload bool
-	// EmptyGroupBreaks answers root code 501 when the files a session sees have a group without members.
+	// EmptyGroupBreaks answers root code 501 if the files that the session sees have a group without members.
 	EmptyGroupBreaks bool
 
 	// SerialNumber replaces the serial number of the options in the answer to SYSTEM PROPERTY. When it changes, another
@@ -89,29 +95,28 @@ type Faults struct {
 	// NoSerialNumber leaves the serial number out of the answer to SYSTEM PROPERTY.
 	NoSerialNumber bool
 
-	// MissingTools are programs SSH commands do not find in their PATH, e.g. cksum, awk, cp. What the shell has
-	// built in stays.
+	// MissingTools are programs that SSH commands do not find in their PATH, e.g. cksum, awk, cp. Programs that the
+	// shell has built in stay.
 	MissingTools []string
-	// BrokenTools puts a text for /bin/sh in the place of programs that SSH commands find in their PATH, e.g.
-	// "cksum": "echo 0 0" for a wrong sum, or "mv": "exec /bin/mv -f \"$2\" \"$3\"" for an mv that never asks.
+	// BrokenTools replaces programs in the PATH of SSH commands by a text for /bin/sh, e.g. "cksum": "echo 0 0" for a
+	// wrong sum, or "mv": "exec /bin/mv -f \"$2\" \"$3\"" for an mv that never asks.
 	BrokenTools map[string]string
 	// ObjectIsLink makes the file object a symbolic link, to a folder beside the configuration folder.
 	ObjectIsLink bool
-	// ReadOnlyDir takes the right to write in the configuration folder and its files from SSH commands.
+	// ReadOnlyDir denies SSH commands writing in the configuration folder and in its files.
 	ReadOnlyDir bool
-	// DiskFullAfter makes writes of SSH commands fail beyond so many bytes in one file (rounded up to 512). The
-	// message is "File too large", not "No space left on device": it is done with the shell's file size limit.
+	// DiskFullAfter makes writes of SSH commands fail beyond so many bytes in one file, rounded up to 512. The message
+	// is "File too large", not "No space left on device", because the shell's file size limit does it.
 	DiskFullAfter int64
 
-	// InsteadOfShell is a text for /bin/sh that runs instead of every SSH command: "echo SRPClient"
-	// for nsrpc as login shell (CLIShell=1), "true" for a ForceCommand, "echo not available; exit 1" for nologin. $COMMAND is
-	// the command.
+	// InsteadOfShell is a text for /bin/sh that runs instead of every SSH command: "echo SRPClient" for nsrpc as login
+	// shell (CLIShell=1), "true" for a ForceCommand, "echo not available; exit 1" for nologin. $COMMAND is the command.
 	InsteadOfShell string
-	// ShellPrints is what the login shell prints by itself, on standard output and on standard error, before and after
-	// each command: a noisy .cshrc, a message of the day.
+	// ShellPrints is a text that the login shell prints on standard output and on standard error, before and after each
+	// command, as a noisy .cshrc does.
 	ShellPrints string
-	// SSHMaxSessions limits the sessions open at once on one SSH connection; 0 is no limit. One that was closed counts
-	// for a tenth of a second more, as with sshd, which waits for its child.
+	// SSHMaxSessions limits the sessions that are open at once on one SSH connection; 0 is no limit. A closed session
+	// counts for a tenth of a second more, as with sshd, which waits for its child.
 	SSHMaxSessions int
 	// NoKeyboardInteractive, NoPassword and PublicKeyOnly take SSH authentication methods away.
 	NoKeyboardInteractive, NoPassword, PublicKeyOnly bool
@@ -128,9 +133,23 @@ type Faults struct {
 	HostKeys []string
 	// HostCertificates adds to each host key a certificate of the appliance's own CA (see Appliance.HostCA).
 	HostCertificates bool
-	// LegacyAlgorithmsOnly offers only what old OpenSSH did: diffie-hellman-group1-sha1 and group14-sha1, ssh-rsa,
-	// aes128-cbc and 3des-cbc, hmac-sha1. The host key is then another one, of type RSA.
+	// LegacyAlgorithmsOnly offers only the algorithms of old OpenSSH: diffie-hellman-group1-sha1 and group14-sha1,
+	// ssh-rsa, aes128-cbc and 3des-cbc, hmac-sha1. The host key is then another one, of type RSA.
 	LegacyAlgorithmsOnly bool
+}
+
+//go:embed faults.go
+var faultsSource string
+
+// DescribeFaults returns the fields of Faults with their comments, as the source has them.
+func DescribeFaults() string {
+	_, fields, _ := strings.Cut(faultsSource, "type Faults struct {\n")
+	fields, _, _ = strings.Cut(fields, "\n}\n")
+	var text strings.Builder
+	for line := range strings.Lines(fields + "\n") {
+		text.WriteString(strings.TrimPrefix(line, "\t"))
+	}
+	return text.String()
 }
 
 func (f *Faults) clone() *Faults {
@@ -142,65 +161,63 @@ func (f *Faults) clone() *Faults {
 	return &c
 }
 
-// faultBox holds the switches in force. What it hands out is never changed afterwards.
-type faultBox struct {
+// faultStore holds the faults in force. A Faults that it returns is never changed afterwards.
+type faultStore struct {
 	mu      sync.Mutex
-	current *Faults
+	inForce *Faults
 	changed chan struct{}
 }
 
-func newFaultBox() *faultBox {
-	return &faultBox{current: &Faults{}, changed: make(chan struct{})}
+func newFaultStore() *faultStore {
+	return &faultStore{inForce: &Faults{}, changed: make(chan struct{})}
 }
 
-// now returns the switches in force and a channel closed when they change.
-func (b *faultBox) now() (*Faults, <-chan struct{}) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.current, b.changed
+// current returns the faults in force, and a channel that closes when they change.
+func (s *faultStore) current() (*Faults, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inForce, s.changed
 }
 
-// set puts changed switches in force after apply has done what they need outside this box.
-func (b *faultBox) set(edit func(*Faults), apply func(*Faults)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	next := b.current.clone()
+// SetFaults changes the faults. edit gets a copy of those in force. They apply to everything that begins afterwards.
+func (a *Appliance) SetFaults(edit func(*Faults)) {
+	s := a.faults
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.inForce.clone()
 	edit(next)
-	next = next.clone()
-	apply(next)
-	b.current = next
-	close(b.changed)
-	b.changed = make(chan struct{})
+	next = next.clone() // edit may keep what it was given
+	a.applyFaults(s.inForce, next)
+	s.inForce = next
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
-// SetFaults changes the switches; edit sees those in force. They hold for everything that begins afterwards.
-func (a *Appliance) SetFaults(edit func(*Faults)) { a.faults.set(edit, a.applyFaults) }
-
-// Faults returns a copy of the switches in force.
+// Faults returns a copy of the faults in force.
 func (a *Appliance) Faults() Faults {
-	f, _ := a.faults.now()
+	f, _ := a.faults.current()
 	return *f.clone()
 }
 
-func (a *Appliance) applyFaults(f *Faults) {
-	a.apiGate.refuse(f.APIRefuse)
+// applyFaults does at once what would otherwise delay the next connection or command.
+func (a *Appliance) applyFaults(before, after *Faults) {
+	a.apiGate.refuse(after.APIRefuse)
 	if a.sshGate != nil {
-		a.sshGate.refuse(f.SSHRefuse)
+		a.sshGate.refuse(after.SSHRefuse)
 	}
-	a.hostKeys.signers(f)                                // now, so that no connection waits for a key to be made
-	if f.SerialNumber != a.faults.current.SerialNumber { // set holds the lock of faults
-		a.desk.clear()
+	a.hostKeys.signers(after)
+	if after.SerialNumber != before.SerialNumber {
+		a.sessions.clear()
 		a.blacklist.flush()
 	}
-	a.disk.setReadOnly(f.ReadOnlyDir)
-	a.disk.setLinked(f.ObjectIsLink)
-	_, _ = a.toolbox.path(f.MissingTools, f.BrokenTools) // now, so that no command takes longer for it; one says what failed
+	a.disk.setReadOnly(after.ReadOnlyDir)
+	a.disk.setLinked(after.ObjectIsLink)
+	_, _ = a.toolbox.path(after.MissingTools, after.BrokenTools) // a command reports the error
 }
 
-// pause waits for the delay and for the end of a hang. It reports false when the caller should give up.
+// pause waits for Faults.Delay, and then while the faults hang. It returns false when gone or the appliance ends first.
 func (a *Appliance) pause(gone <-chan struct{}, hangs func(*Faults) bool) bool {
-	f, _ := a.faults.now()
-	if f.Delay > 0 {
+	if f, _ := a.faults.current(); f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
 		select {
@@ -211,16 +228,16 @@ func (a *Appliance) pause(gone <-chan struct{}, hangs func(*Faults) bool) bool {
 			return false
 		}
 	}
-	return a.pauseWhile(gone, hangs)
+	return a.waitWhile(gone, hangs)
 }
 
-// pauseWhile is pause without the delay.
-func (a *Appliance) pauseWhile(gone <-chan struct{}, hangs func(*Faults) bool) bool {
-	f, changed := a.faults.now()
+// waitWhile is pause without the delay.
+func (a *Appliance) waitWhile(gone <-chan struct{}, hangs func(*Faults) bool) bool {
+	f, changed := a.faults.current()
 	for hangs(f) {
 		select {
 		case <-changed:
-			f, changed = a.faults.now()
+			f, changed = a.faults.current()
 		case <-gone:
 			return false
 		case <-a.ctx.Done():

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// gate is a listener that can be shut and opened again on the same port. It counts what passes, on the wire.
+// gate is a listener that can be shut and opened again on the same port. It counts connections and bytes at the socket.
 type gate struct {
 	address  string
 	link     *link // nil: none is emulated
@@ -52,7 +52,7 @@ func (g *gate) Addr() net.Addr {
 	return addr
 }
 
-// Accept implements net.Listener; while the gate is shut it waits.
+// Accept implements net.Listener. It waits while the gate is shut.
 func (g *gate) Accept() (net.Conn, error) {
 	for {
 		g.mu.Lock()
@@ -78,7 +78,7 @@ func (g *gate) Accept() (net.Conn, error) {
 	}
 }
 
-// admit registers a connection that came while the gate was open, and drops any other.
+// admit registers a connection of the present listener, and closes any other.
 func (g *gate) admit(from net.Listener, conn net.Conn, err error) net.Conn {
 	if err != nil {
 		return nil
@@ -98,7 +98,7 @@ func (g *gate) admit(from net.Listener, conn net.Conn, err error) net.Conn {
 	return g.link.connect(counted, &g.carriers)
 }
 
-// Close implements net.Listener: the gate stays shut for good and connections are cut.
+// Close implements net.Listener. It cuts the connections, and the gate cannot be opened again.
 func (g *gate) Close() error {
 	defer g.carriers.Wait()
 	g.mu.Lock()
@@ -143,7 +143,7 @@ func (g *gate) refuse(refuse bool) {
 	defer g.mu.Unlock()
 	ln, err := listenAgain(g.address)
 	if err != nil {
-		panic(fmt.Sprintf("snstest: %s was taken by someone else while it was refused: %v", g.address, err))
+		panic(fmt.Sprintf("snstest: %s was taken by another program while it was refused: %v", g.address, err))
 	}
 	g.ln = ln
 	g.wake()
@@ -166,7 +166,7 @@ func listenAgain(address string) (ln net.Listener, err error) {
 	}
 }
 
-// cut drops every connection, with all that is under way.
+// cut closes every connection. Bytes under way are lost.
 func (g *gate) cut() {
 	g.mu.Lock()
 	conns := make([]*countedConn, 0, len(g.conns))
@@ -185,7 +185,7 @@ func (g *gate) resetCounts() {
 	g.accepted.Store(0)
 }
 
-// countedConn counts bytes at the socket, so that handshakes and padding are included.
+// countedConn counts bytes at the socket, with handshakes and padding.
 type countedConn struct {
 	net.Conn
 	gate *gate

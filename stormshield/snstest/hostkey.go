@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// hostKeys are the keys the SSH server proves itself with. Each is made when it is first needed: RSA takes a while.
+// hostKeys are the keys of the SSH server. A key is made when it is first needed, because RSA takes long.
 type hostKeys struct {
 	host string
 
@@ -27,7 +27,7 @@ func newHostKeys(host string) *hostKeys {
 	return &hostKeys{host: host, kept: map[string]ssh.Signer{}, user: map[string]bool{}}
 }
 
-// renew forgets the keys, so that others are made. The CA stays.
+// renew forgets the keys, so that new ones are made. The CA stays.
 func (k *hostKeys) renew() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -38,7 +38,7 @@ func (k *hostKeys) renew() {
 	}
 }
 
-// signers returns the keys that the switches ask for, the plain ones first.
+// signers returns the keys that the faults ask for, the plain ones before the certificates.
 func (k *hostKeys) signers(f *Faults) []ssh.Signer {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -111,7 +111,7 @@ func (k *hostKeys) authorized(key ssh.PublicKey) bool {
 	return k.user[string(key.Marshal())]
 }
 
-// AuthorizeKey lets the owner of a key in over SSH.
+// AuthorizeKey accepts a key for SSH logins.
 func (a *Appliance) AuthorizeKey(key ssh.PublicKey) {
 	a.hostKeys.mu.Lock()
 	defer a.hostKeys.mu.Unlock()
@@ -121,7 +121,7 @@ func (a *Appliance) AuthorizeKey(key ssh.PublicKey) {
 // HostKeys returns the SSH server's public keys, without certificates: RSA while LegacyAlgorithmsOnly is on, otherwise
 // those of Faults.HostKeys.
 func (a *Appliance) HostKeys() []ssh.PublicKey {
-	f, _ := a.faults.now()
+	f, _ := a.faults.current()
 	plain := f.clone()
 	plain.HostCertificates = false
 	var keys []ssh.PublicKey
@@ -161,5 +161,5 @@ func (a *Appliance) KnownHosts() string {
 	return lines.String()
 }
 
-// ChangeHostKey gives the SSH server other keys, as after a factory reset or with someone in between.
+// ChangeHostKey gives the SSH server other keys, as after a factory reset or with an attacker in between.
 func (a *Appliance) ChangeHostKey() { a.hostKeys.renew() }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// lockout is the brute-force protection. It counts failures in a row over web and SSH together; while it is locked even
-// the right password fails, and what fails then counts no further.
+// lockout is the brute-force protection. It counts failures in a row over web and SSH together. While it is locked, the right
+// password fails too, and failures do not count.
 type lockout struct {
 	lasts    time.Duration
 	counters *counters
@@ -17,22 +17,18 @@ type lockout struct {
 	until    time.Time
 }
 
-// remaining is how long the lock still holds, 0 when it does not. The caller holds mu.
+// remaining returns how long the lock still holds; 0 if it does not.
 func (l *lockout) remaining() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return max(0, time.Until(l.until))
 }
 
-func (l *lockout) locked() time.Duration {
+// checkPassword also counts a failure. locked is how long the lock still holds that refused the password.
+func (l *lockout) checkPassword(userMatches bool, password string) (ok bool, locked time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.remaining()
-}
-
-// try checks a password. locked is what is left of the lock that refused it.
-func (l *lockout) try(userMatches bool, password string) (ok bool, locked time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if left := l.remaining(); left > 0 {
+	if left := time.Until(l.until); left > 0 {
 		return false, left
 	}
 	if userMatches && password == l.password {
@@ -47,8 +43,8 @@ func (l *lockout) try(userMatches bool, password string) (ok bool, locked time.D
 	return false, 0
 }
 
-// passed forgets earlier failures: someone got in.
-func (l *lockout) passed() {
+// forgetFailures is called after a login that succeeded.
+func (l *lockout) forgetFailures() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.failures = 0
@@ -60,22 +56,22 @@ func (l *lockout) unlock() {
 	l.failures, l.until = 0, time.Time{}
 }
 
-// SetPassword changes the account's password, for SSH and the web. Open connections and sessions stay.
+// SetPassword changes the account's password for SSH and the API. Open connections and sessions stay.
 func (a *Appliance) SetPassword(password string) {
 	a.lockout.mu.Lock()
 	defer a.lockout.mu.Unlock()
 	a.lockout.password = password
 }
 
-// Password returns the account's present password.
+// Password returns the account's password.
 func (a *Appliance) Password() string {
 	a.lockout.mu.Lock()
 	defer a.lockout.mu.Unlock()
 	return a.lockout.password
 }
 
-// Unlock ends the brute-force lock, as if its time had passed, and forgets failures.
+// Unlock ends the brute-force lock and forgets failures.
 func (a *Appliance) Unlock() { a.lockout.unlock() }
 
-// Locked returns how long the brute-force lock still holds, 0 when it does not.
-func (a *Appliance) Locked() time.Duration { return a.lockout.locked() }
+// Locked returns how long the brute-force lock still holds; 0 if it does not.
+func (a *Appliance) Locked() time.Duration { return a.lockout.remaining() }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// view is the two files as they were at one moment: what a session sees. It is parsed when first needed, and shared by
-// sessions that see the same bytes.
+// view is the two files as a session sees them. It is parsed when a command first needs it. Sessions that see the same bytes
+// share it.
 type view struct {
 	object, groups []byte
 	parse          func() *objectBase
@@ -28,47 +28,47 @@ func (v *view) sees(object, groups []byte) bool {
 // viewer reads the files for each new session.
 type viewer struct {
 	disk *disk
-	mu   sync.Mutex
-	last *view
 
-	reload time.Time // when enobject last ran
+	mu       sync.Mutex
+	last     *view
+	reloaded time.Time // when enobject last ran before it
 }
 
-// look returns the files as they are; a stale view is that of the last session, unless enobject ran since.
-func (r *viewer) look(stale bool) *view {
-	reload := r.disk.reloaded()
+// read returns the files as they are now. A stale view is the one of the last session, unless enobject ran since.
+func (r *viewer) read(stale bool) *view {
+	reloaded := r.disk.reloaded()
 	object, groups := r.disk.read(ObjectFile), r.disk.read(GroupFile)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if stale && r.last != nil && !reload.After(r.reload) {
+	if stale && r.last != nil && !reloaded.After(r.reloaded) {
 		return r.last
 	}
-	r.reload = reload
+	r.reloaded = reloaded
 	if r.last == nil || !r.last.sees(object, groups) {
 		r.last = newView(object, groups)
 	}
 	return r.last
 }
 
-// forget has the next session read the files, whatever it would have seen.
+// forget makes the next session read the files, also if its view would be stale.
 func (r *viewer) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last = nil
 }
 
-// objectBase is what the two files mean.
+// objectBase is the meaning of the two files.
 type objectBase struct {
 	addresses map[string]netip.Prefix // [Host] and [Network]
-	others    map[string]string       // any other object, and its section
+	others    map[string]bool         // every other object
 	groups    map[string][]string     // members' names, in order
 }
 
-// parseObjects reads what can be read; the rest is for problems to tell.
+// parseObjects skips lines that it cannot read. Appliance.Problems reports them.
 func parseObjects(object, groups string) *objectBase {
 	b := &objectBase{
 		addresses: make(map[string]netip.Prefix, strings.Count(object, "\n")),
-		others:    map[string]string{},
+		others:    map[string]bool{},
 		groups:    map[string][]string{},
 	}
 	for l := range textLines(object) {
@@ -83,7 +83,7 @@ func parseObjects(object, groups string) *objectBase {
 		case "Network":
 			p, err = parseNetwork(l.value)
 		default:
-			b.others[l.name] = l.section
+			b.others[l.name] = true
 			continue
 		}
 		if err == nil {
@@ -113,12 +113,11 @@ func (b *objectBase) readGroups(text string) {
 	}
 }
 
-// knows tells whether a name means anything.
+// knows tells whether an object or a group has a name.
 func (b *objectBase) knows(name string) bool {
 	_, address := b.addresses[name]
-	_, other := b.others[name]
 	_, group := b.groups[name]
-	return address || other || group
+	return address || group || b.others[name]
 }
 
 // hasEmptyGroup tells whether a group has no member.
@@ -131,8 +130,8 @@ func (b *objectBase) hasEmptyGroup() bool {
 	return false
 }
 
-// resolve returns the addresses and networks that a name stands for; one that is a member twice may be there twice.
-// Ranges and names of the domain name system in a group stand for none here.
+// resolve returns the addresses and networks that a name stands for. A member of two groups may be there twice. Ranges and
+// domain names in a group stand for none here.
 func (b *objectBase) resolve(name string) (prefixes []netip.Prefix, known bool) {
 	if p, ok := b.addresses[name]; ok {
 		return []netip.Prefix{p}, true
@@ -146,7 +145,7 @@ func (b *objectBase) resolve(name string) (prefixes []netip.Prefix, known bool) 
 	return prefixes, true
 }
 
-// collect walks through members and the groups among them, each group once.
+// collect adds the prefixes of members, and of the groups among them. It enters each group once.
 func (b *objectBase) collect(members []string, entered map[string]bool, add func(netip.Prefix)) {
 	for _, name := range members {
 		if p, ok := b.addresses[name]; ok {

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// textLine is a line of object or objectgroup that says something: a section's header, or an entry in it.
+// textLine is a line of object or objectgroup that is no comment and not blank: the header of a section, or an entry in it.
 type textLine struct {
 	number  int
 	header  bool
-	section string // of a header: its name; of an entry: the section it stands in, "" before the first
+	section string // of a header: its name; of an entry: its section, "" before the first
 	name    string // up to the first "=", the whole entry in objectgroup
-	value   string // what follows, without its comment and quotes
+	value   string // the rest, without its comment and quotes
 	assigns bool   // has a "="
-	broken  string // what is wrong with the form, if anything
+	broken  string // why the line is malformed; "" if it is not
 }
 
-// textLines walks through the text of object or objectgroup; blank lines and comments are left out.
+// textLines yields the lines of object or objectgroup. It leaves out blank lines and comments.
 func textLines(text string) iter.Seq[textLine] {
 	return func(yield func(textLine) bool) {
 		section := ""
@@ -73,7 +73,7 @@ func parseLine(line string) textLine {
 	return t
 }
 
-// firstField is what stands before the first comma: the address.
+// firstField returns the address, which ends at the first comma.
 func firstField(value string) string {
 	field, _, _ := strings.Cut(value, ",")
 	return strings.TrimSpace(field)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// CertificateKind says how the certificate of the HTTPS API is made.
+// CertificateKind is the kind of the HTTPS API's certificate.
 type CertificateKind int
 
 const (
@@ -21,42 +21,42 @@ const (
 	SelfSigned
 )
 
-// Options say what kind of appliance New makes. The zero value is a usable one.
+// Options describe the appliance that New makes. The zero value is usable.
 type Options struct {
-	// Dir is the folder that stands for the appliance's disk. Files that are there already are kept. Empty: a
-	// temporary folder, removed by Close.
+	// Dir is the folder that stands for the appliance's disk. Its files are kept. Empty: a temporary folder, which Close
+	// removes.
 	Dir string
-	// LoginShell runs every SSH command, as LoginShell -c COMMAND. Default /bin/sh; /bin/csh is what some appliances
-	// may have. New fails when it is not on this machine.
+	// LoginShell runs every SSH command, as LoginShell -c COMMAND. Default /bin/sh; some appliances may have /bin/csh. New
+	// fails if this machine lacks it.
 	LoginShell string
-	// User and Password open both SSH and the web. Defaults: DefaultUser, DefaultPassword.
+	// User and Password are the account for SSH and the API. Defaults: DefaultUser, DefaultPassword.
 	User, Password string
-	// NoSSH leaves SSH to someone else who serves the same Dir.
+	// NoSSH serves the API only. Another program may serve Dir over SSH.
 	NoSSH bool
 	// Certificate is the kind of the API's certificate.
 	Certificate CertificateKind
-	// SerialNumber names the appliance, also in a factory certificate. Default DefaultSerialNumber.
+	// SerialNumber is also the name in a factory certificate. Default DefaultSerialNumber.
 	SerialNumber string
 	// Language is that of the messages: "en" (default) or "fr". Codes never change.
 	Language string
-	// Listen is the host both servers listen on, "127.0.0.1" by default. A port in it is ignored. Must be loopback.
+	// Listen is the loopback address that both servers listen on, default 127.0.0.1. A port in it is ignored.
 	Listen string
 	// APIPort and SSHPort are the ports; 0 takes any.
 	APIPort, SSHPort int
-	// Link is the network that clients reach both ports over. The zero value is the loopback interface as it is.
+	// Link is the network between clients and both ports. The zero value is the loopback interface as it is.
 	Link Link
 	// HighAvailability has SYSTEM PROPERTY answer HighAvail=1.
 	HighAvailability bool
-	// SessionIdle ends an API session nobody used for so long, default 5 minutes.
+	// SessionIdle ends an API session that has run no command for so long, default 5 minutes.
 	SessionIdle time.Duration
 	// BruteForceLock is how long three failures in a row lock web and SSH, default 60 s.
 	BruteForceLock time.Duration
-	// Tools puts other programs in place of the machine's own for SSH commands: name to absolute path,
-	// e.g. "awk": "/usr/bin/original-awk".
+	// Tools replaces programs of this machine for SSH commands, by name and absolute path, e.g. "awk":
+	// "/usr/bin/original-awk".
 	Tools map[string]string
 }
 
-// What an appliance is unless Options say otherwise.
+// Defaults of Options.
 const (
 	DefaultUser         = "admin"
 	DefaultPassword     = "Correct-Horse+7 é"

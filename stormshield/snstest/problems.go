@@ -6,21 +6,19 @@ import (
 	"strings"
 )
 
-// Problems lists everything in the files, as they are now, that a real appliance would choke on: broken lines,
-// addresses that do not parse, sections that do not exist, illegal or repeated names, members nobody knows, groups that
-// contain themselves. Tests assert that it is empty.
+// Problems lists everything in the present files that a real appliance would not accept: broken lines, addresses that do
+// not parse, sections that do not exist, illegal or repeated names, unknown members, groups that contain themselves.
 func (a *Appliance) Problems() []string {
 	return problems(a.disk.read(ObjectFile), a.disk.read(GroupFile))
 }
 
-// objectSections are the sections of the file object, and whether its names share those of the others: services and
-// protocols are named apart from what stands for addresses.
+// objectSections are the sections of the file object, each with its kind. A name must be unique within a kind.
 var objectSections = map[string]string{
 	"Host": "address", "Network": "address", "Range": "address", "Fqdn": "address", "Router": "address",
 	"Service": "service", "Protocol": "protocol", "Time": "time",
 }
 
-// mostProblems ends the list: a file that is broken throughout says nothing new after that.
+// mostProblems limits the list. More problems say nothing new.
 const mostProblems = 1000
 
 type inspection struct {
@@ -171,7 +169,7 @@ func (i *inspection) cycles(nested map[string][]string, headers map[string]int) 
 	}
 }
 
-// illegal tells what is wrong with a name (vendor's manual, allowed names).
+// illegal says why a name is not allowed (vendor's manual, allowed names); "" if it is.
 func illegal(name string) string {
 	switch {
 	case name == "":

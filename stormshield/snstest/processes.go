@@ -16,25 +16,24 @@ import (
 // outputGrace is how long the output of a command is read after it ended, when it left something in the background.
 const outputGrace = 5 * time.Second
 
-// processes are the shells that run, each the leader of a process group.
+// processes are the running shells. Each leads a process group.
 type processes struct {
 	mu      sync.Mutex
 	running map[int]struct{}
-	over    bool
+	off     bool // no command may start
 }
 
 var errPoweredOff = errors.New("the appliance is powered off")
 
 func newProcesses() *processes { return &processes{running: map[int]struct{}{}} }
 
-// start starts a command in a process group of its own. Unprivileged takes root's power to write where permissions
-// forbid it.
+// start starts a command in a process group of its own. With unprivileged, permissions also apply to root's command.
 func (p *processes) start(cmd *exec.Cmd, unprivileged bool) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = outputGrace
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.over {
+	if p.off {
 		return errPoweredOff
 	}
 	var err error
@@ -57,15 +56,15 @@ func (p *processes) wait(cmd *exec.Cmd) error {
 	return err
 }
 
-// end kills every command and lets no more start.
+// end kills every command, and no further one can start.
 func (p *processes) end() {
 	p.mu.Lock()
-	p.over = true
+	p.off = true
 	p.mu.Unlock()
 	p.kill()
 }
 
-// kill kills every command and what it started.
+// kill kills every command and its children.
 func (p *processes) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,6 +1,6 @@
 package snstest
 
-// right names one of the two rights that a single session can hold.
+// right is one of the two rights that only one session can hold.
 type right int
 
 const (
@@ -8,14 +8,14 @@ const (
 	monitorRight
 )
 
-func (d *desk) holder(r right) *string {
-	if r == monitorRight {
-		return &d.monitor
-	}
-	return &d.config
-}
+// The holder of a right when no session of the API holds it.
+const (
+	nobody        = ""
+	administrator = "administrator" // in the web interface
+	someoneElse   = "someone else"  // a monitoring session
+)
 
-// outcome is what came of asking for a right.
+// outcome is the result of asking for a right.
 type outcome int
 
 const (
@@ -24,79 +24,114 @@ const (
 	heldByOther
 )
 
-// take gives a right to a session; force takes it from whoever holds it.
-func (d *desk) take(id string, r right, force bool) outcome {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	holder := d.holder(r)
-	switch {
-	case *holder == id:
-		return heldAlready
-	case *holder != nobody && !force:
-		return heldByOther
-	case *holder == administrator:
-		d.counters.count(func(s *Stats) { s.Evictions++ })
+func (s *sessionStore) holder(r right) *string {
+	if r == monitorRight {
+		return &s.monitorHolder
 	}
-	*holder = id
-	return granted
+	return &s.configHolder
 }
 
-// release gives a right back; it is no error not to hold it.
-func (d *desk) release(id string, r right) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if holder := d.holder(r); *holder == id {
+// acquireRight gives a right to a session; force takes it from its holder. evicts tells whether that was the
+// administrator.
+func (s *sessionStore) acquireRight(id string, r right, force bool) (result outcome, evicts bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	holder := s.holder(r)
+	switch {
+	case *holder == id:
+		return heldAlready, false
+	case *holder != nobody && !force:
+		return heldByOther, false
+	}
+	evicts = *holder == administrator
+	*holder = id
+	return granted, evicts
+}
+
+// releaseRight gives a right back. It does nothing if another one holds the right.
+func (s *sessionStore) releaseRight(id string, r right) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if holder := s.holder(r); *holder == id {
 		*holder = nobody
 	}
 }
 
-func (d *desk) holds(id string, r right) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return *d.holder(r) == id
+func (s *sessionStore) holdsRight(id string, r right) bool { return s.rightHolder(r) == id }
+
+func (s *sessionStore) rightHolder(r right) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *s.holder(r)
 }
 
-func (d *desk) set(r right, who string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	*d.holder(r) = who
+func (s *sessionStore) setRightHolder(r right, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*s.holder(r) = id
 }
 
-// AdminTakesModify gives the configuration right to an administrator's web session, whoever held it.
-func (a *Appliance) AdminTakesModify() { a.desk.set(configRight, administrator) }
+// modify acquires or releases a right: MODIFY [MONITOR] [ON|OFF] [FORCE], words in any order; ON unless it says OFF.
+func (c *call) modify() answer {
+	wanted, force, off, on := configRight, false, false, false
+	for _, word := range c.words[1:] {
+		switch word {
+		case "MONITOR":
+			wanted = monitorRight
+		case "FORCE":
+			force = true
+		case "OFF":
+			off = true
+		case "ON":
+			on = true
+		default:
+			return plain(statusUnknown)
+		}
+	}
+	sessions, id := c.appliance.sessions, c.session.id
+	level := map[right]string{configRight: "modify", monitorRight: "mon_write"}[wanted]
+	switch {
+	case on && off:
+		return plain(statusArgument)
+	case off:
+		sessions.releaseRight(id, wanted)
+		return plain(statusOK)
+	case !c.session.has(level):
+		return plain(statusLevel)
+	}
+	result, evicts := sessions.acquireRight(id, wanted, force)
+	if evicts {
+		c.appliance.counters.count(func(s *Stats) { s.Evictions++ })
+	}
+	switch result {
+	case heldAlready:
+		return plain(statusHeld)
+	case heldByOther:
+		return plain(statusTooMany)
+	}
+	return plain(statusOK)
+}
 
-// AdminReleasesModify ends that; it does nothing when someone took the right from the administrator.
-func (a *Appliance) AdminReleasesModify() { a.desk.release(administrator, configRight) }
+// AdminTakesModify gives the configuration right to an administrator's web session. Its holder loses it.
+func (a *Appliance) AdminTakesModify() { a.sessions.setRightHolder(configRight, administrator) }
+
+// AdminReleasesModify ends that. It does nothing if a session took the right from the administrator.
+func (a *Appliance) AdminReleasesModify() { a.sessions.releaseRight(administrator, configRight) }
 
 // AdminHoldsModify tells whether the administrator still holds the configuration right.
-func (a *Appliance) AdminHoldsModify() bool { return a.desk.holds(administrator, configRight) }
+func (a *Appliance) AdminHoldsModify() bool { return a.sessions.holdsRight(administrator, configRight) }
 
-// HoldMonitor gives the monitor right to someone else's session, whoever held it.
-func (a *Appliance) HoldMonitor() { a.desk.set(monitorRight, someoneElse) }
+// HoldMonitor gives the monitor right to the session of another client. Its holder loses it.
+func (a *Appliance) HoldMonitor() { a.sessions.setRightHolder(monitorRight, someoneElse) }
 
-// ReleaseMonitor ends that; it does nothing when someone took the right meanwhile.
-func (a *Appliance) ReleaseMonitor() { a.desk.release(someoneElse, monitorRight) }
+// ReleaseMonitor ends that. It does nothing if a session took the right from the other client.
+func (a *Appliance) ReleaseMonitor() { a.sessions.releaseRight(someoneElse, monitorRight) }
 
-// MonitorHeld tells whether any session holds the monitor right, and whether it is that of HoldMonitor.
+// MonitorHeld tells whether any session holds the monitor right, and whether that is the one of HoldMonitor.
 func (a *Appliance) MonitorHeld() (held, bySomeoneElse bool) {
-	a.desk.mu.Lock()
-	defer a.desk.mu.Unlock()
-	return a.desk.monitor != nobody, a.desk.monitor == someoneElse
+	holder := a.sessions.rightHolder(monitorRight)
+	return holder != nobody, holder == someoneElse
 }
 
-// ModifyHeld tells whether anyone, session or administrator, holds the configuration right.
-func (a *Appliance) ModifyHeld() bool {
-	a.desk.mu.Lock()
-	defer a.desk.mu.Unlock()
-	return a.desk.config != nobody
-}
-
-// EndSessions ends every API session and log-in, as when the administrator disconnects them.
-func (a *Appliance) EndSessions() {
-	a.desk.mu.Lock()
-	defer a.desk.mu.Unlock()
-	for id := range a.desk.sessions {
-		a.desk.end(id)
-	}
-	clear(a.desk.cookies)
-}
+// ModifyHeld tells whether a session or the administrator holds the configuration right.
+func (a *Appliance) ModifyHeld() bool { return a.sessions.rightHolder(configRight) != nobody }

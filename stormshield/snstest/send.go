@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// send answers with a document. Unless the client asks for identity it is compressed and, as has been seen of
-// appliances, announced with both Content-Length and chunked; the connection then ends, since the two disagree about
-// where the next answer would begin.
+// send answers with a document. It compresses the document unless the client asks for identity. A compressed answer has both
+// Content-Length and Transfer-Encoding: chunked, as real appliances were seen to send. The connection then ends, because the
+// two headers disagree about where the next answer begins.
 func send(w http.ResponseWriter, r *http.Request, f *Faults, document string) {
 	if f.MalformedXML {
 		document = strings.Replace(document, `msg="`, `msg="<&`, 1) + "</nws"
@@ -45,7 +45,7 @@ func send(w http.ResponseWriter, r *http.Request, f *Faults, document string) {
 	}
 }
 
-// latin1 writes a text in ISO-8859-1; what it lacks becomes a question mark.
+// latin1 encodes a text in ISO-8859-1, with a question mark for every other character.
 func latin1(text string) []byte {
 	var b []byte
 	for _, r := range text {
@@ -57,7 +57,7 @@ func latin1(text string) []byte {
 	return b
 }
 
-// sendPage answers with a page for browsers.
+// sendPage answers with a page for browsers; status 0 is 200.
 func sendPage(w http.ResponseWriter, status int) {
 	if status == 0 {
 		status = http.StatusOK
@@ -68,7 +68,7 @@ func sendPage(w http.ResponseWriter, status int) {
 		status, http.StatusText(status))
 }
 
-// asksIdentity tells whether the client wants the answer as it is: identity named, and not refused with q=0.
+// asksIdentity tells whether the client asks for an answer without compression.
 func asksIdentity(r *http.Request) bool {
 	for _, field := range r.Header.Values("Accept-Encoding") {
 		for item := range strings.SplitSeq(field, ",") {
@@ -97,5 +97,5 @@ func sendBothLengths(w http.ResponseWriter, body []byte) {
 	fmt.Fprintf(stream, "\r\n%x\r\n", len(body))
 	_, _ = stream.Write(body)
 	fmt.Fprint(stream, "\r\n0\r\n\r\n")
-	_ = stream.Flush() // the client sees what did not arrive
+	_ = stream.Flush() // the client notices an incomplete answer
 }

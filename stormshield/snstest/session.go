@@ -8,147 +8,150 @@ import (
 	"time"
 )
 
-// Who holds a right when it is no session of the API.
-const (
-	nobody        = ""
-	administrator = "administrator" // in the web interface
-	someoneElse   = "someone else"  // a monitoring session
-)
-
 // session is one session of the API. It sees the files as they were when it was opened.
 type session struct {
 	id     string
 	cookie string
 	levels []string
-	used   time.Time // guarded by desk.mu, as is commands
-	ran    int
+	view   *view
+
+	used     time.Time // guarded by sessionStore.mu, like commands
+	commands int
 
 	running sync.Mutex // one command at a time
-	view    *view
 }
 
 func (s *session) has(level string) bool { return slices.Contains(s.levels, level) }
 
-// desk keeps log-ins, sessions and the rights that only one of them can hold.
-type desk struct {
-	idle     time.Duration
-	counters *counters
+// sessionStore keeps the logins, the sessions, and who holds the two rights that only one session can hold.
+type sessionStore struct {
+	idle time.Duration
 
-	mu       sync.Mutex
-	cookies  map[string]time.Time
-	sessions map[string]*session
-	config   string // holder of the configuration right: a session's id, administrator or nobody
-	monitor  string // holder of the monitor right
+	mu            sync.Mutex
+	logins        map[string]time.Time // when each cookie was last used
+	sessions      map[string]*session
+	configHolder  string // a session's id, or one of the holders of rights.go
+	monitorHolder string
 }
 
-func newDesk(o Options, c *counters) *desk {
-	d := &desk{idle: o.SessionIdle, counters: c}
-	d.clear()
-	return d
-}
-
-// clear forgets everything, as a reboot does.
-func (d *desk) clear() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.cookies = map[string]time.Time{}
-	d.sessions = map[string]*session{}
-	d.config, d.monitor = nobody, nobody
-}
-
-func (d *desk) login() (cookie string) {
-	cookie = rand.Text()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.cookies[cookie] = time.Now()
-	return cookie
-}
-
-// knows tells whether a cookie belongs to a log-in that is still good.
-func (d *desk) knows(cookie string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.expire()
-	if _, ok := d.cookies[cookie]; !ok {
-		return false
-	}
-	d.cookies[cookie] = time.Now()
-	return true
-}
-
-// expire ends idle sessions and log-ins. The caller holds mu.
-func (d *desk) expire() {
-	for id, s := range d.sessions {
-		if time.Since(s.used) > d.idle {
-			d.end(id)
-		}
-	}
-	for cookie, used := range d.cookies {
-		if time.Since(used) > d.idle {
-			delete(d.cookies, cookie)
-		}
-	}
-}
-
-// end ends a session and gives its rights back. The caller holds mu.
-func (d *desk) end(id string) {
-	delete(d.sessions, id)
-	if d.config == id {
-		d.config = nobody
-	}
-	if d.monitor == id {
-		d.monitor = nobody
-	}
-}
-
-// openSession opens a session, unless there are as many as there can be.
-func (d *desk) openSession(cookie string, levels []string, look func() *view) *session {
-	s := &session{id: rand.Text(), cookie: cookie, levels: levels, view: look()}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.expire()
-	if len(d.sessions) >= mostSessions {
-		return nil
-	}
-	s.used = time.Now()
-	d.sessions[s.id] = s
+func newSessionStore(o Options) *sessionStore {
+	s := &sessionStore{idle: o.SessionIdle}
+	s.clear()
 	return s
 }
 
-// use finds a session for its next command. It is expired when it has run more than limit commands (0: no limit).
-func (d *desk) use(id, cookie string, limit int) (s *session, expired bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.expire()
-	s = d.sessions[id]
-	if s == nil || s.cookie != cookie {
+// clear forgets everything, as a reboot does.
+func (s *sessionStore) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logins = map[string]time.Time{}
+	s.sessions = map[string]*session{}
+	s.configHolder, s.monitorHolder = nobody, nobody
+}
+
+// addLogin returns the cookie of a new login.
+func (s *sessionStore) addLogin() (cookie string) {
+	cookie = rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logins[cookie] = time.Now()
+	return cookie
+}
+
+// isLoggedIn tells whether a cookie belongs to a login that is still valid.
+func (s *sessionStore) isLoggedIn(cookie string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire()
+	if _, ok := s.logins[cookie]; !ok {
+		return false
+	}
+	s.logins[cookie] = time.Now()
+	return true
+}
+
+// expire ends idle sessions and logins. The caller holds mu.
+func (s *sessionStore) expire() {
+	for id, open := range s.sessions {
+		if time.Since(open.used) > s.idle {
+			s.end(id)
+		}
+	}
+	for cookie, used := range s.logins {
+		if time.Since(used) > s.idle {
+			delete(s.logins, cookie)
+		}
+	}
+}
+
+// end ends a session, and with it the rights that it holds. The caller holds mu.
+func (s *sessionStore) end(id string) {
+	delete(s.sessions, id)
+	for _, holder := range []*string{&s.configHolder, &s.monitorHolder} {
+		if *holder == id {
+			*holder = nobody
+		}
+	}
+}
+
+// openSession returns nil when mostSessions are open.
+func (s *sessionStore) openSession(cookie string, levels []string, view *view) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire()
+	if len(s.sessions) >= mostSessions {
+		return nil
+	}
+	opened := &session{id: rand.Text(), cookie: cookie, levels: levels, view: view, used: time.Now()}
+	s.sessions[opened.id] = opened
+	return opened
+}
+
+// forCommand finds a session for its next command. The session expires when it has run limit commands; 0 is no limit.
+func (s *sessionStore) forCommand(id, cookie string, limit int) (found *session, expired bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire()
+	found = s.sessions[id]
+	if found == nil || found.cookie != cookie {
 		return nil, false
 	}
-	s.used = time.Now()
-	s.ran++
-	if limit > 0 && s.ran > limit {
-		d.end(id)
+	found.used = time.Now()
+	found.commands++
+	if limit > 0 && found.commands > limit {
+		s.end(id)
 		return nil, true
 	}
-	return s, false
+	return found, false
 }
 
-func (d *desk) logout(id, cookie string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if s := d.sessions[id]; s != nil && s.cookie == cookie {
-		d.end(id)
+func (s *sessionStore) closeSession(id, cookie string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if open := s.sessions[id]; open != nil && open.cookie == cookie {
+		s.end(id)
 	}
 }
 
-func (d *desk) open() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.expire()
-	return len(d.sessions)
+func (s *sessionStore) countOpen() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire()
+	return len(s.sessions)
 }
 
-// accountLevels are the privileges of the account, in the order a session lists them.
+// EndSessions ends every API session and login, as when the administrator disconnects them.
+func (a *Appliance) EndSessions() {
+	s := a.sessions
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.sessions {
+		s.end(id)
+	}
+	clear(s.logins)
+}
+
+// accountLevels are the privileges of the account, in the order in which a session lists them.
 func accountLevels(f *Faults) []string {
 	levels := []string{"base", "modify", "mon_write", "filter", "object", "log", "maintenance", "other"}
 	return slices.DeleteFunc(levels, func(level string) bool {
@@ -156,7 +159,7 @@ func accountLevels(f *Faults) []string {
 	})
 }
 
-// grantLevels are those of the account's privileges that a session asked for: all when it did not say.
+// grantLevels are the privileges of the account that a session asks for. Without a request it gets all.
 func grantLevels(f *Faults, requested string) []string {
 	levels := accountLevels(f)
 	if requested == "" {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sshGrace is how long a connection may take to log in, as OpenSSH's LoginGraceTime.
+// sshGrace is the time for a login, as OpenSSH's LoginGraceTime.
 const sshGrace = 2 * time.Minute
 
 func (a *Appliance) serveSSH() {
@@ -25,7 +25,7 @@ func (a *Appliance) serveSSH() {
 func (a *Appliance) serveConn(conn net.Conn) {
 	defer conn.Close()
 	hangs := func(f *Faults) bool { return f.SSHHang }
-	if f, _ := a.faults.now(); f.SSHHang && !a.pause(nil, hangs) {
+	if f, _ := a.faults.current(); f.SSHHang && !a.pause(nil, hangs) {
 		return
 	}
 	_ = conn.SetDeadline(time.Now().Add(sshGrace))
@@ -34,7 +34,7 @@ func (a *Appliance) serveConn(conn net.Conn) {
 		return
 	}
 	_ = conn.SetDeadline(time.Time{})
-	a.lockout.passed()
+	a.lockout.forgetFailures()
 	a.counters.count(func(s *Stats) { s.SSHAuthOK++ })
 
 	ctx, cancel := context.WithCancel(a.ctx)
@@ -42,7 +42,7 @@ func (a *Appliance) serveConn(conn net.Conn) {
 	a.owned.Go(func() { a.answerRequests(ctx, requests) })
 	var open atomic.Int32
 	for offer := range channels {
-		f, _ := a.faults.now()
+		f, _ := a.faults.current()
 		switch {
 		case offer.ChannelType() != "session":
 			_ = offer.Reject(ssh.UnknownChannelType, "sessions only")
@@ -64,21 +64,21 @@ func (a *Appliance) serveConn(conn net.Conn) {
 	_ = server.Close()
 }
 
-// sessionLingers is how long a session that was closed counts towards SSHMaxSessions.
+// sessionLingers is how long a closed session counts towards SSHMaxSessions.
 const sessionLingers = 100 * time.Millisecond
 
-// answerRequests refuses every global request, keepalive@openssh.com too: that is the answer a client waits for.
+// answerRequests refuses every global request. For keepalive@openssh.com a refusal is the answer that clients expect.
 func (a *Appliance) answerRequests(ctx context.Context, requests <-chan *ssh.Request) {
 	for request := range requests {
-		if a.pauseWhile(ctx.Done(), func(f *Faults) bool { return f.SSHHang }) && request.WantReply {
+		if a.waitWhile(ctx.Done(), func(f *Faults) bool { return f.SSHHang }) && request.WantReply {
 			_ = request.Reply(false, nil)
 		}
 	}
 }
 
-// sshConfig offers the authentication methods, keys and algorithms that the switches leave.
+// sshConfig offers the authentication methods, keys and algorithms that the faults leave.
 func (a *Appliance) sshConfig(conn net.Conn) *ssh.ServerConfig {
-	f, _ := a.faults.now()
+	f, _ := a.faults.current()
 	l := &sshLogin{a, f, conn}
 	config := &ssh.ServerConfig{
 		MaxAuthTries:              mostSSHAttempts,

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// serveChannel answers the requests of one session; the first exec runs.
+// serveChannel answers the requests of one session. It runs the first exec.
 func (a *Appliance) serveChannel(ctx context.Context, conn net.Conn, channel ssh.Channel, asked <-chan *ssh.Request) {
 	started := false
 	for request := range asked {
@@ -36,14 +36,14 @@ func (a *Appliance) serveChannel(ctx context.Context, conn net.Conn, channel ssh
 	}
 }
 
-// runCommand runs a command on a channel to its end. When the connection is lost the process is not killed: its
-// standard input ends, as with OpenSSH.
+// runCommand runs a command on a channel. A lost connection does not kill the process but ends its standard input, as with
+// OpenSSH.
 func (a *Appliance) runCommand(ctx context.Context, conn net.Conn, channel ssh.Channel, line string) {
 	defer channel.Close()
 	if !a.pause(ctx.Done(), func(f *Faults) bool { return f.SSHHang }) {
 		return
 	}
-	f, _ := a.faults.now()
+	f, _ := a.faults.current()
 	cmd, err := a.shellCommand(f, line)
 	if err == nil {
 		err = a.runProcess(cmd, f, conn, channel)
@@ -77,8 +77,8 @@ func (a *Appliance) runProcess(cmd *exec.Cmd, f *Faults, conn net.Conn, channel 
 	if state := cmd.ProcessState; state != nil {
 		a.counters.count(func(s *Stats) { s.ShellCPU += state.UserTime() + state.SystemTime() })
 	}
-	// A copy that failed because the client went away, or a process in the background that keeps the output open, is
-	// no failure of the command.
+	// The command did not fail if only the copy of its output did: the client is gone, or a process in the background keeps
+	// the output open.
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && cmd.ProcessState != nil && cmd.ProcessState.Success() {
 		return nil
@@ -86,7 +86,7 @@ func (a *Appliance) runProcess(cmd *exec.Cmd, f *Faults, conn net.Conn, channel 
 	return err
 }
 
-// feed copies what the client sends to the command, and cuts the connection after cut bytes, if that is above 0.
+// feed copies the client's bytes to the command. It cuts the connection after cut bytes; 0 is never.
 func (a *Appliance) feed(stdin io.Writer, channel io.Reader, conn net.Conn, cut int) {
 	upload := &uploadCount{to: stdin, counters: a.counters}
 	if cut <= 0 {

@@ -11,7 +11,7 @@ import (
 
 var errRefused = errors.New("authentication refused")
 
-// sshLogin is the login of one SSH connection, with the switches that were in force when the connection began.
+// sshLogin is the login of one SSH connection, with the faults in force when the connection began.
 type sshLogin struct {
 	*Appliance
 	faults *Faults
@@ -61,7 +61,7 @@ func (l *sshLogin) signed(ssh.ConnMetadata, ssh.PublicKey, *ssh.Permissions, str
 // judge checks a password or an answer.
 func (l *sshLogin) judge(meta ssh.ConnMetadata, password string) error {
 	l.counters.count(func(s *Stats) { s.CredentialsSeen++ })
-	ok, _ := l.lockout.try(meta.User() == l.options.User, password)
+	ok, _ := l.lockout.checkPassword(meta.User() == l.options.User, password)
 	if err := l.drop(); err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (l *sshLogin) judge(meta ssh.ConnMetadata, password string) error {
 	return nil
 }
 
-// drop ends the connection, or hangs, where the switch says so.
+// drop ends the connection or waits, if Faults.LoginAnswer says so.
 func (l *sshLogin) drop() error {
 	switch l.faults.LoginAnswer {
 	case "close":
@@ -99,7 +99,7 @@ func (l *sshLogin) wantMore() error {
 
 const codeQuestion = "Verification code:"
 
-// askForCode takes no code: nobody has one.
+// askForCode refuses every code.
 func askForCode(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 	if _, err := ask("", "", []string{codeQuestion}, []bool{false}); err != nil {
 		return nil, err
@@ -120,10 +120,10 @@ func askForNewPassword(meta ssh.ConnMetadata) error {
 //go:linkname writePacket golang.org/x/crypto/ssh.(*handshakeTransport).writePacket
 func writePacket(transport unsafe.Pointer, packet []byte) error
 
-// publicKey is asked about each key offered. A refused key is no failed log-in: clients offer several.
+// publicKey decides about each key that a client offers. A refused key is no failed login, because clients offer several.
 func (a *Appliance) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 	a.counters.count(func(s *Stats) { s.CredentialsSeen++ })
-	if a.lockout.locked() > 0 || meta.User() != a.options.User || !a.hostKeys.authorized(key) {
+	if a.lockout.remaining() > 0 || meta.User() != a.options.User || !a.hostKeys.authorized(key) {
 		return nil, errRefused
 	}
 	return nil, nil

@@ -12,19 +12,19 @@ const (
 	keptLength   = 8 << 10
 )
 
-// Stats is what the appliance was asked since it started or since ResetStats.
+// Stats counts what clients did since the appliance started, or since ResetStats.
 type Stats struct {
-	// SSHBytesIn and SSHBytesOut are counted at the socket, handshakes included; in is what the appliance received.
+	// SSHBytesIn and SSHBytesOut are counted at the socket, with handshakes. In is towards the appliance.
 	SSHBytesIn, SSHBytesOut int64
 	SSHConnections          int
-	// SSHCommands are the latest 2000, as sent, each cut to 8 KiB; SSHCommandCount counts all.
+	// SSHCommands are the latest 2000, as they were sent, each cut to 8 KiB. SSHCommandCount counts all.
 	SSHCommands     []string
 	SSHCommandCount int
-	// SSHUploaded counts bytes that commands got on standard input.
+	// SSHUploaded counts the bytes that commands got on standard input.
 	SSHUploaded int64
-	// SSHAuthOK counts connections that got in, SSHAuthFailed refused passwords, answers and keys.
+	// SSHAuthOK counts logins, SSHAuthFailed refused passwords, answers and keys.
 	SSHAuthOK, SSHAuthFailed int
-	// ShellCPU is the user and system time of the processes that SSH commands ran and that have ended.
+	// ShellCPU is the user and system time of the SSH commands that have ended.
 	ShellCPU time.Duration
 
 	APIBytesIn, APIBytesOut      int64
@@ -34,7 +34,7 @@ type Stats struct {
 	APICommands                  []string // like SSHCommands
 	SessionsOpen                 int      // now
 
-	// CredentialsSeen counts passwords, answers and keys presented to SSH or the web, right or wrong.
+	// CredentialsSeen counts passwords, answers and keys that SSH or the API got, right or wrong.
 	CredentialsSeen int
 	// Lockouts counts how often brute-force protection locked the appliance.
 	Lockouts int
@@ -48,7 +48,7 @@ type counters struct {
 	s  Stats
 }
 
-// count changes the numbers under the lock.
+// count changes the numbers.
 func (c *counters) count(change func(*Stats)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +68,7 @@ func (c *counters) apiCommand(line string) {
 	})
 }
 
-// remember keeps between keptCommands and twice as many, so that forgetting is cheap; Stats cuts.
+// remember keeps up to twice as many as keptCommands, so that it seldom copies. Stats returns the latest ones.
 func remember(list []string, line string) []string {
 	if len(line) > keptLength {
 		line = line[:keptLength]
@@ -86,7 +86,7 @@ func latest(list []string) []string {
 	return slices.Clone(list)
 }
 
-// Stats returns what the appliance was asked so far.
+// Stats returns what clients did so far.
 func (a *Appliance) Stats() Stats {
 	a.counters.mu.Lock()
 	s := a.counters.s
@@ -94,7 +94,7 @@ func (a *Appliance) Stats() Stats {
 	s.APICommands = latest(s.APICommands)
 	a.counters.mu.Unlock()
 
-	s.SessionsOpen = a.desk.open()
+	s.SessionsOpen = a.sessions.countOpen()
 	s.APIBytesIn, s.APIBytesOut = a.apiGate.in.Load(), a.apiGate.out.Load()
 	s.APIConnections = int(a.apiGate.accepted.Load())
 	if a.sshGate != nil {
@@ -104,7 +104,7 @@ func (a *Appliance) Stats() Stats {
 	return s
 }
 
-// ResetStats sets every number of Stats back to zero, except that of sessions open now.
+// ResetStats sets every number of Stats to zero, except SessionsOpen.
 func (a *Appliance) ResetStats() {
 	a.counters.count(func(s *Stats) { *s = Stats{} })
 	a.apiGate.resetCounts()

@@ -12,16 +12,16 @@ import (
 	"sync"
 )
 
-// toolbox makes the PATH of SSH commands: the machine's own and enobject, or a folder of links that lacks some programs
-// or has others in their place. Links go to the real path, so that programs which look at their own name still work.
+// toolbox makes the PATH of SSH commands: that of this machine and enobject, or a folder of links in which some programs are
+// missing or replaced. A link goes to the real path, for programs that look at their own name.
 type toolbox struct {
 	replace map[string]string
 
-	mu    sync.Mutex
-	boxes map[string]string // what is missing → folder
+	mu      sync.Mutex
+	folders map[string]string // by what is missing and broken
 }
 
-// enobject has the appliance read its objects anew. What it costs there is not simulated.
+// enobject makes the appliance read its objects again. Its duration is not simulated.
 const enobject = "#!/bin/sh\n: > \"$HOME/" + reloadMark + "\"\n"
 
 func (b *toolbox) path(missing []string, broken map[string]string) (string, error) {
@@ -32,8 +32,8 @@ func (b *toolbox) path(missing []string, broken map[string]string) (string, erro
 	usual := len(missing) == 0 // a replaced tool comes first in the PATH
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if folder, ok := b.boxes[key]; ok {
-		return from(folder, usual), nil
+	if folder, ok := b.folders[key]; ok {
+		return searchPath(folder, usual), nil
 	}
 	folder, err := os.MkdirTemp("", "snstest-tools-")
 	if err != nil {
@@ -42,15 +42,15 @@ func (b *toolbox) path(missing []string, broken map[string]string) (string, erro
 	if err := b.fill(folder, missing, broken); err != nil {
 		return "", fmt.Errorf("make a folder of tools: %w", errors.Join(err, os.RemoveAll(folder)))
 	}
-	if b.boxes == nil {
-		b.boxes = map[string]string{}
+	if b.folders == nil {
+		b.folders = map[string]string{}
 	}
-	b.boxes[key] = folder
-	return from(folder, usual), nil
+	b.folders[key] = folder
+	return searchPath(folder, usual), nil
 }
 
-// from is the PATH with a folder: the folder alone unless the tools are as the machine has them.
-func from(folder string, usual bool) string {
+// searchPath is the folder alone, or before the machine's PATH if its tools are the usual ones.
+func searchPath(folder string, usual bool) string {
 	if usual {
 		return folder + string(filepath.ListSeparator) + os.Getenv("PATH")
 	}
@@ -61,30 +61,30 @@ func (b *toolbox) fill(folder string, missing []string, broken map[string]string
 	if err := os.Chmod(folder, 0o755); err != nil {
 		return err
 	}
-	there := map[string]bool{}
+	made := map[string]bool{}
 	for _, name := range missing {
-		there[name] = true
+		made[name] = true
 	}
 	for name, text := range broken {
-		if there[name] {
+		if made[name] {
 			continue
 		}
-		there[name] = true
+		made[name] = true
 		if err := os.WriteFile(filepath.Join(folder, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 			return err
 		}
 	}
-	if !there["enobject"] && b.replace["enobject"] == "" {
-		there["enobject"] = true
+	if !made["enobject"] && b.replace["enobject"] == "" {
+		made["enobject"] = true
 		if err := os.WriteFile(filepath.Join(folder, "enobject"), []byte(enobject), 0o755); err != nil {
 			return err
 		}
 	}
 	for name, program := range b.replace {
-		if there[name] {
+		if made[name] {
 			continue
 		}
-		there[name] = true
+		made[name] = true
 		if err := os.Symlink(program, filepath.Join(folder, name)); err != nil {
 			return err
 		}
@@ -98,10 +98,10 @@ func (b *toolbox) fill(folder string, missing []string, broken map[string]string
 			continue // a PATH may name folders that do not exist
 		}
 		for _, e := range entries {
-			if there[e.Name()] || e.IsDir() {
+			if made[e.Name()] || e.IsDir() {
 				continue
 			}
-			there[e.Name()] = true
+			made[e.Name()] = true
 			if err := os.Symlink(filepath.Join(dir, e.Name()), filepath.Join(folder, e.Name())); err != nil {
 				return err
 			}
@@ -114,14 +114,14 @@ func (b *toolbox) close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var err error
-	for _, folder := range b.boxes {
+	for _, folder := range b.folders {
 		err = errors.Join(err, os.RemoveAll(folder))
 	}
-	b.boxes = nil
+	b.folders = nil
 	return err
 }
 
-// shellCommand prepares what an SSH command runs: the login shell with -c, and the limits the switches ask for.
+// shellCommand prepares the process of an SSH command: the login shell with -c, changed by the faults.
 func (a *Appliance) shellCommand(f *Faults, line string) (*exec.Cmd, error) {
 	path, err := a.toolbox.path(f.MissingTools, f.BrokenTools)
 	if err != nil {

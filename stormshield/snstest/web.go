@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// cookieName is that of the log-in.
+// cookieName is the name of the login's cookie.
 const cookieName = "NETASQ_sslclient"
 
 func (a *Appliance) webServer() *http.Server {
@@ -32,7 +32,7 @@ func (a *Appliance) serveRequest(w http.ResponseWriter, r *http.Request) {
 	if !a.pause(r.Context().Done(), func(f *Faults) bool { return f.APIHang }) {
 		panic(http.ErrAbortHandler)
 	}
-	f, _ := a.faults.now()
+	f, _ := a.faults.current()
 	if f.APIPage != "" && strings.HasPrefix(r.URL.Path, f.APIPage) {
 		sendPage(w, f.APIStatus)
 		return
@@ -65,7 +65,7 @@ func (a *Appliance) serveRequest(w http.ResponseWriter, r *http.Request) {
 	send(w, r, f, document)
 }
 
-// rawQuery finds a parameter of the query as sent: %20 is a space, a plus is a plus.
+// rawQuery finds a parameter of the query. Unlike net/url it keeps a plus as a plus.
 func rawQuery(r *http.Request, name string) (value string, ok bool) {
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
 		key, escaped, _ := strings.Cut(pair, "=")
@@ -93,7 +93,7 @@ func (a *Appliance) language(f *Faults) string {
 	return a.options.Language
 }
 
-// webCommand runs one command of a session.
+// webCommand runs a command of a session.
 func (a *Appliance) webCommand(_ http.ResponseWriter, r *http.Request, f *Faults) string {
 	id, _ := rawQuery(r, "sessionid")
 	line, ok := rawQuery(r, "cmd")
@@ -102,10 +102,10 @@ func (a *Appliance) webCommand(_ http.ResponseWriter, r *http.Request, f *Faults
 	}
 	a.counters.apiCommand(line)
 	cookie := requestCookie(r)
-	if !a.desk.knows(cookie) {
+	if !a.sessions.isLoggedIn(cookie) {
 		return rootXML(205, "")
 	}
-	s, expired := a.desk.use(id, cookie, f.ExpireSessionAfter)
+	s, expired := a.sessions.forCommand(id, cookie, f.ExpireSessionAfter)
 	switch {
 	case expired:
 		return rootXML(204, "")
@@ -120,6 +120,6 @@ func (a *Appliance) webCommand(_ http.ResponseWriter, r *http.Request, f *Faults
 // webLogout ends the session. The cookie of the login stays valid.
 func (a *Appliance) webLogout(_ http.ResponseWriter, r *http.Request, _ *Faults) string {
 	id, _ := rawQuery(r, "sessionid")
-	a.desk.logout(id, requestCookie(r))
+	a.sessions.closeSession(id, requestCookie(r))
 	return rootXML(100, "")
 }

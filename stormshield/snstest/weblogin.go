@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// webLogin is the first step: user and password in base64. Client certificates are not simulated.
+// webLogin is the first step of a login: user and password in base64. Client certificates are not simulated.
 func (a *Appliance) webLogin(w http.ResponseWriter, r *http.Request, f *Faults) string {
 	if r.ParseForm() != nil || r.PostForm.Get("app") != "sslclient" {
 		return loginXML("AUTH_FAILED", "")
@@ -23,15 +23,15 @@ func (a *Appliance) webLogin(w http.ResponseWriter, r *http.Request, f *Faults) 
 		a.counters.count(func(s *Stats) { s.APILoginsFailed++ })
 		return loginXML(message, extra)
 	}
-	a.lockout.passed()
+	a.lockout.forgetFailures()
 	a.counters.count(func(s *Stats) { s.APILoginsOK++ })
 	http.SetCookie(w, &http.Cookie{
-		Name: cookieName, Value: a.desk.login(), Path: "/", Secure: true, HttpOnly: true,
+		Name: cookieName, Value: a.sessions.addLogin(), Path: "/", Secure: true, HttpOnly: true,
 	})
 	return loginXML(message, "")
 }
 
-// judge says what a log-in is answered with, and the attributes that go with it.
+// judge returns the message of the answer to a login, and the attributes beside it.
 func (a *Appliance) judge(userMatches bool, password, totp string, f *Faults) (message, extra string) {
 	if f.LoginMessage != "" {
 		if f.LoginDelay != "" {
@@ -39,7 +39,7 @@ func (a *Appliance) judge(userMatches bool, password, totp string, f *Faults) (m
 		}
 		return escape(f.LoginMessage), extra
 	}
-	ok, locked := a.lockout.try(userMatches, password)
+	ok, locked := a.lockout.checkPassword(userMatches, password)
 	switch {
 	case locked > 0:
 		return "ERR_BRUTEFORCE", fmt.Sprintf(` delay="%d"`, int(math.Ceil(locked.Seconds())))
@@ -51,7 +51,7 @@ func (a *Appliance) judge(userMatches bool, password, totp string, f *Faults) (m
 		return "NEED_TOTP_AUTH", ""
 	}
 	if given, err := base64.StdEncoding.DecodeString(totp); err != nil || string(given) != "123456" {
-		a.lockout.try(false, "")
+		a.lockout.checkPassword(false, "")
 		return "AUTH_FAILED", ""
 	}
 	return "AUTH_SUCCESS", ""
@@ -61,16 +61,16 @@ func loginXML(message, extra string) string {
 	return xmlHeader + `<nws msg="` + message + `"` + extra + `></nws>`
 }
 
-// webOpenSession is the second step: a session, for whoever has the cookie of the first.
+// webOpenSession is the second step of a login: a session, for a client with the cookie of the first step.
 func (a *Appliance) webOpenSession(_ http.ResponseWriter, r *http.Request, f *Faults) string {
 	cookie := requestCookie(r)
-	if !a.desk.knows(cookie) {
+	if !a.sessions.isLoggedIn(cookie) {
 		return rootXML(205, "")
 	}
 	if r.ParseForm() != nil || r.PostForm.Get("app") != "sslclient" || r.PostForm.Get("id") != "0" {
 		return rootXML(200, "")
 	}
-	s := a.desk.openSession(cookie, grantLevels(f, r.PostForm.Get("reqlevel")), func() *view { return a.viewer.look(f.StaleUntilReload) })
+	s := a.sessions.openSession(cookie, grantLevels(f, r.PostForm.Get("reqlevel")), a.viewer.read(f.StaleUntilReload))
 	if s == nil {
 		var b strings.Builder
 		statusTooMany.open(&b, a.language(f))
