@@ -5,29 +5,28 @@ import (
 	"time"
 )
 
-// bigAlert is what came of one alert of very many bans to a plugin that has
-// received nothing before.
+// bigAlert is the result of one alert with very many bans, which is the first that
+// the plugin receives.
 type bigAlert struct {
 	bans     int
 	answered time.Duration
-	first    cost
-	peak     int64 // of memory after the first flush, in bytes
+	peak     int64 // memory after the first flush, in bytes
 }
 
 func measureAlert(ctx context.Context, o options, bans int) (bigAlert, error) {
 	progress("one alert of %s bans", grouped(bans))
 	a := bigAlert{bans: bans}
-	w, err := newWorld(ctx, o, setting{way: changeOnly, frequency: updateFrequency, debounce: debounce})
+	h, err := newHarness(ctx, o, setting{way: changeOnly, frequency: updateFrequency, debounce: debounce})
 	if err != nil {
 		return a, err
 	}
-	defer w.close()
-	if a.answered, err = w.ban(ctx, banFor, w.fresh.next(bans)...); err != nil {
+	defer h.close()
+	if a.answered, err = h.ban(ctx, banFor, h.fresh.next(bans)...); err != nil {
 		return a, err
 	}
-	if a.first, err = w.firstFlush(ctx); err != nil {
+	if _, err = h.firstFlush(ctx); err != nil {
 		return a, err
 	}
-	a.peak, err = w.plugin.PeakMemory()
+	a.peak, err = h.Plugin.PeakMemory()
 	return a, err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -11,9 +10,8 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// batches are what several new bans at once take over a link: address by
-// address, or by the group that lists all bans. The key api_single_max says
-// up to how many go the first way.
+// batches are the times of several new bans at once over a link: address by
+// address, or by the group. Up to api_single_max, bans go the first way.
 type batches struct {
 	bans int // in force before
 	link snstest.Link
@@ -26,31 +24,31 @@ type batch struct {
 	single, group []span
 }
 
-// span is how long after the flush's first connection the first and the last
-// of them were on the blacklist.
+// span is the time from the flush's first connection to the first and to the last
+// entry on the blacklist.
 type span struct{ first, last time.Duration }
 
 func (p batchPlan) measure(ctx context.Context, o options, link snstest.Link) (batches, error) {
 	progress("several bans at once over %s", network(link))
 	b := batches{bans: p.bans, link: link}
-	w, err := newWorld(ctx, o, setting{link: link, way: changeOnly, frequency: quickFrequency, debounce: quickDebounce})
+	h, err := newHarness(ctx, o, setting{link: link, way: changeOnly, frequency: shortFrequency, debounce: shortDebounce})
 	if err != nil {
 		return b, err
 	}
-	defer w.close()
-	if _, err := w.receive(ctx, p.bans, perLarge); err != nil {
+	defer h.close()
+	if _, err := h.receive(ctx, p.bans, perLarge); err != nil {
 		return b, err
 	}
-	if _, err := w.firstFlush(ctx); err != nil {
+	if _, err := h.firstFlush(ctx); err != nil {
 		return b, err
 	}
 	progress("  address by address")
-	single, err := w.spans(ctx, p, slices.Max(p.numbers))
+	single, err := h.spans(ctx, p, slices.Max(p.numbers))
 	if err != nil {
 		return b, err
 	}
 	progress("  by the group")
-	group, err := w.spans(ctx, p, 1)
+	group, err := h.spans(ctx, p, 1)
 	if err != nil {
 		return b, err
 	}
@@ -60,15 +58,15 @@ func (p batchPlan) measure(ctx context.Context, o options, link snstest.Link) (b
 	return b, nil
 }
 
-// spans measures each number of bans under one api_single_max.
-func (w *world) spans(ctx context.Context, p batchPlan, singleMax int) ([][]span, error) {
-	if err := w.configure(ctx, func(c *plugintest.Configuration) { c.APISingleMax = singleMax }); err != nil {
+// spans measures each number of bans with an api_single_max.
+func (h *harness) spans(ctx context.Context, p batchPlan, singleMax int) ([][]span, error) {
+	if err := h.configure(ctx, func(c *plugintest.Configuration) { c.APISingleMax = singleMax }); err != nil {
 		return nil, err
 	}
 	all := make([][]span, len(p.numbers))
 	for i, n := range p.numbers {
 		for range p.tries {
-			s, err := w.span(ctx, n, n > singleMax)
+			s, err := h.span(ctx, n, n > singleMax)
 			if err != nil {
 				return nil, fmt.Errorf("%d bans: %w", n, err)
 			}
@@ -78,34 +76,21 @@ func (w *world) spans(ctx context.Context, p batchPlan, singleMax int) ([][]span
 	return all, nil
 }
 
-// span bans so many addresses in one alert.
-func (w *world) span(ctx context.Context, n int, byGroup bool) (span, error) {
-	if err := w.rest(ctx); err != nil {
-		return span{}, err
-	}
-	prefixes, from := w.fresh.next(n), w.watch()
-	if _, err := w.ban(ctx, banFor, prefixes...); err != nil {
-		return span{}, err
-	}
-	c, err := w.flush(ctx, from, outcome{added: n, reasserted: byGroup})
+// span bans addresses in one alert and measures when they are blocked.
+func (h *harness) span(ctx context.Context, n int, byGroup bool) (span, error) {
+	c, prefixes, err := h.flushOfBans(ctx, n, byGroup)
 	if err != nil {
 		return span{}, err
 	}
-	return w.blockedWithin(ctx, c.begun, prefixes)
-}
-
-// blockedWithin returns when after a moment the first and the last of some
-// bans came on the blacklist, where all of them are by now.
-func (w *world) blockedWithin(ctx context.Context, start time.Time, prefixes []netip.Prefix) (span, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Second, fmt.Errorf("not all are blocked after their flush"))
 	defer cancel()
 	var after []time.Duration
 	for _, p := range prefixes {
-		blocked, err := w.appliance.WaitBlocked(ctx, p)
+		blocked, err := h.Appliance.WaitBlocked(ctx, p)
 		if err != nil {
 			return span{}, err
 		}
-		after = append(after, blocked.Sub(start))
+		after = append(after, blocked.Sub(c.begun))
 	}
 	return span{first: slices.Min(after), last: slices.Max(after)}, nil
 }

@@ -10,15 +10,15 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// kind is what a flush is for.
+// kind is a kind of flush.
 type kind int
 
 const (
-	firstOfAll kind = iota
+	first kind = iota
 	oneMore
 	oneEnded
 	thousandMore
-	everythingAnew
+	reassertion
 	kinds
 )
 
@@ -26,117 +26,114 @@ func (k kind) String() string {
 	return [...]string{"the first", "one more ban", "one ended ban", "1,000 more bans in one alert", "a re-assert"}[k]
 }
 
-// costs is what flushes cost with so many bans in force over a link, each
-// time they were tried.
+// costs are the costs of flushes with a number of bans in force over a link, one
+// for each try.
 type costs struct {
 	bans int
 	link snstest.Link
 	of   [ways][kinds][]cost
 }
 
-// The rhythm of the worlds in which flushes are measured one by one: as quick
-// as there is.
+// The shortest times, for single flushes.
 const (
-	quickFrequency = time.Second
-	quickDebounce  = 100 * time.Millisecond
+	shortFrequency = time.Second
+	shortDebounce  = 100 * time.Millisecond
 )
 
-// measure has both ways take turns, so that what else the machine does meets
-// both.
+// measure alternates between both ways, so that other load on the machine
+// affects both.
 func (p costPlan) measure(ctx context.Context, o options) (costs, error) {
 	progress("flushes with %s bans in force over %s", grouped(p.bans), network(p.link))
 	c := costs{bans: p.bans, link: p.link}
-	var worlds [ways]*world
+	var harnesses []*harness
 	defer func() {
-		for _, w := range worlds {
-			if w != nil {
-				w.close()
-			}
+		for _, h := range harnesses {
+			h.close()
 		}
 	}()
 	for way := range ways {
 		progress("  %s: first flush", way)
-		w, first, err := p.begin(ctx, o, way)
+		h, err := newHarness(ctx, o, setting{link: p.link, way: way, frequency: shortFrequency, debounce: shortDebounce})
 		if err != nil {
 			return c, fmt.Errorf("%s: %w", way, err)
 		}
-		worlds[way], c.of[way][firstOfAll] = w, []cost{first}
+		harnesses = append(harnesses, h)
+		if err := c.begin(ctx, h); err != nil {
+			return c, fmt.Errorf("%s: %w", way, err)
+		}
 	}
 	for try := range max(p.tries[wholeFiles], p.tries[changeOnly]) {
-		for _, w := range worlds {
-			if try >= p.tries[w.way] {
+		for _, h := range harnesses {
+			if try >= p.tries[h.way] {
 				continue
 			}
-			progress("  %s: one more ban, and its end", w.way)
-			if err := c.try(ctx, w); err != nil {
-				return c, fmt.Errorf("%s: %w", w.way, err)
+			progress("  %s: one more ban, and its end", h.way)
+			if err := c.try(ctx, h); err != nil {
+				return c, fmt.Errorf("%s: %w", h.way, err)
 			}
 		}
 	}
-	for _, w := range worlds {
-		progress("  %s: re-assert, 1,000 more", w.way)
-		if err := c.finish(ctx, w); err != nil {
-			return c, fmt.Errorf("%s: %w", w.way, err)
+	for _, h := range harnesses {
+		progress("  %s: re-assert, 1,000 more", h.way)
+		if err := c.finish(ctx, h); err != nil {
+			return c, fmt.Errorf("%s: %w", h.way, err)
 		}
 	}
 	return c, nil
 }
 
-// begin makes a world with everything blocked.
-func (p costPlan) begin(ctx context.Context, o options, by way) (w *world, first cost, err error) {
-	w, err = newWorld(ctx, o, setting{link: p.link, way: by, frequency: quickFrequency, debounce: quickDebounce})
-	if err != nil {
-		return nil, cost{}, err
+// begin measures the first flush.
+func (c *costs) begin(ctx context.Context, h *harness) error {
+	if _, err := h.receive(ctx, c.bans, perLarge); err != nil {
+		return err
 	}
-	if _, err = w.receive(ctx, p.bans, perLarge); err == nil {
-		// Configured again, it does not wait as long as after so many failures.
-		err = w.configure(ctx, nil)
+	// A new configuration ends the long wait after many failed flushes.
+	if err := h.configure(ctx, unchanged); err != nil {
+		return err
 	}
-	if err == nil {
-		first, err = w.firstFlush(ctx)
-	}
-	if err != nil {
-		w.close()
-		return nil, cost{}, err
-	}
-	return w, first, nil
+	cost, err := h.firstFlush(ctx)
+	c.add(h, first, cost)
+	return err
 }
 
-// try measures one more ban and its end. The ban lasts until its flush is
-// over, going by those before.
-func (c *costs) try(ctx context.Context, w *world) error {
-	of := &c.of[w.way]
-	flush := of[firstOfAll][0].wall * 11 / 5 // whole files move once in it, and twice in others
+func (c *costs) add(h *harness, k kind, of cost) { c.of[h.way][k] = append(c.of[h.way][k], of) }
+
+// try measures one more ban and its end. By the flushes before, the ban ends
+// after its flush.
+func (c *costs) try(ctx context.Context, h *harness) error {
+	of := &c.of[h.way]
+	flush := of[first][0].wall * 11 / 5 // it sends whole files once, a later flush twice
 	if len(of[oneMore]) > 0 {
 		flush = slices.Max(walls(of[oneMore])) * 3 / 2
 	}
-	more, ended, told, err := w.oneMoreAndItsEnd(ctx, 1500*time.Millisecond+flush)
+	more, ended, valid, err := h.oneMoreAndItsEnd(ctx, 1500*time.Millisecond+flush)
 	if err != nil {
 		return err
 	}
-	of[oneMore] = append(of[oneMore], more)
-	if told {
-		of[oneEnded] = append(of[oneEnded], ended)
+	c.add(h, oneMore, more)
+	if valid {
+		c.add(h, oneEnded, ended)
 	}
 	return nil
 }
 
-// finish measures what is tried once.
-func (c *costs) finish(ctx context.Context, w *world) error {
-	of := &c.of[w.way]
+// finish measures a re-assert and 1,000 more bans.
+func (c *costs) finish(ctx context.Context, h *harness) error {
+	of := &c.of[h.way]
 	if len(of[oneEnded]) == 0 {
-		return errors.New("this machine is too slow to tell the flush of a ban from that of its end")
+		return errors.New("this machine is too slow to separate the flush of a ban from that of its end")
 	}
-	anew, err := w.reassert(ctx, of[firstOfAll][0].ended)
+	again, err := h.reassert(ctx, of[first][0].ended)
 	if err != nil {
 		return fmt.Errorf("re-assert: %w", err)
 	}
-	more, err := w.more(ctx, 1000)
+	c.add(h, reassertion, again)
+	more, _, err := h.flushOfBans(ctx, 1000, true)
 	if err != nil {
 		return fmt.Errorf("1,000 more bans: %w", err)
 	}
-	of[everythingAnew], of[thousandMore] = []cost{anew}, []cost{more}
-	return nil
+	c.add(h, thousandMore, more)
+	return h.checkBlacklist()
 }
 
 func walls(of []cost) []time.Duration {

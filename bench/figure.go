@@ -1,74 +1,132 @@
 package main
 
 import (
+	"encoding/xml"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"notification-stormshield/stormshield/snstest"
 )
 
-// Colours that also those who tell few colours apart can tell apart, for each
-// way.
+// panel is a diagram with two logarithmic axes: bans in force across, and a
+// measure upward.
+type panel struct {
+	title, label string
+	tick         func(float64) string // of a power of ten
+	lines        []line
+}
+
+// line joins points (bans in force, measure).
+type line struct {
+	name, colour, dashes string
+	points               [][2]float64
+}
+
+// The diagram of a panel, in pixels.
+const width, height = 360, 270
+
+// Two colours that also colour-blind readers can distinguish.
 var colours = [ways]string{wholeFiles: "#c2500a", changeOnly: "#0b5cad"}
 
-// figure is what one more ban costs against how many are in force already: in
-// bytes, and in time over both networks.
-func figure(all []costs) chart {
-	size := panel{
-		title: "Bytes over SSH, both directions together",
-		x:     axis{label: "bans in force", format: func(v float64) string { return grouped(int(v)) }},
-		y:     axis{label: "bytes", format: func(v float64) string { return strings.Replace(bytes(int64(v)), ".0", "", 1) }},
-	}
-	wall := panel{
-		title: "Time from the first connection to the end",
-		x:     size.x,
-		y:     axis{label: "time", format: clock},
-	}
+// figure draws, as SVG, the cost of one more ban against the bans in force: bytes,
+// and time over both networks.
+func figure(all []costs) string {
+	size := panel{title: "Bytes over SSH, both directions together", label: "bytes", tick: func(v float64) string {
+		return strings.Replace(bytes(int64(v)), ".0", "", 1)
+	}}
+	wall := panel{title: "Time from the first connection to the end", label: "time", tick: func(seconds float64) string {
+		if seconds < 1 {
+			return fmt.Sprintf("%g ms", math.Round(seconds*1e6)/1e3)
+		}
+		return fmt.Sprintf("%g s", seconds)
+	}}
 	for way := range ways {
-		near, far := over(all, way, false), over(all, way, true)
-		name := way.String()
-		size.series = append(size.series, series{name: name, colour: colours[way], points: points(near, func(c cost) float64 { return float64(c.ssh()) })})
-		seconds := func(c cost) float64 { return c.wall.Seconds() }
-		wall.series = append(wall.series,
-			series{name: name + ", " + network(emulated), colour: colours[way], dashed: true, points: points(far, seconds)},
-			series{name: name + ", loopback", colour: colours[way], points: points(near, seconds)})
+		bytes := line{name: way.String(), colour: colours[way], dashes: "none"}
+		near, far := bytes, bytes
+		near.name += ", loopback"
+		far.name, far.dashes = far.name+", "+network(emulated), "6 4"
+		for _, c := range all {
+			t := typical(c.of[way][oneMore])
+			point := [2]float64{float64(c.bans), t.wall.Seconds()}
+			if c.link != (snstest.Link{}) {
+				far.points = append(far.points, point)
+				continue
+			}
+			near.points = append(near.points, point)
+			bytes.points = append(bytes.points, [2]float64{float64(c.bans), float64(t.ssh())})
+		}
+		size.lines, wall.lines = append(size.lines, bytes), append(wall.lines, far, near)
 	}
-	return chart{
-		title: "What one more ban costs", description: describe(all),
-		panels: []panel{size, wall},
+	var out strings.Builder
+	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" width="964" height="520" viewBox="0 0 964 520" role="img" aria-labelledby="title desc" `+
+		`font-family="system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif" font-size="12" fill="#1f2328">
+<title id="title">What one more ban costs</title>
+<desc id="desc">%s</desc>
+<rect x="0.5" y="0.5" width="963" height="519" rx="8" fill="#ffffff" stroke="#d8dee4"/>
+<text x="84" y="32" font-size="18" font-weight="600">What one more ban costs</text>
+`, escaped(describe(all)))
+	for i, p := range []panel{size, wall} {
+		fmt.Fprintf(&out, "<g transform=\"translate(%d 90)\">\n%s</g>\n", 84+470*i, p.svg())
 	}
+	out.WriteString("</svg>\n")
+	return out.String()
 }
 
-// clock is a power of ten of seconds.
-func clock(seconds float64) string {
-	if seconds < 1 {
-		return fmt.Sprintf("%g ms", math.Round(seconds*1e6)/1e3)
-	}
-	return fmt.Sprintf("%g s", math.Round(seconds))
-}
-
-// measure is what one more ban typically cost with so many in force.
-type measure struct {
-	bans int
-	cost cost
-}
-
-func over(all []costs, by way, link bool) []measure {
-	var list []measure
-	for _, c := range all {
-		if link == (c.link != snstest.Link{}) {
-			list = append(list, measure{c.bans, typical(c.of[by][oneMore])})
+// svg draws the panel. The upper left corner of its diagram is the origin.
+func (p panel) svg() string {
+	var out strings.Builder
+	add := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
+	var xs, ys []float64
+	for _, l := range p.lines {
+		for _, at := range l.points {
+			xs, ys = append(xs, math.Log10(at[0])), append(ys, math.Log10(at[1]))
 		}
 	}
-	return list
+	if len(xs) == 0 {
+		return ""
+	}
+	slices.Sort(xs)
+	left, right := xs[0], max(slices.Max(xs), xs[0]+0.1)
+	low, high := math.Floor(slices.Min(ys)), math.Ceil(slices.Max(ys)) // whole powers of ten
+	high = max(high, low+1)
+	x := func(exponent float64) float64 { return (exponent - left) / (right - left) * width }
+	y := func(exponent float64) float64 { return (high - exponent) / (high - low) * height }
+
+	add(`<text y="-18" font-size="14" font-weight="600">%s</text>`, escaped(p.title))
+	for _, v := range slices.Compact(xs) {
+		add(`<line x1="%.1f" x2="%.1[1]f" y2="%[2]d" stroke="#d8dee4"/>`, x(v), height)
+		add(`<text x="%.1f" y="%d" text-anchor="middle" fill="#59636e">%s</text>`, x(v), height+18, grouped(int(math.Round(math.Pow(10, v)))))
+	}
+	for v := low; v <= high; v++ {
+		add(`<line y1="%.1f" x2="%d" y2="%.1[1]f" stroke="#d8dee4"/>`, y(v), width)
+		add(`<text x="-8" y="%.1f" text-anchor="end" fill="#59636e">%s</text>`, y(v)+4, p.tick(math.Pow(10, v)))
+	}
+	add(`<text x="%d" y="%d" text-anchor="middle">bans in force</text>`, width/2, height+40)
+	add(`<text transform="translate(-64 %d) rotate(-90)" text-anchor="middle">%s</text>`, height/2, p.label)
+	for i, l := range p.lines {
+		var corners []string
+		for _, at := range l.points {
+			px, py := x(math.Log10(at[0])), y(math.Log10(at[1]))
+			corners = append(corners, fmt.Sprintf("%.1f,%.1f", px, py))
+			add(`<circle cx="%.1f" cy="%.1f" r="3.5" fill="%s"/>`, px, py, l.colour)
+		}
+		stroke := fmt.Sprintf(`stroke="%s" stroke-width="2" stroke-dasharray="%s"`, l.colour, l.dashes)
+		add(`<polyline points="%s" fill="none" %s/>`, strings.Join(corners, " "), stroke)
+		legend := height + 64 + 20*i
+		add(`<path d="M0 %dh30" %s/><text x="40" y="%d">%s</text>`, legend, stroke, legend+4, escaped(l.name))
+	}
+	return out.String()
 }
 
-func points(of []measure, value func(cost) float64) []point {
-	return column(of, func(m measure) point { return point{float64(m.bans), value(m.cost)} })
+func escaped(text string) string {
+	var out strings.Builder
+	_ = xml.EscapeText(&out, []byte(text)) // a strings.Builder accepts everything
+	return out.String()
 }
 
-// describe says in words what the picture shows.
+// describe says the same as the figure.
 func describe(all []costs) string {
 	var out strings.Builder
 	out.WriteString("One more ban, moving both files whole against sending the change alone.")

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"notification-stormshield/plugin/plugintest"
 )
 
-// cost is what one flush cost.
+// cost is the cost of one flush.
 type cost struct {
-	begun, ended time.Time // the first connection, and when all was done
+	begun, ended time.Time // the first connection, and the flush's line in the log
 
 	wall           time.Duration
 	sshUp, sshDown int64 // bytes, handshakes included; up is to the appliance
@@ -21,49 +22,45 @@ type cost struct {
 	logins         int           // to the API
 }
 
-// ssh is all that went over SSH, in bytes.
+// ssh is the number of bytes over SSH in both directions.
 func (c cost) ssh() int64 { return c.sshUp + c.sshDown }
 
-// outcome is what a flush says it did.
+// outcome is the result of a flush, by its line in the log.
 type outcome struct {
 	added, removed int
 	reasserted     bool
 }
 
-// watched is where a flush is waited for: what happened before is of others.
-type watched struct{ lines int }
-
-// watch begins to count for the flush that comes next.
-func (w *world) watch() watched {
-	w.appliance.ResetStats()
-	return watched{lines: w.plugin.Log().Len()}
+// startCounting resets the appliance's counts. It returns the length of the log.
+func (h *harness) startCounting() (logged int) {
+	h.Appliance.ResetStats()
+	return h.Plugin.Log().Len()
 }
 
-// flush waits for the flush that comes next and measures it. One that does
-// something else than it should is an error.
-func (w *world) flush(ctx context.Context, from watched, want outcome) (cost, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("no flush came to its end"))
+// flush waits for the next flush after a line of the log and measures it. Any
+// outcome but the wanted one is an error.
+func (h *harness) flush(ctx context.Context, logged int, want outcome) (cost, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("no flush was complete in time"))
 	defer cancel()
 	for {
-		s := w.appliance.Stats()
+		s := h.Appliance.Stats()
 		if s.SSHConnections+s.APIConnections > 0 {
 			break
 		}
-		if err := pause(ctx, time.Millisecond); err != nil {
+		if err := plugintest.Pause(ctx, time.Millisecond); err != nil {
 			return cost{}, err
 		}
 	}
 	begun := time.Now()
-	end, err := w.plugin.Log().Wait(ctx, from.lines, func(l plugintest.Line) bool { return l.Message == "flushed" })
+	end, err := h.Plugin.Log().Wait(ctx, logged, plugintest.Line.IsFlush)
 	if err != nil {
 		return cost{}, err
 	}
-	w.rested = begun.Add(w.frequency)
-	reasserted, _ := end.Fields["reasserted"].(bool)
-	if got := (outcome{end.Int("added"), end.Int("removed"), reasserted}); got != want {
-		return cost{}, fmt.Errorf("a flush did %+v instead of %+v: %s", got, want, end.Text)
+	h.nextFlush = begun.Add(h.frequency)
+	if got := (outcome{end.Int("added"), end.Int("removed"), end.Reasserted()}); got != want {
+		return cost{}, fmt.Errorf("the outcome of a flush is %+v instead of %+v: %s", got, want, end.Text)
 	}
-	s := w.appliance.Stats()
+	s := h.Appliance.Stats()
 	return cost{
 		begun: begun, ended: end.Received, wall: end.Received.Sub(begun),
 		sshUp: s.SSHBytesIn, sshDown: s.SSHBytesOut, apiUp: s.APIBytesIn, apiDown: s.APIBytesOut,
@@ -71,94 +68,84 @@ func (w *world) flush(ctx context.Context, from watched, want outcome) (cost, er
 	}, nil
 }
 
-// firstFlush lets the plugin reach the appliance, and waits until all that was
-// received is blocked.
-func (w *world) firstFlush(ctx context.Context) (cost, error) {
-	from := w.watch()
-	w.reachable(true)
-	c, err := w.flush(ctx, from, outcome{added: w.banned, reasserted: w.banned > 0})
+// firstFlush opens the appliance's ports and measures the flush that blocks all
+// bans.
+func (h *harness) firstFlush(ctx context.Context) (cost, error) {
+	logged := h.startCounting()
+	h.SetReachable(true)
+	c, err := h.flush(ctx, logged, outcome{added: h.banned, reasserted: h.banned > 0})
 	if err != nil {
-		return cost{}, err
+		return c, err
 	}
-	return c, w.blocksAll()
+	return c, h.checkBlacklist()
 }
 
-// more bans so many addresses in one alert and measures their flush.
-func (w *world) more(ctx context.Context, n int) (cost, error) {
-	if err := w.rest(ctx); err != nil {
-		return cost{}, err
+// flushOfBans bans addresses in one alert and measures their flush.
+func (h *harness) flushOfBans(ctx context.Context, n int, byGroup bool) (c cost, prefixes []netip.Prefix, err error) {
+	if err := h.waitForFrequency(ctx); err != nil {
+		return c, nil, err
 	}
-	from := w.watch()
-	if _, err := w.ban(ctx, banFor, w.fresh.next(n)...); err != nil {
-		return cost{}, err
+	prefixes, logged := h.fresh.next(n), h.startCounting()
+	if _, err := h.ban(ctx, banFor, prefixes...); err != nil {
+		return c, nil, err
 	}
-	c, err := w.flush(ctx, from, outcome{added: n, reasserted: true})
-	if err != nil {
-		return cost{}, err
-	}
-	return c, w.blocksAll()
+	c, err = h.flush(ctx, logged, outcome{added: n, reasserted: byGroup})
+	return c, prefixes, err
 }
 
-// margin is how long before a ban's end its flush must be over, so that the
-// flush at its end can be told from it.
+// margin is the least time between a flush and the end of its ban. A shorter time
+// does not separate the two flushes.
 const margin = 200 * time.Millisecond
 
-// oneMoreAndItsEnd bans one address for a short time and measures two
-// flushes: that of the ban, and that of its end. The second is not told of if
-// it came too soon after the first.
-func (w *world) oneMoreAndItsEnd(ctx context.Context, lasting time.Duration) (more, ended cost, told bool, err error) {
-	if err := w.rest(ctx); err != nil {
+// oneMoreAndItsEnd bans one address for a short time and measures two flushes:
+// that of the ban, and that of its end. The second is not valid if it follows too
+// soon on the first.
+func (h *harness) oneMoreAndItsEnd(ctx context.Context, duration time.Duration) (more, ended cost, valid bool, err error) {
+	if err = h.waitForFrequency(ctx); err != nil {
 		return more, ended, false, err
 	}
-	from, end := w.watch(), time.Now().Add(lasting)
-	if _, err := w.ban(ctx, lasting, w.fresh.next(1)...); err != nil {
+	logged, end := h.startCounting(), time.Now().Add(duration)
+	if _, err = h.ban(ctx, duration, h.fresh.next(1)...); err != nil {
 		return more, ended, false, err
 	}
-	if more, err = w.flush(ctx, from, outcome{added: 1}); err != nil {
+	if more, err = h.flush(ctx, logged, outcome{added: 1}); err != nil {
 		return more, ended, false, fmt.Errorf("one more ban: %w", err)
 	}
-	told = time.Until(end) > margin
-	next := watched{lines: w.plugin.Log().Len()}
-	if told {
-		if err := w.blocksAll(); err != nil {
+	logged = h.Plugin.Log().Len()
+	if valid = time.Until(end) > margin; valid {
+		if err = h.checkBlacklist(); err != nil {
 			return more, ended, false, err
 		}
-		next = w.watch()
+		logged = h.startCounting()
 	}
-	w.banned--
-	if ended, err = w.flush(ctx, next, outcome{removed: 1}); err != nil {
+	h.banned--
+	if ended, err = h.flush(ctx, logged, outcome{removed: 1}); err != nil {
 		return more, ended, false, fmt.Errorf("one ended ban: %w", err)
 	}
-	return more, ended, told, w.blocksAll()
+	return more, ended, valid, h.checkBlacklist()
 }
 
-// reassert has the plugin block everything anew, with nothing else to do: it
-// is configured again on the state it has, with a reassert_every that is over
-// by then, and with a long one afterwards.
-func (w *world) reassert(ctx context.Context, asserted time.Time) (cost, error) {
-	const often = 10 * time.Second // the shortest there is
-	if err := pause(ctx, time.Until(asserted.Add(often))); err != nil {
-		return cost{}, err
+// reassert measures a re-assert without other changes. It configures the plugin
+// again with a short reassert_every that has passed, and afterwards with a long one.
+func (h *harness) reassert(ctx context.Context, last time.Time) (c cost, err error) {
+	const shortest = 10 * time.Second
+	if err := plugintest.Pause(ctx, time.Until(last.Add(shortest))); err != nil {
+		return c, err
 	}
-	from := w.watch()
-	if err := w.configure(ctx, func(c *plugintest.Configuration) { c.ReassertEvery = often }); err != nil {
-		return cost{}, err
+	logged := h.startCounting()
+	if err := h.configure(ctx, func(c *plugintest.Configuration) { c.ReassertEvery = shortest }); err != nil {
+		return c, err
 	}
-	c, err := w.flush(ctx, from, outcome{reasserted: true})
-	if err != nil {
-		return cost{}, err
+	if c, err = h.flush(ctx, logged, outcome{reasserted: true}); err != nil {
+		return c, err
 	}
-	if err := w.configure(ctx, nil); err != nil {
-		return cost{}, err
-	}
-	return c, w.blocksAll()
+	return c, errors.Join(h.configure(ctx, unchanged), h.checkBlacklist())
 }
 
-// blocksAll says what is wrong if the appliance blocks another number of
-// addresses than are banned.
-func (w *world) blocksAll() error {
-	if n := w.appliance.BlacklistLen(); n != w.banned {
-		return fmt.Errorf("after a flush the appliance blocks %s of %s", grouped(n), grouped(w.banned))
+// checkBlacklist compares the number of entries with the number of bans.
+func (h *harness) checkBlacklist() error {
+	if n := h.Appliance.BlacklistLen(); n != h.banned {
+		return fmt.Errorf("after a flush the appliance blocks %s of %s addresses", grouped(n), grouped(h.banned))
 	}
 	return nil
 }

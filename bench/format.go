@@ -10,7 +10,7 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds())
 
 func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 
-// brief is a time in the unit that suits it.
+// brief is a time in a suitable unit.
 func brief(d time.Duration) string {
 	switch {
 	case d < 10*time.Millisecond && d%time.Millisecond != 0:
@@ -36,7 +36,7 @@ func bytes(n int64) string {
 	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
-// times is how many times less, or nothing where there is nothing to compare.
+// times is a ratio; without one of the values it is a dash.
 func times(before, after float64) string {
 	switch ratio := before / after; {
 	case after <= 0 || before <= 0:
@@ -59,5 +59,5 @@ func grouped(n int) string {
 	return text
 }
 
-// spread joins figures of one thing.
+// spread joins values of one measure.
 func spread(figures ...string) string { return strings.Join(figures, " / ") }

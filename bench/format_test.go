@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestFiguresAreWrittenForReaders(t *testing.T) {
+func TestNumbersAreFormatted(t *testing.T) {
 	for got, want := range map[string]string{
 		grouped(0): "0", grouped(999): "999", grouped(1000): "1,000", grouped(1234567): "1,234,567",
 		bytes(0): "0 B", bytes(999): "999 B", bytes(1000): "1.0 kB", bytes(16384): "16.4 kB", bytes(757_400): "757 kB", bytes(2_500_000): "2.5 MB",

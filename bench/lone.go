@@ -2,77 +2,142 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
+
+	"notification-stormshield/plugin/plugintest"
 )
 
-// The rhythm of the worlds in which bans come one by one or in a storm.
+// The times for lone bans and storms.
 const (
 	updateFrequency = 2 * time.Second
 	debounce        = time.Second
 )
 
-// atSize is what came of a size.
+// perSecond is the number of alerts per second in a storm.
+const perSecond = 100
+
+// atSize is the result for a size.
 type atSize struct {
 	size
 	received  []time.Duration // Notify's answers to alerts of perAlert
-	peakFirst int64           // of memory after receiving and the first flush, in bytes
+	peakFirst int64           // memory after receiving and the first flush, in bytes
 	latencies []time.Duration // of lone bans, from the answer to the entry on the blacklist
-	inStorm   storm
-	peak      int64 // of memory after everything
+	storm     storm
+	peak      int64 // memory after everything, in bytes
 }
 
-// measure measures, in this order, receiving, the first flush, lone bans and
-// a storm. The plugin works in the way it prefers.
+// storm is the result of a storm.
+type storm struct {
+	took    []time.Duration // from the planned time of an alert to its answer
+	flushes int             // during the storm
+}
+
+// measure measures receiving, the first flush, lone bans and a storm, in this
+// order. The appliance edits its files.
 func (s size) measure(ctx context.Context, o options) (at atSize, err error) {
 	progress("%s bans in force: receive them, first flush", grouped(s.bans))
 	at.size = s
-	w, err := newWorld(ctx, o, setting{way: changeOnly, frequency: updateFrequency, debounce: debounce})
+	h, err := newHarness(ctx, o, setting{way: changeOnly, frequency: updateFrequency, debounce: debounce})
 	if err != nil {
 		return at, err
 	}
-	defer w.close()
-	if at.received, err = w.receive(ctx, s.bans, perAlert); err != nil {
+	defer h.close()
+	if at.received, err = h.receive(ctx, s.bans, perAlert); err != nil {
 		return at, err
 	}
-	if _, err = w.firstFlush(ctx); err != nil {
+	if _, err = h.firstFlush(ctx); err != nil {
 		return at, err
 	}
-	if at.peakFirst, err = w.plugin.PeakMemory(); err != nil {
+	if at.peakFirst, err = h.Plugin.PeakMemory(); err != nil {
 		return at, err
 	}
 	progress("  lone bans")
 	for range s.lone {
-		latency, err := w.loneBan(ctx)
+		latency, err := h.loneBan(ctx)
 		if err != nil {
 			return at, fmt.Errorf("lone ban %d: %w", len(at.latencies)+1, err)
 		}
 		at.latencies = append(at.latencies, latency)
 	}
 	progress("  storm")
-	if at.inStorm, err = w.storm(ctx, s.storm); err != nil {
+	if at.storm, err = h.runStorm(ctx, s.duration); err != nil {
 		return at, err
 	}
-	at.peak, err = w.plugin.PeakMemory()
+	at.peak, err = h.Plugin.PeakMemory()
 	return at, err
 }
 
-// loneBan sends one ban when the one before has long been dealt with, and
-// returns how long after Notify's answer it was on the blacklist.
-func (w *world) loneBan(ctx context.Context) (time.Duration, error) {
-	if err := w.rest(ctx); err != nil {
+// loneBan sends one ban when nothing is pending, and returns the time from
+// Notify's answer to the entry on the blacklist.
+func (h *harness) loneBan(ctx context.Context) (time.Duration, error) {
+	if err := h.waitForFrequency(ctx); err != nil {
 		return 0, err
 	}
-	prefix, from := w.fresh.next(1)[0], w.watch()
-	if _, err := w.ban(ctx, banFor, prefix); err != nil {
+	prefix, logged := h.fresh.next(1)[0], h.startCounting()
+	if _, err := h.ban(ctx, banFor, prefix); err != nil {
 		return 0, err
 	}
 	answered := time.Now()
-	if _, err := w.flush(ctx, from, outcome{added: 1}); err != nil {
+	if _, err := h.flush(ctx, logged, outcome{added: 1}); err != nil {
 		return 0, err
 	}
-	waiting, cancel := context.WithTimeoutCause(ctx, time.Second, fmt.Errorf("%s is not blocked after its flush", prefix))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Second, fmt.Errorf("%s is not blocked after its flush", prefix))
 	defer cancel()
-	blocked, err := w.appliance.WaitBlocked(waiting, prefix)
+	blocked, err := h.Appliance.WaitBlocked(ctx, prefix)
 	return blocked.Sub(answered), err
+}
+
+// runStorm sends alerts of one decision each at a steady rate, without waiting
+// for the answers, while the plugin flushes.
+func (h *harness) runStorm(ctx context.Context, duration time.Duration) (storm, error) {
+	count := int(duration.Seconds() * perSecond)
+	texts := make([]string, count)
+	for i, p := range h.fresh.next(count) {
+		texts[i] = plugintest.Ban(banFor, p).Text()
+	}
+	h.banned += count
+	s, failures := storm{took: make([]time.Duration, count)}, make([]error, count)
+	logged, start := h.Plugin.Log().Len(), time.Now()
+	var sending sync.WaitGroup
+	for i, text := range texts {
+		planned := start.Add(time.Duration(i) * time.Second / perSecond)
+		if err := plugintest.Pause(ctx, time.Until(planned)); err != nil {
+			sending.Wait()
+			return s, err
+		}
+		sending.Go(func() {
+			failures[i] = h.Plugin.Notify(ctx, h.Configuration.Name, text)
+			s.took[i] = time.Since(planned)
+		})
+	}
+	sending.Wait()
+	if err := errors.Join(failures...); err != nil {
+		return s, fmt.Errorf("in the storm: %w", err)
+	}
+	for _, line := range h.Plugin.Log().Since(logged) {
+		if line.IsFlush() {
+			s.flushes++
+		}
+	}
+	return s, h.waitForAll(ctx)
+}
+
+// waitForAll waits until the appliance blocks every ban.
+func (h *harness) waitForAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("not everything is blocked after the storm"))
+	defer cancel()
+	for {
+		changed := h.Appliance.BlacklistChanged()
+		if h.Appliance.BlacklistLen() == h.banned {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }

@@ -1,19 +1,16 @@
-// The benchmark runs the real plugin binary against the simulated appliance
-// and prints what it measured as Markdown tables: how soon a ban is in force,
-// how fast a notification is answered, what a flush costs, and how much memory
-// the plugin takes.
+// The benchmark runs the real plugin binary against the simulated appliance and
+// prints Markdown tables: how soon a ban is in force, how fast the plugin answers a
+// notification, what a flush costs, and how much memory the plugin needs.
 //
-// Flushes are measured in two ways and over two networks. The plugin sends
-// the change alone and has the appliance edit its files (the delta way);
-// where the appliance has no awk, it moves both files whole (the whole-file
-// way). So the same plugin meets an appliance with awk and one without, turn
-// by turn, over the loopback interface and over an emulated link.
+// It measures flushes in two ways and over two networks. An appliance with awk
+// edits its files itself, and the plugin sends the change alone. An appliance
+// without awk receives both files whole. Both ways alternate, over the loopback
+// interface and over an emulated link.
 //
-// Every number is of this run on this machine. The simulated appliance and
-// CrowdSec's part run in the benchmark's own process: they take none of the
-// plugin's memory, but share the machine's processors with it. So of times,
-// ratios within one run say most. Where a target is missed, it ends with
-// status 1.
+// Every number is of this run on this machine. The simulated appliance and this
+// program share the processors with the plugin, but not its memory. So ratios of
+// times within one run are more reliable than times. The program ends with status
+// 1 if a target is missed.
 //
 //	go run ./bench -plugin bin/notification-stormshield [-quick] [-totals 1000,100000] [-svg FILE] [-no-fail]
 package main
@@ -32,16 +29,15 @@ import (
 	"time"
 )
 
-// errMissed says that a target was missed.
 var errMissed = errors.New("a target was missed")
 
-// options are what the command line says.
+// options are the flags.
 type options struct {
 	binary string
-	dir    string // where state folders are made
+	dir    string // of the state folders
 	quick  bool
-	totals string // the numbers of bans in force to measure with; "": the usual ones
-	svg    string // where to draw; "": nowhere
+	totals string // the numbers of bans in force; "": the usual ones
+	svg    string // the file of the figure; "": none
 	noFail bool
 }
 
@@ -52,7 +48,7 @@ func main() {
 	flag.BoolVar(&o.quick, "quick", false, "fewer bans and fewer tries")
 	flag.StringVar(&o.totals, "totals", "", "measure with these `numbers` of bans in force, e.g. 1000,100000")
 	flag.StringVar(&o.svg, "svg", "", "draw what one more ban costs into this `file`")
-	flag.BoolVar(&o.noFail, "no-fail", false, "only report; a missed target is no failure")
+	flag.BoolVar(&o.noFail, "no-fail", false, "end with status 0 even if a target is missed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)
@@ -79,7 +75,7 @@ func run(ctx context.Context, o options) error {
 	judged := m.targets()
 	show(os.Stdout, judged, m)
 	if o.svg != "" {
-		if err := os.WriteFile(o.svg, []byte(figure(m.costs).svg()), 0o644); err != nil {
+		if err := os.WriteFile(o.svg, []byte(figure(m.costs)), 0o644); err != nil {
 			return fmt.Errorf("draw what one more ban costs: %w", err)
 		}
 	}
@@ -89,7 +85,7 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// show prints everything.
+// show prints all tables.
 func show(out io.Writer, judged []target, m measured) {
 	targetTable(judged).print(out)
 	if len(m.costs) > 0 {
@@ -105,8 +101,7 @@ func show(out io.Writer, judged []target, m measured) {
 	}
 }
 
-// load is how busy the machine was in the last minute: what runs beside the
-// benchmark slows it down.
+// load is the load of the last minute. Other programs slow the benchmark down.
 func load() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	minute, _, ok := strings.Cut(string(text), " ")
@@ -116,10 +111,10 @@ func load() string {
 	return minute
 }
 
-// launched is when the benchmark was.
+// launched is the start of the benchmark.
 var launched = time.Now()
 
-// progress tells whoever waits what is measured now.
+// progress prints the present measurement with the time since the start.
 func progress(format string, args ...any) {
 	elapsed := time.Since(launched).Round(time.Second)
 	fmt.Fprintf(os.Stderr, "%02d:%02d "+format+"\n", append([]any{int(elapsed.Minutes()), int(elapsed.Seconds()) % 60}, args...)...)

@@ -11,7 +11,7 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// plan is what a run measures.
+// plan is everything that a run measures.
 type plan struct {
 	sizes   []size
 	costs   []costPlan
@@ -20,57 +20,57 @@ type plan struct {
 	batches batchPlan
 }
 
-// size is what is measured over loopback with so many bans in force.
+// size is for measurements over loopback with a number of bans in force.
 type size struct {
-	bans  int
-	lone  int           // how many lone bans are tried
-	storm time.Duration // how long a storm lasts
+	bans     int
+	lone     int           // the number of lone bans
+	duration time.Duration // of a storm
 }
 
-// costPlan is how often flushes are measured with so many bans in force.
+// costPlan is for the costs of flushes with a number of bans in force.
 type costPlan struct {
 	bans  int
 	link  snstest.Link
 	tries [ways]int
 }
 
-// batchPlan is what is measured of several new bans at once.
+// batchPlan is for several new bans at once.
 type batchPlan struct {
 	bans    int // in force before
 	numbers []int
 	tries   int
 }
 
-// emulated is the network that is measured beside loopback.
+// emulated is the network beside loopback.
 var emulated = snstest.Link{BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Millisecond}
 
-// patientTries is how often a flush is tried that takes a quarter of a minute.
-const patientTries = 2
+// slowTries is the number of tries where one flush takes 15 s.
+const slowTries = 2
 
 func (o options) plan() (plan, error) {
 	p := plan{alert: 100_000, lists: []listPlan{{most, 1}, {most, 3}}, batches: batchPlan{bans: 10_000, numbers: []int{8, 16, 32, 64, 128}, tries: 3}}
-	lone, storm, tries := 20, 20*time.Second, 5
-	alone, totals := []int{0, 10_000, 100_000, 300_000}, []int{1_000, 10_000, 100_000, 300_000}
+	lone, duration, tries := 20, 20*time.Second, 5
+	sizes, totals := []int{0, 10_000, 100_000, 300_000}, []int{1_000, 10_000, 100_000, 300_000}
 	if o.quick {
 		p.alert, p.lists, p.batches = 10_000, []listPlan{{10_000, 1}, {1_000, 3}}, batchPlan{bans: 1_000, numbers: []int{8, 32}, tries: 1}
-		lone, storm, tries = 5, 5*time.Second, 2
-		alone, totals = []int{10_000}, []int{1_000, 10_000}
+		lone, duration, tries = 5, 5*time.Second, 2
+		sizes, totals = []int{10_000}, []int{1_000, 10_000}
 	}
 	if o.totals != "" {
 		chosen, err := numbers(o.totals)
 		if err != nil {
 			return plan{}, err
 		}
-		alone, totals = chosen, slices.DeleteFunc(slices.Clone(chosen), func(n int) bool { return n == 0 })
+		sizes, totals = chosen, slices.DeleteFunc(slices.Clone(chosen), func(n int) bool { return n == 0 })
 	}
-	for _, bans := range alone {
-		p.sizes = append(p.sizes, size{bans, lone, storm})
+	for _, bans := range sizes {
+		p.sizes = append(p.sizes, size{bans, lone, duration})
 	}
 	for _, bans := range totals {
 		for _, link := range []snstest.Link{{}, emulated} {
 			c := costPlan{bans: bans, link: link, tries: [ways]int{tries, tries}}
 			if bans >= 300_000 && link == emulated {
-				c.tries[wholeFiles] = min(tries, patientTries)
+				c.tries[wholeFiles] = min(tries, slowTries)
 			}
 			p.costs = append(p.costs, c)
 		}
@@ -78,7 +78,7 @@ func (o options) plan() (plan, error) {
 	return p, nil
 }
 
-// numbers reads numbers from small to large.
+// numbers parses numbers and sorts them.
 func numbers(text string) ([]int, error) {
 	var list []int
 	for word := range strings.SplitSeq(text, ",") {
@@ -92,7 +92,7 @@ func numbers(text string) ([]int, error) {
 	return slices.Compact(list), nil
 }
 
-// measured is what came of a plan.
+// measured is the result of a plan.
 type measured struct {
 	sizes   []atSize
 	costs   []costs
@@ -103,35 +103,35 @@ type measured struct {
 
 func (p plan) measure(ctx context.Context, o options) (m measured, err error) {
 	for _, s := range p.sizes {
-		came, err := s.measure(ctx, o)
+		result, err := s.measure(ctx, o)
 		if err != nil {
 			return m, fmt.Errorf("with %s bans in force: %w", grouped(s.bans), err)
 		}
-		m.sizes = append(m.sizes, came)
+		m.sizes = append(m.sizes, result)
 	}
 	if m.alert, err = measureAlert(ctx, o, p.alert); err != nil {
 		return m, fmt.Errorf("an alert of %s: %w", grouped(p.alert), err)
 	}
 	for _, l := range p.lists {
-		came, err := l.measure(ctx, o)
+		result, err := l.measure(ctx, o)
 		if err != nil {
 			return m, fmt.Errorf("a list of %s: %w", l, err)
 		}
-		m.lists = append(m.lists, came)
+		m.lists = append(m.lists, result)
 	}
 	for _, link := range []snstest.Link{{}, emulated} {
-		came, err := p.batches.measure(ctx, o, link)
+		result, err := p.batches.measure(ctx, o, link)
 		if err != nil {
 			return m, fmt.Errorf("several bans at once, over %s: %w", network(link), err)
 		}
-		m.batches = append(m.batches, came)
+		m.batches = append(m.batches, result)
 	}
 	for _, c := range p.costs {
-		came, err := c.measure(ctx, o)
+		result, err := c.measure(ctx, o)
 		if err != nil {
 			return m, fmt.Errorf("flushes with %s bans in force over %s: %w", grouped(c.bans), network(c.link), err)
 		}
-		m.costs = append(m.costs, came)
+		m.costs = append(m.costs, result)
 	}
 	return m, nil
 }

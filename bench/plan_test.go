@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestAPlanHasEveryNumberOverBothNetworks(t *testing.T) {
+func TestPlanHasEveryNumberOverBothNetworks(t *testing.T) {
 	for totals, want := range map[string][]int{"": {1_000, 10_000, 100_000, 300_000}, "100000, 0,1000,1000": {1_000, 100_000}} {
 		p, err := options{totals: totals}.plan()
 		if err != nil {
@@ -34,7 +34,7 @@ func TestAPlanHasEveryNumberOverBothNetworks(t *testing.T) {
 	}
 }
 
-func TestAddressesArePublicScatteredAndDifferent(t *testing.T) {
+func TestAddressesArePublicAndScatteredAndUnique(t *testing.T) {
 	var a addresses
 	seen := map[netip.Prefix]bool{}
 	networks := map[byte]bool{}

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// quantile is by the nearest rank: one of the values, and at least so much of
-// them is not above it.
+// quantile is by the nearest rank: the lowest value that at least the part q of
+// the values does not exceed.
 func quantile[T cmp.Ordered](values []T, q float64) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
@@ -15,7 +15,7 @@ func quantile[T cmp.Ordered](values []T, q float64) T {
 
 func median[T cmp.Ordered](values []T) T { return quantile(values, 0.5) }
 
-// column is one measure of each.
+// column is one measure of all elements.
 func column[T any, V any](of []T, measure func(T) V) []V {
 	values := make([]V, 0, len(of))
 	for _, t := range of {

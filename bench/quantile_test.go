@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestQuantilesAreByTheNearestRank(t *testing.T) {
+func TestQuantileIsTheNearestRank(t *testing.T) {
 	twenty := make([]int, 20)
 	for i := range twenty {
 		twenty[i] = 20 - i
@@ -32,14 +32,14 @@ func TestQuantilesAreByTheNearestRank(t *testing.T) {
 	}
 }
 
-func TestAMeasureIsTakenOfEach(t *testing.T) {
+func TestColumnHasOneMeasureOfAll(t *testing.T) {
 	got := column([]cost{{sshUp: 3, sshDown: 1}, {sshUp: 5}}, cost.ssh)
 	if !slices.Equal(got, []int64{4, 5}) {
 		t.Errorf("%v, want 4 and 5", got)
 	}
 }
 
-func TestATypicalCostIsTheMedianOfEachMeasure(t *testing.T) {
+func TestTypicalCostIsTheMedianOfEachMeasure(t *testing.T) {
 	tries := []cost{
 		{wall: 3, sshUp: 10, sshDown: 1, apiUp: 7, apiDown: 9, shellCPU: 2, connections: 1, logins: 2},
 		{wall: 1, sshUp: 30, sshDown: 2, apiUp: 8, apiDown: 7, shellCPU: 3, connections: 1, logins: 1},

@@ -9,8 +9,8 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// table is one in Markdown. The first row is the head; a column whose head
-// begins with > is aligned to the right.
+// table is a table in Markdown. Its first row is the head. A column is aligned to
+// the right if its head begins with >.
 type table [][]string
 
 func (t table) print(out io.Writer) {
@@ -48,8 +48,8 @@ func targetTable(targets []target) table {
 	return t
 }
 
-// costTable has a row for each flush and number of bans. The two networks of
-// a number stand side by side.
+// costTable has a row for each kind of flush and number of bans, with both
+// networks side by side.
 func costTable(all []costs) table {
 	t := table{{
 		"Flush", ">Bans in force", ">SSH up / down", ">API up / down", ">SSH connections, API log-ins",
@@ -63,11 +63,11 @@ func costTable(all []costs) table {
 			whole, change := typical(c.of[wholeFiles][k]), typical(c.of[changeOnly][k])
 			t = append(t, []string{
 				k.String(), grouped(c.bans),
-				less(spread(bytes(whole.sshUp), bytes(whole.sshDown)), spread(bytes(change.sshUp), bytes(change.sshDown)),
+				reduced(spread(bytes(whole.sshUp), bytes(whole.sshDown)), spread(bytes(change.sshUp), bytes(change.sshDown)),
 					times(float64(whole.ssh()), float64(change.ssh()))),
-				to(spread(bytes(whole.apiUp), bytes(whole.apiDown)), spread(bytes(change.apiUp), bytes(change.apiDown))),
-				to(fmt.Sprintf("%d, %d", whole.connections, whole.logins), fmt.Sprintf("%d, %d", change.connections, change.logins)),
-				to(brief(whole.shellCPU), brief(change.shellCPU)),
+				compared(spread(bytes(whole.apiUp), bytes(whole.apiDown)), spread(bytes(change.apiUp), bytes(change.apiDown))),
+				compared(fmt.Sprintf("%d, %d", whole.connections, whole.logins), fmt.Sprintf("%d, %d", change.connections, change.logins)),
+				compared(brief(whole.shellCPU), brief(change.shellCPU)),
 				wallsOf(c, k), wallsOverLink(all, c.bans, k),
 			})
 		}
@@ -77,19 +77,21 @@ func costTable(all []costs) table {
 
 func wallsOf(c costs, k kind) string {
 	whole, change := typical(c.of[wholeFiles][k]), typical(c.of[changeOnly][k])
-	return less(brief(whole.wall), brief(change.wall), times(whole.wall.Seconds(), change.wall.Seconds()))
+	return reduced(brief(whole.wall), brief(change.wall), times(whole.wall.Seconds(), change.wall.Seconds()))
 }
 
-// to sets what it was against what it is, if that is another.
-func to(was, is string) string {
-	if was == is {
-		return is
+// compared shows two values, or one if they are equal.
+func compared(whole, change string) string {
+	if whole == change {
+		return change
 	}
-	return was + " → " + is
+	return whole + " → " + change
 }
 
-// less is to with how many times less it is.
-func less(was, is, times string) string { return fmt.Sprintf("%s → %s (%s)", was, is, times) }
+// reduced shows two values and their ratio.
+func reduced(whole, change, ratio string) string {
+	return fmt.Sprintf("%s → %s (%s)", whole, change, ratio)
+}
 
 func wallsOverLink(all []costs, bans int, k kind) string {
 	for _, c := range all {
@@ -100,8 +102,8 @@ func wallsOverLink(all []costs, bans int, k kind) string {
 	return "–"
 }
 
-// batchTable has a row for each number of new bans over each network. Times
-// are medians.
+// batchTable has a row for each number of new bans over each network, with
+// medians of times.
 func batchTable(all []batches) table {
 	t := table{{"New bans", "Over", ">Address by address", ">By the group", "Sooner for the last"}}
 	for _, over := range all {

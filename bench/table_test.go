@@ -12,7 +12,7 @@ func printed(t table) string {
 	return out.String()
 }
 
-func TestTargetsAreShownWithWhetherTheyAreReached(t *testing.T) {
+func TestTargetTableShowsWhetherATargetIsReached(t *testing.T) {
 	got := printed(targetTable([]target{
 		{what: "a", bans: 1000, measured: "1 s", aim: "≤ 2 s", reached: true},
 		{what: "b", measured: "3 s", aim: "≤ 2 s"},
@@ -29,7 +29,7 @@ func TestTargetsAreShownWithWhetherTheyAreReached(t *testing.T) {
 	}
 }
 
-func TestCostsOfBothNetworksStandInOneRow(t *testing.T) {
+func TestCostTableHasBothNetworksInOneRow(t *testing.T) {
 	got := printed(costTable(example()))
 	if rows := strings.Count(got, "\n"); rows != 2+2*int(kinds) {
 		t.Errorf("%d lines in\n%s", rows, got)
@@ -41,7 +41,7 @@ func TestCostsOfBothNetworksStandInOneRow(t *testing.T) {
 	}
 }
 
-func TestBatchesSayWhichWayIsSooner(t *testing.T) {
+func TestBatchTableShowsTheFasterWay(t *testing.T) {
 	ms := time.Millisecond
 	got := printed(batchTable([]batches{{bans: 10_000, link: emulated, of: []batch{
 		{8, []span{{20 * ms, 160 * ms}, {21 * ms, 900 * ms}, {19 * ms, 100 * ms}}, []span{{690 * ms, 691 * ms}}},

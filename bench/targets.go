@@ -31,7 +31,7 @@ const (
 	many, most = 100_000, 300_000
 )
 
-// target is a line of what was measured, and of what was aimed at.
+// target is a line of the report: a measurement, and its target.
 type target struct {
 	what     string
 	bans     int
@@ -40,156 +40,150 @@ type target struct {
 	reached  bool
 }
 
-// missed says whether a target was.
+// missed reports whether a target was missed.
 func missed(targets []target) bool {
 	return slices.ContainsFunc(targets, func(t target) bool { return t.aim != "" && !t.reached })
 }
 
-// targets judges. The lines come in the order of what they are about, each
-// with all its numbers of bans.
+// report is the list of all measurements.
+type report []target
+
+func (r *report) add(bans int, measured, what string, args ...any) {
+	*r = append(*r, target{what: fmt.Sprintf(what, args...), bans: bans, measured: measured})
+}
+
+// judge adds a target to the latest measurement.
+func (r report) judge(reached bool, aim string) {
+	latest := &r[len(r)-1]
+	latest.aim, latest.reached = aim, reached
+}
+
+// targets returns the report: the lines of one measurement, for all numbers of
+// bans, stand together.
 func (m measured) targets() []target {
-	var all []target
-	for _, about := range []func(atSize) (target, bool){lone, answers, receiving, peakOfFirst, peakOfAll} {
-		for _, s := range m.sizes {
-			if t, ok := about(s); ok {
-				all = append(all, t)
-			}
-		}
-	}
-	all = append(all, m.alert.targets()...)
+	var r report
+	r.addSizes(m.sizes)
+	r.addAlert(m.alert)
 	for _, l := range m.lists {
-		all = append(all, l.targets()...)
+		r.addList(l)
 	}
-	all = append(all, smallFlushes(m.costs)...)
-	for _, about := range []func(costs) []target{firstFlush, compared} {
-		for _, c := range m.costs {
-			all = append(all, about(c)...)
-		}
-	}
-	return all
-}
-
-func lone(s atSize) (target, bool) {
-	limit := loneTarget
-	if s.bans >= most {
-		limit = loneTargetMost
-	}
-	p50, p95 := median(s.latencies), quantile(s.latencies, 0.95)
-	return target{
-		what: fmt.Sprintf("a lone ban, from Notify's answer to the entry (debounce %s), p50 / p95 of %d", debounce, len(s.latencies)),
-		bans: s.bans, measured: spread(seconds(p50), seconds(p95)), aim: "p95 ≤ " + seconds(limit), reached: p95 <= limit,
-	}, true
-}
-
-func answers(s atSize) (target, bool) {
-	took := s.inStorm.took
-	p50, p99 := median(took), quantile(took, 0.99)
-	return target{
-		what: fmt.Sprintf("Notify at %d alerts a second for %s, p50 / p99 / most (%d flushes meanwhile)", perSecond, s.storm, s.inStorm.flushes),
-		bans: s.bans, measured: spread(millis(p50), millis(p99), millis(slices.Max(took))),
-		aim: "p99 ≤ " + millis(notifyTarget), reached: p99 <= notifyTarget,
-	}, true
-}
-
-func receiving(s atSize) (target, bool) {
-	if s.bans < perAlert {
-		return target{}, false
-	}
-	return target{
-		what: fmt.Sprintf("Notify of an alert with %s decisions, p50 / most of %d", grouped(perAlert), len(s.received)),
-		bans: s.bans, measured: spread(millis(median(s.received)), millis(slices.Max(s.received))),
-	}, true
-}
-
-func peakOfFirst(s atSize) (target, bool) {
-	limit := int64(peakTarget)
-	if s.bans >= most {
-		limit = peakTargetMost
-	}
-	return target{
-		what: fmt.Sprintf("peak of the plugin's memory: receiving in alerts of %s, first flush", grouped(perAlert)),
-		bans: s.bans, measured: bytes(s.peakFirst), aim: "≤ " + bytes(limit), reached: s.peakFirst <= limit,
-	}, true
-}
-
-func peakOfAll(s atSize) (target, bool) {
-	return target{what: "the same, with every lone ban and the storm", bans: s.bans, measured: bytes(s.peak)}, true
-}
-
-// targets are for 100,000 bans; fewer are only told of.
-func (a bigAlert) targets() []target {
-	answered := target{what: "Notify of one alert with that many decisions", bans: a.bans, measured: seconds(a.answered)}
-	peak := target{what: "peak of the plugin's memory: receiving that alert alone, first flush", bans: a.bans, measured: bytes(a.peak)}
-	if a.bans >= many {
-		answered.aim, answered.reached = "≤ "+seconds(alertTarget), a.answered <= alertTarget
-		peak.aim, peak.reached = "≤ "+bytes(alertPeakTarget), a.peak <= alertPeakTarget
-	}
-	return []target{answered, peak}
-}
-
-// smallFlushes judges every try of one more and one ended ban, over both
-// networks.
-func smallFlushes(all []costs) []target {
-	var judged []target
-	numbers := column(all, func(c costs) int { return c.bans })
 	for _, k := range []kind{oneMore, oneEnded} {
-		for _, bans := range slices.Compact(slices.Sorted(slices.Values(numbers))) {
-			var tries []cost
-			for _, c := range all {
-				if c.bans == bans {
-					tries = append(tries, c.of[changeOnly][k]...)
-				}
-			}
-			judged = append(judged, smallFlush(k, bans, tries)...)
+		r.addSmallFlushes(m.costs, k)
+	}
+	r.addComparison(m.costs)
+	return r
+}
+
+func (r *report) addSizes(sizes []atSize) {
+	for _, s := range sizes {
+		limit := loneTarget
+		if s.bans >= most {
+			limit = loneTargetMost
+		}
+		p50, p95 := median(s.latencies), quantile(s.latencies, 0.95)
+		r.add(s.bans, spread(seconds(p50), seconds(p95)), "a lone ban, from Notify's answer to the entry (debounce %s), p50 / p95 of %d", debounce, len(s.latencies))
+		r.judge(p95 <= limit, "p95 ≤ "+seconds(limit))
+	}
+	for _, s := range sizes {
+		took := s.storm.took
+		p50, p99 := median(took), quantile(took, 0.99)
+		r.add(s.bans, spread(millis(p50), millis(p99), millis(slices.Max(took))),
+			"Notify at %d alerts a second for %s, p50 / p99 / most (%d flushes meanwhile)", perSecond, s.duration, s.storm.flushes)
+		r.judge(p99 <= notifyTarget, "p99 ≤ "+millis(notifyTarget))
+	}
+	for _, s := range sizes {
+		if s.bans >= perAlert {
+			r.add(s.bans, spread(millis(median(s.received)), millis(slices.Max(s.received))),
+				"Notify of an alert with %s decisions, p50 / most of %d", grouped(perAlert), len(s.received))
 		}
 	}
-	return judged
+	for _, s := range sizes {
+		limit := int64(peakTarget)
+		if s.bans >= most {
+			limit = peakTargetMost
+		}
+		r.add(s.bans, bytes(s.peakFirst), "peak of the plugin's memory: receiving in alerts of %s, first flush", grouped(perAlert))
+		r.judge(s.peakFirst <= limit, "≤ "+bytes(limit))
+	}
+	for _, s := range sizes {
+		r.add(s.bans, bytes(s.peak), "the same, with every lone ban and the storm")
+	}
 }
 
-func smallFlush(k kind, bans int, tries []cost) []target {
-	largest := slices.Max(column(tries, cost.ssh))
-	size := target{
-		what: fmt.Sprintf("%s: bytes over SSH, up and down, the most of %d", k, len(tries)),
-		bans: bans, measured: bytes(largest),
+// addAlert judges an alert of 100,000 bans.
+func (r *report) addAlert(a bigAlert) {
+	r.add(a.bans, seconds(a.answered), "Notify of one alert with that many decisions")
+	if a.bans >= many {
+		r.judge(a.answered <= alertTarget, "≤ "+seconds(alertTarget))
 	}
-	if bans == many || bans == most {
-		size.aim, size.reached = "≤ 16 KiB", largest <= oneBanTarget
+	r.add(a.bans, bytes(a.peak), "peak of the plugin's memory: receiving that alert alone, first flush")
+	if a.bans >= many {
+		r.judge(a.peak <= alertPeakTarget, "≤ "+bytes(alertPeakTarget))
 	}
-	connections := slices.Max(column(tries, func(c cost) int { return c.connections }))
-	logins := slices.Max(column(tries, func(c cost) int { return c.logins }))
-	return []target{size, {
-		what: fmt.Sprintf("%s: SSH connections / API log-ins, the most of %d", k, len(tries)),
-		bans: bans, measured: fmt.Sprintf("%d / %d", connections, logins), aim: "1 / 1", reached: connections == 1 && logins == 1,
-	}}
 }
 
-func firstFlush(c costs) []target {
-	if c.bans != many {
-		return nil
+// addList judges the memory for the most bans.
+func (r *report) addList(l list) {
+	which, limit := "the Local API's full list", int64(listPeakTarget)
+	if l.decisions > 1 {
+		which, limit = fmt.Sprintf("a full list of %s decisions, %d a ban", grouped(l.bans*l.decisions), l.decisions), severalTarget
 	}
-	up := c.of[changeOnly][firstOfAll][0].sshUp
-	return []target{{
-		what: fmt.Sprintf("the first flush: bytes up over SSH (%s)", network(c.link)), bans: c.bans,
-		measured: bytes(up), aim: "≤ " + bytes(firstTarget), reached: up <= firstTarget,
-	}}
+	r.add(l.bans, seconds(l.read), "reading %s into the state", which)
+	r.add(l.bans, bytes(l.peak), "peak of the plugin's memory: reading %s, first flush", which)
+	if l.bans >= most {
+		r.judge(l.peak <= limit, "≤ "+bytes(limit))
+	}
+	if l.decisions > 1 {
+		return
+	}
+	size := l.asked.Bytes / int64(max(l.asked.Requests, 1))
+	r.add(l.bans, fmt.Sprintf("%d, %s / %d", l.asked.Requests, bytes(size), l.connections),
+		"an unchanged Local API: requests in %d × update_frequency, bytes of an answer / connections to the appliance", rounds)
+	r.judge(float64(l.asked.Requests)/rounds <= 2.2 && l.asked.Requests > 0 && size <= 1<<10 && l.connections == 0, "two each, ≤ 1 KiB / 0")
 }
 
-// compared sets the change alone against whole files.
-func compared(c costs) []target {
-	if c.bans != many {
-		return nil
+// addSmallFlushes judges every try of a small flush over both networks.
+func (r *report) addSmallFlushes(all []costs, k kind) {
+	numbers := column(all, func(c costs) int { return c.bans })
+	for _, bans := range slices.Compact(slices.Sorted(slices.Values(numbers))) {
+		var tries []cost
+		for _, c := range all {
+			if c.bans == bans {
+				tries = append(tries, c.of[changeOnly][k]...)
+			}
+		}
+		largest := slices.Max(column(tries, cost.ssh))
+		r.add(bans, bytes(largest), "%s: bytes over SSH, up and down, the most of %d", k, len(tries))
+		if bans == many || bans == most {
+			r.judge(largest <= oneBanTarget, "≤ 16 KiB")
+		}
+		connections := slices.Max(column(tries, func(c cost) int { return c.connections }))
+		logins := slices.Max(column(tries, func(c cost) int { return c.logins }))
+		r.add(bans, fmt.Sprintf("%d / %d", connections, logins), "%s: SSH connections / API log-ins, the most of %d", k, len(tries))
+		r.judge(connections == 1 && logins == 1, "1 / 1")
 	}
-	whole, change := typical(c.of[wholeFiles][oneMore]), typical(c.of[changeOnly][oneMore])
-	limit := loopbackTarget
-	if c.link != (snstest.Link{}) {
-		limit = linkTarget
+}
+
+// addComparison judges the first flush, and the change alone against whole files,
+// among 100,000 bans.
+func (r *report) addComparison(all []costs) {
+	all = slices.DeleteFunc(slices.Clone(all), func(c costs) bool { return c.bans != many })
+	for _, c := range all {
+		up := c.of[changeOnly][first][0].sshUp
+		r.add(c.bans, bytes(up), "the first flush: bytes up over SSH (%s)", network(c.link))
+		r.judge(up <= firstTarget, "≤ "+bytes(firstTarget))
 	}
-	less, share := float64(whole.ssh())/float64(change.ssh()), float64(change.wall)/float64(whole.wall)
-	return []target{{
-		what: fmt.Sprintf("one more ban, the change alone against whole files: how many times fewer bytes over SSH (%s)", network(c.link)),
-		bans: c.bans, measured: fmt.Sprintf("%.1f", less), aim: fmt.Sprintf("≥ %d", lessTarget), reached: less >= lessTarget,
-	}, {
-		what: fmt.Sprintf("one more ban, the change alone against whole files: share of the time (%s)", network(c.link)),
-		bans: c.bans, measured: fmt.Sprintf("%.3f", share), aim: fmt.Sprintf("≤ %g", limit), reached: share <= limit,
-	}}
+	for _, c := range all {
+		whole, change := typical(c.of[wholeFiles][oneMore]), typical(c.of[changeOnly][oneMore])
+		limit := loopbackTarget
+		if c.link != (snstest.Link{}) {
+			limit = linkTarget
+		}
+		less, share := float64(whole.ssh())/float64(change.ssh()), float64(change.wall)/float64(whole.wall)
+		const what = "one more ban, the change alone against whole files: "
+		r.add(c.bans, fmt.Sprintf("%.1f", less), what+"how many times fewer bytes over SSH (%s)", network(c.link))
+		r.judge(less >= lessTarget, fmt.Sprintf("≥ %d", lessTarget))
+		r.add(c.bans, fmt.Sprintf("%.3f", share), what+"share of the time (%s)", network(c.link))
+		r.judge(share <= limit, fmt.Sprintf("≤ %g", limit))
+	}
 }

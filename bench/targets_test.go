@@ -9,7 +9,7 @@ import (
 	"notification-stormshield/plugin/plugintest"
 )
 
-// good is a run that reaches every target.
+// good is a run that exactly reaches every target.
 func good() measured {
 	m := measured{
 		alert: bigAlert{bans: many, answered: alertTarget, peak: alertPeakTarget},
@@ -20,15 +20,15 @@ func good() measured {
 		costs: example(),
 	}
 	for _, bans := range []int{0, many, most} {
-		at := atSize{size: size{bans: bans, lone: 1, storm: time.Second}, peakFirst: peakTarget, latencies: []time.Duration{loneTargetMost}}
-		at.inStorm.took, at.received = []time.Duration{notifyTarget}, []time.Duration{1}
+		at := atSize{size: size{bans: bans, lone: 1, duration: time.Second}, peakFirst: peakTarget, latencies: []time.Duration{loneTargetMost}}
+		at.storm.took, at.received = []time.Duration{notifyTarget}, []time.Duration{1}
 		m.sizes = append(m.sizes, at)
 	}
 	m.sizes[2].peakFirst = peakTargetMost
 	return m
 }
 
-func TestARunAtItsTargetsReachesThem(t *testing.T) {
+func TestRunAtItsTargetsReachesThem(t *testing.T) {
 	for _, g := range good().targets() {
 		if g.aim != "" && !g.reached {
 			t.Errorf("%s with %d: %s misses %s", g.what, g.bans, g.measured, g.aim)
@@ -36,7 +36,7 @@ func TestARunAtItsTargetsReachesThem(t *testing.T) {
 	}
 }
 
-func TestEachMissIsSeen(t *testing.T) {
+func TestEachMissIsReported(t *testing.T) {
 	change := func(i int, k kind, spoil func(*cost)) func(*measured) {
 		return func(m *measured) {
 			worst := m.costs[i].of[changeOnly][k][0]
@@ -53,7 +53,7 @@ func TestEachMissIsSeen(t *testing.T) {
 	}{
 		"slow lone ban":              {func(m *measured) { m.sizes[1].latencies[0] = loneTarget + 1 }, "a lone ban"},
 		"slow lone ban with most":    {func(m *measured) { m.sizes[2].latencies[0]++ }, "a lone ban"},
-		"slow answer":                {func(m *measured) { m.sizes[0].inStorm.took[0]++ }, "Notify at"},
+		"slow answer":                {func(m *measured) { m.sizes[0].storm.took[0]++ }, "Notify at"},
 		"memory":                     {func(m *measured) { m.sizes[1].peakFirst++ }, "receiving in alerts"},
 		"memory with most":           {func(m *measured) { m.sizes[2].peakFirst++ }, "receiving in alerts"},
 		"slow alert":                 {func(m *measured) { m.alert.answered++ }, "Notify of one alert"},
@@ -67,7 +67,7 @@ func TestEachMissIsSeen(t *testing.T) {
 		"one end with many bytes":    {change(3, oneEnded, func(c *cost) { c.sshDown = oneBanTarget }), "one ended ban: bytes"},
 		"a second SSH connection":    {change(0, oneMore, func(c *cost) { c.connections++ }), "one more ban: SSH connections"},
 		"a second log-in":            {change(1, oneEnded, func(c *cost) { c.logins++ }), "one ended ban: SSH connections"},
-		"large first flush":          {func(m *measured) { m.costs[2].of[changeOnly][firstOfAll][0].sshUp = firstTarget + 1 }, "the first flush"},
+		"large first flush":          {func(m *measured) { m.costs[2].of[changeOnly][first][0].sshUp = firstTarget + 1 }, "the first flush"},
 		"bytes too alike":            {all(2, func(c *cost) { c.sshUp = 18_003 - 1_000 }), "fewer bytes"},
 		"time too alike on loopback": {all(2, func(c *cost) { c.wall = 10*time.Second + 1 }), "share of the time (loopback)"},
 		"time too alike on the link": {all(3, func(c *cost) { c.wall = 2*time.Second + 1 }), "share of the time (20 Mbit/s"},
@@ -84,7 +84,7 @@ func TestEachMissIsSeen(t *testing.T) {
 	}
 }
 
-func TestWhatHasNoTargetIsNeverMissed(t *testing.T) {
+func TestMeasurementWithoutTargetIsNeverMissed(t *testing.T) {
 	m := good()
 	m.alert = bigAlert{bans: 10, answered: time.Hour, peak: 1 << 40}
 	m.lists = []list{{listPlan: listPlan{10, 1}, peak: 1 << 40, asked: m.lists[0].asked}, {listPlan: listPlan{10, 3}, peak: 1 << 40}}
@@ -92,6 +92,6 @@ func TestWhatHasNoTargetIsNeverMissed(t *testing.T) {
 	m.costs[0].of[changeOnly][oneMore][0].sshUp = 1 << 40
 	m.sizes[0].peak = 1 << 40
 	if missed(m.targets()) {
-		t.Error("a target is missed that is none")
+		t.Error("a measurement without target is missed")
 	}
 }

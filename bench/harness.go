@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"notification-stormshield/plugin/plugintest"
+	"notification-stormshield/stormshield/snstest"
+)
+
+const (
+	maxBans  = 1_000_000
+	banFor   = 4 * time.Hour
+	perAlert = 1000   // bans in one alert where receiving is measured
+	perLarge = 25_000 // and where it is not
+
+	// rarely is a reassert_every that causes no re-assert during a measurement.
+	rarely = 12 * time.Hour
+
+	// patience is the longest time of any step.
+	patience = 5 * time.Minute
+)
+
+// way is how the plugin changes the appliance's files.
+type way int
+
+const (
+	wholeFiles way = iota // it sends both files whole
+	changeOnly            // the appliance edits them: the delta way
+	ways
+)
+
+func (w way) String() string { return [...]string{"whole files", "the change alone"}[w] }
+
+// setting is for a new harness.
+type setting struct {
+	link      snstest.Link
+	way       way
+	frequency time.Duration // update_frequency
+	debounce  time.Duration
+}
+
+// harness is one appliance and one plugin.
+type harness struct {
+	*plugintest.Harness
+	setting
+	fresh     addresses
+	banned    int       // the number of bans in force
+	nextFlush time.Time // the earliest by update_frequency
+}
+
+// newHarness makes an appliance that cannot be reached, and starts a plugin for it.
+func newHarness(ctx context.Context, o options, s setting) (*harness, error) {
+	folder, err := os.MkdirTemp(o.dir, "stormshield-bench-")
+	if err != nil {
+		return nil, err
+	}
+	p, err := plugintest.New(plugintest.Options{
+		Binary: o.binary, Folder: folder, Appliance: snstest.Options{Link: s.link},
+		Configuration: plugintest.Configuration{
+			Name: "bench", UpdateFrequency: s.frequency, Debounce: s.debounce,
+			Decisions: plugintest.Decisions{MaxBans: maxBans}, Target: plugintest.Target{ReassertEvery: rarely},
+		},
+	})
+	if err != nil {
+		_ = os.RemoveAll(folder)
+		return nil, err
+	}
+	h := &harness{Harness: p, setting: s}
+	h.SetReachable(false)
+	if s.way == wholeFiles {
+		h.RemoveAwk()
+	}
+	if err := h.Start(ctx); err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// configure sends the plugin the configuration with a change. The plugin then
+// starts again on its state.
+func (h *harness) configure(ctx context.Context, edit func(*plugintest.Configuration)) error {
+	c := h.Configuration
+	edit(&c)
+	return h.Plugin.Configure(ctx, c.YAML())
+}
+
+// unchanged is an edit for configure.
+func unchanged(*plugintest.Configuration) {}
+
+// ban sends one alert on all prefixes, and returns the time until the answer,
+// which may be longer than CrowdSec's timeout.
+func (h *harness) ban(ctx context.Context, duration time.Duration, prefixes ...netip.Prefix) (time.Duration, error) {
+	text := plugintest.Ban(duration, prefixes...).Text()
+	start := time.Now()
+	if err := h.Plugin.NotifyWithin(ctx, patience, h.Configuration.Name, text); err != nil {
+		return 0, err
+	}
+	h.banned += len(prefixes)
+	return time.Since(start), nil
+}
+
+// receive sends bans in alerts of a size, while the appliance cannot be reached.
+// It returns the time until each answer.
+func (h *harness) receive(ctx context.Context, bans, perAlert int) (took []time.Duration, err error) {
+	for h.banned < bans {
+		answered, err := h.ban(ctx, banFor, h.fresh.next(min(perAlert, bans-h.banned))...)
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, answered)
+	}
+	return took, nil
+}
+
+// waitForFrequency waits until update_frequency allows a flush.
+func (h *harness) waitForFrequency(ctx context.Context) error {
+	return plugintest.Pause(ctx, time.Until(h.nextFlush))
+}
+
+func (h *harness) close() {
+	h.Close()
+	_ = os.RemoveAll(h.Folder)
+}
+
+// network is the name of a link.
+func network(l snstest.Link) string {
+	if l == (snstest.Link{}) {
+		return "loopback"
+	}
+	return fmt.Sprintf("%s, %s", rate(l), brief(l.RoundTrip))
+}
+
+func rate(l snstest.Link) string { return fmt.Sprintf("%g Mbit/s", float64(l.BitsPerSecond)/1e6) }
+
+// filesystem reports whether a folder is on a disk, where a durable write takes time.
+func filesystem(dir string) string {
+	var s unix.Statfs_t
+	switch err := unix.Statfs(dir, &s); {
+	case err != nil:
+		return "an unknown file system"
+	case s.Type == unix.TMPFS_MAGIC:
+		return "tmpfs (memory: faster than any disk)"
+	}
+	return "a disk"
+}
