@@ -1,14 +1,16 @@
-// Package lapi reads the decisions of CrowdSec's Local API, as a bouncer does. It also sends usage metrics.
-//
-// It knows neither bans nor an appliance, and keeps no decision between calls. It holds one decision of an answer at a
-// time, because a full list has hundreds of thousands. Its main type is [Client].
+// Package lapi is a client of CrowdSec's Local API. It reads decisions as a bouncer does, and sends usage metrics. Its main
+// type is [Client].
 //
 //	client, err := lapi.New(lapi.Config{URL: "http://127.0.0.1:8080", Key: key, UserAgent: "…/1.0"})
 //	seen, err := client.Stream(ctx, lapi.Query{Startup: true}, func(e lapi.Event) error { … })
 //
-// The protocol is that of CrowdSec 1.7.8 (pkg/apiserver/controllers/v1). The Local API remembers by key and address when it
-// was last read, and reports each change once. So two readers with one key miss changes. The client asks for every decision
-// (dedup=false): otherwise the Local API hides all decisions on a value but the one that ends last.
+// [Client.Stream] reads everything in force at first, and then the changes since the last Stream. The Local API remembers for
+// each key and address when it was last read, and reports each change once. So two readers with one key miss changes.
+// [Client.ReadAbove] and [Client.Lookup] ask for some of the decisions in force.
+//
+// The client holds one decision of an answer at a time, because a full list has hundreds of thousands. It keeps none between
+// calls, and knows neither bans nor an appliance. It asks for every decision (dedup=false): otherwise the Local API hides
+// all decisions on a value but the one that ends last. The protocol is that of CrowdSec 1.7.8 (pkg/apiserver/controllers/v1).
 package lapi
 
 import (
@@ -27,22 +29,21 @@ import (
 	"time"
 )
 
-// DefaultTimeout is how long the Local API may take to its answer's first byte, and how long it may stay silent within
-// the answer. A Local API with a slow database needs minutes before a full list begins.
+// DefaultTimeout is how long the Local API may stay silent, before its answer and within it. A Local API with a slow
+// database needs minutes before a full list begins.
 const DefaultTimeout = 5 * time.Minute
 
-// Config says where the Local API is, and who asks.
+// Config has the address of the Local API, and the identity of the client.
 type Config struct {
 	URL       string        // such as http://127.0.0.1:8080/ or unix:///run/crowdsec.sock
-	Key       string        // of `cscli bouncers add`; "": CertPath and KeyPath say who asks
+	Key       string        // of `cscli bouncers add`; "": CertPath and KeyPath identify the client
 	CertPath  string        // the client certificate, in PEM
 	KeyPath   string        // its key, in PEM
 	CAPath    string        // the CA of the Local API's certificate, in PEM; "": those of the system
-	Insecure  bool          // do not check the Local API's certificate
+	Insecure  bool          // accept any certificate of the Local API
 	UserAgent string        // type/version
 	Timeout   time.Duration // 0: [DefaultTimeout]
-	// Proxy is the URL of a proxy to go through; "": none, whatever the environment says.
-	Proxy string
+	Proxy     string        // the URL of a proxy; "": none, also if the environment names one
 }
 
 // Client is a bouncer's access to one Local API. It is safe for concurrent use.
@@ -53,29 +54,29 @@ type Client struct {
 	proxy  *url.URL
 }
 
-// KeyError says that the Local API refused the key or the certificate. Its answer is the same when it cannot look the key
-// up in its database.
+// KeyError means that the Local API refused the key or the certificate. It gives the same answer when it cannot look the
+// key up in its database.
 type KeyError struct {
-	Status int // of HTTP
+	Status int
 	Reason string
 }
 
 func (e *KeyError) Error() string {
-	return fmt.Sprintf("the Local API refused the key or certificate, or cannot look it up in its database (HTTP %d%s)", e.Status, reason(e.Reason))
+	return fmt.Sprintf("the Local API refused the key or certificate, or cannot look it up in its database (HTTP %d%s)", e.Status, formatReason(e.Reason))
 }
 
-// StatusError says that the Local API answered with another status than it should.
+// StatusError means that the Local API answered with another HTTP status than expected.
 type StatusError struct {
-	Code   int    // of HTTP
-	Status string // with its words, such as "500 Internal Server Error"
-	Reason string // the Local API's own; or the target of a redirect
+	Code   int
+	Status string // the code with its words, such as "500 Internal Server Error"
+	Reason string // the message of the Local API, or the target of a redirect
 }
 
 func (e *StatusError) Error() string {
-	return "the Local API answered HTTP " + e.Status + reason(e.Reason)
+	return "the Local API answered HTTP " + e.Status + formatReason(e.Reason)
 }
 
-func reason(text string) string {
+func formatReason(text string) string {
 	if text == "" {
 		return ""
 	}
@@ -112,18 +113,18 @@ func (c *Client) Address() string {
 	return c.base.Host
 }
 
-// sender returns an HTTP client for one request. Each request reads the files of certificates anew, because somebody may have
-// renewed them.
-func (c *Client) sender() (*http.Client, error) {
-	config, err := c.config.tls()
+// newHTTPClient returns an HTTP client for one request. Each request reads the certificate files again, because somebody may
+// have renewed them.
+func (c *Client) newHTTPClient() (*http.Client, error) {
+	config, err := c.config.loadTLS()
 	if err != nil {
 		return nil, err
 	}
 	timeout := c.config.Timeout
 	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second)}
 	return &http.Client{
-		// A connection is used once: net/http silently asks again when one that was used before breaks. But the Local API has
-		// reported the changes to the first question.
+		// net/http silently repeats a request when a connection that was used before breaks. The Local API then counts the
+		// changes as reported already, so each connection is used once.
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			Proxy:             func(*http.Request) (*url.URL, error) { return c.proxy, nil },
@@ -139,9 +140,9 @@ func (c *Client) sender() (*http.Client, error) {
 	}, nil
 }
 
-// tls reads the files of certificates.
-func (c Config) tls() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.Insecure} //nolint:gosec // only if the administrator says so
+// loadTLS reads the certificate files.
+func (c Config) loadTLS() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.Insecure} //nolint:gosec // only if the administrator configures it
 	if c.CAPath != "" {
 		pem, err := os.ReadFile(c.CAPath)
 		if err != nil {
@@ -162,17 +163,17 @@ func (c Config) tls() (*tls.Config, error) {
 	return config, nil
 }
 
-// do sends a request and returns the body of an answer with the wanted status.
-// The body ends with an error when nothing comes for too long.
+// do sends a request and returns the body of an answer with the wanted status. Reading the body fails when nothing arrives
+// for too long.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body io.Reader, want int) (io.ReadCloser, error) {
-	sender, err := c.sender()
+	httpClient, err := c.newHTTPClient()
 	if err != nil {
 		return nil, err
 	}
-	where := c.base.JoinPath(path)
-	where.RawQuery = query.Encode()
+	target := c.base.JoinPath(path)
+	target.RawQuery = query.Encode()
 	ctx, cancel := context.WithCancelCause(ctx)
-	request, err := http.NewRequestWithContext(ctx, method, where.String(), body)
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), body)
 	if err != nil {
 		cancel(nil)
 		return nil, err
@@ -184,45 +185,45 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := sender.Do(request) //nolint:bodyclose // the body that is returned closes it
+	response, err := httpClient.Do(request) //nolint:bodyclose // the caller closes the returned body
 	if err != nil {
 		cancel(nil)
 		return nil, c.explain(err)
 	}
-	patient := &patientBody{response.Body, ctx, c.config.Timeout, cancel}
+	answer := &timedBody{response.Body, ctx, c.config.Timeout, cancel}
 	if response.StatusCode == want {
-		return patient, nil
+		return answer, nil
 	}
-	defer func() { _ = patient.Close() }() // the status says what is wrong
-	why := reasonOf(response, patient)
+	defer func() { _ = answer.Close() }() // the status is the error
+	reason := reasonOf(response, answer)
 	if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
-		return nil, &KeyError{response.StatusCode, why}
+		return nil, &KeyError{response.StatusCode, reason}
 	}
-	return nil, &StatusError{response.StatusCode, response.Status, why}
+	return nil, &StatusError{response.StatusCode, response.Status, reason}
 }
 
-// longestReason bounds what an error repeats of an answer.
+// longestReason bounds, in characters, the part of an answer that an error repeats.
 const longestReason = 200
 
-// reasonOf returns why the Local API refused a request: {"message": …}, a line of text, or where a redirect leads.
+// reasonOf returns the reason in an answer: {"message": …}, the first line of text, or the target of a redirect.
 func reasonOf(response *http.Response, body io.Reader) string {
 	if target := response.Header.Get("Location"); target != "" {
 		return fmt.Sprintf("it leads to %.*q", longestReason, target)
 	}
-	text, _ := io.ReadAll(io.LimitReader(body, 4096)) // what arrived counts
-	var said struct {
+	text, _ := io.ReadAll(io.LimitReader(body, 4096)) // a part of the text is enough
+	var answer struct {
 		Message string `json:"message"`
 	}
-	if err := json.Unmarshal(text, &said); err != nil || said.Message == "" {
-		said.Message, _, _ = strings.Cut(strings.TrimSpace(string(text)), "\n")
+	if err := json.Unmarshal(text, &answer); err != nil || answer.Message == "" {
+		answer.Message, _, _ = strings.Cut(strings.TrimSpace(string(text)), "\n")
 	}
-	if said.Message == "" {
+	if answer.Message == "" {
 		return ""
 	}
-	return fmt.Sprintf("%.*q", longestReason, said.Message)
+	return fmt.Sprintf("%.*q", longestReason, answer.Message)
 }
 
-// explain makes an error of net/http plain: its cause without the URL, and what to do about a late answer.
+// explain returns an error of net/http without its URL, and with a hint if the answer is late.
 func (c *Client) explain(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
@@ -234,28 +235,28 @@ func (c *Client) explain(err error) error {
 	return err
 }
 
-// errSilent ends a body whose sender is silent for too long.
+// errSilent is the error of a body whose sender sends nothing for too long.
 var errSilent = errors.New("the Local API fell silent")
 
-// patientBody ends a request when a read waits for too long.
-type patientBody struct {
+// timedBody cancels its request when a read waits for longer than the timeout.
+type timedBody struct {
 	io.ReadCloser
-	ctx      context.Context
-	patience time.Duration
-	cancel   context.CancelCauseFunc
+	ctx     context.Context
+	timeout time.Duration
+	cancel  context.CancelCauseFunc
 }
 
-func (b *patientBody) Read(p []byte) (int, error) {
-	silent := time.AfterFunc(b.patience, func() { b.cancel(errSilent) })
+func (b *timedBody) Read(p []byte) (int, error) {
+	silent := time.AfterFunc(b.timeout, func() { b.cancel(errSilent) })
 	defer silent.Stop()
 	n, err := b.ReadCloser.Read(p)
-	if cause := context.Cause(b.ctx); err != nil && cause != nil { // net/http returns the cause once, and encoding/json drops it
+	if cause := context.Cause(b.ctx); err != nil && cause != nil { // encoding/json drops the cause, and net/http returns it only once
 		err = cause
 	}
 	return n, err
 }
 
-func (b *patientBody) Close() error {
+func (b *timedBody) Close() error {
 	err := b.ReadCloser.Close()
 	b.cancel(nil)
 	return err

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Usage is what a bouncer reports about itself, for `cscli metrics show bouncers`.
+// Usage is a bouncer's report about itself, for `cscli metrics show bouncers`.
 type Usage struct {
 	Type    string // the type of bouncer
 	Version string
@@ -21,8 +21,8 @@ type Usage struct {
 	LeftOut int            // bans that wait because they are more than the limit
 }
 
-// ErrNoMetrics says that the Local API takes no usage metrics: it is older than CrowdSec 1.6.3.
-var ErrNoMetrics = errors.New("this Local API takes no usage metrics")
+// ErrNoMetrics means that the Local API accepts no usage metrics: it is older than CrowdSec 1.6.3.
+var ErrNoMetrics = errors.New("this Local API accepts no usage metrics")
 
 // SendUsage sends usage metrics.
 func (c *Client) SendUsage(ctx context.Context, u Usage, now time.Time) error {
@@ -41,8 +41,8 @@ func (c *Client) SendUsage(ctx context.Context, u Usage, now time.Time) error {
 	return answer.Close()
 }
 
-// payload is as in pkg/models/all_metrics.go. A value of active_decisions, and of a metric whose name ends with _gauge, stands
-// for now, and not for the window.
+// payload returns the request's body (pkg/models/all_metrics.go). active_decisions, and metrics whose names end with _gauge,
+// are values of now, and not of the window.
 func (u Usage) payload(now time.Time) map[string]any {
 	type object = map[string]any
 	items := []object{{"name": "left_out_gauge", "unit": "ip", "value": u.LeftOut, "labels": object{}}}

@@ -16,61 +16,59 @@ import (
 
 // Query selects decisions.
 type Query struct {
-	// Startup selects everything in force, and the decisions that ended lately. Without it a stream holds what changed since
-	// this key last read.
+	// Startup selects everything in force, and the decisions that ended recently. Without it a stream holds the changes since
+	// the last stream.
 	Startup bool
-	// Scopes and Origins are those that are read; none: scopes ip and range, and all origins.
-	Scopes, Origins []string
-	// Include and Exclude are parts of scenario names. A scenario must contain one of Include, and none of Exclude; none: all
-	// scenarios are read.
+	Scopes  []string // none: ip and range
+	Origins []string // none: all
+	// Include and Exclude are parts of scenario names. A scenario must contain one of Include, if there are any, and none of
+	// Exclude.
 	Include, Exclude []string
 }
 
-// Decision is a decision as the Local API gives it out (pkg/models/decision.go).
+// Decision is a decision of the Local API (pkg/models/decision.go).
 type Decision struct {
-	ID       int64 // grows with each new one
+	ID       int64 // a later decision has a higher one
 	UUID     string
 	Origin   string
 	Scenario string
 	Scope    string
 	Type     string
 	Value    string
-	Left     time.Duration `json:"-"` // until its end; negative: it is over
+	Left     time.Duration `json:"-"` // until its end; negative: it has ended
 }
 
-// Event is a decision in an answer.
+// Event is one decision in an answer.
 type Event struct {
 	Decision
-	Deleted bool // it has ended, or somebody deleted it; otherwise it is in force
+	Deleted bool // it has ended, or somebody deleted it; false: it is in force
 }
 
-// Summary says what an answer held.
+// Summary counts the decisions of an answer.
 type Summary struct {
 	New, Deleted int
-	Unreadable   int // decisions that could not be read, and were left out
-	// HighestID is the highest ID of the new decisions. A stream that ends well may still be cut: the Local API ends a list as
-	// usual when its database fails in the midst of it (streamDecisions).
-	HighestID int64
+	Unreadable   int   // decisions that could not be read, and were left out
+	HighestID    int64 // of the new decisions
 }
 
-// Stream reads decisions and calls do with each, in the order of the answer. An error of do ends it. An answer that breaks
-// off is an error, and do was called with the decisions before that.
+// Stream reads decisions and calls do with each, in the order of the answer. An error of do ends it. If the answer breaks off,
+// Stream returns an error after it called do with the decisions before. An answer without an error may still be cut: the
+// Local API ends a list as usual when its database fails (streamDecisions).
 //
-// Stream returns when the Local API has closed its answer. Just before that, the Local API records the time of the read. A
-// second question before then could lose changes.
+// Stream returns after the Local API has closed its answer. Just before that, the Local API records the time of the read. An
+// earlier question could lose changes.
 func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (Summary, error) {
-	return c.read(ctx, "", "v1/decisions/stream", q.values(), (*answer).changes, do)
+	return c.read(ctx, "", "v1/decisions/stream", q.values(), (*answer).parseStream, do)
 }
 
 // Lookup returns the decisions in force on a prefix and on networks around it, of those that q selects. It must follow a
-// Stream within a minute. Later, the Local API counts Lookup as a Stream (GetDecision), and the next Stream lacks the changes
-// before it.
+// Stream within a minute: a later Lookup counts as a Stream (GetDecision), and the next Stream lacks the changes before it.
 func (c *Client) Lookup(ctx context.Context, q Query, prefix netip.Prefix) (found []Decision, err error) {
 	key, value := "range", prefix.String()
 	if prefix.IsSingleIP() {
 		key, value = "ip", prefix.Addr().String()
 	}
-	seen, err := c.standing(ctx, " on "+value, q, key, value, func(e Event) error {
+	seen, err := c.readInForce(ctx, " on "+value, q, key, value, func(e Event) error {
 		found = append(found, e.Decision)
 		return nil
 	})
@@ -80,14 +78,14 @@ func (c *Client) Lookup(ctx context.Context, q Query, prefix netip.Prefix) (foun
 	return found, err
 }
 
-// ErrNoIDs says that the Local API does not select decisions by ID. CrowdSec 1.4.6 does not.
+// ErrNoIDs means that the Local API does not select decisions by ID. CrowdSec 1.4.6 does not.
 var ErrNoIDs = errors.New("the Local API does not select decisions by ID")
 
 // ReadAbove reads the decisions in force with an ID above the given one, of those that q selects, in any order. Like Lookup, it
-// must follow a Stream within a minute. It ends with [ErrNoIDs] if the Local API does not select by ID.
+// must follow a Stream within a minute. It returns [ErrNoIDs] if the Local API does not select by ID.
 func (c *Client) ReadAbove(ctx context.Context, q Query, id int64, do func(Event) error) (Summary, error) {
 	value := strconv.FormatInt(id, 10)
-	return c.standing(ctx, " above ID "+value, q, "id_gt", value, func(e Event) error {
+	return c.readInForce(ctx, " above ID "+value, q, "id_gt", value, func(e Event) error {
 		if e.ID <= id {
 			return ErrNoIDs
 		}
@@ -95,23 +93,23 @@ func (c *Client) ReadAbove(ctx context.Context, q Query, id int64, do func(Event
 	})
 }
 
-// standing reads what is in force, of those that q and one more condition select.
-func (c *Client) standing(ctx context.Context, which string, q Query, key, value string, do func(Event) error) (Summary, error) {
+// readInForce reads the decisions in force that q and one more condition select.
+func (c *Client) readInForce(ctx context.Context, condition string, q Query, key, value string, do func(Event) error) (Summary, error) {
 	q.Startup = false
 	query := q.values()
 	query.Set(key, value)
-	list := func(a *answer) error { return a.list(false) }
-	return c.read(ctx, which, "v1/decisions", query, list, do)
+	parse := func(a *answer) error { return a.parseList(false) }
+	return c.read(ctx, condition, "v1/decisions", query, parse, do)
 }
 
-// read asks for decisions and goes through the answer.
-func (c *Client) read(ctx context.Context, which, path string, query url.Values, through func(*answer) error, do func(Event) error) (Summary, error) {
+// read asks for decisions and parses the answer. condition goes into an error.
+func (c *Client) read(ctx context.Context, condition, path string, query url.Values, parse func(*answer) error, do func(Event) error) (Summary, error) {
 	a := &answer{do: do}
 	body, err := c.do(ctx, http.MethodGet, path, query, nil, http.StatusOK)
 	if err == nil {
 		defer body.Close()
 		a.decoder = json.NewDecoder(body)
-		if err = through(a); err == nil {
+		if err = parse(a); err == nil {
 			_, _ = io.Copy(io.Discard, body) // until the Local API closes it
 		}
 	}
@@ -119,12 +117,12 @@ func (c *Client) read(ctx context.Context, which, path string, query url.Values,
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		err = fmt.Errorf("read the decisions%s of the Local API at %s: %w", which, c.Address(), err)
+		err = fmt.Errorf("read the decisions%s of the Local API at %s: %w", condition, c.Address(), err)
 	}
 	return a.seen, err
 }
 
-// Ping tries the key. It does not count as a read, so the next Stream is complete.
+// Ping tries the key. It does not count as a Stream, so the next Stream is complete.
 func (c *Client) Ping(ctx context.Context) error {
 	body, err := c.do(ctx, http.MethodHead, "v1/decisions/stream", nil, nil, http.StatusOK)
 	if err != nil {
@@ -148,15 +146,15 @@ func (q Query) values() url.Values {
 	return v
 }
 
-// answer goes through an answer once.
+// answer parses an answer.
 type answer struct {
 	decoder *json.Decoder
 	do      func(Event) error
 	seen    Summary
 }
 
-// changes reads {"new": […] or null, "deleted": […] or null}.
-func (a *answer) changes() error {
+// parseStream parses {"new": […] or null, "deleted": […] or null}.
+func (a *answer) parseStream() error {
 	if err := a.expect('{'); err != nil {
 		return err
 	}
@@ -167,7 +165,7 @@ func (a *answer) changes() error {
 		case err != nil:
 		case key == "new" || key == "deleted":
 			isStream = true
-			err = a.list(key == "deleted")
+			err = a.parseList(key == "deleted")
 		default:
 			err = a.decoder.Decode(new(json.RawMessage))
 		}
@@ -184,8 +182,8 @@ func (a *answer) changes() error {
 	return nil
 }
 
-// list reads […] or null.
-func (a *answer) list(deleted bool) error {
+// parseList parses […] or null.
+func (a *answer) parseList(deleted bool) error {
 	token, err := a.decoder.Token()
 	if err != nil || token == nil {
 		return err
@@ -194,21 +192,21 @@ func (a *answer) list(deleted bool) error {
 		return errors.New("its answer holds no list of decisions")
 	}
 	for a.decoder.More() {
-		if err := a.one(deleted); err != nil {
+		if err := a.parseDecision(deleted); err != nil {
 			return err
 		}
 	}
 	return a.expect(']')
 }
 
-func (a *answer) one(deleted bool) error {
+func (a *answer) parseDecision(deleted bool) error {
 	var w struct { // any field may be null
 		Decision
 		Duration string
 	}
 	readable := true
 	if err := a.decoder.Decode(&w); errors.As(err, new(*json.UnmarshalTypeError)) {
-		readable = false // the entries after it can be read
+		readable = false // the decoder goes on behind it
 	} else if err != nil {
 		return err
 	}

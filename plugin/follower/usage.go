@@ -31,7 +31,7 @@ func (f *Follower) sendUsage(ctx context.Context, now time.Time) {
 	case err == nil:
 	case errors.Is(err, lapi.ErrNoMetrics):
 		f.refusesUsage = true
-		f.Log.Debug("the Local API takes no usage metrics, which came with CrowdSec 1.6.3")
+		f.Log.Debug("the Local API accepts no usage metrics, which came with CrowdSec 1.6.3")
 	default:
 		f.Log.Warn("usage metrics could not be sent", "error", err)
 	}
