@@ -12,30 +12,30 @@ import (
 	"notification-stormshield/stormshield/shell"
 )
 
-// client is an appliance as the plugin uses it.
+// client is an appliance for the plugin.
 type client struct {
 	*stormshield.Appliance
 	config stormshield.Config
 }
 
-// Check returns the first thing that is wrong with the set-up.
+// Check returns the first fault of the set-up.
 func (c client) Check(ctx context.Context) error {
 	return acceptance.FirstFault(acceptance.Check(ctx, c.config))
 }
 
-func connect(d config.Document) plugin.Appliance { return connectTelling(nil)(d) }
+func connect(d config.Document) plugin.Appliance { return connectWithProgress(nil)(d) }
 
-// connectTelling is connect for somebody who waits.
-func connectTelling(doing func(what string)) func(config.Document) plugin.Appliance {
+// connectWithProgress also reports each step of a flush.
+func connectWithProgress(show func(step string)) func(config.Document) plugin.Appliance {
 	return func(d config.Document) plugin.Appliance {
-		described := describe(d)
-		described.Progress = doing
-		return client{stormshield.New(described), described}
+		c := clientConfig(d)
+		c.Progress = show
+		return client{stormshield.New(c), c}
 	}
 }
 
-// describe returns the configuration of the appliance's client.
-func describe(d config.Document) stormshield.Config {
+// clientConfig returns the configuration of the appliance's client.
+func clientConfig(d config.Document) stormshield.Config {
 	s := d.Stormshield
 	const dollarHint = "; if the password holds a $, CrowdSec may have changed it: put it into a file, with "
 	var apiHint, sshHint string

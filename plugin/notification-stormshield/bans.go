@@ -7,70 +7,84 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
 )
 
-func bansCommand() *cobra.Command {
-	var which selection
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "bans [-c FILE] [-n NAME] [ADDRESS]",
-		Short: "List the bans in force, or those that cover an address",
-		Long: `Lists the bans in force, the soonest to end first, from the plugin's state
+type bansOptions struct {
+	selection
+	json    bool
+	address string // "": all bans
+}
+
+func bansCommand() command {
+	var o bansOptions
+	return command{
+		usage:   "bans [-c FILE] [-n NAME] [ADDRESS]",
+		summary: "List the bans in force, or those that cover an address",
+		help: `Lists the bans in force, the soonest to end first, from the plugin's state
 alone. It changes nothing. With an address or a range, it lists the bans that cover
 it or lie inside it.
 
 With --json, a list of: prefix, until (a time), class (local, imports, lists),
 origin, scenario, blocked (whether the appliance has acknowledged it), waiting
 (whether it is not enforced, because of max_bans).`,
-		Example: `  crowdsec-stormshield bans
+		example: `  crowdsec-stormshield bans
   crowdsec-stormshield bans 203.0.113.7`,
-		Args: atMostOne("an address"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			shown := func(netip.Prefix) bool { return true }
-			if len(args) > 0 {
-				wanted, err := prefixOf(args[0])
-				if err != nil {
-					return err
-				}
-				shown = wanted.Overlaps
-			}
-			d, books, err := which.open(cmd, plugin.State.OpenReadOnly)
-			if err != nil {
-				return err
-			}
-			defer books.Close()
-			problem, err := elsewhere(cmd.Context(), d, books)
-			if err != nil {
-				return err
-			}
-			bans, err := inForce(cmd.Context(), books, shown, time.Now())
-			if err != nil {
-				return err
-			}
-			if problem != "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", problem)
-				for i := range bans { // another appliance acknowledged them
-					bans[i].Blocked = false
-				}
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), bans)
-			}
-			return printBans(cmd, bans, time.Now())
+		arguments: 1,
+		bind: func(flags *pflag.FlagSet) {
+			o.bind(flags)
+			bindJSON(flags, &o.json)
 		},
+		run: func(ctx context.Context, arguments []string, out output) error {
+			if len(arguments) > 0 {
+				o.address = arguments[0]
+			}
+			return runBans(ctx, o, out)
+		},
+		sub: []command{bansRemoveCommand()},
 	}
-	which.flags(cmd)
-	addJSON(cmd, &asJSON)
-	cmd.AddCommand(bansRemoveCommand())
-	return cmd
 }
 
-// standing is a ban in force.
-type standing struct {
+func runBans(ctx context.Context, o bansOptions, out output) error {
+	isListed := func(netip.Prefix) bool { return true }
+	if o.address != "" {
+		prefix, err := parsePrefix(o.address)
+		if err != nil {
+			return err
+		}
+		isListed = prefix.Overlaps
+	}
+	d, state, err := o.open(ctx, plugin.State.OpenReadOnly)
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	problem, err := targetProblem(ctx, d, state)
+	if err != nil {
+		return err
+	}
+	bans, err := listBans(ctx, state, isListed, time.Now())
+	if err != nil {
+		return err
+	}
+	if problem != "" {
+		out.warn("%s", problem)
+		for i := range bans { // another appliance acknowledged them
+			bans[i].Blocked = false
+		}
+	}
+	if o.json {
+		return out.printJSON(bans)
+	}
+	return printBans(out, bans, time.Now())
+}
+
+// banInForce is a ban, as JSON.
+type banInForce struct {
 	Prefix   netip.Prefix `json:"prefix"`
 	Until    time.Time    `json:"until"`
 	Class    string       `json:"class"`
@@ -80,23 +94,23 @@ type standing struct {
 	Waiting  bool         `json:"waiting"`
 }
 
-func inForce(ctx context.Context, books *ledger.Ledger, shown func(netip.Prefix) bool, now time.Time) ([]standing, error) {
-	bans := []standing{}
-	err := books.EachBan(ctx, now, func(b ledger.Ban) error {
-		if shown(b.Prefix) {
-			bans = append(bans, standing{b.Prefix, b.Until, b.Class.String(), b.Origin, b.Scenario, b.Blocked, b.Waiting})
+func listBans(ctx context.Context, state *ledger.Ledger, isListed func(netip.Prefix) bool, now time.Time) ([]banInForce, error) {
+	bans := []banInForce{}
+	err := state.EachBan(ctx, now, func(b ledger.Ban) error {
+		if isListed(b.Prefix) {
+			bans = append(bans, banInForce{b.Prefix, b.Until, b.Class.String(), b.Origin, b.Scenario, b.Blocked, b.Waiting})
 		}
 		return nil
 	})
 	return bans, err
 }
 
-func printBans(cmd *cobra.Command, bans []standing, now time.Time) error {
+func printBans(out output, bans []banInForce, now time.Time) error {
 	if len(bans) == 0 {
-		fmt.Fprintln(cmd.ErrOrStderr(), "no such ban is in force")
+		fmt.Fprintln(out.stderr, "no such ban is in force")
 		return nil
 	}
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(out.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "PREFIX\tENDS IN\tBLOCKED\tORIGIN\tSCENARIO")
 	for _, b := range bans {
 		blocked := "yes"
@@ -105,17 +119,24 @@ func printBans(cmd *cobra.Command, bans []standing, now time.Time) error {
 		} else if !b.Blocked {
 			blocked = "not yet"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", shownPrefix(b.Prefix), span(b.Until.Sub(now)), blocked, b.Origin, b.Scenario)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", formatPrefix(b.Prefix), formatDuration(b.Until.Sub(now)), blocked, b.Origin, b.Scenario)
 	}
 	return table.Flush()
 }
 
-// atMostOne refuses more than one argument as wrong usage.
-func atMostOne(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > 1 {
-			return usageError{fmt.Errorf("%s takes %s, and got %q", cmd.Name(), what, args)}
-		}
-		return nil
+// parsePrefix reads an address or a range from the command line, by the rules for alerts.
+func parsePrefix(text string) (netip.Prefix, error) {
+	p, err := ban.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, usageError{fmt.Errorf("%.100q: %w", text, err)}
 	}
+	return p, nil
+}
+
+// formatPrefix writes a prefix, and an address without its length.
+func formatPrefix(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
 }

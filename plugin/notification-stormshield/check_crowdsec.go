@@ -12,22 +12,21 @@ import (
 	"notification-stormshield/stormshield/acceptance"
 )
 
-// lookAtFiles compares the notification with CrowdSec's own files. Call it before
-// check gives up root: only root may be able to read these files.
-func (c checking) lookAtFiles(file string, d config.Document) []acceptance.Finding {
-	findings := lookAtReferences(d.References)
-	if c.unnamed {
+// checkFiles compares the notification with CrowdSec's own files. Only root may be able to read these files.
+func checkFiles(o checkOptions, d config.Document) []acceptance.Finding {
+	findings := checkReferences(d.References)
+	if o.unnamed {
 		return findings
 	}
-	place, err := crowdsec.Load(c.crowdsec)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !place.Reads(file) {
+	c, err := crowdsec.Load(o.crowdsec)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !c.Reads(o.file) {
 		return findings // this CrowdSec does not read the document's file
 	}
-	return append(findings, lookAtProfiles(place, err, d))
+	return append(findings, checkProfiles(c, err, d))
 }
 
-// lookAtReferences names the values that hold a $. It returns nothing if there are none.
-func lookAtReferences(references []config.Reference) []acceptance.Finding {
+// checkReferences names the values that hold a $. It returns nothing if there are none.
+func checkReferences(references []config.Reference) []acceptance.Finding {
 	if len(references) == 0 {
 		return nil
 	}
@@ -52,16 +51,16 @@ func lookAtReferences(references []config.Reference) []acceptance.Finding {
 // secretPathKeys are the keys that name the files of secrets.
 const secretPathKeys = "ssh_password_path, ssh_private_key_passphrase_path, api_password_path, api_key_path"
 
-// lookAtProfiles says whether a profile with decisions that block names the
-// notification.
-func lookAtProfiles(place crowdsec.Config, failed error, d config.Document) acceptance.Finding {
+// checkProfiles reports whether a profile with decisions that block names the notification. failed is the error of
+// reading CrowdSec's configuration.
+func checkProfiles(c crowdsec.Config, failed error, d config.Document) acceptance.Finding {
 	f := acceptance.Finding{Subject: "CrowdSec's profiles", Assumed: "a profile whose decisions block names the notification"}
-	if failed == nil && !place.LocalAPI {
-		failed = fmt.Errorf("no Local API runs on this machine according to %s, and only a Local API has profiles", place.File)
+	if failed == nil && !c.LocalAPI {
+		failed = fmt.Errorf("no Local API runs on this machine according to %s, and only a Local API has profiles", c.File)
 	}
 	var naming crowdsec.Naming
 	if failed == nil {
-		naming, failed = place.Naming(d.Name, d.Decisions.Types)
+		naming, failed = c.Naming(d.Name, d.Decisions.Types)
 	}
 	types := strings.Join(d.Decisions.Types, ", ")
 	switch idle := strings.Join(naming.Idle, ", "); {
@@ -74,23 +73,22 @@ func lookAtProfiles(place crowdsec.Config, failed error, d config.Document) acce
 		}
 	case idle == "":
 		f.Verdict = acceptance.Wrong
-		f.Err = fmt.Errorf("no profile in %s names %s, so CrowdSec sends it no alerts", place.ProfilesPath, d.Name)
+		f.Err = fmt.Errorf("no profile in %s names %s, so CrowdSec sends it no alerts", c.ProfilesPath, d.Name)
 		f.Hint = "add " + d.Name + " under notifications: of the profiles whose decisions block, and reload CrowdSec"
 	default:
-		what := fmt.Sprintf("only profiles that decide nothing of type %s name %s in %s: %s", types, d.Name, place.ProfilesPath, idle)
+		problem := fmt.Sprintf("only profiles that decide nothing of type %s name %s in %s: %s", types, d.Name, c.ProfilesPath, idle)
 		f.Hint = "add " + d.Name + " under notifications: of the profiles whose decisions block, and reload CrowdSec; " +
 			"no profile with on_success: break may stand before them for the same alerts"
 		if d.LAPI.Followed() {
-			f.Verdict, f.Detail = acceptance.Differs, what+"; bans arrive only by the Local API, later than by alerts"
+			f.Verdict, f.Detail = acceptance.Differs, problem+"; bans arrive only by the Local API, later than by alerts"
 			break
 		}
-		f.Verdict, f.Err = acceptance.Wrong, errors.New(what)
+		f.Verdict, f.Err = acceptance.Wrong, errors.New(problem)
 	}
 	return f
 }
 
-// hintAtReferences adds to the hint of a refused login that CrowdSec may change its
-// secret.
+// hintAtReferences adds to the hint of a refused login that CrowdSec may change its secret.
 func hintAtReferences(findings []acceptance.Finding, references []config.Reference) {
 	sections := map[string]string{"API login": "stormshield.api_", "SSH login": "stormshield.ssh_"}
 	for i := range findings {

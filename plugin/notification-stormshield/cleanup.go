@@ -1,13 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
@@ -16,51 +17,51 @@ import (
 	"notification-stormshield/stormshield"
 )
 
-func cleanupCommand() *cobra.Command {
-	var which selection
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "cleanup [-c FILE] [-n NAME]",
-		Short: "Take everything this plugin made off the appliance",
-		Long: `Takes off the appliance what this plugin, or the older Python component, made:
+type cleanupOptions struct {
+	selection
+	json bool
+}
+
+func cleanupCommand() command {
+	var o cleanupOptions
+	return command{
+		usage:   "cleanup [-c FILE] [-n NAME]",
+		summary: "Take everything this plugin made off the appliance",
+		help: `Removes from the appliance what this plugin, or the older Python component, made:
 the entries of the blacklist, both groups, and the objects. Every other byte of
 the appliance's files stays as it is.
 
-Stop CrowdSec first, or take the notification out of profiles.yaml and the
-notifications folder: while the plugin runs, this command refuses to. Bans that
-are still in force are put back when the plugin starts again.
+Stop CrowdSec first, or remove the notification from profiles.yaml and the
+notifications folder: this command refuses while the plugin runs. When the plugin
+starts again, it blocks the bans that are still in force.
 
 With --json: host, unblocked, objects (numbers), kept (a list of texts: what is
 not ours alone, and stayed; ten objects at most, then how many more).`,
-		Example: "  systemctl stop crowdsec\n  crowdsec-stormshield cleanup",
-		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := which.load(config.Load)
-			if err != nil {
-				return err
-			}
-			return cleanup(cmd, d, asJSON)
+		example: "  systemctl stop crowdsec\n  crowdsec-stormshield cleanup",
+		bind: func(flags *pflag.FlagSet) {
+			o.bind(flags)
+			bindJSON(flags, &o.json)
 		},
+		run: func(ctx context.Context, _ []string, out output) error { return runCleanup(ctx, o, out) },
 	}
-	which.flags(cmd)
-	addJSON(cmd, &asJSON)
-	return cmd
 }
 
-func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
-	ctx := cmd.Context()
-	state, err := books(ctx, d, plugin.State.Open)
+func runCleanup(ctx context.Context, o cleanupOptions, out output) error {
+	d, err := o.load(config.Load)
+	if err != nil {
+		return err
+	}
+	state, err := openState(ctx, d, plugin.State.Open)
 	unreadable := errors.Is(err, ledger.ErrUnreadable)
 	if unreadable {
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: only what the appliance's own files list is removed: %v\n", err)
+		out.warn("only what the appliance's own files list is removed: %v", err)
 	} else if err != nil {
 		return err
 	}
 	if state != nil {
 		defer state.Close()
 	}
-	var known []netip.Prefix
-	own, oldGroups, err := aboutHere(ctx, d, state)
+	own, oldGroups, err := stateOfTarget(ctx, d, state)
 	if err != nil {
 		return err
 	}
@@ -71,77 +72,82 @@ func cleanup(cmd *cobra.Command, d config.Document, asJSON bool) error {
 		}
 		defer release()
 	}
+	var known []netip.Prefix
 	if own != nil {
 		if known, err = own.OnAppliance(ctx); err != nil {
 			return err
 		}
 	}
-	if err := readSecrets(&d); err != nil {
+	cleaned, err := cleanAppliance(ctx, d, known, oldGroups, out)
+	if err != nil {
 		return err
-	}
-	keep := loginsOf(d)
-	if err := keep.allowed(); err != nil {
-		return err
-	}
-	progress := showProgress(cmd.ErrOrStderr())
-	described := describe(d)
-	described.Progress = progress.doing
-	cleaned, failed := stormshield.New(described).Cleanup(ctx, known, oldGroups...)
-	progress.end()
-	if err := keep.record(failed); err != nil {
-		return err
-	}
-	if failed != nil {
-		return fmt.Errorf("clean up the appliance at %s: %w (hint: what is left is taken off by running this again)", d.Stormshield.Host, failed)
 	}
 	if own != nil {
 		if err := own.RecordCleanup(ctx, time.Now()); err != nil {
 			return err
 		}
 	}
-	out := cmd.OutOrStdout()
-	if asJSON {
-		return printJSON(out, cleanedUp{d.Stormshield.Host, cleaned.Unblocked, cleaned.Objects, append([]string{}, cleaned.Kept...)})
-	}
-	fmt.Fprintf(out, "%s: %s taken off the blacklist, %s and %s removed\n", d.Stormshield.Host,
-		count(cleaned.Unblocked, "entry", "entries"), count(cleaned.Objects, "object", "objects"), groupsText(cleaned.Groups))
-	for _, kept := range cleaned.Kept {
-		fmt.Fprintf(out, "kept %s\n", kept)
-	}
-	return nil
+	return printCleaned(cleaned, d.Stormshield.Host, o.json, out)
 }
 
-func groupsText(groups []string) string {
-	switch len(groups) {
-	case 0:
-		return "no group"
-	case 1:
-		return "the group " + groups[0]
+// cleanAppliance removes the known entries, our groups and the old groups from the appliance.
+func cleanAppliance(ctx context.Context, d config.Document, known []netip.Prefix, oldGroups []string, out output) (stormshield.Cleaned, error) {
+	holdOff, err := prepareLogin(&d)
+	if err != nil {
+		return stormshield.Cleaned{}, err
 	}
-	return "the groups " + strings.Join(groups, " and ")
+	progress := showProgress(out.stderr)
+	c := clientConfig(d)
+	c.Progress = progress.show
+	cleaned, failed := stormshield.New(c).Cleanup(ctx, known, oldGroups...)
+	progress.end()
+	if err := holdOff.record(failed); err != nil {
+		return cleaned, err
+	}
+	if failed != nil {
+		return cleaned, fmt.Errorf("clean up the appliance at %s: %w (hint: run this again, which removes the rest)", d.Stormshield.Host, failed)
+	}
+	return cleaned, nil
 }
 
-// cleanedUp is what `cleanup` took off, for programs.
-type cleanedUp struct {
+// cleanupResult is the result of a cleanup, as JSON.
+type cleanupResult struct {
 	Host      string   `json:"host"`
 	Unblocked int      `json:"unblocked"`
 	Objects   int      `json:"objects"`
 	Kept      []string `json:"kept"`
 }
 
-// holdLease keeps every plugin process from flushing for as long as a command
-// works.
+func printCleaned(cleaned stormshield.Cleaned, host string, asJSON bool, out output) error {
+	if asJSON {
+		return out.printJSON(cleanupResult{host, cleaned.Unblocked, cleaned.Objects, append([]string{}, cleaned.Kept...)})
+	}
+	groups := "no group"
+	if len(cleaned.Groups) == 1 {
+		groups = "the group " + cleaned.Groups[0]
+	} else if len(cleaned.Groups) > 1 {
+		groups = "the groups " + strings.Join(cleaned.Groups, " and ")
+	}
+	fmt.Fprintf(out.stdout, "%s: %s taken off the blacklist, %s and %s removed\n", host,
+		formatCount(cleaned.Unblocked, "entry", "entries"), formatCount(cleaned.Objects, "object", "objects"), groups)
+	for _, kept := range cleaned.Kept {
+		fmt.Fprintf(out.stdout, "kept %s\n", kept)
+	}
+	return nil
+}
+
+// holdLease takes the lease, so that no process of the plugin flushes meanwhile.
 func holdLease(path string) (release func(), err error) {
 	held, err := lease.Try(path)
 	if err != nil {
 		return nil, err
 	}
 	if held == nil {
-		who := "the plugin"
+		holder := "the plugin"
 		if pid, err := lease.Holder(path); err == nil && pid != 0 {
-			who = fmt.Sprintf("the plugin (process %d)", pid)
+			holder = fmt.Sprintf("the plugin (process %d)", pid)
 		}
-		return nil, fmt.Errorf("%s is running and would put everything back (hint: stop CrowdSec first)", who)
+		return nil, fmt.Errorf("%s is running and would put everything back (hint: stop CrowdSec first)", holder)
 	}
 	return func() { _ = held.Release() }, nil
 }

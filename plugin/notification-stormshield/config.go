@@ -1,21 +1,19 @@
 package main
 
 import (
+	"context"
 	"fmt"
-
-	"github.com/spf13/cobra"
 
 	"notification-stormshield/config"
 )
 
-func configCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "config",
-		Short:   "Print a commented sample configuration",
-		Example: "  crowdsec-stormshield config > /etc/crowdsec/notifications/stormshield.yaml",
-		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprint(cmd.OutOrStdout(), config.Sample())
+func configCommand() command {
+	return command{
+		usage:   "config",
+		summary: "Print a commented sample configuration",
+		example: "  crowdsec-stormshield config > /etc/crowdsec/notifications/stormshield.yaml",
+		run: func(_ context.Context, _ []string, out output) error {
+			_, err := fmt.Fprint(out.stdout, config.Sample())
 			return err
 		},
 	}

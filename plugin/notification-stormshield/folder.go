@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,20 +17,19 @@ type documentAt struct {
 	file string
 }
 
-// checkFolder compares a document with all others in the folder of its file, as
-// CrowdSec reads it. It warns of documents with the same name, and refuses one
-// that writes the same group on the same appliance.
-func checkFolder(warnings io.Writer, file string, d config.Document) error {
+// checkFolder compares a document with all others in the folder of its file. It warns of documents with the same name,
+// and returns an error for documents that write the same group on the same appliance.
+func checkFolder(out output, file string, d config.Document) error {
 	var all []error
 	used := map[string]documentAt{} // by name; CrowdSec uses the last document of a name
-	for _, other := range documentsBeside(file) {
-		if before, twice := used[other.Name]; twice && other.Name == d.Name {
-			fmt.Fprintf(warnings, "warning: %s and %s both hold a document named %s, and CrowdSec uses only the one in %[2]s (hint: give each a name of its own)\n",
-				before.file, other.file, d.Name)
+	for _, other := range documentsInFolder(file) {
+		if earlier, twice := used[other.Name]; twice && other.Name == d.Name {
+			out.warn("%s and %s both hold a document named %s, and CrowdSec uses only the one in %[2]s (hint: give each a name of its own)",
+				earlier.file, other.file, d.Name)
 		}
 		used[other.Name] = other
 	}
-	if own, there := used[d.Name]; there && !isSameFile(own.file, file) {
+	if own, found := used[d.Name]; found && !isSameFile(own.file, file) {
 		return nil // CrowdSec uses another document instead of d
 	}
 	for name, other := range used {
@@ -45,10 +43,9 @@ func checkFolder(warnings io.Writer, file string, d config.Document) error {
 	return errors.Join(all...)
 }
 
-// documentsBeside returns our documents in the files that CrowdSec reads in the
-// folder of a file, in its order: those that end in .yaml or .yml (csplugin,
-// PluginBroker.loadConfig). Files that cannot be read are left out.
-func documentsBeside(file string) []documentAt {
+// documentsInFolder returns our documents in the folder of a file, in CrowdSec's order. CrowdSec reads files that end in
+// .yaml or .yml (csplugin, PluginBroker.loadConfig). Unreadable files are left out.
+func documentsInFolder(file string) []documentAt {
 	folder := filepath.Dir(file)
 	entries, err := os.ReadDir(folder)
 	if err != nil {

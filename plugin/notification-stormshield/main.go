@@ -1,16 +1,12 @@
-// The binary notification-stormshield is the plugin when CrowdSec starts it,
-// and a command line for administrators otherwise, then as crowdsec-stormshield.
+// The binary notification-stormshield is the plugin when CrowdSec starts it. Otherwise it is the command line of the
+// administrator, under the name crowdsec-stormshield.
 //
-// What it does as a plugin is in package plugin; here are its commands, one
-// file each, and the wiring of configuration, plugin and appliance.
+// Package plugin is the plugin. This package has the commands, one file each ([command] says how to add one), and
+// connects configuration, plugin and appliance. Only cobra.go knows the library of the command line.
 package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,23 +14,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"notification-stormshield/plugin"
-	"notification-stormshield/setup"
 )
 
-// Exit statuses.
-const (
-	statusDone   = 0
-	statusFailed = 1
-	statusUsage  = 2
-)
-
-// memoryLimit is what the garbage collector keeps the plugin's memory near, in
-// bytes. Everyday life needs less than half of it; a message may have 64 MiB,
-// of which gRPC holds copies.
+// memoryLimit is the goal of the garbage collector for the plugin's memory, in bytes. The plugin usually needs less than
+// half of it. A message may have 64 MiB, and gRPC holds copies of it.
 const memoryLimit = 200 << 20
 
 func main() {
@@ -49,19 +35,18 @@ func main() {
 	os.Exit(status)
 }
 
-// serve runs the plugin until CrowdSec ends it, and returns the exit status.
-// SIGTERM keeps its default and ends the process at once, because all records are
-// durable.
+// serve runs the plugin until CrowdSec ends it, and returns the exit status. SIGTERM keeps its default and ends the
+// process at once, because all records are durable.
 func serve(started time.Time, parent int) int {
-	// A flush of many bans holds the text of large files for a moment. Collecting
-	// garbage more often than usual costs little and keeps the process small.
+	// A flush of many bans holds the text of large files for a moment. Collecting garbage more often than usual costs
+	// little and keeps the process small.
 	debug.SetGCPercent(20)
 	debug.SetMemoryLimit(memoryLimit)
-	// Made before plugin.Serve, which replaces os.Stderr.
+	// plugin.Serve replaces os.Stderr and os.Stdout.
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: os.Stderr, JSONFormat: true, IndependentLevels: true})
-	out := os.Stdout // plugin.Serve replaces os.Stdout
+	stdout := os.Stdout
 	go func() {
-		plugin.WaitForParentEnd(context.Background(), parent, out)
+		plugin.WaitForParentEnd(context.Background(), parent, stdout)
 		os.Exit(statusDone)
 	}()
 	if err := plugin.Serve(plugin.New(plugin.Options{Log: log, Connect: connect, Started: started, Version: version}), log); err != nil {
@@ -69,67 +54,4 @@ func serve(started time.Time, parent int) int {
 		return statusFailed
 	}
 	return statusDone
-}
-
-// usageError says that the command line itself is wrong.
-type usageError struct{ error }
-
-// run carries out a command line and returns the exit status.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := rootCommand()
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	asRoot := os.Geteuid() == 0 // a command may give root up
-	err := root.ExecuteContext(ctx)
-	var denied *fs.PathError
-	if !asRoot && errors.As(err, &denied) && errors.Is(denied, fs.ErrPermission) {
-		err = fmt.Errorf("%w (hint: run this as root)", err)
-	}
-	var usage usageError
-	var setupUsage setup.UsageError
-	switch {
-	case err == nil:
-		return statusDone
-	case errors.As(err, &usage), errors.As(err, &setupUsage):
-		fmt.Fprintf(stderr, "Error: %v\nRun '%s --help' for how to use it.\n", err, root.Name())
-		return statusUsage
-	}
-	fmt.Fprintf(stderr, "Error: %v\n", err)
-	return statusFailed
-}
-
-func rootCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:   "crowdsec-stormshield",
-		Short: "Keeps CrowdSec's bans enforced on Stormshield firewalls",
-		Long: `notification-stormshield is a CrowdSec notification plugin. CrowdSec starts it;
-crowdsec-stormshield is the same program for you: the commands below.
-
-Set-up: run 'setup' as root, and reload CrowdSec. By hand: print a sample with
-'config', put it into CrowdSec's notifications folder, fill it in with the help
-of 'trust', try it with 'check', then name it under notifications: in
-profiles.yaml and reload CrowdSec.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("there is no command %q", args[0])}
-			}
-			return nil
-		},
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		SilenceErrors: true,
-		SilenceUsage:  true,
-	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(setupCommand(), configCommand(), trustCommand(), checkCommand(), statusCommand(), bansCommand(), flushCommand(),
-		cleanupCommand(), versionCommand(), packageFactsCommand())
-	return root
-}
-
-// noArguments refuses them as wrong usage.
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s takes no argument, and got %q", cmd.Name(), args[0])}
-	}
-	return nil
 }

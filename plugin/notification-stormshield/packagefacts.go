@@ -1,30 +1,31 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"slices"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"notification-stormshield/config"
 	"notification-stormshield/crowdsec"
 )
 
 // packageFactsCommand is for the scripts of the packages and install.sh, so that they need not read YAML.
-func packageFactsCommand() *cobra.Command {
+func packageFactsCommand() command {
 	var file string
-	cmd := &cobra.Command{
-		Use:    "package-facts",
-		Short:  "Print what the scripts of the packages need to know of CrowdSec's configuration",
-		Hidden: true,
-		Args:   noArguments,
-		RunE:   func(cmd *cobra.Command, _ []string) error { return printPackageFacts(cmd.OutOrStdout(), file) },
+	return command{
+		usage:   "package-facts",
+		summary: "Print what the scripts of the packages need to know of CrowdSec's configuration",
+		hidden:  true,
+		bind: func(flags *pflag.FlagSet) {
+			flags.StringVar(&file, "crowdsec", defaultCrowdSec, "CrowdSec's configuration `file`")
+		},
+		run: func(_ context.Context, _ []string, out output) error { return printPackageFacts(out.stdout, file) },
 	}
-	cmd.Flags().StringVar(&file, "crowdsec", usualCrowdSec, "CrowdSec's configuration `file`")
-	return cmd
 }
 
 // printPackageFacts prints a line for each fact: a word and a value, which may hold spaces. If a file cannot be read, it

@@ -63,8 +63,8 @@ func TestACommandThatReadsChangesNoFile(t *testing.T) {
 func (w *harness) holdOffInTheFuture() {
 	w.t.Helper()
 	w.record("203.0.113.7", 0)
-	keep := loginsOf(w.document())
-	if _, err := keep.lockout.RecordFailure(keep.credentials, lockout.Failure{Reason: "AUTH_FAILED"}, time.Now().Add(72*time.Hour)); err != nil {
+	h := holdOffOf(w.document())
+	if _, err := h.file.RecordFailure(h.credentials, lockout.Failure{Reason: "AUTH_FAILED"}, time.Now().Add(72*time.Hour)); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -20,7 +20,7 @@ func TestATextForThePublicHoldsNoAddressOfAnybody(t *testing.T) {
 		"EVA2 4.8.15, object crowdsec_ip_3325256957, 12:17:32, ret": "EVA2 4.8.15, object crowdsec_ip_3325256957, 12:17:32, ret",
 		"": "",
 	} {
-		if got := withoutPlaces(text, "fw.example.org"); got != want {
+		if got := hidePlaces(text, "fw.example.org"); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

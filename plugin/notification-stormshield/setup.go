@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"io"
 	"os"
 	"os/exec"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"notification-stormshield/config"
@@ -14,34 +12,33 @@ import (
 	"notification-stormshield/setup"
 )
 
-func setupCommand() *cobra.Command {
+func setupCommand() command {
 	var o setup.Options
-	cmd := &cobra.Command{
-		Use:   "setup",
-		Short: "Set the plugin up: ask, try, and name it in CrowdSec's profiles",
-		Long: `Asks for what it needs to know of one appliance, shows how the appliance
-identifies itself, writes the notification's file, tries it as 'check' does, and
-names the notification in the profiles whose decisions ban. With cscli it also
-makes a key, so that lists and unbans are followed. Run it as root, on the machine
-of CrowdSec's Local API.
+	return command{
+		usage:   "setup",
+		summary: "Set the plugin up: ask, try, and name it in CrowdSec's profiles",
+		help: `Asks for the data of one appliance, shows the appliance's fingerprints, writes the
+notification's file, tries it as 'check' does, and names the notification in the
+profiles that ban. With cscli it also makes a key, so that the plugin enforces
+lists and unbans. Run it as root, on the machine of CrowdSec's Local API.
 
-It overwrites no file, and never reloads CrowdSec. profiles.yaml is changed only
-after you have seen the change and said yes; a copy of it stays beside it.
-config.yaml is only read.
+It overwrites no file, and never reloads CrowdSec. It changes profiles.yaml only
+after you have seen the change and typed yes. The old file stays beside it.
+It only reads config.yaml.
 
-Each question has a flag, so that a script can run this without a terminal;
-answers are taken from standard input too, one a line. With --yes, what has a
-usual answer is not asked, and profiles are changed without a question, if
-CrowdSec's plugin folder is in order. That an appliance is the right one is never
-taken for granted: give both fingerprints, or type yes. A set-up that does not
-work is not kept, unless a typed yes says so, or --no-check.
+Each question has a flag, so that a script can run this without a terminal. It
+also reads answers from standard input, one a line. With --yes it does not ask
+questions that have a usual answer, and changes the profiles without a question,
+if CrowdSec's plugin folder is in order. --yes does not confirm the fingerprints:
+give both, or type yes. If the set-up does not work, it is removed, unless you
+type yes to keep it, or give --no-check.
 
-With --secrets-dir the passwords and the key stand in files of their own, which
-the plugin's user owns and nobody else can read. Any password will do then, also
-one with a $. Without it they stand in the notification's file.
+With --secrets-dir the passwords and the key are in files of their own, which only
+the plugin's user can read. A password may then contain a $. Without it they are
+in the notification's file.
 
 For a second appliance, give another file and name with -c and --name.`,
-		Example: `  By hand:
+		example: `  By hand:
     crowdsec-stormshield setup
 
   By a script, which knows the fingerprints from the appliance itself:
@@ -49,19 +46,17 @@ For a second appliance, give another file and name with -c and --name.`,
       --ssh-password-file /root/sns-password \
       --never-block 198.51.100.7,203.0.113.0/24 \
       --ssh-host-key SHA256:... --api-cert-fingerprint SHA256:...`,
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runSetup(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		bind: func(flags *pflag.FlagSet) {
+			o.Given = flags.Changed
+			bindSetup(flags, &o)
 		},
+		run: func(ctx context.Context, _ []string, out output) error { return runSetup(ctx, o, out) },
 	}
-	o.Given = cmd.Flags().Changed
-	bindSetup(cmd.Flags(), &o)
-	return cmd
 }
 
 func bindSetup(flags *pflag.FlagSet, o *setup.Options) {
 	defaults := config.Default()
-	flags.StringVar(&o.CrowdSec, "crowdsec", usualCrowdSec, "CrowdSec's configuration `file`")
+	flags.StringVar(&o.CrowdSec, "crowdsec", defaultCrowdSec, "CrowdSec's configuration `file`")
 	flags.StringVarP(&o.File, "config", "c", "", "the notification's YAML `file` (default stormshield.yaml in CrowdSec's notifications folder)")
 	flags.StringVar(&o.Name, "name", config.SampleName, "the notification's `name`")
 	flags.StringVar(&o.StateDir, "state-dir", defaults.StateDir, "the `folder` where bans are kept")
@@ -87,9 +82,9 @@ func bindSetup(flags *pflag.FlagSet, o *setup.Options) {
 }
 
 // runSetup sets an appliance up, with the answers of the standard input.
-func runSetup(ctx context.Context, o setup.Options, out, warnings io.Writer) error {
+func runSetup(ctx context.Context, o setup.Options, out output) error {
 	return setup.Run(ctx, o, setup.Program{
-		In: os.Stdin, Out: out, Warnings: warnings,
+		In: os.Stdin, Out: out.stdout, Warnings: out.stderr,
 		// check is a process of its own: it gives up root, and then sees whether the plugin's user can read the files.
 		Check: func(ctx context.Context, file, name string) error {
 			program, err := os.Executable()
@@ -98,7 +93,7 @@ func runSetup(ctx context.Context, o setup.Options, out, warnings io.Writer) err
 			}
 			check := exec.CommandContext(ctx, program, "check", "--unnamed", "-c", file, "-n", name) //nolint:gosec // this program itself
 			check.Args[0] = os.Args[0]
-			check.Stdout, check.Stderr = out, warnings
+			check.Stdout, check.Stderr = out.stdout, out.stderr
 			return check.Run()
 		},
 		PingLocalAPI: func(ctx context.Context, d config.Document) error {

@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
@@ -18,15 +18,19 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-func statusCommand() *cobra.Command {
-	var which selection
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "status [-c FILE] [-n NAME]",
-		Short: "Show whether bans are enforced",
-		Long: `Shows how many bans are in force, how many are pending and since when, when the
+type statusOptions struct {
+	selection
+	json bool
+}
+
+func statusCommand() command {
+	var o statusOptions
+	return command{
+		usage:   "status [-c FILE] [-n NAME]",
+		summary: "Show whether bans are enforced",
+		help: `Shows how many bans are in force, how many are pending and since when, when the
 last flush was, which process of the plugin flushes, and the last error. It reads
-the plugin's state alone, and connects to nothing. The exit status is 1 when the
+the plugin's state alone, and connects to nothing. The exit status is 1 if the
 first line says NOT WORKING. Bans that wait because of max_bans are no reason.
 
 With --json: name, host, state (a path), working, problem (text; absent if
@@ -39,32 +43,34 @@ followed; or last_read, unread_since (times, or null), error, left_out (all bans
 that wait)), trouble (null, or text, since, last, count, warning (true: all bans
 are enforced)), login_hold_off (null, or until, refused (failed logins), reason,
 hint).`,
-		Example: "  crowdsec-stormshield status",
-		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, books, err := which.open(cmd, plugin.State.OpenReadOnly)
-			if err != nil {
-				return err
-			}
-			defer books.Close()
-			s, err := statusOf(cmd.Context(), d, books, time.Now())
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				err = printJSON(cmd.OutOrStdout(), s)
-			} else {
-				err = s.print(cmd.OutOrStdout(), time.Now())
-			}
-			if err == nil && !s.Working {
-				err = errors.New("the plugin does not work as it should; see the first line")
-			}
-			return err
+		example: "  crowdsec-stormshield status",
+		bind: func(flags *pflag.FlagSet) {
+			o.bind(flags)
+			bindJSON(flags, &o.json)
 		},
+		run: func(ctx context.Context, _ []string, out output) error { return runStatus(ctx, o, out) },
 	}
-	which.flags(cmd)
-	addJSON(cmd, &asJSON)
-	return cmd
+}
+
+func runStatus(ctx context.Context, o statusOptions, out output) error {
+	d, state, err := o.open(ctx, plugin.State.OpenReadOnly)
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	s, err := readStatus(ctx, d, state, time.Now())
+	if err != nil {
+		return err
+	}
+	if o.json {
+		err = out.printJSON(s)
+	} else {
+		err = s.print(out.stdout, time.Now())
+	}
+	if err == nil && !s.Working {
+		err = errors.New("the plugin does not work as it should; see the first line")
+	}
+	return err
 }
 
 // status is the health of one notification.
@@ -96,7 +102,7 @@ type status struct {
 	HoldOff *holdOff `json:"login_hold_off"`
 }
 
-// trouble is why flushes fail, or their warning.
+// trouble is the error of failing flushes, or the warning of the last one.
 type trouble struct {
 	Text    string    `json:"text"`
 	Since   time.Time `json:"since"`
@@ -105,7 +111,7 @@ type trouble struct {
 	Warning bool      `json:"warning"`
 }
 
-// localAPI says when the Local API was last read, and why it cannot be.
+// localAPI is the last read of the Local API, and the error of later reads.
 type localAPI struct {
 	LastRead    *time.Time `json:"last_read"`
 	UnreadSince *time.Time `json:"unread_since"`
@@ -113,7 +119,7 @@ type localAPI struct {
 	LeftOut     int        `json:"left_out"`
 }
 
-// holdOff is why no login is tried.
+// holdOff is the reason to try no login.
 type holdOff struct {
 	Until   time.Time `json:"until"`
 	Refused int       `json:"refused"`
@@ -121,24 +127,24 @@ type holdOff struct {
 	Hint    string    `json:"hint"`
 }
 
-// statusOf reads the health of a notification from its state.
-func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now time.Time) (status, error) {
-	read, err := books.Status(ctx, now)
+// readStatus reads the health of a notification from its state.
+func readStatus(ctx context.Context, d config.Document, l *ledger.Ledger, now time.Time) (status, error) {
+	read, err := l.Status(ctx, now)
 	if err != nil {
 		return status{}, err
 	}
-	if problem, err := elsewhere(ctx, d, books); err != nil || problem != "" {
+	if problem, err := targetProblem(ctx, d, l); err != nil || problem != "" {
 		return status{
 			Name: d.Name, Host: d.Stormshield.Host, State: plugin.StateOf(d).Path, Problem: problem,
-			InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], ToBlock: read.InForce.Total(), NextEnd: moment(read.Next),
+			InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], ToBlock: read.InForce.Total(), NextEnd: jsonTime(read.Next),
 			InForceByClass: read.InForce, WaitingByClass: read.Waiting,
 		}, err
 	}
 	if err := readSecrets(&d); err != nil {
 		return status{}, err
 	}
-	keep := loginsOf(d)
-	hold, held, err := keep.lockout.CurrentReadOnly(keep.credentials, now)
+	h := holdOffOf(d)
+	hold, isHeld, err := h.file.CurrentReadOnly(h.credentials, now)
 	if err != nil {
 		return status{}, err
 	}
@@ -150,8 +156,8 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 	s := status{
 		Name: d.Name, Host: d.Stormshield.Host, State: state.Path,
 		InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], ToBlock: read.ToBlock, ToUnblock: read.ToUnblock,
-		InForceByClass: read.InForce, WaitingByClass: read.Waiting, PendingSince: moment(read.Pending),
-		NextEnd: moment(read.Next), LastFlush: moment(read.Flushed), BlockedAnew: moment(read.Confirmed),
+		InForceByClass: read.InForce, WaitingByClass: read.Waiting, PendingSince: jsonTime(read.Pending),
+		NextEnd: jsonTime(read.Next), LastFlush: jsonTime(read.Flushed), BlockedAnew: jsonTime(read.Confirmed),
 	}
 	if pid != 0 {
 		s.Process = &pid
@@ -161,9 +167,9 @@ func statusOf(ctx context.Context, d config.Document, books *ledger.Ledger, now 
 	}
 	if d.LAPI.Followed() {
 		f := read.LocalAPI
-		s.LocalAPI = &localAPI{LastRead: moment(f.LastRead), UnreadSince: moment(f.FailingSince), Error: f.Error, LeftOut: read.Waiting.Total()}
+		s.LocalAPI = &localAPI{LastRead: jsonTime(f.LastRead), UnreadSince: jsonTime(f.FailingSince), Error: f.Error, LeftOut: read.Waiting.Total()}
 	}
-	if held {
+	if isHeld {
 		s.HoldOff = &holdOff{Until: hold.Until, Refused: hold.Failures, Reason: hold.Reason, Hint: hold.Advice()}
 	}
 	s.Problem = s.problem(d, now)
@@ -186,18 +192,18 @@ func (s status) problem(d config.Document, now time.Time) string {
 		return "dry_run is set: nothing is sent to the appliance"
 	case s.HoldOff != nil:
 		return fmt.Sprintf("no login is tried for %s (hint: %s)",
-			span(s.HoldOff.Until.Sub(now)), s.HoldOff.Hint)
+			formatDuration(s.HoldOff.Until.Sub(now)), s.HoldOff.Hint)
 	case s.Trouble != nil && !s.Trouble.Warning:
-		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", span(now.Sub(s.Trouble.Since)))
+		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", formatDuration(now.Sub(s.Trouble.Since)))
 	case s.isOverdue(d, now) && s.ToBlock+s.ToUnblock == 0:
 		return fmt.Sprintf("a flush was cut %s ago, and the next one has not repaired the appliance's files yet (hint: CrowdSec's log says what the plugin does)",
-			span(now.Sub(*s.PendingSince)))
+			formatDuration(now.Sub(*s.PendingSince)))
 	case s.isOverdue(d, now):
 		return fmt.Sprintf("%d to block and %d to unblock have been pending for up to %s (hint: CrowdSec's log says what the plugin does; is the disk full that holds the state?)",
-			s.ToBlock, s.ToUnblock, span(now.Sub(*s.PendingSince)))
+			s.ToBlock, s.ToUnblock, formatDuration(now.Sub(*s.PendingSince)))
 	case s.LocalAPI != nil && s.LocalAPI.UnreadSince != nil:
 		return fmt.Sprintf("the Local API is not followed for %s: known bans stay enforced, new ones come from alerts alone (hint: the row Local API has the error; `check` tries it)",
-			span(now.Sub(*s.LocalAPI.UnreadSince)))
+			formatDuration(now.Sub(*s.LocalAPI.UnreadSince)))
 	}
 	return ""
 }
@@ -208,7 +214,7 @@ func (s status) print(out io.Writer, now time.Time) error {
 		if t == nil {
 			return "not yet"
 		}
-		return fmt.Sprintf("%s ago", span(now.Sub(*t)))
+		return fmt.Sprintf("%s ago", formatDuration(now.Sub(*t)))
 	}
 	paint := painter(out)
 	verdict := paint(green, "working")
@@ -225,16 +231,16 @@ func (s status) print(out io.Writer, now time.Time) error {
 		inForce += " (" + s.InForceByClass.String() + ")"
 	}
 	if s.NextEnd != nil {
-		inForce += ", the next ends in " + span(s.NextEnd.Sub(now))
+		inForce += ", the next ends in " + formatDuration(s.NextEnd.Sub(now))
 	}
 	row("bans in force", "%s", inForce)
 	switch {
 	case s.ToBlock+s.ToUnblock > 0 && s.PendingSince != nil:
-		row("pending", "%d to block, %d to unblock, the oldest for %s", s.ToBlock, s.ToUnblock, span(now.Sub(*s.PendingSince)))
+		row("pending", "%d to block, %d to unblock, the oldest for %s", s.ToBlock, s.ToUnblock, formatDuration(now.Sub(*s.PendingSince)))
 	case s.ToBlock+s.ToUnblock > 0:
 		row("pending", "%d to block, %d to unblock", s.ToBlock, s.ToUnblock)
 	case s.PendingSince != nil:
-		row("pending", "a flush was cut %s ago; the next one compares the files", span(now.Sub(*s.PendingSince)))
+		row("pending", "a flush was cut %s ago; the next one compares the files", formatDuration(now.Sub(*s.PendingSince)))
 	default:
 		row("pending", "nothing")
 	}
@@ -247,7 +253,7 @@ func (s status) print(out io.Writer, now time.Time) error {
 	if l := s.LocalAPI; l != nil && l.UnreadSince == nil {
 		row("Local API", "read %s", ago(l.LastRead))
 	} else if l != nil {
-		row("Local API", "not read for %s: %s", span(now.Sub(*l.UnreadSince)), l.Error)
+		row("Local API", "not read for %s: %s", formatDuration(now.Sub(*l.UnreadSince)), l.Error)
 	}
 	if s.Process == nil {
 		row("process", "none")
@@ -255,7 +261,7 @@ func (s status) print(out io.Writer, now time.Time) error {
 		row("process", "%d", *s.Process)
 	}
 	if s.Trouble != nil && s.Trouble.Warning {
-		row("warning", "%s, for %s: %s", ago(&s.Trouble.Last), span(now.Sub(s.Trouble.Since)), s.Trouble.Text)
+		row("warning", "%s, for %s: %s", ago(&s.Trouble.Last), formatDuration(now.Sub(s.Trouble.Since)), s.Trouble.Text)
 	} else if s.Trouble != nil {
 		row("last error", "%s, %d in a row: %s", ago(&s.Trouble.Last), s.Trouble.Count, s.Trouble.Text)
 	}

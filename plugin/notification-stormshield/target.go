@@ -10,10 +10,9 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// elsewhere returns a text if the state of a configuration is about another
-// appliance, otherwise "". Such a state says nothing about this appliance.
-func elsewhere(ctx context.Context, d config.Document, books *ledger.Ledger) (problem string, err error) {
-	target, err := books.Target(ctx)
+// targetProblem returns a text if a state belongs to another appliance than the configuration names, and otherwise "".
+func targetProblem(ctx context.Context, d config.Document, state *ledger.Ledger) (string, error) {
+	target, err := state.Target(ctx)
 	if err != nil || !target.IsElsewhere(plugin.TargetOf(d)) {
 		return "", err
 	}
@@ -22,25 +21,25 @@ func elsewhere(ctx context.Context, d config.Document, books *ledger.Ledger) (pr
 		d.Name, target.Host, d.Stormshield.Address()), nil
 }
 
-// here returns an error if the state is about another appliance.
-func here(ctx context.Context, d config.Document, books *ledger.Ledger) error {
-	problem, err := elsewhere(ctx, d, books)
+// checkTarget returns an error if the state belongs to another appliance.
+func checkTarget(ctx context.Context, d config.Document, state *ledger.Ledger) error {
+	problem, err := targetProblem(ctx, d, state)
 	if err == nil && problem != "" {
 		err = errors.New(problem)
 	}
 	return err
 }
 
-// aboutHere returns the state of a configuration, and the groups that earlier
-// configurations named. The state is nil if it is about another appliance.
-func aboutHere(ctx context.Context, d config.Document, books *ledger.Ledger) (own *ledger.Ledger, oldGroups []string, err error) {
-	if books == nil {
+// stateOfTarget returns nil instead of a state that belongs to another appliance. It also returns the groups of earlier
+// configurations that are still on the appliance.
+func stateOfTarget(ctx context.Context, d config.Document, state *ledger.Ledger) (own *ledger.Ledger, oldGroups []string, err error) {
+	if state == nil {
 		return nil, nil, nil
 	}
-	target, err := books.Target(ctx)
+	target, err := state.Target(ctx)
 	if err != nil || target.IsElsewhere(plugin.TargetOf(d)) {
 		return nil, nil, err
 	}
 	next, _ := target.Next(plugin.TargetOf(d))
-	return books, next.OldGroups, nil
+	return state, next.OldGroups, nil
 }

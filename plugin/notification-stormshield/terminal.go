@@ -10,13 +10,12 @@ import (
 	"golang.org/x/term"
 )
 
-// isTerminal reports whether somebody looks at what is written.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// Colours, as ANSI writes them (ECMA-48, SGR).
+// Colours of ANSI terminals (ECMA-48, SGR).
 const (
 	red    = "31"
 	green  = "32"
@@ -24,8 +23,8 @@ const (
 	faint  = "2"
 )
 
-// painter returns what colours a text for a stream: not at all unless that is
-// a terminal, and nobody asked for none (no-color.org).
+// painter returns a function that colours text for a terminal. For other outputs, and for a user who wants no colours
+// (no-color.org), that function returns the text as it is.
 func painter(out io.Writer) func(colour, text string) string {
 	if !isTerminal(out) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return func(_, text string) string { return text }
@@ -33,58 +32,57 @@ func painter(out io.Writer) func(colour, text string) string {
 	return func(colour, text string) string { return "\x1b[" + colour + "m" + text + "\x1b[0m" }
 }
 
-// progress shows on a terminal what goes on and for how long, in one line that
-// goes again. On anything else it shows nothing: what came of it is one line, as
-// a log wants it.
+// progress shows the present step and the time since the start, in one line of a terminal, until its end. On other
+// outputs it shows nothing, because a log wants only the result.
 type progress struct {
-	out  io.Writer
-	stop chan struct{}
-	done sync.WaitGroup
-
-	mu      sync.Mutex
-	what    string
+	out     io.Writer
 	started time.Time
+	stop    chan struct{}
+	stopped sync.WaitGroup
+
+	mu   sync.Mutex
+	step string
 }
 
-const progressLook = 200 * time.Millisecond
+const progressInterval = 200 * time.Millisecond
 
-// showProgress begins. Whoever calls it calls end.
+// showProgress begins. The caller must call end.
 func showProgress(out io.Writer) *progress {
 	p := &progress{out: out, stop: make(chan struct{}), started: time.Now()}
 	if isTerminal(out) {
-		p.done.Go(p.run)
+		p.stopped.Go(p.run)
 	}
 	return p
 }
 
-// doing says what goes on from now on.
-func (p *progress) doing(what string) {
+// show sets the present step.
+func (p *progress) show(step string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.what = what
+	p.step = step
 }
 
 func (p *progress) run() {
-	tick := time.NewTicker(progressLook)
+	tick := time.NewTicker(progressInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-p.stop:
-			fmt.Fprint(p.out, "\r\x1b[K") // the line is gone
+			fmt.Fprint(p.out, "\r\x1b[K") // removes the line
 			return
 		case <-tick.C:
 		}
 		p.mu.Lock()
-		what := p.what
+		step := p.step
 		p.mu.Unlock()
-		if what != "" {
-			fmt.Fprintf(p.out, "\r\x1b[K%s … %s", what, span(time.Since(p.started)))
+		if step != "" {
+			fmt.Fprintf(p.out, "\r\x1b[K%s … %s", step, formatDuration(time.Since(p.started)))
 		}
 	}
 }
 
-// end takes the line away.
+// end removes the line.
 func (p *progress) end() {
 	close(p.stop)
-	p.done.Wait()
+	p.stopped.Wait()
 }

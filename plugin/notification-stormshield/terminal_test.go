@@ -73,9 +73,9 @@ func TestColoursAreForTerminalsWhoseUserWantsThem(t *testing.T) {
 func TestProgressIsALineThatGoesAgain(t *testing.T) {
 	program, screen := terminal(t)
 	p := showProgress(program)
-	p.doing("writing the files")
+	p.show("writing the files")
 	see(t, screen, "writing the files … ")
-	p.doing("unblocking 100000")
+	p.show("unblocking 100000")
 	see(t, screen, "unblocking 100000 … ")
 	p.end()
 	fmt.Fprint(program, "done")
@@ -87,7 +87,7 @@ func TestProgressIsALineThatGoesAgain(t *testing.T) {
 func TestALogGetsNoProgress(t *testing.T) {
 	var log bytes.Buffer
 	p := showProgress(&log)
-	p.doing("writing the files")
+	p.show("writing the files")
 	p.end() // on a terminal this would take a line away
 	if log.Len() > 0 {
 		t.Errorf("it holds %q", log.String())

@@ -1,51 +1,58 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"notification-stormshield/config"
 	"notification-stormshield/stormshield/identity"
 )
 
-func trustCommand() *cobra.Command {
-	var which selection
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "trust [-c FILE] [-n NAME]",
-		Short: "Show the fingerprints of the appliance's SSH host keys and API certificate",
-		Long: `Asks the appliance for its SSH host keys and its API certificate, and prints
+type trustOptions struct {
+	selection
+	json bool
+}
+
+func trustCommand() command {
+	var o trustOptions
+	return command{
+		usage:   "trust [-c FILE] [-n NAME]",
+		summary: "Show the fingerprints of the appliance's SSH host keys and API certificate",
+		help: `Asks the appliance for its SSH host keys and its API certificate, and prints
 the lines that make the configuration trust them. Of several host keys it pins
-the best one, and lists the others. No secret is sent. Compare the fingerprints
-with what the appliance itself shows before you paste them.
+the best one, and lists the others. It sends no secret. Compare the fingerprints
+with those that the appliance itself shows before you paste them.
 
 With --json: host, ssh_host_key, ssh_key_type (of the key to pin), ssh_host_keys
 (every key, each with type and fingerprint), api_cert_fingerprint,
-api_cert_name, api_cert_issuer, api_cert_until (a time). What could not be asked
-is missing.`,
-		Example: "  crowdsec-stormshield trust",
-		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := which.load(config.LoadUnidentified)
-			if err != nil {
-				return err
-			}
-			s := d.Stormshield
-			found, err := identity.Ask(cmd.Context(), identity.Target{Host: s.Host, SSHPort: s.SSHPort, APIPort: s.APIPort, LegacyAlgorithms: s.SSHLegacyAlgorithms})
-			if asJSON {
-				return errors.Join(err, printJSON(cmd.OutOrStdout(), found))
-			}
-			printIdentity(cmd.OutOrStdout(), found)
-			return err
+api_cert_name, api_cert_issuer, api_cert_until (a time). The values of an end that
+does not answer are missing.`,
+		example: "  crowdsec-stormshield trust",
+		bind: func(flags *pflag.FlagSet) {
+			o.bind(flags)
+			bindJSON(flags, &o.json)
 		},
+		run: func(ctx context.Context, _ []string, out output) error { return runTrust(ctx, o, out) },
 	}
-	which.flags(cmd)
-	addJSON(cmd, &asJSON)
-	return cmd
+}
+
+func runTrust(ctx context.Context, o trustOptions, out output) error {
+	d, err := o.load(config.LoadUnidentified)
+	if err != nil {
+		return err
+	}
+	s := d.Stormshield
+	found, err := identity.Ask(ctx, identity.Target{Host: s.Host, SSHPort: s.SSHPort, APIPort: s.APIPort, LegacyAlgorithms: s.SSHLegacyAlgorithms})
+	if o.json {
+		return errors.Join(err, out.printJSON(found))
+	}
+	printIdentity(out.stdout, found)
+	return err
 }
 
 // printIdentity prints lines to paste into the configuration.

@@ -1,10 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Set by the Makefile.
@@ -13,26 +14,26 @@ var (
 	commit  = "unknown"
 )
 
-func versionCommand() *cobra.Command {
+func versionCommand() command {
 	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "version",
-		Short: "Print version, commit and Go version",
-		Long: `Prints version, commit and Go version. With --json: version, commit, go, os,
+	return command{
+		usage:   "version",
+		summary: "Print version, commit and Go version",
+		help: `Prints version, commit and Go version. With --json: version, commit, go, os,
 arch.`,
-		Example: "  crowdsec-stormshield version --json",
-		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]string{
-					"version": version, "commit": commit, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
-				})
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "crowdsec-stormshield %s (commit %s, %s, %s/%s)\n",
-				version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
-		},
+		example: "  crowdsec-stormshield version --json",
+		bind:    func(flags *pflag.FlagSet) { bindJSON(flags, &asJSON) },
+		run:     func(_ context.Context, _ []string, out output) error { return runVersion(asJSON, out) },
 	}
-	addJSON(cmd, &asJSON)
-	return cmd
+}
+
+func runVersion(asJSON bool, out output) error {
+	if asJSON {
+		return out.printJSON(map[string]string{
+			"version": version, "commit": commit, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
+		})
+	}
+	_, err := fmt.Fprintf(out.stdout, "crowdsec-stormshield %s (commit %s, %s, %s/%s)\n",
+		version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
 }

@@ -53,7 +53,6 @@ type checker struct {
 }
 
 func newChecker(config stormshield.Config) *checker {
-	config.APIPasswordHint, config.SSHPasswordHint = "", "" // the caller of Check knows more about the passwords
 	return &checker{Appliance: stormshield.New(config), config: config}
 }
 
