@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Appliance is a simulated appliance without its SSH server, run as a program of its own and looked at through its
+// Appliance is a simulated appliance without its SSH server. It runs as a process, and a test reads its state from its
 // control address.
 type Appliance struct {
 	*process
@@ -24,7 +24,7 @@ type Appliance struct {
 	control     string
 }
 
-// startAppliance starts one whose disk is owned by the SSH user.
+// startAppliance starts an appliance. The SSH user owns its disk.
 func startAppliance(t testing.TB, folder, disk string) *Appliance {
 	t.Helper()
 	ready := filepath.Join(folder, "appliance.ready")
@@ -38,7 +38,7 @@ func startAppliance(t testing.TB, folder, disk string) *Appliance {
 		Control            string `json:"control"`
 	}
 	waitFor(t, 10*time.Second, "the appliance is ready", func() (bool, string) {
-		a.running(t)
+		a.checkRunning(t)
 		text, err := os.ReadFile(ready)
 		if err != nil {
 			return false, err.Error()
@@ -70,8 +70,8 @@ func (a *Appliance) ask(ctx context.Context, method, path string) (*http.Respons
 	return http.DefaultClient.Do(request)
 }
 
-// look asks the control address for something.
-func (a *Appliance) look(ctx context.Context, path string, answer any) error {
+// get reads JSON from the control address.
+func (a *Appliance) get(ctx context.Context, path string, answer any) error {
 	response, err := a.ask(ctx, http.MethodGet, path)
 	if err != nil {
 		return err
@@ -83,20 +83,20 @@ func (a *Appliance) look(ctx context.Context, path string, answer any) error {
 	return json.NewDecoder(response.Body).Decode(answer)
 }
 
-func (a *Appliance) mustLook(t testing.TB, path string, answer any) {
+func (a *Appliance) mustGet(t testing.TB, path string, answer any) {
 	t.Helper()
-	if err := a.look(t.Context(), path, answer); err != nil {
+	if err := a.get(t.Context(), path, answer); err != nil {
 		t.Fatalf("ask the appliance: %v", err)
 	}
 }
 
-// blacklist returns what is blocked now, and until when.
+// blacklist returns the entries of the blacklist and their ends.
 func (a *Appliance) blacklist(ctx context.Context) (map[netip.Prefix]time.Time, error) {
 	var entries []struct {
 		Source  netip.Prefix `json:"source"`
 		Expires time.Time    `json:"expires"`
 	}
-	if err := a.look(ctx, "/blacklist", &entries); err != nil {
+	if err := a.get(ctx, "/blacklist", &entries); err != nil {
 		return nil, err
 	}
 	list := make(map[netip.Prefix]time.Time, len(entries))
@@ -106,7 +106,7 @@ func (a *Appliance) blacklist(ctx context.Context) (map[netip.Prefix]time.Time, 
 	return list, nil
 }
 
-// Blacklist returns what is blocked now, and until when.
+// Blacklist returns the entries of the blacklist and their ends.
 func (a *Appliance) Blacklist(t testing.TB) map[netip.Prefix]time.Time {
 	t.Helper()
 	list, err := a.blacklist(t.Context())
@@ -116,38 +116,37 @@ func (a *Appliance) Blacklist(t testing.TB) map[netip.Prefix]time.Time {
 	return list
 }
 
-// Blocked tells whether exactly this prefix is on the blacklist, and until when.
+// Blocked reports whether exactly this prefix is on the blacklist, and the end of its entry.
 func (a *Appliance) Blocked(t testing.TB, prefix netip.Prefix) (expires time.Time, blocked bool) {
 	t.Helper()
 	expires, blocked = a.Blacklist(t)[prefix]
 	return expires, blocked
 }
 
-// Problems are the faults a real appliance would find in its files now.
+// Problems returns the faults that an appliance would find in its files.
 func (a *Appliance) Problems(t testing.TB) []string {
 	t.Helper()
 	var problems []string
-	a.mustLook(t, "/problems", &problems)
+	a.mustGet(t, "/problems", &problems)
 	return problems
 }
 
-// Stats is what the appliance's API was asked.
+// Stats counts requests to the appliance's API.
 type Stats struct {
 	APILoginsOK, APILoginsFailed int
 	APICommands                  []string
 	Lockouts, Evictions          int
 }
 
-// Stats returns what the appliance's API was asked so far.
+// Stats returns the requests to the appliance's API so far.
 func (a *Appliance) Stats(t testing.TB) Stats {
 	t.Helper()
 	var s Stats
-	a.mustLook(t, "/stats", &s)
+	a.mustGet(t, "/stats", &s)
 	return s
 }
 
-// Files returns every file of the configuration folder; what is no file, such as the folder that a flush works in, is
-// there without a text.
+// Files returns the texts of all files in the configuration folder. A folder, such as that of a flush, has an empty text.
 func (a *Appliance) Files(t testing.TB) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(a.configDir)

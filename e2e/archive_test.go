@@ -6,23 +6,23 @@ import (
 	"testing"
 )
 
-func TestTheArchiveIsInstalledBelowAPrefixAndUninstalledWithoutATrace(t *testing.T) {
+func TestTheArchiveIsInstalledBelowAPrefixAndUninstalled(t *testing.T) {
 	for name, prefix := range map[string]string{"the usual prefix": "/usr/local", "another": "/opt/crowdsec tools"} {
 		t.Run(name, func(t *testing.T) {
 			d := newDebian(t, bareDebian)
-			archive := d.bring(t, unpacked(t, "amd64"))
+			archive := d.copyIn(t, unpacked(t, "amd64"))
 			const profiles = "name: all\nnotifications: [stormshield_default]\n"
 			d.write(t, "/etc/crowdsec/profiles.yaml", 0o600, profiles)
 			d.write(t, "/etc/crowdsec/config.yaml", 0o600, "plugin_config:\n  user: daemon\n  group: mail\nconfig_paths:\n  plugin_dir: /usr/local/lib/crowdsec/plugins\n")
 			if name != "the usual prefix" {
-				// CrowdSec's folder, which is not below the prefix.
+				// CrowdSec's folder is not below the prefix.
 				d.write(t, "/usr/local/lib/crowdsec/plugins/notification-other", 0o551, "")
 			}
 			d.run(t, "mkdir", "-p", prefix)
 			before := d.all(t)
 
 			out := d.run(t, archive+"/install.sh", "--prefix", prefix)
-			contains(t, out, "installed below "+prefix, "crowdsec-stormshield setup")
+			checkContains(t, out, "installed below "+prefix, "crowdsec-stormshield setup")
 			d.is(t, "-r-xr-x--x 0:0 ", prefix+"/lib/crowdsec/plugins/notification-stormshield")
 			d.is(t, "Lrwxrwxrwx 0:0 ", prefix+"/bin/crowdsec-stormshield")
 			d.is(t, "Lrwxrwxrwx 0:0 ", prefix+"/lib/crowdsec-stormshield/plugins/notification-stormshield")
@@ -34,18 +34,18 @@ func TestTheArchiveIsInstalledBelowAPrefixAndUninstalledWithoutATrace(t *testing
 				d.is(t, "-rw-r--r-- 0:0 ", prefix+"/"+file)
 			}
 			d.is(t, "drwx------ 1:8 ", stateFolder)
-			contains(t, d.run(t, prefix+"/bin/crowdsec-stormshield", "version"), "linux/amd64")
+			checkContains(t, d.run(t, prefix+"/bin/crowdsec-stormshield", "version"), "linux/amd64")
 			if name != "the usual prefix" {
-				contains(t, out, "CrowdSec looks for plugins in /usr/local/lib/crowdsec/plugins", "not in your PATH")
+				checkContains(t, out, "CrowdSec looks for plugins in /usr/local/lib/crowdsec/plugins", "not in your PATH")
 			}
 
-			// The same again is an upgrade, and leaves as much to uninstall.
+			// A second installation is an upgrade. The removal after it must remove as much.
 			d.write(t, stateFolder+"/state.db", 0o600, "bans")
 			d.write(t, notificationFile, 0o600, "type: stormshield\nname: stormshield_default\n")
-			contains(t, d.run(t, archive+"/install.sh", "--yes", "--prefix="+prefix), "systemctl reload crowdsec")
+			checkContains(t, d.run(t, archive+"/install.sh", "--yes", "--prefix="+prefix), "systemctl reload crowdsec")
 
 			out = d.run(t, archive+"/install.sh", "--uninstall", "--prefix", prefix)
-			contains(t, out, "/etc/crowdsec/profiles.yaml still names stormshield_default", "kept "+notificationFile+" "+stateFolder, "rm -r ")
+			checkContains(t, out, "/etc/crowdsec/profiles.yaml still names stormshield_default", "kept "+notificationFile+" "+stateFolder, "rm -r ")
 			after := d.all(t)
 			for _, kept := range []string{stateFolder, stateFolder + "/state.db", notificationFile, filepath.Dir(notificationFile)} {
 				if _, there := after[kept]; !there {
@@ -67,7 +67,7 @@ func TestTheArchiveIsInstalledBelowAPrefixAndUninstalledWithoutATrace(t *testing
 	}
 }
 
-// is fails the test if the line of a file, whose name may have spaces, does not begin so.
+// is fails the test if the line of a file does not begin with a text. The name of the file may have spaces.
 func (d *debian) is(t testing.TB, want, file string) {
 	t.Helper()
 	if line := d.line(t, file); !strings.HasPrefix(line, want) {
@@ -75,14 +75,14 @@ func (d *debian) is(t testing.TB, want, file string) {
 	}
 }
 
-func TestTheInstallScriptRefusesWhatCannotWork(t *testing.T) {
+func TestTheInstallScriptRefusesWrongUse(t *testing.T) {
 	d := newDebian(t, bareDebian)
-	amd64, arm64 := d.bring(t, unpacked(t, "amd64")), d.bring(t, unpacked(t, "arm64"))
+	amd64, arm64 := d.copyIn(t, unpacked(t, "amd64")), d.copyIn(t, unpacked(t, "arm64"))
 	before := d.all(t)
 	atTerminal := "mount -t devpts none /dev/pts; echo n | script -qec " + amd64 + "/install.sh /dev/null"
 	for name, c := range map[string]struct {
 		words []string
-		says  string
+		want  string
 	}{
 		"not root":               {[]string{"setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", amd64 + "/install.sh"}, "run this as root"},
 		"the wrong architecture": {[]string{arm64 + "/install.sh"}, "this archive is for arm64, and this machine is amd64"},
@@ -90,14 +90,14 @@ func TestTheInstallScriptRefusesWhatCannotWork(t *testing.T) {
 		"no folder":              {[]string{amd64 + "/install.sh", "--prefix"}, "--prefix needs a folder"},
 		"a relative folder":      {[]string{amd64 + "/install.sh", "--prefix", "usr"}, "a path from the root"},
 		"nothing to uninstall":   {[]string{amd64 + "/install.sh", "--uninstall"}, "nothing of this plugin was installed"},
-		"a no at the terminal":   {[]string{"sh", "-c", atTerminal}, "install the plugin below /usr/local? [y/N]"},
+		"the answer no":          {[]string{"sh", "-c", atTerminal}, "install the plugin below /usr/local? [y/N]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := d.command(t.Context(), c.words...).CombinedOutput()
 			if err == nil {
-				t.Error("it went well")
+				t.Error("it succeeded")
 			}
-			contains(t, string(out), c.says)
+			checkContains(t, string(out), c.want)
 		})
 	}
 	for file, line := range d.all(t) {
@@ -105,5 +105,5 @@ func TestTheInstallScriptRefusesWhatCannotWork(t *testing.T) {
 			t.Errorf("left behind, or changed: %s", line)
 		}
 	}
-	contains(t, d.run(t, amd64+"/install.sh", "--help"), "Usage:", "--prefix DIR", "--uninstall", "--yes")
+	checkContains(t, d.run(t, amd64+"/install.sh", "--help"), "Usage:", "--prefix DIR", "--uninstall", "--yes")
 }

@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// sizeLimit is what a binary may have, in bytes.
+	// sizeLimit is the largest size of a binary, in bytes.
 	sizeLimit = 22_000_000
-	// startLimit is the longest that CrowdSec should wait for the plugin to say where it listens.
+	// startLimit is the longest time until the plugin sends its address to CrowdSec.
 	startLimit = 100 * time.Millisecond
 )
 
-func TestBinariesAreSmallAndStaticAndStartAtOnce(t *testing.T) {
+func TestBinariesAreSmallAndStaticAndStartQuickly(t *testing.T) {
 	binaries := map[string]string{}
 	for architecture, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
 		binary := filepath.Join(unpacked(t, architecture), "notification-stormshield")
@@ -31,10 +31,10 @@ func TestBinariesAreSmallAndStaticAndStartAtOnce(t *testing.T) {
 		if info.Size() > sizeLimit {
 			t.Errorf("%s has %d bytes, limit %d", architecture, info.Size(), sizeLimit)
 		}
-		isStatic(t, binary, machine)
+		checkStatic(t, binary, machine)
 	}
-	// An emulator mostly translates what runs but once: under it a program of one line takes half of startLimit. How much
-	// slower it is shows in the binary of this machine's own architecture, which runs with it and without.
+	// An emulator is slow at the start of a program, because it translates code that runs once. The amd64 binary runs with
+	// and without an emulator, which shows how much slower the emulator is.
 	native := quickest(t, binaries["amd64"])
 	slower := float64(quickest(t, "qemu-x86_64", binaries["amd64"])) / float64(native)
 	emulated := quickest(t, "qemu-aarch64", binaries["arm64"])
@@ -50,7 +50,7 @@ func TestBinariesAreSmallAndStaticAndStartAtOnce(t *testing.T) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
 
-// quickest is the quickest of some starts.
+// quickest returns the shortest of several start times.
 func quickest(t testing.TB, words ...string) time.Duration {
 	t.Helper()
 	took := time.Hour
@@ -60,7 +60,7 @@ func quickest(t testing.TB, words ...string) time.Duration {
 	return took
 }
 
-func isStatic(t testing.TB, binary string, machine elf.Machine) {
+func checkStatic(t testing.TB, binary string, machine elf.Machine) {
 	t.Helper()
 	file, err := elf.Open(binary)
 	if err != nil {
@@ -77,8 +77,7 @@ func isStatic(t testing.TB, binary string, machine elf.Machine) {
 	}
 }
 
-// handshake starts the plugin as CrowdSec does and returns how long it takes to say where it listens (go-plugin's
-// handshake line).
+// handshake starts the plugin as CrowdSec does, and returns the time until go-plugin's handshake line.
 func handshake(t testing.TB, words []string) time.Duration {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
@@ -98,7 +97,7 @@ func handshake(t testing.TB, words []string) time.Duration {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	took := time.Since(started)
 	if !regexp.MustCompile(`^1\|1\|unix\|[^|]+\|grpc(\||\n)`).MatchString(line) {
-		t.Fatalf("it says %q, which is no handshake (%v)", line, err)
+		t.Fatalf("%q is not a handshake (%v)", line, err)
 	}
 	return took
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// The second build is of a copy of the tree elsewhere, its files newer, by another habit of rights and another clock.
+// The second build is of a copy of the tree in another folder, with newer files, another umask and another time zone.
 func TestTwoBuildsOfACommitGiveTheSameBytes(t *testing.T) {
 	first, err := thesePackages()
 	if err != nil {
@@ -42,7 +42,7 @@ func TestTwoBuildsOfACommitGiveTheSameBytes(t *testing.T) {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	if len(names) != 9 { // a deb, an rpm, an archive and a bill of materials for each architecture, and the checksums
-		t.Errorf("the builds made %d files: %v", len(names), names)
+		t.Errorf("the builds have %d files: %v", len(names), names)
 	}
 	for _, name := range names {
 		one, err := os.ReadFile(filepath.Join(first, name))
@@ -60,7 +60,7 @@ func TestTwoBuildsOfACommitGiveTheSameBytes(t *testing.T) {
 	t.Logf("MEASURED %d files are the same bytes in both builds", len(names))
 }
 
-func TestTheChecksumsAreOfAllPackages(t *testing.T) {
+func TestAllPackagesHaveChecksums(t *testing.T) {
 	folder, err := thesePackages()
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestTheChecksumsAreOfAllPackages(t *testing.T) {
 
 func TestTheBillOfMaterialsNamesEveryModuleOfTheBinary(t *testing.T) {
 	for _, architecture := range []string{"amd64", "arm64"} {
-		text, err := os.ReadFile(built(t, thesePackages, "*_linux_"+architecture+".cdx.json"))
+		text, err := os.ReadFile(packageFile(t, thesePackages, "*_linux_"+architecture+".cdx.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestTheBillOfMaterialsNamesEveryModuleOfTheBinary(t *testing.T) {
 			Components []struct{ Name, Version string }
 		}
 		if err := json.Unmarshal(text, &bill); err != nil || bill.BOMFormat != "CycloneDX" {
-			t.Fatalf("it is no bill of materials: %v", err)
+			t.Fatalf("it is not a bill of materials: %v", err)
 		}
 		named := map[string]bool{}
 		for _, c := range bill.Components {
@@ -100,7 +100,7 @@ func TestTheBillOfMaterialsNamesEveryModuleOfTheBinary(t *testing.T) {
 			}
 		}
 		if modules < 10 {
-			t.Errorf("the binary has %d modules, too few to show anything", modules)
+			t.Errorf("the binary has %d modules, which is too few", modules)
 		}
 	}
 }
@@ -127,6 +127,6 @@ func TestVersionsOfPackagesSortAsTheirCommits(t *testing.T) {
 		}
 	}
 	if out, err := exec.CommandContext(t.Context(), "../packaging/version.sh", "not a version").CombinedOutput(); err == nil {
-		t.Errorf("it makes a version of no version: %s", out)
+		t.Errorf("it accepts a text that is not a version: %s", out)
 	}
 }

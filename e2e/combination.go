@@ -8,25 +8,25 @@ import (
 // Release is a CrowdSec release to run.
 type Release struct {
 	Version string
-	// bin is the folder of crowdsec and cscli, lib that of libraries they need beside the system's ("" for none).
+	// bin is the folder of crowdsec and cscli. lib is the folder of their libraries, "" if the system's are enough.
 	bin, lib string
-	// profiles names the template of profiles.yaml.
+	// profiles is the template of profiles.yaml.
 	profiles string
-	// environment is set beside the test's own.
-	environment string // such as NAME=value; "": nothing
-	// postgres is its database; nil: SQLite.
+	// environment is one more variable, such as NAME=value; "" for none.
+	environment string
+	// postgres is its database; nil is SQLite.
 	postgres *postgres
 }
 
-// Combination is what a test runs with.
+// Combination is a release of CrowdSec and a login shell.
 type Combination struct {
 	CrowdSec Release
-	// LoginShell is that of the appliance's SSH user.
+	// LoginShell is the shell of the appliance's SSH user.
 	LoginShell string
 }
 
-// CrowdSec 1.4.6 leaves remediation unset on what `cscli decisions add` sends, so that the default profiles match
-// nothing there: it gets one profile more.
+// CrowdSec 1.4.6 does not set remediation in alerts of `cscli decisions add`, so its default profiles do not match them. It
+// gets one more profile.
 var (
 	current = Release{Version: "1.7.8", bin: cached("crowdsec-1.7.8"), profiles: "profiles.yaml"}
 	older   = Release{
@@ -35,7 +35,7 @@ var (
 	}
 )
 
-// cached is the absolute path of something prepare.sh made.
+// cached returns the absolute path of a file that prepare.sh made.
 func cached(name string) string {
 	path, err := filepath.Abs(filepath.Join(".cache", name))
 	if err != nil {
@@ -44,51 +44,51 @@ func cached(name string) string {
 	return path
 }
 
-// everyCombination runs a behaviour with both releases and both login shells, each in a world of its own, and checks
-// afterwards that the world can be left as if the plugin had never been there.
-func everyCombination(t *testing.T, behaviour func(*testing.T, *World)) {
+// forEachCombination runs a scenario with both releases and both login shells, each in its own environment, and then
+// checkCleanup.
+func forEachCombination(t *testing.T, scenario func(*testing.T, *Environment)) {
 	t.Helper()
-	every(t, []Release{current, older}, shells, behaviour)
+	forEach(t, []Release{current, older}, shells, scenario)
 }
 
-// everyShell does so with the newest release alone.
-func everyShell(t *testing.T, behaviour func(*testing.T, *World)) {
+// forEachShell runs a scenario with the newest release and both login shells.
+func forEachShell(t *testing.T, scenario func(*testing.T, *Environment)) {
 	t.Helper()
-	every(t, []Release{current}, shells, behaviour)
+	forEach(t, []Release{current}, shells, scenario)
 }
 
-// everyRelease does so where the appliance makes no difference.
-func everyRelease(t *testing.T, behaviour func(*testing.T, *World)) {
+// forEachRelease runs a scenario with both releases and one login shell.
+func forEachRelease(t *testing.T, scenario func(*testing.T, *Environment)) {
 	t.Helper()
-	every(t, []Release{current, older}, shells[:1], behaviour)
+	forEach(t, []Release{current, older}, shells[:1], scenario)
 }
 
-// meanwhile runs a behaviour that mostly waits with each release, beside all others of its kind.
-func meanwhile(t *testing.T, releases []Release, behaviour func(*testing.T, *World)) {
+// inParallel runs a scenario that mostly waits, with each release. All such scenarios of the package run in parallel.
+func inParallel(t *testing.T, releases []Release, scenario func(*testing.T, *Environment)) {
 	t.Helper()
 	t.Parallel()
 	for _, release := range releases {
 		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Combination{CrowdSec: release, LoginShell: shells[0]})
-			behaviour(t, w)
-			w.leaveNoTrace(t)
+			env := newEnvironment(t, Combination{CrowdSec: release, LoginShell: shells[0]})
+			scenario(t, env)
+			env.checkCleanup(t)
 		})
 	}
 }
 
 var shells = []string{"/bin/sh", "/bin/csh"}
 
-func every(t *testing.T, releases []Release, shells []string, behaviour func(*testing.T, *World)) {
+func forEach(t *testing.T, releases []Release, shells []string, scenario func(*testing.T, *Environment)) {
 	t.Helper()
 	for _, release := range releases {
 		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
 			for _, shell := range shells {
 				t.Run(filepath.Base(shell), func(t *testing.T) {
-					t.Parallel() // the tests mostly wait; two at once keep their time limits
-					w := newWorld(t, Combination{CrowdSec: release, LoginShell: shell})
-					behaviour(t, w)
-					w.leaveNoTrace(t)
+					t.Parallel() // they mostly wait; two at once keep the time limits
+					env := newEnvironment(t, Combination{CrowdSec: release, LoginShell: shell})
+					scenario(t, env)
+					env.checkCleanup(t)
 				})
 			}
 		})

@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// machine is the name under which cscli and the tests report alerts.
+// machine is the name of the machine that reports alerts.
 const machine = "e2e"
 
-// CrowdSec is a private CrowdSec: a Local API with our notification, and cscli to talk to it.
+// CrowdSec is a private CrowdSec: a Local API with the plugin's notification, and cscli.
 type CrowdSec struct {
 	*process
 	release Release
-	debian  *debian // it is installed in; nil: it is the release's, with a configuration of ours
+	debian  *debian // where it is installed; nil: the binaries of the release, with a configuration of the test
 	folder  string  // of its logs
 	dir     string  // its configuration
 	port    int
 }
 
-// installCrowdSec writes a configuration and registers the machine. Nothing runs yet.
+// installCrowdSec writes a configuration and registers the machine. It starts nothing.
 func installCrowdSec(t testing.TB, folder string, release Release) *CrowdSec {
 	t.Helper()
 	c := &CrowdSec{release: release, folder: folder, dir: filepath.Join(folder, "crowdsec"), port: freePort(t)}
@@ -34,7 +34,7 @@ func installCrowdSec(t testing.TB, folder string, release Release) *CrowdSec {
 			t.Fatal(err)
 		}
 	}
-	// The plugins' sockets go to a folder of ours: an orphan leaves its own behind.
+	// An orphan leaves its socket behind, so the sockets are in a folder of the test.
 	if err := os.Mkdir(c.sockets(), 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +51,8 @@ func installCrowdSec(t testing.TB, folder string, release Release) *CrowdSec {
 		}
 	}
 	values := map[string]any{"Dir": c.dir, "Port": c.port, "MetricsPort": freePort(t), "Postgres": release.postgres}
-	fill(t, "config.yaml", c.config(), 0o600, values)
-	fill(t, release.profiles, filepath.Join(c.dir, "profiles.yaml"), 0o600, values)
+	writeTemplate(t, "config.yaml", c.config(), 0o600, values)
+	writeTemplate(t, release.profiles, filepath.Join(c.dir, "profiles.yaml"), 0o600, values)
 	c.register(t)
 	return c
 }
@@ -74,7 +74,7 @@ func (c *CrowdSec) config() string  { return filepath.Join(c.dir, "config.yaml")
 func (c *CrowdSec) sockets() string { return filepath.Join(c.dir, "tmp") }
 func (c *CrowdSec) url() string     { return fmt.Sprintf("http://127.0.0.1:%d", c.port) }
 
-// command is one of the release's programs under this configuration.
+// command returns a command of the release with this configuration.
 func (c *CrowdSec) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	if c.debian != nil {
 		return c.debian.command(ctx, append([]string{program}, args...)...)
@@ -90,7 +90,7 @@ func (c *CrowdSec) command(ctx context.Context, program string, args ...string) 
 	return cmd
 }
 
-// Start starts CrowdSec and waits until its Local API lets the machine in.
+// Start starts CrowdSec and waits until the machine can log in to the Local API.
 func (c *CrowdSec) Start(t testing.TB) {
 	t.Helper()
 	c.process = start(t, c.folder, "crowdsec", c.command(t.Context(), "crowdsec", "-no-cs"))
@@ -99,20 +99,21 @@ func (c *CrowdSec) Start(t testing.TB) {
 
 func (c *CrowdSec) waitForAPI(t testing.TB) {
 	t.Helper()
-	waitFor(t, 20*time.Second, "the Local API lets us in", func() (bool, string) {
-		c.running(t)
+	waitFor(t, 20*time.Second, "the machine can log in to the Local API", func() (bool, string) {
+		c.checkRunning(t)
 		_, err := c.logIn(t.Context())
 		return err == nil, fmt.Sprint(err)
 	})
 }
 
-// tryConfiguration has CrowdSec look at its configuration in a process of its own, which starts the plugin too.
+// tryConfiguration runs `crowdsec -t`, which starts the plugin too.
 func (c *CrowdSec) tryConfiguration(t testing.TB) {
 	t.Helper()
 	run(t, c.command(t.Context(), "crowdsec", "-no-cs", "-t"))
 }
 
-// Reload does what systemd does to reload CrowdSec: `crowdsec -t` in a process of its own, then SIGHUP. It waits until CrowdSec says that it is done and the Local API answers again.
+// Reload reloads CrowdSec as systemd does: `crowdsec -t`, then SIGHUP. It waits until CrowdSec logs that it has reloaded,
+// and the Local API answers.
 func (c *CrowdSec) Reload(t testing.TB) {
 	t.Helper()
 	const done = "Reload is finished"
@@ -120,17 +121,17 @@ func (c *CrowdSec) Reload(t testing.TB) {
 	c.tryConfiguration(t)
 	c.signal(t, syscall.SIGHUP)
 	waitFor(t, 30*time.Second, "CrowdSec has reloaded", func() (bool, string) {
-		c.running(t)
-		return c.logged(done) > before, "it has not said so"
+		c.checkRunning(t)
+		return c.logged(done) > before, "its log does not say so"
 	})
 	c.waitForAPI(t)
 }
 
-// Stop ends CrowdSec as systemd does.
+// Stop stops CrowdSec as systemd does.
 func (c *CrowdSec) Stop(t testing.TB) {
 	t.Helper()
 	c.signal(t, syscall.SIGTERM)
-	waitFor(t, 20*time.Second, "CrowdSec ends after SIGTERM", func() (bool, string) { return c.gone(), "it runs" })
+	waitFor(t, 20*time.Second, "CrowdSec ends after SIGTERM", func() (bool, string) { return c.hasEnded(), "it runs" })
 }
 
 // Cscli runs cscli and returns all it printed.
@@ -151,8 +152,7 @@ func (c *CrowdSec) mustCscli(t testing.TB, args ...string) {
 	}
 }
 
-// busyCscli runs cscli, and reports whether it ended in the midst of it because the database was busy: 1.4.6 does not wait
-// for it.
+// busyCscli runs cscli, and reports whether it failed because the database was busy. 1.4.6 does not wait for its database.
 func (c *CrowdSec) busyCscli(t testing.TB, args ...string) bool {
 	t.Helper()
 	out, err := c.Cscli(t, args...)
@@ -166,7 +166,7 @@ func (c *CrowdSec) busyCscli(t testing.TB, args ...string) bool {
 	return true
 }
 
-// Decision is a decision made with `cscli decisions add`: when it was asked for, and when CrowdSec counts it as ended.
+// Decision is a decision of `cscli decisions add`: when it was made, and when it ends for CrowdSec.
 type Decision struct {
 	asked, ends time.Time
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// newLocalAPI starts a CrowdSec without plugins, as on another machine.
+// newLocalAPI starts a CrowdSec without plugins, like one on another machine.
 func newLocalAPI(t *testing.T, release Release) *CrowdSec {
 	t.Helper()
 	release.profiles = "profiles-none.yaml"
@@ -19,8 +19,8 @@ func newLocalAPI(t *testing.T, release Release) *CrowdSec {
 	return c
 }
 
-// makeDatabaseAnew deletes CrowdSec's database and starts it with an empty one, in which IDs begin at 1 again.
-func (c *CrowdSec) makeDatabaseAnew(t *testing.T) {
+// recreateDatabase deletes CrowdSec's database and starts CrowdSec with an empty one, in which IDs begin at 1 again.
+func (c *CrowdSec) recreateDatabase(t *testing.T) {
 	t.Helper()
 	c.Stop(t)
 	c.deleteDatabase(t)
@@ -45,127 +45,127 @@ func (c *CrowdSec) deleteDatabase(t *testing.T) {
 
 func (c *CrowdSec) database() string { return filepath.Join(c.dir, "data", "crowdsec.db") }
 
-// sqlite runs a statement in the SQLite database of CrowdSec and returns what it selects.
+// sqlite runs a statement in CrowdSec's SQLite database and returns its output.
 func (c *CrowdSec) sqlite(t *testing.T, statement string) string {
 	t.Helper()
 	return strings.TrimSpace(run(t, exec.CommandContext(t.Context(), "sqlite3", "-cmd", ".timeout 20000", c.database(), statement)))
 }
 
-func TestADatabaseThatWasMadeAnewIsFollowedWithinTwoFullReads(t *testing.T) {
-	meanwhile(t, []Release{current, older}, func(t *testing.T, w *World) {
-		other := newLocalAPI(t, w.CrowdSec.release)
-		w.followAt(t, other, other.url())
+func TestARecreatedDatabaseIsFollowedWithinTwoFullReads(t *testing.T) {
+	inParallel(t, []Release{current, older}, func(t *testing.T, env *Environment) {
+		other := newLocalAPI(t, env.CrowdSec.release)
+		env.followAt(t, other, other.url())
 		file, values := bansToImport(t, 600)
 		for range 2 { // so that the new database's IDs begin among the old ones
 			other.mustCscli(t, "decisions", "import", "-i", file)
 		}
-		w.waitUntilBlocks(t, len(values), 2*time.Minute)
+		env.waitUntilBlocks(t, len(values), 2*time.Minute)
 
-		stayedBlocked := w.guardBans(t, values[500], values[599])
-		other.makeDatabaseAnew(t)
-		anew := map[string]bool{}
+		stayedBlocked := env.guardBans(t, values[500], values[599])
+		other.recreateDatabase(t)
+		added := map[string]bool{}
 		var all []map[string]string
 		for n := 500; n < 900; n++ {
 			value := fmt.Sprintf("198.18.%d.%d", n>>8, n&255)
-			anew[value] = true
+			added[value] = true
 			all = append(all, map[string]string{"duration": "3h", "scope": "ip", "value": value})
 		}
 		other.mustCscli(t, "decisions", "import", "-i", decisionsFile(t, all))
 		made := time.Now()
-		waitForEvery(t, 100*time.Millisecond, 4*time.Minute, "the blacklist is the new database's list", func() (bool, string) {
-			list := w.Appliance.Blacklist(t)
+		waitForEvery(t, 100*time.Millisecond, 4*time.Minute, "the blacklist matches the new database", func() (bool, string) {
+			list := env.Appliance.Blacklist(t)
 			for p := range list {
-				if !anew[p.Addr().String()] {
+				if !added[p.Addr().String()] {
 					return false, p.String() + " is blocked"
 				}
 			}
-			return len(list) == len(anew), fmt.Sprintf("it blocks %d", len(list))
+			return len(list) == len(added), fmt.Sprintf("it blocks %d", len(list))
 		})
 		// A full read follows the outage, after up to 30 s.
-		within(t, 30*time.Second+confirmAfter+2*readEvery+time.Minute, "the database made anew, and in step with it", time.Since(made))
+		checkWithin(t, 30*time.Second+confirmAfter+2*readEvery+time.Minute, "the blacklist matches the recreated database", time.Since(made))
 		stayedBlocked()
 		other.mustCscli(t, "decisions", "delete", "--all")
-		w.waitUntilBlocks(t, 0, time.Minute)
+		env.waitUntilBlocks(t, 0, time.Minute)
 	})
 }
 
-// fullRead is what CrowdSec logs of a full read, less its status.
+// fullRead is in the line that CrowdSec logs for a full read, before the status.
 const fullRead = "startup=true HTTP/1.1 "
 
 // A Local API whose database fails answers with an empty list (1.7.8) or an error (1.4.6), again and again.
-func TestNothingEndsWhileTheDatabaseOfTheLocalAPIFails(t *testing.T) {
-	meanwhile(t, []Release{current, older}, func(t *testing.T, w *World) {
-		w.follow(t)
+func TestNoBanEndsWhileTheDatabaseOfTheLocalAPIFails(t *testing.T) {
+	inParallel(t, []Release{current, older}, func(t *testing.T, env *Environment) {
+		env.follow(t)
 		file, values := bansToImport(t, 500)
-		w.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
-		w.waitUntilBlocks(t, len(values), 2*time.Minute)
+		env.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+		env.waitUntilBlocks(t, len(values), 2*time.Minute)
 
-		stayedBlocked := w.guardBans(t, values...)
-		w.CrowdSec.sqlite(t, "ALTER TABLE decisions RENAME TO lost")
-		reads, empty := w.CrowdSec.logged(fullRead), w.CrowdSec.logged(fullRead+"200")
+		stayedBlocked := env.guardBans(t, values...)
+		env.CrowdSec.sqlite(t, "ALTER TABLE decisions RENAME TO lost")
+		reads, empty := env.CrowdSec.logged(fullRead), env.CrowdSec.logged(fullRead+"200")
 		failed := time.Now()
 		waitFor(t, 2*time.Minute, "status says that the Local API cannot be read", func() (bool, string) {
-			l := w.Plugin.localAPI(t)
+			l := env.Plugin.localAPI(t)
 			return l.UnreadSince != nil, fmt.Sprint(l)
 		})
-		within(t, time.Minute+3*readEvery, "a failing database noticed", time.Since(failed))
-		waitFor(t, 3*time.Minute, "everything was read three times", func() (bool, string) {
-			return w.CrowdSec.logged(fullRead) > reads+2, "it was not"
+		checkWithin(t, time.Minute+3*readEvery, "status reports the failing database", time.Since(failed))
+		waitFor(t, 3*time.Minute, "three full reads", func() (bool, string) {
+			return env.CrowdSec.logged(fullRead) > reads+2, "there were fewer"
 		})
-		if empty = w.CrowdSec.logged(fullRead+"200") - empty; w.CrowdSec.release.Version == current.Version && empty < 3 {
-			t.Errorf("%d full reads got an empty list with status 200: the database does not fail as it should", empty)
+		if empty = env.CrowdSec.logged(fullRead+"200") - empty; env.CrowdSec.release.Version == current.Version && empty < 3 {
+			t.Errorf("%d full reads got an empty list with status 200: the database does not fail as expected", empty)
 		}
 		stayedBlocked()
-		w.waitUntilBlocks(t, len(values), time.Second)
+		env.waitUntilBlocks(t, len(values), time.Second)
 
-		w.CrowdSec.sqlite(t, "ALTER TABLE lost RENAME TO decisions")
+		env.CrowdSec.sqlite(t, "ALTER TABLE lost RENAME TO decisions")
 		waitFor(t, 2*time.Minute, "the Local API is read again", func() (bool, string) {
-			l := w.Plugin.localAPI(t)
+			l := env.Plugin.localAPI(t)
 			return l.UnreadSince == nil, l.Error
 		})
-		w.waitUntilBlocks(t, len(values), time.Second)
-		w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-		w.waitUntilBlocks(t, 0, time.Minute)
+		env.waitUntilBlocks(t, len(values), time.Second)
+		env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
+		env.waitUntilBlocks(t, 0, time.Minute)
 	})
 }
 
-// CrowdSec 1.7.8 ends its list as usual where it meets a damaged page of its database.
-func TestNothingEndsWhileTheListOfTheLocalAPIIsCut(t *testing.T) {
-	meanwhile(t, []Release{current}, func(t *testing.T, w *World) {
-		const page = 30_000 // as many decisions CrowdSec reads at once
-		w.follow(t)
+// At a damaged page of its database, CrowdSec 1.7.8 ends its answer as if it were complete.
+func TestNoBanEndsWhileAnswersOfTheLocalAPIAreCut(t *testing.T) {
+	inParallel(t, []Release{current}, func(t *testing.T, env *Environment) {
+		const page = 30_000 // CrowdSec reads this many decisions at once
+		env.follow(t)
 		file, values := bansToImport(t, page+2000)
-		w.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
-		w.waitUntilBlocks(t, len(values), 2*time.Minute)
+		env.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+		env.waitUntilBlocks(t, len(values), 2*time.Minute)
 
-		w.CrowdSec.Stop(t)
-		intact := w.CrowdSec.damage(t, page+1000)
-		w.CrowdSec.Start(t)
+		env.CrowdSec.Stop(t)
+		intact := env.CrowdSec.damage(t, page+1000)
+		env.CrowdSec.Start(t)
 		waitFor(t, 3*time.Minute, "status says that the Local API cannot be read", func() (bool, string) {
-			l := w.Plugin.localAPI(t)
+			l := env.Plugin.localAPI(t)
 			return l.UnreadSince != nil, fmt.Sprint(l)
 		})
-		l := w.Plugin.localAPI(t)
-		t.Logf("MEASURED what status says of it: %s", l.Error)
-		reads := w.CrowdSec.logged(fullRead + "200")
-		waitFor(t, 3*time.Minute, "everything was read three times more", func() (bool, string) {
-			return w.CrowdSec.logged(fullRead+"200") >= reads+3, "it was not"
+		l := env.Plugin.localAPI(t)
+		t.Logf("MEASURED the reason in status: %s", l.Error)
+		reads := env.CrowdSec.logged(fullRead + "200")
+		waitFor(t, 3*time.Minute, "three more full reads", func() (bool, string) {
+			return env.CrowdSec.logged(fullRead+"200") >= reads+3, "there were fewer"
 		})
-		w.waitUntilBlocks(t, len(values), time.Second)
+		env.waitUntilBlocks(t, len(values), time.Second)
 
-		w.CrowdSec.Stop(t)
-		w.CrowdSec.deleteDatabase(t)
-		if err := os.WriteFile(w.CrowdSec.database(), intact, 0o600); err != nil {
+		env.CrowdSec.Stop(t)
+		env.CrowdSec.deleteDatabase(t)
+		if err := os.WriteFile(env.CrowdSec.database(), intact, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		w.CrowdSec.Start(t)
-		w.Plugin.waitUntilActive(t)
-		w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-		w.waitUntilBlocks(t, 0, time.Minute)
+		env.CrowdSec.Start(t)
+		env.Plugin.waitUntilActive(t)
+		env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
+		env.waitUntilBlocks(t, 0, time.Minute)
 	})
 }
 
-// damage overwrites the page of the database that holds the decision of an ID, and returns what the file was.
+// damage overwrites the page of the database that holds the decision of an ID, and returns the intact file.
 func (c *CrowdSec) damage(t *testing.T, id int) (intact []byte) {
 	t.Helper()
 	c.sqlite(t, "PRAGMA wal_checkpoint(TRUNCATE)")
@@ -177,7 +177,7 @@ func (c *CrowdSec) damage(t *testing.T, id int) (intact []byte) {
 	found := c.sqlite(t, fmt.Sprintf(`SELECT pgsize, pageno FROM dbstat WHERE name = 'decisions' AND pagetype = 'leaf' ORDER BY path
 		LIMIT 1 OFFSET (SELECT COUNT(*) * %d / (SELECT MAX(id) FROM decisions) FROM dbstat WHERE name = 'decisions' AND pagetype = 'leaf')`, id))
 	if _, err := fmt.Sscanf(found, "%d|%d", &size, &number); err != nil {
-		t.Fatalf("which page: %q: %v", found, err)
+		t.Fatalf("find the page: %q: %v", found, err)
 	}
 	damaged := append([]byte{}, intact...)
 	for i := range size {

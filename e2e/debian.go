@@ -13,16 +13,16 @@ import (
 	"testing"
 )
 
-// The two small Debian 12 that prepare.sh made.
+// prepare.sh makes these two small Debian 12 systems.
 var (
 	bareDebian         = cached("debian.tar")
 	debianWithCrowdSec = cached("debian-crowdsec.tar")
 )
 
-// debian is a Debian 12 in a folder, to install packages in. Programs run in it as root; the network is the machine's.
+// debian is a Debian 12 in a folder, for installing packages. Programs run in it as root, with the machine's network.
 type debian struct{ root string }
 
-// newDebian unpacks one for a test, which removes it.
+// newDebian unpacks a Debian. The test removes it at its end.
 func newDebian(t testing.TB, tarball string) *debian {
 	t.Helper()
 	d := &debian{root: filepath.Join(temporaryFolder(t), "debian")}
@@ -32,23 +32,23 @@ func newDebian(t testing.TB, tarball string) *debian {
 	run(t, exec.CommandContext(t.Context(), "tar", "--numeric-owner", "-xpf", tarball, "-C", d.root))
 	t.Cleanup(func() {
 		if mounts, err := os.ReadFile("/proc/self/mounts"); err != nil || strings.Contains(string(mounts), d.root) {
-			t.Errorf("something is left mounted in %s (%v):\n%s", d.root, err, mounts)
+			t.Errorf("something is still mounted in %s (%v):\n%s", d.root, err, mounts)
 		}
 	})
 	return d
 }
 
-// inside goes into a Debian and becomes a program there, in a mount namespace made by the caller.
-const inside = `mount -t proc none "$0/proc" && exec chroot "$0" "$@"`
+// enterDebian runs a program in a Debian, in a mount namespace that the caller makes.
+const enterDebian = `mount -t proc none "$0/proc" && exec chroot "$0" "$@"`
 
 func (d *debian) command(ctx context.Context, words ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", inside, d.root}, words...)...)
+	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", enterDebian, d.root}, words...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root", "DEBIAN_FRONTEND=noninteractive"}
 	return cmd
 }
 
-// run runs a command in it that must go well, and returns all it printed.
+// run runs a command that must succeed, and returns its output.
 func (d *debian) run(t testing.TB, words ...string) string {
 	t.Helper()
 	out, err := d.command(t.Context(), words...).CombinedOutput()
@@ -59,10 +59,10 @@ func (d *debian) run(t testing.TB, words ...string) string {
 	return string(out)
 }
 
-func (d *debian) path(inside string) string { return filepath.Join(d.root, inside) }
+func (d *debian) path(file string) string { return filepath.Join(d.root, file) }
 
-// bring copies a file of the machine to the same name in the root folder, and returns that.
-func (d *debian) bring(t testing.TB, file string) string {
+// copyIn copies a file of the machine into the root folder, and returns its path there.
+func (d *debian) copyIn(t testing.TB, file string) string {
 	t.Helper()
 	run(t, exec.CommandContext(t.Context(), "cp", "-r", file, d.root))
 	return "/" + filepath.Base(file)
@@ -87,7 +87,7 @@ func (d *debian) read(t testing.TB, file string) string {
 	return string(text)
 }
 
-// line describes a file: mode, owner and group by number, name, and where it leads if it is a link.
+// line describes a file: mode, owner and group as numbers, name, and the target of a link.
 func (d *debian) line(t testing.TB, file string) string {
 	t.Helper()
 	info, err := os.Lstat(d.path(file))
@@ -109,7 +109,7 @@ func (d *debian) line(t testing.TB, file string) string {
 	return line
 }
 
-// has fails the test for each file that is not as its line says, and for each that should be missing.
+// has fails the test for each file that differs from its line, and for each that should be missing.
 func (d *debian) has(t testing.TB, lines ...string) {
 	t.Helper()
 	for _, want := range lines {
@@ -124,7 +124,7 @@ func (d *debian) has(t testing.TB, lines ...string) {
 	}
 }
 
-// all lists every file but what is in /proc, each with its line.
+// all returns the line of every file outside /proc.
 func (d *debian) all(t testing.TB) map[string]string {
 	t.Helper()
 	lines := map[string]string{}
@@ -147,17 +147,17 @@ func (d *debian) all(t testing.TB) map[string]string {
 	return lines
 }
 
-// contains fails the test for each text that an output does not have.
-func contains(t testing.TB, output string, texts ...string) {
+// checkContains fails the test for each text that is not in an output.
+func checkContains(t testing.TB, output string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(output, text) {
-			t.Errorf("it does not say %q:\n%s", text, output)
+			t.Errorf("%q is not in the output:\n%s", text, output)
 		}
 	}
 }
 
-// shell runs a line of shell on this machine, with arguments.
+// shell returns a command that runs shell code on this machine, with arguments.
 func shell(ctx context.Context, line string, arguments ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "/bin/sh", append([]string{"-euc", line, "sh"}, arguments...)...)
 }

@@ -1,12 +1,10 @@
-// Package e2e shows the plugin at work between the programs it was made for: a real CrowdSec (the newest release and
-// the one Debian 12 ships), a real OpenSSH server whose user has /bin/sh or /bin/csh as login shell, and the simulated
-// appliance's HTTPS API on the same folder.
+// Package e2e tests the plugin with real programs: CrowdSec (1.7.8, and 1.4.6 of Debian 12), an OpenSSH server whose user
+// has /bin/sh or /bin/csh as login shell, and the HTTPS API of the simulated appliance on the same folder.
 //
-// Its one job is to run those programs privately (every file below one temporary folder, every port on loopback, nobody
-// else's accounts touched) and to let tests state what must be seen on the appliance and when. It imports no package
-// of the plugin: it knows what a user knows, the binary, its configuration and its commands.
+// The main type is [Environment]: one appliance, one CrowdSec and one plugin for one test. All its files are below one
+// temporary folder, all its ports are on loopback, and its accounts are private. A test says what must be on the
+// blacklist, and when. The package imports no package of the plugin. It knows what a user knows: the binary, its
+// configuration and its commands.
 //
 // It also installs, upgrades and removes the packages, in small Debian systems that are folders ([debian]).
-//
-// The main type is [World]: one appliance, one CrowdSec, one plugin, made for one test and gone with it.
 package e2e

@@ -9,30 +9,30 @@ import (
 	"time"
 )
 
-// dropped is what CrowdSec says when it gives an alert up: its broker was busy three times.
+// dropped is in the line that CrowdSec logs when it drops an alert, after its broker was busy three times.
 const dropped = "Cannot send alert to Plugin channel (try: 2)"
 
-// Many agents that report at once keep CrowdSec from handing alerts out: it tries three times, 50 ms apart, and then
+// While many agents report at once, CrowdSec cannot send alerts to the plugin. It tries three times within 100 ms, and then
 // drops the alert.
-func TestAlertsThatTheBrokerDropsAreEnforcedAllTheSame(t *testing.T) {
+func TestDecisionsOfDroppedAlertsAreBlocked(t *testing.T) {
 	release := current
-	release.environment = "GOMAXPROCS=1" // a small machine is busy sooner
-	w := newWorld(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
-	w.follow(t)
+	release.environment = "GOMAXPROCS=1" // on one processor CrowdSec is busy sooner
+	env := newEnvironment(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
+	env.follow(t)
 	reported := 0
-	for storms := 0; w.CrowdSec.logged(dropped) == 0; storms++ {
-		if storms == 20 {
-			t.Fatalf("the broker took every one of %d alerts", reported)
+	for bursts := 0; env.CrowdSec.logged(dropped) == 0; bursts++ {
+		if bursts == 20 {
+			t.Fatalf("CrowdSec dropped none of %d alerts", reported)
 		}
-		reported += w.CrowdSec.storm(t, reported)
+		reported += env.CrowdSec.reportBurst(t, reported)
 	}
-	t.Logf("MEASURED alerts that the broker dropped: %d of %d", w.CrowdSec.logged(dropped), reported)
-	within(t, readEvery+enforcedWithin, "every alert enforced", w.waitUntilBlocks(t, reported, time.Minute))
-	w.leaveNoTrace(t)
+	t.Logf("MEASURED alerts that CrowdSec dropped: %d of %d", env.CrowdSec.logged(dropped), reported)
+	checkWithin(t, readEvery+enforcedWithin, "every alert enforced", env.waitUntilBlocks(t, reported, time.Minute))
+	env.checkCleanup(t)
 }
 
-// storm has many agents report alerts at once, and returns how many those are. The first bans the address of that number.
-func (c *CrowdSec) storm(t *testing.T, first int) int {
+// reportBurst sends alerts of many agents at once, and returns their number. The addresses are counted from first.
+func (c *CrowdSec) reportBurst(t *testing.T, first int) int {
 	t.Helper()
 	const agents, each = 40, 50
 	token, err := c.logIn(t.Context())
@@ -46,7 +46,7 @@ func (c *CrowdSec) storm(t *testing.T, first int) int {
 			for i := range alerts {
 				n := first + agent*each + i
 				alerts[i] = newWireAlert([]wireDecision{{
-					Duration: "4h", Origin: "crowdsec", Scenario: "e2e/storm", Scope: "Ip", Type: "ban",
+					Duration: "4h", Origin: "crowdsec", Scenario: "e2e/burst", Scope: "Ip", Type: "ban",
 					Value: fmt.Sprintf("198.%d.%d.%d", 18+n>>16, n>>8&255, n&255),
 				}})
 			}

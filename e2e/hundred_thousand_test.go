@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// The short form runs with the rest of the suite; README.md has the long one.
-var imports = flag.Int("imports", 2, "how often TestAHundredThousandThatNoAlertBringsAreEnforcedAndUnbanned imports its list")
+// The suite runs the short form. README.md has the long one.
+var imports = flag.Int("imports", 2, "how often TestAnImportOfAHundredThousandIsBlockedAndUnblocked imports its list")
 
 const aHundredThousand = 100_000
 
-// CrowdSec 1.7.8 stores an import in one transaction, and 1.4.6 in many small ones. A poll misses the decisions that are being stored.
-func TestAHundredThousandThatNoAlertBringsAreEnforcedAndUnbanned(t *testing.T) {
+// CrowdSec 1.7.8 stores an import in one transaction, and 1.4.6 in many small ones. A poll misses decisions of a transaction
+// that has not ended.
+func TestAnImportOfAHundredThousandIsBlockedAndUnblocked(t *testing.T) {
 	older := older
-	older.profiles = current.profiles // under its own, everything would come by alert
+	older.profiles = current.profiles // with its own profiles, an alert would carry everything
 	for _, release := range []Release{current, older} {
 		busy := true
 		for try := 1; busy && try <= 20; try++ {
@@ -27,86 +28,86 @@ func TestAHundredThousandThatNoAlertBringsAreEnforcedAndUnbanned(t *testing.T) {
 	}
 }
 
-// importRepeatedly reports whether CrowdSec was too busy to import the list. To try again takes an environment of its own: here some
-// decisions would be there twice then.
+// importRepeatedly reports whether CrowdSec was too busy to import the list. Another try needs a new environment, because
+// this one may have some of the decisions already.
 func importRepeatedly(t *testing.T, release Release) (busy bool) {
-	w := newWorld(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
-	w.follow(t)
+	env := newEnvironment(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
+	env.follow(t)
 	file, values := bansToImport(t, aHundredThousand)
 	for n := range *imports {
-		if w.importAll(t, file) {
+		if env.importAll(t, file) {
 			return true
 		}
-		w.unbanOne(t, values[aHundredThousand/2+n], "", 30*time.Second) // the plugin may be reading everything
-		w.unbanAll(t)
+		env.unbanOne(t, values[aHundredThousand/2+n], "", 30*time.Second) // the plugin may be reading everything
+		env.unbanAll(t)
 		if release.Version != current.Version {
 			break // each import of 1.4.6 may need many tries
 		}
 	}
 
-	// Whoever tries again what was broken off has the first of them twice.
+	// After an import that failed and was tried again, CrowdSec has some decisions twice.
 	for range 2 {
-		_ = w.CrowdSec.busyCscli(t, "decisions", "import", "-i", file)
+		_ = env.CrowdSec.busyCscli(t, "decisions", "import", "-i", file)
 	}
 	waitFor(t, 2*time.Minute, "the first is blocked", func() (bool, string) {
-		_, blocked := w.Appliance.Blocked(t, prefix(values[0]))
+		_, blocked := env.Appliance.Blocked(t, prefix(values[0]))
 		return blocked, "it is not"
 	})
-	w.unbanOne(t, values[0], ", imported twice,", 30*time.Second) // the plugin still reads the second import
-	w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-	w.waitUntilBlocks(t, 0, 3*time.Minute)
-	w.waitUntilTidy(t)
-	w.leaveNoTrace(t)
+	env.unbanOne(t, values[0], ", imported twice,", 30*time.Second) // the plugin still reads the second import
+	env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
+	env.waitUntilBlocks(t, 0, 3*time.Minute)
+	env.waitUntilFilesAreClean(t)
+	env.checkCleanup(t)
 	return false
 }
 
-// importAll imports the list, and reports whether CrowdSec was too busy for that.
-func (w *World) importAll(t *testing.T, file string) (busy bool) {
+// importAll imports the list, and reports whether CrowdSec was too busy for it.
+func (env *Environment) importAll(t *testing.T, file string) (busy bool) {
 	t.Helper()
 	start := time.Now()
-	if w.CrowdSec.busyCscli(t, "decisions", "import", "-i", file) {
+	if env.CrowdSec.busyCscli(t, "decisions", "import", "-i", file) {
 		return true
 	}
 	t.Logf("MEASURED cscli imported %d: %s", aHundredThousand, time.Since(start).Round(time.Millisecond))
 	limit := 45 * time.Second // two reads and a flush, on a slow machine
-	if w.CrowdSec.release.Version != current.Version {
+	if env.CrowdSec.release.Version != current.Version {
 		limit += 75 * time.Second // a full read follows after a minute
 	}
-	within(t, limit, "all imported and blocked", w.waitUntilBlocks(t, aHundredThousand, 11*time.Minute))
+	checkWithin(t, limit, "all imported and blocked", env.waitUntilBlocks(t, aHundredThousand, 11*time.Minute))
 	return false
 }
 
 // unbanOne deletes the decisions on one address, and waits until the appliance has unblocked it.
-func (w *World) unbanOne(t *testing.T, gone, how string, limit time.Duration) {
+func (env *Environment) unbanOne(t *testing.T, value, how string, limit time.Duration) {
 	t.Helper()
-	w.Plugin.waitUntilIdle(t)
-	w.CrowdSec.mustCscli(t, "decisions", "delete", "-i", gone)
-	took := waitFor(t, time.Minute, gone+" is off", func() (bool, string) {
-		_, blocked := w.Appliance.Blocked(t, prefix(gone))
+	env.Plugin.waitUntilIdle(t)
+	env.CrowdSec.mustCscli(t, "decisions", "delete", "-i", value)
+	took := waitFor(t, time.Minute, value+" is unblocked", func() (bool, string) {
+		_, blocked := env.Appliance.Blocked(t, prefix(value))
 		return !blocked, "it is blocked"
 	})
-	within(t, limit, gone+how+" deleted and off", took)
+	checkWithin(t, limit, value+how+" deleted and unblocked", took)
 }
 
 // unbanAll deletes all decisions, and waits until the appliance blocks nothing.
-func (w *World) unbanAll(t *testing.T) {
+func (env *Environment) unbanAll(t *testing.T) {
 	t.Helper()
 	const (
 		flushed = "msg=flushed"
 		changed = `msg="read the Local API" `
 	)
-	w.Plugin.waitUntilIdle(t)
-	start, flushes, readings := time.Now(), w.CrowdSec.logged(flushed), w.CrowdSec.logged(changed)
-	w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
+	env.Plugin.waitUntilIdle(t)
+	start, flushes, reads := time.Now(), env.CrowdSec.logged(flushed), env.CrowdSec.logged(changed)
+	env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
 	t.Logf("MEASURED cscli deleted all: %s", time.Since(start).Round(time.Millisecond))
-	t.Logf("MEASURED all off after that: %s", w.waitUntilBlocks(t, 0, 3*time.Minute).Round(time.Millisecond))
-	w.Plugin.waitUntilIdle(t)
-	waitFor(t, 10*time.Second, "the flush is logged", func() (bool, string) { return w.CrowdSec.logged(flushed) > flushes, "it is not" })
-	// CrowdSec deletes step by step, and may be read between two steps.
-	flushes, readings = w.CrowdSec.logged(flushed)-flushes, w.CrowdSec.logged(changed)-readings
-	t.Logf("MEASURED flushes for what %d readings said: %d", readings, flushes)
-	if flushes > readings {
-		t.Errorf("%d flushes for what %d readings said", flushes, readings)
+	t.Logf("MEASURED all unblocked after that: %s", env.waitUntilBlocks(t, 0, 3*time.Minute).Round(time.Millisecond))
+	env.Plugin.waitUntilIdle(t)
+	waitFor(t, 10*time.Second, "the flush is logged", func() (bool, string) { return env.CrowdSec.logged(flushed) > flushes, "it is not" })
+	// CrowdSec deletes in several steps, and a read may be between two of them.
+	flushes, reads = env.CrowdSec.logged(flushed)-flushes, env.CrowdSec.logged(changed)-reads
+	t.Logf("MEASURED flushes for %d reads with changes: %d", reads, flushes)
+	if flushes > reads {
+		t.Errorf("%d flushes for %d reads with changes", flushes, reads)
 	}
-	w.waitUntilTidy(t)
+	env.waitUntilFilesAreClean(t)
 }

@@ -34,8 +34,8 @@ func (c *CrowdSec) logIn(ctx context.Context) (string, error) {
 	return token.Token, nil
 }
 
-// ask sends a request to the Local API, with a body of JSON if any, and returns the answer to a success. Without a token it
-// is the bouncer that asks.
+// ask sends a request with JSON to the Local API, and returns the answer if it is a success. Without a token it uses the
+// key of the bouncer.
 func (c *CrowdSec) ask(ctx context.Context, method, path, token string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.url()+path, bytes.NewReader(body))
 	if err != nil {
@@ -61,8 +61,8 @@ func (c *CrowdSec) ask(ctx context.Context, method, path, token string, body []b
 	return answer, err
 }
 
-// newestAlert returns the number of the newest alert on an address or network, and the time from which its decisions
-// count.
+// newestAlert returns the ID of the newest alert on an address or network, and the time from which the durations of its
+// decisions count.
 func (c *CrowdSec) newestAlert(t testing.TB, value string) (id int, from time.Time) {
 	t.Helper()
 	token, err := c.logIn(t.Context())
@@ -79,7 +79,7 @@ func (c *CrowdSec) newestAlert(t testing.TB, value string) (id int, from time.Ti
 		Source struct{ Value string }
 	}
 	if err := json.Unmarshal(answer, &alerts); err != nil || len(alerts) != 1 || alerts[0].Source.Value != value {
-		t.Fatalf("the Local API does not name the newest alert on %s: %v\n%s", value, err, answer)
+		t.Fatalf("the Local API does not return the newest alert on %s: %v\n%s", value, err, answer)
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05 -0700 MST"} { // the second is 1.4.6's
 		if at, err := time.Parse(layout, alerts[0].StopAt); err == nil {
@@ -90,7 +90,7 @@ func (c *CrowdSec) newestAlert(t testing.TB, value string) (id int, from time.Ti
 	return 0, time.Time{}
 }
 
-// wireDecision and wireAlert are what an agent reports (the Local API's Swagger file, models Decision and Alert).
+// wireDecision and wireAlert are JSON that an agent sends (the Local API's Swagger file, models Decision and Alert).
 type wireDecision struct {
 	Duration string `json:"duration"`
 	Origin   string `json:"origin"`
@@ -126,7 +126,7 @@ func newWireAlert(decisions []wireDecision) wireAlert {
 	}
 }
 
-// Report posts one alert with these decisions, as an agent does, and returns how many bytes it was.
+// Report sends one alert with these decisions, as an agent does, and returns its size in bytes.
 func (c *CrowdSec) Report(t testing.TB, decisions []wireDecision) int {
 	t.Helper()
 	body, err := json.Marshal([]wireAlert{newWireAlert(decisions)})

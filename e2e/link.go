@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// link is a wire to a TCP port on loopback that can be cut.
+// link forwards connections to a TCP port on loopback, and can be cut.
 type link struct {
 	listener net.Listener
 	target   string
@@ -19,7 +19,7 @@ type link struct {
 	open map[net.Conn]bool
 }
 
-// newLink connects a port of its own with a target. The test ends it.
+// newLink forwards a new port to a target, until the test ends.
 func newLink(t testing.TB, target string) *link {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -67,7 +67,7 @@ func (l *link) carry(ctx context.Context, near net.Conn) {
 	_, _ = io.Copy(near, far)
 }
 
-// keep takes note of a connection, unless the link is down.
+// keep adds a connection to those that cut closes. It returns false while the link is cut.
 func (l *link) keep(c net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,7 +83,7 @@ func (l *link) forget(c net.Conn) {
 	delete(l.open, c)
 }
 
-// cut breaks every connection, and lets no other through until mend.
+// cut closes every connection, and refuses new ones until mend.
 func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

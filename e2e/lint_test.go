@@ -13,7 +13,7 @@ import (
 
 func TestLintianFindsNoFaultInTheDebs(t *testing.T) {
 	for _, architecture := range []string{"amd64", "arm64"} {
-		deb := built(t, thesePackages, "*_"+architecture+".deb")
+		deb := packageFile(t, thesePackages, "*_"+architecture+".deb")
 		cmd := exec.CommandContext(t.Context(), "lintian", "--allow-root", "--fail-on", "error,warning", deb)
 		out, err := cmd.CombinedOutput()
 		t.Logf("%s", out)
@@ -28,8 +28,8 @@ func TestLintianFindsNoFaultInTheDebs(t *testing.T) {
 	}
 }
 
-// fragment is no script: the plugin puts lines before it that set its variables, and sends it over a link, where every
-// character counts. The names of its files are single words, and an empty redirection makes an empty file.
+// fragment is not a whole script: the plugin puts lines with variables before it. It is short, because the plugin sends it
+// over a slow link. Its file names are single words, and an empty redirection makes an empty file.
 const fragment = "stormshield/edit/edit.sh"
 
 func TestShellcheckFindsNoFaultInAnyScript(t *testing.T) {
@@ -59,7 +59,7 @@ func TestShellcheckFindsNoFaultInAnyScript(t *testing.T) {
 	}
 }
 
-// beginsAsScript tells whether the first line of a file names a shell.
+// beginsAsScript reports whether the first line of a file names a shell.
 func beginsAsScript(t testing.TB, path string) bool {
 	t.Helper()
 	file, err := os.Open(path)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestMain refuses to run where the suite would show nothing: it fails rather than skips.
+// TestMain fails where the suite cannot run. It does not skip tests.
 func TestMain(m *testing.M) {
 	if err := requirements(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)

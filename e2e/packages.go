@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// makePackages has `make package` build into a folder, in a tree, by somebody with this umask; the error has what it said.
+// makePackages runs `make package` in a source tree, with this umask, into a folder. The error has its output.
 func makePackages(umask, tree, into string, variables ...string) error {
 	into, err := filepath.Abs(into)
 	if err != nil {
@@ -24,7 +24,7 @@ func makePackages(umask, tree, into string, variables ...string) error {
 	return nil
 }
 
-// The packages of this tree, for all tests, and those of a version that is higher than any other.
+// These return the folder with the packages of this tree, and that with packages of a very high version.
 var (
 	thesePackages = sync.OnceValues(func() (string, error) {
 		return cached("dist"), makePackages("022", "..", cached("dist"))
@@ -34,8 +34,8 @@ var (
 	})
 )
 
-// built returns the one file of a pattern among the packages.
-func built(t testing.TB, packages func() (string, error), pattern string) string {
+// packageFile returns the one package whose name matches a pattern.
+func packageFile(t testing.TB, packages func() (string, error), pattern string) string {
 	t.Helper()
 	folder, err := packages()
 	if err != nil {
@@ -52,11 +52,11 @@ func built(t testing.TB, packages func() (string, error), pattern string) string
 func unpacked(t testing.TB, architecture string) string {
 	t.Helper()
 	folder := temporaryFolder(t)
-	archive := built(t, thesePackages, "*_linux_"+architecture+".tar.gz")
+	archive := packageFile(t, thesePackages, "*_linux_"+architecture+".tar.gz")
 	run(t, exec.CommandContext(t.Context(), "tar", "-xzf", archive, "-C", folder))
 	entries, err := os.ReadDir(folder)
 	if err != nil || len(entries) != 1 || !strings.HasPrefix(entries[0].Name(), "crowdsec-stormshield-") {
-		t.Fatalf("the archive does not hold one folder of a telling name: %v %v", entries, err)
+		t.Fatalf("the archive does not hold one folder whose name begins with crowdsec-stormshield-: %v %v", entries, err)
 	}
 	return filepath.Join(folder, entries[0].Name())
 }

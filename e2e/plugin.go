@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// notification is the name of our configuration, as profiles list it.
+// notification is the name of the plugin's configuration in profiles.
 const notification = "stormshield_default"
 
 // Plugin is the plugin as an administrator installs it: the binary, its configuration and its state.
@@ -19,13 +19,13 @@ type Plugin struct {
 	values         map[string]any // of the configuration's template
 }
 
-// builtPlugin is the binary to try: what `make build` made, or what E2E_PLUGIN names.
+// builtPlugin returns the path of the tested binary: E2E_PLUGIN, or the binary of `make build`.
 func builtPlugin() string {
 	return cmp.Or(os.Getenv("E2E_PLUGIN"), filepath.Join("..", "bin", "notification-stormshield"))
 }
 
-// installPlugin puts the built binary into CrowdSec's plugin folder, with the owner and mode a package gives it, and
-// makes a state folder that belongs to the user plugins run as.
+// installPlugin copies the binary into CrowdSec's plugin folder, with the owner and mode of a package, and makes a state
+// folder for the plugin's user.
 func installPlugin(t testing.TB, folder string, c *CrowdSec, a *Appliance, s *sshd) *Plugin {
 	t.Helper()
 	program, err := os.ReadFile(builtPlugin())
@@ -58,26 +58,26 @@ func installPlugin(t testing.TB, folder string, c *CrowdSec, a *Appliance, s *ss
 	return p
 }
 
-// The user and group plugins run as, in every distribution CrowdSec's deb knows.
+// CrowdSec runs plugins as this user and group, in every distribution that its deb supports.
 const nobody, nogroup = 65534, 65534
 
 // configure writes the configuration.
 func (p *Plugin) configure(t testing.TB) {
 	t.Helper()
-	fill(t, "stormshield.yaml", p.config, 0o600, p.values)
+	writeTemplate(t, "stormshield.yaml", p.config, 0o600, p.values)
 }
 
-// Command runs one of the plugin's own commands and returns what it printed.
+// Command runs a command of the plugin and returns its output.
 func (p *Plugin) Command(t testing.TB, args ...string) (string, error) {
 	out, err := exec.CommandContext(t.Context(), p.binary, append(args, "-c", p.config)...).CombinedOutput()
 	return string(out), err
 }
 
-// Processes are those that run the installed binary now.
+// Processes returns the processes that run the installed binary.
 func (p *Plugin) Processes() []int { return processesOf(p.binary) }
 
-// waitUntilActive waits until one process of the plugin is old enough to act: younger ones leave that to others, for
-// CrowdSec also starts processes that live for a moment (design, rule 3).
+// waitUntilActive waits until one process of the plugin is old enough to flush. CrowdSec also starts processes that live
+// for a moment, so a younger process does not flush.
 func (p *Plugin) waitUntilActive(t testing.TB) {
 	t.Helper()
 	waitFor(t, 10*time.Second, "one process of the plugin has run for 3 s", func() (bool, string) {
@@ -86,7 +86,7 @@ func (p *Plugin) waitUntilActive(t testing.TB) {
 	})
 }
 
-// waitUntilGone returns how long it took until no process of the plugin was left.
+// waitUntilGone waits until the plugin has no process, and returns how long that took.
 func (p *Plugin) waitUntilGone(t testing.TB) time.Duration {
 	t.Helper()
 	return waitFor(t, 10*time.Second, "no process of the plugin is left", func() (bool, string) {

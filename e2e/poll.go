@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// waitFor asks for a condition every 20 ms until it holds, and returns how long that took. The test fails when the
-// limit passes first; why is what the condition said last.
+// waitFor checks a condition every 20 ms until it holds, and returns how long that took. It fails the test after the limit,
+// with the last reason of the condition.
 func waitFor(t testing.TB, limit time.Duration, what string, condition func() (holds bool, why string)) time.Duration {
 	t.Helper()
 	return waitForEvery(t, 20*time.Millisecond, limit, what, condition)
 }
 
-// waitForEvery is waitFor for a condition that costs more to ask for.
+// waitForEvery is waitFor with another interval, for a condition that costs more.
 func waitForEvery(
 	t testing.TB, interval, limit time.Duration, what string, condition func() (holds bool, why string),
 ) time.Duration {
@@ -27,14 +27,14 @@ func waitForEvery(
 			return took
 		}
 		if took > limit {
-			t.Fatalf("waited %s in vain until %s: %s", limit, what, why)
+			t.Fatalf("after %s not yet: %s: %s", limit, what, why)
 		}
 		<-ticker.C
 	}
 }
 
-// within logs a measured time and fails the test when it is over the limit.
-func within(t testing.TB, limit time.Duration, what string, took time.Duration) {
+// checkWithin logs a measured time, and fails the test if it is longer than the limit.
+func checkWithin(t testing.TB, limit time.Duration, what string, took time.Duration) {
 	t.Helper()
 	t.Logf("MEASURED %-50s %8s (limit %s)", what, took.Round(time.Millisecond), limit)
 	if took > limit {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// freePort returns a loopback port that nobody listens on, for a program that cannot choose one itself.
+// freePort returns a free loopback port, for a program that cannot choose one itself.
 func freePort(t testing.TB) int {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

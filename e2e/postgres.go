@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// postgres is a private PostgreSQL: a cluster below a temporary folder, on a port of its own on loopback.
+// postgres is a private PostgreSQL, with a cluster in a temporary folder and a port on loopback.
 type postgres struct {
 	*process
 	Port           int
@@ -29,7 +29,7 @@ func postgresProgram(name string) string {
 	return slices.Max(found)
 }
 
-// startPostgres makes a cluster and starts it. The test stops it.
+// startPostgres makes a cluster and starts it. The test stops it at its end.
 func startPostgres(t testing.TB) *postgres {
 	t.Helper()
 	p := &postgres{Port: freePort(t), User: "crowdsec", Password: "a-database-of-the-e2e-suite"}
@@ -47,19 +47,19 @@ func startPostgres(t testing.TB) *postgres {
 	run(t, p.command(t.Context(), "initdb", "-D", data, "-U", p.User, "--pwfile", secret, "--auth", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale", "C"))
 	p.process = start(t, folder, "postgres", p.command(context.WithoutCancel(t.Context()), "postgres", "-D", data, "-k", data,
 		"-p", fmt.Sprint(p.Port), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"))
-	t.Cleanup(func() { // killed, it would leave its shared memory behind
+	t.Cleanup(func() { // a killed server leaves its shared memory behind
 		p.signal(t, syscall.SIGINT)
-		waitFor(t, 20*time.Second, "PostgreSQL stops", func() (bool, string) { return p.gone(), "it runs" })
+		waitFor(t, 20*time.Second, "PostgreSQL stops", func() (bool, string) { return p.hasEnded(), "it runs" })
 	})
 	waitFor(t, 20*time.Second, "PostgreSQL answers", func() (bool, string) {
-		p.running(t)
+		p.checkRunning(t)
 		out, err := p.psql(t.Context(), "SELECT 1").CombinedOutput()
 		return err == nil, string(out)
 	})
 	return p
 }
 
-// command is one of the server's programs. It refuses to run as root.
+// command returns a command of the server. The server refuses to run as root.
 func (p *postgres) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, postgresProgram(program), args...)
 	cmd.Dir = "/"
@@ -73,7 +73,7 @@ func (p *postgres) psql(ctx context.Context, statements string) *exec.Cmd {
 	return cmd
 }
 
-// sql runs statements and returns what the last one selects.
+// sql runs statements and returns the output of the last one.
 func (p *postgres) sql(t testing.TB, statements string) string {
 	t.Helper()
 	return strings.TrimSpace(run(t, p.psql(t.Context(), statements)))

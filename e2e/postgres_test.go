@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// With PostgreSQL the decisions of a long transaction have lower IDs than those that others store meanwhile, and polls that come before its
-// end do not see them.
-func TestAnImportIntoPostgreSQLThatTakesLongIsEnforcedWithWhatWasAddedMeanwhile(t *testing.T) {
+// With PostgreSQL the decisions of a long transaction have lower IDs than decisions that others store before it ends. A poll
+// before its end does not see them.
+func TestASlowImportIntoPostgreSQLIsBlockedWithConcurrentDecisions(t *testing.T) {
 	const many, single = 20_000, "203.0.113.%d"
 	t.Parallel() // it mostly waits
 	release := current
 	release.postgres = startPostgres(t)
-	w := newWorld(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
-	w.follow(t)
-	// CrowdSec stores the alert last. A slow database takes longer than several polls.
+	env := newEnvironment(t, Combination{CrowdSec: release, LoginShell: "/bin/sh"})
+	env.follow(t)
+	// CrowdSec stores the alert last. The transaction lasts longer than several polls.
 	release.postgres.sql(t, fmt.Sprintf(`CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(10); RETURN NEW; END';
 		CREATE TRIGGER be_slow BEFORE INSERT ON alerts FOR EACH ROW WHEN (NEW.events_count = %d) EXECUTE FUNCTION be_slow()`, many))
 
 	file, _ := bansToImport(t, many)
 	done := make(chan error, 1)
 	go func() {
-		out, err := w.CrowdSec.Cscli(t, "decisions", "import", "-i", file)
+		out, err := env.CrowdSec.Cscli(t, "decisions", "import", "-i", file)
 		if err != nil {
 			err = fmt.Errorf("%w\n%s", err, out)
 		}
@@ -31,7 +31,7 @@ func TestAnImportIntoPostgreSQLThatTakesLongIsEnforcedWithWhatWasAddedMeanwhile(
 	added := 0
 	for importing := true; importing; {
 		value := fmt.Sprintf(single, added)
-		w.CrowdSec.mustCscli(t, "decisions", "import", "-i", decisionsFile(t, []map[string]string{{"duration": "4h", "scope": "ip", "value": value}}))
+		env.CrowdSec.mustCscli(t, "decisions", "import", "-i", decisionsFile(t, []map[string]string{{"duration": "4h", "scope": "ip", "value": value}}))
 		added++
 		select {
 		case err := <-done:
@@ -44,12 +44,12 @@ func TestAnImportIntoPostgreSQLThatTakesLongIsEnforcedWithWhatWasAddedMeanwhile(
 	}
 	imported := time.Now()
 	if lower := release.postgres.sql(t, `SELECT MAX(id) FILTER (WHERE value LIKE '198.%') < MAX(id) FILTER (WHERE value LIKE '203.%') FROM decisions`); lower != "t" || added < 2 {
-		t.Fatalf("the import was over before others stored decisions: %d were added (%s)", added, lower)
+		t.Fatalf("the import ended before others stored decisions: %d were added (%s)", added, lower)
 	}
-	w.waitUntilBlocks(t, many+added, 3*time.Minute)
-	within(t, time.Minute+2*readEvery+30*time.Second, fmt.Sprintf("%d imported into PostgreSQL and %d singly, enforced", many, added), time.Since(imported))
+	env.waitUntilBlocks(t, many+added, 3*time.Minute)
+	checkWithin(t, time.Minute+2*readEvery+30*time.Second, fmt.Sprintf("%d imported into PostgreSQL and %d singly, enforced", many, added), time.Since(imported))
 
-	w.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-	w.waitUntilBlocks(t, 0, time.Minute)
-	w.leaveNoTrace(t)
+	env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
+	env.waitUntilBlocks(t, 0, time.Minute)
+	env.checkCleanup(t)
 }

@@ -1,13 +1,12 @@
 #!/bin/sh
-# Fills .cache with what the suite runs and does not build itself: both CrowdSec releases, two small Debian and the
-# simulated appliance.
-# Quick when there is nothing left to do. Needs Go, a C compiler (CrowdSec's SQLite) and Debian's package tools.
+# Fills .cache with programs for the suite: both CrowdSec releases, two small Debian systems and the simulated appliance. It
+# takes minutes once, and then seconds. It needs Go, a C compiler (for CrowdSec's SQLite) and Debian's package tools.
 set -eu
 cd "$(dirname "$0")"
 mkdir -p .cache
 
-# CrowdSec 1.7.8 from its Go module, at the versions go.mod pins. The tags are those of CrowdSec's own Makefile, less
-# the data sources and databases that no test uses.
+# CrowdSec 1.7.8 from its Go module, with the versions of go.mod. The tags are those of CrowdSec's own Makefile, without the
+# data sources and databases that no test uses.
 current=.cache/crowdsec-1.7.8
 tags=netgo,osusergo,expr_debug,nomsgpack,sqlite_omit_load_extension,no_cscli_setup,no_db_mysql
 for source in appsec cloudwatch docker http journalctl k8saudit kafka kinesis loki s3 syslog victorialogs wineventlog; do
@@ -28,7 +27,7 @@ if [ "$tags" != "$(cat $current/tags 2>/dev/null)" ]; then
 	mv $current.part $current
 fi
 
-# CrowdSec 1.4.6 is what Debian 12 ships. It is unpacked beside the SQLite library it is linked with, never installed.
+# CrowdSec 1.4.6 is the version of Debian 12. It is unpacked together with its SQLite library, and not installed.
 older=.cache/crowdsec-1.4.6
 if [ ! -x $older/usr/bin/crowdsec ] || [ ! -x $older/usr/bin/cscli ]; then
 	echo "fetching Debian's crowdsec 1.4.6"
@@ -46,8 +45,8 @@ if [ ! -x $older/usr/bin/crowdsec ] || [ ! -x $older/usr/bin/cscli ]; then
 	mv $older.part $older
 fi
 
-# Two Debian 12 to install packages in: a bare one, and one with its crowdsec installed. Debian comes from where this
-# machine's apt has it from.
+# Two Debian 12 systems for installing packages: a bare one, and one with its crowdsec. They come from the source of this
+# machine's apt.
 if [ ! -f .cache/debian.tar ] || [ ! -f .cache/debian-crowdsec.tar ]; then
 	echo "making two small Debian 12 (a minute, once)"
 	part=.cache/debian.part
@@ -58,7 +57,7 @@ if [ ! -f .cache/debian.tar ] || [ ! -f .cache/debian-crowdsec.tar ]; then
 	[ -n "$(site)" ] || apt-get -q update
 	eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
 	export http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}"
-	# What crowdsec depends on.
+	# The dependencies of crowdsec.
 	nice debootstrap --variant=minbase --include=ca-certificates,libsqlite3-0 bookworm $part/root "$(site)" > $part/log ||
 		{ tail -n 20 $part/log && exit 1; }
 	rm -rf $part/root/var/cache/apt/archives/*.deb $part/root/var/lib/apt/lists/* $part/root/usr/share/locale
@@ -73,7 +72,7 @@ if [ ! -f .cache/debian.tar ] || [ ! -f .cache/debian-crowdsec.tar ]; then
 	mkdir $part/root/etc/crowdsec
 	echo '# not registered' > $part/root/etc/crowdsec/online_api_credentials.yaml
 	# shellcheck disable=SC2016 # for the inner shell
-	# What is mounted is gone with the mount namespace.
+	# The mount ends with its namespace.
 	unshare --mount sh -ec 'mount -t proc none "$0/proc"; exec chroot "$0" dpkg -i /crowdsec.deb' $part/root
 	rm $part/root/crowdsec.deb
 	tar -C $part/root -cf $part/debian-crowdsec.tar .
@@ -81,5 +80,5 @@ if [ ! -f .cache/debian.tar ] || [ ! -f .cache/debian-crowdsec.tar ]; then
 	rm -rf $part
 fi
 
-# The simulated appliance is of this tree: always built anew, which costs little when nothing changed.
+# The simulated appliance is built from this tree each time, which is quick if nothing changed.
 go build -C .. -o e2e/.cache/appliance ./stormshield/snstest/appliance

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// process is a program a test started. It dies with the test binary, whatever happens to that.
+// process is a program that a test started. The kernel kills it when the test binary ends.
 type process struct {
 	name  string
 	log   string // file of its output
@@ -21,7 +21,7 @@ type process struct {
 	ended chan struct{}
 }
 
-// start starts a program with its output appended to <folder>/<name>.log. The test kills it at its end.
+// start starts a program and appends its output to <folder>/<name>.log. The test kills it at its end.
 func start(t testing.TB, folder, name string, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{name: name, log: filepath.Join(folder, name+".log"), cmd: cmd, ended: make(chan struct{})}
@@ -29,8 +29,8 @@ func start(t testing.TB, folder, name string, cmd *exec.Cmd) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Through a pipe, as under systemd: CrowdSec syncs its standard error while it reloads, which takes so long on a
-	// file that it goes on to kill the plugin it has just started.
+	// The output goes through a pipe, as under systemd. CrowdSec syncs its standard error while it reloads. On a file that
+	// takes so long that CrowdSec kills the plugin that it has just started.
 	piped := struct{ io.Writer }{output}
 	cmd.Stdout, cmd.Stderr = piped, piped
 	cmd.WaitDelay = time.Second
@@ -43,7 +43,7 @@ func start(t testing.TB, folder, name string, cmd *exec.Cmd) *process {
 		t.Fatalf("start %s: %v", name, err)
 	}
 	go func() {
-		_ = cmd.Wait() // how it ended stands in its log; that it ended is what matters here
+		_ = cmd.Wait() // its log has the reason of its end
 		_ = output.Close()
 		close(p.ended)
 	}()
@@ -63,21 +63,21 @@ func (p *process) signal(t testing.TB, s syscall.Signal) {
 	}
 }
 
-// kill kills the process and waits for its end. Harmless when it is gone already.
+// kill kills the process, unless it has ended, and waits for its end.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }
 
-// running fails the test when the process has ended by itself.
-func (p *process) running(t testing.TB) {
+// checkRunning fails the test if the process has ended.
+func (p *process) checkRunning(t testing.TB) {
 	t.Helper()
-	if p.gone() {
+	if p.hasEnded() {
 		t.Fatalf("%s ended:\n%s", p.name, tail(p.log, 60))
 	}
 }
 
-func (p *process) gone() bool {
+func (p *process) hasEnded() bool {
 	select {
 	case <-p.ended:
 		return true
@@ -106,7 +106,7 @@ func tail(file string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// processesOf returns the processes that run an executable, by its path. Zombies run none.
+// processesOf returns the processes that run the executable of a path. Zombies run none.
 func processesOf(executable string) []int {
 	var pids []int
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
@@ -120,8 +120,8 @@ func processesOf(executable string) []int {
 	return pids
 }
 
-// age is how long a process has run, 0 when it is gone (proc(5): field 22 of stat counts hundredths of a second since
-// boot, and the second field may contain anything between its parentheses).
+// age returns how long a process has run, 0 if it has ended. In proc(5), field 22 of stat counts hundredths of a second
+// since boot, and the second field may contain anything between its parentheses.
 func age(pid int) time.Duration {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -137,7 +137,7 @@ func age(pid int) time.Duration {
 	return time.Duration((seconds - ticks/100) * float64(time.Second))
 }
 
-// killAll kills every process of an executable: what an orphan is to the end of a test.
+// killAll kills every process of an executable, such as orphans at the end of a test.
 func killAll(executable string) {
 	for _, pid := range processesOf(executable) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)

@@ -24,8 +24,8 @@ var rpmFiles = []string{
 	"-rw-r--r-- 0:0 /usr/share/licenses/crowdsec-stormshield/third-party.txt",
 }
 
-// The rpm is installed by this machine's rpm in a folder with the programs of a Debian, where its scripts run. What it
-// depends on is looked at beside, for nothing there was installed by rpm.
+// This machine's rpm installs the package in the folder of a Debian, where its scripts run. Another test checks the
+// dependencies, because rpm installed nothing in that folder.
 func TestAnRpmIsInstalledUpgradedAndErased(t *testing.T) {
 	d := newDebian(t, bareDebian)
 	// As on systems that use rpm.
@@ -33,16 +33,16 @@ func TestAnRpmIsInstalledUpgradedAndErased(t *testing.T) {
 	d.write(t, "/etc/crowdsec/config.yaml", 0o600, "config_paths:\n  plugin_dir: /usr/lib64/crowdsec/plugins/\n")
 	d.rpm(t, "--initdb")
 
-	out := d.rpm(t, "-i", "--nodeps", built(t, thesePackages, "*.x86_64.rpm"))
-	contains(t, out, "crowdsec-stormshield setup")
+	out := d.rpm(t, "-i", "--nodeps", packageFile(t, thesePackages, "*.x86_64.rpm"))
+	checkContains(t, out, "crowdsec-stormshield setup")
 	d.has(t, rpmFiles...)
 	d.has(t, "drwx------ 65534:65534 "+stateFolder)
-	contains(t, d.run(t, "crowdsec-stormshield", "version"), "crowdsec-stormshield ")
+	checkContains(t, d.run(t, "crowdsec-stormshield", "version"), "crowdsec-stormshield ")
 	if out := d.rpm(t, "-V", "--nodeps", "crowdsec-stormshield"); out != "" {
-		t.Errorf("rpm finds that not everything is as it was packaged:\n%s", out)
+		t.Errorf("rpm finds files that differ from the package:\n%s", out)
 	}
 
-	// What the administrator has by then stays.
+	// Removal keeps the administrator's files.
 	const notificationText, profiles = "type: stormshield\nname: north\n", "name: all\nnotifications:\n  - north\n"
 	d.write(t, notificationFile, 0o600, notificationText)
 	d.write(t, "/etc/crowdsec/profiles.yaml", 0o600, profiles)
@@ -50,27 +50,27 @@ func TestAnRpmIsInstalledUpgradedAndErased(t *testing.T) {
 	kept := func() {
 		t.Helper()
 		if d.read(t, notificationFile) != notificationText || d.read(t, "/etc/crowdsec/profiles.yaml") != profiles || d.read(t, stateFolder+"/north.db") != "bans" {
-			t.Error("configuration or state is not what it was")
+			t.Error("configuration or state has changed")
 		}
 	}
-	out = d.rpm(t, "-U", "--nodeps", built(t, higherPackages, "*.x86_64.rpm"))
-	contains(t, out, "systemctl reload crowdsec")
+	out = d.rpm(t, "-U", "--nodeps", packageFile(t, higherPackages, "*.x86_64.rpm"))
+	checkContains(t, out, "systemctl reload crowdsec")
 	if strings.Contains(out, "WARNING") || strings.Contains(out, "kept") {
-		t.Errorf("the upgrade talks as if it were a removal:\n%s", out)
+		t.Errorf("the upgrade prints messages of a removal:\n%s", out)
 	}
 	d.has(t, rpmFiles...)
-	contains(t, d.run(t, "crowdsec-stormshield", "version"), " 99.0.0 ")
+	checkContains(t, d.run(t, "crowdsec-stormshield", "version"), " 99.0.0 ")
 	kept()
 
 	out = d.rpm(t, "-e", "--nodeps", "crowdsec-stormshield")
-	contains(t, out, "/etc/crowdsec/profiles.yaml still names north", "crowdsec-stormshield cleanup",
+	checkContains(t, out, "/etc/crowdsec/profiles.yaml still names north", "crowdsec-stormshield cleanup",
 		"kept "+notificationFile+" "+stateFolder, "rm -r ")
 	d.has(t, "missing "+rpmPlugin, "missing /usr/bin/crowdsec-stormshield", "missing /usr/lib/crowdsec-stormshield",
 		"missing /usr/share/licenses/crowdsec-stormshield", "missing /usr/share/doc/crowdsec-stormshield")
 	kept()
 }
 
-// rpm runs this machine's rpm on a Debian and returns all it printed.
+// rpm runs this machine's rpm on a Debian and returns its output.
 func (d *debian) rpm(t testing.TB, words ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "rpm", append([]string{"--root", d.root}, words...)...)
@@ -85,7 +85,7 @@ func (d *debian) rpm(t testing.TB, words ...string) string {
 
 func TestBothRpmsNeedAShellAndHaveTheSameScriptsAndFiles(t *testing.T) {
 	query := func(architecture, what string) string {
-		return run(t, exec.CommandContext(t.Context(), "rpm", "-qp", what, built(t, thesePackages, "*."+architecture+".rpm")))
+		return run(t, exec.CommandContext(t.Context(), "rpm", "-qp", what, packageFile(t, thesePackages, "*."+architecture+".rpm")))
 	}
 	for _, what := range []string{"--scripts", "--list", "--configfiles", "--licensefiles", "--docfiles", "--recommends"} {
 		intel, arm := query("x86_64", what), query("aarch64", what)
@@ -104,11 +104,11 @@ func TestBothRpmsNeedAShellAndHaveTheSameScriptsAndFiles(t *testing.T) {
 	if got := strings.Join(needs, " "); got != "/bin/sh" {
 		t.Errorf("it requires %s", got)
 	}
-	contains(t, query("x86_64", "--scripts"), "postinstall scriptlet", "preuninstall scriptlet", "postuninstall scriptlet")
+	checkContains(t, query("x86_64", "--scripts"), "postinstall scriptlet", "preuninstall scriptlet", "postuninstall scriptlet")
 	for _, start := range []string{"systemctl start", "systemctl restart", "service ", "deb-systemd"} {
 		if strings.Contains(query("x86_64", "--scripts"), start) {
 			t.Errorf("a script has %q", start)
 		}
 	}
-	contains(t, query("x86_64", "--configfiles"), sampleFile)
+	checkContains(t, query("x86_64", "--configfiles"), sampleFile)
 }

@@ -20,16 +20,16 @@ const (
 	userID       = 47110
 )
 
-// sshd is a private OpenSSH server: its own port, host key and accounts.
+// sshd is a private OpenSSH server with its own port, host key and accounts.
 type sshd struct {
 	*process
 	port    int
 	hostKey string // fingerprint, as `ssh-keygen -l` prints it
 }
 
-// privately starts sshd where /etc/passwd, shadow and group are ours and /run is empty but for the folder that sshd
-// wants. The namespaces are made by the caller; sshd becomes process 1 in its own, so that whatever it forked dies with it.
-const privately = `set -e
+// runSSHDPrivately starts sshd with its own /etc/passwd, shadow and group, and a /run with only the folder that sshd needs.
+// The caller makes the namespaces. In its PID namespace sshd is process 1, so its children end with it.
+const runSSHDPrivately = `set -e
 mount --bind "$1/passwd" /etc/passwd
 mount --bind "$1/shadow" /etc/shadow
 mount --bind "$1/group" /etc/group
@@ -37,7 +37,7 @@ mount -t tmpfs -o mode=0755 none /run
 mkdir -m 0755 /run/sshd
 exec /usr/sbin/sshd -D -e -f "$1/sshd_config"`
 
-// startSSHD starts a server whose only user has this login shell and this home, and may log in with the password.
+// startSSHD starts a server with one user, who has this login shell and this home and can log in with the password.
 func startSSHD(t testing.TB, folder, home, shell string) *sshd {
 	t.Helper()
 	private := filepath.Join(folder, "sshd")
@@ -54,15 +54,15 @@ func startSSHD(t testing.TB, folder, home, shell string) *sshd {
 		"Port": s.port, "HostKey": key,
 	}
 	for file, mode := range map[string]os.FileMode{"passwd": 0o644, "group": 0o644, "shadow": 0o600, "sshd_config": 0o600} {
-		fill(t, file, filepath.Join(private, file), mode, values)
+		writeTemplate(t, file, filepath.Join(private, file), mode, values)
 	}
 
-	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", privately, "sh", private)
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", runSSHDPrivately, "sh", private)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Cloneflags: syscall.CLONE_NEWPID}
 	s.process = start(t, folder, "sshd", cmd)
 	waitFor(t, 10*time.Second, "sshd listens", func() (bool, string) {
-		s.running(t)
-		return s.logged("Server listening on 127.0.0.1") > 0, "it has not said so"
+		s.checkRunning(t)
+		return s.logged("Server listening on 127.0.0.1") > 0, "its log does not say so"
 	})
 	return s
 }

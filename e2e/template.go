@@ -10,8 +10,8 @@ import (
 //go:embed templates
 var templates embed.FS
 
-// fill writes a file from templates/<name>. Unknown values are faults.
-func fill(t testing.TB, name, path string, mode os.FileMode, values any) {
+// writeTemplate writes a file from templates/<name>. A missing value fails the test.
+func writeTemplate(t testing.TB, name, path string, mode os.FileMode, values any) {
 	t.Helper()
 	text, err := template.New(name).Option("missingkey=error").ParseFS(templates, "templates/"+name)
 	if err != nil {

@@ -10,7 +10,7 @@ set -e
 purge_notification() {
 	[ -f "$notification" ] || return 0
 	types=$(sed -n "s/^type:[[:space:]]*[\"']\{0,1\}\([^\"'#[:space:]]*\).*/\1/p" "$notification" | sort -u)
-	if [ "$types" != stormshield ] || grep -q '^[[:space:]]*[{]' "$notification"; then
+	if [ "$types" != stormshield ] || grep -q '^[{]' "$notification"; then
 		say "kept $notification, which may hold notifications of other plugins"
 		return 0
 	fi

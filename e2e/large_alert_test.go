@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// receiveLimit is that of a gRPC server that was not told otherwise: a message beyond it would be refused.
+// receiveLimit is the default limit of a gRPC server, which refuses a longer message.
 const receiveLimit = 4 << 20
 
 func TestAnAlertOfTwentyThousandDecisionsArrivesWhole(t *testing.T) {
-	everyCombination(t, func(t *testing.T, w *World) {
-		decisions := storm(18_000, 1_000, 1_000)
+	forEachCombination(t, func(t *testing.T, env *Environment) {
+		decisions := decisionsOn(18_000, 1_000, 1_000)
 		asked := time.Now()
-		size := w.CrowdSec.Report(t, decisions)
+		size := env.CrowdSec.Report(t, decisions)
 		if size < receiveLimit*5/4 {
-			t.Fatalf("the alert has %d bytes, too few to show anything", size)
+			t.Fatalf("the alert has %d bytes, which is too few", size)
 		}
-		t.Logf("MEASURED the Local API took an alert of %d bytes: %s", size, time.Since(asked).Round(time.Millisecond))
+		t.Logf("MEASURED the Local API accepted an alert of %d bytes: %s", size, time.Since(asked).Round(time.Millisecond))
 
 		var missing int
 		waitForEvery(t, 250*time.Millisecond, 2*time.Minute, "all decisions are on the blacklist", func() (bool, string) {
-			list := w.Appliance.Blacklist(t)
+			list := env.Appliance.Blacklist(t)
 			missing = 0
 			for _, d := range decisions {
 				if _, blocked := list[prefix(d.Value)]; !blocked {
@@ -33,12 +33,12 @@ func TestAnAlertOfTwentyThousandDecisionsArrivesWhole(t *testing.T) {
 			}
 			return missing == 0, fmt.Sprintf("%d of %d are missing", missing, len(decisions))
 		})
-		within(t, time.Minute, "20,000 decisions enforced", time.Since(asked))
+		checkWithin(t, time.Minute, "20,000 decisions enforced", time.Since(asked))
 	})
 }
 
-// storm makes decisions on IPv4 addresses (of the range for benchmarks, RFC 2544), IPv6 addresses and IPv6 networks.
-func storm(ipv4, ipv6, networks int) []wireDecision {
+// decisionsOn makes decisions on IPv4 addresses (of the range for benchmarks, RFC 2544), IPv6 addresses and IPv6 networks.
+func decisionsOn(ipv4, ipv6, networks int) []wireDecision {
 	scenario := "e2e/" + strings.Repeat("a-scenario-with-a-long-name-", 8)
 	decisions := make([]wireDecision, 0, ipv4+ipv6+networks)
 	add := func(scope, value string) {

@@ -1,0 +1,146 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// These limits hold with debounce 1s and update_frequency 2s.
+const (
+	enforcedWithin = 3 * time.Second // from the decision to the blacklist
+	endedWithin    = 3 * time.Second // from the decision's end to its absence
+)
+
+// prefix parses an address or a network.
+func prefix(text string) netip.Prefix {
+	if address, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(address, address.BitLen())
+	}
+	return netip.MustParsePrefix(text)
+}
+
+// waitUntilEnforced waits until a ban is on the blacklist. It fails the test if that took longer than the limit since the
+// decision was made.
+func (env *Environment) waitUntilEnforced(t testing.TB, value string, d Decision, limit time.Duration) {
+	t.Helper()
+	waitFor(t, limit+20*time.Second, value+" is on the blacklist", func() (bool, string) {
+		_, blocked := env.Appliance.Blocked(t, prefix(value))
+		return blocked, "it is not"
+	})
+	checkWithin(t, limit, value+" enforced", time.Since(d.asked))
+}
+
+// waitUntilEnded waits until bans have left the blacklist. It fails the test for each ban that left it before its end, or
+// too late after it.
+func (env *Environment) waitUntilEnded(t testing.TB, bans map[string]Decision) {
+	t.Helper()
+	var last time.Time
+	left := map[string]time.Time{}
+	for _, d := range bans {
+		if d.ends.After(last) {
+			last = d.ends
+		}
+	}
+	waitFor(t, time.Until(last)+20*time.Second, "the bans have ended", func() (bool, string) {
+		list := env.Appliance.Blacklist(t)
+		for value := range bans {
+			_, blocked := list[prefix(value)]
+			if _, seen := left[value]; !blocked && !seen {
+				left[value] = time.Now()
+			}
+		}
+		return len(left) == len(bans), fmt.Sprintf("left so far: %v", left)
+	})
+	for value, d := range bans {
+		if early := d.ends.Sub(left[value]); early > 0 {
+			t.Errorf("%s left the blacklist %s before its end", value, early)
+		}
+		checkWithin(t, endedWithin, value+" off after its end", left[value].Sub(d.ends))
+	}
+}
+
+// waitUntilFilesAreClean waits until the appliance's folder has its files, and no object of the plugin in them.
+func (env *Environment) waitUntilFilesAreClean(t testing.TB) {
+	t.Helper()
+	took := waitFor(t, 15*time.Second, "the files have no object of the plugin", func() (bool, string) {
+		files := env.Appliance.Files(t)
+		both := files["object"] + files["objectgroup"]
+		return len(files) == len(env.before) && !strings.Contains(both, "crowdsec_ip_") && !strings.Contains(both, "crowdsec_net_"), both
+	})
+	t.Logf("MEASURED objects gone after the blacklist entries: %s", took.Round(time.Millisecond))
+}
+
+// banAndWaitUntilRecorded bans with cscli and waits until the plugin logs that it has recorded something.
+func (env *Environment) banAndWaitUntilRecorded(t testing.TB, flag, value string, lasts time.Duration) Decision {
+	t.Helper()
+	const recorded = "msg=recorded "
+	before := env.CrowdSec.logged(recorded)
+	d := env.CrowdSec.Ban(t, flag, value, lasts)
+	waitFor(t, 10*time.Second, "the plugin has recorded "+value, func() (bool, string) {
+		return env.CrowdSec.logged(recorded) > before, "its log does not say so"
+	})
+	return d
+}
+
+// guard checks again and again that bans are on the blacklist.
+type guard struct {
+	stop   chan struct{}
+	owner  sync.WaitGroup
+	checks int
+	absent []string
+}
+
+// guardBans starts a guard. The returned function stops it, and fails the test if a ban was missing.
+func (env *Environment) guardBans(t testing.TB, values ...string) (stayedBlocked func()) {
+	t.Helper()
+	g := &guard{stop: make(chan struct{})}
+	g.owner.Go(func() {
+		ticker := time.NewTicker(50 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-g.stop:
+				return
+			case <-ticker.C:
+				g.check(t.Context(), env.Appliance, values)
+			}
+		}
+	})
+	stop := sync.OnceFunc(func() {
+		close(g.stop)
+		g.owner.Wait()
+	})
+	t.Cleanup(stop)
+	return func() {
+		t.Helper()
+		stop()
+		if g.checks == 0 || len(g.absent) > 0 {
+			t.Errorf("in %d checks of the blacklist these were missing: %v", g.checks, g.absent)
+		}
+	}
+}
+
+func (g *guard) check(ctx context.Context, a *Appliance, values []string) {
+	list, err := a.blacklist(ctx)
+	g.checks++
+	for _, value := range values {
+		if _, blocked := list[prefix(value)]; !blocked {
+			g.addAbsent(value, err)
+		}
+	}
+}
+
+func (g *guard) addAbsent(value string, err error) {
+	if err != nil {
+		value = err.Error()
+	}
+	if !slices.Contains(g.absent, value) {
+		g.absent = append(g.absent, value)
+	}
+}

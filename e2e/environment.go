@@ -1,0 +1,102 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Environment is an appliance, a CrowdSec and a plugin.
+type Environment struct {
+	Appliance *Appliance
+	SSH       *sshd
+	CrowdSec  *CrowdSec
+	Plugin    *Plugin
+
+	before map[string]string // the appliance's files, before the plugin
+}
+
+// newEnvironment starts all programs and waits until the plugin is ready to flush. The test stops them at its end.
+func newEnvironment(t *testing.T, c Combination) *Environment {
+	t.Helper()
+	folder := temporaryFolder(t)
+	env := newApplianceEnvironment(t, folder, c.LoginShell)
+	env.CrowdSec = installCrowdSec(t, folder, c.CrowdSec)
+	env.Plugin = installPlugin(t, folder, env.CrowdSec, env.Appliance, env.SSH)
+	env.CrowdSec.Start(t)
+	env.Plugin.waitUntilActive(t)
+	return env
+}
+
+// temporaryFolder makes a folder for a test. Its path is short, because sockets are in it. Others can read it, because the
+// plugin and the SSH user are not root.
+func temporaryFolder(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	if err := os.Chmod(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// newApplianceEnvironment makes an environment that has only an appliance.
+func newApplianceEnvironment(t testing.TB, folder, loginShell string) *Environment {
+	t.Helper()
+	env := &Environment{}
+	disk := filepath.Join(folder, "appliance")
+	env.Appliance = startAppliance(t, folder, disk)
+	env.SSH = startSSHD(t, folder, disk, loginShell)
+	env.before = env.Appliance.Files(t)
+	return env
+}
+
+// checkCleanup stops CrowdSec and runs `cleanup`. It fails the test if the files were ever broken, if an administrator
+// lost a right, or if the appliance is not as it was before the plugin.
+func (env *Environment) checkCleanup(t *testing.T) {
+	t.Helper()
+	env.CrowdSec.Stop(t)
+	env.Plugin.waitUntilGone(t)
+	if problems := env.Appliance.Problems(t); len(problems) > 0 {
+		t.Errorf("the appliance finds faults in its files: %q", problems)
+	}
+	if out, err := env.Plugin.Command(t, "cleanup"); err != nil {
+		t.Errorf("cleanup: %v\n%s", err, out)
+	}
+	for file, before := range env.before {
+		if after := env.Appliance.Files(t)[file]; after != before {
+			t.Errorf("%s is not as it was before the plugin:\n%s", file, differences(before, after))
+		}
+	}
+	for file := range env.Appliance.Files(t) {
+		if _, known := env.before[file]; !known {
+			t.Errorf("%s was left on the appliance", file)
+		}
+	}
+	if list := env.Appliance.Blacklist(t); len(list) > 0 {
+		t.Errorf("%d entries are left on the blacklist, such as %v", len(list), slices.Collect(maps.Keys(list))[0])
+	}
+	if problems := env.Appliance.Problems(t); len(problems) > 0 {
+		t.Errorf("the appliance finds faults in its files after cleanup: %q", problems)
+	}
+	if stats := env.Appliance.Stats(t); stats.Evictions > 0 {
+		t.Errorf("%d times an administrator lost the right to modify", stats.Evictions)
+	}
+}
+
+// differences returns the first lines that differ.
+func differences(before, after string) string {
+	old, now := strings.SplitAfter(before, "\n"), strings.SplitAfter(after, "\n")
+	for len(old) > 0 && len(now) > 0 && old[0] == now[0] {
+		old, now = old[1:], now[1:]
+	}
+	few := func(lines []string) []string { return lines[:min(10, len(lines))] }
+	return fmt.Sprintf("from the first that differs, %d lines before: %q\n%d lines after: %q", len(old), few(old), len(now), few(now))
+}
