@@ -11,17 +11,17 @@ import (
 )
 
 // ApplyFilter applies a filter to the stored decisions as if they arrived now. It removes a decision that the filter refuses, and
-// splits a range around what may never be blocked. A lifted decision stays lifted, also if the filter refuses it. ApplyFilter
-// returns the prefixes whose decisions it removed.
+// splits a range around the addresses that are never blocked. A lifted decision stays lifted, also if the filter refuses it.
+// ApplyFilter returns the prefixes whose decisions it removed.
 func (l *Ledger) ApplyFilter(ctx context.Context, admit func(ban.Decision) []netip.Prefix, now time.Time, limit int) ([]netip.Prefix, error) {
-	differing, err := l.differing(ctx, admit, now)
+	all, err := l.refiltered(ctx, admit, now)
 	var ended []netip.Prefix
-	for some := range slices.Chunk(differing, chunk) {
+	for some := range slices.Chunk(all, chunk) {
 		if err != nil {
 			break
 		}
-		_, err = l.transact(ctx, now, limit, func(t *transaction) (err error) {
-			removed, err := t.admit(ctx, some)
+		_, err = l.transact(ctx, now, limit, func(t *transaction) error {
+			removed, err := t.replaceParts(ctx, some)
 			ended = append(ended, removed...)
 			return err
 		})
@@ -29,10 +29,10 @@ func (l *Ledger) ApplyFilter(ctx context.Context, admit func(ban.Decision) []net
 	return ended, l.explain(err, "apply the filters to the decisions")
 }
 
-// judged is a stored decision and what a filter makes of it.
-type judged struct {
+// refiltered is a stored decision for which the filter gives other prefixes than are stored.
+type refiltered struct {
 	ban.Decision
-	rows     []part         // its rows
+	parts    []part
 	admitted []netip.Prefix // the prefixes that the filter gives
 }
 
@@ -43,97 +43,98 @@ type part struct {
 	lifted bool
 }
 
-// admit gives each decision one row for each prefix that the filter admits. It returns the prefixes whose rows it removed.
-func (t *transaction) admit(ctx context.Context, some []*judged) (ended []netip.Prefix, err error) {
-	var affected []netip.Prefix
-	for _, j := range some {
-		affected = append(affected, j.admitted...)
-		for _, row := range j.rows {
-			affected = append(affected, row.prefix)
+// replaceParts gives each decision one row for each prefix that the filter admits. It returns the prefixes whose rows it removed.
+func (t *transaction) replaceParts(ctx context.Context, some []*refiltered) (ended []netip.Prefix, err error) {
+	var prefixes []netip.Prefix
+	for _, r := range some {
+		prefixes = append(prefixes, r.admitted...)
+		for _, p := range r.parts {
+			prefixes = append(prefixes, p.prefix)
 		}
 	}
-	err = t.update(ctx, affected, func(bans map[netip.Prefix]*storedBan) {
-		for _, j := range some {
-			ended = append(ended, t.replace(bans, j)...)
+	err = t.update(ctx, prefixes, func(bans map[netip.Prefix]*storedBan) {
+		for _, r := range some {
+			ended = append(ended, t.replace(bans, r)...)
 		}
 	})
 	return ended, err
 }
 
-// replace gives one decision a row for each prefix that the filter admits. A decision without a row was deleted meanwhile.
-func (t *transaction) replace(bans map[netip.Prefix]*storedBan, j *judged) (ended []netip.Prefix) {
-	rows := j.currentRows(bans)
-	for _, p := range j.admitted {
-		if len(rows) == 0 || slices.ContainsFunc(rows, func(r part) bool { return r.prefix == p }) {
+// replace does this for one decision. A decision without a row was deleted meanwhile.
+func (t *transaction) replace(bans map[netip.Prefix]*storedBan, r *refiltered) (ended []netip.Prefix) {
+	parts := r.currentParts(bans)
+	for _, prefix := range r.admitted {
+		if len(parts) == 0 || slices.ContainsFunc(parts, func(p part) bool { return p.prefix == prefix }) {
 			continue
 		}
-		added := j.Decision
-		added.Prefix = p
-		if row := t.add(bans, &added); row != nil && isLifted(p, rows) {
-			bans[p].lift(row)
+		added := r.Decision
+		added.Prefix = prefix
+		if row := t.add(bans, &added); row != nil && isLifted(prefix, parts) {
+			bans[prefix].lift(row)
 		}
 	}
-	for _, r := range rows {
-		if !slices.Contains(j.admitted, r.prefix) && (!r.lifted || len(j.admitted) > 0) {
-			bans[r.prefix].remove(func(d *storedDecision) bool { return d.id == r.id })
-			ended = append(ended, r.prefix)
+	for _, p := range parts {
+		if !slices.Contains(r.admitted, p.prefix) && (!p.lifted || len(r.admitted) > 0) {
+			bans[p.prefix].remove(func(d *storedDecision) bool { return d.id == p.id })
+			ended = append(ended, p.prefix)
 		}
 	}
 	return ended
 }
 
-// currentRows returns the rows of a decision that are still there, as they are now.
-func (j *judged) currentRows(bans map[netip.Prefix]*storedBan) (rows []part) {
-	for _, r := range j.rows {
-		if s := bans[r.prefix]; s != nil {
-			for _, d := range s.decisions {
-				if d.id == r.id {
-					rows = append(rows, part{r.id, r.prefix, d.lifted})
+// currentParts returns the rows of a decision that still exist, as they are now.
+func (r *refiltered) currentParts(bans map[netip.Prefix]*storedBan) (parts []part) {
+	for _, p := range r.parts {
+		if b := bans[p.prefix]; b != nil {
+			for _, d := range b.decisions {
+				if d.id == p.id {
+					parts = append(parts, part{p.id, p.prefix, d.lifted})
 				}
 			}
 		}
 	}
-	return rows
+	return parts
 }
 
-// isLifted reports whether a new part of a decision is lifted: every old part that overlaps it is lifted. If none overlaps it,
-// every old part is.
-func isLifted(p netip.Prefix, rows []part) bool {
-	overlapping := slices.DeleteFunc(slices.Clone(rows), func(r part) bool { return !r.prefix.Overlaps(p) })
+// isLifted reports whether a new part of a decision is lifted: every old part that overlaps it is. If none overlaps it, every old
+// part must be.
+func isLifted(prefix netip.Prefix, parts []part) bool {
+	overlapping := slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return !p.prefix.Overlaps(prefix) })
 	if len(overlapping) == 0 {
-		overlapping = rows
+		overlapping = parts
 	}
-	return !slices.ContainsFunc(overlapping, func(r part) bool { return !r.lifted })
+	return !slices.ContainsFunc(overlapping, func(p part) bool { return !p.lifted })
 }
 
-// differing returns the decisions for which the filter gives other prefixes than are stored.
-func (l *Ledger) differing(ctx context.Context, admit func(ban.Decision) []netip.Prefix, now time.Time) (differing []*judged, err error) {
-	ranges := map[ban.Decision]*judged{} // those that are stored in parts
+// refiltered returns the decisions for which the filter gives other prefixes than are stored.
+func (l *Ledger) refiltered(ctx context.Context, admit func(ban.Decision) []netip.Prefix, now time.Time) (all []*refiltered, err error) {
+	split := map[ban.Decision]*refiltered{} // the ranges that are stored in parts
 	err = l.read(ctx, func(tx *sql.Tx) error {
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var d ban.Decision
 			var id int64
-			if err := rows.Scan(&id, scanInto(&d.Prefix), scanInto(&d.UUID), &d.ID, &d.RangeBits, scanInto(&d.Until), &d.Type, &d.Origin, &d.Scenario); err != nil {
+			err := rows.Scan(&id, scanInto(&d.Prefix), scanInto(&d.UUID), &d.ID, &d.RangeBits, scanInto(&d.Until), &d.Type, &d.Origin, &d.Scenario)
+			if err != nil {
 				return err
 			}
-			p := d.Prefix
+			p := part{id: id, prefix: d.Prefix}
 			d.Prefix = d.Range()
-			if known := ranges[d]; known != nil {
-				known.rows = append(known.rows, part{id: id, prefix: p})
+			if known := split[d]; known != nil {
+				known.parts = append(known.parts, p)
 				return nil
 			}
 			admitted := admit(d)
-			if len(admitted) == 1 && admitted[0] == p {
+			if len(admitted) == 1 && admitted[0] == p.prefix {
 				return nil
 			}
-			j := &judged{Decision: d, rows: []part{{id: id, prefix: p}}, admitted: admitted}
-			differing = append(differing, j)
-			if p != d.Prefix {
-				ranges[d] = j
+			r := &refiltered{Decision: d, parts: []part{p}, admitted: admitted}
+			all = append(all, r)
+			if p.prefix != d.Prefix {
+				split[d] = r
 			}
 			return nil
 		}, `SELECT decision.id, prefix, uuid, lapi_id, bits, decision.until, type, origin, scenario
 			FROM decision JOIN ban ON ban.id = decision.ban WHERE decision.until > ?`, now.UnixMilli())
 	})
-	return differing, err
+	return all, err
 }

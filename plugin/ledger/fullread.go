@@ -12,10 +12,10 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// FullRead is one read of everything that the Local API lists. It knows which of the ledger's decisions were in it.
+// FullRead is one read of every decision that the Local API lists.
 type FullRead struct {
-	last int64 // the decision that was recorded last before the read began
-	seen bitset.BitSet
+	last int64         // the decision that was recorded last before the read began
+	seen bitset.BitSet // the ids of the ledger's decisions that the Local API listed
 }
 
 // BeginFullRead begins a full read. The caller calls it before it asks the Local API.
@@ -25,7 +25,7 @@ func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
 	return r, l.explain(err, "read the number of the last decision")
 }
 
-// RecordListed stores decisions that the Local API lists. r is the full read that they belong to; nil: they are of another answer.
+// RecordListed stores decisions that the Local API lists. r is their full read; nil: a poll listed them.
 func (l *Ledger) RecordListed(ctx context.Context, r *FullRead, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
 	if len(decisions) == 0 {
 		return Recorded{}, nil
@@ -38,14 +38,14 @@ func (l *Ledger) RecordListed(ctx context.Context, r *FullRead, decisions []ban.
 	return recorded, l.explain(err, "record %d listed decisions", len(decisions))
 }
 
-// RemoveDeleted removes decisions that the Local API lists as deleted.
+// RemoveDeleted removes decisions that the Local API reports as deleted.
 func (l *Ledger) RemoveDeleted(ctx context.Context, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
 	var all Recorded
 	for some := range slices.Chunk(decisions, chunk) {
 		recorded, err := l.transact(ctx, now, limit, func(t *transaction) error {
 			return t.update(ctx, prefixesOf(some), func(bans map[netip.Prefix]*storedBan) {
 				for i := range some {
-					if s := bans[some[i].Prefix]; s != nil && !s.removeOne(some[i]) && s.hasUnidentified() {
+					if b := bans[some[i].Prefix]; b != nil && !b.removeOne(some[i]) && b.hasUnidentified() {
 						t.recorded.Unmatched++
 					}
 				}
@@ -59,10 +59,10 @@ func (l *Ledger) RemoveDeleted(ctx context.Context, decisions []ban.Decision, no
 	return all, nil
 }
 
-// removeOne removes the decision that the Local API reports as deleted. It compares the UUID or the ID alone, because the
-// report of a deletion carries another end.
-func (s *storedBan) removeOne(deleted ban.Decision) bool {
-	return s.remove(func(d *storedDecision) bool {
+// removeOne removes the decision that the Local API reports as deleted, and reports whether the ban has it. It does not compare
+// the ends, because the report of a deletion carries another end.
+func (b *storedBan) removeOne(deleted ban.Decision) bool {
+	return b.remove(func(d *storedDecision) bool {
 		if d.uuid != (ban.UUID{}) && deleted.UUID != (ban.UUID{}) {
 			return d.uuid == deleted.UUID
 		}
@@ -71,11 +71,11 @@ func (s *storedBan) removeOne(deleted ban.Decision) bool {
 }
 
 // hasUnidentified reports whether the ban has a decision that has neither UUID nor ID.
-func (s *storedBan) hasUnidentified() bool {
-	return slices.ContainsFunc(s.decisions, func(d storedDecision) bool { return d.uuid == (ban.UUID{}) && d.lapiID == 0 })
+func (b *storedBan) hasUnidentified() bool {
+	return slices.ContainsFunc(b.decisions, func(d storedDecision) bool { return d.uuid == (ban.UUID{}) && d.lapiID == 0 })
 }
 
-// Missing are decisions that two full reads in a row lacked.
+// Missing counts the decisions that two full reads in a row lacked.
 type Missing struct {
 	Count  int
 	Sample []ban.Decision // UUID, ID and Prefix of some of them, spread over all
@@ -84,11 +84,11 @@ type Missing struct {
 // sampleSize is how many decisions a sample has at most.
 const sampleSize = 8
 
-// EndFullRead records a full read that ended well. It counts for each decision in force how many full reads in a row lacked
-// it. covered reports whether the query of the read selects a decision; others are not missing. It gets a
-// decision without UUID and end.// lacked is how many decisions this read lacked.
+// EndFullRead records a full read that ended well, and returns how many decisions in force it lacked. It counts for each of them how
+// many full reads in a row lacked it. covered reports whether the query of the read selects a decision, which it gets without UUID
+// and end. Decisions that the query does not select are not missing.
 func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.Decision) bool, now time.Time) (lacked int, err error) {
-	var absent [][2]int64 // ban and decision
+	var absent [][2]int64 // the ids of ban and decision
 	err = l.read(ctx, func(tx *sql.Tx) error {
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var key [2]int64
@@ -136,7 +136,7 @@ func (l *Ledger) EndMissing(ctx context.Context, now time.Time, limit int) (Reco
 	return all, l.explain(err, "end missing decisions")
 }
 
-// removeEach removes decisions of the bans whose prefixes a query selects, some bans in each transaction.
+// removeEach selects bans by a query for their prefixes, and removes those of their decisions that which selects.
 func (l *Ledger) removeEach(ctx context.Context, which func(*storedDecision) bool, now time.Time, limit int, selection string, parameters ...any) (all Recorded, err error) {
 	selected, err := l.prefixes(ctx, nil, selection, parameters...)
 	if err != nil {
@@ -145,8 +145,8 @@ func (l *Ledger) removeEach(ctx context.Context, which func(*storedDecision) boo
 	for some := range slices.Chunk(selected, chunk) {
 		recorded, err := l.transact(ctx, now, limit, func(t *transaction) error {
 			return t.update(ctx, some, func(bans map[netip.Prefix]*storedBan) {
-				for _, s := range bans {
-					s.remove(which)
+				for _, b := range bans {
+					b.remove(which)
 				}
 			})
 		})

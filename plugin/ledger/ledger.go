@@ -124,7 +124,7 @@ func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
 		if err != nil {
 			return err
 		}
-		return check(found)
+		return checkVersion(found)
 	}))
 }
 

@@ -8,29 +8,49 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// The queries that choose. Each reads one end of an index.
+// The queries that decide which bans wait. Each reads one end of an index.
 const (
 	queryEndedCount = "SELECT COUNT(*) FROM ban WHERE until > 0 AND until <= ?1"
 
-	queryFirst = "SELECT class, newest FROM ban WHERE until = 0 AND ends > ?1 ORDER BY class, newest DESC LIMIT ?2"
-	queryLast  = "SELECT class, newest FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2"
+	queryFirstWaiting = "SELECT class, newest FROM ban WHERE until = 0 AND ends > ?1 ORDER BY class, newest DESC LIMIT ?2"
+	queryLastEnforced = "SELECT class, newest FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2"
 
-	// queryDemote makes the last bans in line wait: those of the last class, and of these the oldest.
+	// queryDemote makes the last enforced bans wait: those of the last class, and of these the oldest.
 	queryDemote = `UPDATE ban SET until = 0, next = CASE next WHEN 0 THEN ends ELSE next END, pending_since = ?1 WHERE id IN
 		(SELECT id FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2)`
 
-	// queryPromote enforces the first in line of the bans that wait. The appliance may still have their entries.
+	// queryPromote enforces the first waiting bans. The appliance may still have their entries; see makePending.
 	queryPromote = `UPDATE ban SET until = ends, change = ?1, pending_since = ?2,
 		expires = CASE WHEN written <> 0 OR expires <> 0 THEN 1 ELSE 0 END, written = CASE WHEN written <> 0 OR expires <> 0 THEN -1 ELSE 0 END
 		WHERE id IN (SELECT id FROM ban WHERE until = 0 AND ends > ?2 ORDER BY class, newest DESC LIMIT ?3)`
 
-	// queryExpired selects bans that have an ended decision, but not those that have ended and will be deleted.
+	// queryExpired selects the bans with a decision that has ended, except bans that have ended and will be deleted.
 	queryExpired = "SELECT prefix FROM ban WHERE next > 0 AND next <= ?1 AND (until = 0 OR ends > ?1)"
 )
 
-// choose keeps the number of enforced bans at the limit: the best class first, and within a class the decision that was
-// recorded last. Every ban that waits comes after every enforced one, and each change keeps it so.
-func (t *transaction) choose(ctx context.Context, limit int) error {
+// ApplyLimit removes decisions that have ended, so that each ban has the class of those that remain. Then it decides again which
+// bans wait. A flush calls it before it plans.
+func (l *Ledger) ApplyLimit(ctx context.Context, now time.Time, limit int) error {
+	hasEnded := func(d *storedDecision) bool { return d.until <= now.UnixMilli() }
+	_, err := l.removeEach(ctx, hasEnded, now, limit, queryExpired, now.UnixMilli())
+	if err == nil {
+		err = l.applyLimit(ctx, now, limit)
+	}
+	return l.explain(err, "choose which bans to enforce")
+}
+
+func (l *Ledger) applyLimit(ctx context.Context, now time.Time, limit int) error {
+	mayChange := false
+	if err := l.db.QueryRowContext(ctx, "SELECT waiting > 0 OR bans > ? FROM flushing", limit).Scan(&mayChange); err != nil || !mayChange {
+		return err
+	}
+	_, err := l.transact(ctx, now, limit, func(*transaction) error { return nil })
+	return err
+}
+
+// applyLimit keeps the number of enforced bans at the limit. Afterwards every waiting ban comes after every enforced one: its
+// class is worse, or its class is the same and its newest decision is older.
+func (t *transaction) applyLimit(ctx context.Context, limit int) error {
 	if t.waiting == 0 && t.bans <= int64(limit) {
 		return nil
 	}
@@ -45,7 +65,7 @@ func (t *transaction) choose(ctx context.Context, limit int) error {
 	if err := t.promote(ctx, room); err != nil {
 		return err
 	}
-	swaps, err := t.swaps(ctx)
+	swaps, err := t.countSwaps(ctx)
 	if err == nil {
 		err = t.demote(ctx, swaps)
 	}
@@ -62,11 +82,11 @@ func (t *transaction) demote(ctx context.Context, count int64) error {
 	}
 	demoted, err := rowsAffected(t.tx.ExecContext(ctx, queryDemote, t.now, count))
 	t.waiting += demoted
-	t.pending = t.pending || demoted > 0
+	t.changed = t.changed || demoted > 0
 	return err
 }
 
-// promote enforces the first of the bans that wait.
+// promote enforces the first of the waiting bans.
 func (t *transaction) promote(ctx context.Context, count int64) error {
 	if count <= 0 || t.waiting == 0 {
 		return nil
@@ -74,28 +94,27 @@ func (t *transaction) promote(ctx context.Context, count int64) error {
 	promoted, err := rowsAffected(t.tx.ExecContext(ctx, queryPromote, t.number, t.now, count))
 	t.waiting -= promoted
 	t.recorded.Added += int(promoted)
-	t.pending = t.pending || promoted > 0
+	t.changed = t.changed || promoted > 0
 	return err
 }
 
-// swaps returns how many bans that wait go before an enforced one. They are no more than the waiting bans that came forward
-// by this change, and the enforced ones that went back.
-func (t *transaction) swaps(ctx context.Context) (count int64, err error) {
-	entered := t.swapsMax
-	t.swapsMax = 0
-	if entered == 0 || t.waiting == 0 {
+// countSwaps returns how many waiting bans go before an enforced one. They are at most t.overtaking.
+func (t *transaction) countSwaps(ctx context.Context) (count int64, err error) {
+	most := t.overtaking
+	t.overtaking = 0
+	if most == 0 || t.waiting == 0 {
 		return 0, nil
 	}
-	first, err := t.places(ctx, queryFirst, entered)
+	waiting, err := t.ranks(ctx, queryFirstWaiting, most)
 	if err != nil {
 		return 0, err
 	}
-	last, err := t.places(ctx, queryLast, entered)
+	enforced, err := t.ranks(ctx, queryLastEnforced, most)
 	if err != nil {
 		return 0, err
 	}
-	for i := range min(len(first), len(last)) {
-		if !first[i].isBefore(last[i]) {
+	for i := range min(len(waiting), len(enforced)) {
+		if !waiting[i].isBefore(enforced[i]) {
 			break
 		}
 		count++
@@ -103,42 +122,22 @@ func (t *transaction) swaps(ctx context.Context) (count int64, err error) {
 	return count, nil
 }
 
-// place is the place of a ban in line.
-type place struct {
+// rank orders the bans: the best class first, and within a class the newest decision.
+type rank struct {
 	class  ban.Class
 	newest int64
 }
 
-func (p place) isBefore(other place) bool {
-	return p.class < other.class || p.class == other.class && p.newest > other.newest
+func (r rank) isBefore(other rank) bool {
+	return r.class < other.class || r.class == other.class && r.newest > other.newest
 }
 
-func (t *transaction) places(ctx context.Context, text string, count int64) (all []place, err error) {
+func (t *transaction) ranks(ctx context.Context, text string, count int64) (all []rank, err error) {
 	err = query(ctx, t.tx, func(rows *sql.Rows) error {
-		var p place
-		err := rows.Scan(&p.class, &p.newest)
-		all = append(all, p)
+		var r rank
+		err := rows.Scan(&r.class, &r.newest)
+		all = append(all, r)
 		return err
 	}, text, t.now, count)
 	return all, err
-}
-
-// ApplyLimit removes decisions that are over, so that each ban has the class of those that remain. Then it applies the limit
-// again: bans wait or are enforced. A flush calls it before it plans.
-func (l *Ledger) ApplyLimit(ctx context.Context, now time.Time, limit int) error {
-	hasEnded := func(d *storedDecision) bool { return d.until <= now.UnixMilli() }
-	_, err := l.removeEach(ctx, hasEnded, now, limit, queryExpired, now.UnixMilli())
-	if err == nil {
-		err = l.chooseWaiting(ctx, now, limit)
-	}
-	return l.explain(err, "choose which bans to enforce")
-}
-
-func (l *Ledger) chooseWaiting(ctx context.Context, now time.Time, limit int) error {
-	waiting := false
-	if err := l.db.QueryRowContext(ctx, "SELECT waiting > 0 OR bans > ? FROM flushing", limit).Scan(&waiting); err != nil || !waiting {
-		return err
-	}
-	_, err := l.transact(ctx, now, limit, func(*transaction) error { return nil })
-	return err
 }

@@ -92,7 +92,7 @@ func (l *Ledger) prepare(ctx context.Context) error {
 			return err
 		}
 		if found > 0 {
-			return check(found)
+			return checkVersion(found)
 		}
 		if _, err := tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", version)); err != nil {
 			return fmt.Errorf("make the tables: %w", err)
@@ -107,14 +107,14 @@ func versionOf(ctx context.Context, tx *sql.Tx) (found int, err error) {
 }
 
 // checkVersion returns why a file with this version cannot be used; nil: it can.
-func check(checkVersion int) error {
+func checkVersion(found int) error {
 	switch {
-	case checkVersion == 0:
+	case found == 0:
 		return errors.New("it is empty (hint: try again, the plugin may be making it)")
-	case checkVersion > version:
-		return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, checkVersion, version)
-	case checkVersion < version:
-		return errDamaged(fmt.Sprintf("a development build from before the first release made it (schema %d, this program needs %d)", checkVersion, version))
+	case found > version:
+		return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, found, version)
+	case found < version:
+		return errDamaged(fmt.Sprintf("a development build from before the first release made it (schema %d, this program needs %d)", found, version))
 	}
 	return nil
 }

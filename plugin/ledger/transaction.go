@@ -8,51 +8,48 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	aboutToEnd "time"
+	"time"
 
 	"notification-stormshield/plugin/ban"
 )
 
 const (
-	// soon: when a decision extends a ban that ends within this time, the ban counts as ended and new. A flush that looked
-	// at the clock a little later may be unblocking it at this moment.
-	soon = aboutToEnd.Minute
+	// aboutToEnd: a ban that a decision extends counts as ended and new if it would have ended within this time. A flush that
+	// read the clock a little later may be unblocking it at this moment.
+	aboutToEnd = time.Minute
 
-	// mostDecisions bounds how many decisions of one ban are kept. When there are more, the one that ends first is left out.
-	// It would matter only if all others ended before it, by deletions or by hand.
+	// mostDecisions bounds how many decisions of one ban are kept. When there are more, the one that ends first is dropped.
 	mostDecisions = 1000
 
-	// longAgo is the end of a ban that ended before its time. It is long ago, so that the ban does not come back when the clock is
-	// set back.
+	// longAgo is the end of a ban that ended before its time. The ban does not come back when the clock is set back.
 	longAgo = 1
 
-	// chunk is how many rows one step reads or changes. Each step of a long change is a transaction, so that Record
-	// does not wait long.
+	// chunk is how many rows one transaction reads or changes, so that Record does not wait long for a long change.
 	chunk = 1000
 
 	// batch is how many rows one statement inserts.
 	batch = 200
 )
 
-// change is one transaction that changes decisions.
+// transaction changes decisions, and the bans that they add up to.
 type transaction struct {
 	tx           *sql.Tx
 	number       int64 // of this change
 	now          int64
-	soon         int64
+	soon         int64 // now and aboutToEnd
 	bans         int64 // how many rows ban has
 	waiting      int64 // how many of them wait
-	swapsMax     int64 // how many swaps of a waiting ban and an enforced one this change may cause
-	nextBan      int64
+	overtaking   int64 // how many waiting bans may go before an enforced one because of this change
+	nextBan      int64 // the id of the next new ban
 	lastDecision int64 // the decision that was recorded last
-	pending      bool  // it changed what must be blocked
+	changed      bool  // the bans that must be blocked changed
 	prepared     map[string]*sql.Stmt
 	recorded     Recorded
 }
 
-// transact runs a transaction that changes decisions, and then chooses which bans to enforce.
-func (l *Ledger) transact(ctx context.Context, now aboutToEnd.Time, limit int, do func(*transaction) error) (Recorded, error) {
-	t := &transaction{now: now.UnixMilli(), soon: now.Add(soon).UnixMilli(), prepared: map[string]*sql.Stmt{}}
+// transact runs a transaction that changes decisions, and then decides which bans wait.
+func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func(*transaction) error) (Recorded, error) {
+	t := &transaction{now: now.UnixMilli(), soon: now.Add(aboutToEnd).UnixMilli(), prepared: map[string]*sql.Stmt{}}
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		t.tx = tx
 		err := tx.QueryRowContext(ctx, "SELECT changes + 1, bans, waiting, decisions, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban) FROM flushing").
@@ -61,13 +58,13 @@ func (l *Ledger) transact(ctx context.Context, now aboutToEnd.Time, limit int, d
 			err = do(t)
 		}
 		if err == nil {
-			err = t.choose(ctx, limit)
+			err = t.applyLimit(ctx, limit)
 		}
 		if err != nil {
 			return err
 		}
-		if t.pending {
-			l.own.Store(t.number) // before others can see it
+		if t.changed {
+			l.own.Store(t.number) // before other goroutines can read it in the file
 		} else {
 			t.number--
 		}
@@ -77,8 +74,8 @@ func (l *Ledger) transact(ctx context.Context, now aboutToEnd.Time, limit int, d
 	return t.recorded, err
 }
 
-// update loads the bans of some prefixes, lets do change their decisions, and stores them. The map lacks a prefix that has no
-// ban.
+// update loads the bans of some prefixes, calls do to change their decisions, and stores the bans. A prefix without a ban is not
+// in the map.
 func (t *transaction) update(ctx context.Context, prefixes []netip.Prefix, do func(bans map[netip.Prefix]*storedBan)) error {
 	bans, err := load(ctx, t.tx, prefixes)
 	if err != nil {
@@ -92,7 +89,7 @@ func (t *transaction) update(ctx context.Context, prefixes []netip.Prefix, do fu
 	return t.storeDecisions(ctx, inOrder)
 }
 
-// arrive adds decisions to the ledger. seen gets the row of each decision that is stored afterwards.
+// addAll adds decisions to the ledger. It calls seen with the row of each decision that is stored afterwards.
 func (t *transaction) addAll(ctx context.Context, decisions []ban.Decision, seen func(*storedDecision)) error {
 	for some := range slices.Chunk(decisions, chunk) {
 		err := t.update(ctx, prefixesOf(some), func(bans map[netip.Prefix]*storedBan) {
@@ -109,15 +106,16 @@ func (t *transaction) addAll(ctx context.Context, decisions []ban.Decision, seen
 	return nil
 }
 
-// add adds one decision to its ban, unless the ban has it, and returns its row; nil for a new one that is over or left out.
+// add adds one decision to its ban, unless the ban has it already. It returns the row of the decision. It returns nil for a new
+// decision that has ended, and for one that mostDecisions drops.
 func (t *transaction) add(bans map[netip.Prefix]*storedBan, d *ban.Decision) *storedDecision {
-	s := bans[d.Prefix]
-	if s == nil {
-		s = &storedBan{prefix: d.Prefix, isNew: true}
-		bans[d.Prefix] = s
+	b := bans[d.Prefix]
+	if b == nil {
+		b = &storedBan{prefix: d.Prefix, isNew: true}
+		bans[d.Prefix] = b
 	}
 	until := d.Until.UnixMilli()
-	if known := s.find(*d); known != nil {
+	if known := b.find(*d); known != nil {
 		if known.uuid == (ban.UUID{}) && d.UUID != known.uuid {
 			known.uuid, known.changed = d.UUID, true
 		}
@@ -126,51 +124,50 @@ func (t *transaction) add(bans map[netip.Prefix]*storedBan, d *ban.Decision) *st
 			t.recorded.learnID(d.ID)
 		}
 		if !near(known.until, until, slowness) {
-			known.until, known.changed, s.changed = until, true, true
+			known.until, known.changed, b.changed = until, true, true
 		}
 		if known.missing > 0 && d.ID != 0 {
 			known.missing, known.changed = 0, true
 		}
 		return known
 	}
-	if until <= t.now || !s.makeRoom(until) {
+	if until <= t.now || !b.makeRoom(until) {
 		return nil
 	}
 	t.recorded.Unknown++
 	t.recorded.learnID(d.ID)
 	t.lastDecision++
-	s.decisions = append(s.decisions, storedDecision{id: t.lastDecision, uuid: d.UUID, lapiID: d.ID, until: until, class: d.Class(), arrived: d})
-	s.changed = true
-	return &s.decisions[len(s.decisions)-1]
+	b.decisions = append(b.decisions, storedDecision{id: t.lastDecision, uuid: d.UUID, lapiID: d.ID, until: until, class: d.Class(), arrived: d})
+	b.changed = true
+	return &b.decisions[len(b.decisions)-1]
 }
 
-// makeRoom leaves out the decision that ends first when a ban has as many as it may have. It returns false if the new
-// decision is that one.
-func (s *storedBan) makeRoom(until int64) bool {
-	if len(s.decisions) < mostDecisions {
+// makeRoom drops the decision that ends first if the ban has mostDecisions. It returns false if the new decision ends first.
+func (b *storedBan) makeRoom(until int64) bool {
+	if len(b.decisions) < mostDecisions {
 		return true
 	}
-	first := slices.MinFunc(s.decisions, func(a, b storedDecision) int { return cmp.Compare(a.until, b.until) })
-	return first.until < until && s.remove(func(d *storedDecision) bool { return d.id == first.id })
+	first := slices.MinFunc(b.decisions, func(a, b storedDecision) int { return cmp.Compare(a.until, b.until) })
+	return first.until < until && b.remove(func(d *storedDecision) bool { return d.id == first.id })
 }
 
-// storeBans writes the rows of bans that changed.
+// storeBans writes the rows of the bans whose decisions changed.
 func (t *transaction) storeBans(ctx context.Context, bans []*storedBan) error {
 	added := inserter{transaction: t, into: "INSERT INTO ban (id, prefix, ends, until, next, class, newest, change, pending_since) VALUES ", columns: 9}
-	for _, s := range bans {
-		if !s.changed {
+	for _, b := range bans {
+		if !b.changed {
 			continue
 		}
-		t.recompute(s)
+		t.recompute(b)
 		var err error
-		if s.isNew {
-			s.id = t.nextBan
+		if b.isNew {
+			b.id = t.nextBan
 			t.nextBan++
 			t.bans++
-			err = added.add(ctx, s.id, s.prefix.String(), s.ends, s.until, s.next, s.class, s.newest, s.change, s.pendingSince)
+			err = added.add(ctx, b.id, b.prefix.String(), b.ends, b.until, b.next, b.class, b.newest, b.change, b.pendingSince)
 		} else {
 			err = t.exec(ctx, "UPDATE ban SET ends = ?, until = ?, next = ?, class = ?, newest = ?, change = ?, pending_since = ?, written = ?, expires = ? WHERE id = ?",
-				s.ends, s.until, s.next, s.class, s.newest, s.change, s.pendingSince, s.written, s.expires, s.id)
+				b.ends, b.until, b.next, b.class, b.newest, b.change, b.pendingSince, b.written, b.expires, b.id)
 		}
 		if err != nil {
 			return err
@@ -179,90 +176,91 @@ func (t *transaction) storeBans(ctx context.Context, bans []*storedBan) error {
 	return added.finish(ctx)
 }
 
-// judge sets the end, the class and the place in line of a ban by its decisions.
-func (t *transaction) recompute(s *storedBan) {
-	before := *s
-	if !s.sum(t.now) {
-		t.end(s)
+// recompute derives a ban from its decisions: its end, its class, and whether it is pending or waits.
+func (t *transaction) recompute(b *storedBan) {
+	before := *b
+	if !b.summarize(t.now) {
+		t.end(b)
 		return
 	}
-	switch {
-	case before.until == 0 && !s.isNew:
-		if s.newest > before.newest || s.class < before.class {
-			t.swapsMax++
+	isWaiting := before.until == 0 && !b.isNew
+	if isWaiting {
+		if b.newest > before.newest || b.class < before.class {
+			t.overtaking++
 		}
-		return // choose compares it
-	case before.until <= t.now && t.waiting > 0: // it is new, or was over
-		s.until, s.pendingSince = 0, t.now
+		return // applyLimit compares it with the others
+	}
+	if hadEnded := before.until <= t.now; hadEnded && t.waiting > 0 {
+		b.until, b.pendingSince = 0, t.now
 		t.waiting++
-		t.swapsMax++
+		t.overtaking++
 		return
 	}
-	if s.class > before.class || s.newest < before.newest {
-		t.swapsMax++ // a waiting ban may go first now
+	if b.class > before.class || b.newest < before.newest {
+		t.overtaking++
 	}
-	s.until = s.ends
-	if s.next == s.ends {
-		s.next = 0
+	b.until = b.ends
+	if b.next == b.ends {
+		b.next = 0
 	}
-	if s.until == before.until {
+	if b.until == before.until {
 		return
 	}
-	t.pending = true
+	t.changed = true
 	if before.until > t.soon {
-		if s.until > before.until {
+		if b.until > before.until {
 			t.recorded.Extended++
 		}
 		return
 	}
 	t.recorded.Added++
-	s.makePending(t.number, t.now)
+	b.makePending(t.number, t.now)
 }
 
 // makePending makes a ban pending that had ended or waited. The appliance may still have its entry, or a flush may be removing
 // that entry at this moment. So the ban must be written, and needs an entry of its own.
-func (s *storedBan) makePending(number, now int64) {
-	s.change, s.pendingSince = number, now
-	if s.written != 0 || s.expires != 0 {
-		s.written, s.expires = maybeListed, maybeBlocked
+func (b *storedBan) makePending(change, now int64) {
+	b.change, b.pendingSince = change, now
+	if b.written != 0 || b.expires != 0 {
+		b.written, b.expires = maybeListed, maybeBlocked
 	}
 }
 
 // end ends a ban that has no decision in force any more.
-func (t *transaction) end(s *storedBan) {
+func (t *transaction) end(b *storedBan) {
 	switch {
-	case s.isNew: // its decisions were lifted
-	case s.until == 0:
+	case b.isNew: // its decisions were lifted
+	case b.until == 0:
 		t.waiting--
-	case s.until <= t.now:
+	case b.until <= t.now:
 		return
 	}
-	s.ends, s.until, s.next, s.pendingSince = longAgo, longAgo, 0, t.now
-	if !s.isNew {
+	b.ends, b.until, b.next, b.pendingSince = longAgo, longAgo, 0, t.now
+	if !b.isNew {
 		t.recorded.Ended++
-		t.pending = true
+		t.changed = true
 	}
 }
 
 // storeDecisions writes the rows of decisions that are new or changed, and deletes those that were removed.
 func (t *transaction) storeDecisions(ctx context.Context, bans []*storedBan) error {
 	added := inserter{transaction: t, into: `INSERT INTO decision (id, ban, uuid, lapi_id, bits, until, class, type, origin, scenario, lifted) VALUES `, columns: 11}
-	for _, s := range bans {
-		for _, id := range s.removed {
-			if err := t.exec(ctx, "DELETE FROM decision WHERE ban = ? AND id = ?", s.id, id); err != nil {
+	for _, b := range bans {
+		for _, id := range b.removed {
+			if err := t.exec(ctx, "DELETE FROM decision WHERE ban = ? AND id = ?", b.id, id); err != nil {
 				return err
 			}
 		}
-		for i := range s.decisions {
-			d := &s.decisions[i]
+		for i := range b.decisions {
+			d := &b.decisions[i]
 			var err error
 			switch {
 			case d.arrived != nil:
 				a := d.arrived
-				err = added.add(ctx, d.id, s.id, d.uuid.Bytes(), d.lapiID, a.RangeBits, d.until, d.class, a.Type, a.Origin, a.Scenario, d.lifted)
+				err = added.add(ctx, d.id, b.id, d.uuid.Bytes(), d.lapiID, a.RangeBits, d.until, d.class, a.Type, a.Origin, a.Scenario, d.lifted)
 			case d.changed:
 				err = t.exec(ctx, "UPDATE decision SET uuid = ?, lapi_id = ?, until = ?, lifted = ?, missing = ? WHERE ban = ? AND id = ?",
-					d.uuid.Bytes(), d.lapiID, d.until, d.lifted, d.missing, s.id, d.id)
+					d.uuid.Bytes(), d.lapiID, d.until, d.lifted, d.missing, b.id, d.id)
 			}
 			if err != nil {
 				return err
@@ -272,7 +270,7 @@ func (t *transaction) storeDecisions(ctx context.Context, bans []*storedBan) err
 	return added.finish(ctx)
 }
 
-// exec runs a statement, which is prepared once in a transaction.
+// exec runs a statement. It prepares each statement once in a transaction.
 func (t *transaction) exec(ctx context.Context, text string, parameters ...any) error {
 	statement := t.prepared[text]
 	if statement == nil {
@@ -286,7 +284,7 @@ func (t *transaction) exec(ctx context.Context, text string, parameters ...any) 
 	return err
 }
 
-// inserter inserts many rows by few statements, because a statement has a cost of its own besides its rows.
+// inserter inserts many rows by few statements, because each statement has a cost of its own.
 type inserter struct {
 	*transaction
 	into    string
