@@ -10,7 +10,7 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// Ban is a ban in force, for people to read.
+// Ban is a ban in force.
 type Ban struct {
 	Prefix   netip.Prefix
 	Until    time.Time
@@ -21,7 +21,7 @@ type Ban struct {
 	Waiting  bool // it is not enforced, because there are more bans than the limit
 }
 
-// EachBan calls do for the bans in force, the soonest to end first, and ends with its error.
+// EachBan calls do for the bans in force, those that end first before the others. It returns the first error of do.
 func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error) error {
 	var stopped error
 	err := l.read(ctx, func(tx *sql.Tx) error {
@@ -42,9 +42,9 @@ func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error)
 	return l.explain(err, "list the bans")
 }
 
-// Lift ends the ban of an address or a range by hand, and returns the prefixes whose decisions it lifted: the prefix itself,
-// or the parts that never-block left of a range. The decisions stay recorded, so that they do not come back with the next
-// full read; a new decision blocks the prefix again.
+// Lift ends the ban of an address or a range by hand. It returns the prefixes whose decisions it lifted: the prefix itself, or the
+// parts that never-block left of a range. The decisions stay recorded, so the next full read does not bring them back. A new
+// decision blocks the prefix again.
 func (l *Ledger) Lift(ctx context.Context, whole netip.Prefix, now time.Time, limit int) (lifted []netip.Prefix, err error) {
 	_, err = l.transact(ctx, now, limit, func(t *transaction) error {
 		selected := map[int64]bool{}
@@ -66,10 +66,10 @@ func (l *Ledger) Lift(ctx context.Context, whole netip.Prefix, now time.Time, li
 		slices.SortFunc(lifted, netip.Prefix.Compare)
 		lifted = slices.Compact(lifted)
 		return t.update(ctx, lifted, func(bans map[netip.Prefix]*storedBan) {
-			for _, s := range bans {
-				for i := range s.decisions {
-					if selected[s.decisions[i].id] {
-						s.lift(&s.decisions[i])
+			for _, b := range bans {
+				for i := range b.decisions {
+					if selected[b.decisions[i].id] {
+						b.lift(&b.decisions[i])
 					}
 				}
 			}

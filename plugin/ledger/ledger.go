@@ -1,53 +1,54 @@
-// Package ledger stores, durably, the decisions of CrowdSec and what the appliance acknowledged of them. One SQLite file
-// serves one configuration, and several processes use it at once.
+// Package ledger stores, durably, the decisions of CrowdSec and what the appliance acknowledged of them. One SQLite file serves one
+// configuration, and several processes use it at once.
 //
 // It never talks to an appliance and never decides when to flush. Its main type is [Ledger]; [Open] opens one.
 //
-//	recorded, err := l.Record(ctx, decisions, now, limit)     // alerts bring decisions
-//	plan, err := l.Plan(ctx, ledger.PlanOptions{Now: now, …})    // what is pending
-//	err = l.RecordAttempt(ctx, plan, byGroup)                 // what the appliance may have from now on
-//	err = l.RecordOutcome(ctx, plan, outcome)                 // what the appliance acknowledged
+//	recorded, err := l.Record(ctx, decisions, now, limit)     // store the decisions of an alert
+//	plan, err := l.Plan(ctx, ledger.PlanOptions{Now: now, …}) // find out what is pending
+//	err = l.RecordAttempt(ctx, plan, byGroup)                 // before the flush blocks anything
+//	err = l.RecordOutcome(ctx, plan, outcome)                 // after the flush
 //
-// Every process records. Only the holder of the lease calls Plan, RecordAttempt and RecordOutcome, and sets a damaged file aside.
+// Every process records decisions. Only the holder of the lease calls Plan, RecordAttempt and RecordOutcome, and sets a damaged
+// file aside.
 //
 // # Decisions and bans
 //
 // A decision blocks one prefix, which is an address or a range, until its end. Several decisions may block the same prefix.
-// A ban is what they add up to. It ends when the last of them ends, and its class is the best of theirs.
+// A ban is their sum. It ends when the last of them ends, and its class is the best of theirs.
 //
 // An alert brings a decision ([Ledger.Record]), and the Local API lists it ([Ledger.RecordListed]). The ledger stores it once. Two
-// deliveries on one prefix are the same decision if they carry the same UUID. Where one has no UUID, they are the same if
-// they carry the same ID. Where one has no ID either, they are the same if their ends are within 3 s.
+// deliveries on one prefix are the same decision if they carry the same UUID. If one has no UUID, they are the same if they carry
+// the same ID. If one has no ID either, they are the same if their ends are within 3 s.
 //
-// A decision leaves the ledger when it is over, when the Local API lists it as deleted ([Ledger.RemoveDeleted]), when two full
-// reads in a row lacked it ([Ledger.EndMissing]), or when the filter of the configuration refuses it ([Ledger.ApplyFilter]). A
-// decision that was lifted by hand ([Ledger.Lift]) stays until it ends or is deleted, and never blocks again. So the next full read does
-// not bring the ban back, and a new decision does.
+// The ledger removes a decision when it has ended, when the Local API reports it as deleted ([Ledger.RemoveDeleted]), when two full
+// reads in a row lacked it ([Ledger.EndMissing]), and when the filter of the configuration refuses it ([Ledger.ApplyFilter]). A
+// decision that somebody lifted by hand ([Ledger.Lift]) stays until it ends or is deleted, and never blocks again. So the next full
+// read does not bring the ban back, and a new decision does.
 //
-// All decisions are stored, and at most a given number of bans are enforced: the best class first, and within a class the
-// ban with the decision that was recorded last. The others wait until there is room.
+// All decisions are stored, and a limited number of bans is enforced: the best class first, and within a class the ban with the
+// decision that was recorded last. The others wait until there is room.
 //
 // # What the appliance acknowledged
 //
-// Two values of each ban say what it may have left on the appliance. They are its traces:
+// Two columns of each ban say what it may have left on the appliance. These are its traces:
 //
 //	expires   when its own entry on the blacklist ends; 0: it has none; 1: it may have one
 //	written   the flush that wrote it to the files; 0: it is not in them; -1: it may be
 //
-// A ban in force is pending until it is in the files and has an entry that lasts, of its own or by the group. A ban that is
-// over, or waits, is pending as long as it has a trace.
+// A ban in force is pending until it is in the files and has an entry that lasts, of its own or by the group. A ban that has ended
+// or waits is pending as long as it has a trace.
 //
-// A flush may end at any step, by a crash too. So RecordAttempt records, before the flush blocks anything, which bans may have an
-// entry. Before a flush by group it records that the files are unsure, and the next flush compares the whole files. A ban that
-// ended or waited comes back with the traces 1 and -1 if it had a trace: a flush may be removing its entry at this moment.
+// A flush may stop at any step, also by a crash. So RecordAttempt records, before the flush blocks anything, which bans may have
+// an entry. Before a flush by group it records that the files are unsure: then the next flush compares the whole files. A ban that
+// ended or waited, and comes back while it has a trace, gets the traces 1 and -1: a flush may be removing its entry at this moment.
 //
-// The mark identifies the appliance's files as a flush left them. While they match it, a flush sends what is pending and
-// reads nothing. So two facts hold while the ledger has a mark: every name of ours in the files has a ban with a trace, and
-// every ban in force whose written is above 0 is in the files. RecordOutcome removes the old mark before it changes bans, and
-// stores the new one after that.
+// The mark identifies the text of the appliance's files after a flush. While the files still have it, a flush sends the pending
+// changes and reads nothing. So two rules hold while the ledger has a mark: every name of ours in the files has a ban with a trace,
+// and every ban in force with written above 0 is in the files. RecordOutcome removes the old mark before it changes bans, and stores
+// the new mark after that.
 //
 // All this is about one appliance and its groups, the [Target]. When the configuration names others, or another appliance
-// answers, everything is pending: see [Ledger.SetTarget].
+// answers, everything is pending again: see [Ledger.SetTarget].
 package ledger
 
 import (
@@ -72,26 +73,25 @@ import (
 // busyTimeout is how long a write waits for the write of another process.
 const busyTimeout = 4 * time.Second
 
-// ErrUnreadable says that this version cannot read the file. Open leaves the file as it is.
+// ErrUnreadable says that the file is damaged, or that an older development build made it. Open does not change the file.
 var ErrUnreadable = errors.New("the ledger cannot be read")
 
-// ErrUnavailable says that SQLite cannot open the file now, such as when the disk is full or another process keeps it locked.
+// ErrUnavailable says that SQLite cannot open the file now. For example, the disk is full, or another process keeps it locked.
 var ErrUnavailable = errors.New("the ledger cannot be used now")
 
-// ErrNewer says that a newer version of this program wrote the file. Open leaves the file as it is.
+// ErrNewer says that a newer version of this program wrote the file. Open does not change the file.
 var ErrNewer = errors.New("the ledger is of a newer version")
 
 // Ledger is an open ledger. It is safe for concurrent use.
 type Ledger struct {
 	db   *sql.DB
 	path string
-	// writing makes the writers of this process queue here instead of polling
-	// for SQLite's lock.
+	// writing makes the writers of this process wait for each other here. They would poll for SQLite's lock.
 	writing sync.Mutex
-	own     atomic.Int64 // the number of the last change that this Ledger made
+	own     atomic.Int64 // the last change that this Ledger made
 }
 
-// Open opens the ledger in the file, and makes it, readable by its owner only, if there is none.
+// Open opens the ledger in the file. If there is no file, Open makes one that only its owner can read.
 func Open(ctx context.Context, path string) (*Ledger, error) {
 	err := createFile(path)
 	if err == nil {
@@ -110,7 +110,7 @@ func Open(ctx context.Context, path string) (*Ledger, error) {
 	return l.closeOnError(err)
 }
 
-// OpenReadOnly opens the ledger in the file for reading. It makes and changes nothing.
+// OpenReadOnly opens the ledger in the file for reading. It never makes or changes a file.
 func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
 	if err := checkAccess(path, unix.R_OK); err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
@@ -130,8 +130,8 @@ func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
 
 // open opens SQLite's file.
 func open(path string, query url.Values) (*Ledger, error) {
-	// SQLite puts its temporary files into the ledger's folder. No other folder is sure to be writable: TMPDIR may belong to
-	// root, and /tmp may be read-only.
+	// SQLite puts its temporary files into the ledger's folder, because only that one is known to be writable. TMPDIR may belong
+	// to root, and /tmp may be read-only.
 	query["_pragma"] = append([]string{fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}, append(query["_pragma"],
 		"cache_size(-2000)", "temp_store(FILE)", "temp_store_directory("+quoted(filepath.Dir(path))+")")...)
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String())
@@ -143,7 +143,7 @@ func open(path string, query url.Values) (*Ledger, error) {
 	return &Ledger{db: db, path: path}, nil
 }
 
-// closeOnError returns the ledger if nothing is wrong with it; otherwise it closes it.
+// closeOnError returns the ledger if err is nil. Otherwise it closes the ledger and explains the error.
 func (l *Ledger) closeOnError(err error) (*Ledger, error) {
 	if err == nil {
 		return l, nil
@@ -157,11 +157,11 @@ func (l *Ledger) closeOnError(err error) (*Ledger, error) {
 	return nil, fmt.Errorf("open the state %s: %w", l.path, err)
 }
 
-// SetAside renames an unreadable ledger within its folder, so that Open can make a new one and people can look at the old
-// one. It returns the new path. Only the holder of the lease calls it.
+// SetAside renames an unreadable ledger within its folder, so that Open can make a new one. It returns the new path. Only the holder
+// of the lease calls SetAside.
 func SetAside(path string, now time.Time) (string, error) {
 	aside := path + ".unreadable-" + now.UTC().Format("20060102T150405Z")
-	// The log (-wal) goes first: SQLite would write it into the new ledger.
+	// The log (-wal) is renamed first, because SQLite would write it into the new ledger.
 	for _, suffix := range []string{"-wal", "-shm", ""} {
 		if err := os.Rename(path+suffix, aside+suffix); err != nil && (suffix == "" || !errors.Is(err, os.ErrNotExist)) {
 			return "", fmt.Errorf("set the unreadable state aside: %w", err)
@@ -176,10 +176,8 @@ func (l *Ledger) Close() error { return l.db.Close() }
 // quoted returns a string literal of SQL.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
-// createFile makes an empty file that only its owner can read, if there is no file.
-// SQLite gives the same mode and owner to its files beside it. createFile does not open
-// an existing file: closing it would end the locks that SQLite holds on it in this
-// process.
+// createFile makes an empty file that only its owner can read, if there is no file. SQLite gives its mode and owner to the files
+// beside it. createFile does not open an existing file, because closing it would end SQLite's locks on it in this process.
 func createFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -194,7 +192,7 @@ func createFile(path string) error {
 	return f.Close()
 }
 
-// checkAccess returns an error that names the first file that this process cannot open. SQLite's own error names no file.
+// checkAccess returns an error that names the first file that this process cannot open. SQLite's own error names none.
 func checkAccess(path string, how uint32) error {
 	for _, file := range []string{filepath.Dir(path), path, path + "-wal", path + "-shm"} {
 		err := unix.Access(file, how)
@@ -205,12 +203,12 @@ func checkAccess(path string, how uint32) error {
 	return nil
 }
 
-// errDamaged says why a file that SQLite can open is no usable ledger.
+// errDamaged says why a file that SQLite can open is unreadable as a ledger.
 type errDamaged string
 
 func (e errDamaged) Error() string { return "it is damaged: " + string(e) }
 
-// verify checks the whole file, so that Open finds a damage, and not a later alert.
+// verify checks the whole file, so that Open finds a damage before an alert does.
 func (l *Ledger) verify(ctx context.Context) error {
 	var found string
 	if err := l.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
@@ -263,7 +261,7 @@ func (l *Ledger) write(ctx context.Context, do func(tx *sql.Tx) error) (err erro
 	}
 	own := l.own.Load()
 	defer func() {
-		if err != nil { // another process may use the number now
+		if err != nil { // another process may use that number now
 			l.own.Store(own)
 		}
 	}()
@@ -274,7 +272,7 @@ func (l *Ledger) write(ctx context.Context, do func(tx *sql.Tx) error) (err erro
 	return tx.Commit()
 }
 
-// read runs queries on one snapshot of the ledger.
+// read runs queries on one snapshot of the file.
 func (l *Ledger) read(ctx context.Context, do func(tx *sql.Tx) error) error {
 	tx, err := l.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {

@@ -11,16 +11,15 @@ import (
 )
 
 const (
-	// maybeBlocked is the value of ban.expires while a flush asks for an entry that the appliance has not acknowledged: there may
-	// be one.
+	// maybeBlocked is the value of ban.expires for a ban that may have an entry.
 	maybeBlocked = 1
-	// maybeListed is the value of ban.written for a prefix that may be in the files.
+	// maybeListed is the value of ban.written for a ban that may be in the files.
 	maybeListed = -1
 )
 
-// RecordAttempt records what the appliance may have from now on. A flush calls it before it blocks anything, so that the flush
-// after a crash finds every entry. byGroup says that the flush will block by the group: then RecordAttempt records that the next
-// flush must compare the whole files.
+// RecordAttempt records that the bans of a plan may have entries from now on. A flush calls it before it blocks anything, so that
+// the flush after a crash finds every entry. A flush by group may leave other entries too. For such a flush, RecordAttempt records
+// that the next flush must compare the whole files.
 func (l *Ledger) RecordAttempt(ctx context.Context, p Plan, byGroup bool) error {
 	if len(p.Block) == 0 && !byGroup {
 		return nil
@@ -40,7 +39,7 @@ func (l *Ledger) RecordAttempt(ctx context.Context, p Plan, byGroup bool) error 
 	return l.explain(err, "record what the appliance is about to get")
 }
 
-// RecordOutcome records what the appliance acknowledged. Changes that were recorded since the plan was made stay pending.
+// RecordOutcome records what the appliance acknowledged. A change that was recorded after the plan was made stays pending.
 func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome) error {
 	if !o.Asserted.IsZero() {
 		o.Listed = true
@@ -48,7 +47,7 @@ func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 	return l.explain(l.recordOutcome(ctx, p, o), "record what the appliance acknowledged")
 }
 
-// ConfirmedAt returns when the appliance had blocked everything in force, by the group or one by one; zero: it did not.
+// ConfirmedAt returns when the flush had blocked everything in force, by the group or one by one; zero: it did not.
 func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 	if !o.Asserted.IsZero() {
 		return o.Asserted
@@ -68,8 +67,8 @@ func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 	return timeOf(p.now)
 }
 
-// recordOutcome needs several transactions, and a crash may cut it between any two. So it removes the mark before it changes rows
-// and stores the new one after that. If the files did not change, their mark stays.
+// recordOutcome needs several transactions, and a crash may happen between any two. So it removes the mark before it changes rows,
+// and stores the new mark after that. If the files did not change, their mark stays.
 func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome) error {
 	flush, err := l.beginOutcome(ctx, p, o)
 	if err != nil {
@@ -94,7 +93,7 @@ func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 			return err
 		}
 	}
-	if err := l.markUnblocked(ctx, o.Refused); err != nil { // markListed counted them as blocked by the group
+	if err := l.markUnblocked(ctx, o.Refused); err != nil { // markListed recorded them as blocked by the group
 		return err
 	}
 	if err := l.deleteEnded(ctx, p, o.Cleared); err != nil {
@@ -103,7 +102,7 @@ func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 	return l.endOutcome(ctx, p, o, flush)
 }
 
-// beginOutcome numbers the flush, and removes the mark if the flush changed the files.
+// beginOutcome gives the flush its number, and removes the mark if the flush changed the files.
 func (l *Ledger) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) (flush int64, err error) {
 	err = l.write(ctx, func(tx *sql.Tx) (err error) {
 		err = tx.QueryRowContext(ctx, `UPDATE flushing SET flushes = flushes + 1, flushed = CASE WHEN ?1 > 0 THEN ?1 ELSE flushed END,
@@ -116,7 +115,7 @@ func (l *Ledger) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) 
 	return flush, err
 }
 
-// endOutcome stores the facts that are true only after all rows have changed.
+// endOutcome stores the facts that become true when all rows have changed.
 func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, flush int64) error {
 	return l.write(ctx, func(tx *sql.Tx) error {
 		f, err := readFlushing(ctx, tx)
@@ -133,7 +132,7 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 			f.asserted, f.assertedFlush, f.assertedUntil = o.Asserted, flush, o.AssertedUntil
 		}
 		if o.Leftovers > 0 && !o.Cleared && f.unsure.IsZero() {
-			f.unsure = timeOf(p.now) // only a comparison of the whole files finds them again
+			f.unsure = timeOf(p.now) // no row names them
 		}
 		if !o.At.IsZero() {
 			if o.Cleared {
@@ -149,8 +148,7 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 	})
 }
 
-// markUnblocked records that prefixes have no entry on the blacklist. A prefix that was in the files may still be there. So a
-// ban that came back since the plan was made gets a new entry.
+// markUnblocked records that prefixes have no entry on the blacklist. A prefix that was in the files may still be there.
 func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) error {
 	return inChunks(ctx, l, unblocked, func(tx *sql.Tx, some []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE written WHEN 0 THEN 0 ELSE ? END, expires = 0
@@ -159,8 +157,8 @@ func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) er
 	})
 }
 
-// markListed records which flush wrote the plan's new bans to the files. A ban that ended since the plan was made
-// is in the files too. A ban that came back since then has a later change, and stays pending.
+// markListed records which flush wrote the plan's new bans to the files. A ban that ended after the plan was made is in the files
+// too. A ban that ended and came back after that has a later change, and stays pending.
 func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 	return inChunks(ctx, l, p.Add, func(tx *sql.Tx, added []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = ?
@@ -169,7 +167,7 @@ func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 	})
 }
 
-// Tidy deletes rows that nobody needs, and ends the recorded failure. The caller calls it when nothing is pending.
+// Tidy deletes bans that have ended, and ends the recorded failure. The caller calls it when nothing is pending.
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	err := l.deleteEnded(ctx, p, false)
 	if err == nil {
@@ -178,13 +176,13 @@ func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	return l.explain(err, "tidy up")
 }
 
-// queryDeletable selects bans that are over and that the appliance has no trace of. A ban with a lifted decision stays
-// until that decision ends, so that a full read does not bring it back.
+// queryDeletable selects bans that have ended and have no trace on the appliance. A ban with a lifted decision stays until that
+// decision ends, so that a full read does not bring it back.
 const queryDeletable = `SELECT id FROM ban WHERE until > 0 AND until <= ?1 AND change <= ?2 AND +written BETWEEN ?3 AND 0 AND expires = 0
 	AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id AND decision.until > ?1) LIMIT ?4`
 
-// deleteEnded removes the bans that are over and that are neither on the blacklist nor in the files. cleared says that the
-// files name no ban that had ended or waited.
+// deleteEnded deletes the bans that have ended and have no trace on the appliance. cleared says that the flush removed all ended and
+// waiting bans from the files.
 func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 	least := 0
 	if cleared {
@@ -204,7 +202,7 @@ func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 	if !cleared {
 		return nil
 	}
-	// Other rows stay, such as that of a lifted decision.
+	// The rows of lifted decisions stay.
 	return l.exec(ctx, `UPDATE ban SET written = 0 WHERE until <= ?1 AND (written <> 0 OR expires <> 0)
 		AND written = -1 AND expires = 0 AND change <= ?2`, p.now, p.change)
 }

@@ -46,8 +46,8 @@ type PlanOptions struct {
 	SingleMax int
 }
 
-// The queries of a plan. Except for queryPending, each reads one end of an index, so that its cost does not grow with the
-// bans in force. The + keeps SQLite from taking the index of until instead.
+// The queries of a plan. Except for queryPending, each reads one end of an index, so its cost does not grow with the bans in
+// force. The + keeps SQLite from choosing the index of until.
 const (
 	queryUnlisted = "SELECT prefix, until, expires FROM ban WHERE written <= 0 AND until > 0 AND +until > ?"
 	// The bans that flush `asserted` and earlier flushes wrote have the entries of the re-assert, which the enforcer renews.
@@ -55,7 +55,7 @@ const (
 	queryUnasserted = "SELECT prefix, until, expires FROM ban WHERE written > ? AND until > 0 AND +until > ?"
 	queryGone       = "SELECT prefix, written, expires FROM ban WHERE until <= ? AND (written <> 0 OR expires <> 0)"
 	queryEnded      = "SELECT COUNT(*), COUNT(*) FILTER (WHERE written = 0 AND expires = 0) FROM ban WHERE until > 0 AND until <= ?"
-	// Where no command may name the group, every ban in force needs an entry of its own. ?4 is until when it must last, or 0.
+	// In a re-assert one by one, every ban in force needs an entry of its own that lasts until ?4. Otherwise ?4 is 0.
 	queryPending = `SELECT prefix, until, expires FROM ban WHERE until > 0 AND +until > ?1 AND change <= ?2
 		AND (expires < MIN(until, ?3) AND (written <= 0 OR written > ?5) OR ?4 > 0 AND expires < MAX(?4, MIN(until, ?3)))
 		ORDER BY expires, prefix`
@@ -80,7 +80,7 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 			p.Mark = ""
 		}
 		p.Target = f.target
-		p.Requested, p.NeedsTidy = f.requested > f.answered, t.Count > 0 && !t.Warning // only a flush can see that a warning is over
+		p.Requested, p.NeedsTidy = f.requested > f.answered, t.Count > 0 && !t.Warning // only a flush finds out that a warning has ended
 		p.Flushed, p.Confirmed, p.Asserted, p.AssertedUntil = f.flushed, f.confirmed, f.asserted, f.assertedUntil
 		if err := p.missing(ctx, tx, q, f.assertedFlush); err != nil {
 			return err
@@ -99,13 +99,13 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 	return p, l.explain(err, "compare the bans")
 }
 
-// first returns the time in the first row of an answer; zero: there is no row.
+// first returns the time in the first row of a result; zero: there is no row.
 func first(ctx context.Context, tx *sql.Tx, text string, now int64) (t time.Time, err error) {
 	err = tx.QueryRowContext(ctx, text, now).Scan(scanInto(&t))
 	return t, ignoreNoRows(err)
 }
 
-// missing finds the bans in force that the files or the blacklist lack.
+// missing finds the bans in force that the files or the blacklist lack. asserted is the flush of the last re-assert.
 func (p *Plan) missing(ctx context.Context, tx *sql.Tx, q PlanOptions, asserted int64) error {
 	renew := q.Renew.UnixMilli()
 	consider := func(prefix netip.Prefix, until, expires int64) {
@@ -126,7 +126,7 @@ func (p *Plan) missing(ctx context.Context, tx *sql.Tx, q PlanOptions, asserted 
 	return eachPrefix(ctx, tx, consider, queryUnasserted, asserted, p.now)
 }
 
-// gone finds the bans that are not in force and that the appliance may still have. It counts the bans that are over.
+// gone finds the bans that are not in force and that the appliance may still have. It returns how many bans have ended.
 func (p *Plan) gone(ctx context.Context, tx *sql.Tx) (ended int, err error) {
 	err = eachPrefix(ctx, tx, func(prefix netip.Prefix, written, expires int64) {
 		if written > 0 || expires > 0 {
@@ -145,15 +145,15 @@ func (p *Plan) gone(ctx context.Context, tx *sql.Tx) (ended int, err error) {
 	return ended, err
 }
 
-// BansInForce returns all bans that were in force when a plan was made. They may be hundreds of thousands: the enforcer calls
-// it only when the appliance's files must be compared whole.
+// BansInForce returns all bans that were in force when a plan was made. There may be hundreds of thousands, so the enforcer
+// calls it only to compare the whole files.
 func (l *Ledger) BansInForce(ctx context.Context, p Plan) ([]netip.Prefix, error) {
 	standing, err := l.prefixes(ctx, make([]netip.Prefix, 0, p.InForce), "SELECT prefix FROM ban WHERE until > 0 AND until > ? AND change <= ?", p.now, p.change)
 	return standing, l.explain(err, "read the bans in force")
 }
 
-// BansToBlock returns all bans that Plan.Block stands for, however many, those without an entry first. If least is not zero,
-// it also returns the other bans in force whose own entry is not known to last until then.
+// BansToBlock returns all bans that must be blocked, also those for which Plan.Block has no room. Bans without an entry come
+// first. If least is not zero, it also returns the other bans in force whose own entry may end before least.
 func (l *Ledger) BansToBlock(ctx context.Context, p Plan, q PlanOptions, least time.Time) ([]netip.Prefix, error) {
 	var pending []netip.Prefix
 	err := l.read(ctx, func(tx *sql.Tx) error {

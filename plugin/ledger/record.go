@@ -10,46 +10,46 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// Recorded is what a change did to the bans.
+// Recorded counts what a change did.
 type Recorded struct {
 	Added    int // bans that were not enforced, or would have ended within a minute
 	Extended int // bans that now end later
 	Ended    int // bans that ended before their time
 	Unknown  int // decisions that the ledger did not know
-	// Unmatched are deletions that match no decision of a ban that has one without UUID and ID. Only a full read finds out
-	// whether that one was deleted.
+	// Unmatched counts deletions on a ban that match none of its decisions, although one of these has neither UUID nor ID. Only a
+	// full read finds out whether that one was deleted.
 	Unmatched int
 	LowestID  int64 // the lowest ID that the ledger did not know; 0: there was none
 }
 
-// Add adds up what several changes did.
+// Add adds the counts of another change.
 func (r *Recorded) Add(more Recorded) {
 	r.Added, r.Extended, r.Ended = r.Added+more.Added, r.Extended+more.Extended, r.Ended+more.Ended
 	r.Unknown, r.Unmatched = r.Unknown+more.Unknown, r.Unmatched+more.Unmatched
 	r.learnID(more.LowestID)
 }
 
-// learnID counts an ID that the ledger did not know; 0 is none.
+// learnID keeps the lowest ID that the ledger did not know.
 func (r *Recorded) learnID(id int64) {
 	if id != 0 && (r.LowestID == 0 || id < r.LowestID) {
 		r.LowestID = id
 	}
 }
 
-// Record stores decisions of alerts. Once it has returned they survive any crash. A known decision gets
-// no second row; Record may complete its UUID or move its end. At most limit bans are enforced; see the package comment for which.
+// Record stores decisions of alerts. When it has returned, they survive any crash. A known decision gets no second row, but Record
+// may add its UUID or move its end. limit is how many bans are enforced at most; the package comment says which.
 func (l *Ledger) Record(ctx context.Context, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
 	ctx = context.WithoutCancel(ctx) // CrowdSec would send the alert of a cancelled call again
 	recorded, err := l.transact(ctx, now, limit, func(t *transaction) error { return t.addAll(ctx, ordered(decisions), ignoreRow) })
 	return recorded, l.explain(err, "record %d decisions", len(decisions))
 }
 
-// ignoreRow is for a caller of arrive that needs no rows.
+// ignoreRow is for a caller of addAll that needs no rows.
 func ignoreRow(*storedDecision) {}
 
-// ordered sorts decisions by their prefix, so that neighbours use the same page of the file.
+// ordered sorts decisions by prefix, so that neighbours are on the same page of the file.
 func ordered(decisions []ban.Decision) []ban.Decision {
-	order := make([]int, len(decisions)) // a decision is large, and sorting moves it often
+	order := make([]int, len(decisions)) // sorting decisions themselves is slower, because they are large
 	for i := range order {
 		order[i] = i
 	}
@@ -61,8 +61,8 @@ func ordered(decisions []ban.Decision) []ban.Decision {
 	return sorted
 }
 
-// RecordFound stores bans that were found on the appliance and that no decision explains, such as those of the older
-// Python component or of a lost state. A prefix that the ledger knows stays as it is.
+// RecordFound stores bans for prefixes that were found on the appliance, such as those of the older Python component or of a lost
+// state. A prefix that has a ban stays as it is.
 func (l *Ledger) RecordFound(ctx context.Context, found []netip.Prefix, until, now time.Time, limit int) (Recorded, error) {
 	recorded, err := l.transact(ctx, now, limit, func(t *transaction) error {
 		for some := range slices.Chunk(found, chunk) {

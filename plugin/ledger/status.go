@@ -13,11 +13,11 @@ import (
 
 // Status is a summary of a ledger, for people to read.
 type Status struct {
-	InForce   Counts    // bans that are enforced, or are to be
+	InForce   Counts    // bans that must be enforced
 	Waiting   Counts    // bans that wait because there are more than the limit
 	ToBlock   int       // in force, and not acknowledged by the appliance
-	ToUnblock int       // over or waiting, and the appliance may still have them
-	Pending   time.Time // since when the oldest of these two is pending, or the files are unsure; zero: nothing is
+	ToUnblock int       // ended or waiting, and the appliance may still have them
+	Pending   time.Time // since when the oldest of these is pending, or the files are unsure; zero: nothing is
 	Next      time.Time // when the next ban ends; zero: none is in force
 
 	Flushed   time.Time // the last flush that ended well; zero: none yet
@@ -49,7 +49,7 @@ func (c Counts) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Status reads the status. It looks at every ban.
+// Status reads the status. It reads every ban.
 func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 	s := Status{InForce: Counts{ban.Local: 0, ban.Imported: 0, ban.Remote: 0}, Waiting: Counts{ban.Local: 0, ban.Imported: 0, ban.Remote: 0}}
 	err := l.read(ctx, func(tx *sql.Tx) (err error) {
@@ -95,7 +95,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 	return s, l.explain(err, "count the bans")
 }
 
-// earlier returns the earlier of two moments, of which each may be none.
+// earlier returns the earlier of two times, of which each may be missing.
 func earlier(t time.Time, stored sql.NullInt64) time.Time {
 	if other := timeOf(stored.Int64); !other.IsZero() && (t.IsZero() || other.Before(t)) {
 		return other
@@ -117,14 +117,13 @@ func (l *Ledger) Origins(ctx context.Context, now time.Time) (map[string]int, er
 	return origins, l.explain(err, "count the bans by origin")
 }
 
-// OnAppliance returns the prefixes that may be on the appliance's blacklist or in
-// its files.
+// OnAppliance returns the prefixes that may be on the appliance's blacklist or in its files.
 func (l *Ledger) OnAppliance(ctx context.Context) ([]netip.Prefix, error) {
-	written, err := l.prefixes(ctx, nil, "SELECT prefix FROM ban WHERE written <> 0 OR expires > 0")
-	return written, l.explain(err, "read what was written")
+	prefixes, err := l.prefixes(ctx, nil, "SELECT prefix FROM ban WHERE written <> 0 OR expires > 0")
+	return prefixes, l.explain(err, "read what was written")
 }
 
-// RecordCleanup records that a clean-up removed everything of ours from the appliance. Bans in force are pending again.
+// RecordCleanup records that a clean-up removed all our entries and names from the appliance. Bans in force are pending again.
 func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		for _, statement := range []string{
@@ -141,7 +140,7 @@ func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
 	return l.explain(err, "record the clean-up")
 }
 
-// forgetFiles records that the appliance's files are not known, and that no re-assert counts any more.
+// forgetFiles records that the text of the appliance's files is not known, and that no re-assert counts any more.
 func forgetFiles(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, "UPDATE flushing SET mark = '', confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0")
 	return err

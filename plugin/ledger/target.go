@@ -10,32 +10,29 @@ import (
 	"notification-stormshield/appliance"
 )
 
-// Target is the appliance and the groups that a ledger is about. Everything that
-// the ledger calls acknowledged, this appliance acknowledged for these groups.
+// Target is the appliance and the groups that the acknowledgements in a ledger are about.
 type Target struct {
 	Host        string `json:"host"`     // host and API port, in one spelling for each appliance; "": nothing was flushed yet
 	Identity    string `json:"identity"` // the keys and certificates by which the configuration identifies the appliance
 	Group       string `json:"group"`
 	DeleteGroup string `json:"delete_group"`
 	Serial      string `json:"serial,omitempty"` // the appliance's serial number; "": not known
-	// OldGroups are groups that earlier configurations named, and that may
-	// still be in the appliance's files.
+	// OldGroups are groups of earlier configurations that may still be in the appliance's files.
 	OldGroups []string `json:"old_groups,omitempty"`
 }
 
-// Matches reports whether a configuration names this appliance and these groups. A
-// configuration has neither serial number nor old groups.
+// Matches reports whether a configuration names this appliance and these groups. It does not compare the serial number and the old
+// groups, which no configuration has.
 func (t Target) Matches(configured Target) bool {
 	return t.Host == configured.Host && t.Identity == configured.Identity &&
 		t.Group == configured.Group && t.DeleteGroup == configured.DeleteGroup
 }
 
-// IsElsewhere reports whether the ledger is about an appliance at another
-// address than the one that a configuration names.
+// IsElsewhere reports whether a configuration names another address.
 func (t Target) IsElsewhere(configured Target) bool { return t.Host != "" && t.Host != configured.Host }
 
-// Next returns the target after a configuration or an appliance's answer. same is
-// false if the appliance or the groups differ: then nothing counts as acknowledged.
+// Next returns the target that follows t when a configuration or an appliance's answer names an appliance. same is false if the
+// appliance or the groups differ: then nothing counts as acknowledged.
 func (t Target) Next(named Target) (next Target, same bool) {
 	next = named
 	if t.Host == "" {
@@ -64,15 +61,14 @@ func (t Target) oldGroups(named Target) []string {
 	return old
 }
 
-// Target returns the target of the ledger; zero if no flush has begun yet.
+// Target returns the target; zero: no flush has begun yet.
 func (l *Ledger) Target(ctx context.Context) (t Target, err error) {
 	err = l.db.QueryRowContext(ctx, "SELECT target FROM flushing").Scan(&t)
 	return t, l.explain(err, "look for the appliance that the decisions are for")
 }
 
-// SetTarget records a new target, which [Target.Next] makes. If it differs from the
-// last one, nothing counts as acknowledged any more. Only the holder of the lease
-// calls it.
+// SetTarget records the target that [Target.Next] returns. If it differs from the last one, nothing counts as acknowledged any
+// more. Only the holder of the lease calls SetTarget.
 func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		var before Target
@@ -90,8 +86,8 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) err
 	return l.explain(err, "record the appliance that the decisions are for")
 }
 
-// makeAllPending makes everything pending from now on: bans in force must be applied again, and
-// ended ones must be unblocked. The appliance may have their entries or not.
+// makeAllPending makes everything pending: bans in force must be blocked again, and ended ones must be unblocked. The appliance may
+// have their entries.
 func makeAllPending(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = ?, pending_since = ? WHERE written <> 0 OR expires > 0",
 		maybeListed, maybeBlocked, now.UnixMilli())
@@ -101,8 +97,7 @@ func makeAllPending(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	return forgetFiles(ctx, tx)
 }
 
-// learnTarget stores what a flush learned about the target. It does not replace a
-// known serial number: [Ledger.SetTarget] does that, and makes everything pending.
+// learnTarget records an unknown serial number that a flush learned, and that the old groups are gone.
 func learnTarget(ctx context.Context, tx *sql.Tx, t Target, o appliance.Outcome) error {
 	serial, gone := t.Serial == "" && o.Serial != "", len(t.OldGroups) > 0 && o.OldGroupsGone
 	if serial {
