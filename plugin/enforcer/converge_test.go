@@ -113,7 +113,7 @@ func addresses(prefixes []netip.Prefix) []string {
 	return out
 }
 
-func TestWhateverFailsTheApplianceEndsUpWithWhatIsInForce(t *testing.T) {
+func TestAfterRandomFailuresTheApplianceBlocksTheBansInForce(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			bubble(t, func(h *house) {
@@ -149,7 +149,7 @@ func TestWhateverFailsTheApplianceEndsUpWithWhatIsInForce(t *testing.T) {
 	}
 }
 
-func TestWhateverFailsNothingStaysBlockedWhenAllBansEndWhileThePluginIsAway(t *testing.T) {
+func TestAfterACrashNothingStaysBlockedWhenAllBansEndWithoutThePlugin(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			bubble(t, func(h *house) {

@@ -111,7 +111,7 @@ func (h *house) want(when string, addresses ...string) {
 	}
 }
 
-func TestALoneBanIsBlockedAfterTheDebounceAndOffAtItsEnd(t *testing.T) {
+func TestABanIsBlockedAfterTheDebounceAndUnblockedAtItsEnd(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		defer end()
@@ -129,7 +129,7 @@ func TestALoneBanIsBlockedAfterTheDebounceAndOffAtItsEnd(t *testing.T) {
 	})
 }
 
-func TestAnIdlePluginIsSilent(t *testing.T) {
+func TestAnIdlePluginDoesNotFlush(t *testing.T) {
 	bubble(t, func(h *house) {
 		_, end := h.process(nil)
 		defer end()
@@ -140,7 +140,7 @@ func TestAnIdlePluginIsSilent(t *testing.T) {
 	})
 }
 
-func TestStandingBansAreReassertedInTheirRhythm(t *testing.T) {
+func TestBansInForceAreReassertedOnTime(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		defer end()
@@ -185,7 +185,7 @@ func TestAFailedFlushIsTriedAgainAndLosesNothing(t *testing.T) {
 	})
 }
 
-func TestABanThatIsRefusedKeepsNoOtherFromItsRhythm(t *testing.T) {
+func TestARefusedBanDelaysNoOther(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		defer end()
@@ -215,7 +215,7 @@ func TestABanThatIsRefusedKeepsNoOtherFromItsRhythm(t *testing.T) {
 	})
 }
 
-func TestWhatWasAcknowledgedBeforeAFailureIsNotOwedAgain(t *testing.T) {
+func TestTheAcknowledgedPartOfAFailedFlushIsNotSentAgain(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		defer end()
@@ -240,7 +240,7 @@ func TestWhatWasAcknowledgedBeforeAFailureIsNotOwedAgain(t *testing.T) {
 	})
 }
 
-func TestARefusedLoginIsTriedOnceAHoldOffByAllProcessesTogether(t *testing.T) {
+func TestAllProcessesTogetherTryOneLoginPerHoldOff(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
 		for i := range 60 { // a process a minute, as after restart upon restart
@@ -267,7 +267,7 @@ func TestARefusedLoginIsTriedOnceAHoldOffByAllProcessesTogether(t *testing.T) {
 	})
 }
 
-func TestTheHoldOffBoundsTheAttemptsOfOneProcess(t *testing.T) {
+func TestOneProcessTriesOneLoginPerHoldOff(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		defer end()
@@ -284,7 +284,7 @@ func TestTheHoldOffBoundsTheAttemptsOfOneProcess(t *testing.T) {
 	})
 }
 
-func TestALoginThatMayBeAcceptedLaterIsTriedAgainAfterAMinute(t *testing.T) {
+func TestATemporaryLoginFailureIsRetriedAfterAMinute(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		defer end()
@@ -312,7 +312,7 @@ func TestALoginThatMayBeAcceptedLaterIsTriedAgainAfterAMinute(t *testing.T) {
 	})
 }
 
-func TestAHoldOffIsLoggedOnceAndRecordedThoughTheFlushWasCancelled(t *testing.T) {
+func TestAHoldOffIsLoggedOnceAndRecordedAlsoByACancelledFlush(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		h.at(time.Minute)
@@ -342,7 +342,7 @@ func TestAHoldOffIsLoggedOnceAndRecordedThoughTheFlushWasCancelled(t *testing.T)
 }
 
 // Nothing can be written to /dev/full, as to a disk that is full.
-func TestARefusedLoginIsHeldOffThoughThatCannotBeRecorded(t *testing.T) {
+func TestAHoldOffCountsAlsoIfItCannotBeRecorded(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
 		e, end := h.process(func(c *enforcer.Config) { c.Lockout = lockout.File{Path: "/dev/full"} })
@@ -359,7 +359,7 @@ func TestARefusedLoginIsHeldOffThoughThatCannotBeRecorded(t *testing.T) {
 	})
 }
 
-func TestWhatAnEarlierInstallationBlockedIsTakenOver(t *testing.T) {
+func TestTheFirstFlushTakesOverTheBansOfAnEarlierInstallation(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.leave("203.0.113.50", "192.0.2.1")
 		_, end := h.process(func(c *enforcer.Config) {
@@ -373,7 +373,7 @@ func TestWhatAnEarlierInstallationBlockedIsTakenOver(t *testing.T) {
 	})
 }
 
-func TestWhatWasTakenOverEndsWhenTheConfigurationProtectsIt(t *testing.T) {
+func TestATakenOverBanEndsWhenTheConfigurationProtectsIt(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.leave("203.0.113.50", "203.0.113.51")
 		_, end := h.process(nil)
@@ -390,7 +390,7 @@ func TestWhatWasTakenOverEndsWhenTheConfigurationProtectsIt(t *testing.T) {
 	})
 }
 
-func TestABanThatTheConfigurationProtectsByNowEnds(t *testing.T) {
+func TestABanEndsWhenTheConfigurationProtectsIt(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		h.ban("203.0.113.7", time.Hour)

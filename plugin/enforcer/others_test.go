@@ -15,7 +15,7 @@ import (
 )
 
 // The process that holds the lease lists a decision that another process recorded less than a second before.
-func TestABanOfAnotherProcessIsEnforcedThoughThisOneRecordsItToo(t *testing.T) {
+func TestABanThatTwoProcessesRecordIsEnforced(t *testing.T) {
 	bubble(t, func(h *house) {
 		_, end := h.process(nil)
 		defer end()
@@ -40,7 +40,7 @@ func TestABanOfAnotherProcessIsEnforcedThoughThisOneRecordsItToo(t *testing.T) {
 }
 
 // The state's disk is full when an address of this machine changes.
-func TestAFilterThatCouldNotBeAppliedIsAppliedLater(t *testing.T) {
+func TestAFilterThatFailedToApplyIsAppliedLater(t *testing.T) {
 	bubble(t, func(h *house) {
 		var never atomic.Bool
 		e, end := h.process(func(c *enforcer.Config) {

@@ -26,7 +26,7 @@ func (h *house) reasserts() int {
 	return n
 }
 
-func TestTheFirstBanAfterATimeWithoutAnyIsBlockedAloneAndReassertedLater(t *testing.T) {
+func TestTheFirstBanAfterAnIdleTimeNeedsNoReassert(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		defer end()
@@ -49,7 +49,7 @@ func TestTheFirstBanAfterATimeWithoutAnyIsBlockedAloneAndReassertedLater(t *test
 	})
 }
 
-func TestABanThatCouldNotBeBlockedAloneIsReasserted(t *testing.T) {
+func TestABanThatCouldNotBeBlockedSinglyIsReasserted(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		defer end()
@@ -68,7 +68,7 @@ func TestABanThatCouldNotBeBlockedAloneIsReasserted(t *testing.T) {
 	})
 }
 
-func TestWithoutARhythmEntriesAreMadeAnewBeforeTheyEnd(t *testing.T) {
+func TestWithoutAReassertIntervalEntriesAreRenewedBeforeTheyEnd(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.life = time.Hour
 		e, end := h.process(func(c *enforcer.Config) { c.Reassert = 0 })
@@ -89,7 +89,7 @@ func TestWithoutARhythmEntriesAreMadeAnewBeforeTheyEnd(t *testing.T) {
 	})
 }
 
-func TestEverythingInForceIsAskedForOnlyWhenTheFilesAreOthers(t *testing.T) {
+func TestAllBansAreReadOnlyWhenTheFilesChanged(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		defer end()
@@ -113,7 +113,7 @@ func TestEverythingInForceIsAskedForOnlyWhenTheFilesAreOthers(t *testing.T) {
 	})
 }
 
-func TestATakeoverThatHasToBeTriedAgainTakesOverNothingElse(t *testing.T) {
+func TestARetriedTakeoverTakesOverNothingElse(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.leave("203.0.113.50")
 		h.ban("203.0.113.7", 10*time.Minute)
@@ -132,7 +132,7 @@ func TestATakeoverThatHasToBeTriedAgainTakesOverNothingElse(t *testing.T) {
 	})
 }
 
-func TestAFlushSaysHowManyAreInForce(t *testing.T) {
+func TestTheLogOfAFlushCountsTheBansInForce(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.leave("203.0.113.50", "203.0.113.51")
 		h.ban("203.0.113.7", time.Hour)
@@ -145,7 +145,7 @@ func TestAFlushSaysHowManyAreInForce(t *testing.T) {
 	})
 }
 
-func TestAFailedFlushKeepsWhatIsKnownOfTheFiles(t *testing.T) {
+func TestAFailedFlushKeepsTheMark(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(nil)
 		defer end()
@@ -167,7 +167,7 @@ func TestAFailedFlushKeepsWhatIsKnownOfTheFiles(t *testing.T) {
 	})
 }
 
-func TestAClockThatWasSetBackHasEverythingBlockedAnew(t *testing.T) {
+func TestAClockThatIsSetBackCausesAReassert(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.ban("203.0.113.7", 100*time.Hour)
 		h.confirmed(time.Now().Add(72 * time.Hour)) // by the clock as it was

@@ -26,7 +26,7 @@ func (h *house) withForeignMembers(bans int) (addresses []string) {
 	return addresses
 }
 
-func TestAReassertOneByOneGoesOnInTheNextFlushAndEnds(t *testing.T) {
+func TestAReassertOneByOneContinuesInTheNextFlush(t *testing.T) {
 	bubble(t, func(h *house) {
 		all := h.withForeignMembers(60)
 		e, end := h.process(nil)
@@ -67,7 +67,7 @@ func TestAReassertOneByOneGoesOnInTheNextFlushAndEnds(t *testing.T) {
 
 // A flush that is cut after a few bans records them, and the next one does not
 // begin anew.
-func TestAReassertOneByOneEndsThoughEachFlushIsCut(t *testing.T) {
+func TestAReassertOneByOneEndsAlsoIfEachFlushIsCut(t *testing.T) {
 	bubble(t, func(h *house) {
 		all := h.withForeignMembers(30)
 		h.fw.atOnce = 1000
@@ -117,7 +117,7 @@ func TestARequestForAFlushIsAnsweredWhenTheReassertEnds(t *testing.T) {
 	})
 }
 
-func TestPendingNamesEveryBanWhoseEntryIsOld(t *testing.T) {
+func TestBansToBlockReturnsEveryBanWithAnOldEntry(t *testing.T) {
 	bubble(t, func(h *house) {
 		ctx := context.Background()
 		for i := range 8 {

@@ -52,7 +52,7 @@ func (h *house) learn() {
 	h.start = time.Now()
 }
 
-func TestAnotherHostIsBlockedOnAtOnce(t *testing.T) {
+func TestANewHostBlocksAllBansAtOnce(t *testing.T) {
 	eachNumberOfBans(t, func(h *house, addresses []string) {
 		_, end := h.process(edge)
 		h.at(time.Minute)
@@ -90,7 +90,7 @@ func TestARestartWithTheSameApplianceSendsNothing(t *testing.T) {
 	})
 }
 
-func TestAReplacedApplianceIsBlockedOnInTheFlushThatNoticesIt(t *testing.T) {
+func TestAReplacedApplianceBlocksAllBansInTheSameFlush(t *testing.T) {
 	eachNumberOfBans(t, func(h *house, addresses []string) {
 		h.learn()
 		h.fw.replace("B")
@@ -110,7 +110,7 @@ func TestAReplacedApplianceIsBlockedOnInTheFlushThatNoticesIt(t *testing.T) {
 	})
 }
 
-func TestTheSerialNumberIsAskedOnceAProcessAndOnceAnHour(t *testing.T) {
+func TestTheSerialNumberIsReadOncePerProcessAndOncePerHour(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.serial = "A"
 		h.ban("203.0.113.7", 100*time.Hour)
@@ -135,7 +135,7 @@ func TestTheSerialNumberIsAskedOnceAProcessAndOnceAnHour(t *testing.T) {
 	})
 }
 
-func TestAnApplianceWithoutASerialNumberIsTheSame(t *testing.T) {
+func TestAnApplianceWithoutASerialNumberCountsAsTheSame(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.serial = "A"
 		h.ban("203.0.113.7", 100*time.Hour)
@@ -152,7 +152,7 @@ func TestAnApplianceWithoutASerialNumberIsTheSame(t *testing.T) {
 	})
 }
 
-func TestAReplacedApplianceIsNotForgottenWhenItsFlushFails(t *testing.T) {
+func TestAReplacedApplianceStaysRecordedWhenItsFlushFails(t *testing.T) {
 	eachNumberOfBans(t, func(h *house, addresses []string) {
 		h.learn()
 		h.fw.replace("B")
@@ -170,7 +170,7 @@ func TestAReplacedApplianceIsNotForgottenWhenItsFlushFails(t *testing.T) {
 	})
 }
 
-func TestTwoAppliancesThatAnswerInTurnAreAFailure(t *testing.T) {
+func TestTwoAppliancesThatAnswerInTurnAreAnError(t *testing.T) {
 	bubble(t, func(h *house) {
 		h.fw.serial = "A"
 		h.ban("203.0.113.7", 100*time.Hour)
@@ -191,7 +191,7 @@ func TestTwoAppliancesThatAnswerInTurnAreAFailure(t *testing.T) {
 	})
 }
 
-func TestRenamedGroupsAreRemovedOnceAndSaid(t *testing.T) {
+func TestRenamedGroupsAreRemovedOnceAndLogged(t *testing.T) {
 	eachNumberOfBans(t, func(h *house, addresses []string) {
 		_, end := h.process(edge)
 		h.at(time.Minute)

@@ -13,7 +13,7 @@ import (
 )
 
 // No Local API takes part in this test: what waits is known.
-func TestALiveDetectionIsBlockedAtOnceThoughAnImportFillsTheLimitAndTheImportComesBack(t *testing.T) {
+func TestADetectionIsBlockedAtOnceAlsoIfAnImportFillsTheLimit(t *testing.T) {
 	bubble(t, func(h *house) {
 		const limit = 100
 		e, end := h.process(func(c *enforcer.Config) { c.MaxBans = limit })
@@ -47,7 +47,7 @@ func TestALiveDetectionIsBlockedAtOnceThoughAnImportFillsTheLimitAndTheImportCom
 	})
 }
 
-func TestTheLogSaysThatBansWaitAgain(t *testing.T) {
+func TestTheLogReportsWaitingBansAgain(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(func(c *enforcer.Config) { c.MaxBans = 2 })
 		defer end()
@@ -85,7 +85,7 @@ func TestTheLogSaysThatBansWaitAgain(t *testing.T) {
 	})
 }
 
-func TestABanThatWaitsIsBlockedWhenTheDecisionThatPutAnotherAheadIsOver(t *testing.T) {
+func TestAWaitingBanIsBlockedWhenTheBanBeforeItLosesItsDecision(t *testing.T) {
 	bubble(t, func(h *house) {
 		e, end := h.process(func(c *enforcer.Config) { c.MaxBans = 1 })
 		defer end()

@@ -8,7 +8,7 @@ import (
 	"notification-stormshield/plugin/lease"
 )
 
-func TestOneLeaseAtATime(t *testing.T) {
+func TestOnlyOneProcessHoldsTheLease(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.lock")
 	if err := os.WriteFile(path, []byte("99999999999999\n"), 0o600); err != nil { // of another process
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestOneLeaseAtATime(t *testing.T) {
 	third.Release()
 }
 
-func TestALeaseThatNobodyTookHasNoHolder(t *testing.T) {
+func TestAFreeLeaseHasNoHolder(t *testing.T) {
 	if pid, err := lease.Holder(filepath.Join(t.TempDir(), "test.lock")); pid != 0 || err != nil {
 		t.Errorf("holder %d, %v", pid, err)
 	}

@@ -51,7 +51,7 @@ func BenchmarkList(b *testing.B) {
 						some = append(some, ban.Decision{UUID: ban.ParseUUID(fmt.Sprint(n)), ID: int64(n + 1), Prefix: p, RangeBits: 32,
 							Until: start.Add(time.Hour), Type: "ban", Origin: "lists:tor", Scenario: "tor"})
 						if len(some) == 1000 {
-							_, err := l.RecordListed(b.Context(), r, some, start, many)
+							_, err := l.RecordListed(b.Context(), r, some, start, noLimit)
 							check(b, err)
 							some = some[:0]
 						}

@@ -24,7 +24,7 @@ func TestSeveralProcessesWriteOneLedger(t *testing.T) {
 		l := openAt(t, path) // its own connections, as another process has
 		go func() {
 			for i := range each {
-				if _, err := l.Record(context.Background(), numbered(w*each+i, 1), start, many); err != nil {
+				if _, err := l.Record(context.Background(), numbered(w*each+i, 1), start, noLimit); err != nil {
 					failed <- err
 					return
 				}
@@ -37,11 +37,11 @@ func TestSeveralProcessesWriteOneLedger(t *testing.T) {
 	}
 	l := openAt(t, path)
 	want(t, "in force", plan(t, l, start).InForce, writers*each)
-	news, err := l.Changes(t.Context())
-	want(t, "news, error", fmt.Sprint(news, err), fmt.Sprint(ledger.Changes{Change: writers * each}, nil))
+	changes, err := l.Changes(t.Context())
+	want(t, "changes, error", fmt.Sprint(changes, err), fmt.Sprint(ledger.Changes{Change: writers * each}, nil))
 }
 
-func TestWhatDoesNotFitIntoMemoryGoesBesideTheLedger(t *testing.T) {
+func TestSQLitePutsTemporaryFilesBesideTheLedger(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "it's; here")
 	l := openAt(t, filepath.Join(dir, "test.db"))
 	const query = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT hex(randomblob(20)) AS x FROM n ORDER BY x"
@@ -59,7 +59,7 @@ func TestWhatDoesNotFitIntoMemoryGoesBesideTheLedger(t *testing.T) {
 	check(t, rows.Err())
 }
 
-func TestTheErrorNamesTheFileThatIsClosedToTheProcess(t *testing.T) {
+func TestTheErrorNamesAFileWithoutPermission(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may write everywhere")
 	}
@@ -73,7 +73,7 @@ func TestTheErrorNamesTheFileThatIsClosedToTheProcess(t *testing.T) {
 	}
 }
 
-func TestTheFilesAreTheOwnersOnly(t *testing.T) {
+func TestOnlyTheOwnerCanReadTheFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "test.db")
 	l := openAt(t, path)
 	record(t, l, start, decided("203.0.113.1/32", start.Add(time.Minute)))
@@ -87,7 +87,7 @@ func TestTheFilesAreTheOwnersOnly(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoLedgerIsLeftAloneAndCanBeSetAside(t *testing.T) {
+func TestOpenDoesNotChangeAnUnreadableFileAndSetAsideRenamesIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	garbage := append([]byte("this is no database, but somebody may want it\n"), make([]byte, 4096)...)
 	check(t, os.WriteFile(path, garbage, 0o600))
@@ -101,7 +101,7 @@ func TestWhatIsNoLedgerIsLeftAloneAndCanBeSetAside(t *testing.T) {
 	openAt(t, path)
 }
 
-func TestALedgerOfAnotherVersionIsLeftAlone(t *testing.T) {
+func TestOpenRefusesALedgerOfAnotherVersion(t *testing.T) {
 	for version, c := range map[int]struct {
 		cause error
 		text  string
@@ -116,7 +116,7 @@ func TestALedgerOfAnotherVersionIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestALedgerThatIsOpenForReadingIsNotChanged(t *testing.T) {
+func TestOpenReadOnlyChangesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	if _, err := ledger.OpenReadOnly(t.Context(), path); err == nil {
 		t.Error("opened a file that is not there")
@@ -133,7 +133,7 @@ func TestALedgerThatIsOpenForReadingIsNotChanged(t *testing.T) {
 	}
 }
 
-func TestADamageAnywhereInTheFileIsFoundWhenItIsOpened(t *testing.T) {
+func TestOpenFindsADamageAnywhereInTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	l := openAt(t, path)
 	record(t, l, start, numbered(0, 2000)...)
@@ -152,18 +152,18 @@ func TestADamageAnywhereInTheFileIsFoundWhenItIsOpened(t *testing.T) {
 }
 
 // Another process has the number of a change that failed, or that changed nothing.
-func TestTheChangeOfAnotherProcessIsNotTakenForOnesOwn(t *testing.T) {
+func TestChangesTellsOwnChangesFromThoseOfOtherProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	l, other := openAt(t, path), openAt(t, path)
 	run(t, l, "CREATE TRIGGER full BEFORE UPDATE ON flushing BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
-	if _, err := l.Record(t.Context(), numbered(0, 1), start, many); err == nil {
+	if _, err := l.Record(t.Context(), numbered(0, 1), start, noLimit); err == nil {
 		t.Fatal("it was recorded")
 	}
 	run(t, l, "DROP TRIGGER full")
 	record(t, other, start, numbered(1, 1)...)
-	news, err := l.Changes(t.Context())
-	want(t, "news, error", fmt.Sprint(news, err), fmt.Sprint(ledger.Changes{Change: 1}, nil))
+	changes, err := l.Changes(t.Context())
+	want(t, "changes, error", fmt.Sprint(changes, err), fmt.Sprint(ledger.Changes{Change: 1}, nil))
 	record(t, l, start, numbered(1, 1)...) // known
-	news, err = l.Changes(t.Context())
-	want(t, "news after a known decision, error", fmt.Sprint(news, err), fmt.Sprint(ledger.Changes{Change: 1}, nil))
+	changes, err = l.Changes(t.Context())
+	want(t, "changes after a known decision, error", fmt.Sprint(changes, err), fmt.Sprint(ledger.Changes{Change: 1}, nil))
 }

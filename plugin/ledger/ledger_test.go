@@ -16,8 +16,8 @@ import (
 var start = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 
 const (
-	many  = 1_000_000
-	again = "203.0.113.1/32"
+	noLimit = 1_000_000
+	address = "203.0.113.1/32"
 )
 
 func open(t testing.TB) *ledger.Ledger {
@@ -82,7 +82,7 @@ func numbered(first, count int) []ban.Decision {
 
 func record(t testing.TB, l *ledger.Ledger, now time.Time, decisions ...ban.Decision) ledger.Recorded {
 	t.Helper()
-	return recordAtMost(t, l, many, now, decisions...)
+	return recordAtMost(t, l, noLimit, now, decisions...)
 }
 
 func recordAtMost(t testing.TB, l *ledger.Ledger, limit int, now time.Time, decisions ...ban.Decision) ledger.Recorded {
@@ -106,7 +106,7 @@ func plan(t testing.TB, l *ledger.Ledger, now time.Time) ledger.Plan {
 	return p
 }
 
-func standing(t testing.TB, l *ledger.Ledger, p ledger.Plan) []string {
+func inForce(t testing.TB, l *ledger.Ledger, p ledger.Plan) []string {
 	t.Helper()
 	all, err := l.BansInForce(t.Context(), p)
 	check(t, err)
@@ -120,7 +120,7 @@ func status(t testing.TB, l *ledger.Ledger, now time.Time) ledger.Status {
 	return s
 }
 
-func wrote(t testing.TB, l *ledger.Ledger, p ledger.Plan, o appliance.Outcome) {
+func recordOutcome(t testing.TB, l *ledger.Ledger, p ledger.Plan, o appliance.Outcome) {
 	t.Helper()
 	check(t, l.RecordOutcome(t.Context(), p, o))
 }
@@ -145,7 +145,7 @@ func byGroup(p ledger.Plan, now time.Time) appliance.Outcome {
 func flush(t testing.TB, l *ledger.Ledger, now time.Time, how func(ledger.Plan, time.Time) appliance.Outcome) ledger.Plan {
 	t.Helper()
 	p := plan(t, l, now)
-	wrote(t, l, p, how(p, now))
+	recordOutcome(t, l, p, how(p, now))
 	return p
 }
 

@@ -14,31 +14,31 @@ import (
 
 func TestARemovalIsPendingUntilItIsAcknowledgedAndTheFilesAreWritten(t *testing.T) {
 	l := open(t)
-	record(t, l, start, decided(again, start.Add(time.Hour)))
+	record(t, l, start, decided(address, start.Add(time.Hour)))
 	check(t, l.RecordAttempt(t.Context(), plan(t, l, start), false))
 	written, err := l.OnAppliance(t.Context())
-	want(t, "possibly on the appliance, error", fmt.Sprint(written, err), fmt.Sprint([]string{again}, nil))
+	want(t, "possibly on the appliance, error", fmt.Sprint(written, err), fmt.Sprint([]string{address}, nil))
 	later := start.Add(time.Hour)
 	p := plan(t, l, start)
-	wrote(t, l, p, appliance.Outcome{Blocked: oneByOne(p, start).Blocked}) // the files could not be written
-	wrote(t, l, plan(t, l, later), appliance.Outcome{})                    // nor could anything be unblocked
-	want(t, "to unblock what is not in the files", texts(plan(t, l, later).Unblock), []string{again})
+	recordOutcome(t, l, p, appliance.Outcome{Blocked: oneByOne(p, start).Blocked}) // the files could not be written
+	recordOutcome(t, l, plan(t, l, later), appliance.Outcome{})                    // nor could anything be unblocked
+	want(t, "to unblock what is not in the files", texts(plan(t, l, later).Unblock), []string{address})
 
 	flush(t, l, start, oneByOne)
 	p = plan(t, l, later)
-	want(t, "to unblock", texts(p.Unblock), []string{again})
-	wrote(t, l, p, appliance.Outcome{Unblocked: p.Unblock, At: later}) // the files could not be written
+	want(t, "to unblock", texts(p.Unblock), []string{address})
+	recordOutcome(t, l, p, appliance.Outcome{Unblocked: p.Unblock, At: later}) // the files could not be written
 	p = plan(t, l, later)
-	want(t, "to unblock, to remove once unblocked", fmt.Sprint(p.Unblock, p.Remove), fmt.Sprint([]string{}, []string{again}))
-	wrote(t, l, p, appliance.Outcome{Listed: true, Cleared: true, At: later})
+	want(t, "to unblock, to remove once unblocked", fmt.Sprint(p.Unblock, p.Remove), fmt.Sprint([]string{}, []string{address}))
+	recordOutcome(t, l, p, appliance.Outcome{Listed: true, Cleared: true, At: later})
 	p = plan(t, l, later)
-	want(t, "due, stale at the end", []bool{p.HasPending(), p.NeedsTidy}, []bool{false, false})
+	want(t, "pending, needs tidy at the end", []bool{p.HasPending(), p.NeedsTidy}, []bool{false, false})
 
-	record(t, l, later, decided(again, later.Add(time.Minute)))
+	record(t, l, later, decided(address, later.Add(time.Minute)))
 	p = plan(t, l, later.Add(time.Hour))
-	want(t, "due, stale after one that was never written", []bool{p.HasPending(), p.NeedsTidy}, []bool{false, true})
+	want(t, "pending, needs tidy after one that was never written", []bool{p.HasPending(), p.NeedsTidy}, []bool{false, true})
 	check(t, l.Tidy(t.Context(), p))
-	want(t, "stale afterwards", plan(t, l, later.Add(time.Hour)).NeedsTidy, false)
+	want(t, "needs tidy afterwards", plan(t, l, later.Add(time.Hour)).NeedsTidy, false)
 }
 
 func TestAShortEntryIsRenewedOnlyWhenItsBanOutlastsIt(t *testing.T) {
@@ -49,8 +49,8 @@ func TestAShortEntryIsRenewedOnlyWhenItsBanOutlastsIt(t *testing.T) {
 	for i := range o.Blocked {
 		o.Blocked[i].Expires = start.Add(24 * time.Hour)
 	}
-	wrote(t, l, p, o)
-	want(t, "due at once", plan(t, l, start).HasPending(), false)
+	recordOutcome(t, l, p, o)
+	want(t, "pending at once", plan(t, l, start).HasPending(), false)
 	want(t, "to block when half the time is over", blocks(plan(t, l, start.Add(13*time.Hour))), []string{"203.0.113.7/32"})
 }
 
@@ -58,7 +58,7 @@ func TestABanThatTheGroupBlockedNeedsNoEntryOfItsOwn(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)), decided("203.0.113.8/32", start.Add(48*time.Hour)))
 	flush(t, l, start, byGroup)
-	want(t, "due", plan(t, l, start).HasPending(), false)
+	want(t, "pending", plan(t, l, start).HasPending(), false)
 	record(t, l, start, decided("203.0.113.9/32", start.Add(time.Hour)))
 	want(t, "to block: only what came later", blocks(plan(t, l, start)), []string{"203.0.113.9/32"})
 
@@ -104,7 +104,7 @@ func TestAFlushOneByOneConfirmsAllBansOnlyIfItBlockedEachOfThem(t *testing.T) {
 	}
 }
 
-func TestABanThatComesBackDuringAFlushIsForTheNext(t *testing.T) {
+func TestABanThatComesBackDuringAFlushStaysPending(t *testing.T) {
 	listed := func(ledger.Plan, time.Time) appliance.Outcome {
 		return appliance.Outcome{Listed: true, Cleared: true, Mark: "mark"}
 	}
@@ -118,21 +118,21 @@ func TestABanThatComesBackDuringAFlushIsForTheNext(t *testing.T) {
 		"by an earlier clock, not unblocked": {-time.Second, listed},
 	} {
 		l := open(t)
-		record(t, l, start, decided(again, start.Add(time.Minute)))
+		record(t, l, start, decided(address, start.Add(time.Minute)))
 		flush(t, l, start, byGroup)
 		now := start.Add(time.Minute)
 		p := plan(t, l, now)
-		want(t, what+": to unblock", texts(p.Unblock), []string{again})
-		record(t, l, now.Add(c.clock), decided(again, now.Add(time.Hour)))
-		want(t, what+": standing when the plan was made", len(standing(t, l, p)), 0)
-		wrote(t, l, p, c.outcome(p, now))
+		want(t, what+": to unblock", texts(p.Unblock), []string{address})
+		record(t, l, now.Add(c.clock), decided(address, now.Add(time.Hour)))
+		want(t, what+": in force when the plan was made", len(inForce(t, l, p)), 0)
+		recordOutcome(t, l, p, c.outcome(p, now))
 		p = plan(t, l, now)
-		want(t, what+": to block, to add", fmt.Sprint(blocks(p), p.Add), fmt.Sprint([]string{again}, []string{again}))
+		want(t, what+": to block, to add", fmt.Sprint(blocks(p), p.Add), fmt.Sprint([]string{address}, []string{address}))
 	}
 }
 
 // A crash is a write that fails here, and stops all that would come after.
-func TestACrashWhileWritingDownLeavesNoMarkThatIsWrong(t *testing.T) {
+func TestACrashInRecordOutcomeLeavesNoWrongMark(t *testing.T) {
 	for at, statement := range map[string]string{
 		"the rows":       "CREATE TRIGGER crash BEFORE UPDATE OF written ON ban BEGIN SELECT RAISE(ABORT, 'crash'); END",
 		"the last facts": "CREATE TRIGGER crash BEFORE UPDATE ON flushing WHEN NEW.mark = 'next' BEGIN SELECT RAISE(ABORT, 'crash'); END",
@@ -152,7 +152,7 @@ func TestACrashWhileWritingDownLeavesNoMarkThatIsWrong(t *testing.T) {
 
 // The queries are known by how SQLite goes about them: each through one end of an index, and none through the table. A SCAN
 // by an index of the order that the query wants ends at its LIMIT.
-func TestAPlanAndAChangeReadNothingButWhatDiffers(t *testing.T) {
+func TestTheQueriesReadOnlyOneEndOfAnIndex(t *testing.T) {
 	l := open(t)
 	ways := [][]string{
 		{"SEARCH ban USING INDEX ban_written (written<?)"},         // what is not in the files

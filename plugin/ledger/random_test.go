@@ -7,66 +7,66 @@ import (
 )
 
 // step does one thing at random.
-func (w *world) step() {
-	if w.random.IntN(7) == 0 {
-		w.flush(true)
+func (e *environment) step() {
+	if e.random.IntN(7) == 0 {
+		e.flush(true)
 		return
 	}
-	w.change()
+	e.change()
 }
 
 // change is a step that is no flush.
-func (w *world) change() {
-	switch w.random.IntN(13) {
+func (e *environment) change() {
+	switch e.random.IntN(13) {
 	case 0, 1, 2, 3:
-		w.decide(w.value())
+		e.decide(e.value())
 	case 4, 5:
-		w.poll()
+		e.poll()
 	case 6:
-		for _, d := range w.pick() {
-			w.remove(d.ID, w.random.IntN(3) > 0)
+		for _, d := range e.pick() {
+			e.remove(d.ID, e.random.IntN(3) > 0)
 		}
 	case 7:
-		w.fullRead(1 + w.random.IntN(2))
+		e.fullRead(1 + e.random.IntN(2))
 	case 8:
-		w.lift()
+		e.lift()
 	case 9:
-		w.protect()
+		e.protect()
 	case 10:
-		w.limit = []int{3, 7, many}[w.random.IntN(3)]
+		e.limit = []int{3, 7, noLimit}[e.random.IntN(3)]
 	case 11:
-		w.now = w.now.Add(time.Duration(w.random.IntN(15)) * time.Minute)
-		if w.clockGoesBack && w.random.IntN(2) == 0 {
-			w.now = w.now.Add(-20 * time.Minute)
+		e.now = e.now.Add(time.Duration(e.random.IntN(15)) * time.Minute)
+		if e.clockGoesBack && e.random.IntN(2) == 0 {
+			e.now = e.now.Add(-20 * time.Minute)
 		}
-		w.change() // which may find bans that are over, and that no flush has looked at
+		e.change() // which may find bans that are over, and that no flush has looked at
 	case 12: // a decision is delivered again
-		if w.random.IntN(2) == 0 {
-			w.list(nil, w.pick())
+		if e.random.IntN(2) == 0 {
+			e.list(nil, e.pick())
 			break
 		}
-		for _, d := range w.pick() {
-			w.alert(d)
+		for _, d := range e.pick() {
+			e.alert(d)
 		}
 	}
 }
 
 // letEverythingEnd waits until the last decision is over. An entry that a group made lasts longer.
-func (w *world) letEverythingEnd() {
-	for _, d := range w.api {
-		w.now = later(w.now, d.Until)
+func (e *environment) letEverythingEnd() {
+	for _, d := range e.api {
+		e.now = later(e.now, d.Until)
 	}
-	for _, k := range w.known {
-		w.now = later(w.now, k.Until)
+	for _, k := range e.known {
+		e.now = later(e.now, k.Until)
 	}
-	clear(w.known)
-	if w.random.IntN(2) == 0 { // the Local API may not say so any more
-		w.poll()
+	clear(e.known)
+	if e.random.IntN(2) == 0 { // the Local API may not say so any more
+		e.poll()
 	}
-	clear(w.api)
-	w.added, w.gone = nil, nil
+	clear(e.api)
+	e.added, e.gone = nil, nil
 	for range 3 {
-		w.flush(false)
+		e.flush(false)
 	}
 }
 
@@ -78,35 +78,45 @@ func later(a, b time.Time) time.Time {
 }
 
 // wantNothing says whether the ledger or the appliance holds anything.
-func (w *world) wantNothing() {
-	w.Helper()
-	if len(w.entries)+len(w.files) > 0 {
-		w.Fatalf("on the blacklist: %v; in the files: %v", w.entries, w.files)
+func (e *environment) wantNothing() {
+	e.Helper()
+	if len(e.entries)+len(e.files) > 0 {
+		e.Fatalf("on the blacklist: %v; in the files: %v", e.entries, e.files)
 	}
 	for _, query := range []string{
 		"SELECT prefix FROM ban", "SELECT id FROM decision", "SELECT 1 FROM flushing WHERE bans <> 0 OR waiting <> 0 OR unsure <> 0",
 	} {
-		w.want(query, lines(w.T, w.ledger, query), []string(nil))
+		e.want(query, lines(e.T, e.ledger, query), []string(nil))
 	}
-	s := status(w.T, w.ledger, w.now)
+	s := status(e.T, e.ledger, e.now)
 	if s.ToBlock+s.ToUnblock > 0 || !s.Pending.IsZero() {
-		w.Fatalf("status: %+v", s)
+		e.Fatalf("status: %+v", s)
 	}
 }
 
-func TestWhateverHappensTheLedgerKnowsWhatToBlockAndNothingStaysWhenEverythingHasEnded(t *testing.T) {
-	for seed := range uint64(20) {
+func TestRandomEventsKeepTheRightBansAndLeaveNothingAtTheEnd(t *testing.T) {
+	testRandomEvents(t, 0, 6)
+}
+
+func TestLongRandomEventsKeepTheRightBansAndLeaveNothingAtTheEnd(t *testing.T) {
+	testRandomEvents(t, 6, 30)
+}
+
+// testRandomEvents runs one environment for each seed. Any six seeds in a row differ in limit, UUIDs, clock and filter.
+func testRandomEvents(t *testing.T, first, end uint64) {
+	for seed := first; seed < end; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			w := newWorld(t, seed)
+			t.Parallel()
+			e := newEnvironment(t, seed)
 			for range 2 {
 				for range 120 {
-					w.step()
-					if !w.clockGoesBack {
-						w.verify()
+					e.step()
+					if !e.clockGoesBack {
+						e.verify()
 					}
 				}
-				w.letEverythingEnd()
-				w.wantNothing()
+				e.letEverythingEnd()
+				e.wantNothing()
 			}
 		})
 	}

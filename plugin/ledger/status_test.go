@@ -11,7 +11,7 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-func TestBansAreListedSoonestToEndFirstWithWhatIsKnownOfThem(t *testing.T) {
+func TestEachBanListsTheBansByTheirEnds(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided("203.0.113.7/32", start.Add(2*time.Hour)), decided("203.0.113.8/32", start.Add(time.Hour)))
 	flush(t, l, start, oneByOne)
@@ -28,7 +28,7 @@ func TestBansAreListedSoonestToEndFirstWithWhatIsKnownOfThem(t *testing.T) {
 	last := []string{"203.0.113.7/32 2h0m0s crowdsec test true", "198.51.100.0/24 3h0m0s lists:tor tor false"}
 	want(t, "bans", list(start), append([]string{"203.0.113.8/32 1h0m0s crowdsec test true"}, last...))
 	want(t, "bans, an hour later", list(start.Add(time.Hour)), last)
-	_, err := l.Lift(t.Context(), tor.Prefix, start, many)
+	_, err := l.Lift(t.Context(), tor.Prefix, start, noLimit)
 	check(t, err)
 	record(t, l, start, decided("198.51.100.0/24", start.Add(2*time.Hour)))
 	last = append([]string{"198.51.100.0/24 2h0m0s crowdsec test false"}, last[0])
@@ -50,62 +50,62 @@ func TestStatusCountsWhatIsPending(t *testing.T) {
 	want(t, "next at the end", status(t, l, start.Add(24*time.Hour)).Next.IsZero(), true)
 }
 
-func TestStatusSaysSinceWhenTheOldestIsPending(t *testing.T) {
+func TestStatusSaysSinceWhenTheOldestBanIsPending(t *testing.T) {
 	l := open(t)
 	pending := func(after time.Duration) time.Time { return status(t, l, start.Add(after)).Pending }
 	record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)))
 	want(t, "after the first ban", pending(time.Minute), start)
 	record(t, l, start.Add(time.Minute), decided("203.0.113.8/32", start.Add(3*time.Hour)))
 	p := plan(t, l, start.Add(time.Minute))
-	wrote(t, l, p, appliance.Outcome{Blocked: []appliance.Entry{{Prefix: netip.MustParsePrefix("203.0.113.7/32"), Expires: start.Add(time.Hour)}}})
+	recordOutcome(t, l, p, appliance.Outcome{Blocked: []appliance.Entry{{Prefix: netip.MustParsePrefix("203.0.113.7/32"), Expires: start.Add(time.Hour)}}})
 	want(t, "when the first is blocked", pending(10*time.Minute), start.Add(time.Minute))
 	p = plan(t, l, start.Add(10*time.Minute))
 	flushed := start.Add(10 * time.Minute)
-	wrote(t, l, p, appliance.Outcome{Listed: true, Asserted: flushed, AssertedUntil: start.Add(2 * time.Hour), At: flushed})
+	recordOutcome(t, l, p, appliance.Outcome{Listed: true, Asserted: flushed, AssertedUntil: start.Add(2 * time.Hour), At: flushed})
 	want(t, "when all are blocked", pending(11*time.Minute), time.Time{})
 	want(t, "when one has ended", pending(90*time.Minute), start.Add(time.Hour))
 	p = plan(t, l, start.Add(90*time.Minute))
-	wrote(t, l, p, appliance.Outcome{Unblocked: p.Unblock, Mark: p.Mark})
+	recordOutcome(t, l, p, appliance.Outcome{Unblocked: p.Unblock, Mark: p.Mark})
 	want(t, "when that one is unblocked", pending(91*time.Minute), time.Time{})
 	want(t, "when the group's entries have ended", pending(150*time.Minute), start.Add(2*time.Hour))
 
 	later := start.Add(4 * time.Hour)
-	record(t, l, later, ofOrigin("lists:tor", again, later.Add(time.Hour)))
+	record(t, l, later, ofOrigin("lists:tor", address, later.Add(time.Hour)))
 	flush(t, l, later, oneByOne)
 	recordAtMost(t, l, 1, later.Add(time.Minute), decided("203.0.113.2/32", later.Add(time.Hour)))
 	p = plan(t, l, later.Add(time.Minute))
-	wrote(t, l, p, appliance.Outcome{Blocked: oneByOne(p, later).Blocked, Mark: p.Mark})
+	recordOutcome(t, l, p, appliance.Outcome{Blocked: oneByOne(p, later).Blocked, Mark: p.Mark})
 	s := status(t, l, later.Add(2*time.Minute))
 	want(t, "when one must wait, since a minute later", fmt.Sprint(s.ToUnblock, s.Pending), fmt.Sprint(1, later.Add(time.Minute)))
 }
 
-func TestAFlushByGroupThatACrashCutIsComparedWholeAlsoWhenEverythingHasEnded(t *testing.T) {
+func TestAfterACrashOfAFlushByGroupTheFilesAreUnsure(t *testing.T) {
 	l := open(t)
 	record(t, l, start, numbered(0, 50)...)
 	check(t, l.RecordAttempt(t.Context(), plan(t, l, start), false))
 	// The process dies here, whatever the appliance did.
 	later := start.Add(2 * time.Hour)
 	p := plan(t, l, later)
-	want(t, "due", p.HasPending(), true)
-	wrote(t, l, p, appliance.Outcome{Mark: p.Mark})
-	want(t, "due after a flush that failed", plan(t, l, later).HasPending(), true)
+	want(t, "pending", p.HasPending(), true)
+	recordOutcome(t, l, p, appliance.Outcome{Mark: p.Mark})
+	want(t, "pending after a flush that failed", plan(t, l, later).HasPending(), true)
 	want(t, "pending since", status(t, l, later).Pending, start)
 }
 
 func TestLeftoversThatWereNotUnblockedStayPending(t *testing.T) {
 	l := open(t)
-	record(t, l, start, decided(again, start.Add(time.Hour)))
+	record(t, l, start, decided(address, start.Add(time.Hour)))
 	p := plan(t, l, start)
 	o := oneByOne(p, time.Time{}) // the flush failed
 	o.Cleared, o.Leftovers = false, 3
-	wrote(t, l, p, o)
+	recordOutcome(t, l, p, o)
 	p = plan(t, l, start)
-	want(t, "due, mark, pending since", fmt.Sprint(p.HasPending(), p.Mark, status(t, l, start).Pending), fmt.Sprint(true, "", start))
-	wrote(t, l, p, oneByOne(p, start))
-	want(t, "due after a flush that ended well", plan(t, l, start).HasPending(), false)
+	want(t, "pending, mark, since", fmt.Sprint(p.HasPending(), p.Mark, status(t, l, start).Pending), fmt.Sprint(true, "", start))
+	recordOutcome(t, l, p, oneByOne(p, start))
+	want(t, "pending after a flush that ended well", plan(t, l, start).HasPending(), false)
 }
 
-func TestATroubleCountsUntilAFlushGoesWell(t *testing.T) {
+func TestATroubleEndsWithTheFirstGoodFlush(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)))
 	trouble := func() ledger.Trouble { return status(t, l, start).Trouble }
@@ -115,17 +115,17 @@ func TestATroubleCountsUntilAFlushGoesWell(t *testing.T) {
 	}
 	want(t, "trouble", trouble(), ledger.Trouble{Text: "no answer", Since: start, Last: start.Add(time.Minute), Count: 2, Request: 1})
 	p := plan(t, l, start)
-	wrote(t, l, p, appliance.Outcome{Mark: p.Mark}) // acknowledged a part
+	recordOutcome(t, l, p, appliance.Outcome{Mark: p.Mark}) // acknowledged a part
 	want(t, "failures after a broken flush", trouble().Count, 2)
-	wrote(t, l, p, oneByOne(p, start))
+	recordOutcome(t, l, p, oneByOne(p, start))
 	want(t, "trouble after a good flush", trouble(), ledger.Trouble{})
 
 	check(t, l.RecordFailure(t.Context(), "no answer", 0, start))
 	p = plan(t, l, start)
-	want(t, "due, stale", []bool{p.HasPending(), p.NeedsTidy}, []bool{false, true})
+	want(t, "pending, needs tidy", []bool{p.HasPending(), p.NeedsTidy}, []bool{false, true})
 	check(t, l.Tidy(t.Context(), p))
 	want(t, "trouble when nothing is pending", trouble(), ledger.Trouble{})
-	want(t, "stale afterwards", plan(t, l, start).NeedsTidy, false)
+	want(t, "needs tidy afterwards", plan(t, l, start).NeedsTidy, false)
 }
 
 func TestARequestForAFlushIsAnsweredByTheFirstGoodOneThatBeganAfterIt(t *testing.T) {
@@ -135,15 +135,15 @@ func TestARequestForAFlushIsAnsweredByTheFirstGoodOneThatBeganAfterIt(t *testing
 	request, err := l.RequestFlush(t.Context())
 	check(t, err)
 	answered := func() bool { return status(t, l, start).Answered >= request }
-	wrote(t, l, underWay, oneByOne(underWay, start))
+	recordOutcome(t, l, underWay, oneByOne(underWay, start))
 	want(t, "answered by one that was under way", answered(), false)
 	p := plan(t, l, start)
 	want(t, "asked", p.Requested, true)
-	wrote(t, l, p, appliance.Outcome{Mark: p.Mark})
+	recordOutcome(t, l, p, appliance.Outcome{Mark: p.Mark})
 	want(t, "answered by one that failed", answered(), false)
-	wrote(t, l, p, oneByOne(p, start))
+	recordOutcome(t, l, p, oneByOne(p, start))
 	want(t, "answered", answered(), true)
 	want(t, "asked afterwards", plan(t, l, start).Requested, false)
-	news, err := l.Changes(t.Context())
-	want(t, "news, error", fmt.Sprint(news, err), fmt.Sprint(ledger.Changes{Change: 1, Own: true, Request: request}, nil))
+	changes, err := l.Changes(t.Context())
+	want(t, "changes, error", fmt.Sprint(changes, err), fmt.Sprint(ledger.Changes{Change: 1, Own: true, Request: request}, nil))
 }

@@ -34,7 +34,7 @@ func applied(t *testing.T, serial string) *ledger.Ledger {
 	p := plan(t, l, start)
 	o := byGroup(p, start)
 	o.Serial = serial
-	wrote(t, l, p, o)
+	recordOutcome(t, l, p, o)
 	return l
 }
 
@@ -49,7 +49,7 @@ func TestEverythingIsPendingWhenTheConfigurationNamesAnotherAppliance(t *testing
 		t.Run(what, func(t *testing.T) {
 			l := applied(t, "A")
 			later := start.Add(time.Hour)
-			want(t, "due before", plan(t, l, start).HasPending(), false)
+			want(t, "pending before", plan(t, l, start).HasPending(), false)
 			named := edge
 			change(&named)
 			setTarget(t, l, named)
@@ -66,7 +66,7 @@ func TestEverythingIsPendingWhenTheConfigurationNamesAnotherAppliance(t *testing
 	}
 }
 
-func TestTheSameAppliancesAcknowledgementsStay(t *testing.T) {
+func TestTheAcknowledgementsOfTheSameApplianceStay(t *testing.T) {
 	known := edge
 	known.Serial = "A"
 	for what, named := range map[string]ledger.Target{"the same configuration": edge, "the same serial number": known} {
@@ -83,13 +83,13 @@ func TestAnUnknownSerialNumberChangesNothing(t *testing.T) {
 	l := applied(t, "")
 	p := plan(t, l, start)
 	want(t, "serial number", p.Target.Serial, "")
-	wrote(t, l, p, appliance.Outcome{Mark: "mark", Serial: "A", At: start})
+	recordOutcome(t, l, p, appliance.Outcome{Mark: "mark", Serial: "A", At: start})
 	p = plan(t, l, start)
 	want(t, "serial number after the appliance gave it", p.Target.Serial, "A")
-	wrote(t, l, p, appliance.Outcome{Mark: "mark", At: start})
+	recordOutcome(t, l, p, appliance.Outcome{Mark: "mark", At: start})
 	p = plan(t, l, start)
 	want(t, "serial number when the appliance does not give it", p.Target.Serial, "A")
-	want(t, "due", p.HasPending(), false)
+	want(t, "pending", p.HasPending(), false)
 }
 
 func TestOldGroupsStayRecordedUntilTheyAreGone(t *testing.T) {
@@ -102,7 +102,7 @@ func TestOldGroupsStayRecordedUntilTheyAreGone(t *testing.T) {
 	want(t, "serial number", is.Serial, "A")
 
 	flush(t, l, start, byGroup)
-	want(t, "due while old groups are there", plan(t, l, start).HasPending(), true)
+	want(t, "pending while old groups are there", plan(t, l, start).HasPending(), true)
 
 	is = setTarget(t, l, edge) // back to the first names
 	want(t, "old groups after the names of before", is.OldGroups, []string{"Second", "Third", "Ended"})
@@ -113,7 +113,7 @@ func TestOldGroupsStayRecordedUntilTheyAreGone(t *testing.T) {
 	})
 	p := plan(t, l, start)
 	want(t, "old groups when they are gone", len(p.Target.OldGroups), 0)
-	want(t, "due", p.HasPending(), false)
+	want(t, "pending", p.HasPending(), false)
 	want(t, "serial number", p.Target.Serial, "A")
 }
 
@@ -125,7 +125,7 @@ func TestAnotherHostHasNoOldGroups(t *testing.T) {
 	want(t, "is elsewhere", is.IsElsewhere(edge), true)
 }
 
-func TestEverythingIsPendingAndNothingIsKnownOfTheTargetAfterACleanUp(t *testing.T) {
+func TestEverythingIsPendingAfterACleanUp(t *testing.T) {
 	l := applied(t, "A")
 	want(t, "confirmed by the group", plan(t, l, start).Confirmed, start)
 	later := start.Add(90 * time.Minute)

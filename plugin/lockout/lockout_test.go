@@ -63,7 +63,7 @@ func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 	want(t, "first again", refuse(0, start).Until, start.Add(30*time.Minute))
 }
 
-func TestAHoldOffBeginsAnewWhenTheClockWasSetBack(t *testing.T) {
+func TestAHoldOffBeginsAgainWhenTheClockIsSetBack(t *testing.T) {
 	f := open(t)
 	if _, err := f.RecordFailure("wrong", lockout.Failure{Reason: "AUTH_FAILED"}, start); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestAHoldOffBeginsAnewWhenTheClockWasSetBack(t *testing.T) {
 	}
 }
 
-func TestALoginThatMayBeAcceptedLaterIsTriedAfterMinutes(t *testing.T) {
+func TestATemporaryFailureHoldsOffForMinutes(t *testing.T) {
 	f := open(t)
 	fail := func(failure lockout.Failure) lockout.HoldOff {
 		h, err := f.RecordFailure("right", failure, start)
@@ -107,7 +107,7 @@ func TestALoginThatMayBeAcceptedLaterIsTriedAfterMinutes(t *testing.T) {
 	want(t, "failures of this kind", h.Failures, 1)
 }
 
-func TestAHoldOffIsReadAsItWasRecorded(t *testing.T) {
+func TestAHoldOffIsReadAsRecorded(t *testing.T) {
 	f := open(t)
 	for _, failure := range []lockout.Failure{{Reason: "AUTH_FAILED", Hint: "correct it"}, {Reason: "busy", Hint: "wait", Temporary: true}} {
 		now := start.Add(123456789 * time.Nanosecond)
@@ -128,7 +128,7 @@ func TestAHoldOffIsReadAsItWasRecorded(t *testing.T) {
 	}
 }
 
-func TestALookStoresNothing(t *testing.T) {
+func TestCurrentReadOnlyStoresNothing(t *testing.T) {
 	f := open(t)
 	if _, held, err := f.CurrentReadOnly("wrong", start); held || err != nil {
 		t.Errorf("without a file: %t, %v", held, err)
@@ -155,7 +155,7 @@ func TestALookStoresNothing(t *testing.T) {
 	}
 }
 
-func TestAHoldOffNeedsNoMoreRoomThanTheFileHas(t *testing.T) {
+func TestAHoldOffNeedsNoMoreRoomOnTheDisk(t *testing.T) {
 	f := open(t)
 	if err := os.WriteFile(f.Path, bytes.Repeat([]byte{' '}, 2048), 0o600); err != nil {
 		t.Fatal(err)

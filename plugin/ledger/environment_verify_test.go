@@ -11,8 +11,8 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-func (w *world) count(which func(*known) bool) (n int) {
-	for _, k := range w.known {
+func (e *environment) count(which func(*known) bool) (n int) {
+	for _, k := range e.known {
 		if which(k) {
 			n++
 		}
@@ -20,18 +20,18 @@ func (w *world) count(which func(*known) bool) (n int) {
 	return n
 }
 
-func (w *world) want(what string, got, wanted any) {
-	w.Helper()
-	if want(w.T, what, got, wanted); w.Failed() {
-		w.FailNow()
+func (e *environment) want(what string, got, wanted any) {
+	e.Helper()
+	if want(e.T, what, got, wanted); e.Failed() {
+		e.FailNow()
 	}
 }
 
 // wantTime compares ends, of which the ledger's may be some earlier by the delivery.
-func (w *world) wantTime(what string, got, wanted time.Time) {
-	w.Helper()
+func (e *environment) wantTime(what string, got, wanted time.Time) {
+	e.Helper()
 	if wanted.Sub(got).Abs() > 2*time.Second {
-		w.Fatalf("%s: got %v, want %v", what, got, wanted)
+		e.Fatalf("%s: got %v, want %v", what, got, wanted)
 	}
 }
 
@@ -44,13 +44,13 @@ type wanted struct {
 }
 
 // wanted returns the bans that the ledger must know, the first in line first.
-func (w *world) wanted() []*wanted {
+func (e *environment) wanted() []*wanted {
 	bans := map[netip.Prefix]*wanted{}
-	for _, k := range w.known {
-		if k.lifted || !k.Until.After(w.now) {
+	for _, k := range e.known {
+		if k.lifted || !k.Until.After(e.now) {
 			continue
 		}
-		for _, part := range w.parts(k.Decision) {
+		for _, part := range e.parts(k.Decision) {
 			b := bans[part.Prefix]
 			if b == nil {
 				b = &wanted{prefix: part.Prefix, class: k.Class()}
@@ -65,26 +65,26 @@ func (w *world) wanted() []*wanted {
 }
 
 // verify compares the bans that the ledger enforces with those that it must.
-func (w *world) verify() {
-	w.Helper()
-	w.check(w.ledger.ApplyLimit(w.Context(), w.now, w.limit))
-	p := plan(w.T, w.ledger, w.now)
-	enforced, all := standing(w.T, w.ledger, p), w.wanted()
-	w.want("in force", p.InForce, len(enforced))
+func (e *environment) verify() {
+	e.Helper()
+	e.check(e.ledger.ApplyLimit(e.Context(), e.now, e.limit))
+	p := plan(e.T, e.ledger, e.now)
+	enforced, all := inForce(e.T, e.ledger, p), e.wanted()
+	e.want("in force", p.InForce, len(enforced))
 	var best []netip.Prefix
 	inForce, waiting := ledger.Counts{}, ledger.Counts{}
 	for i, b := range all {
-		if i >= w.limit {
+		if i >= e.limit {
 			waiting[b.class]++
 			continue
 		}
 		inForce[b.class]++
 		best = append(best, b.prefix)
 	}
-	s := status(w.T, w.ledger, w.now)
-	w.want("in force, waiting", s.InForce.String()+"; "+s.Waiting.String(), inForce.String()+"; "+waiting.String())
-	if !w.protects { // a range that was split again is in another place in line
-		w.want("enforced", enforced, texts(best))
+	s := status(e.T, e.ledger, e.now)
+	e.want("in force, waiting", s.InForce.String()+"; "+s.Waiting.String(), inForce.String()+"; "+waiting.String())
+	if !e.protects { // a range that was split again is in another place in line
+		e.want("enforced", enforced, texts(best))
 	}
 	var next, first time.Time // the first ends, of the bans that are enforced and of all decisions
 	rightly := 0
@@ -94,19 +94,19 @@ func (w *world) verify() {
 			rightly++
 		}
 	}
-	w.want("rightly enforced", rightly, len(enforced))
-	for _, k := range w.known {
-		if !k.lifted && k.Until.After(w.now) {
+	e.want("rightly enforced", rightly, len(enforced))
+	for _, k := range e.known {
+		if !k.lifted && k.Until.After(e.now) {
 			first = earlier(first, k.Until)
 		}
 	}
-	w.want("waiting", p.Waiting, waiting.Total())
-	w.wantTime("the next ban ends", p.Next, next)
+	e.want("waiting", p.Waiting, waiting.Total())
+	e.wantTime("the next ban ends", p.Next, next)
 	if p.Waiting > 0 {
-		w.wantTime("the order may change", earlier(p.Next, p.NextDecision), first)
+		e.wantTime("the order may change", earlier(p.Next, p.NextDecision), first)
 		return
 	}
-	w.want("the order may change", p.NextDecision, time.Time{})
+	e.want("the order may change", p.NextDecision, time.Time{})
 }
 
 // earlier returns the earlier of two moments, of which each may be none.

@@ -11,9 +11,9 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// flushing is one flush of a world.
-type flushing struct {
-	*world
+// flushRun is one flush in an environment.
+type flushRun struct {
+	*environment
 	plan      ledger.Plan
 	byGroup   bool
 	done      appliance.Outcome
@@ -21,29 +21,29 @@ type flushing struct {
 }
 
 // flush applies what is pending. With faults, it may be cut at any step: by an error, or by a crash.
-func (w *world) flush(faults bool) {
-	w.Helper()
-	w.check(w.ledger.ApplyLimit(w.Context(), w.now, w.limit))
-	question := ledger.PlanOptions{Now: w.now, Renew: w.now.Add(12 * time.Hour), SingleMax: 6}
-	p, err := w.ledger.Plan(w.Context(), question)
-	w.check(err)
+func (e *environment) flush(faults bool) {
+	e.Helper()
+	e.check(e.ledger.ApplyLimit(e.Context(), e.now, e.limit))
+	question := ledger.PlanOptions{Now: e.now, Renew: e.now.Add(12 * time.Hour), SingleMax: 6}
+	p, err := e.ledger.Plan(e.Context(), question)
+	e.check(err)
 	if !p.HasPending() {
-		w.check(w.ledger.Tidy(w.Context(), p))
+		e.check(e.ledger.Tidy(e.Context(), p))
 		return
 	}
-	f := &flushing{world: w, plan: p, byGroup: len(p.Block) > question.SingleMax || p.InForce > 0 && w.random.IntN(4) == 0}
-	w.check(w.ledger.RecordAttempt(w.Context(), p, f.byGroup))
+	f := &flushRun{environment: e, plan: p, byGroup: len(p.Block) > question.SingleMax || p.InForce > 0 && e.random.IntN(4) == 0}
+	e.check(e.ledger.RecordAttempt(e.Context(), p, f.byGroup))
 	f.done.Mark = p.Mark
 	cut, change, changed := -1, -1, false
 	if faults {
-		cut, change = w.random.IntN(8), w.random.IntN(8)
+		cut, change = e.random.IntN(8), e.random.IntN(8)
 	}
 	for at, do := range []func(){f.block, f.write, f.assert, f.unblock, f.clear} {
-		if at == cut && w.random.IntN(2) == 0 {
+		if at == cut && e.random.IntN(2) == 0 {
 			return // the process is killed
 		}
 		if at == cut {
-			w.check(w.ledger.RecordOutcome(w.Context(), p, f.done)) // an error ends the flush
+			e.check(e.ledger.RecordOutcome(e.Context(), p, f.done)) // an error ends the flush
 			return
 		}
 		do()
@@ -52,22 +52,22 @@ func (w *world) flush(faults bool) {
 			changed = true
 		}
 	}
-	f.done.Cleared, f.done.At = true, w.now
-	w.check(w.ledger.RecordOutcome(w.Context(), p, f.done))
+	f.done.Cleared, f.done.At = true, e.now
+	e.check(e.ledger.RecordOutcome(e.Context(), p, f.done))
 	if changed {
 		return
 	}
-	if blocked, enforced := w.blocked(), standing(w.T, w.ledger, p); !slices.Equal(blocked, enforced) {
-		w.Fatalf("after a flush %v are blocked, and %v are in force", blocked, enforced)
+	if blocked, enforced := e.blocked(), inForce(e.T, e.ledger, p); !slices.Equal(blocked, enforced) {
+		e.Fatalf("after a flush %v are blocked, and %v are in force", blocked, enforced)
 	}
-	if listed := texts(slices.Collect(maps.Keys(w.files))); !slices.Equal(listed, standing(w.T, w.ledger, p)) {
-		w.Fatalf("after a flush the files list %v", listed)
+	if listed := texts(slices.Collect(maps.Keys(e.files))); !slices.Equal(listed, inForce(e.T, e.ledger, p)) {
+		e.Fatalf("after a flush the files list %v", listed)
 	}
 }
 
 // changeMeanwhile changes something while the flush is under way. A decision may be on a prefix that the flush unblocks, and
 // come from a process with an earlier clock.
-func (f *flushing) changeMeanwhile() {
+func (f *flushRun) changeMeanwhile() {
 	if len(f.plan.Unblock) == 0 || f.random.IntN(2) == 0 {
 		f.change()
 		return
@@ -78,7 +78,7 @@ func (f *flushing) changeMeanwhile() {
 	f.now = f.now.Add(back)
 }
 
-func (f *flushing) block() {
+func (f *flushRun) block() {
 	if f.byGroup {
 		return
 	}
@@ -90,7 +90,7 @@ func (f *flushing) block() {
 
 // write adds to the files what they lack: what is pending if they are as the last flush left them, or everything. What must
 // be unblocked stays in them until it is.
-func (f *flushing) write() {
+func (f *flushRun) write() {
 	add := f.plan.Add
 	if f.plan.Mark != f.mark() {
 		var err error
@@ -109,9 +109,9 @@ func (f *flushing) write() {
 	f.done.Listed, f.done.Mark, f.done.Leftovers = true, f.mark(), len(f.leftovers)
 }
 
-func (w *world) mark() string { return fmt.Sprintf("version %d", w.version) }
+func (e *environment) mark() string { return fmt.Sprintf("version %d", e.version) }
 
-func (f *flushing) assert() {
+func (f *flushRun) assert() {
 	if !f.byGroup {
 		return
 	}
@@ -123,14 +123,14 @@ func (f *flushing) assert() {
 	}
 }
 
-func (f *flushing) unblock() {
+func (f *flushRun) unblock() {
 	for _, p := range slices.Concat(f.plan.Unblock, f.leftovers) {
 		delete(f.entries, p)
 		f.done.Unblocked = append(f.done.Unblocked, p)
 	}
 }
 
-func (f *flushing) clear() {
+func (f *flushRun) clear() {
 	for _, p := range slices.Concat(f.plan.Remove, f.leftovers) {
 		delete(f.files, p)
 	}
