@@ -19,13 +19,12 @@ func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
 	return f.blockEach(ctx, some, never)
 }
 
-// blockEach blocks one by one until stop reports true. An address needs no object. A
-// range is named by its object, which a session sees only if it was opened after the
-// write. If the appliance refuses a ban, such as an IPv6 address where it has no
-// IPv6, the others are blocked all the same.
+// blockEach blocks one by one until stop reports true. An address needs no object. A range is named by its object, which a
+// session sees only if it was opened after the write. If the appliance refuses a ban, such as an IPv6 address where it has no
+// IPv6, blockEach still blocks the others.
 func (f *flush) blockEach(ctx context.Context, bans []appliance.Ban, stop func() bool) error {
 	for i, b := range bans {
-		f.doing("blocking %s", b.Prefix)
+		f.progress("blocking %s", b.Prefix)
 		session, err := f.monitor(ctx, !b.Prefix.IsSingleIP())
 		if err != nil {
 			return err
@@ -61,8 +60,7 @@ func (f *flush) refusal() error {
 	}
 }
 
-// assert blocks everything in force by the group, unless the group has foreign
-// members.
+// assert blocks everything in force by the group, or one by one if the group has foreign members.
 func (f *flush) assert(ctx context.Context) error {
 	if f.total == 0 {
 		return nil
@@ -74,24 +72,23 @@ func (f *flush) assert(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.doing("blocking the %d bans in force", f.total)
+	f.progress("blocking the %d bans in force", f.total)
 	now := time.Now()
 	if err := blacklist.Block(ctx, session, f.config.Group, f.config.BlacklistTimeout); err != nil {
-		return fmt.Errorf("block the %d addresses of group %s: %w%s", f.total, f.config.Group, err, f.unseen(err))
+		return fmt.Errorf("block the %d addresses of group %s: %w%s", f.total, f.config.Group, err, f.reloadHint(err))
 	}
 	f.setAsserted(now)
 	return nil
 }
 
-// setAsserted notes when everything in force got an entry of the longest life.
+// setAsserted records when everything in force got an entry for BlacklistTimeout.
 func (f *flush) setAsserted(at time.Time) {
 	f.done.Asserted, f.done.AssertedUntil = at, at.Add(f.config.BlacklistTimeout)
 }
 
-// unblock takes pending prefixes off the blacklist: few one by one, many by the
-// delete group, unless that has foreign members.
+// unblock unblocks the pending prefixes: a few one by one, many by the delete group, unless that has foreign members.
 func (f *flush) unblock(ctx context.Context) error {
-	f.doing("unblocking %d", len(f.pending))
+	f.progress("unblocking %d", len(f.pending))
 	if f.unblocksByGroup() {
 		if err := f.unblockGroup(ctx); err != nil {
 			return err
@@ -105,7 +102,7 @@ func (f *flush) unblock(ctx context.Context) error {
 		return err
 	}
 	removed, err := blacklist.UnblockEach(ctx, session, f.pending, f.timeIsUp())
-	f.unblocked(removed)
+	f.setUnblocked(removed)
 	if err == nil && len(f.pending) > 0 {
 		f.done.Unfinished = true
 	}
@@ -117,8 +114,8 @@ func (f *flush) unblocksByGroup() bool {
 	return len(f.pending) > f.config.SingleMax && !f.isForeign(f.config.DeleteGroup)
 }
 
-// unblockGroup unblocks by group. If the appliance refuses that, those that
-// have timed out by themselves may be why: it then leaves the others pending.
+// unblockGroup unblocks by group. The appliance may refuse that because entries have timed out. Then the prefixes that SHOW may
+// still list stay pending.
 func (f *flush) unblockGroup(ctx context.Context) error {
 	session, err := f.monitor(ctx, true)
 	if err != nil {
@@ -126,7 +123,7 @@ func (f *flush) unblockGroup(ctx context.Context) error {
 	}
 	err = blacklist.Unblock(ctx, session, f.config.DeleteGroup)
 	if err == nil {
-		f.unblocked(f.pending)
+		f.setUnblocked(f.pending)
 		return nil
 	}
 	if !serverd.IsRefused(err) {
@@ -136,12 +133,12 @@ func (f *flush) unblockGroup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.unblocked(slices.DeleteFunc(slices.Clone(f.pending), listed.MayHold))
+	f.setUnblocked(slices.DeleteFunc(slices.Clone(f.pending), listed.MayHold))
 	return nil
 }
 
-// unseen is what to try when a session does not know a group that was written.
-func (f *flush) unseen(err error) string {
+// reloadHint returns the hint for a session that does not know a group in the files.
+func (f *flush) reloadHint(err error) string {
 	if !serverd.IsRefused(err) || f.config.ReloadCommand != "" {
 		return ""
 	}

@@ -15,26 +15,24 @@ import (
 	"notification-stormshield/stormshield/serverd"
 )
 
-// Cleaned is what Cleanup did.
+// Cleaned is the result of Cleanup.
 type Cleaned struct {
-	Unblocked int      // addresses and ranges taken off the blacklist
-	Objects   int      // objects taken out of the files
+	Unblocked int      // addresses and ranges
+	Objects   int      // objects removed from the files
 	Groups    []string // groups removed from the files
 	Kept      []string // objects and groups that stay, with the reason; bounded
 }
 
-// Cleanup takes everything off that this program or the older Python component
-// made: entries of the blacklist, both groups, and the objects. Every other
-// byte of the files stays. known are prefixes that may be on the blacklist
-// though the files do not name them, and oldGroups groups of earlier
-// configurations.
+// Cleanup removes everything that this program or the older Python component made: entries of the blacklist, both groups, and
+// the objects. Every other byte of the files stays. known are prefixes that may be on the blacklist though the files do not
+// name them. oldGroups are groups of earlier configurations.
 func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups ...string) (Cleaned, error) {
 	whole := *a
 	whole.config.OneByOneLimit = 0 // there is no next flush
-	f := whole.flush(ctx, appliance.Change{Pending: appliance.Pending{Unblock: known}, AllInForce: nothing, OldGroups: oldGroups})
+	f := whole.flush(ctx, appliance.Change{Pending: appliance.Pending{Unblock: known}, AllInForce: noBans, OldGroups: oldGroups})
 	defer f.close(ctx)
 	var err error
-	f.doing("reading the files")
+	f.progress("reading the files")
 	f.dialed = true
 	if f.files, err = f.connect(); err != nil {
 		return Cleaned{}, err
@@ -43,22 +41,22 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups
 		return Cleaned{}, err
 	}
 	had, groups := count(objects.Defined(f.files.text.Object)), f.groups()
-	stay, err := f.unblockForeign(ctx)
+	refused, err := f.unblockForeign(ctx)
 	if err != nil {
 		return Cleaned{}, err
 	}
 	f.files.forget()
-	// A flush without a standing ban takes off all but the frame.
+	// A flush with no ban in force unblocks everything. It leaves the groups.
 	if err := f.run(ctx); err != nil {
 		return Cleaned{Unblocked: len(f.done.Unblocked)}, err
 	}
 	cleaned := Cleaned{Unblocked: len(f.done.Unblocked)}
-	if err := f.removeFrame(ctx); err != nil {
+	if err := f.removeGroups(ctx); err != nil {
 		return cleaned, err
 	}
 	cleaned.Objects = had - count(objects.Defined(f.files.text.Object))
 	cleaned.Groups = slices.DeleteFunc(groups, func(group string) bool { return slices.Contains(f.groups(), group) })
-	cleaned.Kept = append(f.keptGroups(stay), f.keptObjects()...)
+	cleaned.Kept = append(f.keptGroups(refused), f.keptObjects()...)
 	return cleaned, nil
 }
 
@@ -72,10 +70,9 @@ func (f *flush) groups() []string {
 	return slices.DeleteFunc(f.ours(), func(group string) bool { return !objects.HasSection(f.files.text.Objectgroup, group) })
 }
 
-// unblockForeign unblocks our groups that have foreign members, because these may
-// have been blocked by the group. It returns the members that the appliance refuses
-// to unblock: they may still be blocked.
-func (f *flush) unblockForeign(ctx context.Context) (stay []string, err error) {
+// unblockForeign unblocks our groups that have foreign members, because the group may have blocked these. It returns the members
+// that the appliance refuses to unblock. They may still be blocked.
+func (f *flush) unblockForeign(ctx context.Context) (refused []string, err error) {
 	for _, found := range foreignMembers(f.files.text.Objectgroup, f.ours()...) {
 		session, err := f.monitor(ctx, true)
 		if err != nil {
@@ -88,21 +85,20 @@ func (f *flush) unblockForeign(ctx context.Context) (stay []string, err error) {
 		}
 		for _, name := range found.members {
 			if err := blacklist.Unblock(ctx, session, name); serverd.IsRefused(err) {
-				stay = append(stay, name)
+				refused = append(refused, name)
 			} else if err != nil {
 				return nil, fmt.Errorf("unblock %s: %w", name, err)
 			}
 		}
 	}
-	return stay, nil
+	return refused, nil
 }
 
-// nothing is what stands when all is to go.
-func nothing(context.Context, []netip.Prefix) ([]netip.Prefix, error) { return nil, nil }
+// noBans is the AllInForce of a cleanup.
+func noBans(context.Context, []netip.Prefix) ([]netip.Prefix, error) { return nil, nil }
 
-// removeFrame takes out what stays between flushes: the groups, and sections
-// that were made.
-func (f *flush) removeFrame(ctx context.Context) error {
+// removeGroups removes the groups, and the sections that this program made.
+func (f *flush) removeGroups(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
 		if err := f.files.read(ctx); err != nil {
 			return err
@@ -111,18 +107,17 @@ func (f *flush) removeFrame(ctx context.Context) error {
 		object := objects.Remove(f.files.text.Object, objects.Referenced(groups))
 		changed, err := f.files.replace(ctx, objects.Patched{Defined: f.files.text.Object, Objectgroup: groups, Object: object})
 		if !errors.Is(err, edit.ErrChanged) || attempt == maxAttempts {
-			return errors.Join(err, f.noteWritten(ctx, changed))
+			return errors.Join(err, f.afterWrite(ctx, changed))
 		}
 	}
 }
 
-// keptGroups describes our groups that stay. stay are members that the appliance
-// refused to unblock.
-func (f *flush) keptGroups(stay []string) []string {
+// keptGroups describes our groups that stay. refused are members that the appliance refused to unblock.
+func (f *flush) keptGroups(refused []string) []string {
 	var kept []string
 	for _, found := range foreignMembers(f.files.text.Objectgroup, f.ours()...) {
 		text := describeForeign([]foreign{found})
-		if i := slices.IndexFunc(found.members, func(member string) bool { return slices.Contains(stay, member) }); i >= 0 {
+		if i := slices.IndexFunc(found.members, func(member string) bool { return slices.Contains(refused, member) }); i >= 0 {
 			text += fmt.Sprintf("; the appliance refused to unblock %s: look whether it is on the blacklist", found.members[i])
 		}
 		kept = append(kept, text)
@@ -130,8 +125,8 @@ func (f *flush) keptGroups(stay []string) []string {
 	return kept
 }
 
-// keptMost is how many of the objects that stay are named.
-const keptMost = 10
+// maxKept is how many of the objects that stay are named.
+const maxKept = 10
 
 // keptObjects describes our objects that stay, each with a group that lists it.
 func (f *flush) keptObjects() []string {
@@ -139,7 +134,7 @@ func (f *flush) keptObjects() []string {
 	listed := objects.Listed(f.files.text.Objectgroup)
 	n := 0
 	for p := range objects.Defined(f.files.text.Object) {
-		if n++; n > keptMost {
+		if n++; n > maxKept {
 			continue
 		}
 		group := listed[p]
@@ -149,8 +144,8 @@ func (f *flush) keptObjects() []string {
 		}
 		kept = append(kept, fmt.Sprintf("object %s: group %s lists it, %s", objects.Name(p), group, why))
 	}
-	if n > keptMost {
-		kept = append(kept, fmt.Sprintf("… and %d more objects", n-keptMost))
+	if n > maxKept {
+		kept = append(kept, fmt.Sprintf("… and %d more objects", n-maxKept))
 	}
 	return kept
 }

@@ -16,11 +16,9 @@ import (
 	"notification-stormshield/stormshield/serverd"
 )
 
-// Apply brings a change about. Every step may fail and be done again: blocking
-// twice renews, unblocking twice is the same as once, and a line that the files
-// have is not written again. The outcome holds what was acknowledged before an
-// error. A failed login is an [appliance.LoginError], and another serial number an
-// [appliance.OtherApplianceError].
+// Apply applies a change. Every step may fail and be done again: blocking twice renews an entry, and unblocking twice is the
+// same as once. The outcome counts also with an error. A failed login is an [appliance.LoginError], and another serial number
+// an [appliance.OtherApplianceError].
 func (a *Appliance) Apply(ctx context.Context, change appliance.Change) (appliance.Outcome, error) {
 	if err := change.Begin(); err != nil {
 		return appliance.Outcome{Mark: change.Mark}, err
@@ -42,8 +40,7 @@ func (a *Appliance) Apply(ctx context.Context, change appliance.Change) (applian
 	return f.done, nil
 }
 
-// warning returns what a flush that ended well could not do, or did another way;
-// nil: nothing.
+// warning returns the warning of a flush that ended well; nil: there is none.
 func (f *flush) warning() error {
 	refused, foreign := f.refusal(), foreignWarning(f.foreign)
 	if refused != nil && foreign != nil {
@@ -52,14 +49,13 @@ func (f *flush) warning() error {
 	return cmp.Or(refused, foreign)
 }
 
-// flush is one run of Apply: its connections, what it must still do, and what the
-// appliance has acknowledged.
+// flush is one run of Apply. It holds the connections, the changes that are left, and the outcome so far.
 type flush struct {
 	*Appliance
 	change appliance.Change
 	done   appliance.Outcome
 
-	// What the next write of the files must change.
+	// The next write of the files must change these.
 	add     []netip.Prefix // bans that the group must list
 	pending []netip.Prefix // prefixes that must still be unblocked, and so stay in the files
 	remove  []netip.Prefix // prefixes that the files must not name any more
@@ -68,10 +64,10 @@ type flush struct {
 	foreign []foreign // groups that must not be named in a command
 
 	total   int  // how many bans are in force
-	asked   bool // the appliance was asked for its serial number
+	asked   bool // for the serial number
 	session *serverd.Session
-	stale   bool // the files were written after the session was opened
-	leaving sync.WaitGroup
+	stale   bool           // the session was opened before the last write of the files
+	leaving sync.WaitGroup // logouts, and the login over SSH
 
 	files   *files
 	connect func() (*files, error) // logs in over SSH, once
@@ -92,7 +88,7 @@ func (a *Appliance) flush(ctx context.Context, change appliance.Change) *flush {
 
 func (f *flush) run(ctx context.Context) error {
 	few := len(f.change.Block) <= f.config.SingleMax
-	if err := f.singly(ctx, few); err != nil {
+	if err := f.applySingles(ctx, few); err != nil {
 		return err
 	}
 	if few && !f.change.Reassert && len(f.pending) == 0 && !slices.ContainsFunc(f.change.Block, func(b appliance.Ban) bool { return isRange(b.Prefix) }) {
@@ -115,7 +111,7 @@ func (f *flush) run(ctx context.Context) error {
 		if err := f.unblock(ctx); err != nil {
 			return err
 		}
-		if err := f.write(ctx); err != nil { // which may find more that is pending
+		if err := f.write(ctx); err != nil { // a comparison may find more that is pending
 			return err
 		}
 		if f.done.Unfinished {
@@ -131,9 +127,8 @@ func (f *flush) run(ctx context.Context) error {
 	return nil
 }
 
-// singly blocks and unblocks single addresses, if they are few. That needs no file,
-// so it comes before any file is touched.
-func (f *flush) singly(ctx context.Context, few bool) error {
+// applySingles blocks and unblocks single addresses, if they are few. That needs no write of the files, so it comes first.
+func (f *flush) applySingles(ctx context.Context, few bool) error {
 	if few {
 		if err := f.block(ctx, netip.Prefix.IsSingleIP); err != nil {
 			return err
@@ -148,24 +143,22 @@ func (f *flush) singly(ctx context.Context, few bool) error {
 		return err
 	}
 	removed, err := blacklist.UnblockEach(ctx, session, addresses, never)
-	f.unblocked(removed)
-	if serverd.IsRefused(err) { // it is tried again once the new bans are in the files
+	f.setUnblocked(removed)
+	if serverd.IsRefused(err) { // the flush tries it again when the new bans are in the files
 		return nil
 	}
 	return err
 }
 
-// unblocked notes that the appliance unblocked prefixes. The files must not name
-// them any more.
-func (f *flush) unblocked(prefixes []netip.Prefix) {
+// setUnblocked records prefixes that the appliance unblocked. The next write removes them from the files.
+func (f *flush) setUnblocked(prefixes []netip.Prefix) {
 	f.done.Unblocked = append(f.done.Unblocked, prefixes...)
 	f.remove = append(f.remove, prefixes...)
 	f.pending = without(f.pending, prefixes)
 }
 
-// monitor returns the session that may change the blacklist, and opens one if there is
-// none. With afterWrite it returns a session that was opened after the last write of
-// the files, and so sees it.
+// monitor returns the session that may change the blacklist, and opens one if there is none. With afterWrite it returns a session
+// that was opened after the last write of the files, and so sees it.
 func (f *flush) monitor(ctx context.Context, afterWrite bool) (*serverd.Session, error) {
 	if f.session != nil && afterWrite && f.stale {
 		f.leave(ctx)
@@ -176,8 +169,7 @@ func (f *flush) monitor(ctx context.Context, afterWrite bool) (*serverd.Session,
 			return nil, err
 		}
 		f.session, f.stale = session, false
-		// The login was not refused, so the one over SSH may begin. Over a slow link,
-		// a small flush mostly waits.
+		// The API accepted the login, so the one over SSH may begin. Over a slow link, a small flush mostly waits.
 		f.dial()
 		if err := f.identify(ctx, session); err != nil {
 			return nil, err

@@ -12,9 +12,8 @@ import (
 	"notification-stormshield/stormshield/objects"
 )
 
-// foreignWarning returns the warning that groups have members that this program did
-// not make; nil: none has. The flush never named such a group in a command, because
-// that would block or unblock those members too.
+// foreignWarning returns the warning that groups have foreign members; nil: none has. The flush never named such a group in a
+// command, because that would block or unblock those members too.
 func foreignWarning(groups []foreign) error {
 	if len(groups) == 0 {
 		return nil
@@ -26,8 +25,7 @@ func foreignWarning(groups []foreign) error {
 // ForeignHint says what to do about foreign members.
 const ForeignHint = "take them out of the group in the web administration, or give the plugin groups of its own (group, delete_group)"
 
-// ForeignMembers returns an error that names the members of some groups that this
-// program did not make; nil: there are none.
+// ForeignMembers returns an error that names the members of some groups that this program did not make; nil: there are none.
 func ForeignMembers(objectgroup []byte, groups ...string) error {
 	if found := foreignMembers(objectgroup, groups...); len(found) > 0 {
 		return errors.New(describeForeign(found))
@@ -35,13 +33,13 @@ func ForeignMembers(objectgroup []byte, groups ...string) error {
 	return nil
 }
 
-// foreign are the members of a group that this program did not make.
+// foreign is a group with members that this program did not make.
 type foreign struct {
 	group   string
 	members []string
 }
 
-// foreignMembers returns those of some groups that have foreign members.
+// foreignMembers returns the groups that have foreign members.
 func foreignMembers(objectgroup []byte, groups ...string) []foreign {
 	var found []foreign
 	for _, group := range groups {
@@ -70,14 +68,12 @@ func describeForeign(groups []foreign) string {
 	return strings.Join(texts, "; ")
 }
 
-// isForeign reports whether a group has foreign members, as far as this flush
-// has seen.
+// isForeign reports whether this flush found foreign members in a group.
 func (f *flush) isForeign(group string) bool {
 	return slices.ContainsFunc(f.foreign, func(has foreign) bool { return has.group == group })
 }
 
-// assertEach blocks one by one, and for as long, what [flush.assert] blocks by the
-// group.
+// assertEach blocks one by one the bans that [flush.assert] blocks by the group, for as long.
 func (f *flush) assertEach(ctx context.Context) error {
 	pending, err := f.change.OneByOne(ctx)
 	if err != nil {
@@ -99,11 +95,10 @@ func (f *flush) assertEach(ctx context.Context) error {
 	return nil
 }
 
-// timeIsUp returns a function that reports whether Config.OneByOneLimit has passed since
-// now.
+// timeIsUp returns a function that reports whether Config.OneByOneLimit has passed.
 func (f *flush) timeIsUp() func() bool {
 	if f.config.OneByOneLimit == 0 {
-		return func() bool { return false }
+		return never
 	}
 	until := time.Now().Add(f.config.OneByOneLimit)
 	return func() bool { return !time.Now().Before(until) }

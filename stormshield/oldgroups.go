@@ -26,12 +26,12 @@ func (f *flush) listedByOldGroups(inForce objects.Set) []netip.Prefix {
 }
 
 // removeOldGroups removes the old groups from the files, and the objects that no
-// other group lists. Everything in force must be in the present group.
+// other group lists. Everything in force must be in the group of bans by then.
 func (f *flush) removeOldGroups(ctx context.Context) error {
 	if len(f.change.OldGroups) == 0 {
 		return nil
 	}
-	f.doing("removing old groups")
+	f.progress("removing old groups")
 	for attempt := 0; ; attempt++ {
 		if err := f.files.read(ctx); err != nil {
 			return err
@@ -44,7 +44,7 @@ func (f *flush) removeOldGroups(ctx context.Context) error {
 			return err
 		}
 		f.done.OldGroupsGone, f.done.Kept = true, f.keptOldGroups()
-		return f.noteWritten(ctx, changed)
+		return f.afterWrite(ctx, changed)
 	}
 }
 

@@ -7,8 +7,7 @@ import (
 	"notification-stormshield/stormshield/serverd"
 )
 
-// identify asks for the serial number once a flush. It is no error if the appliance
-// has none in its answer.
+// identify asks for the serial number, once in a flush. An answer without one is no error.
 func (f *flush) identify(ctx context.Context, session *serverd.Session) error {
 	if !f.change.AskSerial || f.asked {
 		return nil

@@ -10,31 +10,29 @@ import (
 	"notification-stormshield/stormshield/objects"
 )
 
-// maxAttempts is how often a flush compares the files anew because somebody
-// else changed them under its hands.
+// maxAttempts is how often a flush begins a write again because somebody else changed the files.
 const maxAttempts = 5
 
-// write makes the files say what they must: list what stands, name what is
-// pending, and forget the rest. If they are not what they are thought to be, or
-// nobody knows, they are read and compared whole.
+// write makes the files list the bans in force, name the prefixes that must still be unblocked, and name no other prefix. If
+// their state is not known, or somebody else changed them, write reads and compares them whole.
 func (f *flush) write(ctx context.Context) (err error) {
 	f.dialed = true
 	if f.files, err = f.connect(); err != nil {
 		return err
 	}
-	f.doing("writing the files")
-	touched := false // by an attempt that came too late for one of the files
+	f.progress("writing the files")
+	replaced := false // an attempt may have replaced one file before it failed
 	for attempt := 0; ; attempt++ {
 		changed, err := f.writeOnce(ctx)
 		if err == nil {
 			f.add, f.remove = nil, nil
-			return f.noteWritten(ctx, changed || touched)
+			return f.afterWrite(ctx, changed || replaced)
 		}
 		f.files.forget()
 		switch {
 		case errors.Is(err, errUnread):
 		case errors.Is(err, edit.ErrChanged) && attempt < maxAttempts:
-			touched = true
+			replaced = true
 		default:
 			return err
 		}
@@ -44,55 +42,54 @@ func (f *flush) write(ctx context.Context) (err error) {
 func (f *flush) writeOnce(ctx context.Context) (changed bool, err error) {
 	patch := objects.Patch{Group: f.config.Group, DeleteGroup: f.config.DeleteGroup}
 	complete := true
-	if f.files.state.IsKnown() || f.files.known {
+	if f.files.state.IsKnown() || f.files.hasText {
 		patch.InForce = objects.NewSet(slices.Clone(f.add))
 	} else {
-		survey, err := f.compare(ctx)
+		found, err := f.compare(ctx)
 		if err != nil {
 			return false, err
 		}
-		patch.InForce, complete = objects.NewSet(survey.Wrong), survey.Complete
+		patch.InForce, complete = objects.NewSet(found.Wrong), found.Complete
 	}
 	patch.Removed = objects.NewSet(slices.Clone(f.remove))
 	if pending := objects.NewSet(slices.Clone(f.pending)); f.unblocksByGroup() {
 		patch.Ended = pending
-	} else { // one by one: a range goes by its name, and nothing needs a group
+	} else { // one by one, which needs the objects of ranges and no group
 		patch.Unlisted = pending
 	}
-	if patch.Empty() && !complete { // the groups are made here
+	if patch.Empty() && !complete { // only whole texts add an empty group
 		return f.files.replace(ctx, patch.Apply(f.files.text.Object, f.files.text.Objectgroup))
 	}
 	return f.files.patch(ctx, patch)
 }
 
-// compare reads the files. It finds the bans that they lack, the prefixes that they
-// name and that are not in force, which are then pending, and foreign members.
+// compare reads the files and compares them with the bans in force. The prefixes that they name and that are not in force become
+// pending. It also finds foreign members.
 func (f *flush) compare(ctx context.Context) (objects.Comparison, error) {
-	f.doing("reading and comparing the files")
+	f.progress("reading and comparing the files")
 	if err := f.files.read(ctx); err != nil {
 		return objects.Comparison{}, err
 	}
 	f.foreign = foreignMembers(f.files.text.Objectgroup, f.config.Group, f.config.DeleteGroup)
-	standing, err := f.change.AllInForce(ctx, slices.Collect(objects.Members(f.files.text.Objectgroup, f.config.Group)))
+	all, err := f.change.AllInForce(ctx, slices.Collect(objects.Members(f.files.text.Objectgroup, f.config.Group)))
 	if err != nil {
 		return objects.Comparison{}, err
 	}
-	inForce := objects.NewSet(standing)
+	inForce := objects.NewSet(all)
 	f.total = inForce.Len()
-	survey := objects.Compare(f.files.text.Object, f.files.text.Objectgroup, f.config.Group, f.config.DeleteGroup, inForce)
+	found := objects.Compare(f.files.text.Object, f.files.text.Objectgroup, f.config.Group, f.config.DeleteGroup, inForce)
 	f.pending = slices.DeleteFunc(slices.Clone(f.pending), inForce.Has)
-	leftovers := objects.NewSet(append(survey.Leftovers, f.listedByOldGroups(inForce)...))
+	leftovers := objects.NewSet(append(found.Leftovers, f.listedByOldGroups(inForce)...))
 	named := without(slices.Collect(leftovers.All()), f.pending)
 	unexplained := without(named, slices.Concat(f.remove, f.done.Unblocked))
 	f.remove = without(named, unexplained)
 	f.pending = append(f.pending, unexplained...)
 	f.done.Leftovers += len(unexplained)
-	return survey, nil
+	return found, nil
 }
 
-// noteWritten takes note that the files changed under the open session, and
-// has the appliance read them if it was told how.
-func (f *flush) noteWritten(ctx context.Context, changed bool) error {
+// afterWrite marks the open session as older than the files, and runs the reload command, if the files changed.
+func (f *flush) afterWrite(ctx context.Context, changed bool) error {
 	if !changed {
 		return nil
 	}

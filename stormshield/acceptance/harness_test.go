@@ -13,7 +13,6 @@ var (
 	addresses = flushtest.Addresses
 	prefixes  = flushtest.Prefixes
 	configFor = flushtest.Config
-	begun     = flushtest.Begin
 )
 
 // harness has the methods of this package's tests.

@@ -100,7 +100,7 @@ func (h *Harness) Flush(add, remove []netip.Prefix, reassert bool) (appliance.Ou
 	for _, b := range remove {
 		delete(h.InForce, b)
 	}
-	change.Pending.InForce = len(h.InForce)
+	change.InForce = len(h.InForce)
 	done, err := h.Client.Apply(h.T.Context(), change)
 	h.Mark = done.Mark
 	for _, b := range done.Blocked {
