@@ -61,7 +61,7 @@ func TestAnEntryLastsAsLongAsItsBan(t *testing.T) {
 	}
 }
 
-func TestAReassertBringsBackWhatARebootTook(t *testing.T) {
+func TestAReassertBlocksEverythingAgainAfterAReboot(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(20), nil, false)
@@ -75,18 +75,18 @@ func TestAReassertBringsBackWhatARebootTook(t *testing.T) {
 	h.WantInForce()
 }
 
-func TestWhatTheOlderComponentLeftIsTakenOff(t *testing.T) {
+func TestAFlushRemovesTheBansOfTheOlderComponent(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(3), nil, true)
-	h.InForce, h.Mark = map[netip.Prefix]bool{}, "" // nobody remembers them
+	h.InForce, h.Mark = map[netip.Prefix]bool{}, "" // the state is lost
 	if done := h.MustFlush(prefixes("192.0.2.1/32"), nil, false); done.Leftovers != 3 {
 		t.Errorf("%d leftovers, want 3", done.Leftovers)
 	}
 	h.WantInForce()
 }
 
-func TestAComparisonIsToldWhatTheGroupLists(t *testing.T) {
+func TestAComparisonPassesTheMembersOfTheGroup(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(3), nil, true)
@@ -102,7 +102,7 @@ func TestAComparisonIsToldWhatTheGroupLists(t *testing.T) {
 	h.WantInForce()
 }
 
-// formsOfSHOW are how an appliance may print its blacklist.
+// formsOfSHOW are the forms in which an appliance may print its blacklist.
 var formsOfSHOW = map[string]func(*snstest.Faults){
 	"as the vendor's tool shows it":      func(*snstest.Faults) {},
 	"as the vendor's reference shows it": func(f *snstest.Faults) { f.ShowRanges = true },
@@ -111,7 +111,7 @@ var formsOfSHOW = map[string]func(*snstest.Faults){
 	"under other names":                  func(f *snstest.Faults) { f.ShowOtherwise = true },
 }
 
-func TestAnEntryThatTimedOutIsNoLongerOwed(t *testing.T) {
+func TestAnEntryThatTimedOutCountsAsUnblocked(t *testing.T) {
 	t.Parallel()
 	for name, form := range formsOfSHOW {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestAnEndedBanStaysPendingWhileItMayBeListed(t *testing.T) {
 				ended := append(addresses(n-1), prefixes("203.0.113.0/24")...)
 				h.MustFlush(ended, nil, true)
 				if strings.Contains(name, "nobody") {
-					h.Sim.Reboot() // nothing is listed, and that cannot be seen
+					h.Sim.Reboot() // SHOW lists nothing, and the test appliance hides that
 				}
 				h.Sim.SetFaults(func(f *snstest.Faults) {
 					f.Ret = map[string]int{"MONITOR ADDRESSLIST DELETE": 200}
@@ -170,7 +170,7 @@ func TestAnswersInAnotherEncodingAreRead(t *testing.T) {
 	}
 }
 
-func TestAWayWithoutTools(t *testing.T) {
+func TestAFlushWorksWithoutSomeTools(t *testing.T) {
 	t.Parallel()
 	for _, missing := range [][]string{{"cksum"}, {"ln"}, {"sync"}, {"cksum", "ln", "sync", "awk"}} {
 		t.Run(fmt.Sprint(missing), func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestAWayWithoutTools(t *testing.T) {
 	}
 }
 
-func TestModeAndOwnerStay(t *testing.T) {
+func TestAFlushKeepsTheModeOfAFile(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	path := filepath.Join(h.Sim.ConfigDir(), "object")

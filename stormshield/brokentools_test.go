@@ -10,10 +10,10 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// neverAsks is an mv that replaces a file without a question.
+// neverAsks is an mv that replaces a file without asking.
 const neverAsks = `test "$1" = -i && shift && set -- -f "$@"; exec /bin/mv "$@"`
 
-func TestAFlushWorksWithoutAToolThatDoesNotWork(t *testing.T) {
+func TestAFlushWorksWithABrokenTool(t *testing.T) {
 	t.Parallel()
 	for tool, text := range map[string]string{
 		"cksum": "echo 0 0",
@@ -33,8 +33,8 @@ func TestAFlushWorksWithoutAToolThatDoesNotWork(t *testing.T) {
 	}
 }
 
-// tail finds out whether the last line of a file has an end.
-func TestAFileWithoutAFinalNewlineIsKeptWithoutATailThatWorks(t *testing.T) {
+// The script uses tail to find out whether the last line of a file has an end.
+func TestAFlushKeepsAFileWithoutAFinalNewlineWithABrokenTail(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(*snstest.Faults){
 		"broken":  func(f *snstest.Faults) { f.BrokenTools = map[string]string{"tail": "true"} },
@@ -58,7 +58,7 @@ func TestAFileWithoutAFinalNewlineIsKeptWithoutATailThatWorks(t *testing.T) {
 	}
 }
 
-func TestAFailureIsNamedAfterTheFileAndNotAfterWhatAToolPrints(t *testing.T) {
+func TestTheErrorOfAFailedWriteNamesTheFile(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		tool, text, says string
@@ -81,7 +81,7 @@ func TestAFailureIsNamedAfterTheFileAndNotAfterWhatAToolPrints(t *testing.T) {
 	}
 }
 
-func TestAFailedWriteReadsTheSameEachTimeAndLeavesNothing(t *testing.T) {
+func TestAFailedWriteLeavesNothingAndGivesTheSameErrorAgain(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(*snstest.Faults){
 		"read-only":             func(f *snstest.Faults) { f.ReadOnlyDir = true },
@@ -111,7 +111,7 @@ func TestAFailedWriteReadsTheSameEachTimeAndLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestAFlushTakesAwayWhatABrokenOneLeftAlsoWhenItFails(t *testing.T) {
+func TestAFailingFlushRemovesTheFolderOfAnInterruptedOne(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(10), nil, true)
@@ -140,7 +140,7 @@ func workPrefix(t *testing.T, h *harness) string {
 	return ""
 }
 
-func TestAnObjectFileWithoutEndIsAnErrorAndNoMemory(t *testing.T) {
+func TestAnObjectFileWithoutEndIsAnError(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) {

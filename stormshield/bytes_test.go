@@ -9,7 +9,7 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// The administrator's own text, of every kind that there is.
+// The administrator's own text, with every kind of line.
 const (
 	administratorsObject = "# comment\r\n\r\n[Host]\r\nsrv=203.0.113.10,resolve=static\r\n" +
 		"crowdsec_console=192.0.2.5,resolve=static #\"a console\"\r\n\r\n[Odd section]\nwhat=ever\n\xff\xfe\n" +
@@ -47,7 +47,7 @@ func testAdministratorsBytes(t *testing.T, flushes int) {
 		}
 		h.MustFlush(add, remove, random.IntN(10) == 0)
 	}
-	h.WantBlacklist() // not what an appliance thinks of the administrator's odd text
+	h.WantBlacklist() // an appliance may refuse the administrator's odd text
 	for file, text := range map[string]string{"object": administratorsObject, "objectgroup": administratorsGroups} {
 		if got := withoutOurs(string(h.Sim.Read(file))); got != text {
 			t.Errorf("%s without our lines:\n%q\nwant:\n%q", file, got, text)
@@ -83,7 +83,7 @@ func withoutOurs(text string) string {
 	return out.String()
 }
 
-func TestACleanupKeepsWhatTheAdministratorUses(t *testing.T) {
+func TestACleanupKeepsAnObjectThatTheAdministratorUses(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(2), nil, true)

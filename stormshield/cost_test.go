@@ -9,11 +9,10 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// What a flush of few changes may cost over SSH, both ways and handshake
-// included, however much stands.
+// smallChange is how many bytes a flush of few changes may cost over SSH, both ways and with the handshake.
 const smallChange = 16 << 10
 
-func TestASmallChangeCostsTheSameHoweverManyStand(t *testing.T) {
+func TestASmallChangeCostsTheSameHoweverManyBansAreInForce(t *testing.T) {
 	t.Parallel()
 	for _, shell := range []string{"/bin/sh", "/bin/csh"} {
 		t.Run(shell, func(t *testing.T) {
@@ -69,8 +68,8 @@ func TestTheFirstFlushSendsAddressesNotLines(t *testing.T) {
 	h.WantInForce()
 }
 
-// Where the appliance lacks a tool, the files hold the same bytes in the end.
-func TestTheWayWithoutToolsMakesTheSameBytes(t *testing.T) {
+// The files must hold the same bytes where the appliance lacks a tool.
+func TestAFlushWithoutToolsMakesTheSameBytes(t *testing.T) {
 	t.Parallel()
 	type files struct{ object, groups string }
 	run := func(missing ...string) (after []files) {
@@ -94,7 +93,7 @@ func TestTheWayWithoutToolsMakesTheSameBytes(t *testing.T) {
 	}
 }
 
-func TestFilesThatAnAwkMayNotKeepAreWrittenWhole(t *testing.T) {
+func TestFilesWithAZeroByteAreSentWhole(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	for _, file := range []string{"object", "objectgroup"} {
@@ -107,7 +106,7 @@ func TestFilesThatAnAwkMayNotKeepAreWrittenWhole(t *testing.T) {
 		h.MustFlush(addresses(i + 1)[i:], nil, false)
 	}
 	h.MustFlush(nil, []netip.Prefix{addresses(1)[0]}, false)
-	h.WantBlacklist() // an appliance may think what it likes of the zero byte
+	h.WantBlacklist() // an appliance may refuse the zero byte
 	for _, file := range []string{"object", "objectgroup"} {
 		if text := h.Sim.Read(file); !slices.Contains(text, 0) {
 			t.Errorf("%s lost its zero byte", file)

@@ -13,8 +13,7 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// What a flush sends is a program and its data: cut off anywhere, it must not
-// run.
+// A flush sends a program and its data. The program must not run if it is cut anywhere.
 func TestACutUploadChangesNothingAndTheNextFlushCompletesIt(t *testing.T) {
 	t.Parallel()
 	h := start(t)
@@ -101,7 +100,7 @@ func TestAFaultDuringAFlushEndsItWithAnErrorAndTheNextOneCompletesIt(t *testing.
 	}
 }
 
-func TestABanThatTheApplianceRefusesKeepsNoOtherFromBeingEnforced(t *testing.T) {
+func TestAFlushBlocksOthersIfTheApplianceRefusesOne(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
@@ -116,7 +115,7 @@ func TestABanThatTheApplianceRefusesKeepsNoOtherFromBeingEnforced(t *testing.T) 
 	h.WantInForce()
 }
 
-func TestNothingIsSentIfTheLedgerCannotRecordWhatBegins(t *testing.T) {
+func TestAFlushSendsNothingIfTheLedgerCannotRecordItsBegin(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	full := errors.New("the disk is full")

@@ -13,7 +13,7 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// named returns the commands that named a group since the stats were reset.
+// named returns the commands with a group since the stats were reset.
 func (h *harness) named(group string) []string {
 	return slices.DeleteFunc(h.Sim.Stats().APICommands, func(c string) bool {
 		return !strings.Contains(c+" ", "Name1="+group+" ")
@@ -27,7 +27,7 @@ func (h *harness) renameObject(from netip.Prefix, to string) {
 	}
 }
 
-// dropLine takes a line out of a file, as an administrator does.
+// dropLine removes a line from a file, as an administrator does.
 func (h *harness) dropLine(file, line string) {
 	h.T.Helper()
 	err := h.Sim.AdminEdit(file, func(text []byte) []byte { return bytes.Replace(text, []byte(line+"\n"), nil, 1) })
@@ -55,7 +55,7 @@ func wantForeign(t *testing.T, err error, group, member string) {
 	}
 }
 
-func TestAMemberThatTheAdministratorRenamedIsBlockedNoLonger(t *testing.T) {
+func TestARenamedObjectIsNotBlockedAfterItsBanEnds(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	bans := append(addresses(20), prefixes("203.0.113.0/24", "2001:db8:1::/48")...)
@@ -129,7 +129,7 @@ func TestAGroupOfTheAdministratorIsNeverNamedAndKeepsItsLines(t *testing.T) {
 	}
 }
 
-func TestAMemberAddedWhileTheStateIsKnownIsSeenBeforeTheGroupIsNamed(t *testing.T) {
+func TestAFlushFindsANewForeignMemberBeforeItNamesTheGroup(t *testing.T) {
 	t.Parallel()
 	for _, group := range []string{"Crowdsec", "CrowdsecDeleteGroup"} {
 		h := start(t)
@@ -148,7 +148,7 @@ func TestAMemberAddedWhileTheStateIsKnownIsSeenBeforeTheGroupIsNamed(t *testing.
 	}
 }
 
-func TestAFlushOneByOneGoesOnWhereTheLastOneStopped(t *testing.T) {
+func TestAFlushOneByOneContinuesWhereTheLastOneStopped(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	config := configFor(t, h.Sim)
@@ -189,7 +189,7 @@ func TestAFlushOneByOneGoesOnWhereTheLastOneStopped(t *testing.T) {
 	h.WantInForce()
 }
 
-func TestAnEntryThatCannotBeUnblockedKeepsNoOtherBlocked(t *testing.T) {
+func TestAFlushUnblocksOthersIfTheApplianceRefusesOne(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(20), nil, true)

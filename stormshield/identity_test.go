@@ -124,7 +124,7 @@ func TestOldFirmwareNeedsLegacyAlgorithms(t *testing.T) {
 	}
 }
 
-func TestOnlyATrustedCertificateSeesThePassword(t *testing.T) {
+func TestThePasswordIsSentOnlyToATrustedCertificate(t *testing.T) {
 	t.Parallel()
 	byCA := func(sim *snstest.Appliance, ca string) serverd.Trust {
 		return serverd.Trust{CAPath: ca, ServerName: sim.CertificateName()}

@@ -12,7 +12,7 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// failedLogin returns the failed login that an error is about; nil: it is about none.
+// failedLogin returns the failed login in an error; nil: there is none.
 func failedLogin(err error) *appliance.LoginError {
 	var login *appliance.LoginError
 	errors.As(err, &login)
@@ -37,7 +37,7 @@ func logIn(t *testing.T, c stormshield.Config) error {
 	return client.Close()
 }
 
-func TestOneWrongPasswordIsOneFailureWhateverTheServerOffers(t *testing.T) {
+func TestAWrongPasswordIsSentOnceWhateverTheServerOffers(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(*snstest.Faults){
 		"both":                      func(*snstest.Faults) {},
@@ -108,7 +108,7 @@ func TestAHostWithAZoneIsReachedOverAPIAndSSH(t *testing.T) {
 	}
 }
 
-func TestTheNameInACertificateIsComparedWhateverItsCase(t *testing.T) {
+func TestTheNameInACertificateMatchesInAnyCase(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	config := configFor(t, h.Sim)

@@ -16,8 +16,7 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// rename gives the client another group, and returns a flush that knows the old
-// one and nothing else.
+// rename configures another group. It returns a flush that knows the old groups and no state.
 func (h *harness) rename(group string, old ...string) func() (appliance.Outcome, error) {
 	config := configFor(h.T, h.Sim)
 	config.Group = group
@@ -188,7 +187,7 @@ func TestCleanupRemovesOldGroupsToo(t *testing.T) {
 	}
 }
 
-// serial is a flush of one more ban that expects a serial number.
+// serial blocks one more ban in a flush that expects a serial number.
 func (h *harness) serial(expected string, more netip.Prefix) (appliance.Outcome, error) {
 	h.InForce[more] = true
 	return h.Client.Apply(h.T.Context(), appliance.Change{
@@ -215,7 +214,7 @@ func TestAnotherSerialNumberEndsAFlushBeforeAnythingIsBlocked(t *testing.T) {
 	h.WantInForce()
 }
 
-func TestAnApplianceThatDoesNotTellItsSerialNumberIsNoFault(t *testing.T) {
+func TestAMissingSerialNumberIsNoError(t *testing.T) {
 	t.Parallel()
 	for what, fault := range map[string]func(*snstest.Faults){
 		"refuses the command": func(f *snstest.Faults) { f.Ret = map[string]int{"SYSTEM PROPERTY": 205} },

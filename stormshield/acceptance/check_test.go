@@ -34,7 +34,7 @@ func TestCheckOfAGoodApplianceFindsNothingWrong(t *testing.T) {
 	}
 }
 
-func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+func TestCheckNamesEachFaultWithAHint(t *testing.T) {
 	t.Parallel()
 	faults := func(set func(*snstest.Faults)) func(*harness, *stormshield.Config) {
 		return func(h *harness, _ *stormshield.Config) { h.Sim.SetFaults(set) }
@@ -95,14 +95,14 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
-// failedLogin returns the failed login that an error is about; nil: it is about none.
+// failedLogin returns the failed login in an error; nil: there is none.
 func failedLogin(err error) *appliance.LoginError {
 	var login *appliance.LoginError
 	errors.As(err, &login)
 	return login
 }
 
-func TestALockedOutAccountIsNamedAndNotTriedFurther(t *testing.T) {
+func TestCheckDoesNotTryALockedAccountOverSSH(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	config := configFor(t, h.Sim)
@@ -127,7 +127,7 @@ func TestALockedOutAccountIsNamedAndNotTriedFurther(t *testing.T) {
 	}
 }
 
-func TestARefusedLoginIsKnownAsSuchWhateverElseIsWrong(t *testing.T) {
+func TestFirstFaultPrefersAFailedLogin(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.NoMonWrite = true })
@@ -139,9 +139,8 @@ func TestARefusedLoginIsKnownAsSuchWhateverElseIsWrong(t *testing.T) {
 	}
 }
 
-// What another session does, an appliance that is slow and one that answers
-// something else are no missing right.
-func TestCheckSpeaksOfARightOnlyIfTheAnswerDoes(t *testing.T) {
+// Another session, a slow appliance and a wrong answer do not mean that a right is missing.
+func TestCheckNamesAMissingRightOnlyIfTheAnswerDoes(t *testing.T) {
 	t.Parallel()
 	answer := func(root, ret int) func(*harness) {
 		return func(h *harness) {

@@ -25,8 +25,7 @@ func TestCheckAndWriteNamesTextThatALoginShellPrints(t *testing.T) {
 	}
 }
 
-// A login shell that is silent, and one of which nothing comes back, are different
-// faults.
+// A login shell that prints nothing and a server that sends nothing are different faults.
 func TestCheckDoesNotBlameTheLoginShellForASilentServer(t *testing.T) {
 	t.Parallel()
 	h := start(t)

@@ -8,21 +8,20 @@ import (
 	"notification-stormshield/stormshield/acceptance"
 )
 
-// The plugin made the sections that the files lacked. A trial leaves them as
-// they are, whatever they hold, and cleanup takes them out.
-func TestATrialKeepsTheSectionsThatTheFlushMade(t *testing.T) {
+// The plugin made the sections that the files lacked. The check keeps them, and cleanup removes them.
+func TestCheckAndWriteKeepsTheSectionsThatAFlushMade(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		lacks        string   // the section that the administrator's file does not have; empty: both
-		bans, ended  []string // flushed before the trial
-		administered string   // a line that the administrator adds to [Network] before the trial
+		bans, ended  []string // flushed before the check
+		administered string   // a line that the administrator adds to [Network] before the check
 	}{
 		"a range in force, no [Network] before":                   {lacks: "Network", bans: []string{"203.0.113.0/24"}},
 		"an address in force, no [Host] before":                   {lacks: "Host", bans: []string{"192.0.2.1/32"}},
 		"the last range ended, no [Network] before":               {lacks: "Network", bans: []string{"203.0.113.0/24"}, ended: []string{"203.0.113.0/24"}},
 		"a range beside an administrator's, none before":          {lacks: "Network", bans: []string{"203.0.113.0/24"}, administered: "lan=10.0.0.0/24"},
 		"an administrator's network in the section alone":         {lacks: "Network", bans: []string{"203.0.113.0/24"}, ended: []string{"203.0.113.0/24"}, administered: "lan=10.0.0.0/24"},
-		"an address in force, the trial makes [Network]":          {lacks: "Network", bans: []string{"192.0.2.1/32"}},
+		"an address in force, the check makes [Network]":          {lacks: "Network", bans: []string{"192.0.2.1/32"}},
 		"an address and a range in force, neither section before": {bans: []string{"192.0.2.1/32", "203.0.113.0/24"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,13 +55,13 @@ func TestATrialKeepsTheSectionsThatTheFlushMade(t *testing.T) {
 			}
 			h.wantUntouched(object, objectgroup)
 			if !strings.Contains(last.Detail, "byte for byte") {
-				t.Errorf("the trial ends with %q", last.Detail)
+				t.Errorf("the check ends with %q", last.Detail)
 			}
 			if _, err := h.Client.Cleanup(t.Context(), nil); err != nil {
 				t.Fatal(err)
 			}
 			want := untouched
-			if c.administered != "" { // their section stays, without a trace of ours
+			if c.administered != "" { // that section stays, without our lines
 				want = append(bytes.Clone(untouched), []byte("[Network]\n"+c.administered+"\n")...)
 			}
 			if got := h.Sim.Read("object"); !bytes.Equal(got, want) {
@@ -75,7 +74,7 @@ func TestATrialKeepsTheSectionsThatTheFlushMade(t *testing.T) {
 	}
 }
 
-// withoutSection returns a text without the section and what it holds.
+// withoutSection returns a text without a section.
 func withoutSection(text []byte, section string) []byte {
 	var kept bytes.Buffer
 	inside := false

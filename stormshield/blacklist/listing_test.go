@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestWhatMayBeOnTheBlacklistByTheLinesOfSHOW(t *testing.T) {
+func TestMayHoldReadsTheLinesOfSHOW(t *testing.T) {
 	const everywhere = " dstrange=0.0.0.0-255.255.255.255 timeout=25"
 	for _, c := range []struct {
 		lines, prefix string
@@ -62,7 +62,7 @@ func TestWhatMayBeOnTheBlacklistByTheLinesOfSHOW(t *testing.T) {
 	}
 }
 
-func TestTheTimeOfAnEntryIsRead(t *testing.T) {
+func TestFindReadsTheRemainingTime(t *testing.T) {
 	for line, want := range map[string]time.Duration{
 		"src=192.0.2.1 dstrange=0.0.0.0-255.255.255.255 timeout=25":             25 * time.Second,
 		"range1=192.0.2.1:192.0.2.1 range2=0.0.0.0:255.255.255.255 Timeout=599": 599 * time.Second,

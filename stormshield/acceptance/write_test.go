@@ -18,16 +18,16 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// wantUntouched says that an appliance is as it was before a trial.
+// wantUntouched fails the test unless the appliance is as it was before the check.
 func (h *harness) wantUntouched(object, objectgroup []byte) {
 	h.T.Helper()
 	h.WantInForce()
 	if !bytes.Equal(h.Sim.Read("object"), object) || !bytes.Equal(h.Sim.Read("objectgroup"), objectgroup) {
-		h.T.Error("a file is not what it was")
+		h.T.Error("a file differs from before")
 	}
 }
 
-func TestATrialOfAGoodApplianceFindsEverythingWellAndLeavesNothing(t *testing.T) {
+func TestCheckAndWriteOfAGoodApplianceFindsNothingWrongAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for _, shell := range []string{"/bin/sh", "/bin/csh"} {
 		h := start(t, func(o *snstest.Options) { o.LoginShell = shell })
@@ -45,13 +45,12 @@ func TestATrialOfAGoodApplianceFindsEverythingWellAndLeavesNothing(t *testing.T)
 		}
 		h.wantUntouched(object, objectgroup)
 		if all := h.runsFor(); len(flushes) != 1 || len(all) != 2 {
-			t.Errorf("a flush wrote for %v, with the trial it is %v, want one group each", flushes, all)
+			t.Errorf("a flush wrote for %v, with the check it is %v, want one group each", flushes, all)
 		}
 	}
 }
 
-// runsFor returns for which groups the files were changed, as the names of the
-// folders tell.
+// runsFor returns the groups for which the files were changed. The names of the folders hold them.
 func (h *harness) runsFor() []string {
 	var groups []string
 	for _, c := range h.Sim.Stats().SSHCommands {
@@ -63,9 +62,8 @@ func (h *harness) runsFor() []string {
 
 var workFolder = regexp.MustCompile(`\.crowdsec-[0-9a-f]{8}-`)
 
-// Each appliance breaks one assumption; the findings about it are all that is
-// not well.
-func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
+// Each appliance breaks one assumption. Only the findings about it may not be ok.
+func TestCheckAndWriteNamesExactlyTheDifferences(t *testing.T) {
 	t.Parallel()
 	const wrong, differs, untried = acceptance.Wrong, acceptance.Differs, acceptance.Untried
 	type verdicts map[string]acceptance.Verdict
@@ -84,13 +82,13 @@ func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
 	for name, c := range map[string]struct {
 		breaks func(*harness, *stormshield.Config)
 		want   verdicts
-		says   string // of the first that is not well
+		says   string // in one of these findings
 	}{
 		"files elsewhere": {func(_ *harness, c *stormshield.Config) { c.ConfigDir += "/elsewhere" },
 			plus(files, verdicts{"configuration folder": wrong, "file object": untried, "file objectgroup": untried}), "config_dir"},
 		"a folder that only its owner may write": {faults(func(f *snstest.Faults) { f.ReadOnlyDir = true }),
 			plus(files, verdicts{"configuration folder": wrong, "file object": untried, "file objectgroup": untried}), "mounted read-only"},
-		"a trial's group with an administrator's member": {func(h *harness, _ *stormshield.Config) {
+		"a group of the check with an administrator's member": {func(h *harness, _ *stormshield.Config) {
 			_ = h.Sim.Write("objectgroup", append(h.Sim.Read("objectgroup"), "[CrowdsecCheckEnded]\npc_admin\n"...))
 		}, plus(files, verdicts{"editing on the appliance": wrong}), "CrowdsecCheckEnded has members that this program did not make: pc_admin"},
 		"no awk": {faults(func(f *snstest.Faults) { f.MissingTools = []string{"awk"} }),
@@ -157,7 +155,7 @@ func TestATrialNamesExactlyWhatDiffers(t *testing.T) {
 	}
 }
 
-// forgetfulCopy makes a cp that forgets about -p.
+// forgetfulCopy returns a cp that ignores -p.
 func forgetfulCopy(t *testing.T) string {
 	path := filepath.Join(t.TempDir(), "cp")
 	const script = "#!/bin/sh\ntest \"$1\" = -p && shift\numask 077\nexec /bin/cp \"$@\"\n"
@@ -167,7 +165,7 @@ func forgetfulCopy(t *testing.T) string {
 	return path
 }
 
-func TestATrialThatIsBrokenOffLeavesNothing(t *testing.T) {
+func TestAnInterruptedCheckAndWriteLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for after := range 6 {
 		h := start(t)
@@ -182,17 +180,17 @@ func TestATrialThatIsBrokenOffLeavesNothing(t *testing.T) {
 		}
 		findings := acceptance.CheckAndWrite(ctx, config)
 		if step < after+3 {
-			t.Fatalf("a trial has %d steps", step)
+			t.Fatalf("the check has %d steps", step)
 		}
 		if last := findings[len(findings)-1]; last.Verdict != acceptance.Holds {
-			t.Errorf("given up at step %d: %s %s %v", step, last.Verdict, last.Detail, last.Err)
+			t.Errorf("interrupted at step %d: %s %s %v", step, last.Verdict, last.Detail, last.Err)
 		}
 		h.wantUntouched(object, objectgroup)
 		cancel()
 	}
 }
 
-func TestATrialTakesOffWhatAnEarlierOneLeft(t *testing.T) {
+func TestCheckAndWriteRemovesTheRestOfAnEarlierOne(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
@@ -219,7 +217,7 @@ func TestATrialTakesOffWhatAnEarlierOneLeft(t *testing.T) {
 	h.wantUntouched(object, objectgroup)
 }
 
-func TestATrialLeavesABanOfItsAddressAlone(t *testing.T) {
+func TestCheckAndWriteDoesNotTouchABanOfItsAddress(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	banned := prefixes("198.51.100.253/32")
@@ -234,7 +232,7 @@ func TestATrialLeavesABanOfItsAddressAlone(t *testing.T) {
 	h.wantUntouched(object, objectgroup)
 }
 
-func TestFlushesGoOnBesideATrial(t *testing.T) {
+func TestFlushesSucceedDuringACheckAndWrite(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(2), nil, false)
@@ -244,7 +242,7 @@ func TestFlushesGoOnBesideATrial(t *testing.T) {
 		began := time.Now()
 		h.flushUntilDone(n)
 		select {
-		case <-time.After(time.Since(began)): // half of the time is for the trial, however slow this machine is
+		case <-time.After(time.Since(began)): // half of the time is for the check, also on a slow machine
 		case findings := <-done:
 			for _, f := range findings {
 				if f.Verdict != acceptance.Holds {
