@@ -11,9 +11,8 @@ import (
 	"notification-stormshield/plugin/pacer"
 )
 
-// takeover is how long a prefix stays blocked that was found on the appliance and that no decision explains. CrowdSec's
-// default ban is as long.
-const takeover = 4 * time.Hour
+// takeoverTime is how long a prefix stays blocked that the first flush found on the appliance. CrowdSec's default ban is as long.
+const takeoverTime = 4 * time.Hour
 
 // refusedRetry is how long after a flush a ban that the appliance refused is tried again, if no other flush comes first.
 const refusedRetry = time.Minute
@@ -23,31 +22,31 @@ type flush struct {
 	*Enforcer
 	now   time.Time
 	plan  ledger.Plan
-	first bool // no flush of this ledger ended well yet: an earlier installation may have left bans on the appliance
+	first bool // no flush of this ledger ended well yet, so an earlier installation may have left bans on the appliance
 }
 
 // run applies the plan, and records what the appliance acknowledged.
 func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	start := time.Now()
-	identify := f.mustIdentify(reassert)
-	pending, kept, err := f.yield(ctx)
+	readSerial := f.mustReadSerial(reassert)
+	pending, kept, err := f.keepShared(ctx)
 	if err != nil {
 		return pacer.Result{}, err
 	}
 	done, failed := f.Appliance.Apply(ctx, appliance.Change{
 		Pending: pending, Reassert: reassert,
-		AskSerial: identify, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
+		AskSerial: readSerial, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
 		Begin:      func() error { return f.Ledger.RecordAttempt(ctx, f.plan, reassert) },
-		AllInForce: f.standing,
-		OneByOne:   func(ctx context.Context) ([]netip.Prefix, error) { return f.each(ctx, reassert) },
+		AllInForce: f.allInForce,
+		OneByOne:   func(ctx context.Context) ([]netip.Prefix, error) { return f.oneByOne(ctx, reassert) },
 	})
-	done.Unblocked = append(done.Unblocked, kept...) // their entries are those of another configuration now
+	done.Unblocked = append(done.Unblocked, kept...) // their entries belong to another configuration now
 	confirmed := f.plan.ConfirmedAt(done)
 	f.round.unfinished = done.Unfinished
 	if !confirmed.IsZero() {
 		f.round.began = time.Time{}
 	}
-	// The acknowledged part is recorded also when the context has ended.
+	// The acknowledged part is recorded also if the context has ended.
 	recording := context.WithoutCancel(ctx)
 	if err := f.Ledger.RecordOutcome(recording, f.plan, done); err != nil {
 		return pacer.Result{}, errors.Join(failed, done.Warning, err)
@@ -55,19 +54,19 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	if failed != nil {
 		return pacer.Result{}, failed
 	}
-	if done.At.IsZero() { // a dry run: nothing was done, nobody logged in
+	if done.At.IsZero() { // a dry run
 		return pacer.Result{Acted: true, Next: f.plan.Next}, nil
 	}
 	if err := f.Lockout.RecordSuccess(f.Credentials); err != nil {
 		return pacer.Result{}, err
 	}
-	if identify || f.plan.Flushed.IsZero() {
-		f.identified = f.now
+	if readSerial || f.plan.Flushed.IsZero() {
+		f.serialReadAt = f.now
 	}
 	return f.finish(done, confirmed, time.Since(start))
 }
 
-// finish logs a flush that ended well, and returns when the next one is due. A warning is its error.
+// finish logs a flush that ended well, and returns when the next one is due. It returns the flush's warning as an error.
 func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Duration) (pacer.Result, error) {
 	if done.OldGroupsGone {
 		f.reportOldGroups(done.Kept)
@@ -101,18 +100,18 @@ type warning struct {
 	unenforced bool // some bans are not enforced
 }
 
-// each returns the bans that must be blocked one by one. It leaves out those that an earlier flush of the same re-assert
+// oneByOne returns the bans that must be blocked one by one. It leaves out those that an earlier flush of the same re-assert
 // blocked.
-func (f *flush) each(ctx context.Context, reassert bool) ([]netip.Prefix, error) {
+func (f *flush) oneByOne(ctx context.Context, reassert bool) ([]netip.Prefix, error) {
 	var least time.Time
 	if reassert {
 		least = f.round.began.Add(f.EntryLife)
 	}
-	return f.Ledger.BansToBlock(ctx, f.plan, f.question(f.now), least)
+	return f.Ledger.BansToBlock(ctx, f.plan, f.planOptions(f.now), least)
 }
 
-// standing returns all bans in force. At the first flush it takes over the prefixes that were found in the files.
-func (f *flush) standing(ctx context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
+// allInForce returns all bans in force. The first flush takes over the prefixes that are listed in the files.
+func (f *flush) allInForce(ctx context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
 	if f.first {
 		if err := f.takeOver(ctx, found); err != nil {
 			return nil, err
@@ -122,14 +121,13 @@ func (f *flush) standing(ctx context.Context, found []netip.Prefix) ([]netip.Pre
 	return f.Ledger.BansInForce(ctx, f.plan)
 }
 
-// takeOver records the prefixes that an earlier installation left blocked, so that they stay blocked for a while. It
-// makes them part of the plan.
+// takeOver records the prefixes that an earlier installation left blocked, and makes a new plan with them.
 func (f *flush) takeOver(ctx context.Context, found []netip.Prefix) error {
-	until := f.now.Add(takeover)
+	until := f.now.Add(takeoverTime)
 	filter := f.Filter()
 	var admitted []netip.Prefix
 	for _, p := range found {
-		parts, _ := filter.Admit(p) // an error admits nothing, and what is not recorded is unblocked
+		parts, _ := filter.Admit(p) // an error admits nothing: the flush then unblocks the prefix
 		admitted = append(admitted, parts...)
 	}
 	if len(admitted) == 0 {
@@ -142,7 +140,7 @@ func (f *flush) takeOver(ctx context.Context, found []netip.Prefix) error {
 	if recorded.Added > 0 {
 		f.Log.Info("took over bans that an earlier installation left on the appliance", "bans", recorded.Added, "until", until.Format(time.RFC3339))
 	}
-	p, err := f.Ledger.Plan(ctx, f.question(f.now))
+	p, err := f.Ledger.Plan(ctx, f.planOptions(f.now))
 	if err != nil {
 		return err
 	}

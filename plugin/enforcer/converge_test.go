@@ -19,87 +19,92 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// weather is what goes wrong at random, and what is recorded at any moment.
-type weather struct {
-	*house
-	lasting   []time.Duration // how long bans last at most
-	disturbed bool            // something was recorded in the midst of a flush
+// randomFaults makes steps of flushes fail at random, and records bans at random moments.
+type randomFaults struct {
+	*harness
+	lasting []time.Duration // the longest time that bans last, one of these for each ban
+	changed bool            // a ban was recorded during a flush
 
 	mu     sync.Mutex
 	random *rand.Rand
 }
 
-// IntN is a random number below n, for several goroutines.
-func (w *weather) IntN(n int) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.random.IntN(n)
+// newRandomFaults sets up the appliance. With some seeds its group has foreign members.
+func newRandomFaults(h *harness, seed, stream uint64, lasting ...time.Duration) *randomFaults {
+	h.fw.singleMax, h.fw.foreign, h.fw.batch = 5, seed%6 >= 4, 7
+	return &randomFaults{harness: h, random: rand.New(rand.NewPCG(seed, stream)), lasting: lasting}
 }
 
-// alert records some bans: now more of them than go one by one, now fewer, and
-// more than the ledger may hold. It may have looked at the clock a little
-// before a flush did.
-func (w *weather) alert() {
-	now := time.Now().Add(-time.Duration(w.IntN(2000)) * time.Millisecond)
+// IntN returns a random number below n. Several goroutines may call it.
+func (r *randomFaults) IntN(n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.random.IntN(n)
+}
+
+// alert records some bans. They may be more than singleMax, and more than the limit. The process that records them may have read
+// the clock a little before a flush did.
+func (r *randomFaults) alert() {
+	now := time.Now().Add(-time.Duration(r.IntN(2000)) * time.Millisecond)
 	var bans []ban.Decision
-	for range 1 + w.IntN(2*w.fw.few) {
-		lasts := w.lasting[w.IntN(len(w.lasting))] * time.Duration(1+w.IntN(100)) / 100
-		bans = append(bans, ban.Decision{Prefix: single(fmt.Sprintf("203.0.113.%d", w.IntN(40))), RangeBits: 32, Type: "ban", Until: now.Add(lasts), Origin: "crowdsec"})
+	for range 1 + r.IntN(2*r.fw.singleMax) {
+		lasts := r.lasting[r.IntN(len(r.lasting))] * time.Duration(1+r.IntN(100)) / 100
+		bans = append(bans, ban.Decision{Prefix: single(fmt.Sprintf("203.0.113.%d", r.IntN(40))), RangeBits: 32, Type: "ban", Until: now.Add(lasts), Origin: "crowdsec"})
 	}
-	if _, err := w.ledger.Record(context.Background(), bans, now, 25); err != nil {
-		w.t.Error(err)
+	if _, err := r.ledger.Record(context.Background(), bans, now, 25); err != nil {
+		r.t.Error(err)
 	}
 }
 
-// strike is the fault of a step, and now and then an alert in the midst of it.
-func (w *weather) strike(step) error {
-	switch w.IntN(40) {
+// faultAt returns the fault of a step. Sometimes it records bans instead.
+func (r *randomFaults) faultAt(step) error {
+	switch r.IntN(40) {
 	case 0:
 		return errors.New("cut")
 	case 1:
 		panic("crash")
 	case 2, 3, 4:
-		w.disturbed = true
-		w.alert()
+		r.changed = true
+		r.alert()
 	}
 	return nil
 }
 
-// meddle is what others do to the appliance's files.
-func (w *weather) meddle() {
-	w.fw.set(func() {
-		w.fw.version++
-		w.fw.files[single("203.0.113.99")] = true
-		for p := range w.fw.files {
-			delete(w.fw.files, p)
+// editFiles changes the files as an administrator may: it adds a prefix and removes another.
+func (r *randomFaults) editFiles() {
+	r.fw.set(func() {
+		r.fw.version++
+		r.fw.files[single("203.0.113.99")] = true
+		for p := range r.fw.files {
+			delete(r.fw.files, p)
 			break
 		}
 	})
 }
 
-// watch looks after every flush whether what differed was all that differed.
-func (w *weather) watch(done appliance.Outcome, incremental bool, standing []netip.Prefix) {
-	listed := addresses(slices.Collect(maps.Keys(w.fw.files)))
+// checkFlush compares the appliance with the bans in force after a flush.
+func (r *randomFaults) checkFlush(done appliance.Outcome, incremental bool, standing []netip.Prefix) {
+	listed := addresses(slices.Collect(maps.Keys(r.fw.files)))
 	if want := addresses(standing); incremental && done.Listed && !slices.Equal(listed, want) {
-		w.t.Errorf("the files list %v after a flush, want %v", listed, want)
+		r.t.Errorf("the files list %v after a flush, want %v", listed, want)
 	}
-	if blocked := w.fw.onBlacklist(); !w.disturbed && !done.At.IsZero() && !done.Unfinished && !slices.Equal(blocked, listed) {
-		w.t.Errorf("blocked after a flush: %v, want %v", blocked, listed)
+	if blocked := r.fw.onBlacklist(); !r.changed && !done.At.IsZero() && !done.Unfinished && !slices.Equal(blocked, listed) {
+		r.t.Errorf("blocked after a flush: %v, want %v", blocked, listed)
 	}
-	w.disturbed = false
+	r.changed = false
 }
 
-func (w *weather) inForce() []string {
-	p, err := w.ledger.Plan(context.Background(), ledger.PlanOptions{Now: time.Now()})
+func (r *randomFaults) inForce() []string {
+	p, err := r.ledger.Plan(context.Background(), ledger.PlanOptions{Now: time.Now()})
 	if err != nil {
-		w.t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	all, err := w.ledger.BansInForce(context.Background(), p)
+	all, err := r.ledger.BansInForce(context.Background(), p)
 	if err != nil {
-		w.t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	if p.InForce != len(all) {
-		w.t.Errorf("the plan counts %d bans in force, and there are %d", p.InForce, len(all))
+		r.t.Errorf("the plan counts %d bans in force, and there are %d", p.InForce, len(all))
 	}
 	return addresses(all)
 }
@@ -114,25 +119,33 @@ func addresses(prefixes []netip.Prefix) []string {
 }
 
 func TestAfterRandomFailuresTheApplianceBlocksTheBansInForce(t *testing.T) {
-	for seed := range uint64(6) {
+	testRandomFailures(t, 1, 4)
+}
+
+func TestLongAfterRandomFailuresTheApplianceBlocksTheBansInForce(t *testing.T) {
+	testRandomFailures(t, 0, 2, 3, 5, 6, 7, 8, 9, 10, 11)
+}
+
+func testRandomFailures(t *testing.T, seeds ...uint64) {
+	for _, seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			bubble(t, func(h *house) {
-				w := &weather{house: h, random: rand.New(rand.NewPCG(seed, 0)), lasting: []time.Duration{time.Minute, time.Hour, 100 * time.Hour}}
-				h.fw.few, h.fw.fault, h.fw.watch = 5, w.strike, w.watch
-				h.fw.foreign, h.fw.atOnce = seed >= 4, 7
-				e, end := h.process(func(c *enforcer.Config) {
+			t.Parallel()
+			runTest(t, func(h *harness) {
+				r := newRandomFaults(h, seed, 0, time.Minute, time.Hour, 100*time.Hour)
+				h.fw.fault, h.fw.afterFlush = r.faultAt, r.checkFlush
+				e, end := h.startEnforcer(func(c *enforcer.Config) {
 					if seed%2 == 1 {
 						c.Reassert = 0
 					}
 				})
 				defer end()
 				for range 80 {
-					time.Sleep(time.Duration(w.IntN(40)) * time.Second)
+					time.Sleep(time.Duration(r.IntN(40)) * time.Second)
 					synctest.Wait()
-					w.alert()
+					r.alert()
 					e.Trigger()
-					if w.IntN(20) == 0 {
-						w.meddle()
+					if r.IntN(20) == 0 {
+						r.editFiles()
 					}
 				}
 				h.fw.set(func() { h.fw.fault = nil })
@@ -140,8 +153,8 @@ func TestAfterRandomFailuresTheApplianceBlocksTheBansInForce(t *testing.T) {
 				e.Trigger()
 				time.Sleep(10 * time.Minute) // more than the longest wait after a failure
 				synctest.Wait()
-				h.want("at the end", w.inForce()...)
-				if got, want := h.fw.listed(), w.inForce(); !slices.Equal(got, want) {
+				h.want("at the end", r.inForce()...)
+				if got, want := h.fw.listed(), r.inForce(); !slices.Equal(got, want) {
 					t.Errorf("the files list %v, want %v", got, want)
 				}
 			})
@@ -150,30 +163,39 @@ func TestAfterRandomFailuresTheApplianceBlocksTheBansInForce(t *testing.T) {
 }
 
 func TestAfterACrashNothingStaysBlockedWhenAllBansEndWithoutThePlugin(t *testing.T) {
-	for seed := range uint64(6) {
+	testCrashes(t, 10, 0, 4)
+}
+
+func TestLongAfterACrashNothingStaysBlockedWhenAllBansEndWithoutThePlugin(t *testing.T) {
+	testCrashes(t, 25, 0, 1, 2, 3, 4, 5)
+}
+
+// testCrashes kills the plugin at a random step of a flush, in each of some rounds.
+func testCrashes(t *testing.T, rounds int, seeds ...uint64) {
+	for _, seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			bubble(t, func(h *house) {
-				w := &weather{house: h, random: rand.New(rand.NewPCG(seed, 1)), lasting: []time.Duration{time.Minute}}
-				h.fw.few, h.fw.foreign, h.fw.atOnce = 5, seed >= 4, 7
-				crashAt := 0
-				cut := func(step) error {
-					if crashAt--; crashAt <= 0 { // the process is killed at a step, and reaches the appliance no more
+			t.Parallel()
+			runTest(t, func(h *harness) {
+				r := newRandomFaults(h, seed, 1, time.Minute)
+				stepsLeft := 0
+				crash := func(step) error {
+					if stepsLeft--; stepsLeft <= 0 { // the process does not reach the appliance any more
 						panic("crash")
 					}
 					return nil
 				}
-				for round := range 25 {
+				for round := range rounds {
 					h.fw.set(func() { h.fw.fault = nil })
-					e, end := h.process(nil)
-					time.Sleep(time.Minute) // all is well
-					h.fw.set(func() { h.fw.fault, crashAt = cut, w.IntN(12) })
-					w.alert()
+					e, end := h.startEnforcer(nil)
+					time.Sleep(time.Minute)
+					h.fw.set(func() { h.fw.fault, stepsLeft = crash, r.IntN(12) })
+					r.alert()
 					e.Trigger()
-					time.Sleep(time.Duration(w.IntN(40)) * time.Second)
+					time.Sleep(time.Duration(r.IntN(40)) * time.Second)
 					end()
-					time.Sleep(2 * time.Minute) // everything ends
+					time.Sleep(2 * time.Minute) // all bans end
 					h.fw.set(func() { h.fw.fault = nil })
-					_, end = h.process(nil)
+					_, end = h.startEnforcer(nil)
 					time.Sleep(10 * time.Minute)
 					end()
 					h.want(fmt.Sprint("after round ", round))

@@ -8,13 +8,12 @@ import (
 	"notification-stormshield/appliance"
 )
 
-// DryRun returns an appliance that logs what it would do and does nothing. It
-// acknowledges nothing, so that everything is pending after the dry run.
+// DryRun returns an appliance that only logs a change. It acknowledges nothing, so everything is pending after the dry run.
 func DryRun(log hclog.Logger) Appliance { return dryRun{log} }
 
 type dryRun struct{ log hclog.Logger }
 
 func (d dryRun) Apply(_ context.Context, c appliance.Change) (appliance.Outcome, error) {
 	d.log.Info("dry run: nothing is sent", "added", len(c.Add), "removed", len(c.Unblock), "total", c.InForce)
-	return appliance.Outcome{Mark: c.Mark}, nil // the files are what they were
+	return appliance.Outcome{Mark: c.Mark}, nil // the files did not change
 }

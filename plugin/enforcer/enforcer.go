@@ -1,20 +1,19 @@
-// Package enforcer keeps one appliance in step with one ledger: it asks the ledger what is pending, sends it to the
-// appliance, and records what the appliance acknowledged.
+// Package enforcer applies the pending changes of one ledger to one appliance, and records what the appliance acknowledged.
 //
 // A flush goes through these steps:
 //
-//   - It does nothing while logins are held off. A login that the appliance does not accept begins a hold-off.
+//   - It does nothing while logins are held off. A failed login begins a hold-off.
 //   - It asks the ledger what is pending. If nothing is, and no re-assert is due, it ends without a connection.
-//   - The appliance applies the change. If another appliance answers than before, everything is pending on it, and the flush
+//   - The appliance applies the change. If another appliance answers than before, everything becomes pending, and the flush
 //     begins again.
-//   - It records what the appliance acknowledged, also after an error. The rest stays pending, and the pacer says when the
+//   - It records what the appliance acknowledged, also after an error. The rest stays pending, and the pacer decides when the
 //     next flush tries it.
 //
 // A re-assert blocks everything in force again, in case the appliance lost it. The first flush of a ledger is one. It also
-// takes over what an earlier installation left in the group: such a prefix stays blocked for four hours.
+// takes over the prefixes that an earlier installation left in the group: they stay blocked for four hours.
 //
-// The package knows neither how an appliance is reached nor where decisions come from. Its caller holds the lease. Its main
-// type is [Enforcer]; [Appliance] is what it needs of a firewall.
+// The package does not know how to reach an appliance, or where decisions come from. Its caller holds the lease. Its main
+// type is [Enforcer]; [Appliance] is the interface of a firewall.
 package enforcer
 
 import (
@@ -33,8 +32,8 @@ import (
 	"notification-stormshield/plugin/pacer"
 )
 
-// newsEvery is how often the enforcer looks for what other processes recorded or asked for.
-const newsEvery = time.Second
+// watchEvery is how often the enforcer looks for changes and requests of other processes.
+const watchEvery = time.Second
 
 // Config describes an enforcer.
 type Config struct {
@@ -43,38 +42,36 @@ type Config struct {
 	Target      ledger.Target // the appliance and the groups that the configuration names
 	Lockout     lockout.File
 	Rhythm      pacer.Rhythm
-	Reassert    time.Duration // how often everything in force is blocked again; 0: when half of EntryLife is over
-	EntryLife   time.Duration // how long the entries live that a re-assert makes
+	Reassert    time.Duration // how often everything in force is blocked again; 0: every half EntryLife
+	EntryLife   time.Duration // how long the entries of a re-assert last
 	SingleMax   int           // how many bans the appliance blocks one by one
 	MaxBans     int           // how many bans are enforced at most
-	Credentials string        // a login hold-off counts for these alone
-	// Filter returns the filter that decisions must pass now.
+	Credentials string        // a login hold-off counts only for these
+	// Filter returns the filter that decisions must pass.
 	Filter func() ban.Filter
 	Log    hclog.Logger
-	// Shared returns which of some prefixes other configurations ban on the same appliance, and until when; nil: there is no
-	// other configuration.
+	// Shared returns which of some prefixes other configurations ban on the same appliance, and until when; nil: no other
+	// configuration uses this appliance.
 	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
 }
 
 // Enforcer is the loop for one appliance.
 type Enforcer struct {
 	Config
-	pacer    *pacer.Pacer
-	failures *failures.Log
-	// identified is when this process last learnt the serial number of the appliance.
-	identified    time.Time
+	pacer         *pacer.Pacer
+	failures      *failures.Log
+	serialReadAt  time.Time // when this process last read the serial number of the appliance
 	round         round
 	unrecorded    lockout.HoldOff // the last hold-off, if it could not be recorded
 	loggedHoldOff time.Time       // the end of the hold-off that was logged last
 	waiting       waiting
-	readmit       atomic.Bool // the filter changed
+	reapply       atomic.Bool // the filter must be applied to the stored decisions
 }
 
-// round is a re-assert. It takes several flushes if bans must be blocked one by one. Only Flush uses it, so it needs no
-// lock.
+// round is a re-assert, which takes several flushes if bans must be blocked one by one. Only Flush uses it, so it needs no lock.
 type round struct {
 	began      time.Time // zero: no re-assert is under way
-	request    int64     // the last request when it began; a later request begins another round
+	request    int64     // the last request for a flush when it began; a later request begins another round
 	unfinished bool      // the last flush did not apply everything
 }
 
@@ -87,16 +84,16 @@ func New(c Config) *Enforcer {
 // never waits.
 func (e *Enforcer) Trigger() { e.pacer.Trigger() }
 
-// TriggerNow asks for a flush because this process changed what must be blocked. Nothing more follows, so the flush is not
+// TriggerNow asks for a flush because this process changed the bans. Nothing more follows, so the flush is not
 // debounced. TriggerNow never waits.
 func (e *Enforcer) TriggerNow() { e.pacer.TriggerNow() }
 
 // ReapplyFilter asks for the filter to be applied to the stored decisions, because it changed. ReapplyFilter never waits.
-func (e *Enforcer) ReapplyFilter() { e.readmit.Store(true) }
+func (e *Enforcer) ReapplyFilter() { e.reapply.Store(true) }
 
 // Run enforces until the context ends.
 func (e *Enforcer) Run(ctx context.Context) {
-	e.admit(ctx)
+	e.applyFilter(ctx)
 	var watching sync.WaitGroup
 	running, stop := context.WithCancel(ctx)
 	watching.Go(func() { e.watch(running) })
@@ -105,12 +102,12 @@ func (e *Enforcer) Run(ctx context.Context) {
 	watching.Wait()
 }
 
-// admit applies the filter to the decisions that are stored, and reports whether it changed any.
-func (e *Enforcer) admit(ctx context.Context) bool {
+// applyFilter applies the filter to the stored decisions, and reports whether it changed any.
+func (e *Enforcer) applyFilter(ctx context.Context) bool {
 	filter := e.Filter()
 	changed, err := e.Ledger.ApplyFilter(ctx, filter.AdmitStored, time.Now(), e.MaxBans)
 	if err != nil {
-		e.readmit.Store(true)
+		e.reapply.Store(true)
 		e.failures.Failed(hclog.Error, err.Error())
 	}
 	if len(changed) > 0 {
@@ -120,28 +117,27 @@ func (e *Enforcer) admit(ctx context.Context) bool {
 	return len(changed) > 0
 }
 
-// watch triggers a flush when another process recorded something, or asked for a flush. It applies the filter to the stored
-// decisions when it changed.
+// watch triggers a flush when another process changed the bans or asked for a flush. It applies the filter when it changed.
 func (e *Enforcer) watch(ctx context.Context) {
-	var seen ledger.Changes // at first, everything that others recorded counts as new
-	for sleep(ctx, newsEvery) {
-		if e.readmit.Swap(false) && e.admit(ctx) {
+	var seen ledger.Changes // at the start, every change of other processes is new
+	for sleep(ctx, watchEvery) {
+		if e.reapply.Swap(false) && e.applyFilter(ctx) {
 			e.pacer.TriggerNow()
 		}
-		news, err := e.Ledger.Changes(ctx)
+		changes, err := e.Ledger.Changes(ctx)
 		if err != nil {
-			continue // the next flush says what is wrong with the ledger
+			continue // the next flush logs the error
 		}
-		if news.Request > seen.Request {
+		if changes.Request > seen.Request {
 			e.pacer.Force()
-		} else if news.Change > seen.Change && !news.Own {
+		} else if changes.Change > seen.Change && !changes.Own {
 			e.pacer.Trigger()
 		}
-		seen = news
+		seen = changes
 	}
 }
 
-// sleep waits and reports whether the context still stands.
+// sleep waits, and reports whether the context has not ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

@@ -23,35 +23,35 @@ import (
 	"notification-stormshield/plugin/pacer"
 )
 
-// house is a ledger, an appliance and a process in a bubble.
-type house struct {
+// harness is a ledger and an appliance in a synctest bubble.
+type harness struct {
 	t      *testing.T
 	ledger *ledger.Ledger
 	fw     *firewall
-	log    *logBook
+	log    *logBuffer
 	dir    string
 	start  time.Time
 }
 
-// logBook is what was logged.
-type logBook struct {
+// logBuffer keeps the log.
+type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (b *logBook) Write(p []byte) (int, error) {
+func (b *logBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.Write(p)
 }
 
-func (b *logBook) String() string {
+func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
 }
 
-func bubble(t *testing.T, story func(h *house)) {
+func runTest(t *testing.T, test func(h *harness)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -60,16 +60,16 @@ func bubble(t *testing.T, story func(h *house)) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		story(&house{t: t, ledger: l, fw: newFirewall(), log: new(logBook), dir: dir, start: time.Now()})
+		test(&harness{t: t, ledger: l, fw: newFirewall(), log: new(logBuffer), dir: dir, start: time.Now()})
 	})
 }
 
-// process starts an enforcer and returns how to end it.
-func (h *house) process(change func(c *enforcer.Config)) (*enforcer.Enforcer, func()) {
+// startEnforcer starts an enforcer. The function that it returns ends it.
+func (h *harness) startEnforcer(change func(c *enforcer.Config)) (*enforcer.Enforcer, func()) {
 	c := enforcer.Config{
 		Appliance: h.fw, Ledger: h.ledger, Lockout: lockout.File{Path: filepath.Join(h.dir, "test.lockout")},
 		Rhythm:   pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second},
-		Reassert: 10 * time.Minute, EntryLife: h.fw.life, MaxBans: 1000, SingleMax: h.fw.few, Credentials: "secret",
+		Reassert: 10 * time.Minute, EntryLife: h.fw.life, MaxBans: 1000, SingleMax: h.fw.singleMax, Credentials: "secret",
 		Filter: func() ban.Filter { return ban.Filter{} },
 		Log:    hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true}),
 	}
@@ -90,12 +90,12 @@ func (h *house) process(change func(c *enforcer.Config)) (*enforcer.Enforcer, fu
 	}
 }
 
-func (h *house) at(since time.Duration) {
+func (h *harness) waitUntil(since time.Duration) {
 	time.Sleep(time.Until(h.start.Add(since)))
 	synctest.Wait()
 }
 
-func (h *house) ban(address string, d time.Duration) {
+func (h *harness) ban(address string, d time.Duration) {
 	h.t.Helper()
 	addr := netip.MustParseAddr(address)
 	b := ban.Decision{Prefix: netip.PrefixFrom(addr, addr.BitLen()), RangeBits: addr.BitLen(), Type: "ban", Until: time.Now().Add(d)}
@@ -104,7 +104,7 @@ func (h *house) ban(address string, d time.Duration) {
 	}
 }
 
-func (h *house) want(when string, addresses ...string) {
+func (h *harness) want(when string, addresses ...string) {
 	h.t.Helper()
 	if got := h.fw.blocked(); !slices.Equal(got, addresses) {
 		h.t.Errorf("%s: blocked %v, want %v", when, got, addresses)
@@ -112,28 +112,28 @@ func (h *house) want(when string, addresses ...string) {
 }
 
 func TestABanIsBlockedAfterTheDebounceAndUnblockedAtItsEnd(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		defer end()
-		h.at(100 * time.Second)
+		h.waitUntil(100 * time.Second)
 		h.ban("203.0.113.7", 50*time.Second)
 		e.Trigger()
-		h.at(100*time.Second + 999*time.Millisecond)
-		h.want("before the debounce is over")
-		h.at(101 * time.Second)
+		h.waitUntil(100*time.Second + 999*time.Millisecond)
+		h.want("before the debounce ends")
+		h.waitUntil(101 * time.Second)
 		h.want("afterwards", "203.0.113.7")
-		h.at(149 * time.Second)
+		h.waitUntil(149 * time.Second)
 		h.want("before the end", "203.0.113.7")
-		h.at(150 * time.Second)
+		h.waitUntil(150 * time.Second)
 		h.want("at the end")
 	})
 }
 
 func TestAnIdlePluginDoesNotFlush(t *testing.T) {
-	bubble(t, func(h *house) {
-		_, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		_, end := h.startEnforcer(nil)
 		defer end()
-		h.at(2 * time.Hour)
+		h.waitUntil(2 * time.Hour)
 		if n := h.fw.count(); n != 1 {
 			t.Errorf("%d flushes in two hours without a ban, want only the first", n)
 		}
@@ -141,17 +141,17 @@ func TestAnIdlePluginDoesNotFlush(t *testing.T) {
 }
 
 func TestBansInForceAreReassertedOnTime(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		defer end()
 		h.ban("203.0.113.7", 100*time.Hour)
 		e.Trigger()
-		h.at(5 * time.Minute)
+		h.waitUntil(5 * time.Minute)
 		h.fw.set(func() { clear(h.fw.entries) }) // the appliance was rebooted
-		h.at(11 * time.Minute)
+		h.waitUntil(11 * time.Minute)
 		h.want("after the next re-assert", "203.0.113.7")
 		before := h.fw.count()
-		h.at(71 * time.Minute)
+		h.waitUntil(71 * time.Minute)
 		if n := h.fw.count() - before; n != 6 {
 			t.Errorf("%d flushes in an hour, want 6", n)
 		}
@@ -159,14 +159,14 @@ func TestBansInForceAreReassertedOnTime(t *testing.T) {
 }
 
 func TestAFailedFlushIsTriedAgainAndLosesNothing(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		defer end()
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		h.fw.set(func() { h.fw.fail = errors.New("connection to port 1234 refused") })
 		h.ban("203.0.113.7", 30*time.Minute)
 		e.Trigger()
-		h.at(20 * time.Minute)
+		h.waitUntil(20 * time.Minute)
 		h.want("while the appliance is away")
 		if n := strings.Count(h.log.String(), "refused"); n > 3 {
 			t.Errorf("the same error was logged %d times in 19 minutes:\n%s", n, h.log)
@@ -175,30 +175,30 @@ func TestAFailedFlushIsTriedAgainAndLosesNothing(t *testing.T) {
 			t.Errorf("the error was not logged again with a count:\n%s", h.log)
 		}
 		h.fw.set(func() { h.fw.fail = nil })
-		h.at(26 * time.Minute)
+		h.waitUntil(26 * time.Minute)
 		h.want("once it is back", "203.0.113.7")
 		if !strings.Contains(h.log.String(), "flushes succeed again") {
 			t.Errorf("the log does not say that it works again:\n%s", h.log)
 		}
-		h.at(32 * time.Minute)
+		h.waitUntil(32 * time.Minute)
 		h.want("after its end")
 	})
 }
 
 func TestARefusedBanDelaysNoOther(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		defer end()
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		h.fw.set(func() { h.fw.refuses = map[netip.Prefix]bool{single("2001:db8::7"): true} })
 		h.ban("2001:db8::7", time.Hour)
 		e.Trigger()
-		h.at(2 * time.Minute)
+		h.waitUntil(2 * time.Minute)
 		h.ban("203.0.113.7", 20*time.Minute)
 		e.Trigger()
-		h.at(2*time.Minute + 2*time.Second)
+		h.waitUntil(2*time.Minute + 2*time.Second)
 		h.want("a moment after its alert", "203.0.113.7")
-		h.at(9 * time.Minute)
+		h.waitUntil(9 * time.Minute)
 		s, err := h.ledger.Status(context.Background(), time.Now())
 		if err != nil || s.Trouble.Text != "does not take a ban" || time.Since(s.Trouble.Since) < 7*time.Minute || s.ToBlock != 1 {
 			t.Errorf("status says %+v, %v", s, err)
@@ -207,7 +207,7 @@ func TestARefusedBanDelaysNoOther(t *testing.T) {
 			t.Errorf("the log says it %d times:\n%s", n, h.log)
 		}
 		h.fw.set(func() { h.fw.refuses = nil })
-		h.at(11 * time.Minute)
+		h.waitUntil(11 * time.Minute)
 		h.want("when it is taken", "2001:db8::7", "203.0.113.7")
 		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || s.Trouble.Count != 0 {
 			t.Errorf("status says %+v, %v", s, err)
@@ -216,16 +216,16 @@ func TestARefusedBanDelaysNoOther(t *testing.T) {
 }
 
 func TestTheAcknowledgedPartOfAFailedFlushIsNotSentAgain(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		defer end()
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		h.fw.set(func() { h.fw.fault = failAt(afterBlocking) })
 		h.ban("203.0.113.7", time.Hour)
 		e.Trigger()
-		h.at(70 * time.Second)
+		h.waitUntil(70 * time.Second)
 		h.fw.set(func() { h.fw.fault = nil })
-		h.at(5 * time.Minute)
+		h.waitUntil(5 * time.Minute)
 		var blocked int
 		for _, c := range h.fw.changes {
 			blocked += len(c.Block)
@@ -235,19 +235,19 @@ func TestTheAcknowledgedPartOfAFailedFlushIsNotSentAgain(t *testing.T) {
 		}
 		p, err := h.ledger.Plan(context.Background(), ledger.PlanOptions{Now: time.Now(), Renew: time.Now().Add(time.Hour)})
 		if err != nil || p.HasPending() {
-			t.Errorf("still owed: %+v, %v", p, err)
+			t.Errorf("still pending: %+v, %v", p, err)
 		}
 	})
 }
 
 func TestAllProcessesTogetherTryOneLoginPerHoldOff(t *testing.T) {
-	bubble(t, func(h *house) {
+	runTest(t, func(h *harness) {
 		h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
-		for i := range 60 { // a process a minute, as after restart upon restart
-			e, end := h.process(nil)
+		for i := range 60 { // a process a minute, as after many restarts
+			e, end := h.startEnforcer(nil)
 			h.ban("203.0.113.7", 5*time.Hour)
 			e.Trigger()
-			h.at(time.Duration(i+1) * time.Minute)
+			h.waitUntil(time.Duration(i+1) * time.Minute)
 			end()
 		}
 		if n := h.fw.count(); n != 2 { // at once, and after 30 minutes
@@ -258,25 +258,25 @@ func TestAllProcessesTogetherTryOneLoginPerHoldOff(t *testing.T) {
 			t.Errorf("the log says nothing of the hold-off:\n%s", h.log)
 		}
 		h.fw.set(func() { h.fw.fail = nil })
-		e, end := h.process(func(c *enforcer.Config) { c.Credentials = "corrected" })
+		e, end := h.startEnforcer(func(c *enforcer.Config) { c.Credentials = "corrected" })
 		defer end()
 		h.ban("203.0.113.8", 5*time.Hour)
 		e.Trigger()
-		h.at(61 * time.Minute)
+		h.waitUntil(61 * time.Minute)
 		h.want("with a corrected configuration, at once", "203.0.113.7", "203.0.113.8")
 	})
 }
 
 func TestOneProcessTriesOneLoginPerHoldOff(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		defer end()
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		before := h.fw.count()
 		h.fw.set(func() { h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")} })
 		h.ban("203.0.113.7", 100*time.Hour)
 		e.Trigger()
-		h.at(time.Minute + 4*time.Hour)
+		h.waitUntil(time.Minute + 4*time.Hour)
 		// 0, 30 min, 1 h 30, 3 h 30
 		if n := h.fw.count() - before; n != 4 {
 			t.Errorf("%d attempts in four hours, want 4", n)
@@ -285,21 +285,21 @@ func TestOneProcessTriesOneLoginPerHoldOff(t *testing.T) {
 }
 
 func TestATemporaryLoginFailureIsRetriedAfterAMinute(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		defer end()
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		before := h.fw.count()
 		h.fw.set(func() {
 			h.fw.fail = &appliance.LoginError{Temporary: true, Hint: "it may be busy", Err: errors.New("ERR_BUSY")}
 		})
 		h.ban("203.0.113.7", 100*time.Hour)
 		e.Trigger()
-		h.at(time.Minute + 50*time.Second)
+		h.waitUntil(time.Minute + 50*time.Second)
 		if n := h.fw.count() - before; n != 1 {
 			t.Errorf("%d attempts within a minute, want 1", n)
 		}
-		h.at(21 * time.Minute) // at 0, 1, 3, 7, 12, 17 min
+		h.waitUntil(21 * time.Minute) // at 0, 1, 3, 7, 12, 17 min
 		if n := h.fw.count() - before; n != 6 {
 			t.Errorf("%d attempts within 20 minutes, want 6", n)
 		}
@@ -307,15 +307,15 @@ func TestATemporaryLoginFailureIsRetriedAfterAMinute(t *testing.T) {
 			t.Errorf("the log says it %d times in 20 minutes, want 2:\n%s", n, h.log)
 		}
 		h.fw.set(func() { h.fw.fail = nil })
-		h.at(26 * time.Minute)
+		h.waitUntil(26 * time.Minute)
 		h.want("when it is accepted", "203.0.113.7")
 	})
 }
 
 func TestAHoldOffIsLoggedOnceAndRecordedAlsoByACancelledFlush(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
-		h.at(time.Minute)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
+		h.waitUntil(time.Minute)
 		before := h.fw.count()
 		ctx, cancel := context.WithCancel(context.Background())
 		h.fw.set(func() {
@@ -330,7 +330,7 @@ func TestAHoldOffIsLoggedOnceAndRecordedAlsoByACancelledFlush(t *testing.T) {
 			t.Errorf("the flush says %v", err)
 		}
 		e.Trigger()
-		h.at(5 * time.Minute)
+		h.waitUntil(5 * time.Minute)
 		end()
 		if n := strings.Count(h.log.String(), "no further login is tried"); n != 1 {
 			t.Errorf("the log says it %d times:\n%s", n, h.log)
@@ -343,13 +343,13 @@ func TestAHoldOffIsLoggedOnceAndRecordedAlsoByACancelledFlush(t *testing.T) {
 
 // Nothing can be written to /dev/full, as to a disk that is full.
 func TestAHoldOffCountsAlsoIfItCannotBeRecorded(t *testing.T) {
-	bubble(t, func(h *house) {
+	runTest(t, func(h *harness) {
 		h.fw.fail = &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
-		e, end := h.process(func(c *enforcer.Config) { c.Lockout = lockout.File{Path: "/dev/full"} })
+		e, end := h.startEnforcer(func(c *enforcer.Config) { c.Lockout = lockout.File{Path: "/dev/full"} })
 		defer end()
 		h.ban("203.0.113.7", 5*time.Hour)
 		e.Trigger()
-		h.at(29 * time.Minute)
+		h.waitUntil(29 * time.Minute)
 		if n := h.fw.count(); n != 1 {
 			t.Errorf("%d logins in 29 minutes, want 1", n)
 		}
@@ -360,66 +360,66 @@ func TestAHoldOffCountsAlsoIfItCannotBeRecorded(t *testing.T) {
 }
 
 func TestTheFirstFlushTakesOverTheBansOfAnEarlierInstallation(t *testing.T) {
-	bubble(t, func(h *house) {
-		h.fw.leave("203.0.113.50", "192.0.2.1")
-		_, end := h.process(func(c *enforcer.Config) {
+	runTest(t, func(h *harness) {
+		h.fw.blockByEarlierInstallation("203.0.113.50", "192.0.2.1")
+		_, end := h.startEnforcer(func(c *enforcer.Config) {
 			c.Filter = func() ban.Filter { return ban.Filter{NeverBlock: []netip.Prefix{single("192.0.2.1")}} }
 		})
 		defer end()
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		h.want("at first", "203.0.113.50")
-		h.at(4*time.Hour + time.Minute)
+		h.waitUntil(4*time.Hour + time.Minute)
 		h.want("after four hours")
 	})
 }
 
 func TestATakenOverBanEndsWhenTheConfigurationProtectsIt(t *testing.T) {
-	bubble(t, func(h *house) {
-		h.fw.leave("203.0.113.50", "203.0.113.51")
-		_, end := h.process(nil)
-		h.at(time.Minute)
+	runTest(t, func(h *harness) {
+		h.fw.blockByEarlierInstallation("203.0.113.50", "203.0.113.51")
+		_, end := h.startEnforcer(nil)
+		h.waitUntil(time.Minute)
 		end()
-		_, end = h.process(func(c *enforcer.Config) {
+		_, end = h.startEnforcer(func(c *enforcer.Config) {
 			c.Filter = func() ban.Filter {
 				return ban.Filter{Origins: []string{"CAPI"}, NeverBlock: []netip.Prefix{single("203.0.113.51")}}
 			}
 		})
 		defer end()
-		h.at(2 * time.Minute)
+		h.waitUntil(2 * time.Minute)
 		h.want("with the new configuration", "203.0.113.50")
 	})
 }
 
 func TestABanEndsWhenTheConfigurationProtectsIt(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		h.ban("203.0.113.7", time.Hour)
 		e.Trigger()
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		h.want("at first", "203.0.113.7")
 		end()
-		_, end = h.process(func(c *enforcer.Config) {
+		_, end = h.startEnforcer(func(c *enforcer.Config) {
 			c.Filter = func() ban.Filter { return ban.Filter{NeverBlock: []netip.Prefix{single("203.0.113.7")}} }
 		})
 		defer end()
-		h.at(2 * time.Minute)
+		h.waitUntil(2 * time.Minute)
 		h.want("with the new configuration")
 	})
 }
 
 func TestABanEndsWhenItsAddressBecomesOneOfThisMachine(t *testing.T) {
-	bubble(t, func(h *house) {
+	runTest(t, func(h *harness) {
 		own := new(ban.Own)
-		e, end := h.process(func(c *enforcer.Config) { c.Filter = func() ban.Filter { return ban.Filter{Own: own} } })
+		e, end := h.startEnforcer(func(c *enforcer.Config) { c.Filter = func() ban.Filter { return ban.Filter{Own: own} } })
 		defer end()
 		h.ban("203.0.113.7", time.Hour)
 		h.ban("203.0.113.8", time.Hour)
 		e.Trigger()
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		h.want("at first", "203.0.113.7", "203.0.113.8")
 		own.Set(map[netip.Addr]string{netip.MustParseAddr("203.0.113.7"): "an address of this machine"})
 		e.ReapplyFilter()
-		h.at(2 * time.Minute)
+		h.waitUntil(2 * time.Minute)
 		h.want("with the new address", "203.0.113.8")
 		if !strings.Contains(h.log.String(), "first=203.0.113.7") {
 			t.Errorf("log:\n%s", h.log)
@@ -428,33 +428,33 @@ func TestABanEndsWhenItsAddressBecomesOneOfThisMachine(t *testing.T) {
 }
 
 func TestAPanicDoesNotEndTheLoop(t *testing.T) {
-	bubble(t, func(h *house) {
+	runTest(t, func(h *harness) {
 		h.fw.panics = true
-		e, end := h.process(nil)
+		e, end := h.startEnforcer(nil)
 		defer end()
 		h.ban("203.0.113.7", time.Hour)
 		e.Trigger()
-		h.at(10 * time.Second)
+		h.waitUntil(10 * time.Second)
 		h.fw.set(func() { h.fw.panics = false })
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		h.want("afterwards", "203.0.113.7")
 	})
 }
 
 func TestADryRunAcknowledgesNothing(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(func(c *enforcer.Config) { c.Appliance = enforcer.DryRun(c.Log) })
-		h.at(time.Minute)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(func(c *enforcer.Config) { c.Appliance = enforcer.DryRun(c.Log) })
+		h.waitUntil(time.Minute)
 		h.ban("203.0.113.7", time.Hour)
 		e.Trigger()
-		h.at(2 * time.Minute)
+		h.waitUntil(2 * time.Minute)
 		if !strings.Contains(h.log.String(), "dry run") || h.fw.count() != 0 {
 			t.Errorf("calls: %d, log:\n%s", h.fw.count(), h.log)
 		}
 		end()
-		_, end = h.process(nil)
+		_, end = h.startEnforcer(nil)
 		defer end()
-		h.at(3 * time.Minute)
-		h.want("when the dry run is over", "203.0.113.7")
+		h.waitUntil(3 * time.Minute)
+		h.want("after the dry run", "203.0.113.7")
 	})
 }

@@ -13,34 +13,33 @@ import (
 	"notification-stormshield/appliance"
 )
 
-// firewall is an appliance in memory: a blacklist, and files whose mark is how
-// often they were written.
+// firewall is an appliance in memory: a blacklist, and files. Their mark is the number of writes.
 type firewall struct {
-	mu       sync.Mutex
-	few      int                        // bans that go one by one
-	life     time.Duration              // how long an entry lives at most
-	entries  map[netip.Prefix]time.Time // when they end by themselves
-	files    map[netip.Prefix]bool
-	version  int
-	attempts []time.Time
-	changes  []appliance.Change
-	readings int // how often everything in force was asked for
-	fail     error
-	fault    func(step) error // what goes wrong at a step, if anything
-	panics   bool
-	refuses  map[netip.Prefix]bool // what it never takes
-	serial   string                // "": it does not tell one
-	asked    int                   // how often it was asked for its serial number
-	foreign  bool                  // its group has foreign members: it warns, and blocks one by one
-	atOnce   int                   // how many it then blocks in a flush
+	mu          sync.Mutex
+	singleMax   int                        // bans that go one by one
+	life        time.Duration              // how long an entry lives at most
+	entries     map[netip.Prefix]time.Time // when they end by themselves
+	files       map[netip.Prefix]bool
+	version     int
+	attempts    []time.Time
+	changes     []appliance.Change
+	fullReads   int // how often everything in force was asked for
+	fail        error
+	fault       func(step) error // what goes wrong at a step, if anything
+	panics      bool
+	refuses     map[netip.Prefix]bool // what it never takes
+	serial      string                // "": it has none
+	serialReads int                   // how often it was asked for its serial number
+	foreign     bool                  // its group has foreign members: it warns, and blocks one by one
+	batch       int                   // how many it then blocks in a flush
 
 	// watch looks at what a flush did to the appliance, and at the bans that
 	// were in force when it began.
-	watch func(done appliance.Outcome, incremental bool, standing []netip.Prefix)
+	afterFlush func(done appliance.Outcome, incremental bool, standing []netip.Prefix)
 }
 
 func newFirewall() *firewall {
-	return &firewall{few: 100, life: 24 * time.Hour, entries: map[netip.Prefix]time.Time{}, files: map[netip.Prefix]bool{}}
+	return &firewall{singleMax: 100, life: 24 * time.Hour, entries: map[netip.Prefix]time.Time{}, files: map[netip.Prefix]bool{}}
 }
 
 // step is a moment at which a flush may fail.
@@ -86,7 +85,7 @@ func (f *firewall) Apply(ctx context.Context, c appliance.Change) (appliance.Out
 	}
 	var standing []netip.Prefix
 	incremental := c.Mark == r.mark()
-	if r.watch != nil {
+	if r.afterFlush != nil {
 		standing, _ = c.AllInForce(ctx, nil)
 	}
 	err := r.apply(ctx)
@@ -98,8 +97,8 @@ func (f *firewall) Apply(ctx context.Context, c appliance.Change) (appliance.Out
 			r.done.Warning = errors.New("has foreign members")
 		}
 	}
-	if r.watch != nil {
-		r.watch(r.done, incremental, standing)
+	if r.afterFlush != nil {
+		r.afterFlush(r.done, incremental, standing)
 	}
 	return r.done, err
 }
@@ -116,7 +115,7 @@ func (r *run) identify() error {
 	if !r.c.AskSerial {
 		return nil
 	}
-	r.asked++
+	r.serialReads++
 	r.done.Serial = r.serial
 	if r.c.Serial != "" && r.serial != "" && r.serial != r.c.Serial {
 		return &appliance.OtherApplianceError{Serial: r.serial, Expected: r.c.Serial}
@@ -142,7 +141,7 @@ func (r *run) apply(ctx context.Context) error {
 }
 
 func (r *run) block(context.Context) error {
-	if len(r.c.Block) > r.few {
+	if len(r.c.Block) > r.singleMax {
 		return nil
 	}
 	for _, b := range r.c.Block {
@@ -170,7 +169,7 @@ func (r *run) write(ctx context.Context) error {
 			wanted[p] = true
 		}
 	} else {
-		r.readings++
+		r.fullReads++
 		standing, err := r.c.AllInForce(ctx, slices.Collect(maps.Keys(r.files)))
 		if err != nil {
 			return err
@@ -196,7 +195,7 @@ func (r *run) write(ctx context.Context) error {
 func (f *firewall) mark() string { return fmt.Sprintf("version %d", f.version) }
 
 func (r *run) assert(ctx context.Context) error {
-	if len(r.files) == 0 || !r.c.Reassert && len(r.c.Block) <= r.few {
+	if len(r.files) == 0 || !r.c.Reassert && len(r.c.Block) <= r.singleMax {
 		return nil
 	}
 	if r.foreign {
@@ -215,7 +214,7 @@ func (r *run) assertEach(ctx context.Context) error {
 		return err
 	}
 	for i, p := range pending {
-		if i == r.atOnce {
+		if i == r.batch {
 			r.done.Unfinished = true
 			return nil
 		}
@@ -242,8 +241,8 @@ func (r *run) unblock(context.Context) error {
 	return nil
 }
 
-// leave makes an earlier installation have blocked addresses.
-func (f *firewall) leave(addresses ...string) {
+// blockByEarlierInstallation blocks addresses as an earlier installation did.
+func (f *firewall) blockByEarlierInstallation(addresses ...string) {
 	for _, a := range addresses {
 		p := single(a)
 		f.files[p], f.entries[p] = true, time.Now().Add(f.life)
@@ -284,10 +283,10 @@ func (f *firewall) count() int {
 	return len(f.attempts)
 }
 
-func (f *firewall) timesAsked() int {
+func (f *firewall) serialReadCount() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.asked
+	return f.serialReads
 }
 
 // replace puts another appliance in its place, with the same files.

@@ -14,31 +14,28 @@ import (
 	"notification-stormshield/plugin/pacer"
 )
 
-const (
-	// flushTimeout bounds one flush as a whole; every step of it has a
-	// deadline of its own.
-	flushTimeout = 15 * time.Minute
-)
+// flushTimeout bounds one flush as a whole. Every step of it has its own deadline too.
+const flushTimeout = 15 * time.Minute
 
 // Flush applies what is pending. Its caller holds the lease.
 func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	limited, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	news, err := e.Ledger.Changes(limited)
+	changes, err := e.Ledger.Changes(limited)
 	var result pacer.Result
 	e.round.unfinished = false
-	if news.Request != e.round.request {
-		e.round = round{request: news.Request}
+	if changes.Request != e.round.request {
+		e.round = round{request: changes.Request}
 	}
 	if err == nil {
 		result, err = guard.Call("a flush", func() (pacer.Result, error) { return e.flushUnlessHeldOff(limited, time.Now()) })
 	}
 	var warned warning
-	warns := errors.As(err, &warned)
+	isWarning := errors.As(err, &warned)
 	if ctx.Err() == nil && err != nil {
-		e.complain(context.WithoutCancel(ctx), err, warns && !warned.unenforced, news.Request)
+		e.report(context.WithoutCancel(ctx), err, isWarning && !warned.unenforced, changes.Request)
 	}
-	if warns { // everything else goes on
+	if isWarning { // for the pacer, the flush ended well
 		return result, nil
 	}
 	return result, err
@@ -47,8 +44,8 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 // IsUnfinished reports whether the last flush did not apply everything.
 func (e *Enforcer) IsUnfinished() bool { return e.round.unfinished }
 
-// complain logs and records an error. harmless means that all bans are enforced.
-func (e *Enforcer) complain(ctx context.Context, err error, harmless bool, request int64) {
+// report logs and records an error. harmless means that all bans are enforced.
+func (e *Enforcer) report(ctx context.Context, err error, harmless bool, request int64) {
 	now := time.Now()
 	level, record := hclog.Error, func() error { return e.Ledger.RecordFailure(ctx, err.Error(), request, now) }
 	if harmless {
@@ -62,7 +59,7 @@ func (e *Enforcer) complain(ctx context.Context, err error, harmless bool, reque
 
 // flushUnlessHeldOff flushes, and records a failed login.
 func (e *Enforcer) flushUnlessHeldOff(ctx context.Context, now time.Time) (pacer.Result, error) {
-	hold, held, err := e.heldOff(now)
+	hold, held, err := e.currentHoldOff(now)
 	if err != nil {
 		return pacer.Result{}, err
 	}
@@ -74,11 +71,11 @@ func (e *Enforcer) flushUnlessHeldOff(ctx context.Context, now time.Time) (pacer
 	var login *appliance.LoginError
 	if errors.As(err, &login) {
 		now := time.Now()
-		// Recorded also when the context has ended: the next process must not log in.
+		// This is recorded also if the context has ended, because the next process must not log in.
 		hold, failed := e.Lockout.RecordFailure(e.Credentials, FailureOf(login), now)
 		if failed != nil {
 			e.unrecorded = hold
-			e.complain(context.WithoutCancel(ctx), errors.Join(err, failed), false, e.round.request)
+			e.report(context.WithoutCancel(ctx), errors.Join(err, failed), false, e.round.request)
 		}
 		e.logHoldOff(hold)
 		return pacer.Result{Acted: true, Next: hold.Until}, nil
@@ -86,8 +83,8 @@ func (e *Enforcer) flushUnlessHeldOff(ctx context.Context, now time.Time) (pacer
 	return result, err
 }
 
-// heldOff returns the hold-off of all processes, or the one that this process could not record.
-func (e *Enforcer) heldOff(now time.Time) (lockout.HoldOff, bool, error) {
+// currentHoldOff returns the hold-off of all processes, or the one that this process could not record.
+func (e *Enforcer) currentHoldOff(now time.Time) (lockout.HoldOff, bool, error) {
 	hold, held, err := e.Lockout.Current(e.Credentials, now)
 	if now.Before(e.unrecorded.Until) {
 		return e.unrecorded, true, nil
@@ -105,6 +102,7 @@ func (e *Enforcer) logHoldOff(h lockout.HoldOff) {
 		"until", h.Until.Format(time.RFC3339), "failed", h.Failures, "hint", h.Advice())
 }
 
+// flush asks what is pending, applies it, and does so again if another appliance answered.
 func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {
 	if err := e.Ledger.ApplyLimit(ctx, now, e.MaxBans); err != nil {
 		return pacer.Result{}, err
@@ -139,15 +137,14 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 	return f.run(ctx, first || e.mustReassert(f.plan, now))
 }
 
-// mustReassert reports whether everything in force must be blocked again. It need
-// not if this flush blocks everything one by one. If the last re-assert lies in the
-// future, the clock was set back, and nobody knows how long the entries still live.
+// mustReassert reports whether everything in force must be blocked again. That is not necessary if this flush blocks everything
+// one by one. If the last re-assert is in the future, the clock was set back, and the ends of the entries are unknown.
 func (e *Enforcer) mustReassert(p ledger.Plan, now time.Time) bool {
 	return p.InForce > 0 && !p.BlocksAll && (p.Requested || now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
 }
 
-// reassertAt is when everything in force must be blocked again: after Config.Reassert,
-// or when half of an entry's life is over, so that no entry ends before its ban.
+// reassertAt returns when everything in force must be blocked again: after Config.Reassert, or after half of an entry's life, so
+// that no entry ends before its ban.
 func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
 	every := e.Reassert
 	if every == 0 {
@@ -156,13 +153,12 @@ func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
 	return p.Confirmed.Add(every)
 }
 
-// question is what a plan is asked for. An entry that would end within half of its
-// usual life, and before its ban, is renewed.
-func (e *Enforcer) question(now time.Time) ledger.PlanOptions {
+// planOptions says that an entry is renewed if it ends before its ban and within half of its usual life.
+func (e *Enforcer) planOptions(now time.Time) ledger.PlanOptions {
 	return ledger.PlanOptions{Now: now, Renew: now.Add(e.EntryLife / 2), SingleMax: e.SingleMax}
 }
 
-// next is when the next flush is due by the clock; zero: no ban is in force.
+// next returns when the next flush is due by the clock; zero: no ban is in force.
 func (e *Enforcer) next(p ledger.Plan, now time.Time) time.Time {
 	next := p.Next
 	if next.IsZero() {
@@ -176,8 +172,8 @@ func (e *Enforcer) next(p ledger.Plan, now time.Time) time.Time {
 	return next
 }
 
-// reorderAt is when bans that wait are compared again with those that are enforced. Decisions end often, so the rhythm of
-// flushes bounds how often that is.
+// reorderAt returns when waiting bans are compared again with enforced ones. Decisions end often, so this happens at most once per
+// Rhythm.Every.
 func (e *Enforcer) reorderAt(p ledger.Plan, now time.Time) time.Time {
 	at := now.Add(e.Rhythm.Every)
 	switch {

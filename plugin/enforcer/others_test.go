@@ -16,10 +16,10 @@ import (
 
 // The process that holds the lease lists a decision that another process recorded less than a second before.
 func TestABanThatTwoProcessesRecordIsEnforced(t *testing.T) {
-	bubble(t, func(h *house) {
-		_, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		_, end := h.startEnforcer(nil)
 		defer end()
-		h.at(100*time.Second + 100*time.Millisecond)
+		h.waitUntil(100*time.Second + 100*time.Millisecond)
 		other, err := ledger.Open(context.Background(), filepath.Join(h.dir, "test.db"))
 		if err != nil {
 			t.Fatal(err)
@@ -29,21 +29,21 @@ func TestABanThatTwoProcessesRecordIsEnforced(t *testing.T) {
 		if _, err := other.Record(context.Background(), []ban.Decision{d}, time.Now(), 1000); err != nil {
 			t.Fatal(err)
 		}
-		h.at(100*time.Second + 400*time.Millisecond)
+		h.waitUntil(100*time.Second + 400*time.Millisecond)
 		d.ID = 7
 		if r, err := h.ledger.RecordListed(context.Background(), nil, []ban.Decision{d}, time.Now(), 1000); err != nil || r.Added > 0 {
 			t.Fatal(r, err)
 		}
-		h.at(time.Hour)
+		h.waitUntil(time.Hour)
 		h.want("an hour later", "203.0.113.7")
 	})
 }
 
 // The state's disk is full when an address of this machine changes.
 func TestAFilterThatFailedToApplyIsAppliedLater(t *testing.T) {
-	bubble(t, func(h *house) {
+	runTest(t, func(h *harness) {
 		var never atomic.Bool
-		e, end := h.process(func(c *enforcer.Config) {
+		e, end := h.startEnforcer(func(c *enforcer.Config) {
 			c.Filter = func() ban.Filter {
 				if never.Load() {
 					return ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32")}}
@@ -54,7 +54,7 @@ func TestAFilterThatFailedToApplyIsAppliedLater(t *testing.T) {
 		defer end()
 		h.ban("203.0.113.7", 10*time.Hour)
 		e.Trigger()
-		h.at(100 * time.Second)
+		h.waitUntil(100 * time.Second)
 		h.want("at first", "203.0.113.7")
 		db, err := sql.Open("sqlite", filepath.Join(h.dir, "test.db"))
 		if err != nil {
@@ -65,12 +65,12 @@ func TestAFilterThatFailedToApplyIsAppliedLater(t *testing.T) {
 		}
 		never.Store(true)
 		e.ReapplyFilter()
-		h.at(110 * time.Second)
+		h.waitUntil(110 * time.Second)
 		if _, err := db.Exec("DROP TRIGGER full"); err != nil {
 			t.Fatal(err)
 		}
 		db.Close()
-		h.at(time.Hour)
+		h.waitUntil(time.Hour)
 		h.want("an hour later")
 	})
 }

@@ -13,8 +13,8 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// reasserts is how many changes asked for everything to be blocked anew.
-func (h *house) reasserts() int {
+// reasserts returns how many flushes were re-asserts.
+func (h *harness) reasserts() int {
 	h.fw.mu.Lock()
 	defer h.fw.mu.Unlock()
 	n := 0
@@ -27,22 +27,22 @@ func (h *house) reasserts() int {
 }
 
 func TestTheFirstBanAfterAnIdleTimeNeedsNoReassert(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		defer end()
-		h.at(time.Hour)
+		h.waitUntil(time.Hour)
 		first := h.reasserts() // with the first flush
 		h.ban("203.0.113.7", 100*time.Hour)
 		e.Trigger()
-		h.at(time.Hour + time.Minute)
+		h.waitUntil(time.Hour + time.Minute)
 		h.want("a minute later", "203.0.113.7")
 		h.ban("203.0.113.8", 100*time.Hour)
 		e.Trigger()
-		h.at(time.Hour + 9*time.Minute)
+		h.waitUntil(time.Hour + 9*time.Minute)
 		if n := h.reasserts() - first; n != 0 {
 			t.Errorf("%d re-asserts in the first nine minutes", n)
 		}
-		h.at(time.Hour + 11*time.Minute)
+		h.waitUntil(time.Hour + 11*time.Minute)
 		if n := h.reasserts() - first; n != 1 {
 			t.Errorf("%d re-asserts in the first eleven minutes, want 1", n)
 		}
@@ -50,17 +50,17 @@ func TestTheFirstBanAfterAnIdleTimeNeedsNoReassert(t *testing.T) {
 }
 
 func TestABanThatCouldNotBeBlockedSinglyIsReasserted(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		defer end()
-		h.at(time.Hour)
+		h.waitUntil(time.Hour)
 		first := h.reasserts()
 		h.fw.set(func() { h.fw.fault = failAt(afterBlocking) })
 		h.ban("203.0.113.7", 100*time.Hour)
 		e.Trigger()
-		h.at(time.Hour + 10*time.Second)
+		h.waitUntil(time.Hour + 10*time.Second)
 		h.fw.set(func() { h.fw.fault = nil })
-		h.at(time.Hour + 5*time.Minute)
+		h.waitUntil(time.Hour + 5*time.Minute)
 		if n := h.reasserts() - first; n == 0 {
 			t.Error("nothing says that what is in force is blocked, and there was no re-assert")
 		}
@@ -69,18 +69,18 @@ func TestABanThatCouldNotBeBlockedSinglyIsReasserted(t *testing.T) {
 }
 
 func TestWithoutAReassertIntervalEntriesAreRenewedBeforeTheyEnd(t *testing.T) {
-	bubble(t, func(h *house) {
+	runTest(t, func(h *harness) {
 		h.fw.life = time.Hour
-		e, end := h.process(func(c *enforcer.Config) { c.Reassert = 0 })
+		e, end := h.startEnforcer(func(c *enforcer.Config) { c.Reassert = 0 })
 		defer end()
 		h.ban("203.0.113.7", 100*time.Hour)
 		e.Trigger()
-		h.at(5 * time.Minute)
+		h.waitUntil(5 * time.Minute)
 		before := h.fw.count()
 		h.ban("203.0.113.8", 50*time.Hour)
 		e.Trigger()
 		for minutes := 6; minutes < 120; minutes++ {
-			h.at(time.Duration(minutes) * time.Minute)
+			h.waitUntil(time.Duration(minutes) * time.Minute)
 			h.want(fmt.Sprintf("after %d minutes", minutes), "203.0.113.7", "203.0.113.8")
 		}
 		if n := h.fw.count() - before; n != 4 { // the second ban, and every half hour
@@ -90,41 +90,41 @@ func TestWithoutAReassertIntervalEntriesAreRenewedBeforeTheyEnd(t *testing.T) {
 }
 
 func TestAllBansAreReadOnlyWhenTheFilesChanged(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		defer end()
 		for i := range 20 {
 			h.ban(fmt.Sprintf("203.0.113.%d", i), time.Duration(i+1)*time.Minute)
 			e.Trigger()
-			h.at(time.Duration(i+1) * time.Minute)
+			h.waitUntil(time.Duration(i+1) * time.Minute)
 		}
-		h.at(time.Hour)
+		h.waitUntil(time.Hour)
 		h.want("at the end")
-		if h.fw.readings != 1 || len(h.fw.listed()) > 0 {
-			t.Errorf("asked %d times for everything, and the files list %v", h.fw.readings, h.fw.listed())
+		if h.fw.fullReads != 1 || len(h.fw.listed()) > 0 {
+			t.Errorf("asked %d times for everything, and the files list %v", h.fw.fullReads, h.fw.listed())
 		}
 		h.fw.set(func() { h.fw.version++ }) // somebody wrote them
 		h.ban("203.0.113.50", time.Minute)
 		e.Trigger()
-		h.at(61 * time.Minute)
-		if h.fw.readings != 2 {
-			t.Errorf("asked %d times for everything once the files are others, want 2", h.fw.readings)
+		h.waitUntil(61 * time.Minute)
+		if h.fw.fullReads != 2 {
+			t.Errorf("asked %d times for everything once the files are others, want 2", h.fw.fullReads)
 		}
 	})
 }
 
 func TestARetriedTakeoverTakesOverNothingElse(t *testing.T) {
-	bubble(t, func(h *house) {
-		h.fw.leave("203.0.113.50")
+	runTest(t, func(h *harness) {
+		h.fw.blockByEarlierInstallation("203.0.113.50")
 		h.ban("203.0.113.7", 10*time.Minute)
 		h.fw.fault = failAt(afterWriting)
-		_, end := h.process(nil)
+		_, end := h.startEnforcer(nil)
 		defer end()
-		h.at(5 * time.Second)
+		h.waitUntil(5 * time.Second)
 		h.fw.set(func() { h.fw.fault = nil })
-		h.at(5 * time.Minute)
+		h.waitUntil(5 * time.Minute)
 		h.want("once it worked", "203.0.113.50", "203.0.113.7")
-		h.at(11 * time.Minute)
+		h.waitUntil(11 * time.Minute)
 		h.want("after the end of a ban of ours", "203.0.113.50")
 		if n := strings.Count(h.log.String(), "took over"); n != 1 {
 			t.Errorf("the log speaks of %d takeovers:\n%s", n, h.log)
@@ -133,12 +133,12 @@ func TestARetriedTakeoverTakesOverNothingElse(t *testing.T) {
 }
 
 func TestTheLogOfAFlushCountsTheBansInForce(t *testing.T) {
-	bubble(t, func(h *house) {
-		h.fw.leave("203.0.113.50", "203.0.113.51")
+	runTest(t, func(h *harness) {
+		h.fw.blockByEarlierInstallation("203.0.113.50", "203.0.113.51")
 		h.ban("203.0.113.7", time.Hour)
-		_, end := h.process(nil)
+		_, end := h.startEnforcer(nil)
 		defer end()
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		if !strings.Contains(h.log.String(), "added=3 removed=0 leftovers=0 total=3 reasserted=true") {
 			t.Errorf("the log of a first flush:\n%s", h.log)
 		}
@@ -146,35 +146,35 @@ func TestTheLogOfAFlushCountsTheBansInForce(t *testing.T) {
 }
 
 func TestAFailedFlushKeepsTheMark(t *testing.T) {
-	bubble(t, func(h *house) {
-		e, end := h.process(nil)
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(nil)
 		defer end()
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		h.fw.set(func() { h.fw.fail = errors.New("refused") })
 		h.ban("203.0.113.7", time.Hour)
 		e.Trigger()
-		h.at(2 * time.Minute)
+		h.waitUntil(2 * time.Minute)
 		p, err := h.ledger.Plan(context.Background(), ledger.PlanOptions{Now: time.Now()})
 		if err != nil || p.Mark != h.fw.mark() {
 			t.Errorf("the mark is %q, want %q (%v)", p.Mark, h.fw.mark(), err)
 		}
 		h.fw.set(func() { h.fw.fail = nil })
-		h.at(10 * time.Minute)
+		h.waitUntil(10 * time.Minute)
 		h.want("afterwards", "203.0.113.7")
-		if h.fw.readings != 1 {
-			t.Errorf("everything was asked for %d times", h.fw.readings)
+		if h.fw.fullReads != 1 {
+			t.Errorf("everything was asked for %d times", h.fw.fullReads)
 		}
 	})
 }
 
 func TestAClockThatIsSetBackCausesAReassert(t *testing.T) {
-	bubble(t, func(h *house) {
+	runTest(t, func(h *harness) {
 		h.ban("203.0.113.7", 100*time.Hour)
 		h.confirmed(time.Now().Add(72 * time.Hour)) // by the clock as it was
 		before := h.reasserts()
-		_, end := h.process(nil)
+		_, end := h.startEnforcer(nil)
 		defer end()
-		h.at(time.Minute)
+		h.waitUntil(time.Minute)
 		h.want("after the clock was set back", "203.0.113.7")
 		if n := h.reasserts() - before; n != 1 {
 			t.Errorf("%d re-asserts in a minute, want 1", n)
@@ -182,8 +182,8 @@ func TestAClockThatIsSetBackCausesAReassert(t *testing.T) {
 	})
 }
 
-// confirmed has the ledger say that all is on the appliance, since a moment.
-func (h *house) confirmed(at time.Time) {
+// confirmed records that the appliance blocked everything in force at a time.
+func (h *harness) confirmed(at time.Time) {
 	h.t.Helper()
 	p, err := h.ledger.Plan(context.Background(), ledger.PlanOptions{Now: at, Renew: at, SingleMax: 16})
 	if err != nil {

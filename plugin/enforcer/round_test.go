@@ -14,10 +14,9 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// withForeignMembers is an appliance whose group has foreign members: it blocks
-// a few bans one by one in each flush.
-func (h *house) withForeignMembers(bans int) (addresses []string) {
-	h.fw.few, h.fw.foreign, h.fw.atOnce = 5, true, 10
+// withForeignMembers gives the group foreign members. Then each flush blocks a few bans one by one.
+func (h *harness) withForeignMembers(bans int) (addresses []string) {
+	h.fw.singleMax, h.fw.foreign, h.fw.batch = 5, true, 10
 	for i := range bans {
 		addresses = append(addresses, fmt.Sprintf("203.0.113.%d", i))
 		h.ban(addresses[i], 100*time.Hour)
@@ -27,28 +26,28 @@ func (h *house) withForeignMembers(bans int) (addresses []string) {
 }
 
 func TestAReassertOneByOneContinuesInTheNextFlush(t *testing.T) {
-	bubble(t, func(h *house) {
+	runTest(t, func(h *harness) {
 		all := h.withForeignMembers(60)
-		e, end := h.process(nil)
+		e, end := h.startEnforcer(nil)
 		defer end()
-		h.at(29 * time.Second)
+		h.waitUntil(29 * time.Second)
 		h.want("after one flush", all[:10]...)
-		h.at(3 * time.Minute) // six flushes
+		h.waitUntil(3 * time.Minute) // six flushes
 		h.want("after the first re-assert", all...)
 		count := h.fw.count()
-		h.at(12 * time.Minute)
+		h.waitUntil(12 * time.Minute)
 		if h.fw.count() != count {
 			t.Errorf("%d flushes though everything is blocked", h.fw.count()-count)
 		}
 		h.fw.set(func() { clear(h.fw.entries) }) // the appliance was rebooted
-		h.at(13 * time.Minute)                   // 10 minutes after the end of the first re-assert, the second is under way
+		h.waitUntil(13 * time.Minute)            // 10 minutes after the end of the first re-assert, the second is under way
 		h.ban("192.0.2.1", time.Hour)
 		e.Trigger()
-		h.at(13*time.Minute + 31*time.Second)
+		h.waitUntil(13*time.Minute + 31*time.Second)
 		if !slices.Contains(h.fw.blocked(), "192.0.2.1") {
 			t.Error("a new ban waits for the re-assert")
 		}
-		h.at(17 * time.Minute)
+		h.waitUntil(17 * time.Minute)
 		h.want("after the second re-assert", append([]string{"192.0.2.1"}, all...)...)
 		s, err := h.ledger.Status(context.Background(), time.Now())
 		if err != nil || s.Confirmed.Before(h.start.Add(15*time.Minute)) || s.ToBlock != 0 || !s.Trouble.Warning || s.Trouble.Text != "has foreign members" {
@@ -58,19 +57,18 @@ func TestAReassertOneByOneContinuesInTheNextFlush(t *testing.T) {
 			t.Errorf("the log warns %d times in 17 minutes:\n%s", n, h.log)
 		}
 		h.fw.set(func() { h.fw.foreign = false })
-		h.at(30 * time.Minute)
+		h.waitUntil(30 * time.Minute)
 		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || s.Trouble.Count != 0 {
 			t.Errorf("without foreign members, status says %+v, %v", s.Trouble, err)
 		}
 	})
 }
 
-// A flush that is cut after a few bans records them, and the next one does not
-// begin anew.
+// A flush that is cut after a few bans records them, and the next one continues after them.
 func TestAReassertOneByOneEndsAlsoIfEachFlushIsCut(t *testing.T) {
-	bubble(t, func(h *house) {
+	runTest(t, func(h *harness) {
 		all := h.withForeignMembers(30)
-		h.fw.atOnce = 1000
+		h.fw.batch = 1000
 		blocked := 0
 		h.fw.fault = func(s step) error {
 			if s != whileBlocking {
@@ -81,9 +79,9 @@ func TestAReassertOneByOneEndsAlsoIfEachFlushIsCut(t *testing.T) {
 			}
 			return nil
 		}
-		_, end := h.process(func(c *enforcer.Config) { c.Reassert = 0 })
+		_, end := h.startEnforcer(func(c *enforcer.Config) { c.Reassert = 0 })
 		defer end()
-		h.at(time.Hour)
+		h.waitUntil(time.Hour)
 		h.want("in the end", all...)
 		if blocked > 30+10 {
 			t.Errorf("%d attempts to block 30 bans, want one each and one for each cut", blocked)
@@ -95,11 +93,11 @@ func TestAReassertOneByOneEndsAlsoIfEachFlushIsCut(t *testing.T) {
 }
 
 func TestARequestForAFlushIsAnsweredWhenTheReassertEnds(t *testing.T) {
-	bubble(t, func(h *house) {
+	runTest(t, func(h *harness) {
 		all := h.withForeignMembers(30)
-		_, end := h.process(nil)
+		_, end := h.startEnforcer(nil)
 		defer end()
-		h.at(5 * time.Minute)
+		h.waitUntil(5 * time.Minute)
 		h.fw.set(func() { clear(h.fw.entries) })
 		request, err := h.ledger.RequestFlush(context.Background())
 		if err != nil {
@@ -118,7 +116,7 @@ func TestARequestForAFlushIsAnsweredWhenTheReassertEnds(t *testing.T) {
 }
 
 func TestBansToBlockReturnsEveryBanWithAnOldEntry(t *testing.T) {
-	bubble(t, func(h *house) {
+	runTest(t, func(h *harness) {
 		ctx := context.Background()
 		for i := range 8 {
 			h.ban(fmt.Sprintf("203.0.113.%d", i), 100*time.Hour)

@@ -8,12 +8,10 @@ import (
 	"notification-stormshield/appliance"
 )
 
-// yield keeps the bans of other configurations for the same appliance. These write
-// groups of their own, but an address has only one entry on the blacklist, and the
-// last command decides about it. So a new entry lasts as long as the longest ban,
-// and an address that another configuration bans is not unblocked: kept is the list
-// of these.
-func (f *flush) yield(ctx context.Context) (pending appliance.Pending, kept []netip.Prefix, err error) {
+// keepShared changes what is pending so that it does not end the bans of other configurations on the same appliance. Each
+// configuration has its own groups, but an address has only one entry on the blacklist. So a new entry lasts as long as the longest
+// of these bans, and an address that another configuration bans is not unblocked. kept has these addresses.
+func (f *flush) keepShared(ctx context.Context) (pending appliance.Pending, kept []netip.Prefix, err error) {
 	pending = f.plan.Pending
 	if f.Shared == nil || len(pending.Block)+len(pending.Unblock) == 0 {
 		return pending, nil, nil

@@ -9,11 +9,9 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// plan asks the ledger what is pending on the appliance that the configuration
-// names. If the ledger is about another one, or about other groups, everything is
-// pending.
+// plan asks the ledger what is pending. If the configuration names another appliance or other groups than before, everything is.
 func (e *Enforcer) plan(ctx context.Context, now time.Time) (ledger.Plan, error) {
-	p, err := e.Ledger.Plan(ctx, e.question(now))
+	p, err := e.Ledger.Plan(ctx, e.planOptions(now))
 	if err != nil || p.Target.Matches(e.Target) {
 		return p, err
 	}
@@ -21,10 +19,10 @@ func (e *Enforcer) plan(ctx context.Context, now time.Time) (ledger.Plan, error)
 		return ledger.Plan{}, err
 	}
 	e.reportTarget(p.Target)
-	return e.Ledger.Plan(ctx, e.question(now))
+	return e.Ledger.Plan(ctx, e.planOptions(now))
 }
 
-// reportTarget logs what changed in the configuration.
+// reportTarget logs how the configuration differs from the target before.
 func (e *Enforcer) reportTarget(before ledger.Target) {
 	switch {
 	case before.IsElsewhere(e.Target):
@@ -40,31 +38,29 @@ func (e *Enforcer) reportTarget(before ledger.Target) {
 	}
 }
 
-// identifyEvery is how often a re-assert asks for the serial number. It need not
-// ask each time, because it blocks everything in force on the appliance that answers.
-const identifyEvery = time.Hour
+// serialEvery is how often a re-assert asks for the serial number. It does not ask each time, because it blocks everything in force
+// on any appliance that answers.
+const serialEvery = time.Hour
 
-// mustIdentify reports whether a flush asks for the serial number. The first flush
-// of each process does, and a re-assert once in identifyEvery. The very first flush
-// has no number to compare with.
-func (f *flush) mustIdentify(reassert bool) bool {
+// mustReadSerial reports whether a flush asks for the serial number. The first flush of each process does, and a re-assert once in
+// serialEvery. The first flush of a ledger does not, because it has no number to compare with.
+func (f *flush) mustReadSerial(reassert bool) bool {
 	if f.plan.Flushed.IsZero() {
 		return false
 	}
-	return f.identified.IsZero() || reassert && f.now.Sub(f.identified).Abs() >= identifyEvery
+	return f.serialReadAt.IsZero() || reassert && f.now.Sub(f.serialReadAt).Abs() >= serialEvery
 }
 
-// adopt records that another appliance answers at the same address, and returns
-// the plan for it: everything is pending.
+// adopt records that another appliance answers at the same address, and returns the plan for it. Everything is pending.
 func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Target, other *appliance.OtherApplianceError) (ledger.Plan, error) {
-	is := e.Target
-	is.Serial = other.Serial
-	if err := e.Ledger.SetTarget(ctx, is, now); err != nil {
+	target := e.Target
+	target.Serial = other.Serial
+	if err := e.Ledger.SetTarget(ctx, target, now); err != nil {
 		return ledger.Plan{}, err
 	}
 	e.Log.Warn("another appliance answers: it was replaced, or the other member of an HA pair took over; everything in force is blocked again",
 		"appliance", e.Target.Host, "serial", other.Serial, "before", before.Serial)
-	return e.Ledger.Plan(ctx, e.question(now))
+	return e.Ledger.Plan(ctx, e.planOptions(now))
 }
 
 // reportOldGroups logs that the old groups are removed, and which of them stay.

@@ -11,14 +11,14 @@ import (
 // WaitingHint is what the administrator can do about bans that wait.
 const WaitingHint = "set decisions.max_bans higher in the notification's YAML, if the appliance can hold that many, and reload CrowdSec"
 
-// waiting is what the log says about bans that wait.
+// waiting is the last log line about bans that wait.
 type waiting struct {
 	bans int       // how many waited when it was last logged; 0: none wait
 	at   time.Time // when that was
 }
 
-// reportWaiting logs how many bans wait: when some begin to, and when they have become twice as many. It does so every ten
-// minutes at most.
+// reportWaiting logs how many bans wait: when the first ones begin to wait, and when twice as many wait. It logs at most every ten
+// minutes.
 func (e *Enforcer) reportWaiting(ctx context.Context, p ledger.Plan, now time.Time) error {
 	if p.Waiting == 0 {
 		e.waiting.bans = 0

@@ -1,10 +1,9 @@
-// Package lease lets one process at a time act on an appliance. That process holds the lease. All others only record.
+// Package lease lets one process at a time act on an appliance: the holder of the lease. All others only record.
 //
-// The lease is a lock (flock) on a file beside the state. The system releases it when the process ends, however it ends, so
-// a crash leaves no lease behind. [Try] does not wait for another holder. The file holds the process ID of the
-// holder, for people to read.
+// The lease is a lock (flock) on a file beside the state. The system releases it when the process ends, also by a crash. The file
+// has the process ID of the holder, for people to read.
 //
-// The package knows nothing of appliances or bans. Its main type is [Lease]; [Try] takes one.
+// The package does not wait for a lease, and knows neither appliances nor bans. Its main type is [Lease]; [Try] takes one.
 package lease
 
 import (
@@ -38,7 +37,7 @@ func Try(path string) (*Lease, error) {
 		file.Close()
 		return nil, fmt.Errorf("take the lease %s: %w", path, err)
 	}
-	// Only for people and `status` to read; the lock itself is what counts. It has a fixed length, so it replaces an older one whole.
+	// `status` and people read the process ID. It has a fixed length, so it replaces an older one completely.
 	_, _ = fmt.Fprintf(file, "%-*d\n", width-1, os.Getpid())
 	return &Lease{file}, nil
 }
@@ -59,7 +58,7 @@ func Holder(path string) (pid int, err error) {
 		return 0, fmt.Errorf("look at the lease: %w", err)
 	}
 	defer file.Close()
-	// A process that tries to take the lease at this moment fails, and tries again.
+	// This lock makes a process fail that tries to take the lease at this moment. It tries again.
 	switch err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB); {
 	case err == nil:
 		return 0, nil

@@ -1,17 +1,15 @@
-// Package lockout keeps every process of one configuration from logging in too often: three refused logins lock an
-// appliance for everybody. A login that failed holds off all further logins, in all processes.
+// Package lockout keeps all processes of one configuration from logging in too often, because three refused logins lock an
+// appliance for everybody. A failed login begins a hold-off: until its end, no process logs in.
 //
-// A refused login holds off for 30 minutes, and each further one in a row for twice as long, up to a day. A temporary
-// failure holds off for 1 minute, then 2, 4 and 5. If the appliance asked for a delay, that is added. The hold-off ends when
-// its time has passed or a login is accepted. It counts only for the credentials that earned it, so a corrected configuration
-// is tried at once.
+// The hold-off after a refused login lasts 30 minutes, and after each further one in a row twice as long, up to a day. After a
+// temporary failure it lasts 1 minute, then 2, 4 and 5. If the appliance asked for a delay, that is added. An accepted login ends
+// it. A hold-off counts only for the credentials that failed, so a corrected configuration is tried at once.
 //
-// The package does not log in, and knows nothing of the reasons. It keeps one small file, which several processes use at
-// once. Its main type is [File].
+// The package does not log in. It keeps one small file, which several processes use at once. Its main type is [File].
 //
-//	hold, held, err := file.Current(credentials, now)   // must nobody log in now?
-//	hold, err = file.RecordFailure(credentials, failure, now)  // a login failed
-//	err = file.RecordSuccess(credentials)                    // a login was accepted
+//	hold, active, err := file.Current(credentials, now)       // if active, do not log in
+//	hold, err = file.RecordFailure(credentials, failure, now) // after a failed login
+//	err = file.RecordSuccess(credentials)                     // after an accepted login
 package lockout
 
 import (
@@ -32,11 +30,11 @@ import (
 )
 
 const (
-	// firstHoldOff follows the first refused login. Three failures lock an appliance for up to an hour, so that two in
-	// half an hour are safe.
+	// firstHoldOff follows the first refused login. Three failures lock an appliance for up to an hour, so two in half
+	// an hour are safe.
 	firstHoldOff = 30 * time.Minute
 	longHoldOff  = 24 * time.Hour
-	// firstPause follows a login that failed for a reason that may pass.
+	// firstPause follows the first temporary failure.
 	firstPause = time.Minute
 	longPause  = 5 * time.Minute
 )
@@ -47,10 +45,10 @@ type Failure struct {
 	Hint   string `json:"hint"` // what the administrator can do
 	// Temporary says that the appliance did not refuse the account: the same login may be accepted later.
 	Temporary bool          `json:"temporary"`
-	Delay     time.Duration `json:"-"` // how long the appliance wants no login; 0: it did not say
+	Delay     time.Duration `json:"-"` // for which the appliance asked; 0: it did not ask for one
 }
 
-// wait returns for how long nobody logs in after this failure, the nth of its kind in a row.
+// wait returns how long the hold-off after this failure lasts. The failure is the nth of its kind in a row.
 func (f Failure) wait(n int) time.Duration {
 	doublings := min(n-1, 10)
 	if f.Temporary {
@@ -61,12 +59,12 @@ func (f Failure) wait(n int) time.Duration {
 
 // HoldOff says until when no process may log in, and why.
 type HoldOff struct {
-	Failure            // the last one
+	Failure            // the last failure
 	Until    time.Time `json:"until"`    // to the millisecond, as it is stored
-	Failures int       `json:"failures"` // of this kind in a row
+	Failures int       `json:"failures"` // in a row, of this kind
 }
 
-// Advice returns the hint, and when a corrected configuration counts.
+// Advice returns the hint, and when a corrected configuration is tried.
 func (h HoldOff) Advice() string {
 	if h.Temporary {
 		return h.Hint
@@ -77,17 +75,17 @@ func (h HoldOff) Advice() string {
 // File is where a hold-off is stored. It need not exist.
 type File struct{ Path string }
 
-// stored is what the file holds.
-type stored struct {
+// record is the content of the file.
+type record struct {
 	HoldOff
 	Since time.Time `json:"since"`
 	Salt  string    `json:"salt"`
-	// For is a short code of the credentials. It shows whether they changed, and it is too short to guess the password from.
+	// For is a short code of the credentials. It shows whether they changed. It is too short to guess a password by it.
 	For string `json:"for"`
 }
 
-func (s stored) isFor(credentials string) bool {
-	return s.For != "" && s.For == code(s.Salt, credentials)
+func (r record) isFor(credentials string) bool {
+	return r.For != "" && r.For == code(r.Salt, credentials)
 }
 
 func code(salt, credentials string) string {
@@ -96,63 +94,61 @@ func code(salt, credentials string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:2])
 }
 
-// Current returns the hold-off that stands for these credentials, if any. A hold-off that other credentials earned does
-// not count: a corrected configuration is tried at once. A hold-off that began later than now was set before the clock
-// was set back. It begins again, for nobody knows how long ago that was, and Current stores its new end.
-func (f File) Current(credentials string, now time.Time) (HoldOff, bool, error) {
-	var s stored
-	err := f.use(func(before stored) (stored, bool) {
+// Current returns the hold-off of these credentials. active says that it has not ended. If the clock was set back since the
+// hold-off began, the time that passed is unknown: the hold-off begins again, and Current stores its new end.
+func (f File) Current(credentials string, now time.Time) (hold HoldOff, active bool, err error) {
+	var r record
+	err = f.update(func(before record) (record, bool) {
 		var restarted bool
-		s, restarted = before.at(credentials, now)
-		return s, restarted
+		r, restarted = before.restarted(credentials, now)
+		return r, restarted
 	})
-	return s.standing(credentials, now, err)
+	return r.current(credentials, now, err)
 }
 
-// CurrentReadOnly is Current for a command that only reads: it stores nothing.
-func (f File) CurrentReadOnly(credentials string, now time.Time) (HoldOff, bool, error) {
-	var s stored
+// CurrentReadOnly is like Current, and stores nothing.
+func (f File) CurrentReadOnly(credentials string, now time.Time) (hold HoldOff, active bool, err error) {
+	var r record
 	file, err := os.Open(f.Path)
 	if err == nil {
 		defer file.Close()
 		if err = lock(file, unix.LOCK_SH); err == nil {
-			s, err = load(file)
+			r, err = load(file)
 		}
 	} else if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	s, _ = s.at(credentials, now)
-	return s.standing(credentials, now, err)
+	r, _ = r.restarted(credentials, now)
+	return r.current(credentials, now, err)
 }
 
-// at returns the hold-off as it stands now. If the clock was set back since it began, it begins again.
-func (s stored) at(credentials string, now time.Time) (_ stored, restarted bool) {
-	if !s.isFor(credentials) || !now.Before(s.Since) {
-		return s, false
+// restarted returns the record with a hold-off that begins now, if the clock was set back since it began.
+func (r record) restarted(credentials string, now time.Time) (_ record, changed bool) {
+	if !r.isFor(credentials) || !now.Before(r.Since) {
+		return r, false
 	}
-	s.Since, s.Until = now, now.Add(s.Until.Sub(s.Since))
-	return s, true
+	r.Since, r.Until = now, now.Add(r.Until.Sub(r.Since))
+	return r, true
 }
 
-// standing is the result of Current and CurrentReadOnly.
-func (s stored) standing(credentials string, now time.Time, err error) (HoldOff, bool, error) {
+// current returns the results of Current and CurrentReadOnly.
+func (r record) current(credentials string, now time.Time, err error) (hold HoldOff, active bool, _ error) {
 	if err != nil {
 		return HoldOff{}, false, fmt.Errorf("read the login hold-off: %w", err)
 	}
-	return s.HoldOff, s.isFor(credentials) && now.Before(s.Until), nil
+	return r.HoldOff, r.isFor(credentials) && now.Before(r.Until), nil
 }
 
-// RecordFailure records that a login with these credentials failed, and returns the hold-off that follows. Each failure of the
-// same kind in a row makes it longer.
+// RecordFailure records that a login with these credentials failed, and returns the hold-off that follows.
 func (f File) RecordFailure(credentials string, failure Failure, now time.Time) (HoldOff, error) {
 	h := HoldOff{Failure: failure, Failures: 1}
-	err := f.use(func(before stored) (stored, bool) {
+	err := f.update(func(before record) (record, bool) {
 		if before.isFor(credentials) && before.Temporary == failure.Temporary {
 			h.Failures += before.Failures
 		}
 		h.Until = now.Add(failure.wait(h.Failures)).Truncate(time.Millisecond)
 		salt := rand.Text()
-		return stored{HoldOff: h, Since: now, Salt: salt, For: code(salt, credentials)}, true
+		return record{HoldOff: h, Since: now, Salt: salt, For: code(salt, credentials)}, true
 	})
 	if err != nil {
 		return h, fmt.Errorf("record the login hold-off: %w", err)
@@ -160,21 +156,21 @@ func (f File) RecordFailure(credentials string, failure Failure, now time.Time) 
 	return h, nil
 }
 
-// RecordSuccess ends the hold-off that these credentials earned, if there is one. A hold-off of other credentials
-// stays: an older process may log in while the corrected configuration fails.
+// RecordSuccess ends the hold-off of these credentials. A hold-off of other credentials stays, because an older process may log in
+// while a new configuration fails.
 func (f File) RecordSuccess(credentials string) error {
-	err := f.use(func(before stored) (stored, bool) { return stored{}, before.isFor(credentials) })
+	err := f.update(func(before record) (record, bool) { return record{}, before.isFor(credentials) })
 	if err != nil {
 		return fmt.Errorf("end the login hold-off: %w", err)
 	}
 	return nil
 }
 
-// use reads the file, and writes what change returns if write is true. Other processes wait meanwhile.
-func (f File) use(change func(stored) (after stored, write bool)) (err error) {
+// update reads the file, calls change, and writes the new record if write is true. Other processes wait meanwhile.
+func (f File) update(change func(before record) (after record, write bool)) (err error) {
 	file, err := os.OpenFile(f.Path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, write := change(stored{}); !write {
+		if _, write := change(record{}); !write {
 			return nil
 		}
 		file, err = os.OpenFile(f.Path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -204,18 +200,18 @@ func lock(file *os.File, how int) error {
 	return nil
 }
 
-// load reads what the file holds. A file that cannot be parsed counts as no hold-off: at worst one more login is tried.
-func load(file *os.File) (s stored, err error) {
+// load reads the file. A file that cannot be parsed counts as no hold-off: at worst one more login is tried.
+func load(file *os.File) (r record, err error) {
 	text, err := io.ReadAll(io.LimitReader(file, 1<<20))
-	if err == nil && json.Unmarshal(text, &s) != nil {
-		s = stored{}
+	if err == nil && json.Unmarshal(text, &r) != nil {
+		r = record{}
 	}
-	return s, err
+	return r, err
 }
 
-// store writes the file anew, over its old text: a file that does not grow needs no room on a disk that is full.
-func store(file *os.File, s stored) error {
-	text, err := json.Marshal(s)
+// store overwrites the text of the file. A file that does not grow needs no room on a full disk.
+func store(file *os.File, r record) error {
+	text, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
@@ -223,7 +219,7 @@ func store(file *os.File, s stored) error {
 	if err != nil {
 		return err
 	}
-	blanks := max(int(info.Size())-len(text)-1, 0) // over the rest of the old text
+	blanks := max(int(info.Size())-len(text)-1, 0) // over the end of the old text
 	text = append(append(text, bytes.Repeat([]byte{' '}, blanks)...), '\n')
 	if _, err := file.WriteAt(text, 0); err != nil {
 		return err

@@ -29,12 +29,12 @@ func want(t *testing.T, what string, got, want any) {
 
 func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 	f := open(t)
-	held := func(credentials string, now time.Time) bool {
-		_, held, err := f.Current(credentials, now)
+	isActive := func(credentials string, now time.Time) bool {
+		_, active, err := f.Current(credentials, now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return held
+		return active
 	}
 	refuse := func(asked time.Duration, now time.Time) lockout.HoldOff {
 		h, err := f.RecordFailure("wrong", lockout.Failure{Reason: "AUTH_FAILED", Delay: asked}, now)
@@ -43,11 +43,11 @@ func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 		}
 		return h
 	}
-	want(t, "held at first", held("wrong", start), false)
+	want(t, "active at first", isActive("wrong", start), false)
 	want(t, "first", refuse(0, start).Until, start.Add(30*time.Minute))
-	want(t, "held", held("wrong", start.Add(29*time.Minute)), true)
-	want(t, "held with other credentials", held("corrected", start), false)
-	want(t, "held afterwards", held("wrong", start.Add(30*time.Minute)), false)
+	want(t, "active", isActive("wrong", start.Add(29*time.Minute)), true)
+	want(t, "active with other credentials", isActive("corrected", start), false)
+	want(t, "active afterwards", isActive("wrong", start.Add(30*time.Minute)), false)
 	want(t, "second", refuse(0, start).Until, start.Add(time.Hour))
 	want(t, "with a delay of the appliance", refuse(3*time.Hour, start).Until, start.Add(3*time.Hour+time.Minute))
 	for range 10 {
@@ -58,7 +58,7 @@ func TestEachRefusedLoginDoublesTheHoldOffOfTheseCredentials(t *testing.T) {
 		if err := f.RecordSuccess(credentials); err != nil {
 			t.Fatal(err)
 		}
-		want(t, "held after a success of "+credentials, held("wrong", start), credentials == "other")
+		want(t, "active after a success of "+credentials, isActive("wrong", start), credentials == "other")
 	}
 	want(t, "first again", refuse(0, start).Until, start.Add(30*time.Minute))
 }
@@ -70,14 +70,14 @@ func TestAHoldOffBeginsAgainWhenTheClockIsSetBack(t *testing.T) {
 	}
 	back := start.Add(-72 * time.Hour)
 	for _, at := range []struct {
-		now  time.Time
-		held bool
+		now    time.Time
+		active bool
 	}{{back, true}, {back.Add(29 * time.Minute), true}, {back.Add(31 * time.Minute), false}} {
-		h, held, err := f.Current("wrong", at.now)
+		h, active, err := f.Current("wrong", at.now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want(t, "held at "+at.now.String(), held, at.held)
+		want(t, "active at "+at.now.String(), active, at.active)
 		want(t, "until", h.Until, back.Add(30*time.Minute))
 	}
 }
@@ -115,9 +115,9 @@ func TestAHoldOffIsReadAsRecorded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		read, held, err := f.Current("some", now)
-		if err != nil || !held {
-			t.Fatalf("held off: %t, %v", held, err)
+		read, active, err := f.Current("some", now)
+		if err != nil || !active {
+			t.Fatalf("active: %t, %v", active, err)
 		}
 		want(t, "until", read.Until, recorded.Until)
 		want(t, "failure", read.Failure, failure)
@@ -130,8 +130,8 @@ func TestAHoldOffIsReadAsRecorded(t *testing.T) {
 
 func TestCurrentReadOnlyStoresNothing(t *testing.T) {
 	f := open(t)
-	if _, held, err := f.CurrentReadOnly("wrong", start); held || err != nil {
-		t.Errorf("without a file: %t, %v", held, err)
+	if _, active, err := f.CurrentReadOnly("wrong", start); active || err != nil {
+		t.Errorf("without a file: %t, %v", active, err)
 	}
 	if _, err := os.Stat(f.Path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it made the file: %v", err)
@@ -144,9 +144,9 @@ func TestCurrentReadOnlyStoresNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := start.Add(-72 * time.Hour) // the clock was set back
-	h, held, err := f.CurrentReadOnly("wrong", back)
-	if !held || err != nil {
-		t.Errorf("held off: %t, %v", held, err)
+	h, active, err := f.CurrentReadOnly("wrong", back)
+	if !active || err != nil {
+		t.Errorf("active: %t, %v", active, err)
 	}
 	want(t, "until", h.Until, back.Add(30*time.Minute))
 	after, err := os.ReadFile(f.Path)
@@ -164,8 +164,8 @@ func TestAHoldOffNeedsNoMoreRoomOnTheDisk(t *testing.T) {
 		if _, err := f.RecordFailure("some", lockout.Failure{Reason: reason}, start); err != nil {
 			t.Fatal(err)
 		}
-		h, held, err := f.Current("some", start)
-		want(t, "held off", held, true)
+		h, active, err := f.Current("some", start)
+		want(t, "active", active, true)
 		want(t, "error", err, nil)
 		want(t, "reason", h.Reason, reason)
 		info, err := os.Stat(f.Path)

@@ -9,7 +9,7 @@ import (
 
 // Appliance is a firewall.
 type Appliance interface {
-	// Apply brings a change about and returns what was acknowledged, also with an error. A login that the appliance did not
+	// Apply applies a change and returns what the appliance acknowledged, also with an error. A login that the appliance did not
 	// accept is an [appliance.LoginError], and another serial number an [appliance.OtherApplianceError]. Outcome.At is zero with an error.
 	Apply(ctx context.Context, c appliance.Change) (appliance.Outcome, error)
 }
