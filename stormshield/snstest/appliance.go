@@ -11,7 +11,7 @@
 // loopback interface only, and it needs no root.
 //
 // The main type is [Appliance]. [Start] makes one for a test, and [New] makes one for a program. Its methods say how to
-// reach it, what it blocks and what it was asked. They also act as the outside world does: administrators edit files, the
+// reach it, what it blocks and what it was asked. They also do what happens around it: administrators edit files, the
 // appliance reboots, [Appliance.SetFaults] makes something fail. The program in snstest/appliance runs one by hand.
 package snstest
 

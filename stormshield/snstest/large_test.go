@@ -69,7 +69,7 @@ func BenchmarkAddGroup(b *testing.B) {
 			fill(b, a, n)
 			w := connect(b, a)
 			for b.Loop() {
-				appendTo(b, a, snstest.ObjectFile, "\n") // so that it is read and parsed anew
+				appendTo(b, a, snstest.ObjectFile, "\n") // so that the next session parses it again
 				w.openSession("")
 				w.run("MODIFY MONITOR FORCE ON")
 				if ret := w.block("Crowdsec", 3600).ret(); ret != 100 {
