@@ -36,7 +36,7 @@ func owner(info os.FileInfo) [2]uint32 {
 	return [2]uint32{stat.Uid, stat.Gid}
 }
 
-func TestAFileIsPlacedWholeOrNotAtAll(t *testing.T) {
+func TestANewFileIsWholeOrMissing(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.yaml")
 	unwanted := errors.New("not what was meant")
@@ -56,7 +56,7 @@ func TestAFileIsPlacedWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestAFileIsReplacedWithItsModeAndACopyBesideIt(t *testing.T) {
+func TestAReplacedFileKeepsItsModeAndTheOldFileStays(t *testing.T) {
 	dir := t.TempDir()
 	path, link := filepath.Join(dir, "profiles.yaml"), filepath.Join(t.TempDir(), "link.yaml")
 	if err := errors.Join(os.WriteFile(path, []byte("was"), 0o600), os.Chmod(path, 0o640), os.Symlink(path, link)); err != nil {
@@ -89,7 +89,7 @@ func TestAFileIsReplacedWithItsModeAndACopyBesideIt(t *testing.T) {
 	}
 }
 
-func TestAFileThatSomebodyChangedMeanwhileStays(t *testing.T) {
+func TestAFileThatAnotherProgramChangedIsNotReplaced(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "profiles.yaml")
 	if err := os.WriteFile(path, []byte("theirs"), 0o600); err != nil {

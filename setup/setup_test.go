@@ -26,7 +26,7 @@ func TestAnInterruptEndsAQuestion(t *testing.T) {
 	}
 }
 
-func TestALastLineWithoutItsEndIsAnAnswer(t *testing.T) {
+func TestALastLineWithoutALineBreakIsAnAnswer(t *testing.T) {
 	d := newDialogue(strings.NewReader("one\r\ntwo"), io.Discard)
 	for _, want := range []string{"one", "two"} {
 		if got, err := d.ask(t.Context(), "What", true); err != nil || got != want {
@@ -53,7 +53,7 @@ func TestAnAnswerThatThePluginWouldReadDifferentlyIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheStateFolderIsMadeForThePluginsUser(t *testing.T) {
+func TestThePluginsUserOwnsTheNewStateFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "var", "state")
 	s := setup{Program: Program{Out: io.Discard}, document: config.Document{StateDir: dir}, crowdsec: crowdsec.Config{PluginUser: "nobody", HasPluginConfig: true}}
 	err := s.makeStateDir()

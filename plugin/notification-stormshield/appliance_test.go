@@ -10,7 +10,7 @@ import (
 	"notification-stormshield/appliance"
 )
 
-func TestARefusedPasswordOfTheYAMLHintsAtTheDollarSign(t *testing.T) {
+func TestTheHintAboutARefusedPasswordNamesTheDollarSign(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte("wrong"), 0o600); err != nil {
 		t.Fatal(err)

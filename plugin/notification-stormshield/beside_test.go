@@ -15,7 +15,8 @@ import (
 )
 
 // Two documents with groups of their own share the blacklist of an appliance.
-func TestABanOfOneDocumentStaysWhenThatOfAnotherDocumentEnds(t *testing.T) {
+func TestABanOfOneDocumentStaysWhenTheBanOfAnotherDocumentEnds(t *testing.T) {
+	t.Parallel()
 	w := newHarness(t)
 	p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(-time.Minute)})
 	t.Cleanup(p.Close)

@@ -24,7 +24,7 @@ func TestWithoutACommandItPrintsItsHelp(t *testing.T) {
 	}
 }
 
-func TestWrongUsageEndsWithStatus2AndSaysWhere(t *testing.T) {
+func TestWrongUsageExitsWithStatus2(t *testing.T) {
 	w := newHarness(t)
 	for _, args := range [][]string{
 		{"bogus"}, {"check", "--bogus"}, {"check", "-c"}, {"check", "-c", w.file, "more"}, {"config", "more"}, {"bans", "remove", "-c", w.file},
@@ -49,7 +49,7 @@ func TestVersionNamesTheGoVersion(t *testing.T) {
 	}
 }
 
-func TestWhatTrustPrintsMakesTheConfigurationPassCheck(t *testing.T) {
+func TestTheLinesOfTrustMakeCheckPass(t *testing.T) {
 	w := newHarness(t)
 	w.write(w.yaml(map[string]string{"ssh_host_key": "", "api_cert_fingerprint": ""}))
 	if status, _, complaint := w.run("check", "-c", w.file); status != 1 || !strings.Contains(complaint, "crowdsec-stormshield trust") {
@@ -72,7 +72,7 @@ func TestWhatTrustPrintsMakesTheConfigurationPassCheck(t *testing.T) {
 	}
 }
 
-func TestCheckNamesEachFaultAndWhatToDo(t *testing.T) {
+func TestCheckNamesEachFaultAndAHint(t *testing.T) {
 	for name, c := range map[string]struct {
 		faults  func(*snstest.Faults)
 		prepare func(*harness)
@@ -127,7 +127,7 @@ func TestCheckWarnsOfAConfigurationThatOthersCanRead(t *testing.T) {
 	}
 }
 
-func TestCheckOfALockedApplianceSaysForHowLong(t *testing.T) {
+func TestCheckReportsALockOut(t *testing.T) {
 	w := newHarness(t)
 	for n := range 3 { // another password each time: a hold-off is of one
 		w.write(w.yaml(map[string]string{"api_password": fmt.Sprint("wrong ", n)}))
@@ -143,7 +143,7 @@ func TestCheckOfALockedApplianceSaysForHowLong(t *testing.T) {
 	}
 }
 
-func TestARefusedLoginHoldsTheNextCheckOff(t *testing.T) {
+func TestTheNextCheckAfterARefusedLoginTriesNone(t *testing.T) {
 	w := newHarness(t)
 	w.write(w.yaml(map[string]string{"api_password": "wrong"}))
 	w.books()
@@ -172,7 +172,7 @@ func (w *harness) books() *ledger.Ledger {
 	return l
 }
 
-func TestCleanupTakesEverythingOffAndLeavesEveryOtherByte(t *testing.T) {
+func TestCleanupRemovesOurEntriesAndKeepsEveryOtherByte(t *testing.T) {
 	w := newHarness(t)
 	object, groups := string(w.sim.Read("object")), string(w.sim.Read("objectgroup"))
 	l, now := w.books(), time.Now()

@@ -44,114 +44,154 @@ var (
 // victim is an address that is banned beside hostile fields.
 const victim = "203.0.113.9"
 
-// FuzzNothingInAnAlertReachesAFileOrACommand sends alerts with hostile fields
-// through the whole path: Notify, ledger, flush, and the appliance.
-func FuzzNothingInAnAlertReachesAFileOrACommand(f *testing.F) {
-	hostile := []string{
-		"203.0.113.7\n[Host]\nevil=1.2.3.4", "]", "=", "a\"b'c`d$(reboot)", "203.0.113.7 Timeout=1", "203.0.113.7,resolve=static #x",
-		"crowdsec_console", "../../etc/passwd", "203.0.113.7\x00", "!!", "' ; rm -rf / ; '", "2001:db8::1%eth0;reboot", "203.0.113.0/24\r\n",
-		"\u202e7.311.0.302", "<>&amp;", "203.0.113.7&cmd=MODIFY ON FORCE", strings.Repeat("A", 10<<20), "203.0.113.7", "198.51.100.0/24", "2001:db8::7",
-	}
-	for i, value := range hostile {
-		other := hostile[(i+1)%len(hostile)]
-		f.Add(value, "Ip", "ban", "crowdsec", "crowdsecurity/ssh-bf", "4h", "")
-		f.Add(victim, "Ip", "ban", value, other, "4h", "")
-		f.Add(victim, value, other, "x", "x", "4h", "")
-		f.Add(victim, "Range", "ban", "x", "x", value, other)
-	}
-	for _, duration := range []string{"4h", "8h", "8h", "-1s"} { // one decision again and again
-		f.Add("198.51.100.9", "Ip", "ban", "x", "20f8aaaa-0000-4000-8000-000000000001", duration, "")
-	}
-	f.Add("198.51.100.9", "Ip", "ban", "x", "another", "1h", "")
-	f.Add("198.51.100.9", "Ip", "captcha", "", "", "4h", "")
-	w := newHarness(f)
-	l := w.books()
-	p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(time.Hour)})
-	f.Cleanup(p.Close)
-	if _, err := p.Configure(f.Context(), &protobufs.Config{Config: []byte(w.yaml(nil))}); err != nil {
-		f.Fatal(err)
-	}
-	administrators := map[string]string{"object": string(w.sim.Read("object")), "objectgroup": string(w.sim.Read("objectgroup"))}
-	shapes := w.benignShapes(f, p, l)
+// hostileAlert is an alert with one decision.
+type hostileAlert struct{ value, scope, kind, origin, scenario, duration, stopAt string }
 
+// hostileAlerts puts each text into each field of an alert.
+func hostileAlerts(texts ...string) []hostileAlert {
+	var all []hostileAlert
+	for i, text := range texts {
+		other := texts[(i+1)%len(texts)]
+		all = append(all,
+			hostileAlert{text, "Ip", "ban", "crowdsec", "crowdsecurity/ssh-bf", "4h", ""},
+			hostileAlert{victim, "Ip", "ban", text, other, "4h", ""},
+			hostileAlert{victim, text, other, "x", "x", "4h", ""},
+			hostileAlert{victim, "Range", "ban", "x", "x", text, other})
+	}
+	return all
+}
+
+// FuzzNothingInAnAlertReachesAFileOrACommand sends alerts with hostile fields through the whole path: Notify, ledger,
+// flush, and the appliance.
+func FuzzNothingInAnAlertReachesAFileOrACommand(f *testing.F) {
+	alerts := hostileAlerts("203.0.113.7\n[Host]\nevil=1.2.3.4", "]", "=", "a\"b'c`d$(reboot)", "203.0.113.7 Timeout=1", "203.0.113.7,resolve=static #x",
+		"crowdsec_console", "../../etc/passwd", "203.0.113.7\x00", "!!", "' ; rm -rf / ; '", "2001:db8::1%eth0;reboot", "203.0.113.0/24\r\n",
+		"\u202e7.311.0.302", "<>&amp;", "203.0.113.7&cmd=MODIFY ON FORCE", strings.Repeat("A", 10<<10), "203.0.113.7", "198.51.100.0/24", "2001:db8::7")
+	for _, duration := range []string{"4h", "8h", "8h", "-1s"} { // one decision again and again
+		alerts = append(alerts, hostileAlert{"198.51.100.9", "Ip", "ban", "x", "20f8aaaa-0000-4000-8000-000000000001", duration, ""})
+	}
+	alerts = append(alerts, hostileAlert{"198.51.100.9", "Ip", "ban", "x", "another", "1h", ""}, hostileAlert{"198.51.100.9", "Ip", "captcha", "", "", "4h", ""})
+	for _, a := range alerts {
+		f.Add(a.value, a.scope, a.kind, a.origin, a.scenario, a.duration, a.stopAt)
+	}
+	h := newHostileHarness(f)
 	f.Fuzz(func(t *testing.T, value, scope, kind, origin, scenario, duration, stopAt string) {
-		w.t = t
-		text, err := json.Marshal([]map[string]any{{
-			"decisions": []map[string]any{{"value": value, "scope": scope, "type": kind, "origin": origin, "scenario": scenario, "duration": duration, "uuid": scenario}},
-			"scenario":  scenario, "message": value, "stop_at": stopAt, "source": map[string]any{"ip": value, "scope": scope, "value": value},
-		}})
-		if err != nil {
-			t.Skip("no JSON can be made of it")
-		}
-		if _, err := p.Notify(t.Context(), &protobufs.Notification{Name: "test", Text: string(text)}); err != nil {
-			return // refused as a whole
-		}
-		w.sim.ResetStats()
-		w.flush(l)
-		w.wantOnlyOurShapes(administrators, shapes)
-		if value == victim && scope == "Ip" && kind == "ban" && duration == "4h" && stopAt == "" && !w.sim.Blocked(netip.MustParseAddr(victim)) {
-			t.Errorf("%s is not blocked, whatever else the alert holds", victim)
-		}
+		h.t = t
+		h.send(hostileAlert{value, scope, kind, origin, scenario, duration, stopAt})
 	})
 }
 
-// benignShapes are the forms of the SSH commands of flushes with harmless
-// bans, digits, tickets and
-// markers left out.
-func (w *harness) benignShapes(f *testing.F, p *plugin.Plugin, l *ledger.Ledger) map[string]bool {
-	now := time.Now().UTC()
-	for _, values := range [][]string{{"192.0.2.1", "192.0.2.0/28", "2001:db8:1::1"}, {"192.0.2.2"}} {
-		for _, v := range values {
-			text := `[{"decisions":[{"value":"` + v + `","scope":"Ip","type":"ban","duration":"1s"}],"stop_at":"` + now.Format(time.RFC3339) + `"}]`
-			if _, err := p.Notify(f.Context(), &protobufs.Notification{Name: "test", Text: text}); err != nil {
-				f.Fatal(err)
-			}
-		}
-		w.flush(l)
-		for time.Now().Before(now.Add(2 * time.Second)) {
-			time.Sleep(50 * time.Millisecond)
-		}
-		w.flush(l) // takes them off
+func TestLongNothingInAHugeFieldReachesAFileOrACommand(t *testing.T) {
+	t.Parallel()
+	h := newHostileHarness(t)
+	for _, a := range hostileAlerts("203.0.113.7&cmd=MODIFY ON FORCE", strings.Repeat("A", 10<<20), "203.0.113.7") {
+		h.send(a)
 	}
-	shapes := map[string]bool{}
-	for _, c := range w.sim.Stats().SSHCommands {
-		shapes[shape(c)] = true
-	}
-	return shapes
 }
 
+// hostileHarness runs a plugin, and knows the files and commands of harmless flushes.
+type hostileHarness struct {
+	*harness
+	plugin         *plugin.Plugin
+	ledger         *ledger.Ledger
+	administrators map[string]string // the texts of the files without our lines
+	shapes         map[string]bool   // of the SSH commands
+}
+
+func newHostileHarness(t testing.TB) *hostileHarness {
+	h := &hostileHarness{harness: newHarness(t), shapes: map[string]bool{}}
+	h.ledger = h.books()
+	h.administrators = map[string]string{"object": string(h.sim.Read("object")), "objectgroup": string(h.sim.Read("objectgroup"))}
+	h.plugin = plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(time.Hour)}) // too young to flush
+	t.Cleanup(h.plugin.Close)
+	if _, err := h.plugin.Configure(t.Context(), &protobufs.Config{Config: []byte(h.yaml(nil))}); err != nil {
+		t.Fatal(err)
+	}
+	h.flushHarmlessBans()
+	for _, c := range h.sim.Stats().SSHCommands {
+		h.shapes[shape(c)] = true
+	}
+	return h
+}
+
+// flushHarmlessBans blocks and unblocks harmless bans.
+func (h *hostileHarness) flushHarmlessBans() {
+	for _, values := range [][]string{{"192.0.2.1/32", "192.0.2.0/28", "2001:db8:1::1/128"}, {"192.0.2.2/32"}} {
+		for _, v := range values {
+			if _, err := h.notify(hostileAlert{v, "Ip", "ban", "", "", "1h", ""}); err != nil {
+				h.t.Fatal(err)
+			}
+		}
+		h.flush(h.ledger)
+		for _, v := range values {
+			if _, err := h.ledger.Lift(h.t.Context(), netip.MustParsePrefix(v), time.Now(), 1000); err != nil {
+				h.t.Fatal(err)
+			}
+		}
+		h.flush(h.ledger)
+		if n := h.sim.BlacklistLen(); n != 0 {
+			h.t.Fatalf("%d entries are left", n)
+		}
+	}
+}
+
+func (h *hostileHarness) notify(a hostileAlert) (*protobufs.Empty, error) {
+	text, err := json.Marshal([]map[string]any{{
+		"decisions": []map[string]any{{"value": a.value, "scope": a.scope, "type": a.kind, "origin": a.origin, "scenario": a.scenario, "duration": a.duration, "uuid": a.scenario}},
+		"scenario":  a.scenario, "message": a.value, "stop_at": a.stopAt, "source": map[string]any{"ip": a.value, "scope": a.scope, "value": a.value},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return h.plugin.Notify(h.t.Context(), &protobufs.Notification{Name: "test", Text: string(text)})
+}
+
+// send sends an alert and flushes. Files and commands must look like those of harmless flushes.
+func (h *hostileHarness) send(a hostileAlert) {
+	h.t.Helper()
+	if _, err := h.notify(a); err != nil {
+		return // the plugin refused the alert
+	}
+	h.sim.ResetStats()
+	h.flush(h.ledger)
+	h.checkFilesAndCommands()
+	a.origin, a.scenario = "", ""
+	if a == (hostileAlert{value: victim, scope: "Ip", kind: "ban", duration: "4h"}) && !h.sim.Blocked(netip.MustParseAddr(victim)) {
+		h.t.Errorf("%s is not blocked, because of other fields of its alert", victim)
+	}
+}
+
+// shape returns a command without digits, tickets and markers.
 func shape(command string) string {
 	command = aMarker.ReplaceAllString(aTicket.ReplaceAllString(command, ".crowdsec-T"), "' sh M ")
 	return aNumber.ReplaceAllString(command, "N")
 }
 
-// wantOnlyOurShapes says that files and commands hold nothing but the
-// administrator's lines, ours, and the commands of a harmless flush.
-func (w *harness) wantOnlyOurShapes(administrators map[string]string, shapes map[string]bool) {
-	w.t.Helper()
-	for file, before := range administrators {
+func (h *hostileHarness) checkFilesAndCommands() {
+	h.t.Helper()
+	for file, before := range h.administrators {
 		var others strings.Builder
-		for line := range strings.Lines(string(w.sim.Read(file))) {
+		for line := range strings.Lines(string(h.sim.Read(file))) {
 			if !aFileLine.MatchString(strings.TrimSuffix(line, "\n")) {
 				others.WriteString(line)
 			}
 		}
 		if others.String() != before {
-			w.t.Errorf("%s holds other than the administrator's lines and ours:\n%.2000s", file, others.String())
+			h.t.Errorf("%s holds other lines than the administrator's and ours:\n%.2000s", file, others.String())
 		}
 	}
-	stats := w.sim.Stats()
+	stats := h.sim.Stats()
 	for _, c := range stats.APICommands {
 		if !aCommand.MatchString(c) {
-			w.t.Errorf("API command %.300q", c)
+			h.t.Errorf("API command %.300q", c)
 		}
 	}
 	for _, c := range stats.SSHCommands {
-		if !shapes[shape(c)] {
-			w.t.Errorf("SSH command %.300q is of no known shape", c)
+		if !h.shapes[shape(c)] {
+			h.t.Errorf("SSH command %.300q differs from those of a harmless flush", c)
 		}
 	}
-	if problems := w.sim.Problems(); len(problems) > 0 {
-		w.t.Errorf("an appliance would choke on its files: %q", problems)
+	if problems := h.sim.Problems(); len(problems) > 0 {
+		h.t.Errorf("an appliance could not read its files: %q", problems)
 	}
 }

@@ -48,12 +48,13 @@ func newOpenHarness(t *testing.T) (w *harness, binary string) {
 			t.Fatal(err)
 		}
 	}
-	text, err := os.ReadFile("/proc/self/exe")
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A link, because a program that is being written cannot run while another test forks (go.dev/issue/22315).
 	binary = filepath.Join(w.dir, "crowdsec-stormshield")
-	if err := os.WriteFile(binary, text, 0o755); err != nil {
+	if err := os.Link(self, binary); err != nil {
 		t.Fatal(err)
 	}
 	w.dir = filepath.Join(w.dir, "state")
@@ -77,6 +78,7 @@ func runAs(t *testing.T, uid int, binary string, args ...string) (string, error)
 }
 
 func TestACommandWithoutTheRightsSaysToRunItAsRoot(t *testing.T) {
+	t.Parallel()
 	w, binary := newOpenHarness(t)
 	w.books()
 	state := plugin.StateOf(w.document())
@@ -143,35 +145,54 @@ func (w *harness) serve(uid int, binary string) error {
 	return p.Notify(w.t.Context(), "test", plugintest.Ban(time.Hour, netip.MustParsePrefix("203.0.113.7/32")).Text())
 }
 
-func TestEveryFileOfTheStateIsOpenToThePluginWhicheverProcessMadeIt(t *testing.T) {
+// stateUsers are a user of the plugin, an owner of the state folder, and the process that makes the first state file.
+type stateUsers struct {
+	plugin, folder int
+	first          string
+}
+
+func TestThePluginCanOpenTheStateFilesOfEachCommand(t *testing.T) {
+	testStateUsers(t, []stateUsers{{nobody, nobody, "check"}, {stranger, stranger, "flush"}, {0, 0, "plugin"}, {0, nobody, "check"}})
+}
+
+func TestLongThePluginCanOpenTheStateFilesOfEachCommand(t *testing.T) {
+	var all []stateUsers
+	for _, users := range []stateUsers{{nobody, nobody, ""}, {stranger, stranger, ""}, {0, 0, ""}, {0, nobody, ""}} {
+		for _, users.first = range []string{"plugin", "check", "flush"} {
+			all = append(all, users)
+		}
+	}
+	testStateUsers(t, all)
+}
+
+func testStateUsers(t *testing.T, all []stateUsers) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root changes its user")
 	}
-	for _, c := range []struct{ plugin, folder int }{{nobody, nobody}, {stranger, stranger}, {0, 0}, {0, nobody}} {
-		for _, first := range []string{"plugin", "check", "flush"} {
-			t.Run(fmt.Sprintf("plugin %d, folder %d, first %s", c.plugin, c.folder, first), func(t *testing.T) {
-				w, binary := newOpenHarness(t)
-				give(t, w.dir, c.folder)
-				if err := os.Chmod(w.dir, 0o700); err != nil {
-					t.Fatal(err)
+	for _, c := range all {
+		t.Run(fmt.Sprintf("plugin %d, folder %d, first %s", c.plugin, c.folder, c.first), func(t *testing.T) {
+			t.Parallel()
+			w, binary := newOpenHarness(t)
+			give(t, w.dir, c.folder)
+			if err := os.Chmod(w.dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if c.first != "plugin" {
+				_, _ = runAs(t, 0, binary, c.first, "-c", w.file) // there may be no state yet
+			}
+			if err := w.serve(c.plugin, binary); err != nil {
+				t.Fatal(err)
+			}
+			for _, words := range [][]string{{"bans"}, {"check"}, {"flush"}, {"bans", "remove", "203.0.113.7"}, {"flush"}} {
+				if out, err := runAs(t, 0, binary, append(words, "-c", w.file)...); err != nil {
+					t.Errorf("%v as root: %v\n%s", words, err, out)
 				}
-				if first != "plugin" {
-					_, _ = runAs(t, 0, binary, first, "-c", w.file) // it may say that there is no state
-				}
-				if err := w.serve(c.plugin, binary); err != nil {
-					t.Fatal(err)
-				}
-				for _, words := range [][]string{{"bans"}, {"check"}, {"flush"}, {"bans", "remove", "203.0.113.7"}, {"flush"}} {
-					if out, err := runAs(t, 0, binary, append(words, "-c", w.file)...); err != nil {
-						t.Errorf("%v as root: %v\n%s", words, err, out)
-					}
-				}
-				w.ownedBy(c.plugin)
-				if err := w.serve(c.plugin, binary); err != nil {
-					t.Errorf("the plugin after the commands: %v", err)
-				}
-			})
-		}
+			}
+			w.ownedBy(c.plugin)
+			if err := w.serve(c.plugin, binary); err != nil {
+				t.Errorf("the plugin after the commands: %v", err)
+			}
+		})
 	}
 }
 
@@ -190,7 +211,8 @@ func (w *harness) ownedBy(uid int) {
 	}
 }
 
-func TestAStateOfSomebodyElseIsNamedWithWhatGivesItToThePlugin(t *testing.T) {
+func TestTheErrorAboutAStateOfAnotherUserNamesTheCure(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("only root changes its user")
 	}
@@ -217,7 +239,7 @@ func TestAStateOfSomebodyElseIsNamedWithWhatGivesItToThePlugin(t *testing.T) {
 	}
 }
 
-func TestAMissingOrUnreachableStateFolderIsNamedWithItsCure(t *testing.T) {
+func TestTheErrorAboutAMissingStateFolderNamesTheCure(t *testing.T) {
 	w, binary := newOpenHarness(t)
 	if err := os.Chmod(w.dir, 0); err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ func (w *harness) hold() *lease.Lease {
 }
 
 // The state of a plugin whose disk is full, or whose flush hangs, tells of no trouble.
-func TestBansThatArePendingForLongAreAProblemThoughTheStateTellsOfNone(t *testing.T) {
+func TestStatusReportsBansThatArePendingForTooLong(t *testing.T) {
 	for ago, works := range map[time.Duration]bool{30 * time.Second: true, time.Hour: false} {
 		w := newHarness(t)
 		w.record("203.0.113.7", ago)
@@ -45,7 +45,7 @@ func TestBansThatArePendingForLongAreAProblemThoughTheStateTellsOfNone(t *testin
 	}
 }
 
-func TestAFlushThatWasCutIsAProblemThoughEveryBanHasEnded(t *testing.T) {
+func TestStatusReportsACutFlushAlthoughEveryBanHasEnded(t *testing.T) {
 	w := newHarness(t)
 	w.record("203.0.113.7", 2*time.Hour)
 	began := time.Now().Add(-90 * time.Minute)
@@ -67,7 +67,8 @@ func TestAFlushThatWasCutIsAProblemThoughEveryBanHasEnded(t *testing.T) {
 	}
 }
 
-func TestFlushBlocksByItselfWhenTheHolderOfTheLeaseIsGone(t *testing.T) {
+func TestFlushBlocksByItselfAfterThePluginHasEnded(t *testing.T) {
+	t.Parallel()
 	w := newHarness(t)
 	w.record("203.0.113.7", 0)
 	held := w.hold()

@@ -7,7 +7,7 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-func TestATextForThePublicHoldsNoAddressOfAnybody(t *testing.T) {
+func TestAReportHidesAddresses(t *testing.T) {
 	for text, want := range map[string]string{
 		"dial tcp 51.15.7.9:443: connect: refused":                  "dial tcp (address):443: connect: refused",
 		"dial tcp [2a01:e0a::1]:22: i/o timeout":                    "dial tcp [(address)]:22: i/o timeout",
@@ -26,7 +26,7 @@ func TestATextForThePublicHoldsNoAddressOfAnybody(t *testing.T) {
 	}
 }
 
-func TestAReportOfAnApplianceThatDoesNotAnswerNamesNoPlace(t *testing.T) {
+func TestAReportHidesTheHostOfAnApplianceThatDoesNotAnswer(t *testing.T) {
 	w := newHarness(t)
 	w.write(w.yaml(map[string]string{"host": "localhost"}))
 	w.sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse, f.SSHRefuse = true, true })

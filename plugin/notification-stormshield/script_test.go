@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -29,6 +30,7 @@ import (
 func TestMain(m *testing.M) {
 	// With the race detector, each process that a test starts would sleep for a second at its end.
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+	_ = flag.Set("test.parallel", "8") // most tests wait more than they work
 	testscript.Main(m, map[string]func(){"crowdsec-stormshield": main})
 }
 

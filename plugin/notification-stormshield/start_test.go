@@ -25,7 +25,7 @@ func program(t *testing.T) string {
 	return path
 }
 
-func TestCrowdSecStartsThePluginWhateverItsTMPDIR(t *testing.T) {
+func TestThePluginStartsWithAnUnusableTMPDIR(t *testing.T) {
 	private := filepath.Join(t.TempDir(), "private") // libpam-tmpdir's TMPDIR, if the tests are not root
 	if err := os.Mkdir(private, 0o500); err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestCrowdSecStartsThePluginWhateverItsTMPDIR(t *testing.T) {
 	}
 }
 
-func TestTheFolderForSocketsThatCrowdSecNamesIsUsed(t *testing.T) {
+func TestThePluginMakesItsSocketInCrowdSecsFolder(t *testing.T) {
 	folder, err := os.MkdirTemp("/tmp", "s")
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func see(t *testing.T, screen *os.File, want string) string {
 	return shown.String()
 }
 
-func TestColoursAreForTerminalsWhoseUserWantsThem(t *testing.T) {
+func TestOnlyATerminalWithoutNOCOLORGetsColours(t *testing.T) {
 	program, _ := terminal(t)
 	t.Setenv("TERM", "xterm")
 	t.Setenv("NO_COLOR", "")
@@ -70,7 +70,7 @@ func TestColoursAreForTerminalsWhoseUserWantsThem(t *testing.T) {
 	}
 }
 
-func TestProgressIsALineThatGoesAgain(t *testing.T) {
+func TestProgressRemovesItsLineAtTheEnd(t *testing.T) {
 	program, screen := terminal(t)
 	p := showProgress(program)
 	p.show("writing the files")
