@@ -25,19 +25,19 @@ type Entry struct {
 
 // Pending is what must still be applied.
 type Pending struct {
-	// Block are bans in force that are not on the blacklist, or not for long enough. It need not name all of them if they are
-	// more than the appliance blocks one by one: a group names them then.
+	// Block are bans in force that are not on the blacklist, or not for long enough. If they are more than the appliance blocks
+	// one by one, Block need not name all of them: a group names them then.
 	Block   []Ban
-	Unblock []netip.Prefix // over or waiting, and perhaps still on the blacklist
+	Unblock []netip.Prefix // ended or waiting, and perhaps still on the blacklist
 	Add     []netip.Prefix // in force, and not known to be in the appliance's files
-	Remove  []netip.Prefix // over or waiting, and perhaps in the files
+	Remove  []netip.Prefix // ended or waiting, and perhaps in the files
 	InForce int            // how many bans are in force
-	// Mark identifies the files as a flush left them; "": not known. While the files match it, Add and Remove are all that they
-	// lack. Only the client of the appliance reads it.
+	// Mark identifies the files as a flush left them; "": not known. While the files match it, only Add and Remove must be
+	// changed in them. Only the client of the appliance reads it.
 	Mark string
 }
 
-// Change is what a flush applies: what is pending, and functions that return more where that is not enough.
+// Change is the task of a flush: what is pending, and functions that return more where that is not enough.
 type Change struct {
 	Pending
 	Reassert bool // block everything in force again
@@ -51,20 +51,20 @@ type Change struct {
 	// Then it unblocks the addresses that only old groups list, and removes the old groups.
 	OldGroups []string
 
-	// Begin is called before anything is sent. Its error ends the flush.
+	// Begin is called before the flush sends anything. Its error ends the flush.
 	Begin func() error
 
-	// AllInForce returns all bans in force. It is called when the files must be compared whole, at most once each time that they
-	// are read. listed is what the group in the files lists then.
+	// AllInForce returns all bans in force. The flush calls it when it compares the files whole, at most once each time that it
+	// reads them. listed are the members of the group in the files.
 	AllInForce func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
 
-	// OneByOne returns every ban that must be blocked one by one, for as long as an entry lives, the most urgent first. It is
-	// called where no command may name the group. It also returns the bans that Block leaves out, and with Reassert every ban
+	// OneByOne returns every ban that must be blocked one by one, for as long as an entry lives, the most urgent first. The flush
+	// calls it where no command may name the group. It also returns the bans that Block leaves out, and with Reassert every ban
 	// in force that no earlier flush of the same re-assert blocked.
 	OneByOne func(ctx context.Context) ([]netip.Prefix, error)
 }
 
-// Outcome is what the appliance acknowledged of a change. It counts also when the flush failed. What it lacks is still
+// Outcome is the part of a change that the appliance acknowledged. It counts also when the flush failed. The rest is still
 // pending.
 type Outcome struct {
 	Blocked   []Entry
@@ -78,17 +78,16 @@ type Outcome struct {
 	Asserted      time.Time
 	AssertedUntil time.Time // when these entries end
 
-	At time.Time // when the flush ended well; zero: it failed, or did nothing
-	// Warning says what a flush that ended well could not do, or did another way: bans are Refused, or a group has foreign
-	// members. It did all else.
+	At time.Time // when the flush succeeded; zero: it failed, or did nothing
+	// Warning says what a successful flush could not do, or did in another way: bans are Refused, or a group has foreign members.
 	Warning error
-	// Refused are bans that the appliance refused in a flush that otherwise ended well. They stay pending.
+	// Refused are bans that the appliance refused in a successful flush. They stay pending.
 	Refused []netip.Prefix
-	// Unfinished says that the flush ended well and left something to the next one.
+	// Unfinished says that a successful flush left changes to the next one.
 	Unfinished bool
-	Leftovers  int // objects of ours that nothing asked for, and that the flush took off
+	Leftovers  int // objects of ours of bans that the ledger does not know; the flush unblocked and removed them
 
-	Serial        string   // the appliance's serial number; "": it was not asked, or has none
+	Serial        string   // the appliance's serial number; "": unknown
 	OldGroupsGone bool     // the files hold nothing of ours in Change.OldGroups any more
 	Kept          []string // each of these groups that stays, with the reason
 }

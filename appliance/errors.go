@@ -6,7 +6,7 @@ import (
 )
 
 // LoginError says that an appliance answered a login and did not accept it. Another attempt may lock the account, so no
-// process logs in again before the login hold-off is over. A connection that failed and a command that was refused are
+// process logs in again before the login hold-off ends. A connection that failed and a command that was refused are
 // other errors.
 type LoginError struct {
 	Temporary bool          // it did not refuse the account: the same login may be accepted later
@@ -19,8 +19,8 @@ func (e *LoginError) Error() string { return e.Err.Error() }
 
 func (e *LoginError) Unwrap() error { return e.Err }
 
-// OtherApplianceError says that another appliance answers than before: it was replaced, or the other member of an HA pair answers.
-// The members share an address, and each has a blacklist of its own [?]. The flush blocked and unblocked nothing on it.
+// OtherApplianceError says that another appliance answers than before: it was replaced, or the other member of an HA pair
+// answers. The members share an address, and each has a blacklist of its own [?]. The flush blocked and unblocked nothing.
 type OtherApplianceError struct {
 	Host             string
 	Serial, Expected string // serial numbers

@@ -40,7 +40,7 @@ func (a *Appliance) Apply(ctx context.Context, change appliance.Change) (applian
 	return f.done, nil
 }
 
-// warning returns the warning of a flush that ended well; nil: there is none.
+// warning returns the warning of a successful flush; nil: there is none.
 func (f *flush) warning() error {
 	refused, foreign := f.refusal(), foreignWarning(f.foreign)
 	if refused != nil && foreign != nil {

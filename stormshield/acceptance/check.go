@@ -49,7 +49,7 @@ type checker struct {
 	findings []Finding
 	session  *serverd.Session // nil: there is none
 	shell    *shell.Client    // nil: it is not connected
-	trial
+	writeState
 }
 
 func newChecker(config stormshield.Config) *checker {

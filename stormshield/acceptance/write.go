@@ -31,8 +31,8 @@ const (
 	maxWait = time.Minute
 )
 
-// trial is the state of the rows that block and write.
-type trial struct {
+// writeState is the state of the rows that block and write.
+type writeState struct {
 	accepted   bool           // the appliance accepted to block an address
 	shown      blacklist.Line // the line that SHOW prints for it
 	showErr    error
