@@ -31,17 +31,13 @@ type span struct{ first, last time.Duration }
 func (p batchPlan) measure(ctx context.Context, o options, link snstest.Link) (batches, error) {
 	progress("several bans at once over %s", network(link))
 	b := batches{bans: p.bans, link: link}
-	h, err := newHarness(ctx, o, setting{link: link, way: changeOnly, frequency: shortFrequency, debounce: shortDebounce})
+	s := short
+	s.link = link
+	h, _, err := newBlockingHarness(ctx, o, s, p.bans, perLarge)
 	if err != nil {
 		return b, err
 	}
 	defer h.close()
-	if _, err := h.receive(ctx, p.bans, perLarge); err != nil {
-		return b, err
-	}
-	if _, err := h.firstFlush(ctx); err != nil {
-		return b, err
-	}
 	progress("  address by address")
 	single, err := h.spans(ctx, p, slices.Max(p.numbers))
 	if err != nil {

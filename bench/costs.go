@@ -34,12 +34,6 @@ type costs struct {
 	of   [ways][kinds][]cost
 }
 
-// The shortest times, for single flushes.
-const (
-	shortFrequency = time.Second
-	shortDebounce  = 100 * time.Millisecond
-)
-
 // measure alternates between both ways, so that other load on the machine
 // affects both.
 func (p costPlan) measure(ctx context.Context, o options) (costs, error) {
@@ -53,7 +47,9 @@ func (p costPlan) measure(ctx context.Context, o options) (costs, error) {
 	}()
 	for way := range ways {
 		progress("  %s: first flush", way)
-		h, err := newHarness(ctx, o, setting{link: p.link, way: way, frequency: shortFrequency, debounce: shortDebounce})
+		s := short
+		s.link, s.way = p.link, way
+		h, err := newHarness(ctx, o, s)
 		if err != nil {
 			return c, fmt.Errorf("%s: %w", way, err)
 		}

@@ -37,6 +37,12 @@ const (
 
 func (w way) String() string { return [...]string{"whole files", "the change alone"}[w] }
 
+// The settings for lone bans and storms, and the shortest times for single flushes.
+var (
+	normal = setting{way: changeOnly, frequency: 2 * time.Second, debounce: time.Second}
+	short  = setting{way: changeOnly, frequency: time.Second, debounce: 100 * time.Millisecond}
+)
+
 // setting is for a new harness.
 type setting struct {
 	link      snstest.Link
@@ -81,6 +87,22 @@ func newHarness(ctx context.Context, o options, s setting) (*harness, error) {
 		return nil, err
 	}
 	return h, nil
+}
+
+// newBlockingHarness makes a harness whose appliance blocks a number of bans. The
+// plugin has received them in alerts of a size; took are the times until its answers.
+func newBlockingHarness(ctx context.Context, o options, s setting, bans, perAlert int) (h *harness, took []time.Duration, err error) {
+	if h, err = newHarness(ctx, o, s); err != nil {
+		return nil, nil, err
+	}
+	if took, err = h.receive(ctx, bans, perAlert); err == nil {
+		_, err = h.firstFlush(ctx)
+	}
+	if err != nil {
+		h.close()
+		return nil, nil, err
+	}
+	return h, took, nil
 }
 
 // configure sends the plugin the configuration with a change. The plugin then

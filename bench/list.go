@@ -39,14 +39,11 @@ type list struct {
 func (p listPlan) measure(ctx context.Context, o options) (l list, err error) {
 	progress("a Local API that lists %s", p)
 	l.listPlan = p
-	h, err := newHarness(ctx, o, setting{way: changeOnly, frequency: shortFrequency, debounce: shortDebounce})
+	h, _, err := newBlockingHarness(ctx, o, short, 0, perLarge)
 	if err != nil {
 		return l, err
 	}
 	defer h.close()
-	if _, err = h.firstFlush(ctx); err != nil { // without bans
-		return l, err
-	}
 	local := h.StartLocalAPI()
 	local.Left = banFor
 	addresses := h.fresh.next(p.bans)

@@ -81,7 +81,7 @@ func (r *report) addSizes(sizes []atSize) {
 			limit = loneTargetMost
 		}
 		p50, p95 := median(s.latencies), quantile(s.latencies, 0.95)
-		r.add(s.bans, spread(seconds(p50), seconds(p95)), "a lone ban, from Notify's answer to the entry (debounce %s), p50 / p95 of %d", debounce, len(s.latencies))
+		r.add(s.bans, spread(seconds(p50), seconds(p95)), "a lone ban, from Notify's answer to the entry (debounce %s), p50 / p95 of %d", normal.debounce, len(s.latencies))
 		r.judge(p95 <= limit, "p95 ≤ "+seconds(limit))
 	}
 	for _, s := range sizes {

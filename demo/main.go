@@ -26,7 +26,8 @@ import (
 const (
 	limit           = time.Minute // of the whole demo
 	updateFrequency = 2 * time.Second
-	patience        = 10 * time.Second // for one change on the appliance
+	short           = 9 * time.Second  // a ban that ends during the demo
+	patience        = 15 * time.Second // for one change on the appliance
 )
 
 var (
@@ -113,7 +114,7 @@ func (d *demo) start(ctx context.Context) error {
 
 func (d *demo) block(ctx context.Context) error {
 	commands := len(d.commands())
-	if err := errors.Join(d.ban(ctx, 6*time.Second, address), d.ban(ctx, time.Hour, address6, ipRange)); err != nil {
+	if err := errors.Join(d.ban(ctx, short, address), d.ban(ctx, time.Hour, address6), d.ban(ctx, time.Hour, ipRange)); err != nil {
 		return err
 	}
 	three := []netip.Prefix{address, address6, ipRange}
@@ -138,8 +139,8 @@ func (d *demo) unblock(ctx context.Context) error {
 func (d *demo) edit(ctx context.Context) error {
 	const line = "srv_new=203.0.113.12,resolve=static"
 	commands := len(d.commands())
-	d.end = time.Now().Add(8 * time.Second)
-	if err := errors.Join(d.ban(ctx, time.Hour, hundred...), d.ban(ctx, 8*time.Second, another)); err != nil {
+	d.end = time.Now().Add(short)
+	if err := errors.Join(d.ban(ctx, time.Hour, hundred...), d.ban(ctx, short, another)); err != nil {
 		return err
 	}
 	insert := func(text string) string { return strings.Replace(text, "[Host]\n", "[Host]\n"+line+"\n", 1) }
@@ -203,7 +204,7 @@ func (d *demo) cleanup(ctx context.Context) error {
 func (d *demo) ban(ctx context.Context, duration time.Duration, prefixes ...netip.Prefix) error {
 	list := prefixes[0].String()
 	if n := len(prefixes); n > 1 {
-		list = fmt.Sprintf("%d prefixes, %s to %s,", n, list, prefixes[n-1])
+		list = fmt.Sprintf("%d addresses, %s to %s,", n, list, prefixes[n-1])
 	}
 	say("  alert: ban %s for %s", list, duration)
 	return d.Plugin.Notify(ctx, d.Configuration.Name, plugintest.Ban(duration, prefixes...).Text())

@@ -10,12 +10,6 @@ import (
 	"notification-stormshield/plugin/plugintest"
 )
 
-// The times for lone bans and storms.
-const (
-	updateFrequency = 2 * time.Second
-	debounce        = time.Second
-)
-
 // perSecond is the number of alerts per second in a storm.
 const perSecond = 100
 
@@ -40,17 +34,12 @@ type storm struct {
 func (s size) measure(ctx context.Context, o options) (at atSize, err error) {
 	progress("%s bans in force: receive them, first flush", grouped(s.bans))
 	at.size = s
-	h, err := newHarness(ctx, o, setting{way: changeOnly, frequency: updateFrequency, debounce: debounce})
+	h, took, err := newBlockingHarness(ctx, o, normal, s.bans, perAlert)
 	if err != nil {
 		return at, err
 	}
 	defer h.close()
-	if at.received, err = h.receive(ctx, s.bans, perAlert); err != nil {
-		return at, err
-	}
-	if _, err = h.firstFlush(ctx); err != nil {
-		return at, err
-	}
+	at.received = took
 	if at.peakFirst, err = h.Plugin.PeakMemory(); err != nil {
 		return at, err
 	}
@@ -68,6 +57,26 @@ func (s size) measure(ctx context.Context, o options) (at atSize, err error) {
 	}
 	at.peak, err = h.Plugin.PeakMemory()
 	return at, err
+}
+
+// bigAlert is the result of one alert with very many bans, which is the first that
+// the plugin receives.
+type bigAlert struct {
+	bans     int
+	answered time.Duration
+	peak     int64 // memory after the first flush, in bytes
+}
+
+func measureAlert(ctx context.Context, o options, bans int) (a bigAlert, err error) {
+	progress("one alert of %s bans", grouped(bans))
+	h, took, err := newBlockingHarness(ctx, o, normal, bans, bans)
+	if err != nil {
+		return a, err
+	}
+	defer h.close()
+	a.bans, a.answered = bans, took[0]
+	a.peak, err = h.Plugin.PeakMemory()
+	return a, err
 }
 
 // loneBan sends one ban when nothing is pending, and returns the time from
