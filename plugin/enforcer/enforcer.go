@@ -111,7 +111,7 @@ func (e *Enforcer) applyFilter(ctx context.Context) bool {
 		e.failures.Failed(hclog.Error, err.Error())
 	}
 	if len(changed) > 0 {
-		e.Log.Warn("bans are protected or filtered out by now: they end, or are split around what is never blocked",
+		e.Log.Warn("stored bans are now protected or filtered out: they end, or leave out the protected addresses",
 			"bans", len(changed), "first", changed[0])
 	}
 	return len(changed) > 0

@@ -86,7 +86,7 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
-// BenchmarkANewBanAmongManyThatWait is what one new ban costs before the flush: it makes one of a list wait.
+// BenchmarkANewBanAmongManyThatWait measures a new ban that makes a ban of a list wait, and its flush.
 func BenchmarkANewBanAmongManyThatWait(b *testing.B) {
 	const limit = 100_000
 	for _, listed := range []int{100_000, 300_000} {

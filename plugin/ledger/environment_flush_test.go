@@ -20,7 +20,7 @@ type flushRun struct {
 	leftovers []netip.Prefix
 }
 
-// flush applies what is pending. With faults, it may be cut at any step: by an error, or by a crash.
+// flush applies the pending changes. With faults, an error or a crash may end it at any step.
 func (e *environment) flush(faults bool) {
 	e.Helper()
 	e.check(e.ledger.ApplyLimit(e.Context(), e.now, e.limit))
@@ -65,8 +65,8 @@ func (e *environment) flush(faults bool) {
 	}
 }
 
-// changeMeanwhile changes something while the flush is under way. A decision may be on a prefix that the flush unblocks, and
-// come from a process with an earlier clock.
+// changeMeanwhile changes something during the flush. It may decide on a prefix that the flush unblocks, in a process with an
+// earlier clock.
 func (f *flushRun) changeMeanwhile() {
 	if len(f.plan.Unblock) == 0 || f.random.IntN(2) == 0 {
 		f.change()
@@ -88,8 +88,8 @@ func (f *flushRun) block() {
 	}
 }
 
-// write adds to the files what they lack: what is pending if they are as the last flush left them, or everything. What must
-// be unblocked stays in them until it is.
+// write adds bans to the files: the pending ones if the files have the mark, and otherwise all. Ended bans stay in the files until
+// they are unblocked.
 func (f *flushRun) write() {
 	add := f.plan.Add
 	if f.plan.Mark != f.mark() {

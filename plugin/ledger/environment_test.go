@@ -13,7 +13,7 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// environment is a CrowdSec, a ledger and an appliance, and what the ledger must know.
+// environment is a CrowdSec, a ledger and an appliance, with the decisions that the ledger must know.
 type environment struct {
 	*testing.T
 	random *rand.Rand
@@ -23,11 +23,11 @@ type environment struct {
 	filter ban.Filter
 
 	withoutUUIDs  bool
-	clockGoesBack bool                   // then what is over may come back: only the end is compared
-	protects      bool                   // what is never blocked changes
+	clockGoesBack bool                   // ended decisions may come back then, so the test compares only the end
+	protects      bool                   // the protected addresses change
 	last          int64                  // the ID of the last decision
-	api           map[int64]ban.Decision // what the Local API holds
-	added, gone   []ban.Decision         // what the next poll lists
+	api           map[int64]ban.Decision // the decisions of the Local API
+	added, gone   []ban.Decision         // the new and the deleted decisions that the next poll lists
 
 	known    map[int64]*known
 	recorded int // how noLimit decisions the ledger recorded
@@ -49,7 +49,7 @@ type known struct {
 func newEnvironment(t *testing.T, seed uint64) *environment {
 	l := open(t)
 	l.DB().SetMaxOpenConns(1)
-	run(t, l, "PRAGMA synchronous = OFF") // most of the time would go to the disk
+	run(t, l, "PRAGMA synchronous = OFF") // the disk would take most of the time
 	return &environment{
 		T: t, random: rand.New(rand.NewPCG(seed, 0)), ledger: l, now: start, limit: []int{3, 7, noLimit}[seed%3],
 		withoutUUIDs: seed%2 == 1, clockGoesBack: seed%6 == 5, protects: seed%4 == 3,
@@ -62,7 +62,7 @@ func (e *environment) check(err error) {
 	check(e.T, err)
 }
 
-// values are what CrowdSec decides on: addresses, ranges, and addresses inside of these.
+// values are the prefixes that CrowdSec decides on: addresses, ranges, and addresses inside of these.
 var values = func() (all []netip.Prefix) {
 	for n := range 10 {
 		all = append(all, netip.MustParsePrefix(fmt.Sprintf("203.0.113.%d/32", n)))
@@ -73,12 +73,12 @@ var values = func() (all []netip.Prefix) {
 	return all
 }()
 
-// protections are what is never blocked, at one time and another. No part of a range that they leave is one of values.
+// protections are lists of prefixes that are never blocked. None of them leaves a part of a range that is one of values.
 var protections = [][]string{
 	nil, {"198.51.100.2/32"}, {"198.51.100.8/30", "2001:db8::1/128"}, {"203.0.113.3/32", "198.51.100.0/30"}, {"198.51.100.0/24"},
 }
 
-// parts returns a decision as it arrives through the filter.
+// parts returns the parts of a decision that the filter admits.
 func (e *environment) parts(d ban.Decision) (parts []ban.Decision) {
 	for _, p := range e.filter.AdmitStored(d) {
 		part := d
@@ -88,7 +88,7 @@ func (e *environment) parts(d ban.Decision) (parts []ban.Decision) {
 	return parts
 }
 
-// learn is what a delivery teaches the ledger.
+// learn updates known after a delivery.
 func (e *environment) learn(d ban.Decision, listed bool) {
 	k := e.known[d.ID]
 	if k == nil && d.Until.After(e.now) && len(e.parts(d)) > 0 {
@@ -109,7 +109,7 @@ func (e *environment) value() netip.Prefix {
 	return values[e.random.IntN(8)]
 }
 
-// decide makes CrowdSec decide on a prefix. The alert may be lost.
+// decide adds a decision of CrowdSec. Its alert may be lost.
 func (e *environment) decide(p netip.Prefix) {
 	e.last++
 	// The ends of all decisions are more than a few seconds apart.
@@ -135,7 +135,7 @@ func (e *environment) alert(d ban.Decision) {
 	e.learn(d, false)
 }
 
-// list delivers decisions as the Local API lists them.
+// list delivers decisions from the Local API.
 func (e *environment) list(r *ledger.FullRead, decisions []ban.Decision) {
 	_, err := e.ledger.RecordListed(e.Context(), r, e.listing(decisions), e.now, e.limit)
 	e.check(err)
@@ -153,7 +153,7 @@ func (e *environment) pick() []ban.Decision {
 	return []ban.Decision{e.api[ids[e.random.IntN(len(ids))]]}
 }
 
-// listing is what the Local API lists of decisions: the ends in whole seconds, counted from now.
+// listing returns decisions as the Local API lists them: with ends in whole seconds, counted from now.
 func (e *environment) listing(decisions []ban.Decision) (listed []ban.Decision) {
 	for _, d := range decisions {
 		d.Until = e.now.Add(d.Until.Sub(e.now).Truncate(time.Second) - time.Duration(e.random.IntN(900))*time.Millisecond)
@@ -162,7 +162,7 @@ func (e *environment) listing(decisions []ban.Decision) (listed []ban.Decision) 
 	return listed
 }
 
-// poll delivers what changed.
+// poll delivers the new and the deleted decisions.
 func (e *environment) poll() {
 	e.expire()
 	e.list(nil, e.added)
@@ -176,7 +176,7 @@ func (e *environment) poll() {
 	e.added, e.gone = nil, nil
 }
 
-// expire makes the Local API report what is over.
+// expire makes the Local API report the decisions that have ended.
 func (e *environment) expire() {
 	for _, id := range slices.Sorted(maps.Keys(e.api)) {
 		if !e.api[id].Until.After(e.now) {
@@ -185,7 +185,7 @@ func (e *environment) expire() {
 	}
 }
 
-// remove removes a decision from the Local API. Not all ways to remove one are reported.
+// remove removes a decision from the Local API, which may not report it.
 func (e *environment) remove(id int64, reported bool) {
 	if reported {
 		e.gone = append(e.gone, e.api[id])
@@ -194,7 +194,7 @@ func (e *environment) remove(id int64, reported bool) {
 	e.added = slices.DeleteFunc(e.added, func(d ban.Decision) bool { return d.ID == id })
 }
 
-// fullRead reads everything, twice if what is missing shall end. A read may be cut.
+// fullRead reads everything once or twice. The second read ends the missing decisions. A read may lack decisions.
 func (e *environment) fullRead(times int) {
 	e.expire()
 	for range times {
@@ -238,7 +238,7 @@ func (e *environment) lift() {
 	e.want("some lifted", len(lifted) > 0, some)
 }
 
-// protect changes what is never blocked.
+// protect changes the protected addresses.
 func (e *environment) protect() {
 	e.filter.NeverBlock = nil
 	times := 1
@@ -257,7 +257,7 @@ func (e *environment) protect() {
 	}
 }
 
-// blocked are the prefixes on the blacklist.
+// blocked returns the prefixes on the blacklist.
 func (e *environment) blocked() []string {
 	var all []netip.Prefix
 	for p, until := range e.entries {

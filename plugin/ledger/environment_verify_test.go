@@ -27,7 +27,7 @@ func (e *environment) want(what string, got, wanted any) {
 	}
 }
 
-// wantTime compares ends, of which the ledger's may be some earlier by the delivery.
+// wantTime compares ends. The ledger's may be a little earlier, because the Local API gives whole seconds.
 func (e *environment) wantTime(what string, got, wanted time.Time) {
 	e.Helper()
 	if wanted.Sub(got).Abs() > 2*time.Second {
@@ -109,7 +109,7 @@ func (e *environment) verify() {
 	e.want("the order may change", p.NextDecision, time.Time{})
 }
 
-// earlier returns the earlier of two moments, of which each may be none.
+// earlier returns the earlier of two times, of which each may be zero.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

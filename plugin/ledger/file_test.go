@@ -151,7 +151,7 @@ func TestOpenFindsADamageAnywhereInTheFile(t *testing.T) {
 	}
 }
 
-// Another process has the number of a change that failed, or that changed nothing.
+// The number of a failed change, or of one that changed nothing, goes to the next change of another process.
 func TestChangesTellsOwnChangesFromThoseOfOtherProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	l, other := openAt(t, path), openAt(t, path)

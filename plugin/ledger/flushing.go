@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// flushing is the one row of the table of that name. The schema says what each value means.
+// flushing is the row of the table flushing. The schema explains its values.
 type flushing struct {
 	changes             int64
 	bans, waiting       int

@@ -51,7 +51,7 @@ func TestAShortEntryIsRenewedOnlyWhenItsBanOutlastsIt(t *testing.T) {
 	}
 	recordOutcome(t, l, p, o)
 	want(t, "pending at once", plan(t, l, start).HasPending(), false)
-	want(t, "to block when half the time is over", blocks(plan(t, l, start.Add(13*time.Hour))), []string{"203.0.113.7/32"})
+	want(t, "to block after half the time", blocks(plan(t, l, start.Add(13*time.Hour))), []string{"203.0.113.7/32"})
 }
 
 func TestABanThatTheGroupBlockedNeedsNoEntryOfItsOwn(t *testing.T) {
@@ -131,7 +131,7 @@ func TestABanThatComesBackDuringAFlushStaysPending(t *testing.T) {
 	}
 }
 
-// A crash is a write that fails here, and stops all that would come after.
+// A failing write stands for a crash here, because nothing is written after it.
 func TestACrashInRecordOutcomeLeavesNoWrongMark(t *testing.T) {
 	for at, statement := range map[string]string{
 		"the rows":       "CREATE TRIGGER crash BEFORE UPDATE OF written ON ban BEGIN SELECT RAISE(ABORT, 'crash'); END",
@@ -150,23 +150,23 @@ func TestACrashInRecordOutcomeLeavesNoWrongMark(t *testing.T) {
 	}
 }
 
-// The queries are known by how SQLite goes about them: each through one end of an index, and none through the table. A SCAN
-// by an index of the order that the query wants ends at its LIMIT.
+// SQLite's query plans show that each query reads one end of an index, and none reads the table. A SCAN by an index ends at the LIMIT
+// of the query if the index has its order.
 func TestTheQueriesReadOnlyOneEndOfAnIndex(t *testing.T) {
 	l := open(t)
 	ways := [][]string{
 		{"SEARCH ban USING INDEX ban_written (written<?)"},         // what is not in the files
 		{"SEARCH ban USING INDEX ban_written (written>?)"},         // what came after the last re-assert
 		{"SEARCH ban USING INDEX ban_traces (until<?)"},            // what the appliance may have and shall not
-		{"SEARCH ban USING INDEX ban_until (until>? AND until<?)"}, // what is over
+		{"SEARCH ban USING INDEX ban_until (until>? AND until<?)"}, // bans that have ended
 		{"SEARCH ban USING COVERING INDEX ban_until (until>?)"},    // what ends next: one row
 
-		{"SEARCH ban USING INDEX ban_until (until>? AND until<?)", "SEARCH decision USING PRIMARY KEY (ban=?)"}, // what is over
+		{"SEARCH ban USING INDEX ban_until (until>? AND until<?)", "SEARCH decision USING PRIMARY KEY (ban=?)"}, // bans that have ended
 		{"SEARCH ban USING COVERING INDEX ban_until (until>? AND until<?)"},                                     // as well
 		{"SEARCH ban USING INTEGER PRIMARY KEY (rowid=?)", "SCAN ban USING INDEX ban_enforced"},                 // the last of those enforced
 		{"SEARCH ban USING INTEGER PRIMARY KEY (rowid=?)", "SCAN ban USING INDEX ban_waiting"},                  // the first of those that wait
-		{"SEARCH ban USING INDEX ban_next (next>? AND next<?)"},                                                 // decisions that are over
-		{"SEARCH ban USING COVERING INDEX ban_next (next>?)"},                                                   // which decision is over next
+		{"SEARCH ban USING INDEX ban_next (next>? AND next<?)"},                                                 // decisions that have ended
+		{"SEARCH ban USING COVERING INDEX ban_next (next>?)"},                                                   // the decision that ends next
 		{"SCAN ban USING INDEX ban_waiting"},                                                                    // the first of those that wait
 		{"SCAN ban USING INDEX ban_enforced"},                                                                   // the last of those enforced
 	}

@@ -39,7 +39,7 @@ func (e *environment) change() {
 		if e.clockGoesBack && e.random.IntN(2) == 0 {
 			e.now = e.now.Add(-20 * time.Minute)
 		}
-		e.change() // which may find bans that are over, and that no flush has looked at
+		e.change() // it may find bans that ended since the last flush
 	case 12: // a decision is delivered again
 		if e.random.IntN(2) == 0 {
 			e.list(nil, e.pick())
@@ -51,7 +51,7 @@ func (e *environment) change() {
 	}
 }
 
-// letEverythingEnd waits until the last decision is over. An entry that a group made lasts longer.
+// letEverythingEnd waits until the last decision has ended. An entry by the group lasts longer.
 func (e *environment) letEverythingEnd() {
 	for _, d := range e.api {
 		e.now = later(e.now, d.Until)
@@ -60,7 +60,7 @@ func (e *environment) letEverythingEnd() {
 		e.now = later(e.now, k.Until)
 	}
 	clear(e.known)
-	if e.random.IntN(2) == 0 { // the Local API may not say so any more
+	if e.random.IntN(2) == 0 { // the Local API may not report the ends
 		e.poll()
 	}
 	clear(e.api)
@@ -77,7 +77,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// wantNothing says whether the ledger or the appliance holds anything.
+// wantNothing fails if the ledger or the appliance still has anything.
 func (e *environment) wantNothing() {
 	e.Helper()
 	if len(e.entries)+len(e.files) > 0 {

@@ -138,7 +138,8 @@ func TestAFullReadFindsThousandsOfMissingDecisions(t *testing.T) {
 	want(t, "in force", plan(t, l, start).InForce, 1200)
 }
 
-// A slow answer gives a later end. So an alert without UUID and the list may make two rows, and a known end does not move.
+// A slow answer of the Local API gives a later end. So an alert without UUID and the listed decision may make two rows, and the end
+// of a known decision does not move.
 func TestADecisionMatchesByIDBeforeItMatchesByEnd(t *testing.T) {
 	l := open(t)
 	ends := start.Add(time.Hour)

@@ -120,7 +120,7 @@ func (l *Ledger) Origins(ctx context.Context, now time.Time) (map[string]int, er
 // OnAppliance returns the prefixes that may be on the appliance's blacklist or in its files.
 func (l *Ledger) OnAppliance(ctx context.Context) ([]netip.Prefix, error) {
 	prefixes, err := l.prefixes(ctx, nil, "SELECT prefix FROM ban WHERE written <> 0 OR expires > 0")
-	return prefixes, l.explain(err, "read what was written")
+	return prefixes, l.explain(err, "read the bans on the appliance")
 }
 
 // RecordCleanup records that a clean-up removed all our entries and names from the appliance. Bans in force are pending again.
