@@ -33,7 +33,7 @@ func loaded(t *testing.T, dir string) crowdsec.Config {
 	return c
 }
 
-func TestLoadReadsWhatConcernsANotification(t *testing.T) {
+func TestLoadReadsTheKeysOfNotifications(t *testing.T) {
 	t.Setenv("PLACE", "/opt")
 	dir := folder(t, map[string]string{"config.yaml": `
 config_paths:
@@ -55,7 +55,7 @@ other: [1, {a: b}]
 	}
 }
 
-func TestLoadTakesCrowdSecsDefaults(t *testing.T) {
+func TestLoadHasTheDefaultsOfCrowdSec(t *testing.T) {
 	dir := folder(t, map[string]string{"config.yaml": ""})
 	want := crowdsec.Config{
 		File: filepath.Join(dir, "config.yaml"), NotificationDir: filepath.Join(dir, "notifications"), ProfilesPath: filepath.Join(dir, "profiles.yaml"),
@@ -69,7 +69,7 @@ func TestLoadTakesCrowdSecsDefaults(t *testing.T) {
 	}
 }
 
-func TestTheLocalAPIIsWhereProgramsOfThisMachineReachIt(t *testing.T) {
+func TestLoadReturnsTheURLOfTheLocalAPIForThisMachine(t *testing.T) {
 	for server, want := range map[string]string{
 		"{listen_uri: 0.0.0.0:8081}":                               "http://127.0.0.1:8081/",
 		"{listen_uri: '[::]:8081'}":                                "http://127.0.0.1:8081/",
@@ -87,7 +87,7 @@ func TestTheLocalAPIIsWhereProgramsOfThisMachineReachIt(t *testing.T) {
 	}
 }
 
-func TestTheLocalFileIsMergedOver(t *testing.T) {
+func TestLoadMergesTheLocalFile(t *testing.T) {
 	dir := folder(t, map[string]string{
 		"config.yaml":       "config_paths: {notification_dir: /a, plugin_dir: /b}\nplugin_config: {user: u, group: g}\napi: {server: {profiles_path: /p}}",
 		"config.yaml.local": "config_paths: {plugin_dir: /c}\nplugin_config: {user: v}\napi: {server: {enable: false}}",
@@ -101,7 +101,7 @@ func TestTheLocalFileIsMergedOver(t *testing.T) {
 	}
 }
 
-func TestLoadNamesTheFileThatCannotBeRead(t *testing.T) {
+func TestLoadNamesAFileThatItCannotRead(t *testing.T) {
 	dir := folder(t, nil)
 	if _, err := crowdsec.Load(filepath.Join(dir, "config.yaml")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("missing: %v", err)
@@ -112,7 +112,7 @@ func TestLoadNamesTheFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestPluginFaultsNameWhatKeepsCrowdSecFromStartingPlugins(t *testing.T) {
+func TestPluginFaultsReportFilesThatCrowdSecRefuses(t *testing.T) {
 	for title, c := range map[string]struct {
 		files map[string]os.FileMode
 		says  []string // nothing: all is well
@@ -151,7 +151,7 @@ func TestPluginFaultsNameWhatKeepsCrowdSecFromStartingPlugins(t *testing.T) {
 	}
 }
 
-func TestPluginFaultsNameWhatIsNotConfigured(t *testing.T) {
+func TestPluginFaultsReportMissingKeys(t *testing.T) {
 	got := fmt.Sprint(errors.Join(crowdsec.Config{File: "config.yaml"}.PluginFaults("x")...))
 	if !strings.Contains(got, "plugin_config") || !strings.Contains(got, "plugin_dir is not set in config.yaml") {
 		t.Error(got)
@@ -162,7 +162,7 @@ func TestPluginFaultsNameWhatIsNotConfigured(t *testing.T) {
 	}
 }
 
-func TestReadsKnowsTheFilesThatCrowdSecTakesForNotifications(t *testing.T) {
+func TestReadsAcceptsTheFilesThatCrowdSecReads(t *testing.T) {
 	dir := t.TempDir()
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(dir, link); err != nil {
@@ -179,7 +179,7 @@ func TestReadsKnowsTheFilesThatCrowdSecTakesForNotifications(t *testing.T) {
 	}
 }
 
-func TestNotificationFindsTheFileOfAName(t *testing.T) {
+func TestFindNotificationReturnsTheFileOfAName(t *testing.T) {
 	dir := folder(t, map[string]string{
 		"a.yaml": "name: one\n---\nname: two\n", "b.yml": "name: [no]\n---\nname: three\n", "c.yaml": "a: [", "d.txt": "name: four\n",
 	})

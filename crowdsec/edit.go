@@ -1,7 +1,6 @@
 package crowdsec
 
 import (
-	"bytes"
 	"errors"
 	"reflect"
 	"regexp"
@@ -12,221 +11,137 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// editor collects what is to be put into a text, a name for each profile. It goes
-// by what lines look like, and may be wrong about odd YAML: that is what verify
-// is for.
+// editor inserts a name into profiles. It goes by what lines look like, and may be wrong about unusual YAML. So verify
+// reads the result. An insertion moves the lines after it, so the last profile must be edited first.
 type editor struct {
-	lines []line
-	item  string // the notification's name, as YAML
-	puts  []put
+	lines []string // with their ends
+	item  string   // the notification's name, as YAML
 }
 
-// line is one line of a text.
-type line struct {
-	start int    // its offset
-	text  string // without its end
-	end   string // "\n", "\r\n", or "" of the last one
-}
+var errUnusual = errors.New("it is written in a way that only a human should change")
 
-// put is a text that goes in at an offset.
-type put struct {
-	at   int
-	text string
-}
-
-func split(text []byte) []line {
-	var lines []line
-	at := 0
-	for whole := range bytes.Lines(text) {
-		bare := strings.TrimSuffix(strings.TrimSuffix(string(whole), "\n"), "\r")
-		l := line{start: at, text: bare, end: string(whole[len(bare):])}
-		if !strings.HasSuffix(l.end, "\n") { // a \r alone ends no line
-			l.text, l.end = string(whole), ""
-		}
-		lines = append(lines, l)
-		at += len(whole)
-	}
-	return lines
-}
-
-func (e *editor) apply(text []byte) []byte {
-	slices.SortStableFunc(e.puts, func(a, b put) int { return a.at - b.at })
-	var out bytes.Buffer
-	at := 0
-	for _, p := range e.puts {
-		out.Write(text[at:p.at])
-		out.WriteString(p.text)
-		at = p.at
-	}
-	out.Write(text[at:])
-	return out.Bytes()
-}
-
-var errOddly = errors.New("it is written in a way that only a human should change")
-
-// add puts the name into one profile.
+// add adds the name to the list in one profile.
 func (e *editor) add(root *yaml.Node) error {
 	if root.Kind != yaml.MappingNode || root.Style&yaml.FlowStyle != 0 {
-		return errOddly
+		return errUnusual
 	}
 	key, list := pair(root, "notifications")
 	switch {
 	case list == nil:
 		return e.addKey(root)
 	case list.Kind == yaml.ScalarNode && list.ShortTag() == "!!null":
-		return e.fillKey(key)
+		if key.Line > len(e.lines) || !emptyKey.MatchString(strings.TrimRight(e.lines[key.Line-1], "\r\n")) {
+			return errUnusual
+		}
+		return e.insertAfter(key.Line, strings.Repeat(" ", key.Column-1)+"  - "+e.item)
 	case list.Kind != yaml.SequenceNode:
-		return errOddly
+		return errUnusual
 	case list.Style&yaml.FlowStyle != 0:
-		return e.addBetweenBrackets(list)
+		return e.addInBrackets(list)
 	}
 	last := list.Content[len(list.Content)-1]
-	return e.after(last.Line, strings.Repeat(" ", list.Column-1)+"- "+e.item)
-}
-
-// addBetweenBrackets puts the name at the end of [a, b].
-func (e *editor) addBetweenBrackets(list *yaml.Node) error {
-	if len(list.Content) == 0 {
-		at, rest := e.find(list.Line, list.Column)
-		if !strings.HasPrefix(rest, "[") {
-			return errOddly
-		}
-		e.puts = append(e.puts, put{at + 1, e.item})
-		return nil
-	}
-	last := list.Content[len(list.Content)-1]
-	at, rest := e.find(last.Line, last.Column)
-	for _, as := range []string{last.Value, "'" + last.Value + "'", `"` + last.Value + `"`} {
-		if as != "" && strings.HasPrefix(rest, as) {
-			e.puts = append(e.puts, put{at + len(as), ", " + e.item})
-			return nil
-		}
-	}
-	return errOddly
+	return e.insertAfter(last.Line, strings.Repeat(" ", list.Column-1)+"- "+e.item)
 }
 
 var emptyKey = regexp.MustCompile(`^ *notifications:[ \t]*(#.*)?$`)
 
-// fillKey gives a list to a key without a value.
-func (e *editor) fillKey(key *yaml.Node) error {
-	if key.Line < 1 || key.Line > len(e.lines) || !emptyKey.MatchString(e.lines[key.Line-1].text) {
-		return errOddly
+// addInBrackets adds the name at the end of [a, b].
+func (e *editor) addInBrackets(list *yaml.Node) error {
+	before, forms, separator := list, []string{"["}, ""
+	if n := len(list.Content); n > 0 {
+		before, separator = list.Content[n-1], ", "
+		forms = []string{before.Value, "'" + before.Value + "'", `"` + before.Value + `"`}
 	}
-	return e.after(key.Line, strings.Repeat(" ", key.Column-1)+"  - "+e.item)
+	if before.Line > len(e.lines) {
+		return errUnusual
+	}
+	line := &e.lines[before.Line-1]
+	at := 0 // YAML counts characters
+	for range before.Column - 1 {
+		_, size := utf8.DecodeRuneInString((*line)[at:])
+		at += size
+	}
+	for _, form := range forms {
+		if rest, found := strings.CutPrefix((*line)[at:], form); found && form != "" {
+			*line = (*line)[:at] + form + separator + e.item + rest
+			return nil
+		}
+	}
+	return errUnusual
 }
 
-// addKey makes the key: before what is done with the profile's outcome, as in
-// CrowdSec's own profiles, or at the end of the document.
+// addKey adds the key: before on_success and its like, as in CrowdSec's own profiles, or at the end of the document.
 func (e *editor) addKey(root *yaml.Node) error {
-	margin := strings.Repeat(" ", root.Column-1)
-	lines := []string{margin + "notifications:", margin + "  - " + e.item}
-	var before *yaml.Node
+	after := e.lastLine(root)
 	for _, name := range []string{"on_success", "on_failure", "on_error"} {
-		if key, _ := pair(root, name); key != nil && (before == nil || key.Line < before.Line) {
-			before = key
+		if key, _ := pair(root, name); key != nil {
+			after = min(after, key.Line-1)
 		}
 	}
-	if before != nil {
-		return e.before(before.Line, lines...)
-	}
-	return e.after(e.lastOf(root), lines...)
+	margin := strings.Repeat(" ", root.Column-1)
+	return e.insertAfter(after, margin+"notifications:", margin+"  - "+e.item)
 }
 
-// lastOf is the number of the last line of a document that is not blank.
-func (e *editor) lastOf(root *yaml.Node) int {
+// lastLine returns the number of the last line of a document that is not blank.
+func (e *editor) lastLine(root *yaml.Node) int {
 	last := root.Line
-	for n := root.Line; n <= len(e.lines); n++ {
-		text := e.lines[n-1].text
-		if n > root.Line && marker.MatchString(text) {
-			break
-		}
-		if strings.TrimSpace(text) != "" {
+	for n := root.Line + 1; n <= len(e.lines) && !marker.MatchString(e.lines[n-1]); n++ {
+		if strings.TrimSpace(e.lines[n-1]) != "" {
 			last = n
 		}
 	}
 	return last
 }
 
-var marker = regexp.MustCompile(`^(---|\.\.\.)([ \t]|$)`)
+var marker = regexp.MustCompile(`^(---|\.\.\.)(\s|$)`)
 
-// before puts lines before the line of that number.
-func (e *editor) before(number int, lines ...string) error {
-	if number < 1 || number > len(e.lines) {
-		return errOddly
+// insertAfter inserts lines after the line of a number. They end as the first line does. A text whose last line has no end
+// keeps it that way.
+func (e *editor) insertAfter(number int, lines ...string) error {
+	if number < 0 || number > len(e.lines) {
+		return errUnusual
 	}
-	next := e.lines[number-1]
-	end := e.end(number)
-	e.puts = append(e.puts, put{next.start, strings.Join(lines, end) + end})
+	end := "\n"
+	if strings.HasSuffix(e.lines[0], "\r\n") {
+		end = "\r\n"
+	}
+	for i := range lines {
+		lines[i] += end
+	}
+	if number > 0 && !strings.HasSuffix(e.lines[number-1], "\n") {
+		e.lines[number-1] += end
+		lines[len(lines)-1] = strings.TrimSuffix(lines[len(lines)-1], end)
+	}
+	e.lines = slices.Insert(e.lines, number, lines...)
 	return nil
 }
 
-// after puts lines behind the line of that number, with an end like its own.
-func (e *editor) after(number int, lines ...string) error {
-	if number < 1 || number > len(e.lines) {
-		return errOddly
-	}
-	previous := e.lines[number-1]
-	at := previous.start + len(previous.text) + len(previous.end)
-	end := e.end(number)
-	text := strings.Join(lines, end) + end
-	if previous.end == "" { // the text does not end with a line's end, and will not
-		text = end + strings.Join(lines, end)
-	}
-	e.puts = append(e.puts, put{at, text})
-	return nil
-}
-
-// end is how a line ends, or lines of this text if this one does not.
-func (e *editor) end(number int) string {
-	for _, l := range []line{e.lines[number-1], e.lines[0]} {
-		if l.end != "" {
-			return l.end
-		}
-	}
-	return "\n"
-}
-
-// find is the offset of a place, and what follows it on its line. YAML counts
-// characters.
-func (e *editor) find(number, column int) (offset int, rest string) {
-	if number < 1 || number > len(e.lines) {
-		return 0, ""
-	}
-	l := e.lines[number-1]
-	at := 0
-	for range column - 1 {
-		_, size := utf8.DecodeRuneInString(l.text[at:])
-		at += size
-	}
-	return l.start + at, l.text[at:]
-}
-
-// verify reads both texts and demands that the second says the same as the first,
-// but for the name at the end of the list of each profile that was named.
-func verify(before, after []byte, named map[int]bool, name string) error {
-	was, err := values(before)
+// verify reads both texts. The second one must have the same content as the first, except for the name at the end of the
+// list in each of the edited profiles.
+func verify(before, after []byte, edited []int, name string) error {
+	want, err := values(before)
 	if err != nil {
 		return err
 	}
-	is, err := values(after)
+	got, err := values(after)
 	if err != nil {
-		return errOddly
+		return errUnusual
 	}
-	for i := range named {
-		profile, ok := was[i].(map[string]any)
+	for _, i := range edited {
+		profile, ok := want[i].(map[string]any)
 		if !ok {
-			return errOddly
+			return errUnusual
 		}
 		list, _ := profile["notifications"].([]any)
 		profile["notifications"] = append(slices.Clone(list), name)
 	}
-	if !reflect.DeepEqual(was, is) {
-		return errOddly
+	if !reflect.DeepEqual(want, got) {
+		return errUnusual
 	}
 	return nil
 }
 
-// values are what the documents of a text say.
+// values returns the content of each document of a text.
 func values(text []byte) ([]any, error) {
 	roots, err := documents(text)
 	if err != nil {

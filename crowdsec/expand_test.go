@@ -7,7 +7,7 @@ import (
 	"notification-stormshield/crowdsec"
 )
 
-func TestExpandIsThatOfCrowdSec(t *testing.T) {
+func TestExpandReplacesAsCrowdSecDoes(t *testing.T) {
 	environment := map[string]string{"A": "1", "A_b2": "2", "EMPTY": "", "AGAIN": "x$A", "FIRST": "$A", "BRACE": "x${A}y", "A B": "3"}
 	lookup := func(name string) (string, bool) { value, ok := environment[name]; return value, ok }
 	for text, want := range map[string]string{
@@ -21,7 +21,7 @@ func TestExpandIsThatOfCrowdSec(t *testing.T) {
 	}
 }
 
-func TestExpandEndsWhenAVariableHoldsItself(t *testing.T) {
+func TestExpandEndsForAVariableThatContainsItself(t *testing.T) {
 	got := crowdsec.Expand("$A", func(string) (string, bool) { return "x$A", true })
 	if !strings.HasPrefix(got, "xxx") {
 		t.Errorf("%.20q", got)

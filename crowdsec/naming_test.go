@@ -10,7 +10,7 @@ import (
 	"notification-stormshield/crowdsec"
 )
 
-func TestNamingTellsProfilesThatDecideFromThoseThatDoNot(t *testing.T) {
+func TestNamingSeparatesProfilesWithAndWithoutDecisions(t *testing.T) {
 	const none, bans, captcha = "name: none\nnotifications: [t]\n", "name: bans\ndecisions: [{type: Ban}]\nnotifications: [t]\n", "name: captcha\ndecisions: [{type: captcha}]\nnotifications: [t]\n"
 	const silent = "name: silent\ndecisions: [{type: ban}]\n"
 	for title, c := range map[string]struct {
@@ -42,7 +42,7 @@ func TestNamingTellsProfilesThatDecideFromThoseThatDoNot(t *testing.T) {
 	}
 }
 
-func TestNamingNamesTheFileThatCannotBeRead(t *testing.T) {
+func TestNamingNamesAFileThatItCannotRead(t *testing.T) {
 	config := crowdsec.Config{ProfilesPath: filepath.Join(t.TempDir(), "profiles.yaml")}
 	if _, err := config.Naming("t", nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing: %v", err)

@@ -40,9 +40,8 @@ func AddNotification(text []byte, name string) (ProfilesEdit, error) {
 	if err != nil {
 		return ProfilesEdit{}, err
 	}
-	e := editor{lines: split(text), item: strings.TrimSuffix(string(item), "\n")}
-	change := ProfilesEdit{Text: text}
-	named := make(map[int]bool)
+	var edit ProfilesEdit
+	var edited []int
 	for i, root := range roots {
 		var p profile
 		if err := root.Decode(&p); err != nil {
@@ -51,24 +50,23 @@ func AddNotification(text []byte, name string) (ProfilesEdit, error) {
 		label := cmp.Or(p.Name, fmt.Sprintf("number %d", i+1))
 		switch {
 		case !p.decides([]string{"ban"}):
-			continue
 		case slices.Contains(p.Notifications, name):
-			change.Present = append(change.Present, label)
-			continue
+			edit.Present = append(edit.Present, label)
+		default:
+			edit.Added, edited = append(edit.Added, label), append(edited, i)
 		}
-		if err := e.add(root); err != nil {
-			return ProfilesEdit{}, fmt.Errorf("profile %s, from line %d: %w", label, root.Line, err)
+	}
+	e := editor{lines: slices.Collect(strings.Lines(string(text))), item: strings.TrimSuffix(string(item), "\n")}
+	for n, i := range slices.Backward(edited) {
+		if err := e.add(roots[i]); err != nil {
+			return ProfilesEdit{}, fmt.Errorf("profile %s, from line %d: %w", edit.Added[n], roots[i].Line, err)
 		}
-		named[i] = true
-		change.Added = append(change.Added, label)
 	}
-	if len(named) > 0 {
-		change.Text = e.apply(text)
-	}
-	if err := verify(text, change.Text, named, name); err != nil {
+	edit.Text = []byte(strings.Join(e.lines, ""))
+	if err := verify(text, edit.Text, edited, name); err != nil {
 		return ProfilesEdit{}, err
 	}
-	return change, nil
+	return edit, nil
 }
 
 // Naming lists the profiles that name a notification.

@@ -42,7 +42,7 @@ decisions:
 on_success: break
 `
 
-func TestTheNameGoesWhereAHumanWouldPutIt(t *testing.T) {
+func TestAddNotificationInsertsTheNameInTheStyleOfTheFile(t *testing.T) {
 	const added = "notifications:\n  - stormshield_default\n"
 	for title, c := range map[string]struct{ text, want string }{
 		"the shipped profiles": {shipped, strings.ReplaceAll(shipped, "on_success", added+"on_success")},
@@ -94,7 +94,7 @@ func TestTheNameGoesWhereAHumanWouldPutIt(t *testing.T) {
 	}
 }
 
-func TestProfilesThatNameItAlreadyStayAsTheyAre(t *testing.T) {
+func TestAddNotificationKeepsProfilesThatHaveTheName(t *testing.T) {
 	for _, more := range []string{
 		"notifications: [stormshield_default]\n", "notifications:\n- http\n- 'stormshield_default'\n", "x: &x [stormshield_default]\nnotifications: *x\n",
 	} {
@@ -105,7 +105,7 @@ func TestProfilesThatNameItAlreadyStayAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestAChangeTellsWhichProfilesNameItNow(t *testing.T) {
+func TestAddNotificationReturnsTheChangedProfiles(t *testing.T) {
 	change, err := crowdsec.AddNotification([]byte(shipped+"---\ndecisions: [{type: ban}]\n---\n"+bansAnd("notifications: ["+name+"]\n")), name)
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestAChangeTellsWhichProfilesNameItNow(t *testing.T) {
 	}
 }
 
-func TestANameThatYAMLTakesForSomethingElseIsQuoted(t *testing.T) {
+func TestAddNotificationQuotesANameThatIsNoTextInYAML(t *testing.T) {
 	for _, odd := range []string{"0443", "1e3", "yes", "null", "-", "0x1F", "2026-01-01", "on", "n", "1_000"} {
 		for _, more := range []string{"", "notifications: []\n"} {
 			change, err := crowdsec.AddNotification([]byte(bansAnd(more)), odd)
@@ -129,7 +129,7 @@ func TestANameThatYAMLTakesForSomethingElseIsQuoted(t *testing.T) {
 	}
 }
 
-func TestWhatOnlyAHumanShouldChangeIsRefused(t *testing.T) {
+func TestAddNotificationRefusesUnusualYAML(t *testing.T) {
 	for title, c := range map[string]struct{ text, says string }{
 		"no YAML":                 {"a: [", "line"},
 		"a key twice":             {bansAnd("notifications: []\nnotifications: []\n"), "already defined"},
