@@ -65,6 +65,8 @@ prompted() { # file
 swap() { # new text, file, link to the file meant, its sum, a copy of its text
 	if test $linked; then
 		is "$3" "$4" "$5" || fail 9 "$2"
+		# mv -i reads the answer, and prompted reads the prompt while mv writes it.
+		# shellcheck disable=SC2094,SC2216
 		if prompted "$1.prompt" && test "../$2" -ef "$3"; then echo y; else echo n; fi 2> /dev/null |
 			mv -i "$1" "../$2" > /dev/null 2> "$1.prompt"
 		test -f "$1" && fail 9 "$2"
