@@ -173,7 +173,7 @@ func (o Options) prepare(ctx context.Context, d config.Document, books *ledger.L
 			return nil, err
 		}
 	}
-	n.filter.Own = new(ban.Own)
+	n.filter.Own = new(ban.OwnAddresses)
 	n.own = newOwnAddresses(d, o, log)
 	n.filter.Own.Set(n.own.read(ctx, time.Second))
 	var target enforcer.Appliance = n.appliance
@@ -243,23 +243,23 @@ func (p *Plugin) Notify(ctx context.Context, message *protobufs.Notification) (*
 }
 
 func (n *notification) notify(ctx context.Context, text string, now time.Time) error {
-	reading, malformed := ban.Read(text, n.filter, now)
-	if len(reading.Decisions) > 0 {
+	result, malformed := ban.Read(text, n.filter, now)
+	if len(result.Decisions) > 0 {
 		if n.stateless != nil {
 			return n.stateless
 		}
-		recorded, err := n.ledger.Record(ctx, reading.Decisions, now, n.document.Decisions.MaxBans)
+		recorded, err := n.ledger.Record(ctx, result.Decisions, now, n.document.Decisions.MaxBans)
 		if err != nil {
 			return err
 		}
 		n.enforcer.Trigger()
-		n.log.Debug("recorded", "added", recorded.Added, "extended", recorded.Extended, "known", len(reading.Decisions)-recorded.Unknown)
+		n.log.Debug("recorded", "added", recorded.Added, "extended", recorded.Extended, "known", len(result.Decisions)-recorded.Unknown)
 	}
-	n.report(reading, now)
+	n.report(result, now)
 	if malformed != nil {
 		return malformed
 	}
-	if reading.Test {
+	if result.HasTest {
 		return n.test(ctx)
 	}
 	return nil
@@ -267,7 +267,7 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 
 // report says what did not become a ban.
 func (n *notification) report(r ban.Result, now time.Time) {
-	n.undecided.add(r.Undecided, now, n.log)
+	n.undecided.add(r.WithoutDecisions, now, n.log)
 	if r.Refused.Total > 0 {
 		first := r.Refused.First[0]
 		n.log.Warn("decisions were not turned into bans", "refused", r.Refused.Total, "first", first.Value, "reason", first.Reason)

@@ -1,3 +1,15 @@
+// Package ban turns the decisions of CrowdSec into prefixes to block, each with its end. Its main type is [Decision].
+//
+// [Read] parses the alerts in a notification's text. [Filter.AdmitListed] does the same for a decision of the Local API, and
+// [Filter.AdmitStored] for a stored one. A [Filter] chooses the decisions that count. It also knows the addresses that are
+// never blocked, and the widest range. If a range contains such addresses, the remaining parts are blocked.
+//
+// Each decision that blocks nothing has a reason ([Skip]). It is refused if it asks for a block and may not get it. It is
+// ignored if it asks for no block.
+//
+// The package does not trust the text. A decision that cannot be read costs that decision alone, and foreign text is
+// shortened and escaped before it reaches a log. The package stores nothing and reads no clock: the caller passes the
+// time. It knows neither CrowdSec's process nor the appliance.
 package ban
 
 import (
@@ -10,36 +22,32 @@ import (
 
 // Decision is one decision of CrowdSec on one prefix.
 //
-// CrowdSec decides on an address or a range. When a range holds addresses that may never be blocked, there is one
-// Decision for each remaining part, and all parts have the same UUID and ID.
+// CrowdSec decides on an address or a range. If a range contains addresses that may never be blocked, there is one
+// Decision for each remaining part. All parts have the same UUID and ID.
 type Decision struct {
-	// UUID identifies the decision. An alert and the Local API's list carry the same one. Zero: it has none
-	// (CrowdSec 1.4.6, and alerts that `cscli notifications reinject` sends again).
+	// UUID identifies the decision. An alert and the Local API's list have the same one. It is zero in CrowdSec 1.4.6, and
+	// in alerts that `cscli notifications reinject` sends again.
 	UUID UUID
-	// ID is the Local API's number of the decision. Zero: not known, as in an alert.
+	// ID is the Local API's number of the decision. It is zero in an alert.
 	ID int64
-	// Prefix is what to block. It is masked, and an IPv4-mapped IPv6 prefix is written as IPv4. A single address has
-	// 32 or 128 bits.
+	// Prefix is masked. An IPv4-mapped prefix is written as IPv4. A single address has 32 or 128 bits.
 	Prefix netip.Prefix
-	// RangeBits is the length of the range that CrowdSec decided on. It is less than Prefix.Bits() for a part.
+	// RangeBits is the length, in bits, of the prefix that CrowdSec decided on. It is less than Prefix.Bits() for a part.
 	RangeBits int
-	// Until is when the decision ends, in UTC. It is never later than the year 2261, so that it also fits in 64 bits
-	// of nanoseconds.
+	// Until is the end of the decision, in UTC. It is never later than the year 2261, so that it fits in 64 bits of
+	// nanoseconds.
 	Until time.Time
-	// Type is ban, captcha, free text, or [FoundEntry].
-	Type string
-	// Origin is who decided: crowdsec, cscli, cscli-import, CAPI, lists:….
-	Origin string
-	// Scenario is why: the scenario's name, or the reason given to cscli. Like Type and Origin it is cut to a sane
-	// length and holds printable characters only.
-	Scenario string
+	// Type, Origin and Scenario have at most 200 bytes, and printable characters only.
+	Type     string // ban, captcha, free text, or [FoundEntry]
+	Origin   string // crowdsec, cscli, cscli-import, CAPI, lists:…
+	Scenario string // the name of a scenario, or the reason given to cscli
 }
 
-// FoundEntry is the type of a decision that stands for an entry that was found on the appliance. No decision of CrowdSec has it.
-// Of the filter, only never-block and the widest range apply to it.
+// FoundEntry is the type of a decision that the plugin makes for an entry that it found on the appliance. Of the filter, only
+// never-block and the widest range apply to it.
 const FoundEntry = "appliance"
 
-// Range is the range that CrowdSec decided on.
+// Range returns the address or the range that CrowdSec decided on.
 func (d Decision) Range() netip.Prefix {
 	return netip.PrefixFrom(d.Prefix.Addr(), d.RangeBits).Masked()
 }
@@ -47,8 +55,7 @@ func (d Decision) Range() netip.Prefix {
 // UUID identifies a decision of CrowdSec. The zero UUID is none.
 type UUID [16]byte
 
-// ParseUUID reads a UUID. Text that is none becomes a UUID by its hash, so that no two different texts are the same.
-// Empty text is the zero UUID.
+// ParseUUID parses a UUID. It hashes other text, so that different texts give different UUIDs. Empty text gives the zero UUID.
 func ParseUUID(text string) UUID {
 	var u UUID
 	if text == "" {
@@ -62,28 +69,25 @@ func ParseUUID(text string) UUID {
 	return UUID(sum[:len(u)])
 }
 
-// Class orders bans when there are more of them than the appliance shall enforce. A lower number goes first.
+// Class ranks bans when there are more than the limit. The lowest class is enforced first.
 type Class int
 
 // The classes of decisions.
 const (
-	// Local are detections and manual decisions of this CrowdSec.
-	Local Class = iota + 1
-	// Imported are decisions of `cscli decisions import`.
-	Imported
-	// Remote are lists, the community blocklist, and lists of the console.
-	Remote
+	Local    Class = iota + 1 // detections and manual decisions of this CrowdSec, and unknown origins
+	Imported                  // `cscli decisions import`
+	Remote                    // lists, the community blocklist, and the console
 )
 
 var classNames = map[Class]string{Local: "local", Imported: "imports", Remote: "lists"}
 
-// String names the class as `status` and the log do.
+// String returns the name of the class in `status` and in the log.
 func (c Class) String() string { return classNames[c] }
 
 // MarshalText is String, for JSON.
 func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// Class is the class of the decision, by its origin. An unknown origin is Local.
+// Class returns the class of the decision, by its origin.
 func (d Decision) Class() Class {
 	family := strings.ToLower(d.Origin)
 	if end := strings.IndexAny(family, ":/"); end >= 0 {
@@ -98,7 +102,7 @@ func (d Decision) Class() Class {
 	return Local
 }
 
-// Bytes is what identifies the decision, as it is stored; empty for the zero UUID.
+// Bytes returns the stored form of the UUID. It is empty for the zero UUID.
 func (u UUID) Bytes() []byte {
 	if u == (UUID{}) {
 		return []byte{}

@@ -12,17 +12,13 @@ import (
 const (
 	day         = 24 * time.Hour
 	maxDuration = time.Duration(math.MaxInt64)
-	// longestField is more than any address, duration or time needs. Longer
-	// text is refused before it is parsed.
+	// longestField is more bytes than any address, duration or time has. Longer text is not parsed.
 	longestField = 64
 )
 
-// ParseDuration reads a duration as CrowdSec writes it: Go's syntax, which may
-// begin with a whole number of days ("7d", "1d12h", "-3h"). A leading sign
-// counts for the whole.
-//
-// So many days that a [time.Duration] cannot hold them (292 years) give the
-// longest one, where CrowdSec's own parser would wrap around to the past.
+// ParseDuration parses a duration as CrowdSec writes it: Go's syntax, optionally after a whole number of days ("7d",
+// "1d12h", "-3h"). A sign at the beginning applies to the whole text. More than 292 years give the longest
+// [time.Duration]. CrowdSec's own parser wraps around to the past.
 func ParseDuration(text string) (time.Duration, error) {
 	if len(text) > longestField {
 		return 0, errors.New("duration is too long a text")
@@ -47,7 +43,7 @@ func ParseDuration(text string) (time.Duration, error) {
 	return total, nil
 }
 
-// parseUnsigned reads days and the rest, and stops at the longest duration.
+// parseUnsigned returns the sum of the days and the rest, or the longest duration if that is less.
 func parseUnsigned(text string) (time.Duration, error) {
 	days, rest, hasDays := strings.Cut(text, "d")
 	if !hasDays {

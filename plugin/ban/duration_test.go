@@ -10,6 +10,7 @@ import (
 )
 
 func TestParseDuration(t *testing.T) {
+	t.Parallel()
 	const day = 24 * time.Hour
 	for text, want := range map[string]time.Duration{
 		"4h": 4 * time.Hour, "7d": 7 * day, "1d12h": day + 12*time.Hour, "-3h": -3 * time.Hour, "-1d2h": -day - 2*time.Hour,
@@ -25,6 +26,7 @@ func TestParseDuration(t *testing.T) {
 }
 
 func TestParseDurationRefuses(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{
 		"", " ", "-", "+", "d", "-d", "4", "4w", "1.5d", "1h2d", "1d-2h", "1d+2h", "--3h", "-+3h", "1d2d", "1d2d3h", "1d 2h", "h",
 		"9999999h", "forever", "1_0d", strings.Repeat("0", 64) + "1h",

@@ -7,34 +7,30 @@ import (
 	"strings"
 )
 
-// defaultType is the one type of decision that blocks, when none is configured.
+// defaultType is the type of decisions that block if none is configured.
 const defaultType = "ban"
 
-// Filter says which decisions become bans, and what may be blocked at all. The
-// zero Filter takes every decision of type ban and protects nothing beyond what
-// is never a host's address.
+// Filter chooses the decisions that block, and limits the prefixes that may be blocked. The zero Filter accepts every
+// decision of type ban, and refuses only prefixes that no host has.
 type Filter struct {
-	// Types of decision that count, in any case. None: only ban.
+	// Types are the types of decisions that count, in any case; none: only ban.
 	Types []string
-	// Origins that count, in any case. None: all. What stands before a colon or
-	// a slash counts for the whole: lists for lists:firehol, crowdsec for
-	// crowdsec/night, which a profile with an origin of its own gives.
+	// Origins are the origins of decisions that count, in any case; none: all. The part before a colon or a slash also
+	// matches: lists for lists:firehol, crowdsec for crowdsec/night, the origin of a profile.
 	Origins []string
-	// IncludeScenarios and ExcludeScenarios are parts of scenario names. When
-	// some are to be included, a scenario must contain one of them; it may
-	// contain none of the excluded.
+	// IncludeScenarios and ExcludeScenarios are parts of scenario names. A scenario must contain one of the first, if there
+	// are any, and none of the second.
 	IncludeScenarios, ExcludeScenarios []string
-	// NeverBlock is never blocked, as [ParseNeverBlock] gives it.
+	// NeverBlock are the prefixes that are never blocked (see [ParseNeverBlock]).
 	NeverBlock []netip.Prefix
-	// Own are addresses that are never blocked either; nil: none.
-	Own *Own
-	// MinPrefixIPv4 and MinPrefixIPv6 are the fewest bits a range may have; 0
-	// allows all ranges but the whole address space.
+	// Own are further addresses that are never blocked; nil: none.
+	Own *OwnAddresses
+	// MinPrefixIPv4 and MinPrefixIPv6 are the fewest bits of a range. 0 allows all but the whole address space.
 	MinPrefixIPv4, MinPrefixIPv6 int
 }
 
-// ignoresType tells why a decision of this type does not count, or "".
-func (f Filter) ignoresType(kind string) string {
+// typeReason returns why a decision of this type does not count, or "".
+func (f Filter) typeReason(kind string) string {
 	if len(f.Types) == 0 && strings.EqualFold(kind, defaultType) {
 		return ""
 	}
@@ -44,8 +40,8 @@ func (f Filter) ignoresType(kind string) string {
 	return "type " + shorten(kind) + " is not among decisions.types"
 }
 
-// ignoresOrigin tells why a decision of this origin does not count, or "".
-func (f Filter) ignoresOrigin(origin string) string {
+// originReason returns why a decision of this origin does not count, or "".
+func (f Filter) originReason(origin string) string {
 	if len(f.Origins) == 0 {
 		return ""
 	}
@@ -59,8 +55,8 @@ func (f Filter) ignoresOrigin(origin string) string {
 	return "origin " + shorten(origin) + " is not among decisions.origins"
 }
 
-// ignoresScenario tells why a decision of this scenario does not count, or "".
-func (f Filter) ignoresScenario(scenario string) string {
+// scenarioReason returns why a decision of this scenario does not count, or "".
+func (f Filter) scenarioReason(scenario string) string {
 	contains := func(part string) bool { return strings.Contains(scenario, part) }
 	if i := slices.IndexFunc(f.ExcludeScenarios, contains); i >= 0 {
 		return "scenario contains " + shorten(f.ExcludeScenarios[i]) + ", which is excluded"
@@ -71,8 +67,8 @@ func (f Filter) ignoresScenario(scenario string) string {
 	return ""
 }
 
-// tooWide says that a range has fewer bits than the configuration allows.
-func (f Filter) tooWide(prefix netip.Prefix) error {
+// checkWidth refuses a range with fewer bits than the configuration allows.
+func (f Filter) checkWidth(prefix netip.Prefix) error {
 	least, key := f.MinPrefixIPv6, "min_prefix_ipv6"
 	if prefix.Addr().Is4() {
 		least, key = f.MinPrefixIPv4, "min_prefix_ipv4"
@@ -83,10 +79,9 @@ func (f Filter) tooWide(prefix netip.Prefix) error {
 	return nil
 }
 
-// AdmitStored returns the prefixes that a stored decision blocks under this
-// filter: none if the filter refuses it.
+// AdmitStored returns the prefixes that a stored decision blocks under this filter. There are none if the filter refuses it.
 func (f Filter) AdmitStored(stored Decision) []netip.Prefix {
-	reasons := f.ignoresType(stored.Type) + f.ignoresOrigin(stored.Origin) + f.ignoresScenario(stored.Scenario)
+	reasons := f.typeReason(stored.Type) + f.originReason(stored.Origin) + f.scenarioReason(stored.Scenario)
 	if reasons != "" && stored.Type != FoundEntry {
 		return nil
 	}

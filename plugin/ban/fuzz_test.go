@@ -11,7 +11,7 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// filterForFuzzing protects enough that ranges have to be split.
+// filterForFuzzing protects addresses, so that ranges are split.
 func filterForFuzzing(tb testing.TB) ban.Filter {
 	protected, err := ban.ParseNeverBlock([]string{"private", "loopback", "203.0.113.77", "2001:db8::/40"})
 	if err != nil {
@@ -37,14 +37,14 @@ func FuzzRead(f *testing.F) {
 	}
 	filter := filterForFuzzing(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		reading, err := ban.Read(text, filter, now)
+		result, err := ban.Read(text, filter, now)
 		if err != nil && (len(err.Error()) > 500 || !utf8.ValidString(err.Error())) {
 			t.Errorf("error of %d bytes", len(err.Error()))
 		}
-		for _, b := range reading.Decisions {
+		for _, b := range result.Decisions {
 			checkBan(t, filter, b)
 		}
-		for _, skips := range []ban.Skips{reading.Refused, reading.Ignored} {
+		for _, skips := range []ban.Skips{result.Refused, result.Ignored} {
 			checkSafe(t, skips)
 		}
 	})
@@ -120,8 +120,8 @@ func BenchmarkRead(b *testing.B) {
 			b.SetBytes(int64(text.Len()))
 			b.ReportAllocs()
 			for b.Loop() {
-				if reading, err := ban.Read(text.String(), filter, now); err != nil || len(reading.Decisions) != count {
-					b.Fatal(len(reading.Decisions), err)
+				if result, err := ban.Read(text.String(), filter, now); err != nil || len(result.Decisions) != count {
+					b.Fatal(len(result.Decisions), err)
 				}
 			}
 		})

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Listed is a decision as the Local API lists it, with what remains of it.
+// Listed is a decision as the Local API lists it, with its remaining time.
 type Listed struct {
 	UUID                                 string
 	ID                                   int64
@@ -13,14 +13,13 @@ type Listed struct {
 	Left                                 time.Duration
 }
 
-// AdmitListed returns the decision on each prefix that it blocks: none, with the
-// reason, if it asks for no block or may not block. A deleted decision is
-// judged alike, so that it names the prefixes that it blocked.
+// AdmitListed returns one decision for each prefix that a listed decision blocks. If there are none, skip has the reason, and
+// refused reports whether the decision asked for a block. For a deleted decision, it returns the prefixes that it blocked.
 func (f Filter) AdmitListed(l Listed, now time.Time) (decisions []Decision, skip Skip, refused bool) {
 	d := decision{Origin: l.Origin, Scenario: l.Scenario, Scope: l.Scope, Type: l.Type, Value: l.Value}
-	reason := f.ignores(&d)
+	reason := f.ignoreReason(&d)
 	if reason == "" {
-		reason = f.ignoresScenario(l.Scenario)
+		reason = f.scenarioReason(l.Scenario)
 	}
 	if reason != "" {
 		return nil, Skip{shorten(l.Value), reason}, false
@@ -34,14 +33,14 @@ func (f Filter) AdmitListed(l Listed, now time.Time) (decisions []Decision, skip
 		return nil, Skip{shorten(l.Value), err.Error()}, true
 	}
 	until := now.UTC().Round(0).Add(l.Left)
-	if until.After(latest) {
-		until = latest
+	if until.After(latestEnd) {
+		until = latestEnd
 	}
 	for _, p := range parts {
-		// The texts may share the memory of a whole answer.
+		// Without a copy, a text may keep a whole answer in memory.
 		decisions = append(decisions, Decision{
 			UUID: ParseUUID(l.UUID), ID: l.ID, Prefix: p, RangeBits: prefix.Bits(), Until: until,
-			Type: strings.Clone(label(l.Type)), Origin: strings.Clone(label(l.Origin)), Scenario: strings.Clone(label(l.Scenario)),
+			Type: strings.Clone(cleanLabel(l.Type)), Origin: strings.Clone(cleanLabel(l.Origin)), Scenario: strings.Clone(cleanLabel(l.Scenario)),
 		})
 	}
 	return decisions, Skip{}, false

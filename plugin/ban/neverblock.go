@@ -8,12 +8,11 @@ import (
 	"strings"
 )
 
-// mostParts is how many prefixes one decision may be split into. A /8 around
-// one protected address takes 24.
+// mostParts is how many prefixes one decision may be split into. A /8 around one protected address becomes 24.
 const mostParts = 1024
 
-// protectedWords names the ranges that ParseNeverBlock knows by word.
-func protectedWords(word string) []netip.Prefix {
+// prefixesOf returns the prefixes that a word of ParseNeverBlock stands for.
+func prefixesOf(word string) []netip.Prefix {
 	switch strings.ToLower(word) {
 	case "loopback":
 		return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
@@ -30,14 +29,13 @@ func protectedWords(word string) []netip.Prefix {
 	return nil
 }
 
-// ParseNeverBlock reads what may never be blocked: addresses, prefixes, and the
-// words loopback, link-local, multicast and private (RFC 1918 and RFC 4193).
-// Every faulty entry is in the error, joined by [errors.Join].
+// ParseNeverBlock parses addresses, prefixes, and the words loopback, link-local, multicast and private (RFC 1918 and RFC
+// 4193). The error joins the faults of all entries ([errors.Join]).
 func ParseNeverBlock(entries []string) ([]netip.Prefix, error) {
 	var protected []netip.Prefix
 	var faults []error
 	for _, entry := range entries {
-		if known := protectedWords(entry); known != nil {
+		if known := prefixesOf(entry); known != nil {
 			protected = append(protected, known...)
 			continue
 		}
@@ -52,26 +50,24 @@ func ParseNeverBlock(entries []string) ([]netip.Prefix, error) {
 	return protected, errors.Join(faults...)
 }
 
-// Admit tells what of a prefix may be blocked: all of it, the parts around what
-// is never to be blocked (the fewest prefixes that do it, in order), or nothing.
-// The error says why nothing, and names the prefix or the key of the
-// configuration that forbids it.
+// Admit returns the parts of a prefix that may be blocked: the fewest prefixes that leave out what is never blocked, in order.
+// If there are none, the error names the prefix or the configuration key that forbids the block.
 func (f Filter) Admit(prefix netip.Prefix) ([]netip.Prefix, error) {
 	return f.appendAdmitted(nil, prefix)
 }
 
 func (f Filter) appendAdmitted(parts []netip.Prefix, prefix netip.Prefix) ([]netip.Prefix, error) {
-	prefix, err := canonical(prefix)
+	prefix, err := canonicalPrefix(prefix)
 	if err != nil {
 		return parts, err
 	}
-	if err := blockable(prefix); err != nil {
+	if err := checkBlockable(prefix); err != nil {
 		return parts, err
 	}
-	if err := f.tooWide(prefix); err != nil {
+	if err := f.checkWidth(prefix); err != nil {
 		return parts, err
 	}
-	inside, err := f.Own.inside(nil, prefix)
+	inside, err := f.Own.appendInside(nil, prefix)
 	if err != nil {
 		return parts, err
 	}
@@ -98,29 +94,29 @@ func (f Filter) appendAdmitted(parts []netip.Prefix, prefix netip.Prefix) ([]net
 	return parts, nil
 }
 
-// subtract appends the fewest prefixes that cover the given one without the
-// protected ones, in order, and gives up when there are limit of them.
+// subtract appends the fewest prefixes that cover the given one without the protected ones, in order. It stops at limit
+// prefixes.
 func subtract(parts []netip.Prefix, prefix netip.Prefix, protected []netip.Prefix, limit int) []netip.Prefix {
 	if len(parts) >= limit {
 		return parts
 	}
-	touched := false
+	overlaps := false
 	for _, p := range protected {
 		if p.Overlaps(prefix) {
 			if p.Bits() <= prefix.Bits() {
 				return parts
 			}
-			touched = true
+			overlaps = true
 		}
 	}
-	if !touched {
+	if !overlaps {
 		return append(parts, prefix)
 	}
 	low, high := halves(prefix)
 	return subtract(subtract(parts, low, protected, limit), high, protected, limit)
 }
 
-// halves cuts a prefix of more than one address in two.
+// halves splits a prefix of more than one address in two.
 func halves(prefix netip.Prefix) (low, high netip.Prefix) {
 	bits := prefix.Bits()
 	address := slices.Clone(prefix.Addr().AsSlice())

@@ -7,20 +7,19 @@ import (
 	"sync/atomic"
 )
 
-// loopback is never blocked where an [Own] is set: every loopback address leads to
-// this machine, whether or not an interface has it.
-var loopback = protectedWords("loopback")
+// loopback is never blocked where [OwnAddresses] are set. Every loopback address leads to this machine, also if no interface
+// has it.
+var loopback = prefixesOf("loopback")
 
-// Own is a set of addresses that are never blocked, such as those of this machine.
-// The configuration cannot change that. The set may change while filters use it.
-// Nil is an empty set.
-type Own struct {
+// OwnAddresses is a set of addresses that are never blocked, such as those of this machine. The configuration cannot change
+// that. The set may change while filters use it. Nil is an empty set.
+type OwnAddresses struct {
 	addresses atomic.Pointer[map[netip.Addr]string]
 }
 
-// Set replaces the addresses. Each has a text that names its owner, such as "an
-// address of this machine". Set reports whether the addresses are others than before.
-func (o *Own) Set(addresses map[netip.Addr]string) (changed bool) {
+// Set replaces the addresses. Each has a text that names its owner, such as "an address of this machine". Set reports whether
+// the addresses differ from those before.
+func (o *OwnAddresses) Set(addresses map[netip.Addr]string) (changed bool) {
 	next := make(map[netip.Addr]string, len(addresses))
 	for address, whose := range addresses {
 		next[address.WithZone("").Unmap()] = whose
@@ -32,9 +31,8 @@ func (o *Own) Set(addresses map[netip.Addr]string) (changed bool) {
 	return !maps.EqualFunc(next, before, func(string, string) bool { return true })
 }
 
-// inside appends the addresses of the set that lie inside a prefix. It is an error
-// if the prefix itself is one of the addresses.
-func (o *Own) inside(found []netip.Prefix, prefix netip.Prefix) ([]netip.Prefix, error) {
+// appendInside appends the addresses of the set that lie inside a prefix. It returns an error if the prefix itself is one.
+func (o *OwnAddresses) appendInside(found []netip.Prefix, prefix netip.Prefix) ([]netip.Prefix, error) {
 	if o == nil {
 		return found, nil
 	}

@@ -9,18 +9,19 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-func owning(addresses map[string]string) ban.Filter {
+func filterWithOwn(addresses map[string]string) ban.Filter {
 	set := map[netip.Addr]string{}
 	for text, whose := range addresses {
 		set[netip.MustParseAddr(text)] = whose
 	}
-	f := ban.Filter{Own: new(ban.Own)}
+	f := ban.Filter{Own: new(ban.OwnAddresses)}
 	f.Own.Set(set)
 	return f
 }
 
 func TestAnOwnAddressIsRefusedWithTheReason(t *testing.T) {
-	f := owning(map[string]string{
+	t.Parallel()
+	f := filterWithOwn(map[string]string{
 		"203.0.113.10": "an address of this machine", "::ffff:203.0.113.11": "an address of this machine", "fe80::1%eth0": "an address of this machine",
 		"2001:db8::8": "the Local API's address",
 	})
@@ -38,7 +39,8 @@ func TestAnOwnAddressIsRefusedWithTheReason(t *testing.T) {
 }
 
 func TestARangeAroundAnOwnAddressIsSplit(t *testing.T) {
-	f := owning(map[string]string{"203.0.113.10": "an address of this machine"})
+	t.Parallel()
+	f := filterWithOwn(map[string]string{"203.0.113.10": "an address of this machine"})
 	f.NeverBlock = prefixes("203.0.113.128/25")
 	parts, err := f.Admit(netip.MustParsePrefix("203.0.113.0/24"))
 	want := prefixes("203.0.113.0/29 203.0.113.8/31 203.0.113.11/32 203.0.113.12/30 203.0.113.16/28 203.0.113.32/27 203.0.113.64/26")
@@ -52,7 +54,8 @@ func TestARangeAroundAnOwnAddressIsSplit(t *testing.T) {
 }
 
 func TestSetReportsThatTheAddressesChanged(t *testing.T) {
-	own := new(ban.Own)
+	t.Parallel()
+	own := new(ban.OwnAddresses)
 	one, two := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("203.0.113.2")
 	for i, c := range []struct {
 		set  map[netip.Addr]string

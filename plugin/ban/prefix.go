@@ -13,9 +13,8 @@ var (
 	broadcast      = netip.MustParseAddr("255.255.255.255")
 )
 
-// ParsePrefix reads an address or a CIDR: CrowdSec uses both in the scope Ip and in
-// the scope Range. It drops bits beyond the mask, as CrowdSec does. An IPv4-mapped
-// prefix becomes IPv4, because bans are recorded as IPv4.
+// ParsePrefix parses an address or a CIDR: CrowdSec uses both in the scopes Ip and Range. Like CrowdSec, it drops the bits
+// beyond the mask. An IPv4-mapped prefix becomes IPv4.
 func ParsePrefix(text string) (netip.Prefix, error) {
 	switch {
 	case text == "":
@@ -29,18 +28,17 @@ func ParsePrefix(text string) (netip.Prefix, error) {
 		if err != nil {
 			return netip.Prefix{}, errors.New("value is not an address or a range")
 		}
-		return canonical(prefix)
+		return canonicalPrefix(prefix)
 	}
 	address, err := netip.ParseAddr(text)
 	if err != nil {
 		return netip.Prefix{}, errors.New("value is not an address or a range")
 	}
-	return canonical(netip.PrefixFrom(address, address.BitLen()))
+	return canonicalPrefix(netip.PrefixFrom(address, address.BitLen()))
 }
 
-// canonical gives the one form in which a prefix is kept: masked, and IPv4 when
-// it is IPv4-mapped.
-func canonical(prefix netip.Prefix) (netip.Prefix, error) {
+// canonicalPrefix returns a prefix masked, and as IPv4 if it is IPv4-mapped.
+func canonicalPrefix(prefix netip.Prefix) (netip.Prefix, error) {
 	if !prefix.IsValid() {
 		return netip.Prefix{}, errors.New("value is not an address or a range")
 	}
@@ -54,10 +52,9 @@ func canonical(prefix netip.Prefix) (netip.Prefix, error) {
 	return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-ipv4Mapped.Bits()), nil
 }
 
-// blockable refuses what no firewall should be told to block, whatever the
-// configuration says. The number of an address in ::/96 is also the number of
-// an IPv4 address, and objects on the appliance are named by that number.
-func blockable(prefix netip.Prefix) error {
+// checkBlockable refuses prefixes that no configuration may block. The number of an address in ::/96 is also the number of an
+// IPv4 address, and the number names the object on the appliance.
+func checkBlockable(prefix netip.Prefix) error {
 	address := prefix.Addr()
 	switch {
 	case prefix.Bits() == 0:

@@ -10,62 +10,59 @@ import (
 	"time"
 )
 
-// Result is what a text of CrowdSec holds.
+// Result is the content of a notification's text.
 type Result struct {
-	// Decisions are in the order of the text; an address may come several times.
+	// Decisions are in the order of the text. An address may have several.
 	Decisions []Decision
-	// Refused asked for a block and did not get one: unreadable, never to be
-	// blocked, too wide. The administrator should hear of them.
+	// Refused are decisions that ask for a block and may not get it: unreadable, never to be blocked, too wide. The
+	// administrator should know of them.
 	Refused Skips
-	// Ignored are no business of ours: other scopes and types, filtered out,
-	// simulated, already over.
+	// Ignored are decisions that ask for no block: another scope or type, filtered out, simulated, already ended.
 	Ignored Skips
-	// Undecided is how many alerts had no decisions. Simulated alerts do not count.
-	Undecided int
-	// Test says that the alert of `cscli notifications test` is among them. It
-	// is neither a ban nor a skip.
-	Test bool
+	// WithoutDecisions is the number of alerts without decisions. Simulated alerts do not count.
+	WithoutDecisions int
+	// HasTest reports the alert of `cscli notifications test`, which is neither a decision nor a skip.
+	HasTest bool
 }
 
-// Read turns the alerts of a notification into decisions. now is when re-injected
-// alerts count from, and what is over by then is no ban.
+// Read turns the alerts of a notification into decisions. The durations of re-injected alerts count from now. Read ignores
+// decisions that have ended by then.
 //
-// The text is what the template `{{.|toJson}}` makes: a JSON list of alerts.
-// One alert without a list, and several of either after each other, are read
-// too. For other text the error says to set `format`; the Result then holds
-// the alerts that stood whole before the fault.
+// The text is the output of the template `{{.|toJson}}`: a JSON list of alerts. Read also accepts an alert without a list,
+// and several of either in a row. For other text it returns an error with the hint to set `format`, and the
+// decisions of the complete alerts before the fault.
 func Read(text string, filter Filter, now time.Time) (Result, error) {
 	r := reader{decoder: json.NewDecoder(strings.NewReader(text)), filter: filter, now: now.UTC().Round(0)}
 	r.decoder.UseNumber()
 	r.labels = make(map[string]string)
-	// As many decisions as there may be, without believing a text of nothing else.
-	r.reading.Decisions = make([]Decision, 0, min(strings.Count(text, `"value"`), len(text)/shortestDecision))
-	if err := r.values(); err != nil {
-		return r.reading, fmt.Errorf("the notification's text (%s) is not a JSON list of alerts: %w; "+
+	// The text is not trusted: it may repeat "value" without decisions.
+	r.result.Decisions = make([]Decision, 0, min(strings.Count(text, `"value"`), len(text)/shortestDecision))
+	if err := r.readValues(); err != nil {
+		return r.result, fmt.Errorf("the notification's text (%s) is not a JSON list of alerts: %w; "+
 			"set format to {{.|toJson}} in the plugin's configuration", shorten(strings.TrimSpace(text)), err)
 	}
-	return r.reading, nil
+	return r.result, nil
 }
 
-// shortestDecision is about how many bytes CrowdSec needs for one.
+// shortestDecision is about the fewest bytes of a decision in CrowdSec's text.
 const shortestDecision = 100
 
-// reader goes through the text once, and holds no more of it than one decision.
+// reader reads a text once. It holds one decision of the text at a time.
 type reader struct {
 	decoder *json.Decoder
 	filter  Filter
 	now     time.Time
-	reading Result
+	result  Result
 
-	durations []time.Duration   // of the decisions of the alert being read
-	parts     []netip.Prefix    // scratch for what of a decision may be blocked
-	decided   decision          // the decision being read
-	decisive  bool              // the alert being read has decisions
-	labels    map[string]string // one copy of each origin and scenario
+	durations    []time.Duration   // of the decisions of the alert being read
+	parts        []netip.Prefix    // the prefixes of the current decision
+	current      decision          // the decision being read
+	hasDecisions bool              // the alert being read has decisions
+	labels       map[string]string // one copy of each origin and scenario
 }
 
-// values reads the JSON values that stand one after the other.
-func (r *reader) values() error {
+// readValues reads the JSON values of the text.
+func (r *reader) readValues() error {
 	for n := 0; ; n++ {
 		token, err := r.decoder.Token()
 		switch {
@@ -78,10 +75,10 @@ func (r *reader) values() error {
 		}
 		switch token {
 		case json.Delim('['):
-			err = r.list()
+			err = r.readList()
 		case json.Delim('{'):
 			var isAlert bool
-			if isAlert, err = r.alert(); err == nil && !isAlert {
+			if isAlert, err = r.readAlert(); err == nil && !isAlert {
 				err = errors.New("it holds an object without the fields of an alert")
 			}
 		default:
@@ -93,17 +90,17 @@ func (r *reader) values() error {
 	}
 }
 
-// list reads alerts up to the end of their list, whose beginning is read.
-func (r *reader) list() error {
+// readList reads a list of alerts after its opening bracket.
+func (r *reader) readList() error {
 	for r.decoder.More() {
-		token, err := r.token()
+		token, err := r.nextToken()
 		if err != nil {
 			return err
 		}
-		isAlert := token == nil // an absent alert is nothing to speak of
+		isAlert := token == nil // null is an absent alert
 		switch token {
 		case json.Delim('{'):
-			isAlert, err = r.alert()
+			isAlert, err = r.readAlert()
 		case json.Delim('['):
 			err = r.skipRest(false)
 		}
@@ -111,15 +108,15 @@ func (r *reader) list() error {
 			return err
 		}
 		if !isAlert {
-			r.reading.Refused.add("", "the list holds something that is not an alert")
+			r.result.Refused.add("", "the list holds something that is not an alert")
 		}
 	}
-	_, err := r.token()
+	_, err := r.nextToken()
 	return err
 }
 
-// token is the next token inside a value, where the text must not end.
-func (r *reader) token() (json.Token, error) {
+// nextToken returns the next token inside a value, where the text must not end.
+func (r *reader) nextToken() (json.Token, error) {
 	token, err := r.decoder.Token()
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
@@ -127,9 +124,9 @@ func (r *reader) token() (json.Token, error) {
 	return token, err
 }
 
-// decode reads the next value whole. A value of another shape than its target
-// gives a [json.UnmarshalTypeError], and reading can go on behind it.
-func (r *reader) decode(target any) error {
+// decodeNext reads the next value. If the value has another type than its target, the error is a
+// [json.UnmarshalTypeError], and the reader can go on behind the value.
+func (r *reader) decodeNext(target any) error {
 	err := r.decoder.Decode(target)
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
@@ -137,10 +134,9 @@ func (r *reader) decode(target any) error {
 	return err
 }
 
-// scalar reads the next value and gives it if it is text, a number, a boolean
-// or null; a list or an object gives its opening bracket and is skipped.
-func (r *reader) scalar() (json.Token, error) {
-	token, err := r.token()
+// readScalar reads and returns a text, a number, a boolean or null. It skips a list or an object and returns its bracket.
+func (r *reader) readScalar() (json.Token, error) {
+	token, err := r.nextToken()
 	if err != nil {
 		return nil, err
 	}
@@ -150,25 +146,25 @@ func (r *reader) scalar() (json.Token, error) {
 	return token, err
 }
 
-// skipRest reads up to the end of a list or an object whose beginning is read,
-// value by value, so that a long list of events is never held in memory.
+// skipRest skips a list or an object after its opening bracket. It reads value by value, so a long list of events stays
+// out of memory.
 func (r *reader) skipRest(isObject bool) error {
 	for r.decoder.More() {
 		if isObject {
-			if _, err := r.token(); err != nil {
+			if _, err := r.nextToken(); err != nil {
 				return err
 			}
 		}
-		if err := r.decode(&skipped{}); err != nil {
+		if err := r.decodeNext(&skipped{}); err != nil {
 			return err
 		}
 	}
-	_, err := r.token()
+	_, err := r.nextToken()
 	return err
 }
 
-// skipped is a value that nobody asks for.
+// skipped accepts any JSON value, and stores nothing.
 type skipped struct{}
 
-// UnmarshalJSON takes any value and keeps nothing of it.
+// UnmarshalJSON stores nothing.
 func (*skipped) UnmarshalJSON([]byte) error { return nil }

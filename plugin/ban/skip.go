@@ -7,22 +7,20 @@ import (
 )
 
 const (
-	// keptSkips is how many of a kind are kept one by one; a message can hold a
-	// million.
+	// keptSkips bounds the list of skips. A notification can have a million.
 	keptSkips = 20
-	// longestValue and longestLabel limit, in bytes, what is kept of a
-	// decision's text.
+	// longestValue and longestLabel bound the texts of a decision, in bytes.
 	longestValue = 64
 	longestLabel = 200
 )
 
-// Skip is one decision, or one alert, that did not become a ban.
+// Skip is one decision, or one alert, that blocks nothing.
 type Skip struct {
-	Value  string // what it was about, shortened and quoted where needed: safe to log
-	Reason string // why, in words
+	Value  string // of the decision, shortened and quoted: safe to log
+	Reason string // for a reader of the log
 }
 
-// Skips counts every skip and keeps the first few.
+// Skips counts all skips, and keeps the first ones.
 type Skips struct {
 	First []Skip // at most 20
 	Total int
@@ -35,8 +33,8 @@ func (s *Skips) add(value, reason string) {
 	}
 }
 
-// shorten makes foreign text safe to log: cut to about 64 characters, and in
-// Go's quoted form when it is cut or holds anything but plain printable ASCII.
+// shorten makes foreign text safe to log. It cuts the text to about 64 characters. It quotes a cut text, and one with other
+// characters than printable ASCII.
 func shorten(text string) string {
 	if len(text) > longestValue {
 		return quoteWithin(text, longestValue-len(`""…`)) + "…"
@@ -47,8 +45,7 @@ func shorten(text string) string {
 	return text
 }
 
-// quoteWithin quotes as much of the text as fits the given number of bytes once
-// escaped.
+// quoteWithin quotes the beginning of a text that fits into a number of bytes.
 func quoteWithin(text string, limit int) string {
 	quoted := `"`
 	for _, r := range text {
@@ -68,9 +65,8 @@ func quoteWithin(text string, limit int) string {
 	return quoted + `"`
 }
 
-// label makes an origin or a scenario fit to be kept and shown: cut, and
-// printable.
-func label(text string) string {
+// cleanLabel cuts an origin or a scenario, and replaces characters that cannot be printed.
+func cleanLabel(text string) string {
 	if len(text) > longestLabel {
 		text = strings.ToValidUTF8(text[:longestLabel], "")
 	}

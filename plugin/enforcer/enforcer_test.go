@@ -409,7 +409,7 @@ func TestABanEndsWhenTheConfigurationProtectsIt(t *testing.T) {
 
 func TestABanEndsWhenItsAddressBecomesOneOfThisMachine(t *testing.T) {
 	runTest(t, func(h *harness) {
-		own := new(ban.Own)
+		own := new(ban.OwnAddresses)
 		e, end := h.startEnforcer(func(c *enforcer.Config) { c.Filter = func() ban.Filter { return ban.Filter{Own: own} } })
 		defer end()
 		h.ban("203.0.113.7", time.Hour)
