@@ -70,7 +70,7 @@ func Listed(objectgroup []byte) map[netip.Prefix]string {
 	return listed
 }
 
-// Foreign returns the members of a group that are not ours.
+// ForeignMembers returns the members of a group that are not ours.
 func ForeignMembers(objectgroup []byte, group string) []string {
 	var names []string
 	section := ""

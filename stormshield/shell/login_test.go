@@ -1,7 +1,6 @@
 package shell_test
 
 import (
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -67,6 +66,7 @@ func wantRefused(t *testing.T, c shell.Config, says string) *shell.AuthError {
 }
 
 func TestALoginThatTheServerRefusesOrDropsCountsAsRefusedAndSendsOnePassword(t *testing.T) {
+	t.Parallel()
 	const (
 		plainly = "the appliance refused the SSH account, its password or its key"
 		dropped = "the appliance ended the connection after the password was sent"
@@ -116,6 +116,7 @@ func TestALoginThatTheServerRefusesOrDropsCountsAsRefusedAndSendsOnePassword(t *
 }
 
 func TestAConnectionThatEndsAfterASignatureCountsAsRefused(t *testing.T) {
+	t.Parallel()
 	sim := snstest.Start(t)
 	sim.SetFaults(func(f *snstest.Faults) { f.LoginAnswer = "close" })
 	config := configFor(sim)
@@ -129,6 +130,7 @@ func TestAConnectionThatEndsAfterASignatureCountsAsRefused(t *testing.T) {
 }
 
 func TestAKeyAndAPasswordTogetherLogIn(t *testing.T) {
+	t.Parallel()
 	for name, faults := range map[string]snstest.Faults{
 		"the key alone":                {},
 		"the key alone, no password":   {PublicKeyOnly: true},
@@ -156,46 +158,8 @@ func TestAKeyAndAPasswordTogetherLogIn(t *testing.T) {
 	}
 }
 
-func TestOurOwnEndOfALoginDoesNotCountAsRefused(t *testing.T) {
-	start := func(t *testing.T) (*snstest.Appliance, shell.Config) {
-		sim := snstest.Start(t)
-		sim.SetFaults(func(f *snstest.Faults) { f.LoginAnswer = "silence" })
-		return sim, configFor(sim)
-	}
-	check := func(t *testing.T, sim *snstest.Appliance, err error) {
-		t.Helper()
-		if err == nil || errors.As(err, new(*shell.AuthError)) {
-			t.Errorf("the error counts as a refused login: %v", err)
-		}
-		if n := sim.Stats().CredentialsSeen; n != 1 {
-			t.Errorf("%d passwords were sent, want 1", n)
-		}
-	}
-	t.Run("time-out", func(t *testing.T) {
-		sim, config := start(t)
-		config.Timeout = 300 * time.Millisecond
-		_, err := shell.NewDialer(config).Dial(t.Context())
-		check(t, sim, err)
-	})
-	t.Run("cancelled", func(t *testing.T) {
-		sim, config := start(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go func() {
-			for sim.Stats().CredentialsSeen == 0 && ctx.Err() == nil {
-				time.Sleep(time.Millisecond)
-			}
-			cancel()
-		}()
-		_, err := shell.NewDialer(config).Dial(ctx)
-		check(t, sim, err)
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("error %v, want %v", err, context.Canceled)
-		}
-	})
-}
-
 func TestAConnectionThatEndsBeforeThePasswordDoesNotCountAsRefused(t *testing.T) {
+	t.Parallel()
 	sim := snstest.Start(t)
 	config := configFor(sim)
 	sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse = true })

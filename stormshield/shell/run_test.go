@@ -29,6 +29,7 @@ func dial(t *testing.T, a *snstest.Appliance, timeout time.Duration) *shell.Clie
 }
 
 func TestOutputAndExitStatusAreThoseOfTheScriptWhateverTheLoginShellPrints(t *testing.T) {
+	t.Parallel()
 	for _, login := range []string{"/bin/sh", "/bin/csh"} {
 		for _, noise := range []string{"", "Welcome\nobject 1 2\nexit 9"} {
 			a := snstest.Start(t, func(o *snstest.Options) { o.LoginShell = login })
@@ -79,26 +80,28 @@ func TestALoginShellThatDoesNotRunSHIsNoSuccessAndSeesNoInput(t *testing.T) {
 		`cat > $HOME/swallowed`:               0,
 		`echo stty: not a terminal >&2`:       0,
 	} {
-		a := snstest.Start(t)
-		a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = text })
-		for _, stdin := range []io.Reader{nil, strings.NewReader("MODIFY ON FORCE\n")} {
-			_, err := dial(t, a, time.Second).Run(t.Context(), "cat", stdin)
-			var notRun *shell.NoShellError
-			if !errors.As(err, &notRun) || notRun.Status != status || !strings.Contains(err.Error(), "CLIShell") {
-				t.Errorf("%s: %v", text, err)
-				continue
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			a := snstest.Start(t)
+			a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = text })
+			for _, stdin := range []io.Reader{nil, strings.NewReader("MODIFY ON FORCE\n")} {
+				_, err := dial(t, a, 4*time.Second).Run(t.Context(), "cat", stdin)
+				var notRun *shell.NoShellError
+				if !errors.As(err, &notRun) || notRun.Status != status || !strings.Contains(err.Error(), "CLIShell") {
+					t.Errorf("error %v", err)
+				} else if !strings.Contains(text, notRun.Output) {
+					t.Errorf("output %q", notRun.Output)
+				}
 			}
-			if notRun.Output != "" && !strings.Contains(text, notRun.Output) {
-				t.Errorf("%s: it is said to have printed %q", text, notRun.Output)
+			if swallowed, err := os.ReadFile(filepath.Join(a.Dir(), "swallowed")); err == nil && len(swallowed) > 0 {
+				t.Errorf("the login shell got %q as input", swallowed)
 			}
-		}
-		if swallowed, err := os.ReadFile(filepath.Join(a.Dir(), "swallowed")); err == nil && len(swallowed) > 0 {
-			t.Errorf("the login shell was given %q", swallowed)
-		}
+		})
 	}
 }
 
 func TestAShellThatEchoesTheCommandIsNotTakenForSH(t *testing.T) {
+	t.Parallel()
 	a := snstest.Start(t)
 	a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = `echo "$COMMAND"` })
 	_, err := dial(t, a, time.Minute).Run(t.Context(), "echo yes", nil)
@@ -110,6 +113,7 @@ func TestAShellThatEchoesTheCommandIsNotTakenForSH(t *testing.T) {
 
 // The log says the same fault once, and leaves out only what numbers differ.
 func TestWhatALoginShellMakesOfTheCommandReadsTheSameEachTimeButForNumbers(t *testing.T) {
+	t.Parallel()
 	digits := strings.NewReplacer("0", "", "1", "", "2", "", "3", "", "4", "", "5", "", "6", "", "7", "", "8", "", "9", "")
 	for _, text := range []string{`echo "$COMMAND"`, `/bin/sh -c "$COMMAND" | head -c 20`} {
 		a := snstest.Start(t)
@@ -130,13 +134,14 @@ func TestWhatALoginShellMakesOfTheCommandReadsTheSameEachTimeButForNumbers(t *te
 }
 
 func TestALoginShellThatChangesTheOutputIsNotSaidToRunNoSH(t *testing.T) {
+	t.Parallel()
 	a := snstest.Start(t)
 	for name, shell := range map[string]string{
 		"each line":                           `/bin/sh -c "$COMMAND" | sed "s/$/;/"`,
 		"standard error into standard output": `/bin/sh -c "$COMMAND" 2>&1`,
 	} {
 		a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = shell })
-		_, err := dial(t, a, time.Second).Run(t.Context(), "echo yes", nil)
+		_, err := dial(t, a, time.Minute).Run(t.Context(), "echo yes", nil)
 		if err == nil || strings.Contains(err.Error(), "did not run") || !strings.Contains(err.Error(), "changes what /bin/sh prints") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -144,6 +149,7 @@ func TestALoginShellThatChangesTheOutputIsNotSaidToRunNoSH(t *testing.T) {
 }
 
 func TestOutputWithoutEndIsRefused(t *testing.T) {
+	t.Parallel()
 	a := snstest.Start(t)
 	a.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{"cat": "exec /bin/cat /dev/zero"} })
 	out, err := dial(t, a, time.Minute).Run(t.Context(), "cat file", nil)
@@ -153,61 +159,8 @@ func TestOutputWithoutEndIsRefused(t *testing.T) {
 	}
 }
 
-func TestSilenceOfTheServerIsNamed(t *testing.T) {
-	for name, run := range map[string]func(*snstest.Appliance, *shell.Client) error{
-		"before a command": func(a *snstest.Appliance, client *shell.Client) error {
-			a.SetFaults(func(f *snstest.Faults) { f.SSHHang = true })
-			_, err := client.Run(t.Context(), "true", nil)
-			return err
-		},
-		"within a command": func(a *snstest.Appliance, client *shell.Client) error {
-			input, _ := io.Pipe()
-			defer input.Close()
-			_, err := client.Run(t.Context(), "cat", &hanging{a, input})
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			a := snstest.Start(t)
-			err := run(a, dial(t, a, 300*time.Millisecond))
-			var silence *shell.SilenceError
-			if !errors.As(err, &silence) || !strings.Contains(err.Error(), "sent nothing for 300ms") {
-				t.Errorf("it came to %v", err)
-			}
-		})
-	}
-}
-
-// hanging makes an appliance hang once standard input is read.
-type hanging struct {
-	a     *snstest.Appliance
-	input io.Reader
-}
-
-func (h *hanging) Read(p []byte) (int, error) {
-	h.a.SetFaults(func(f *snstest.Faults) { f.SSHHang = true })
-	return h.input.Read(p)
-}
-
-func TestACommandMayPrintNothingForLongerThanTheServerMay(t *testing.T) {
-	client := dial(t, snstest.Start(t), 200*time.Millisecond)
-	out, err := client.Run(t.Context(), "sleep 1; echo done", nil)
-	if err != nil || string(out) != "done\n" {
-		t.Errorf("%q, %v", out, err)
-	}
-}
-
-func TestAnUploadOverASlowLinkIsNotSilence(t *testing.T) {
-	a := snstest.Start(t, func(o *snstest.Options) { o.Link = snstest.Link{BitsPerSecond: 200_000} })
-	client := dial(t, a, time.Second)
-	text := strings.Repeat("x", 64<<10) // 2.6 s
-	out, err := client.Run(t.Context(), "cat > file; echo done", strings.NewReader(text))
-	if err != nil || string(out) != "done\n" {
-		t.Errorf("%q, %v", out, err)
-	}
-}
-
 func TestASessionMayFollowAnotherWhereTheServerTakesOneAtATime(t *testing.T) {
+	t.Parallel()
 	a := snstest.Start(t)
 	a.SetFaults(func(f *snstest.Faults) { f.SSHMaxSessions = 1 })
 	client := dial(t, a, time.Minute)
@@ -222,29 +175,36 @@ func TestASessionMayFollowAnotherWhereTheServerTakesOneAtATime(t *testing.T) {
 	}
 }
 
-func TestAToolThatDoesNotWorkIsKnownFromOneThatDoes(t *testing.T) {
-	a := snstest.Start(t)
-	for _, c := range []struct {
-		tool, text string
-	}{
-		{"cksum", "echo 0 0"}, {"awk", "echo broken >&2; exit 2"}, {"tail", "exec /bin/cat"}, {"grep", "exit 0; #"}, {"cat", "exit 1"},
-		{"cp", "exit 0"}, {"rm", "exit 0"}, {"mv", "exit 0"}, {shell.MoveAsks, `shift; exec /bin/mv -f "$@"`},
+func TestAToolThatDoesNotWorkFailsItsTest(t *testing.T) {
+	all := []string{"cksum", "awk", "tail", "cat", "cp", "rm", "mv", shell.MoveAsks}
+	for tool, text := range map[string]string{
+		"cksum": "echo 0 0", "awk": "echo broken >&2; exit 2", "tail": "exec /bin/cat", "grep": "exit 0; #", "cat": "exit 1",
+		"cp": "exit 0", "rm": "exit 0", "mv": "exit 0", shell.MoveAsks: `shift; exec /bin/mv -f "$@"`,
 	} {
-		name, _, _ := strings.Cut(c.tool, " ")
-		a.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{name: c.text} })
-		client := dial(t, a, time.Minute)
-		for _, tool := range []string{"cksum", "awk", "tail", "cat", "cp", "rm", "mv", shell.MoveAsks} {
-			want := shell.Works
-			if tool == c.tool || c.tool == "mv" && tool == shell.MoveAsks {
-				want = shell.Fails
+		t.Run(tool, func(t *testing.T) {
+			t.Parallel()
+			a := snstest.Start(t)
+			name, _, _ := strings.Cut(tool, " ")
+			a.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{name: text} })
+			client := dial(t, a, time.Minute)
+			for _, other := range all {
+				want := shell.Works
+				if other == tool || tool == "mv" && other == shell.MoveAsks {
+					want = shell.Fails
+				}
+				if state, err := client.Tool(t.Context(), other); err != nil || state != want {
+					t.Errorf("%s is in state %d, %v", other, state, err)
+				}
 			}
-			if state, err := client.Tool(t.Context(), tool); err != nil || state != want {
-				t.Errorf("with a broken %s, %s is in state %d, %v", c.tool, tool, state, err)
-			}
-		}
+		})
 	}
-	a.SetFaults(func(f *snstest.Faults) { f.MissingTools, f.BrokenTools = []string{"cksum"}, nil })
+}
+
+func TestAMissingToolIsAbsent(t *testing.T) {
+	t.Parallel()
+	a := snstest.Start(t)
+	a.SetFaults(func(f *snstest.Faults) { f.MissingTools = []string{"cksum"} })
 	if state, err := dial(t, a, time.Minute).Tool(t.Context(), "cksum"); err != nil || state != shell.Absent {
-		t.Errorf("a missing cksum is in state %d, %v", state, err)
+		t.Errorf("state %d, %v", state, err)
 	}
 }

@@ -43,6 +43,8 @@ type Config struct {
 	LegacyAlgorithms bool   // offer also what old firmware needs
 
 	Timeout time.Duration // zero: DefaultTimeout
+
+	open func(ctx context.Context, network, address string) (net.Conn, error) // nil: over TCP
 }
 
 // Client is one SSH connection. It is not for concurrent use.
@@ -68,8 +70,11 @@ func (c Config) timeout() time.Duration {
 // connect makes one connection. A host key that check refuses ends it before
 // anything else is sent.
 func (c Config) connect(ctx context.Context, login *login, check ssh.HostKeyCallback, hostKeys []string) (*Client, error) {
-	dialer := &net.Dialer{Timeout: min(c.timeout(), 10*time.Second)}
-	raw, err := dialer.DialContext(ctx, "tcp", c.address())
+	open := c.open
+	if open == nil {
+		open = (&net.Dialer{Timeout: min(c.timeout(), 10*time.Second)}).DialContext
+	}
+	raw, err := open(ctx, "tcp", c.address())
 	if err != nil {
 		return nil, err
 	}

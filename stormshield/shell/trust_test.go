@@ -51,6 +51,7 @@ func mustDial(t *testing.T, d *shell.Dialer) {
 }
 
 func TestAfterTheFirstLoginAPinnedKeyOfAnyTypeCostsOneConnection(t *testing.T) {
+	t.Parallel()
 	for _, method := range []string{"password", "keyboard-interactive"} {
 		for i, kind := range []string{"ed25519", "ecdsa", "rsa"} {
 			t.Run(kind+", "+method, func(t *testing.T) {
@@ -75,6 +76,7 @@ func TestAfterTheFirstLoginAPinnedKeyOfAnyTypeCostsOneConnection(t *testing.T) {
 }
 
 func TestAKeyOfKnownHostsCostsOneConnectionWhateverItsType(t *testing.T) {
+	t.Parallel()
 	for i, kind := range []string{"ed25519", "ecdsa", "rsa"} {
 		for form, name := range map[string]func(string) string{
 			"plain": func(n string) string { return n }, "hashed": knownhosts.HashHostname,
@@ -93,6 +95,7 @@ func TestAKeyOfKnownHostsCostsOneConnectionWhateverItsType(t *testing.T) {
 
 // Two nodes of a pair may share a name in the file, with a key each.
 func TestAnotherKnownKeyIsAskedForWhereTheFirstOneDiffers(t *testing.T) {
+	t.Parallel()
 	sim := withKeys(t, "ed25519", "rsa")
 	config := knownHosts(t, configFor(sim), line(nameOf(sim), key(t, 1)), line(nameOf(sim), sim.HostKeys()[1]))
 	dialer := shell.NewDialer(config)
@@ -105,6 +108,7 @@ func TestAnotherKnownKeyIsAskedForWhereTheFirstOneDiffers(t *testing.T) {
 }
 
 func TestACertificateOfAKnownAuthorityIsTrusted(t *testing.T) {
+	t.Parallel()
 	sim := withKeys(t, "ed25519", "rsa")
 	sim.SetFaults(func(f *snstest.Faults) { f.HostCertificates = true })
 	mustDial(t, shell.NewDialer(knownHosts(t, configFor(sim), "@cert-authority "+line(nameOf(sim), sim.HostCA()))))
@@ -115,6 +119,7 @@ func TestACertificateOfAKnownAuthorityIsTrusted(t *testing.T) {
 }
 
 func TestAHostKeyErrorNamesItsCause(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		kinds        []string
 		certificates bool
@@ -207,6 +212,7 @@ func TestAHostKeyErrorNamesItsCause(t *testing.T) {
 }
 
 func TestAPinnedKeyThatNoKeyMatchesIsAskedForInEveryType(t *testing.T) {
+	t.Parallel()
 	sim := withKeys(t, "rsa", "ecdsa", "ed25519")
 	config := configFor(sim)
 	config.HostKey = shell.Fingerprint(key(t, 1))
@@ -221,6 +227,7 @@ func TestAPinnedKeyThatNoKeyMatchesIsAskedForInEveryType(t *testing.T) {
 }
 
 func TestEveryHostKeyIsShownTheBestFirstWithoutALogin(t *testing.T) {
+	t.Parallel()
 	for name, certificates := range map[string]bool{"plain": false, "certified": true} {
 		t.Run(name, func(t *testing.T) {
 			sim := withKeys(t, "rsa", "ecdsa", "ed25519")
@@ -247,6 +254,7 @@ func TestEveryHostKeyIsShownTheBestFirstWithoutALogin(t *testing.T) {
 }
 
 func TestTheFingerprintOfACertificateIsThatOfItsKey(t *testing.T) {
+	t.Parallel()
 	certificate := &ssh.Certificate{Key: key(t, 1), SignatureKey: key(t, 2)}
 	if got, want := shell.Fingerprint(certificate), ssh.FingerprintSHA256(key(t, 1)); got != want {
 		t.Errorf("fingerprint %s, want %s", got, want)
@@ -254,6 +262,7 @@ func TestTheFingerprintOfACertificateIsThatOfItsKey(t *testing.T) {
 }
 
 func TestAServerOfOldAlgorithmsAloneIsRecognized(t *testing.T) {
+	t.Parallel()
 	sim := snstest.Start(t)
 	sim.SetFaults(func(f *snstest.Faults) { f.LegacyAlgorithmsOnly = true })
 	config := configFor(sim)
