@@ -34,13 +34,13 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("a document that is not valid: %v", err)
 			}
 			if len(doc.Filter().NeverBlock) < len(doc.Decisions.NeverBlock) {
-				t.Error("the filter lost what is never blocked")
+				t.Error("the filter lost entries of never_block")
 			}
 		}
 	})
 }
 
-// checkFaults wants one printable line for each fault.
+// checkFaults checks that each fault is one printable line.
 func checkFaults(t *testing.T, faulty *config.Error) {
 	t.Helper()
 	for _, fault := range faulty.Faults {

@@ -20,7 +20,7 @@ const (
 	someSecret = "hunter2"
 )
 
-// minimal is the least that is valid. It ends within the section stormshield.
+// minimal is the shortest valid text. It ends in the section stormshield.
 const minimal = `type: stormshield
 name: edge
 format: "{{.|toJson}}"
@@ -31,9 +31,8 @@ stormshield:
   api_password: 'hunter2'
   api_cert_fingerprint: ` + hexDigits + "\n"
 
-// with is the minimal text with a line put in: into the section stormshield when
-// it is indented, before everything else otherwise. It replaces the line of the
-// same key.
+// with returns the minimal text with more lines: indented ones at the end, in the section stormshield, and others at the
+// beginning. A line replaces that of the same key.
 func with(lines ...string) string {
 	text := minimal
 	for _, line := range lines {
@@ -179,8 +178,8 @@ stormshield:
   api_single_max: 0
 `
 
-// TestParseReadsTheYAMLThatCrowdSecWrites has the text above as yaml.v2 writes it:
-// CrowdSec's own keys first, then the rest by name, numbers and truths re-written.
+// The text is everyKey as yaml.v2 writes it: CrowdSec's own keys first, then the others by name, with numbers and truth
+// values in another form.
 func TestParseReadsTheYAMLThatCrowdSecWrites(t *testing.T) {
 	const rewritten = `type: stormshield
 name: edge.1
@@ -369,7 +368,7 @@ name: edge
 	}
 }
 
-// TestParseRefuses has one fault each: its line is the second part of the key.
+// Each line has one fault.
 func TestParseRefuses(t *testing.T) {
 	for line, want := range map[string]string{
 		"type: slack":                        `type: is "slack"; write stormshield`,

@@ -36,7 +36,7 @@ func TestNoWayToPrintADocumentShowsASecret(t *testing.T) {
 		}
 	}
 	if !strings.Contains(string(asJSON), "(hidden)") {
-		t.Errorf("JSON does not tell that there is a secret: %s", asJSON)
+		t.Errorf("JSON does not show that there is a secret: %s", asJSON)
 	}
 }
 

@@ -86,8 +86,8 @@ func readSecret(path string) (string, error) {
 // readersHint returns a hint with the user that must be able to read the file.
 func readersHint(path string) string {
 	name := strconv.Itoa(os.Geteuid())
-	if who, err := user.LookupId(name); err == nil {
-		name = who.Username
+	if account, err := user.LookupId(name); err == nil {
+		name = account.Username
 	}
 	return fmt.Sprintf("write the secret into the first line, and let only the user %s read the file, whom this process runs as: "+
 		"chown %[1]s %[2]s && chmod 600 %[2]s", name, path)

@@ -56,10 +56,10 @@ func (s Stormshield) checkCredentials(c *checks) {
 func (s Stormshield) checkIdentity(c *checks) {
 	before := len(c.faults)
 	c.that(s.SSHHostKey != "" || s.SSHKnownHostsPath != "" || s.SSHInsecureIgnoreHostKey, "stormshield.ssh_host_key",
-		"is empty, and so is ssh_known_hosts_path: nothing tells the appliance from an impostor", trustHint,
+		"is empty, and so is ssh_known_hosts_path: the plugin cannot identify the appliance", trustHint,
 		"stormshield.ssh_known_hosts_path", "stormshield.ssh_insecure_ignore_host_key")
 	c.that(s.APICAPath != "" || !s.APICertFingerprint.IsZero() || s.APIInsecureSkipVerify, "stormshield.api_cert_fingerprint",
-		"is empty, and so is api_ca_path: nothing tells the appliance from an impostor", trustHint,
+		"is empty, and so is api_ca_path: the plugin cannot identify the appliance", trustHint,
 		"stormshield.api_ca_path", "stormshield.api_insecure_skip_verify")
 	for i := range c.faults[before:] {
 		c.faults[before+i].isIdentity = true

@@ -20,7 +20,7 @@ type value struct {
 	from source
 }
 
-// problem is what is wrong with a value, and what to write instead.
+// problem is a fault of a value, and a hint what to write instead.
 type problem struct{ what, write string }
 
 const inQuotes = "write it in quotes"

@@ -127,25 +127,25 @@ install() {
 	sort -u "$record" > "$prefix/$installed"
 	read_facts "$plugin"
 	make_state
-	say "installed below $prefix"
+	message "installed below $prefix"
 	case :$PATH: in
 	*:"$prefix/bin":*) ;;
-	*) say "$prefix/bin is not in your PATH" ;;
+	*) message "$prefix/bin is not in your PATH" ;;
 	esac
-	say_what_comes_next "$alone"
+	print_next_steps "$alone"
 }
 
 uninstall() {
 	[ -f "$prefix/$installed" ] || refuse "nothing of this plugin was installed below $prefix by this script"
 	read_facts "$plugin"
-	say_what_needs_us "$alone"
+	warn_of_users "$alone"
 	record=$(mktemp)
 	trap 'rm -f "$record"' EXIT
 	cp "$prefix/$installed" "$record"
 	remove_files "$record"
-	say "removed from $prefix"
-	say_what_is_kept ''
-	say_what_stays_blocked 'install this again'
+	message "removed from $prefix"
+	print_kept_files ''
+	print_blocked_entries 'install this again'
 }
 
 action=install

@@ -8,7 +8,7 @@ crowdsec=/etc/crowdsec
 notification=$crowdsec/notifications/stormshield.yaml
 state=/var/lib/crowdsec-stormshield
 
-say() {
+message() {
 	printf 'crowdsec-stormshield: %s\n' "$1"
 	shift
 	[ $# -eq 0 ] || printf '    %s\n' "$@"
@@ -20,7 +20,7 @@ facts=
 read_facts() {
 	[ -f "$crowdsec/config.yaml" ] || return 0 # CrowdSec is not installed
 	facts=$("$1" package-facts --crowdsec "$crowdsec/config.yaml") ||
-		say "$1 cannot read CrowdSec's configuration, or does not run on this machine ($(uname -m))."
+		message "$1 cannot read CrowdSec's configuration, or does not run on this machine ($(uname -m))."
 }
 
 # fact WORD prints the values of a fact, a line each. `crowdsec-stormshield package-facts` lists the words.
@@ -35,33 +35,33 @@ make_state() {
 	user=${user:-nobody}
 	group=$(fact group)
 	group=${group:-$(id -gn "$user" 2>/dev/null || echo nogroup)}
-	chown "$user:$group" "$state" ||
-		say "$state belongs to root, because there is no $user:$group." \
+	chown -- "$user:$group" "$state" ||
+		message "$state belongs to root, because there is no $user:$group." \
 			"Give it to the user that CrowdSec runs plugins as (plugin_config in $crowdsec/config.yaml)."
 }
 
-# say_what_comes_next ALONE prints what to run after an installation. ALONE is the folder that holds only a link to the
+# print_next_steps ALONE prints what to run after an installation. ALONE is the folder that holds only a link to the
 # plugin.
-say_what_comes_next() {
+print_next_steps() {
 	alone=$1
 	if [ -n "$(fact notification)" ]; then
-		say 'to have CrowdSec run this version: systemctl reload crowdsec'
+		message 'to have CrowdSec run this version: systemctl reload crowdsec'
 	else
-		say 'to set it up: crowdsec-stormshield setup'
+		message 'to set it up: crowdsec-stormshield setup'
 	fi
 	plugins=$(fact plugin_dir)
 	misnamed=$(fact misnamed)
 	if [ -n "$misnamed" ]; then # as in Debian 12
-		say "CrowdSec loads no notification while $misnamed is in its plugin folder." \
+		message "CrowdSec loads no notification while $misnamed is in its plugin folder." \
 			"Set in $crowdsec/config.yaml, under config_paths: plugin_dir: $alone"
 	elif [ -d "$plugins" ] && [ ! -e "$plugins/notification-stormshield" ]; then
-		say "CrowdSec looks for plugins in $plugins (plugin_dir in $crowdsec/config.yaml)." \
+		message "CrowdSec looks for plugins in $plugins (plugin_dir in $crowdsec/config.yaml)." \
 			"To have it find this one: ln -s $alone/notification-stormshield $plugins/"
 	fi
 }
 
-# say_what_needs_us ALONE prints why CrowdSec would not start without the plugin.
-say_what_needs_us() {
+# warn_of_users ALONE prints which files make CrowdSec need the plugin.
+warn_of_users() {
 	plugins=$(fact plugin_dir)
 	reasons=$(
 		fact named | sed 's/ names / still names /; s/$/ under notifications:/'
@@ -72,23 +72,23 @@ say_what_needs_us() {
 		fi
 	)
 	[ -n "$reasons" ] || return 0
-	say 'WARNING: without this plugin CrowdSec will neither start nor reload, because'
+	message 'WARNING: without this plugin CrowdSec will neither start nor reload, because'
 	printf '%s\n' "$reasons" | sed 's/^/    /'
 	printf '    %s\n' 'Take that out, then: systemctl reload crowdsec'
 }
 
-# say_what_is_kept COMMAND prints what a removal keeps, and how to delete it: with COMMAND, or with rm if that is empty.
-say_what_is_kept() {
+# print_kept_files COMMAND prints what a removal keeps, and how to delete it: with COMMAND, or with rm if that is empty.
+print_kept_files() {
 	kept=
 	for one in "$notification" "$state"; do
 		[ ! -e "$one" ] || kept="$kept $one"
 	done
-	[ -z "$kept" ] || say "kept$kept" "To delete that: ${1:-rm -r$kept}"
+	[ -z "$kept" ] || message "kept$kept" "To delete that: ${1:-rm -r$kept}"
 }
 
-# say_what_stays_blocked AGAIN prints what stays on the appliance. AGAIN is what to do before `cleanup` can run.
-say_what_stays_blocked() {
-	say 'unless "crowdsec-stormshield cleanup" was run, the appliance still holds its groups and objects,' \
+# print_blocked_entries AGAIN prints what stays on the appliance. AGAIN is what to do before `cleanup` can run.
+print_blocked_entries() {
+	message 'unless "crowdsec-stormshield cleanup" was run, the appliance still holds its groups and objects,' \
 		'and blocks until each entry ends by itself (after blacklist_timeout, 24h by default).' \
 		"To remove them: $1, stop CrowdSec, run that command, remove this."
 }

@@ -12,4 +12,4 @@ esac
 
 read_facts /usr/bin/crowdsec-stormshield
 make_state
-say_what_comes_next /usr/lib/crowdsec-stormshield/plugins
+print_next_steps /usr/lib/crowdsec-stormshield/plugins

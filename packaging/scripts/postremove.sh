@@ -11,25 +11,25 @@ purge_notification() {
 	[ -f "$notification" ] || return 0
 	types=$(sed -n "s/^type:[[:space:]]*[\"']\{0,1\}\([^\"'#[:space:]]*\).*/\1/p" "$notification" | sort -u)
 	if [ "$types" != stormshield ] || grep -q '^[{]' "$notification"; then
-		say "kept $notification, which may hold notifications of other plugins"
+		message "kept $notification, which may hold notifications of other plugins"
 		return 0
 	fi
 	rm -f "$notification"
-	say "deleted $notification"
+	message "deleted $notification"
 }
 
 purge_state() {
 	[ -d "$state" ] || return 0
 	rm -rf "$state"
-	say "deleted $state"
+	message "deleted $state"
 }
 
 case $1 in
 purge)
 	purge_notification
 	purge_state
-	say_what_stays_blocked 'install this again, set it up'
+	print_blocked_entries 'install this again, set it up'
 	;;
-remove) say_what_is_kept 'dpkg --purge crowdsec-stormshield' ;;
-0) say_what_is_kept '' ;;
+remove) print_kept_files 'dpkg --purge crowdsec-stormshield' ;;
+0) print_kept_files '' ;;
 esac

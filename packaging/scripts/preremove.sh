@@ -10,5 +10,5 @@ remove | 0) ;;
 esac
 
 read_facts /usr/bin/crowdsec-stormshield
-say_what_needs_us /usr/lib/crowdsec-stormshield/plugins
-say_what_stays_blocked 'install this again'
+warn_of_users /usr/lib/crowdsec-stormshield/plugins
+print_blocked_entries 'install this again'
