@@ -58,6 +58,7 @@ type demo struct {
 	original map[string]string // the administrator's files
 	end      time.Time         // of the ban of another
 	logged   int               // the lines of the plugin's log at the last flush
+	printed  int               // the commands of the API that were printed
 	wrong    []string
 }
 
@@ -107,13 +108,12 @@ func (d *demo) start(ctx context.Context) error {
 	if err := d.waitForFlush(ctx, func() bool { return strings.Contains(d.files()[snstest.GroupFile], "[CrowdsecDeleteGroup]") }); err != nil {
 		return err
 	}
-	d.print(0)
+	d.print()
 	d.check(d.Appliance.BlacklistLen() == 0, "the appliance blocks nothing, and both groups of the plugin are empty")
 	return nil
 }
 
 func (d *demo) block(ctx context.Context) error {
-	commands := len(d.commands())
 	if err := errors.Join(d.ban(ctx, short, address), d.ban(ctx, time.Hour, address6), d.ban(ctx, time.Hour, ipRange)); err != nil {
 		return err
 	}
@@ -121,24 +121,22 @@ func (d *demo) block(ctx context.Context) error {
 	if err := d.waitForFlush(ctx, func() bool { return d.blocks(three...) }); err != nil {
 		return err
 	}
-	d.print(commands)
+	d.print()
 	d.check(d.blocks(three...), "the appliance blocks %s, %s and %s", address.Addr(), address6.Addr(), ipRange)
 	return nil
 }
 
 func (d *demo) unblock(ctx context.Context) error {
-	commands := len(d.commands())
 	if err := d.waitForFlush(ctx, func() bool { return !d.blocks(address) }); err != nil {
 		return err
 	}
-	d.print(commands)
+	d.print()
 	d.check(!d.blocks(address) && d.blocks(address6, ipRange), "the appliance no longer blocks %s, and still blocks the other two", address.Addr())
 	return nil
 }
 
 func (d *demo) edit(ctx context.Context) error {
 	const line = "srv_new=203.0.113.12,resolve=static"
-	commands := len(d.commands())
 	d.end = time.Now().Add(short)
 	if err := errors.Join(d.ban(ctx, time.Hour, hundred...), d.ban(ctx, short, another)); err != nil {
 		return err
@@ -152,13 +150,12 @@ func (d *demo) edit(ctx context.Context) error {
 	if err := d.waitForFlush(ctx, func() bool { return d.blocks(hundred...) && d.blocks(another) }); err != nil {
 		return err
 	}
-	d.print(commands)
+	d.print()
 	d.check(strings.Contains(d.files()[snstest.ObjectFile], line+"\n"), "the edit is still there, beside the objects of the 100 addresses")
 	return nil
 }
 
 func (d *demo) crash(ctx context.Context) error {
-	commands := len(d.commands())
 	say("  kill -9")
 	if err := syscall.Kill(d.Plugin.PID(), syscall.SIGKILL); err != nil {
 		return err
@@ -176,7 +173,7 @@ func (d *demo) crash(ctx context.Context) error {
 	if err := d.waitForFlush(ctx, func() bool { return !d.blocks(another) }); err != nil {
 		return err
 	}
-	d.print(commands)
+	d.print()
 	d.check(!d.blocks(another), "the appliance no longer blocks %s", another.Addr())
 	d.check(d.blocks(hundred...) && d.blocks(address6, ipRange), "the appliance still blocks all other bans")
 	return nil
@@ -192,7 +189,7 @@ func (d *demo) cleanup(ctx context.Context) error {
 	if err := d.command(ctx, "cleanup"); err != nil {
 		return err
 	}
-	d.print(len(d.commands()))
+	d.print()
 	d.check(d.Appliance.BlacklistLen() == 0, "the appliance blocks nothing")
 	for _, file := range []string{snstest.ObjectFile, snstest.GroupFile} {
 		d.check(d.files()[file] == d.original[file], "%s is what the administrator wrote, byte for byte", file)
@@ -264,8 +261,10 @@ func (d *demo) check(holds bool, format string, args ...any) {
 
 // print prints the latest commands, the blacklist and the plugin's lines in the
 // files, and checks the claims that hold at all times.
-func (d *demo) print(commands int) {
-	printList("The plugin sends to the appliance's API", d.commands()[commands:])
+func (d *demo) print() {
+	commands := d.commands()
+	printList("The plugin sends to the appliance's API", commands[d.printed:])
+	d.printed = len(commands)
 	var entries []string
 	for _, e := range d.Appliance.Blacklist() {
 		entries = append(entries, fmt.Sprintf("%-22s ends by itself in %s", e.Source, time.Until(e.Expires).Round(time.Second)))
