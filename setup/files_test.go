@@ -39,7 +39,7 @@ func owner(info os.FileInfo) [2]uint32 {
 func TestANewFileIsWholeOrMissing(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.yaml")
-	unwanted := errors.New("not what was meant")
+	unwanted := errors.New("unwanted")
 	if err := createFile(path, []byte("one"), func(string) error { return unwanted }); !errors.Is(err, unwanted) || folderOf(t, dir) != "" {
 		t.Errorf("refused: %v, %s", err, folderOf(t, dir))
 	}

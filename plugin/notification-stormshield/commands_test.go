@@ -76,19 +76,19 @@ func TestCheckNamesEachFaultAndAHint(t *testing.T) {
 	for name, c := range map[string]struct {
 		faults  func(*snstest.Faults)
 		prepare func(*harness)
-		says    []string
+		wants   []string
 	}{
-		"SSH refused":             {faults: func(f *snstest.Faults) { f.SSHRefuse = true }, says: []string{"SSH login", "refused", "switch SSH on"}},
-		"host key changed":        {prepare: func(w *harness) { w.sim.ChangeHostKey() }, says: []string{"SSH login", "not trusted", "ssh_host_key"}},
-		"SSH password wrong":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"ssh_password": "wrong"})) }, says: []string{"SSH login", "correct ssh_username, ssh_password"}},
-		"API port closed":         {faults: func(f *snstest.Faults) { f.APIRefuse = true }, says: []string{"API login", "refused", "api_port"}},
-		"certificate not trusted": {prepare: func(w *harness) { w.sim.ChangeCertificate() }, says: []string{"API login", "not trusted", "api_cert_fingerprint"}},
-		"API password wrong":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"api_password": "wrong"})) }, says: []string{"API login", "AUTH_FAILED", "api_password"}},
-		"without mon_write":       {faults: func(f *snstest.Faults) { f.NoMonWrite = true }, says: []string{"right to the blacklist", "mon_write"}},
-		"config_dir missing":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"config_dir": "/nowhere"})) }, says: []string{"configuration folder", "/nowhere", "set config_dir"}},
+		"SSH refused":             {faults: func(f *snstest.Faults) { f.SSHRefuse = true }, wants: []string{"SSH login", "refused", "switch SSH on"}},
+		"host key changed":        {prepare: func(w *harness) { w.sim.ChangeHostKey() }, wants: []string{"SSH login", "not trusted", "ssh_host_key"}},
+		"SSH password wrong":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"ssh_password": "wrong"})) }, wants: []string{"SSH login", "correct ssh_username, ssh_password"}},
+		"API port closed":         {faults: func(f *snstest.Faults) { f.APIRefuse = true }, wants: []string{"API login", "refused", "api_port"}},
+		"certificate not trusted": {prepare: func(w *harness) { w.sim.ChangeCertificate() }, wants: []string{"API login", "not trusted", "api_cert_fingerprint"}},
+		"API password wrong":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"api_password": "wrong"})) }, wants: []string{"API login", "AUTH_FAILED", "api_password"}},
+		"without mon_write":       {faults: func(f *snstest.Faults) { f.NoMonWrite = true }, wants: []string{"right to the blacklist", "mon_write"}},
+		"config_dir missing":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"config_dir": "/nowhere"})) }, wants: []string{"configuration folder", "/nowhere", "set config_dir"}},
 		"[Host] missing": {prepare: func(w *harness) {
 			_ = w.sim.Write("object", []byte(strings.Replace(string(w.sim.Read("object")), "[Host]", "[Ghost]", 1)))
-		}, says: []string{"object", "no section [Host]", "restore"}},
+		}, wants: []string{"object", "no section [Host]", "restore"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newHarness(t)
@@ -102,9 +102,9 @@ func TestCheckNamesEachFaultAndAHint(t *testing.T) {
 			if status != 1 || !strings.Contains(complaint, "see above") {
 				t.Errorf("status %d, %s", status, complaint)
 			}
-			for _, say := range c.says {
-				if !strings.Contains(out, say) {
-					t.Errorf("it does not say %q:\n%s", say, out)
+			for _, want := range c.wants {
+				if !strings.Contains(out, want) {
+					t.Errorf("the output lacks %q:\n%s", want, out)
 				}
 			}
 			if n := strings.Count(out, "\n  WRONG"); n != 1 {
@@ -146,7 +146,7 @@ func TestCheckReportsALockOut(t *testing.T) {
 func TestTheNextCheckAfterARefusedLoginTriesNone(t *testing.T) {
 	w := newHarness(t)
 	w.write(w.yaml(map[string]string{"api_password": "wrong"}))
-	w.books()
+	w.openLedger()
 	w.run("check", "-c", w.file)
 	status, _, complaint := w.run("check", "-c", w.file)
 	if status != 1 || !strings.Contains(complaint, "no login is tried before") {
@@ -161,8 +161,8 @@ func TestTheNextCheckAfterARefusedLoginTriesNone(t *testing.T) {
 	}
 }
 
-// books makes the state that the plugin would have made.
-func (w *harness) books() *ledger.Ledger {
+// openLedger opens the state as the plugin does.
+func (w *harness) openLedger() *ledger.Ledger {
 	w.t.Helper()
 	l, err := ledger.Open(w.t.Context(), plugin.StateOf(w.document()).Path)
 	if err != nil {
@@ -175,7 +175,7 @@ func (w *harness) books() *ledger.Ledger {
 func TestCleanupRemovesOurEntriesAndKeepsEveryOtherByte(t *testing.T) {
 	w := newHarness(t)
 	object, groups := string(w.sim.Read("object")), string(w.sim.Read("objectgroup"))
-	l, now := w.books(), time.Now()
+	l, now := w.openLedger(), time.Now()
 	var bans []ban.Decision
 	for i := range 100 {
 		bans = append(bans, ban.Decision{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), 32), RangeBits: 32, Type: "ban", Until: now.Add(time.Hour)})

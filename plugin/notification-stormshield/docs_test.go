@@ -18,7 +18,7 @@ import (
 type block struct {
 	place    string // file and line
 	language string
-	mark     string // what else the fence says
+	mark     string // the other words of the fence
 	text     string
 }
 
@@ -45,7 +45,7 @@ func blocks(t *testing.T, root string) []block {
 	return all
 }
 
-// indented is how a command looks that is in no fence.
+// indented matches a command that is in no fence.
 var indented = regexp.MustCompile(`^(    |\t)+(\./|make |go (run|test) |apt-get |systemctl |cscli [a-z ]*$|crowdsec-stormshield [a-z ]*$)`)
 
 func fenced(file, text string) []block {
@@ -69,9 +69,8 @@ func fenced(file, text string) []block {
 	return all
 }
 
-// TestCommandBlocksOfTheDocumentsWork runs each as it stands, against a
-// simulated appliance, with the plugin running and a ban in force. A block that
-// needs more (root, CrowdSec, a package) is marked as an example.
+// This test runs each block against a simulated appliance, with a running plugin and a ban in force. A block that needs
+// more (root, CrowdSec, a package) is marked as an example.
 func TestCommandBlocksOfTheDocumentsWork(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -101,8 +100,7 @@ func TestCommandBlocksOfTheDocumentsWork(t *testing.T) {
 	}
 }
 
-// runBlock runs a block. A target of make is run by the gate, which this test is
-// part of.
+// runBlock runs a block without its targets of make. The gate must run those.
 func runBlock(text, path, gate string) error {
 	var script strings.Builder
 	var errs []error
@@ -125,9 +123,8 @@ func runBlock(text, path, gate string) error {
 	return errors.Join(errs...)
 }
 
-// commandInPath returns a PATH on which crowdsec-stormshield is, as a package
-// installs it, with a configuration in its usual place: of an appliance with
-// one ban in force.
+// commandInPath returns a PATH with crowdsec-stormshield, as after the installation of a package. Its default
+// configuration is that of an appliance with one ban in force.
 func commandInPath(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -149,7 +146,7 @@ func commandInPath(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// TestMain is the command under this name.
+	// TestMain runs the command under this name.
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "program"), 0o700), os.Mkdir(filepath.Join(dir, "bin"), 0o700),
 		os.Symlink(program, filepath.Join(dir, "program", "crowdsec-stormshield"))); err != nil {
 		t.Fatal(err)

@@ -19,7 +19,7 @@ import (
 	"notification-stormshield/plugin/pacer"
 )
 
-// flush does one flush as the plugin would.
+// flush flushes once, as the plugin does.
 func (w *harness) flush(l *ledger.Ledger) {
 	w.t.Helper()
 	d := w.document()
@@ -100,7 +100,7 @@ type hostileHarness struct {
 
 func newHostileHarness(t testing.TB) *hostileHarness {
 	h := &hostileHarness{harness: newHarness(t), shapes: map[string]bool{}}
-	h.ledger = h.books()
+	h.ledger = h.openLedger()
 	h.administrators = map[string]string{"object": string(h.sim.Read("object")), "objectgroup": string(h.sim.Read("objectgroup"))}
 	h.plugin = plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(time.Hour)}) // too young to flush
 	t.Cleanup(h.plugin.Close)

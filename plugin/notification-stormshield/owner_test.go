@@ -23,23 +23,23 @@ const (
 	stranger = 12345
 )
 
-// as is a user to run a program as; nil: the user of this process.
-func as(uid int) *syscall.Credential {
+// credentialOf returns the user to run a program as; nil: the user of this process.
+func credentialOf(uid int) *syscall.Credential {
 	if uid == os.Geteuid() {
 		return nil
 	}
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
 }
 
-// ordinary is a user who is not root.
-func ordinary() int {
+// ordinaryUser returns a user who is not root.
+func ordinaryUser() int {
 	if os.Geteuid() == 0 {
 		return nobody
 	}
 	return os.Geteuid()
 }
 
-// newOpenHarness is a harness whose folders and program every user reaches.
+// newOpenHarness returns a harness whose folders and program are open to every user.
 func newOpenHarness(t *testing.T) (w *harness, binary string) {
 	t.Helper()
 	w = newHarness(t)
@@ -72,7 +72,7 @@ func newOpenHarness(t *testing.T) (w *harness, binary string) {
 func runAs(t *testing.T, uid int, binary string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as(uid)}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credentialOf(uid)}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -80,7 +80,7 @@ func runAs(t *testing.T, uid int, binary string, args ...string) (string, error)
 func TestACommandWithoutTheRightsSaysToRunItAsRoot(t *testing.T) {
 	t.Parallel()
 	w, binary := newOpenHarness(t)
-	w.books()
+	w.openLedger()
 	state := plugin.StateOf(w.document())
 	for _, file := range []string{state.Lease, state.Lockout} {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -88,7 +88,7 @@ func TestACommandWithoutTheRightsSaysToRunItAsRoot(t *testing.T) {
 		}
 	}
 	if os.Geteuid() == 0 {
-		give(t, w.dir, nobody)
+		chownAll(t, w.dir, nobody)
 	}
 	bans, check, others := []string{"bans"}, []string{"check"}, [][]string{{"status"}, {"bans", "remove", "203.0.113.7"}, {"flush"}, {"cleanup"}}
 	for closed, commands := range map[string][][]string{
@@ -106,7 +106,7 @@ func TestACommandWithoutTheRightsSaysToRunItAsRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, words := range commands {
-			out, err := runAs(t, ordinary(), binary, append(words, "-c", w.file)...)
+			out, err := runAs(t, ordinaryUser(), binary, append(words, "-c", w.file)...)
 			if err == nil || !strings.Contains(out, closed) || !strings.Contains(out, "permission denied (hint: run this as root)") {
 				t.Errorf("%v with %s closed: %v\n%s", words, closed, err, out)
 			}
@@ -117,8 +117,8 @@ func TestACommandWithoutTheRightsSaysToRunItAsRoot(t *testing.T) {
 	}
 }
 
-// give gives a folder, with all that is in it, to a user.
-func give(t *testing.T, dir string, uid int) {
+// chownAll gives a folder and all files in it to a user.
+func chownAll(t *testing.T, dir string, uid int) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
@@ -134,7 +134,7 @@ func give(t *testing.T, dir string, uid int) {
 // serve starts the plugin as a user, configures it and bans an address.
 func (w *harness) serve(uid int, binary string) error {
 	w.t.Helper()
-	p, err := plugintest.Start(binary, as(uid))
+	p, err := plugintest.Start(binary, credentialOf(uid))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func testStateUsers(t *testing.T, all []stateUsers) {
 		t.Run(fmt.Sprintf("plugin %d, folder %d, first %s", c.plugin, c.folder, c.first), func(t *testing.T) {
 			t.Parallel()
 			w, binary := newOpenHarness(t)
-			give(t, w.dir, c.folder)
+			chownAll(t, w.dir, c.folder)
 			if err := os.Chmod(w.dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -188,7 +188,7 @@ func testStateUsers(t *testing.T, all []stateUsers) {
 					t.Errorf("%v as root: %v\n%s", words, err, out)
 				}
 			}
-			w.ownedBy(c.plugin)
+			w.checkOwner(c.plugin)
 			if err := w.serve(c.plugin, binary); err != nil {
 				t.Errorf("the plugin after the commands: %v", err)
 			}
@@ -196,8 +196,8 @@ func testStateUsers(t *testing.T, all []stateUsers) {
 	}
 }
 
-// ownedBy demands that every file of the state is open to a user.
-func (w *harness) ownedBy(uid int) {
+// checkOwner reports an error for a state file that a user does not own.
+func (w *harness) checkOwner(uid int) {
 	w.t.Helper()
 	files, err := filepath.Glob(filepath.Join(w.dir, "*"))
 	if err != nil || len(files) < 2 {
@@ -218,7 +218,7 @@ func TestTheErrorAboutAStateOfAnotherUserNamesTheCure(t *testing.T) {
 	}
 	for uid, name := range map[int]string{nobody: "nobody", stranger: strconv.Itoa(stranger)} {
 		w, binary := newOpenHarness(t)
-		give(t, w.dir, uid)
+		chownAll(t, w.dir, uid)
 		if err := w.serve(0, binary); err != nil { // plugin_config named root
 			t.Fatal(err)
 		}
@@ -244,7 +244,7 @@ func TestTheErrorAboutAMissingStateFolderNamesTheCure(t *testing.T) {
 	if err := os.Chmod(w.dir, 0); err != nil {
 		t.Fatal(err)
 	}
-	me := plugin.UserName(ordinary())
+	me := plugin.UserName(ordinaryUser())
 	if os.Geteuid() != 0 {
 		defer func() { _ = os.Chmod(w.dir, 0o755) }()
 	}
@@ -259,7 +259,7 @@ func TestTheErrorAboutAMissingStateFolderNamesTheCure(t *testing.T) {
 
 func (w *harness) expectCure(binary, cure string) {
 	w.t.Helper()
-	if err := w.serve(ordinary(), binary); err == nil || !strings.Contains(err.Error(), cure) {
+	if err := w.serve(ordinaryUser(), binary); err == nil || !strings.Contains(err.Error(), cure) {
 		w.t.Errorf("%v; want the hint %q", err, cure)
 	}
 }

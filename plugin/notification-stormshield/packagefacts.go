@@ -19,7 +19,7 @@ func packageFactsCommand() command {
 	var file string
 	return command{
 		usage:   "package-facts",
-		summary: "Print what the scripts of the packages need to know of CrowdSec's configuration",
+		summary: "Print facts of CrowdSec's configuration for the scripts of the packages",
 		hidden:  true,
 		bind: func(flags *pflag.FlagSet) {
 			flags.StringVar(&file, "crowdsec", defaultCrowdSec, "CrowdSec's configuration `file`")

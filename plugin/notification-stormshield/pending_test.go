@@ -12,16 +12,16 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// record records a ban that an alert brought a while ago.
+// record records a ban of an earlier alert.
 func (w *harness) record(address string, ago time.Duration) {
 	w.t.Helper()
 	d := ban.Decision{Prefix: netip.PrefixFrom(netip.MustParseAddr(address), 32), RangeBits: 32, Type: "ban", Until: time.Now().Add(time.Hour)}
-	if _, err := w.books().Record(w.t.Context(), []ban.Decision{d}, time.Now().Add(-ago), 1000); err != nil {
+	if _, err := w.openLedger().Record(w.t.Context(), []ban.Decision{d}, time.Now().Add(-ago), 1000); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// hold takes the lease, as a plugin does that runs.
+// hold takes the lease, as a running plugin does.
 func (w *harness) hold() *lease.Lease {
 	w.t.Helper()
 	held, err := lease.Try(plugin.StateOf(w.document()).Lease)
@@ -31,7 +31,7 @@ func (w *harness) hold() *lease.Lease {
 	return held
 }
 
-// The state of a plugin whose disk is full, or whose flush hangs, tells of no trouble.
+// The state holds no error if its disk is full or a flush hangs.
 func TestStatusReportsBansThatArePendingForTooLong(t *testing.T) {
 	for ago, works := range map[time.Duration]bool{30 * time.Second: true, time.Hour: false} {
 		w := newHarness(t)
@@ -49,16 +49,16 @@ func TestStatusReportsACutFlushAlthoughEveryBanHasEnded(t *testing.T) {
 	w := newHarness(t)
 	w.record("203.0.113.7", 2*time.Hour)
 	began := time.Now().Add(-90 * time.Minute)
-	p, err := w.books().Plan(t.Context(), ledger.PlanOptions{Now: began})
+	p, err := w.openLedger().Plan(t.Context(), ledger.PlanOptions{Now: began})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.books().RecordAttempt(t.Context(), p, true); err != nil {
+	if err := w.openLedger().RecordAttempt(t.Context(), p, true); err != nil {
 		t.Fatal(err)
 	}
 	held := w.hold()
 	defer func() { _ = held.Release() }()
-	if _, err := w.books().Lift(t.Context(), netip.MustParsePrefix("203.0.113.7/32"), time.Now(), 1000); err != nil {
+	if _, err := w.openLedger().Lift(t.Context(), netip.MustParsePrefix("203.0.113.7/32"), time.Now(), 1000); err != nil {
 		t.Fatal(err)
 	}
 	status, out, _ := w.run("status", "-c", w.file)

@@ -13,7 +13,7 @@ import (
 	"notification-stormshield/plugin/lockout"
 )
 
-// files are the texts of all files in the state folder. SQLite's own files beside the ledger come and go.
+// files returns the texts of all files in the state folder, without those that SQLite makes and removes.
 func (w *harness) files() map[string]string {
 	w.t.Helper()
 	entries, err := os.ReadDir(w.dir)
@@ -69,7 +69,7 @@ func (w *harness) holdOffInTheFuture() {
 	}
 }
 
-// crash leaves a ledger as a process does that is killed: what it recorded is in SQLite's log alone.
+// crash leaves the ledger of a killed process: its records are in SQLite's log alone.
 func (w *harness) crash() {
 	w.t.Helper()
 	other := newHarness(w.t)

@@ -11,7 +11,7 @@ import (
 	"notification-stormshield/plugin/plugintest"
 )
 
-// program is a path of this program: TestMain runs main for the name.
+// program returns a path of this program. TestMain runs main under its name.
 func program(t *testing.T) string {
 	t.Helper()
 	self, err := os.Executable()
@@ -36,7 +36,7 @@ func TestThePluginStartsWithAnUnusableTMPDIR(t *testing.T) {
 	}
 	binary := program(t)
 	for name, environment := range map[string][]string{
-		"of somebody else":                 {"TMPDIR=" + private},
+		"of another user":                  {"TMPDIR=" + private},
 		"missing":                          {"TMPDIR=/nowhere"},
 		"a file":                           {"TMPDIR=/dev/null"},
 		"too long":                         {"TMPDIR=" + long},

@@ -223,8 +223,8 @@ func (s status) print(out io.Writer, now time.Time) error {
 	}
 	fmt.Fprintf(out, "%s, the appliance at %s: %s\n\n", s.Name, s.Host, verdict)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(what, format string, args ...any) {
-		fmt.Fprintf(table, "  %s\t%s\n", what, fmt.Sprintf(format, args...))
+	row := func(title, format string, args ...any) {
+		fmt.Fprintf(table, "  %s\t%s\n", title, fmt.Sprintf(format, args...))
 	}
 	inForce := fmt.Sprint(s.InForce)
 	if s.InForceByClass[ban.Local] < s.InForce {

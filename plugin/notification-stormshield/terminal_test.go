@@ -10,8 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal opens a pseudo-terminal and returns the end that a program writes to
-// and the one that shows what it wrote.
+// terminal opens a pseudo-terminal, and returns the end of the program and the end of the screen.
 func terminal(t *testing.T) (program, screen *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)

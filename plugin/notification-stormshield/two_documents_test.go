@@ -28,11 +28,11 @@ func TestABanOfOneDocumentStaysWhenTheBanOfAnotherDocumentEnds(t *testing.T) {
 		}
 	}
 	groups := func() string { return string(w.sim.Read("objectgroup")) }
-	await := func(what string, holds func() bool) {
+	await := func(event string, holds func() bool) {
 		t.Helper()
 		for began := time.Now(); !holds(); time.Sleep(50 * time.Millisecond) {
 			if time.Since(began) > time.Minute {
-				t.Fatalf("%s did not come; the groups are:\n%s", what, groups())
+				t.Fatalf("%s did not come; the groups are:\n%s", event, groups())
 			}
 		}
 	}
