@@ -1,0 +1,113 @@
+package serverd_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"notification-stormshield/stormshield/serverd"
+)
+
+func TestASessionSendsTheCookieOfTheLoginAndItsID(t *testing.T) {
+	var requests []string
+	config := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cookie := ""
+		if c, err := r.Cookie("NETASQ_sslclient"); err == nil {
+			cookie = c.Value
+		}
+		requests = append(requests, fmt.Sprintf("%s %s cookie=%s", r.Method, r.URL.RequestURI(), cookie))
+		if r.URL.Path == "/auth/admin.html" {
+			for field, want := range map[string]string{"uid": "admin", "pswd": "secret"} {
+				if got, err := base64.StdEncoding.DecodeString(r.FormValue(field)); err != nil || string(got) != want {
+					t.Errorf("%s is %q, %v", field, got, err)
+				}
+			}
+			http.SetCookie(w, &http.Cookie{Name: "NETASQ_sslclient", Value: "c1", Path: "/", Secure: true, HttpOnly: true})
+		}
+		api{login: loggedIn, open: opened, command: done}.ServeHTTP(w, r)
+	}))
+	if _, err := run(t, config); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{
+		"POST /auth/admin.html cookie=",
+		"POST /api/auth/login cookie=c1",
+		"GET /api/command?sessionid=s1&cmd=SYSTEM%20PROPERTY cookie=c1",
+		"GET /api/auth/logout?sessionid=s1 cookie=c1",
+	}; !slices.Equal(requests, want) {
+		t.Errorf("requests %q, want %q", requests, want)
+	}
+}
+
+func TestARootCodeSaysWhatFailed(t *testing.T) {
+	for code, want := range map[int]string{
+		200: "request error", 201: "unknown command", 202: "command error", 203: "the session is not valid", 204: "the session has expired",
+		205: "authentication failed", 206: "a transfer is pending", 500: "overheated", 501: "serverd cannot be reached",
+		502: "serverd disconnected", 900: "internal error", 999: "error (API code 999",
+	} {
+		_, err := run(t, serve(t, api{login: loggedIn, open: opened, command: fmt.Sprintf(`<nws code="%d" msg="x"/>`, code)}))
+		var root *serverd.RootError
+		if !errors.As(err, &root) || root.Code != code || !strings.Contains(err.Error(), want) {
+			t.Errorf("code %d: %v", code, err)
+		}
+	}
+}
+
+func TestAServerThatIsNotTrustedGetsNoRequest(t *testing.T) {
+	var requests atomic.Int32
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		api{login: loggedIn, open: opened, command: done}.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	shown := sha256.Sum256(server.Certificate().Raw)
+	for name, c := range map[string]struct {
+		trust serverd.Trust
+		says  string // "": trusted
+	}{
+		"its certificate is pinned":      {serverd.Trust{Fingerprint: shown}, ""},
+		"the pin counts before the CA":   {serverd.Trust{Fingerprint: shown, CAPath: caFile(t, server), ServerName: "other"}, ""},
+		"a certificate of the CA":        {serverd.Trust{CAPath: caFile(t, server), ServerName: "example.com"}, ""},
+		"every certificate is trusted":   {serverd.Trust{Insecure: true}, ""},
+		"another certificate is pinned":  {serverd.Trust{Fingerprint: [32]byte{1}, Insecure: true}, "the configuration pins SHA256:AQ"},
+		"a certificate for another name": {serverd.Trust{CAPath: caFile(t, server), ServerName: "other"}, `not to "other"`},
+		"nothing is configured":          {serverd.Trust{}, "neither a CA nor a fingerprint"},
+	} {
+		requests.Store(0)
+		config := configOf(t, server)
+		config.Trust = c.trust
+		_, err := run(t, config)
+		var untrusted *serverd.CertificateError
+		switch {
+		case c.says == "":
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		case !errors.As(err, &untrusted) || untrusted.Fingerprint != shown || !strings.Contains(err.Error(), c.says):
+			t.Errorf("%s: %v", name, err)
+		case requests.Load() > 0:
+			t.Errorf("%s: %d requests", name, requests.Load())
+		}
+	}
+}
+
+func TestARedirectGetsNoCredentials(t *testing.T) {
+	config := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/auth/admin.html" {
+			t.Errorf("the client follows to %s", r.URL.Path)
+		}
+		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+	}))
+	_, err := run(t, config)
+	var other *serverd.HTTPError
+	if !errors.As(err, &other) || other.Code != http.StatusTemporaryRedirect {
+		t.Errorf("error %v", err)
+	}
+}
