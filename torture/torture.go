@@ -103,11 +103,15 @@ func Run(t *testing.T, o Options) {
 	o.Binary = share(t, o.Binary)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "scenario\ttried\tbans lost\tnot ended\tlines lost\tlock-outs\tevictions\tcrashes\tsecrets shown\tother\ttook")
-	began := time.Now()
+	began, tries := time.Now(), 0
 	for _, s := range scenarios {
 		var r result
 		t.Run(s.name, func(t *testing.T) { r = s.start(t, o) })
 		r.print(table, s.name)
+		tries += r.tries
+	}
+	if tries == 0 {
+		t.Fatal("-run matches no try of a scenario")
 	}
 	fmt.Printf("First seed of each scenario %d, in %s.\n\n", o.Seed, time.Since(began).Round(time.Second))
 	_ = table.Flush()

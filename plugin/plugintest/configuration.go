@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"notification-stormshield/stormshield/snstest"
 )
 
 // Configuration is a notification's YAML document. Where an optional key is
@@ -53,20 +55,8 @@ type Target struct {
 	APISingleMax     int           `yaml:"api_single_max,omitempty"`
 }
 
-// Appliance is one that a configuration can name.
-type Appliance interface {
-	Host() string
-	SSHPort() int
-	APIPort() int
-	User() string
-	Password() string
-	HostKeyFingerprint() string
-	CertificateFingerprint() string
-	ConfigDir() string
-}
-
 // For returns the configuration with the addresses and credentials of an appliance.
-func (c Configuration) For(a Appliance) Configuration {
+func (c Configuration) For(a *snstest.Appliance) Configuration {
 	c.Host, c.SSHPort, c.APIPort, c.ConfigDir = a.Host(), a.SSHPort(), a.APIPort(), a.ConfigDir()
 	c.SSHUsername, c.APIUsername = a.User(), a.User()
 	c.SSHHostKey, c.CertFingerprint = a.HostKeyFingerprint(), a.CertificateFingerprint()
