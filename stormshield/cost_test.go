@@ -17,7 +17,7 @@ func TestASmallChangeCostsTheSameHoweverManyBansAreInForce(t *testing.T) {
 	for _, shell := range []string{"/bin/sh", "/bin/csh"} {
 		t.Run(shell, func(t *testing.T) {
 			h := start(t, func(o *snstest.Options) { o.LoginShell = shell })
-			many := addresses(20_000)
+			many := addresses(5_000)
 			h.MustFlush(many, nil, true)
 			compared := h.Compared
 			next := prefixes("2001:db8::1/128")
@@ -55,7 +55,7 @@ func TestASmallChangeCostsTheSameHoweverManyBansAreInForce(t *testing.T) {
 func TestTheFirstFlushSendsAddressesNotLines(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	many := addresses(20_000)
+	many := addresses(5_000)
 	h.Sim.ResetStats()
 	h.MustFlush(many, nil, true)
 	s := h.Sim.Stats()
