@@ -30,7 +30,7 @@ type environment struct {
 	added, gone   []ban.Decision         // the new and the deleted decisions that the next poll lists
 
 	known    map[int64]*known
-	recorded int // how noLimit decisions the ledger recorded
+	recorded int // how many decisions the ledger recorded
 
 	entries map[netip.Prefix]time.Time // the appliance's blacklist
 	files   map[netip.Prefix]bool
@@ -43,7 +43,7 @@ type known struct {
 	order   int // of recording
 	lifted  bool
 	listed  bool // the ledger knows its ID
-	missing int  // how noLimit full reads in a row lacked it
+	missing int  // how many full reads in a row lacked it
 }
 
 func newEnvironment(t *testing.T, seed uint64) *environment {
@@ -101,7 +101,7 @@ func (e *environment) learn(d ban.Decision, listed bool) {
 	}
 }
 
-// value is one of values. The order of bans matters most where noLimit decisions are on few prefixes.
+// value returns one of values. Without protections it returns one of few, so that many decisions are on the same prefix.
 func (e *environment) value() netip.Prefix {
 	if e.protects {
 		return values[e.random.IntN(len(values))]
