@@ -158,11 +158,12 @@ func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) er
 }
 
 // markListed records which flush wrote the plan's new bans to the files. A ban that ended after the plan was made is in the files
-// too. A ban that ended and came back after that has a later change, and stays pending.
+// too. A ban that came back after that has a later change: it stays pending, and gets the traces of this flush.
 func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 	return inChunks(ctx, l, p.Add, func(tx *sql.Tx, added []netip.Prefix) error {
-		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = ?
-			WHERE prefix IN (SELECT value FROM json_each(?)) AND written <= 0 AND change <= ?`, flush, jsonArray(added), p.change)
+		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE WHEN change <= ?1 THEN ?2 ELSE ?3 END,
+			expires = CASE WHEN change <= ?1 THEN expires ELSE MAX(expires, ?4) END
+			WHERE prefix IN (SELECT value FROM json_each(?5)) AND written <= 0`, p.change, flush, maybeListed, maybeBlocked, jsonArray(added))
 		return err
 	})
 }
@@ -202,7 +203,7 @@ func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 	if !cleared {
 		return nil
 	}
-	// The rows of lifted decisions stay.
+	// The rows of lifted decisions stay. The condition in brackets makes SQLite use the index ban_traces.
 	return l.exec(ctx, `UPDATE ban SET written = 0 WHERE until <= ?1 AND (written <> 0 OR expires <> 0)
 		AND written = -1 AND expires = 0 AND change <= ?2`, p.now, p.change)
 }

@@ -131,6 +131,19 @@ func TestABanThatComesBackDuringAFlushStaysPending(t *testing.T) {
 	}
 }
 
+// The ban is new, so it had no trace when it came back. It ends before the next flush.
+func TestABanThatComesBackDuringItsFirstFlushIsUnblockedAtItsEnd(t *testing.T) {
+	l := open(t)
+	record(t, l, start, decided(address, start.Add(30*time.Second)))
+	flush(t, l, start, func(p ledger.Plan, now time.Time) appliance.Outcome {
+		record(t, l, start, decided(address, start.Add(time.Minute)))
+		return byGroup(p, now)
+	})
+	want(t, "to block while it is in force", blocks(plan(t, l, start)), []string{address})
+	p := plan(t, l, start.Add(2*time.Minute))
+	want(t, "to unblock, to remove", fmt.Sprint(p.Unblock, p.Remove), fmt.Sprint([]string{address}, []string{address}))
+}
+
 // A failing write stands for a crash here, because nothing is written after it.
 func TestACrashInRecordOutcomeLeavesNoWrongMark(t *testing.T) {
 	for at, statement := range map[string]string{
