@@ -48,6 +48,14 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 	}
 	// The acknowledged part is recorded also if the context has ended.
 	recording := context.WithoutCancel(ctx)
+	// The warning comes first: RecordOutcome answers a request for a flush, and its sender then reads the warning.
+	if done.Warning != nil && failed == nil && !done.At.IsZero() && ctx.Err() == nil {
+		request := int64(0) // RecordOutcome answers it
+		if done.Unfinished {
+			request = f.round.request
+		}
+		f.record(recording, done.Warning, len(done.Refused) == 0, request)
+	}
 	if err := f.Ledger.RecordOutcome(recording, f.plan, done); err != nil {
 		return pacer.Result{}, errors.Join(failed, done.Warning, err)
 	}

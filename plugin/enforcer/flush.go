@@ -31,12 +31,12 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 		result, err = guard.Call("a flush", func() (pacer.Result, error) { return e.flushUnlessHeldOff(limited, time.Now()) })
 	}
 	var warned warning
-	isWarning := errors.As(err, &warned)
-	if ctx.Err() == nil && err != nil {
-		e.report(context.WithoutCancel(ctx), err, isWarning && !warned.unenforced, changes.Request)
-	}
-	if isWarning { // for the pacer, the flush ended well
+	if errors.As(err, &warned) { // for the pacer, the flush ended well
+		e.log(err, !warned.unenforced)
 		return result, nil
+	}
+	if ctx.Err() == nil && err != nil {
+		e.report(context.WithoutCancel(ctx), err, changes.Request)
 	}
 	return result, err
 }
@@ -44,14 +44,27 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 // IsUnfinished reports whether the last flush did not apply everything.
 func (e *Enforcer) IsUnfinished() bool { return e.round.unfinished }
 
-// report logs and records an error. harmless means that all bans are enforced.
-func (e *Enforcer) report(ctx context.Context, err error, harmless bool, request int64) {
-	now := time.Now()
-	level, record := hclog.Error, func() error { return e.Ledger.RecordFailure(ctx, err.Error(), request, now) }
+// report logs and records an error.
+func (e *Enforcer) report(ctx context.Context, err error, request int64) {
+	e.log(err, false)
+	e.record(ctx, err, false, request)
+}
+
+// log logs an error. harmless means that all bans are enforced.
+func (e *Enforcer) log(err error, harmless bool) {
+	level := hclog.Error
 	if harmless {
-		level, record = hclog.Warn, func() error { return e.Ledger.RecordWarning(ctx, err.Error(), now) }
+		level = hclog.Warn
 	}
 	e.failures.Failed(level, err.Error())
+}
+
+// record records an error for status.
+func (e *Enforcer) record(ctx context.Context, err error, harmless bool, request int64) {
+	record := func() error { return e.Ledger.RecordFailure(ctx, err.Error(), request, time.Now()) }
+	if harmless {
+		record = func() error { return e.Ledger.RecordWarning(ctx, err.Error(), time.Now()) }
+	}
 	if failed := record(); failed != nil {
 		e.Log.Debug("the failure could not be recorded", "error", failed)
 	}
@@ -75,7 +88,7 @@ func (e *Enforcer) flushUnlessHeldOff(ctx context.Context, now time.Time) (pacer
 		hold, failed := e.Lockout.RecordFailure(e.Credentials, FailureOf(login), now)
 		if failed != nil {
 			e.unrecorded = hold
-			e.report(context.WithoutCancel(ctx), errors.Join(err, failed), false, e.round.request)
+			e.report(context.WithoutCancel(ctx), errors.Join(err, failed), e.round.request)
 		}
 		e.logHoldOff(hold)
 		return pacer.Result{Acted: true, Next: hold.Until}, nil

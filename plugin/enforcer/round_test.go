@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
@@ -112,6 +114,40 @@ func TestARequestForAFlushIsAnsweredWhenTheReassertEnds(t *testing.T) {
 			answered = s.Answered >= request
 		}
 		h.want("at the answer", all...)
+	})
+}
+
+type writerFunc func(text []byte) (int, error)
+
+func (f writerFunc) Write(text []byte) (int, error) { return f(text) }
+
+func TestARequestIsAnsweredAfterTheWarningOfItsFlush(t *testing.T) {
+	runTest(t, func(h *harness) {
+		h.withForeignMembers(5)
+		request, err := h.ledger.RequestFlush(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers := 0
+		log := writerFunc(func(line []byte) (int, error) {
+			if !strings.Contains(string(line), "flushed") {
+				return len(line), nil
+			}
+			s, err := h.ledger.Status(context.Background(), time.Now())
+			if err != nil || s.Answered >= request && !s.Trouble.Warning {
+				t.Errorf("the request is answered, and status has no warning: %+v, %v", s, err)
+			}
+			if s.Answered >= request {
+				answers++
+			}
+			return len(line), nil
+		})
+		_, end := h.startEnforcer(func(c *enforcer.Config) { c.Log = hclog.New(&hclog.LoggerOptions{Output: log}) })
+		defer end()
+		h.waitUntil(2 * time.Minute)
+		if answers == 0 {
+			t.Error("the request is not answered")
+		}
 	})
 }
 
