@@ -96,18 +96,14 @@ const fullRead = "startup=true HTTP/1.1 "
 func TestNoBanEndsWhileTheDatabaseOfTheLocalAPIFails(t *testing.T) {
 	inParallel(t, []Release{current, older}, func(t *testing.T, env *Environment) {
 		env.follow(t)
-		file, values := bansToImport(t, 500)
-		env.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+		values := env.importBans(t, 500)
 		env.waitUntilBlocks(t, len(values), 2*time.Minute)
 
 		stayedBlocked := env.guardBans(t, values...)
 		env.CrowdSec.sqlite(t, "ALTER TABLE decisions RENAME TO lost")
 		reads, empty := env.CrowdSec.logged(fullRead), env.CrowdSec.logged(fullRead+"200")
 		failed := time.Now()
-		waitFor(t, 2*time.Minute, "status says that the Local API cannot be read", func() (bool, string) {
-			l := env.Plugin.localAPI(t)
-			return l.UnreadSince != nil, fmt.Sprint(l)
-		})
+		env.Plugin.waitUntilUnread(t)
 		checkWithin(t, time.Minute+3*readEvery, "status reports the failing database", time.Since(failed))
 		waitFor(t, 3*time.Minute, "three full reads", func() (bool, string) {
 			return env.CrowdSec.logged(fullRead) > reads+2, "there were fewer"
@@ -124,8 +120,7 @@ func TestNoBanEndsWhileTheDatabaseOfTheLocalAPIFails(t *testing.T) {
 			return l.UnreadSince == nil, l.Error
 		})
 		env.waitUntilBlocks(t, len(values), time.Second)
-		env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-		env.waitUntilBlocks(t, 0, time.Minute)
+		env.endAllBans(t, time.Minute)
 	})
 }
 
@@ -134,19 +129,13 @@ func TestNoBanEndsWhileAnswersOfTheLocalAPIAreCut(t *testing.T) {
 	inParallel(t, []Release{current}, func(t *testing.T, env *Environment) {
 		const page = 30_000 // CrowdSec reads this many decisions at once
 		env.follow(t)
-		file, values := bansToImport(t, page+2000)
-		env.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+		values := env.importBans(t, page+2000)
 		env.waitUntilBlocks(t, len(values), 2*time.Minute)
 
 		env.CrowdSec.Stop(t)
 		intact := env.CrowdSec.damage(t, page+1000)
 		env.CrowdSec.Start(t)
-		waitFor(t, 3*time.Minute, "status says that the Local API cannot be read", func() (bool, string) {
-			l := env.Plugin.localAPI(t)
-			return l.UnreadSince != nil, fmt.Sprint(l)
-		})
-		l := env.Plugin.localAPI(t)
-		t.Logf("MEASURED the reason in status: %s", l.Error)
+		t.Logf("MEASURED the reason in status: %s", env.Plugin.waitUntilUnread(t))
 		reads := env.CrowdSec.logged(fullRead + "200")
 		waitFor(t, 3*time.Minute, "three more full reads", func() (bool, string) {
 			return env.CrowdSec.logged(fullRead+"200") >= reads+3, "there were fewer"
@@ -160,8 +149,7 @@ func TestNoBanEndsWhileAnswersOfTheLocalAPIAreCut(t *testing.T) {
 		}
 		env.CrowdSec.Start(t)
 		env.Plugin.waitUntilActive(t)
-		env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-		env.waitUntilBlocks(t, 0, time.Minute)
+		env.endAllBans(t, time.Minute)
 	})
 }
 

@@ -54,8 +54,7 @@ func importRepeatedly(t *testing.T, release Release) (busy bool) {
 		return blocked, "it is not"
 	})
 	env.unbanOne(t, values[0], ", imported twice,", 30*time.Second) // the plugin still reads the second import
-	env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-	env.waitUntilBlocks(t, 0, 3*time.Minute)
+	env.endAllBans(t, 3*time.Minute)
 	env.waitUntilFilesAreClean(t)
 	env.checkCleanup(t)
 	return false
@@ -82,11 +81,7 @@ func (env *Environment) unbanOne(t *testing.T, value, how string, limit time.Dur
 	t.Helper()
 	env.Plugin.waitUntilIdle(t)
 	env.CrowdSec.mustCscli(t, "decisions", "delete", "-i", value)
-	took := waitFor(t, time.Minute, value+" is unblocked", func() (bool, string) {
-		_, blocked := env.Appliance.Blocked(t, prefix(value))
-		return !blocked, "it is blocked"
-	})
-	checkWithin(t, limit, value+how+" deleted and unblocked", took)
+	checkWithin(t, limit, value+how+" deleted and unblocked", env.waitUntilUnblocked(t, value))
 }
 
 // unbanAll deletes all decisions, and waits until the appliance blocks nothing.

@@ -83,6 +83,41 @@ func (env *Environment) waitUntilBlocks(t testing.TB, n int, limit time.Duration
 	})
 }
 
+// importBans imports bans of n addresses, and returns the addresses.
+func (env *Environment) importBans(t testing.TB, n int) (values []string) {
+	t.Helper()
+	file, values := bansToImport(t, n)
+	env.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+	return values
+}
+
+// endAllBans deletes all decisions, and waits until the appliance blocks nothing.
+func (env *Environment) endAllBans(t testing.TB, limit time.Duration) {
+	t.Helper()
+	env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
+	env.waitUntilBlocks(t, 0, limit)
+}
+
+// waitUntilUnblocked waits until an address is not on the blacklist, and returns how long that took.
+func (env *Environment) waitUntilUnblocked(t testing.TB, value string) time.Duration {
+	t.Helper()
+	return waitFor(t, time.Minute, value+" is unblocked", func() (bool, string) {
+		_, blocked := env.Appliance.Blocked(t, prefix(value))
+		return !blocked, "it is blocked"
+	})
+}
+
+// waitUntilUnread waits until status reports that the Local API cannot be read, and returns the reason.
+func (p *Plugin) waitUntilUnread(t testing.TB) (reason string) {
+	t.Helper()
+	waitFor(t, 3*time.Minute, "status reports that the Local API cannot be read", func() (bool, string) {
+		l := p.localAPI(t)
+		reason = l.Error
+		return l.UnreadSince != nil, fmt.Sprint(l)
+	})
+	return reason
+}
+
 // waitUntilIdle waits until nothing is pending.
 func (p *Plugin) waitUntilIdle(t testing.TB) {
 	t.Helper()
@@ -98,8 +133,7 @@ func TestDecisionsOfTheLocalAPIAreBlockedAndUnblocked(t *testing.T) {
 		env.checkCommandPrints(t, "check", "Local API")
 
 		// With CrowdSec's own profiles, an import makes no alert for the plugin.
-		file, values := bansToImport(t, 1000)
-		env.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+		values := env.importBans(t, 1000)
 		t.Logf("MEASURED 1000 imported are blocked after %s", env.waitUntilBlocks(t, len(values), 30*time.Second).Round(time.Millisecond))
 
 		// Delete an imported decision and one of an alert.
@@ -107,12 +141,7 @@ func TestDecisionsOfTheLocalAPIAreBlockedAndUnblocked(t *testing.T) {
 		env.waitUntilEnforced(t, alerted, env.CrowdSec.Ban(t, "--ip", alerted, time.Hour), readEvery+enforcedWithin)
 		for _, value := range []string{values[7], alerted} {
 			env.CrowdSec.mustCscli(t, "decisions", "delete", "-i", value)
-			deleted := time.Now()
-			waitFor(t, 20*time.Second, value+" is unblocked", func() (bool, string) {
-				_, blocked := env.Appliance.Blocked(t, prefix(value))
-				return !blocked, "it is blocked"
-			})
-			checkWithin(t, readEvery+2*time.Second, value+" deleted and unblocked", time.Since(deleted))
+			checkWithin(t, readEvery+2*time.Second, value+" deleted and unblocked", env.waitUntilUnblocked(t, value))
 		}
 
 		// A restart of the Local API ends nothing.

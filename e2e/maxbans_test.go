@@ -10,8 +10,7 @@ func TestALiveBanIsBlockedAfterAnImportFilledMaxBans(t *testing.T) {
 		const limit, live = 100, "203.0.113.77"
 		env.Plugin.values["MaxBans"] = limit
 		env.follow(t)
-		file, _ := bansToImport(t, 2*limit)
-		env.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+		env.importBans(t, 2*limit)
 		env.waitUntilBlocks(t, limit, time.Minute)
 		env.Plugin.waitUntilIdle(t)
 		imported := env.Appliance.Blacklist(t)

@@ -38,8 +38,7 @@ func TestTheBlacklistMatchesCrowdSecAfterEachOutage(t *testing.T) {
 			for n := range *roundCount {
 				r.round(t, n)
 			}
-			env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-			env.waitUntilBlocks(t, 0, convergesWithin)
+			env.endAllBans(t, convergesWithin)
 			env.checkCleanup(t)
 		})
 	}

@@ -49,7 +49,6 @@ func TestASlowImportIntoPostgreSQLIsBlockedWithConcurrentDecisions(t *testing.T)
 	env.waitUntilBlocks(t, many+added, 3*time.Minute)
 	checkWithin(t, time.Minute+2*readEvery+30*time.Second, fmt.Sprintf("%d imported into PostgreSQL and %d singly, enforced", many, added), time.Since(imported))
 
-	env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-	env.waitUntilBlocks(t, 0, time.Minute)
+	env.endAllBans(t, time.Minute)
 	env.checkCleanup(t)
 }

@@ -23,8 +23,7 @@ func TestDecisionsOfADeletedAlertEndWithinTwoFullReads(t *testing.T) {
 		const alerted, stays = "203.0.113.90", "203.0.113.91"
 		env.CrowdSec.mustCscli(t, "decisions", "add", "-i", stays, "-d", "3h")
 		env.CrowdSec.mustCscli(t, "decisions", "add", "-i", alerted, "-d", "3h")
-		file, values := bansToImport(t, 100)
-		env.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+		values := env.importBans(t, 100)
 		env.waitUntilBlocks(t, len(values)+2, 2*time.Minute)
 		stayedBlocked := env.guardBans(t, stays)
 
@@ -34,8 +33,7 @@ func TestDecisionsOfADeletedAlertEndWithinTwoFullReads(t *testing.T) {
 		took := env.waitUntilBlocks(t, 1, 4*time.Minute)
 		checkWithin(t, resyncEvery+confirmAfter+2*readEvery+30*time.Second, "alerts deleted, and their decisions unblocked", took)
 		stayedBlocked()
-		env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-		env.waitUntilBlocks(t, 0, 30*time.Second)
+		env.endAllBans(t, 30*time.Second)
 	})
 }
 
@@ -60,8 +58,7 @@ func TestAnAllowlistEndsTheBansThatItCovers(t *testing.T) {
 	forEach(t, []Release{current}, shells[:1], func(t *testing.T, env *Environment) {
 		env.follow(t)
 		const alerted = "198.18.0.200" // not in the import
-		file, values := bansToImport(t, 100)
-		env.CrowdSec.mustCscli(t, "decisions", "import", "-i", file)
+		values := env.importBans(t, 100)
 		env.CrowdSec.mustCscli(t, "decisions", "add", "-i", alerted, "-d", "3h")
 		env.CrowdSec.mustCscli(t, "decisions", "add", "-r", "198.51.100.0/24", "-d", "3h")
 		env.waitUntilBlocks(t, len(values)+2, 30*time.Second)
@@ -87,7 +84,6 @@ func TestAnAllowlistEndsTheBansThatItCovers(t *testing.T) {
 		if len(want) > 0 {
 			t.Errorf("not blocked, and not covered: %v", slices.Sorted(maps.Keys(want)))
 		}
-		env.CrowdSec.mustCscli(t, "decisions", "delete", "--all")
-		env.waitUntilBlocks(t, 0, 30*time.Second)
+		env.endAllBans(t, 30*time.Second)
 	})
 }
