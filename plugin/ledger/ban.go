@@ -33,7 +33,8 @@ func (l *Ledger) EachBan(ctx context.Context, now time.Time, do func(Ban) error)
 			stopped = do(b)
 			return stopped
 		}, `SELECT prefix, ends, ban.class, ban.until = 0, origin, scenario, written > 0 OR expires > ?1 FROM ban
-			JOIN decision ON decision.ban = ban.id AND decision.id = (SELECT id FROM decision WHERE decision.ban = ban.id AND lifted = 0 ORDER BY until DESC LIMIT 1)
+			JOIN decision ON decision.ban = ban.id AND decision.id =
+				(SELECT id FROM decision WHERE decision.ban = ban.id AND lifted = 0 ORDER BY until DESC LIMIT 1)
 			WHERE ends > ?1 ORDER BY ends, prefix`, now.UnixMilli())
 	})
 	if stopped != nil {

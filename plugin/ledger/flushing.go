@@ -24,7 +24,7 @@ type flushing struct {
 func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until,
 		unsure, requested, answered FROM flushing`).
-		Scan(&f.changes, &f.bans, &f.waiting, &f.flushes, scanInto(&f.flushed), &f.target, &f.mark, scanInto(&f.confirmed), scanInto(&f.asserted), &f.assertedFlush,
-			scanInto(&f.assertedUntil), scanInto(&f.unsure), &f.requested, &f.answered)
+		Scan(&f.changes, &f.bans, &f.waiting, &f.flushes, scanInto(&f.flushed), &f.target, &f.mark, scanInto(&f.confirmed), scanInto(&f.asserted),
+			&f.assertedFlush, scanInto(&f.assertedUntil), scanInto(&f.unsure), &f.requested, &f.answered)
 	return f, err
 }

@@ -103,7 +103,8 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.
 	})
 	if err == nil {
 		err = inChunks(ctx, l, absent, func(tx *sql.Tx, some [][2]int64) error {
-			_, err := tx.ExecContext(ctx, "UPDATE decision SET missing = missing + 1 FROM json_each(?) WHERE ban = value ->> 0 AND decision.id = value ->> 1", jsonArray(some))
+			_, err := tx.ExecContext(ctx, `UPDATE decision SET missing = missing + 1 FROM json_each(?)
+				WHERE ban = value ->> 0 AND decision.id = value ->> 1`, jsonArray(some))
 			return err
 		})
 	}
@@ -113,7 +114,8 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.
 // Missing returns the decisions that two full reads in a row lacked.
 func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err error) {
 	err = l.read(ctx, func(tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM decision WHERE missing >= 2 AND until > ?", now.UnixMilli()).Scan(&m.Count); err != nil || m.Count == 0 {
+		count := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM decision WHERE missing >= 2 AND until > ?", now.UnixMilli())
+		if err := count.Scan(&m.Count); err != nil || m.Count == 0 {
 			return err
 		}
 		step := max(m.Count/sampleSize, 1)
@@ -137,7 +139,8 @@ func (l *Ledger) EndMissing(ctx context.Context, now time.Time, limit int) (Reco
 }
 
 // removeEach selects bans by a query for their prefixes, and removes those of their decisions that which selects.
-func (l *Ledger) removeEach(ctx context.Context, which func(*storedDecision) bool, now time.Time, limit int, selection string, parameters ...any) (all Recorded, err error) {
+func (l *Ledger) removeEach(ctx context.Context, which func(*storedDecision) bool, now time.Time, limit int,
+	selection string, parameters ...any) (all Recorded, err error) {
 	selected, err := l.prefixes(ctx, nil, selection, parameters...)
 	if err != nil {
 		return all, err

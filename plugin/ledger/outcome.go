@@ -142,7 +142,8 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 				f.answered = p.request
 			}
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE flushing SET mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, unsure = ?, answered = ?`,
+		_, err = tx.ExecContext(ctx, `UPDATE flushing SET
+			mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, unsure = ?, answered = ?`,
 			o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), milliseconds(f.unsure), f.answered)
 		return err
 	})

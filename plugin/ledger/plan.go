@@ -148,8 +148,9 @@ func (p *Plan) gone(ctx context.Context, tx *sql.Tx) (ended int, err error) {
 // BansInForce returns all bans that were in force when a plan was made. There may be hundreds of thousands, so the enforcer
 // calls it only to compare the whole files.
 func (l *Ledger) BansInForce(ctx context.Context, p Plan) ([]netip.Prefix, error) {
-	standing, err := l.prefixes(ctx, make([]netip.Prefix, 0, p.InForce), "SELECT prefix FROM ban WHERE until > 0 AND until > ? AND change <= ?", p.now, p.change)
-	return standing, l.explain(err, "read the bans in force")
+	inForce, err := l.prefixes(ctx, make([]netip.Prefix, 0, p.InForce),
+		"SELECT prefix FROM ban WHERE until > 0 AND until > ? AND change <= ?", p.now, p.change)
+	return inForce, l.explain(err, "read the bans in force")
 }
 
 // BansToBlock returns all bans that must be blocked, also those for which Plan.Block has no room. Bans without an entry come

@@ -69,7 +69,8 @@ func (l *Ledger) RecordFound(ctx context.Context, found []netip.Prefix, until, n
 			err := t.update(ctx, some, func(bans map[netip.Prefix]*storedBan) {
 				for _, p := range some {
 					if bans[p] == nil {
-						t.add(bans, &ban.Decision{Prefix: p, RangeBits: p.Bits(), Until: until, Type: ban.FoundEntry, Origin: ban.FoundEntry, Scenario: "found on the appliance"})
+						t.add(bans, &ban.Decision{Prefix: p, RangeBits: p.Bits(), Until: until,
+							Type: ban.FoundEntry, Origin: ban.FoundEntry, Scenario: "found on the appliance"})
 					}
 				}
 			})

@@ -12,7 +12,7 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// query calls do for each row of an answer.
+// query calls do for each row of a result.
 func query(ctx context.Context, from interface {
 	QueryContext(ctx context.Context, text string, parameters ...any) (*sql.Rows, error)
 }, do func(*sql.Rows) error, text string, parameters ...any) error {
@@ -29,7 +29,7 @@ func query(ctx context.Context, from interface {
 	return rows.Err()
 }
 
-// eachPrefix calls do for eachPrefix row of an answer that is a prefix and two numbers.
+// eachPrefix calls do for each row of a result that is a prefix and two numbers.
 func eachPrefix(ctx context.Context, tx *sql.Tx, do func(p netip.Prefix, a, b int64), text string, parameters ...any) error {
 	var p netip.Prefix
 	var a, b int64
@@ -42,7 +42,7 @@ func eachPrefix(ctx context.Context, tx *sql.Tx, do func(p netip.Prefix, a, b in
 	}, text, parameters...)
 }
 
-// prefixes appends the prefixes of an answer to some.
+// prefixes appends the prefixes of a result to some.
 func (l *Ledger) prefixes(ctx context.Context, some []netip.Prefix, text string, parameters ...any) ([]netip.Prefix, error) {
 	var p netip.Prefix
 	err := query(ctx, l.db, func(rows *sql.Rows) error {

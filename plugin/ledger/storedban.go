@@ -120,7 +120,8 @@ func load(ctx context.Context, tx *sql.Tx, prefixes []netip.Prefix) (map[netip.P
 		err := rows.Scan(&b.id, scanInto(&b.prefix), &b.ends, &b.until, &b.next, &b.class, &b.newest, &b.change, &b.pendingSince, &b.expires, &b.written)
 		bans[b.prefix], byID[b.id] = b, b
 		return err
-	}, "SELECT id, prefix, ends, until, next, class, newest, change, pending_since, expires, written FROM ban WHERE prefix IN (SELECT value FROM json_each(?))", jsonArray(prefixes))
+	}, `SELECT id, prefix, ends, until, next, class, newest, change, pending_since, expires, written
+		FROM ban WHERE prefix IN (SELECT value FROM json_each(?))`, jsonArray(prefixes))
 	if err != nil || len(bans) == 0 {
 		return bans, err
 	}

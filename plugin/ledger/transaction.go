@@ -166,7 +166,8 @@ func (t *transaction) storeBans(ctx context.Context, bans []*storedBan) error {
 			t.bans++
 			err = added.add(ctx, b.id, b.prefix.String(), b.ends, b.until, b.next, b.class, b.newest, b.change, b.pendingSince)
 		} else {
-			err = t.exec(ctx, "UPDATE ban SET ends = ?, until = ?, next = ?, class = ?, newest = ?, change = ?, pending_since = ?, written = ?, expires = ? WHERE id = ?",
+			err = t.exec(ctx, `UPDATE ban SET ends = ?, until = ?, next = ?, class = ?, newest = ?, change = ?, pending_since = ?,
+				written = ?, expires = ? WHERE id = ?`,
 				b.ends, b.until, b.next, b.class, b.newest, b.change, b.pendingSince, b.written, b.expires, b.id)
 		}
 		if err != nil {
@@ -244,7 +245,8 @@ func (t *transaction) end(b *storedBan) {
 
 // storeDecisions writes the rows of decisions that are new or changed, and deletes those that were removed.
 func (t *transaction) storeDecisions(ctx context.Context, bans []*storedBan) error {
-	added := inserter{transaction: t, into: `INSERT INTO decision (id, ban, uuid, lapi_id, bits, until, class, type, origin, scenario, lifted) VALUES `, columns: 11}
+	added := inserter{transaction: t, columns: 11,
+		into: "INSERT INTO decision (id, ban, uuid, lapi_id, bits, until, class, type, origin, scenario, lifted) VALUES "}
 	for _, b := range bans {
 		for _, id := range b.removed {
 			if err := t.exec(ctx, "DELETE FROM decision WHERE ban = ? AND id = ?", b.id, id); err != nil {
