@@ -9,14 +9,13 @@ import (
 	"notification-stormshield/config"
 )
 
-// conflict returns an error if a configuration cannot run beside another one of
-// this process.
-func (p *Plugin) conflict(d config.Document) error {
+// checkConflicts returns an error if a configuration cannot run beside another one of this process.
+func (p *Plugin) checkConflicts(d config.Document) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for name, n := range p.running {
 		if name == d.Name {
-			continue // d takes its place
+			continue // d replaces it
 		}
 		if reader := d.LAPI.ClientID(); reader != "" && n.document.LAPI.ClientID() == reader {
 			return fmt.Errorf("%s: lapi.key is also that of %s, and each would miss what the other reads; give each a key of its own, with `cscli bouncers add`",
@@ -29,8 +28,7 @@ func (p *Plugin) conflict(d config.Document) error {
 	return nil
 }
 
-// CheckGroups returns an error if two configurations write the same group on the same
-// appliance.
+// CheckGroups returns an error if two configurations write the same group on the same appliance.
 func CheckGroups(a, b config.Document) error {
 	group := config.SharedGroup(a, b)
 	if group == "" {
@@ -40,9 +38,9 @@ func CheckGroups(a, b config.Document) error {
 		a.Name, b.Name, group, a.Stormshield.Host)
 }
 
-// shared returns which of some prefixes other configurations of this process have in
-// force on the same appliance, and until when.
-func (p *Plugin) shared(ctx context.Context, n *notification, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
+// endsElsewhere returns the prefixes, of some, that other configurations of this process block on the same appliance. It
+// returns the end of each.
+func (p *Plugin) endsElsewhere(ctx context.Context, n *notification, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
 	var others []*notification
 	p.mu.Lock()
 	for name, other := range p.running {

@@ -8,6 +8,7 @@ import (
 )
 
 func TestConfigureRefusesASecondDocumentForTheSameApplianceAndGroup(t *testing.T) {
+	t.Parallel()
 	for what, c := range map[string]struct {
 		replace, by string
 		refused     bool
@@ -23,7 +24,7 @@ func TestConfigureRefusesASecondDocumentForTheSameApplianceAndGroup(t *testing.T
 		"the same in capitals": {"  host:", "  group: CROWDSEC\n  host:", true},
 	} {
 		t.Run(what, func(t *testing.T) {
-			h := newHost(t)
+			h := newHarness(t)
 			text := strings.Replace(configuration(h.d.StateDir), "name: test", "name: second", 1)
 			text = strings.Replace(text, c.replace, c.by, 1)
 			_, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)})

@@ -10,13 +10,14 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"notification-stormshield/config"
+	"notification-stormshield/plugin/failures"
 )
 
-// ownEvery is how often the machine's addresses are read and names resolved again.
-const ownEvery = time.Minute
+// ownAddressesEvery is how often the plugin reads the machine's addresses, and resolves names.
+const ownAddressesEvery = time.Minute
 
-// ownAddresses finds the addresses of this machine, of the appliance and of the
-// Local API. A ban of one of them could cut the connection that removes the ban.
+// ownAddresses finds the addresses of this machine, of the appliance and of the Local API. A ban of one of them could cut the
+// connection that removes the ban.
 type ownAddresses struct {
 	interfaces func() ([]net.Addr, error)
 	lookup     func(ctx context.Context, name string) ([]netip.Addr, error)
@@ -25,16 +26,16 @@ type ownAddresses struct {
 	port       int    // of its API
 	localAPI   string // an address or a name; "" if there is none
 
-	machine  []netip.Addr            // the last that were read
+	machine  []netip.Addr            // the addresses of this machine when they were last read
 	resolved map[string][]netip.Addr // the last addresses of each name
-	warned   map[string]bool         // what failed and was logged
+	failures map[string]*failures.Log
 }
 
 func newOwnAddresses(d config.Document, options Options, log hclog.Logger) *ownAddresses {
 	o := &ownAddresses{
 		interfaces: options.Interfaces, lookup: options.Resolve, log: log,
 		appliance: d.Stormshield.Host, port: d.Stormshield.APIPort, localAPI: d.LAPI.Host(),
-		resolved: map[string][]netip.Addr{}, warned: map[string]bool{},
+		resolved: map[string][]netip.Addr{}, failures: map[string]*failures.Log{},
 	}
 	if o.interfaces == nil {
 		o.interfaces = net.InterfaceAddrs
@@ -47,8 +48,8 @@ func newOwnAddresses(d config.Document, options Options, log hclog.Logger) *ownA
 	return o
 }
 
-// read returns the addresses, each with a text that names its owner. An address that
-// cannot be read now stays as it was. ctx bounds the time to resolve names.
+// read returns the addresses, each with a text that names its owner. If they cannot be read now, it returns the last ones. It
+// resolves names within the given time.
 func (o *ownAddresses) read(ctx context.Context, within time.Duration) map[netip.Addr]string {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -71,12 +72,13 @@ func (o *ownAddresses) read(ctx context.Context, within time.Duration) map[netip
 // readMachine returns the addresses of all interfaces.
 func (o *ownAddresses) readMachine() []netip.Addr {
 	addresses, err := o.interfaces()
+	failed := o.failuresOf("interfaces")
 	if err != nil {
-		o.warn("interfaces", "the addresses of this machine cannot be read now, so a new one is not protected from being blocked",
+		failed.Failed(hclog.Warn, "the addresses of this machine cannot be read now, so a new one is not protected from being blocked",
 			"error", err, "hint", "list them under never_block")
 		return o.machine
 	}
-	o.warned["interfaces"] = false
+	failed.Succeeded("the addresses of this machine are read again")
 	o.machine = nil
 	for _, address := range addresses {
 		if prefix, ok := address.(*net.IPNet); ok {
@@ -88,17 +90,17 @@ func (o *ownAddresses) readMachine() []netip.Addr {
 	return o.machine
 }
 
-// resolve returns the addresses of a host, none if it is "".
+// resolve returns the addresses of a host. It returns none for "".
 func (o *ownAddresses) resolve(ctx context.Context, host, whose string) []netip.Addr {
 	if host == "" {
 		return nil
 	}
-	addresses := []netip.Addr{}
+	failed, addresses := o.failuresOf(host), []netip.Addr{}
 	if address, err := netip.ParseAddr(host); err == nil {
 		addresses = append(addresses, address)
 	} else if addresses, err = o.lookup(ctx, host); err != nil {
 		if ctx.Err() != context.Canceled {
-			o.warn(host, "the name of the "+whose+" cannot be resolved now, so only its last known address is protected from being blocked",
+			failed.Failed(hclog.Warn, "the name of the "+whose+" cannot be resolved now, so only its last known address is protected from being blocked",
 				"host", host, "error", err, "hint", "write its address instead of the name, or list it under never_block")
 		}
 		return o.resolved[host]
@@ -109,20 +111,20 @@ func (o *ownAddresses) resolve(ctx context.Context, host, whose string) []netip.
 			kept = append(kept, address)
 		}
 	}
-	o.warned[host], o.resolved[host] = false, kept
+	failed.Succeeded("the name of the " + whose + " is resolved again")
+	o.resolved[host] = kept
 	return kept
 }
 
-// warn logs a failure once, until it is over.
-func (o *ownAddresses) warn(what, text string, args ...any) {
-	if !o.warned[what] {
-		o.warned[what] = true
-		o.log.Warn(text, args...)
+// failuresOf returns the log of the failures to read one source of addresses.
+func (o *ownAddresses) failuresOf(source string) *failures.Log {
+	if o.failures[source] == nil {
+		o.failures[source] = failures.NewLog(o.log)
 	}
+	return o.failures[source]
 }
 
-// sourceTowards returns the address that this machine uses towards another. It
-// sends nothing.
+// sourceTowards returns this machine's address in a connection to another. It sends nothing.
 func sourceTowards(ctx context.Context, address netip.Addr, port int) (netip.Addr, bool) {
 	connection, err := new(net.Dialer).DialContext(ctx, "udp", net.JoinHostPort(address.String(), strconv.Itoa(port)))
 	if err != nil {
@@ -133,10 +135,10 @@ func sourceTowards(ctx context.Context, address netip.Addr, port int) (netip.Add
 	return local.Addr().WithZone("").Unmap(), err == nil
 }
 
-// watchOwnAddresses reads the addresses again every minute, in each process, because each records. The enforcer of the
-// process that holds the lease then ends the bans that cover a new one.
+// watchOwnAddresses reads the addresses every minute. Each process does that, because each records. The enforcer of the process
+// that holds the lease then ends the bans that cover a new address.
 func (n *notification) watchOwnAddresses(ctx context.Context) {
-	tick := time.NewTicker(ownEvery)
+	tick := time.NewTicker(ownAddressesEvery)
 	defer tick.Stop()
 	for {
 		select {

@@ -21,8 +21,7 @@ import (
 	"notification-stormshield/plugin/lease"
 )
 
-// interfaces are the addresses of a machine, which can change, and what its
-// resolver says of every name.
+// interfaces are the addresses of a machine, and the answer of its resolver. Both can change.
 type interfaces struct {
 	mu       sync.Mutex
 	list     []string
@@ -65,7 +64,7 @@ func (i *interfaces) addresses() ([]net.Addr, error) {
 	return all, i.err
 }
 
-// logged is what a plugin logs.
+// logged is the log of a plugin.
 type logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -83,14 +82,14 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// onMachine runs a plugin on a machine with these addresses, in a bubble.
-func onMachine(t *testing.T, change func(text string) string, do func(h *host, machine *interfaces, log *logged)) {
+// onMachine runs a plugin on a machine with addresses, under a clock of its own.
+func onMachine(t *testing.T, change func(text string) string, do func(h *harness, machine *interfaces, log *logged)) {
 	t.Helper()
 	text := change(configuration(t.TempDir()))
 	synctest.Test(t, func(t *testing.T) {
 		machine, log := new(interfaces), new(logged)
 		machine.set(nil, "203.0.113.10/24", "2001:db8::10/64")
-		h := &host{t: t, fw: &firewall{}}
+		h := &harness{t: t, fw: &firewall{}}
 		h.p = plugin.New(plugin.Options{
 			Log: hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Debug}), Started: time.Now().Add(-time.Minute),
 			Interfaces: machine.addresses, Resolve: machine.resolve,
@@ -108,11 +107,12 @@ func onMachine(t *testing.T, change func(text string) string, do func(h *host, m
 	})
 }
 
-func TestAnAddressOfThisMachineIsNeverBlockedWithoutBeingListed(t *testing.T) {
+func TestAnAddressOfThisMachineIsNeverBlocked(t *testing.T) {
+	t.Parallel()
 	ownList := func(text string) string {
-		return text + "decisions: {never_block: [198.51.100.0/24]}\nlapi: {url: 'http://192.0.2.80:8080', key: a, update_frequency: 1h}\n"
+		return text + "decisions: {never_block: [198.51.100.0/24]}\nlapi: {url: 'http://192.0.2.80:8080', key: a, update_frequency: 1h, proxy: 'http://127.0.0.1:1'}\n"
 	}
-	onMachine(t, ownList, func(h *host, _ *interfaces, log *logged) {
+	onMachine(t, ownList, func(h *harness, _ *interfaces, log *logged) {
 		for address, whose := range map[string]string{
 			"203.0.113.10": "it is an address of this machine", "2001:db8::10": "it is an address of this machine", "127.0.0.1": "it is a loopback address of this machine",
 			"192.0.2.80": "it is the Local API's address", "192.0.2.1": "it is the appliance's address",
@@ -120,62 +120,65 @@ func TestAnAddressOfThisMachineIsNeverBlockedWithoutBeingListed(t *testing.T) {
 			if err := h.notify(alert(address, "")); err != nil {
 				t.Fatal(err)
 			}
-			if got := h.standing(); len(got) > 0 {
+			if got := h.recordedBans(); len(got) > 0 {
 				t.Errorf("%s is banned: %s", address, got)
 			}
 			if !strings.Contains(log.String(), whose) {
-				t.Errorf("the log does not say %q:\n%s", whose, log)
+				t.Errorf("the log lacks %q:\n%s", whose, log)
 			}
 		}
 		if err := h.notify(alert("203.0.113.8/30", "")); err != nil {
 			t.Fatal(err)
 		}
-		if got := fmt.Sprint(h.standing()); got != "[203.0.113.11/32 203.0.113.8/31]" {
-			t.Errorf("of a range around it: %s", got)
+		if got := fmt.Sprint(h.recordedBans()); got != "[203.0.113.11/32 203.0.113.8/31]" {
+			t.Errorf("a range around it: %s", got)
 		}
 	})
 }
 
-func TestABanOfAnAddressThatThisMachineGetsEnds(t *testing.T) {
+func TestABanEndsWhenThisMachineGetsItsAddress(t *testing.T) {
+	t.Parallel()
 	unchanged := func(text string) string { return text }
-	onMachine(t, unchanged, func(h *host, machine *interfaces, log *logged) {
+	onMachine(t, unchanged, func(h *harness, machine *interfaces, log *logged) {
 		for _, banned := range []string{"203.0.113.20", "203.0.113.21", "198.51.100.0/31"} {
 			if err := h.notify(alert(banned, "")); err != nil {
 				t.Fatal(err)
 			}
 		}
 		time.Sleep(2 * time.Minute)
-		if got := len(h.standing()); got != 3 {
+		if got := len(h.recordedBans()); got != 3 {
 			t.Fatalf("%d banned at first", got)
 		}
 		machine.set(nil, "203.0.113.20/24", "198.51.100.1/24")
 		time.Sleep(2 * time.Minute)
-		if got := fmt.Sprint(h.standing()); got != "[198.51.100.0/32 203.0.113.21/32]" {
+		if got := fmt.Sprint(h.recordedBans()); got != "[198.51.100.0/32 203.0.113.21/32]" {
 			t.Errorf("banned: %s\n%s", got, log)
 		}
 	})
 }
 
-func TestARangeAroundAnAddressThatThisMachineLosesIsWholeAgain(t *testing.T) {
+func TestARangeIsBlockedWholeAfterThisMachineLostItsAddress(t *testing.T) {
+	t.Parallel()
 	unchanged := func(text string) string { return text }
-	onMachine(t, unchanged, func(h *host, machine *interfaces, log *logged) {
+	onMachine(t, unchanged, func(h *harness, machine *interfaces, log *logged) {
 		if err := h.notify(alert("203.0.113.10/31", "")); err != nil {
 			t.Fatal(err)
 		}
-		if got := fmt.Sprint(h.standing()); got != "[203.0.113.11/32]" {
+		if got := fmt.Sprint(h.recordedBans()); got != "[203.0.113.11/32]" {
 			t.Errorf("around the address: %s", got)
 		}
 		machine.set(nil, "192.0.2.10/24")
 		time.Sleep(2 * time.Minute)
-		if got := fmt.Sprint(h.standing()); got != "[203.0.113.10/31]" {
+		if got := fmt.Sprint(h.recordedBans()); got != "[203.0.113.10/31]" {
 			t.Errorf("without the address: %s\n%s", got, log)
 		}
 	})
 }
 
 func TestAProcessWithoutTheLeaseKnowsTheAddressesOfThisMachine(t *testing.T) {
+	t.Parallel()
 	var held *lease.Lease
-	taken := func(text string) string {
+	holdLease := func(text string) string {
 		d, err := config.ParseOne([]byte(text))
 		if err != nil {
 			t.Fatal(err)
@@ -185,26 +188,27 @@ func TestAProcessWithoutTheLeaseKnowsTheAddressesOfThisMachine(t *testing.T) {
 		}
 		return text
 	}
-	onMachine(t, taken, func(h *host, machine *interfaces, _ *logged) {
+	onMachine(t, holdLease, func(h *harness, machine *interfaces, _ *logged) {
 		defer func() { _ = held.Release() }()
 		machine.set(nil, "203.0.113.20/24")
 		time.Sleep(2 * time.Minute)
 		if err := h.notify(alert("203.0.113.20", "")); err != nil {
 			t.Fatal(err)
 		}
-		if got := h.standing(); len(got) > 0 {
+		if got := h.recordedBans(); len(got) > 0 {
 			t.Errorf("banned: %s", got)
 		}
 	})
 }
 
-// onNamedAppliance is a configuration whose host is a name.
-func onNamedAppliance(text string) string {
+// nameAppliance changes the host of a configuration to a name.
+func nameAppliance(text string) string {
 	return strings.Replace(text, "host: 192.0.2.1", "host: fw.example.org", 1)
 }
 
-func TestABanOfAnAddressThatANameGetsEnds(t *testing.T) {
-	onMachine(t, onNamedAppliance, func(h *host, machine *interfaces, log *logged) {
+func TestABanEndsWhenAProtectedNameGetsItsAddress(t *testing.T) {
+	t.Parallel()
+	onMachine(t, nameAppliance, func(h *harness, machine *interfaces, log *logged) {
 		for _, banned := range []string{"203.0.113.20", "203.0.113.21"} {
 			if err := h.notify(alert(banned, "")); err != nil {
 				t.Fatal(err)
@@ -217,25 +221,26 @@ func TestABanOfAnAddressThatANameGetsEnds(t *testing.T) {
 		if err := h.notify(alert("203.0.113.20", "")); err != nil {
 			t.Fatal(err)
 		}
-		if got := fmt.Sprint(h.standing()); got != "[203.0.113.21/32]" || !strings.Contains(log.String(), "it is the appliance's address") {
+		if got := fmt.Sprint(h.recordedBans()); got != "[203.0.113.21/32]" || !strings.Contains(log.String(), "it is the appliance's address") {
 			t.Errorf("banned: %s\n%s", got, log)
 		}
 	})
 }
 
-func TestAddressesThatCannotBeReadStayProtectedAndAreWarnedOfOnce(t *testing.T) {
-	onMachine(t, onNamedAppliance, func(h *host, machine *interfaces, log *logged) {
+func TestAddressesThatCannotBeReadStayProtectedAndAreLoggedOnce(t *testing.T) {
+	t.Parallel()
+	onMachine(t, nameAppliance, func(h *harness, machine *interfaces, log *logged) {
 		machine.set(errors.New("no netlink"))
 		time.Sleep(5 * time.Minute)
 		if err := h.notify(alert("203.0.113.10", "")); err != nil {
 			t.Fatal(err)
 		}
-		if got := h.standing(); len(got) > 0 {
+		if got := h.recordedBans(); len(got) > 0 {
 			t.Errorf("banned: %s", got)
 		}
 		for _, once := range []string{"no netlink", "name of the appliance cannot be resolved now"} {
 			if n := strings.Count(log.String(), once); n != 1 {
-				t.Errorf("%q is said %d times:\n%s", once, n, log)
+				t.Errorf("%q is logged %d times:\n%s", once, n, log)
 			}
 		}
 	})

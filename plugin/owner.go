@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Owner is the user and the group of a file, by number.
+// Owner is the user and the group of a file.
 type Owner struct{ UID, GID int }
 
-// root is the user who may open every file.
+// root may open every file.
 var root = Owner{}
 
 // OwnerOf returns the owner of a file.
@@ -33,11 +33,9 @@ func OwnerOf(path string) (Owner, error) {
 	return Owner{int(stat.Uid), int(stat.Gid)}, nil
 }
 
-// Owner returns the user that a command started as root changes to before it opens
-// the state. It is the plugin's user, so that the plugin can open every file that
-// the command makes: the owner of the ledger or, without a ledger, of its folder.
-// It is root if that user could not open every file. The error is
-// [fs.ErrNotExist] if there is neither ledger nor folder.
+// Owner returns the user that a command of root changes to before it opens the state. This is the plugin's user, so that the
+// plugin can open the files that the command makes: the owner of the ledger or, without a ledger, of its folder. It is
+// root if that user cannot open every file. The error is [fs.ErrNotExist] if there is neither ledger nor folder.
 func (s State) Owner() (Owner, error) {
 	dir := filepath.Dir(s.Path)
 	info, err := os.Stat(dir)
@@ -66,15 +64,15 @@ func (s State) Owner() (Owner, error) {
 	return owner, nil
 }
 
-// makeFiles makes the files beside the ledger where there are none.
+// makeFiles makes the missing files beside the ledger.
 func (s State) makeFiles() error {
 	return errors.Join(s.makeFile(s.Lease), s.makeFile(s.Lockout))
 }
 
-// room is how many bytes a new file beside the ledger has. Its text then finds room also when the disk is full.
-const room = 2048
+// fileSize is the size, in bytes, of a new file beside the ledger. So its text has room also when the disk is full.
+const fileSize = 2048
 
-// makeFile makes a blank file where there is none. Made by root, it gets the ledger's owner, as SQLite's own files do.
+// makeFile makes a blank file if there is none. A file that root makes gets the ledger's owner, like SQLite's own files.
 func (s State) makeFile(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -87,7 +85,7 @@ func (s State) makeFile(path string) error {
 		return err
 	}
 	defer file.Close()
-	_, _ = file.Write(bytes.Repeat([]byte{' '}, room)) // without room, the file works until the disk is full
+	_, _ = file.Write(bytes.Repeat([]byte{' '}, fileSize)) // a shorter file works until the disk is full
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -98,17 +96,16 @@ func (s State) makeFile(path string) error {
 	return file.Chown(owner.UID, owner.GID)
 }
 
-// withCure adds a hint to an error of Open: the command that gives the state to the
-// user of this process.
-func (s State) withCure(err error) error {
+// withOwnerHint adds a hint to an error of Open: the command that gives the state to the user of this process.
+func (s State) withOwnerHint(err error) error {
 	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	me, dir := UserName(os.Geteuid()), filepath.Dir(s.Path)
-	switch _, looked := os.Stat(dir); {
-	case errors.Is(looked, fs.ErrNotExist):
+	switch _, failed := os.Stat(dir); {
+	case errors.Is(failed, fs.ErrNotExist):
 		return fmt.Errorf("%w (hint: make the folder for the plugin's user: install -d -m 700 -o %s %s)", err, me, dir)
-	case looked != nil:
+	case failed != nil:
 		return fmt.Errorf("%w (hint: let the plugin's user, %s, through each folder above it; namei -l %s shows them)", err, me, dir)
 	}
 	return fmt.Errorf("%w (hint: give the folder to the plugin's user, with all that is in it: chown -R %s %s && chmod -R u+rwX %[3]s)", err, me, dir)
@@ -117,8 +114,8 @@ func (s State) withCure(err error) error {
 // UserName returns the name of a user, or the number if the system has no name.
 func UserName(uid int) string {
 	number := strconv.Itoa(uid)
-	if known, err := user.LookupId(number); err == nil {
-		return known.Username
+	if found, err := user.LookupId(number); err == nil {
+		return found.Username
 	}
 	return number
 }

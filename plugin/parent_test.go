@@ -10,8 +10,8 @@ import (
 	"notification-stormshield/plugin"
 )
 
-// parentGone reports whether ParentGone returns by itself.
-func parentGone(t *testing.T, parent int, out *os.File) bool {
+// parentEnds reports whether WaitForParentEnd returns within a minute.
+func parentEnds(t *testing.T, parent int, out *os.File) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -29,41 +29,44 @@ func pipe(t *testing.T) (read, write *os.File) {
 	return read, write
 }
 
-func TestAPluginWhoseParentEndedBeforeItLookedLeaves(t *testing.T) {
+func TestAPluginEndsWhenItsParentEndedBefore(t *testing.T) {
+	t.Parallel()
 	parent := exec.CommandContext(t.Context(), "true")
 	if err := parent.Run(); err != nil {
 		t.Fatal(err)
 	}
 	_, out := pipe(t)
-	if !parentGone(t, parent.Process.Pid, out) {
-		t.Error("it stays, and watches the process that inherited it")
+	if !parentEnds(t, parent.Process.Pid, out) {
+		t.Error("it waits for the process that inherited it")
 	}
 }
 
-func TestAPluginWhoseOutputNobodyReadsLeavesWhateverItsParentIs(t *testing.T) {
+func TestAPluginEndsWhenNobodyReadsItsOutput(t *testing.T) {
+	t.Parallel()
 	read, out := pipe(t)
 	ended := make(chan bool, 1)
-	go func() { ended <- parentGone(t, os.Getppid(), out) }()
+	go func() { ended <- parentEnds(t, os.Getppid(), out) }()
 	_ = read.Close()
 	if !<-ended {
-		t.Error("it stays, though CrowdSec is gone")
+		t.Error("it waits, though CrowdSec has ended")
 	}
 }
 
 func TestAPluginStaysWhileCrowdSecReadsItsOutput(t *testing.T) {
+	t.Parallel()
 	_, out := pipe(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	left := make(chan struct{})
+	returned := make(chan struct{})
 	go func() {
-		defer close(left)
+		defer close(returned)
 		plugin.WaitForParentEnd(ctx, os.Getppid(), out)
 	}()
 	select {
-	case <-left:
-		t.Error("it leaves, though CrowdSec runs")
+	case <-returned:
+		t.Error("it returns, though CrowdSec runs")
 	case <-time.After(200 * time.Millisecond):
 	}
 	cancel()
-	<-left
+	<-returned
 }

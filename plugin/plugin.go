@@ -1,11 +1,11 @@
-// Package plugin is the notification plugin as CrowdSec sees it: the gRPC
-// service with its two calls, and the life of the process that serves it.
+// Package plugin is the notification plugin that CrowdSec runs. It serves the two gRPC calls of CrowdSec, Configure and
+// Notify, and ends the process with CrowdSec. Its main type is [Plugin], and [Serve] runs one.
 //
-// Notify parses, records and answers. For each configuration an enforcer applies
-// the decisions, and a follower reads the Local API; both run while this process
-// holds the lease. The package contacts an appliance only for the test alert, and
-// answers with the result of a check. Its main type is [Plugin]; [Serve] hands it
-// to CrowdSec.
+// Configure opens the state of one YAML document. Notify records the decisions of an alert, and answers when they are on disk.
+// For each document, the process that holds the lease also runs an enforcer, which applies the decisions to the appliance,
+// and a follower, which reads the Local API.
+//
+// The package itself contacts an appliance for the test alert only, and answers with the result of a check.
 package plugin
 
 import (
@@ -30,17 +30,16 @@ import (
 	"notification-stormshield/plugin/pacer"
 )
 
-// Appliance is a firewall that can be checked.
+// Appliance is the client of one firewall.
 type Appliance interface {
 	enforcer.Appliance
-	// Check returns the first thing that is wrong with the set-up, with a
-	// hint. A login that failed is an [appliance.LoginError].
+	// Check returns the first fault of the set-up, with a hint. A failed login is an [appliance.LoginError].
 	Check(ctx context.Context) error
 }
 
-// Options are what a plugin needs from outside.
+// Options connect a plugin to its surroundings.
 type Options struct {
-	Log     hclog.Logger                    // whose sub-loggers have levels of their own
+	Log     hclog.Logger                    // its sub-loggers have independent levels
 	Connect func(config.Document) Appliance // makes the client of an appliance; opens nothing
 	Started time.Time                       // when the process started
 	Version string                          // of this program, for the Local API
@@ -54,7 +53,7 @@ type Options struct {
 type Plugin struct {
 	protobufs.UnimplementedNotifierServer
 	options Options
-	settle  sync.Once // waits for the process of before a reload
+	settle  sync.Once // awaits the end of the process before a reload
 
 	mu      sync.Mutex
 	running map[string]*notification // by name
@@ -65,7 +64,7 @@ func New(o Options) *Plugin {
 	return &Plugin{options: o, running: map[string]*notification{}}
 }
 
-// notification is one configuration at work.
+// notification runs one configuration.
 type notification struct {
 	options     Options
 	document    config.Document
@@ -76,19 +75,18 @@ type notification struct {
 	stateless   error          // why the state cannot be opened yet; nil: it is open
 	lockout     lockout.File
 	enforcer    *enforcer.Enforcer
-	localAPI    *lapi.Client // nil: it is not followed
-	credentials string       // what a login hold-off counts for
+	localAPI    *lapi.Client // nil: there is none to follow
+	credentials string       // a login hold-off counts for these
 	own         *ownAddresses
-	undecided   undecided
+	emptyAlerts emptyAlerts
 
 	work  func(ctx context.Context) // what begin starts
 	stop  context.CancelFunc
 	ended chan struct{}
 }
 
-// Configure takes one YAML document. It opens the state, or begins without it and
-// tries again. It does not contact the appliance: an error of Configure keeps
-// CrowdSec from starting.
+// Configure starts one YAML document. If the state cannot be opened now, it starts without it and tries again. It does not
+// contact the appliance. CrowdSec does not start after an error of Configure.
 func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs.Empty, error) {
 	document, err := config.ParseOne(c.GetConfig())
 	if err != nil {
@@ -97,7 +95,7 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 	if err := document.ReadSecrets(); err != nil {
 		return nil, err
 	}
-	if err := p.conflict(document); err != nil {
+	if err := p.checkConflicts(document); err != nil {
 		return nil, err
 	}
 	p.settle.Do(func() { awaitPredecessor(ctx, "/proc") })
@@ -116,35 +114,35 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 	return &protobufs.Empty{}, nil
 }
 
-// start makes a notification that begin starts.
+// start makes a notification. The caller begins it.
 func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, error) {
 	log := p.options.logOf(d)
 	state := StateOf(d)
-	books, err := state.openOrReplace(ctx, log)
+	store, err := state.openOrReplace(ctx, log)
 	if isTemporary(err) {
 		return p.startStateless(ctx, d, log, err)
 	}
 	if err != nil {
-		return nil, state.withCure(err)
+		return nil, state.withOwnerHint(err)
 	}
-	return p.launch(ctx, d, books, log)
+	return p.launch(ctx, d, store, log)
 }
 
 // launch makes a notification with its open state.
-func (p *Plugin) launch(ctx context.Context, d config.Document, books *ledger.Ledger, log hclog.Logger) (*notification, error) {
-	n, err := p.options.prepare(ctx, d, books, log)
+func (p *Plugin) launch(ctx context.Context, d config.Document, store *ledger.Ledger, log hclog.Logger) (*notification, error) {
+	n, err := p.options.prepare(ctx, d, store, log)
 	if err != nil {
-		return nil, errors.Join(err, books.Close())
+		return nil, errors.Join(err, store.Close())
 	}
 	n.enforcer.Shared = func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
-		return p.shared(ctx, n, some)
+		return p.endsElsewhere(ctx, n, some)
 	}
 	n.work = n.run
 	log.Debug("configured", "host", d.Stormshield.Host, "state", StateOf(d).Path)
 	return n, nil
 }
 
-// begin starts the work of the notification, which goes on until it is closed.
+// begin starts the notification. It runs until it is closed.
 func (n *notification) begin() {
 	running, stop := context.WithCancel(context.Background())
 	n.stop = stop
@@ -154,17 +152,17 @@ func (n *notification) begin() {
 	}()
 }
 
-// logOf is the log of a configuration.
+// logOf returns the logger of a configuration.
 func (o Options) logOf(d config.Document) hclog.Logger {
 	log := o.Log.Named(d.Name)
 	log.SetLevel(hclog.LevelFromString(d.LogLevel))
 	return log
 }
 
-// prepare makes a notification of a configuration and its state; nil: the state cannot be opened yet.
-func (o Options) prepare(ctx context.Context, d config.Document, books *ledger.Ledger, log hclog.Logger) (*notification, error) {
+// prepare makes a notification. store is nil if the state cannot be opened yet.
+func (o Options) prepare(ctx context.Context, d config.Document, store *ledger.Ledger, log hclog.Logger) (*notification, error) {
 	n := &notification{
-		options: o, document: d, filter: d.Filter(), log: log, ledger: books, lockout: lockout.File{Path: StateOf(d).Lockout},
+		options: o, document: d, filter: d.Filter(), log: log, ledger: store, lockout: lockout.File{Path: StateOf(d).Lockout},
 		appliance: o.Connect(d), credentials: Credentials(d), ended: make(chan struct{}),
 	}
 	if d.LAPI.Followed() {
@@ -181,7 +179,7 @@ func (o Options) prepare(ctx context.Context, d config.Document, books *ledger.L
 		target = enforcer.DryRun(log)
 	}
 	n.enforcer = enforcer.New(enforcer.Config{
-		Appliance: target, Ledger: books, Target: TargetOf(d), Lockout: n.lockout,
+		Appliance: target, Ledger: store, Target: TargetOf(d), Lockout: n.lockout,
 		Rhythm:   pacer.Rhythm{Every: d.UpdateFrequency, Debounce: d.Debounce},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
 		SingleMax: d.Stormshield.APISingleMax, Credentials: n.credentials, Filter: func() ban.Filter { return n.filter }, Log: log,
@@ -189,14 +187,13 @@ func (o Options) prepare(ctx context.Context, d config.Document, books *ledger.L
 	return n, nil
 }
 
-// FlushOnce flushes the appliance of a configuration, and blocks everything in force again, in place of a plugin that
-// does not run. Its caller holds the lease, and closes the ledger.
-func FlushOnce(ctx context.Context, d config.Document, books *ledger.Ledger, o Options) error {
-	n, err := o.prepare(ctx, d, books, o.logOf(d))
+// FlushOnce re-asserts all bans of a configuration while no plugin runs. Its caller holds the lease, and closes the ledger.
+func FlushOnce(ctx context.Context, d config.Document, store *ledger.Ledger, o Options) error {
+	n, err := o.prepare(ctx, d, store, o.logOf(d))
 	if err != nil {
 		return err
 	}
-	if _, err := books.RequestFlush(ctx); err != nil {
+	if _, err := store.RequestFlush(ctx); err != nil {
 		return err
 	}
 	for {
@@ -214,20 +211,18 @@ func (n *notification) close() {
 	}
 }
 
-// Close stops everything. A process that ends need not call it: what is
-// recorded is durable.
+// Close stops everything. A process that ends does not need it: all records are durable.
 func (p *Plugin) Close() {
 	p.mu.Lock()
 	running := p.running
 	p.running = map[string]*notification{}
 	p.mu.Unlock()
-	for _, n := range running { // a flush may wait for the lock
+	for _, n := range running { // closing waits for a flush, which may need the lock
 		n.close()
 	}
 }
 
-// Notify takes the text of one notification. When it has answered without an
-// error, every ban in the text is durable.
+// Notify records the decisions of one notification. If it returns no error, all of them are durable.
 func (p *Plugin) Notify(ctx context.Context, message *protobufs.Notification) (*protobufs.Empty, error) {
 	p.mu.Lock()
 	n := p.running[message.GetName()]
@@ -265,9 +260,9 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 	return nil
 }
 
-// report says what did not become a ban.
+// report logs the decisions that block nothing.
 func (n *notification) report(r ban.Result, now time.Time) {
-	n.undecided.add(r.WithoutDecisions, now, n.log)
+	n.emptyAlerts.add(r.WithoutDecisions, now, n.log)
 	if r.Refused.Total > 0 {
 		first := r.Refused.First[0]
 		n.log.Warn("decisions were not turned into bans", "refused", r.Refused.Total, "first", first.Value, "reason", first.Reason)
@@ -278,14 +273,12 @@ func (n *notification) report(r ban.Result, now time.Time) {
 	}
 }
 
-// test answers `cscli notifications test` with how a check of the appliance
-// went. It keeps to the login hold-off, so that the repetitions of a failing
-// test make no further attempt.
+// test answers `cscli notifications test` with the result of a check of the appliance. It respects the login hold-off, because
+// CrowdSec repeats a failing test.
 func (n *notification) test(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok {
-		// Leave time for the answer itself.
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-500*time.Millisecond))
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-500*time.Millisecond)) // time for the answer itself
 		defer cancel()
 	}
 	hold, held, err := n.lockout.Current(n.credentials, time.Now())

@@ -22,12 +22,12 @@ import (
 	"notification-stormshield/plugin/plugintest"
 )
 
-// firewall is an appliance that only counts what it is asked.
+// firewall is an appliance that only counts its calls.
 type firewall struct {
 	mu     sync.Mutex
 	checks int
 	calls  int
-	wrong  error // what a check finds
+	fault  error // the result of a check
 }
 
 func (f *firewall) Apply(context.Context, appliance.Change) (appliance.Outcome, error) {
@@ -41,22 +41,22 @@ func (f *firewall) Check(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.checks++
-	return f.wrong
+	return f.fault
 }
 
-// host is a plugin with one configuration, and its firewall.
-type host struct {
+// harness is a plugin with one configuration, and its firewall.
+type harness struct {
 	t  *testing.T
 	p  *plugin.Plugin
 	fw *firewall
 	d  config.Document
 }
 
-func newHost(t *testing.T) *host {
+func newHarness(t *testing.T) *harness {
 	t.Helper()
-	h := &host{t: t, fw: &firewall{}}
+	h := &harness{t: t, fw: &firewall{}}
 	h.p = plugin.New(plugin.Options{
-		Log: hclog.NewNullLogger(), Started: time.Now().Add(time.Hour), // nothing is flushed here
+		Log: hclog.NewNullLogger(), Started: time.Now().Add(time.Hour), // prevents a flush
 		Connect: func(config.Document) plugin.Appliance { return h.fw },
 	})
 	t.Cleanup(h.p.Close)
@@ -85,13 +85,13 @@ stormshield:
 `
 }
 
-func (h *host) notify(text string) error {
+func (h *harness) notify(text string) error {
 	_, err := h.p.Notify(h.t.Context(), &protobufs.Notification{Name: "test", Text: text})
 	return err
 }
 
-// standing are the bans in the ledger, read as another process would.
-func (h *host) standing() []string {
+// recordedBans returns the bans in force. It opens the ledger as another process does.
+func (h *harness) recordedBans() []string {
 	h.t.Helper()
 	l, err := ledger.Open(h.t.Context(), plugin.StateOf(h.d).Path)
 	if err != nil {
@@ -102,12 +102,12 @@ func (h *host) standing() []string {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	standing, err := l.BansInForce(h.t.Context(), p)
+	bans, err := l.BansInForce(h.t.Context(), p)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	var out []string
-	for _, s := range standing {
+	for _, s := range bans {
 		out = append(out, s.String())
 	}
 	slices.Sort(out)
@@ -119,15 +119,16 @@ func alert(value, more string) string {
 		value, more, time.Now().UTC().Format(time.RFC3339Nano))
 }
 
-func TestNotifyHasRecordedEveryBanWhenItAnswers(t *testing.T) {
-	h := newHost(t)
+func TestNotifyAnswersAfterItRecordedEveryBan(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
 	text := alert("203.0.113.7", "")
 	for range 2 { // the same message twice is the same as once
 		if err := h.notify(text); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := fmt.Sprint(h.standing()); got != "[203.0.113.7/32]" {
+	if got := fmt.Sprint(h.recordedBans()); got != "[203.0.113.7/32]" {
 		t.Errorf("recorded: %s", got)
 	}
 	if h.fw.calls+h.fw.checks > 0 {
@@ -136,6 +137,7 @@ func TestNotifyHasRecordedEveryBanWhenItAnswers(t *testing.T) {
 }
 
 func TestConfigureRefusesASecretWhoseFileCannotBeRead(t *testing.T) {
+	t.Parallel()
 	p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: func(config.Document) plugin.Appliance { return &firewall{} }})
 	t.Cleanup(p.Close)
 	text := strings.Replace(configuration(t.TempDir()), `api_password: "two"`, "api_password_path: /nowhere/secret", 1)
@@ -146,6 +148,7 @@ func TestConfigureRefusesASecretWhoseFileCannotBeRead(t *testing.T) {
 }
 
 func TestAHoldOffCountsForTheSecretOfAFile(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret")
 	credentials := func(secret string) string {
 		t.Helper()
@@ -159,48 +162,52 @@ func TestAHoldOffCountsForTheSecretOfAFile(t *testing.T) {
 		return plugin.Credentials(d)
 	}
 	if one, other := credentials("one"), credentials("other"); one == other {
-		t.Error("a new secret in the file is tried only when the hold-off ends")
+		t.Error("a new secret in the file does not end the hold-off")
 	}
 }
 
-func TestAMalformedMessageLosesNoneOfItsWholeAlerts(t *testing.T) {
-	h := newHost(t)
+func TestAMalformedNotificationLosesNoCompleteAlert(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
 	whole := strings.TrimSuffix(alert("203.0.113.7", ""), "]")
 	if err := h.notify(whole + `, {"decisions":`); err == nil || !strings.Contains(err.Error(), "format") {
-		t.Errorf("a cut message: %v", err)
+		t.Errorf("a cut notification: %v", err)
 	}
-	if got := fmt.Sprint(h.standing()); got != "[203.0.113.7/32]" {
+	if got := fmt.Sprint(h.recordedBans()); got != "[203.0.113.7/32]" {
 		t.Errorf("recorded: %s", got)
 	}
 }
 
 func TestTheAppliancesOwnAddressIsNeverBlocked(t *testing.T) {
-	h := newHost(t)
+	t.Parallel()
+	h := newHarness(t)
 	if err := h.notify(alert("192.0.2.1", "")); err != nil {
 		t.Fatal(err)
 	}
-	if got := h.standing(); len(got) > 0 {
+	if got := h.recordedBans(); len(got) > 0 {
 		t.Errorf("recorded: %s", got)
 	}
 }
 
-func TestTheTestAlertAnswersHowACheckWentAndIsNoBan(t *testing.T) {
-	h := newHost(t)
+func TestTheTestAlertChecksTheApplianceAndRecordsNoBan(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
 	if err := h.notify(plugintest.TestAlert()); err != nil {
 		t.Errorf("a test of a good set-up: %v", err)
 	}
-	h.fw.wrong = errors.New("the folder is missing")
+	h.fw.fault = errors.New("the folder is missing")
 	if err := h.notify(plugintest.TestAlert()); err == nil || !strings.Contains(err.Error(), "the folder is missing") {
 		t.Errorf("a test of a bad set-up: %v", err)
 	}
-	if h.fw.checks != 2 || len(h.standing()) > 0 {
-		t.Errorf("%d checks, recorded: %s", h.fw.checks, h.standing())
+	if h.fw.checks != 2 || len(h.recordedBans()) > 0 {
+		t.Errorf("%d checks, recorded: %s", h.fw.checks, h.recordedBans())
 	}
 }
 
 func TestARepeatedTestWithAWrongPasswordMakesOneAttempt(t *testing.T) {
-	h := newHost(t)
-	h.fw.wrong = &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
+	t.Parallel()
+	h := newHarness(t)
+	h.fw.fault = &appliance.LoginError{Err: errors.New("AUTH_FAILED")}
 	for range 5 {
 		if err := h.notify(plugintest.TestAlert()); err == nil || !strings.Contains(err.Error(), "AUTH_FAILED") {
 			t.Errorf("a test with a wrong password: %v", err)
@@ -212,15 +219,17 @@ func TestARepeatedTestWithAWrongPasswordMakesOneAttempt(t *testing.T) {
 }
 
 func TestNotifyForAnUnknownNameIsAnError(t *testing.T) {
-	h := newHost(t)
+	t.Parallel()
+	h := newHarness(t)
 	_, err := h.p.Notify(t.Context(), &protobufs.Notification{Name: "other", Text: alert("203.0.113.7", "")})
 	if err == nil || !strings.Contains(err.Error(), `"other"`) {
 		t.Errorf("error: %v", err)
 	}
 }
 
-func TestConfigureRefusesWhatIsWrongInTheConfiguration(t *testing.T) {
-	h := newHost(t)
+func TestConfigureRefusesAFaultyConfiguration(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
 	text := strings.Replace(configuration(t.TempDir()), "ssh_insecure_ignore_host_key", "ssh_insecure_ignore_hostkey", 1)
 	_, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)})
 	if err == nil || !strings.Contains(err.Error(), "ssh_insecure_ignore_host_key") || !strings.Contains(err.Error(), "trust") {
@@ -228,8 +237,9 @@ func TestConfigureRefusesWhatIsWrongInTheConfiguration(t *testing.T) {
 	}
 }
 
-func TestConfigureSaysWhatToDoWhenTheStateCannotBeOpened(t *testing.T) {
-	h := newHost(t)
+func TestConfigureGivesAHintWhenTheStateCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
 	text := configuration("/proc/nowhere")
 	_, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)})
 	if err == nil || !strings.Contains(err.Error(), "install -d -m 700") {
@@ -237,8 +247,9 @@ func TestConfigureSaysWhatToDoWhenTheStateCannotBeOpened(t *testing.T) {
 	}
 }
 
-func TestConfiguredAgainTheSameNameGoesOnWithItsBans(t *testing.T) {
-	h := newHost(t)
+func TestASecondConfigureOfANameKeepsItsBans(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
 	if err := h.notify(alert("203.0.113.7", "")); err != nil {
 		t.Fatal(err)
 	}
@@ -248,12 +259,13 @@ func TestConfiguredAgainTheSameNameGoesOnWithItsBans(t *testing.T) {
 	if err := h.notify(alert("203.0.113.8", "")); err != nil {
 		t.Fatal(err)
 	}
-	if got := h.standing(); len(got) != 2 {
+	if got := h.recordedBans(); len(got) != 2 {
 		t.Errorf("recorded: %s in %s", got, filepath.Base(h.d.StateDir))
 	}
 }
 
 func TestAPanicInACallIsAnError(t *testing.T) {
+	t.Parallel()
 	p := plugin.New(plugin.Options{
 		Log: hclog.NewNullLogger(), Started: time.Now().Add(time.Hour),
 		Connect: func(config.Document) plugin.Appliance { panic("boom") },

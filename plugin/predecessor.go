@@ -10,19 +10,16 @@ import (
 )
 
 const (
-	// predecessorTimeout is a little more than CrowdSec gives a plugin to end
-	// before it kills it.
+	// predecessorTimeout is a little longer than CrowdSec waits before it kills a plugin.
 	predecessorTimeout = 2500 * time.Millisecond
-	// settling is how long CrowdSec gets to notice that the old process ended.
-	settling = 500 * time.Millisecond
+	// noticeTime is the time in which CrowdSec notices the end of the old process.
+	noticeTime = 500 * time.Millisecond
 )
 
-// awaitPredecessor waits until the plugin process that CrowdSec had before its
-// reload is gone. On SIGHUP, CrowdSec (1.4.6 and 1.7.8) starts the new process
-// while it ends the old one, and if the new one is ready first, it takes the
-// end of the old one for its own and kills it for good: no ban would be
-// enforced any more. `crowdsec -t` and cscli have plugins of their own, which
-// are not waited for.
+// awaitPredecessor waits for the end of the plugin process that ran before a reload of CrowdSec. On SIGHUP, CrowdSec (1.4.6
+// and 1.7.8) starts the new process while it ends the old one. If the new one is ready first, CrowdSec mistakes the end of
+// the old one for the end of the new one. It then kills the new one, and no ban is enforced any more. The plugins of
+// `crowdsec -t` and cscli have other parents, so awaitPredecessor ignores them.
 func awaitPredecessor(ctx context.Context, proc string) {
 	ctx, cancel := context.WithTimeout(ctx, predecessorTimeout)
 	defer cancel()
@@ -32,12 +29,11 @@ func awaitPredecessor(ctx context.Context, proc string) {
 		pause(ctx, 20*time.Millisecond)
 	}
 	if waited {
-		pause(context.WithoutCancel(ctx), settling)
+		pause(context.WithoutCancel(ctx), noticeTime)
 	}
 }
 
-// hasSibling reports whether another process of the same program has the same
-// parent. What it cannot read is none.
+// hasSibling reports whether another process of the same program has the same parent. It ignores processes that it cannot read.
 func hasSibling(proc string, self int) bool {
 	mine, ok := readStat(proc, fmt.Sprint(self))
 	if !ok {
@@ -57,11 +53,10 @@ func hasSibling(proc string, self int) bool {
 	return false
 }
 
-// stat is what tells the processes of one program under one parent.
+// stat identifies the processes of one program under one parent.
 type stat struct{ command, parent string }
 
-// readStat reads /proc/PID/stat: "PID (command) state parent …" (proc(5)). A
-// process that has ended and waits to be collected is none.
+// readStat reads /proc/PID/stat: "PID (command) state parent …" (proc(5)). It returns false for a process that has ended.
 func readStat(proc, pid string) (stat, bool) {
 	text, err := os.ReadFile(filepath.Join(proc, pid, "stat"))
 	if err != nil {
@@ -79,7 +74,7 @@ func readStat(proc, pid string) (stat, bool) {
 	return stat{command: rest[:end], parent: fields[1]}, true
 }
 
-// pause waits, and reports whether the context still stands.
+// pause waits, and reports whether the context is still valid.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

@@ -5,10 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 func TestOnlyALivingProcessOfTheSameProgramAndParentIsASibling(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		stat string
 		want bool
@@ -35,23 +37,29 @@ func TestOnlyALivingProcessOfTheSameProgramAndParentIsASibling(t *testing.T) {
 	}
 }
 
-func TestAPredecessorIsWaitedForAndThenALittleLonger(t *testing.T) {
+func TestItWaitsForThePredecessorAndALittleLonger(t *testing.T) {
+	t.Parallel()
 	proc := t.TempDir()
 	process(t, proc, os.Getpid(), "1 (notification-st) S 7 1 1")
-	began := time.Now()
-	awaitPredecessor(t.Context(), proc)
-	if alone := time.Since(began); alone > settling/2 {
-		t.Errorf("alone, it waited %s", alone)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		awaitPredecessor(t.Context(), proc)
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("alone, it waited %s", waited)
+		}
+	})
 	process(t, proc, 999999, "999999 (notification-st) S 7 1 1")
-	time.AfterFunc(100*time.Millisecond, func() { _ = os.RemoveAll(filepath.Join(proc, "999999")) })
-	began = time.Now()
-	awaitPredecessor(t.Context(), proc)
-	if waited := time.Since(began); waited < 100*time.Millisecond+settling {
-		t.Errorf("beside a predecessor, it waited %s", waited)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		time.AfterFunc(100*time.Millisecond, func() { _ = os.RemoveAll(filepath.Join(proc, "999999")) })
+		awaitPredecessor(t.Context(), proc)
+		if waited := time.Since(began); waited < 100*time.Millisecond+noticeTime || waited >= predecessorTimeout {
+			t.Errorf("beside a predecessor, it waited %s", waited)
+		}
+	})
 }
 
+// process writes the stat file of a process.
 func process(t *testing.T, proc string, pid int, stat string) {
 	t.Helper()
 	dir := filepath.Join(proc, fmt.Sprint(pid))

@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	// quiet is how long a process lives before its first flush: `crowdsec -t` and `cscli notifications test` start
-	// processes that are gone by then.
-	quiet = 3 * time.Second
+	// firstFlushAfter is the age at which a process may flush. `crowdsec -t` and `cscli notifications test` start processes
+	// that end earlier.
+	firstFlushAfter = 3 * time.Second
 	// leaseEvery is how often a process that does not hold the lease tries to take it.
 	leaseEvery = 500 * time.Millisecond
 )
 
-// run watches this machine's addresses until the context ends. While this process holds the lease, for which it waits, run
-// also enforces and follows the Local API.
+// run watches this machine's addresses until the context ends. It waits for the lease. While it holds the lease, it also
+// enforces and follows the Local API.
 func (n *notification) run(ctx context.Context) {
 	var siblings sync.WaitGroup
 	defer siblings.Wait()
 	siblings.Go(func() { n.watchOwnAddresses(ctx) })
-	if !pause(ctx, time.Until(n.options.Started.Add(quiet))) {
+	if !pause(ctx, time.Until(n.options.Started.Add(firstFlushAfter))) {
 		return
 	}
 	held := n.takeLease(ctx)

@@ -23,7 +23,7 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// blocking is an appliance that acknowledges all and remembers what it blocks.
+// blocking is an appliance that acknowledges everything, and records its blocks.
 type blocking struct {
 	mu      sync.Mutex
 	blocked []string
@@ -57,9 +57,9 @@ func (b *blocking) has(address string) bool {
 }
 
 // process starts a process of the plugin on a state folder.
-func process(t *testing.T, dir string, on plugin.Appliance, log hclog.Logger) *host {
+func process(t *testing.T, dir string, on plugin.Appliance, log hclog.Logger) *harness {
 	t.Helper()
-	h := &host{t: t}
+	h := &harness{t: t}
 	h.p = plugin.New(plugin.Options{
 		Log: log, Started: time.Now(), Connect: func(config.Document) plugin.Appliance { return on },
 		Resolve: func(context.Context, string) ([]netip.Addr, error) { return nil, nil },
@@ -75,14 +75,15 @@ func process(t *testing.T, dir string, on plugin.Appliance, log hclog.Logger) *h
 	return h
 }
 
-func (h *host) ban(address string) {
+func (h *harness) ban(address string) {
 	h.t.Helper()
 	if err := h.notify(alert(address, "")); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-func TestAProcessThatHasJustStartedDoesNotFlush(t *testing.T) {
+func TestAProcessDoesNotFlushInItsFirstThreeSeconds(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		appliance := new(blocking)
@@ -103,6 +104,7 @@ func TestAProcessThatHasJustStartedDoesNotFlush(t *testing.T) {
 }
 
 func TestOnlyTheHolderOfTheLeaseFlushesAndTheNextTakesOver(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		holder, other := new(blocking), new(blocking)
@@ -127,19 +129,20 @@ func TestOnlyTheHolderOfTheLeaseFlushesAndTheNextTakesOver(t *testing.T) {
 	})
 }
 
-func spoil(t *testing.T, path string) {
+func damage(t *testing.T, path string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(strings.Repeat("this is no database\n", 300)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestADamagedStateIsSetAsideOnceByWhicheverProcessStartsFirst(t *testing.T) {
+func TestFiveProcessesSetADamagedStateAsideOnce(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "test.db")
-	spoil(t, path)
+	damage(t, path)
 	var starting sync.WaitGroup
-	hosts := make([]*host, 5)
+	hosts := make([]*harness, 5)
 	for i := range hosts {
 		starting.Go(func() { hosts[i] = process(t, dir, new(blocking), hclog.NewNullLogger()) })
 	}
@@ -148,7 +151,7 @@ func TestADamagedStateIsSetAsideOnceByWhicheverProcessStartsFirst(t *testing.T) 
 		defer h.p.Close()
 		h.ban(fmt.Sprintf("203.0.113.%d", i))
 	}
-	if got := hosts[0].standing(); len(got) != len(hosts) {
+	if got := hosts[0].recordedBans(); len(got) != len(hosts) {
 		t.Errorf("of %d bans the state holds %v", len(hosts), got)
 	}
 	if aside, err := filepath.Glob(path + ".unreadable-*Z"); err != nil || len(aside) != 1 {
@@ -156,10 +159,11 @@ func TestADamagedStateIsSetAsideOnceByWhicheverProcessStartsFirst(t *testing.T) 
 	}
 }
 
-func TestADamagedStateStaysWhileAnotherProcessHoldsTheLeaseAndIsSetAsideAfterIt(t *testing.T) {
+func TestADamagedStateStaysWhileAnotherProcessHoldsTheLease(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "test.db")
-	spoil(t, path)
+	damage(t, path)
 	held, err := lease.Try(filepath.Join(dir, "test.lock"))
 	if err != nil || held == nil {
 		t.Fatal(held, err)
@@ -179,13 +183,14 @@ func TestADamagedStateStaysWhileAnotherProcessHoldsTheLeaseAndIsSetAsideAfterIt(
 		h.ban("203.0.113.7")
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if got := h.standing(); len(got) != 1 {
+		if got := h.recordedBans(); len(got) != 1 {
 			t.Errorf("recorded afterwards: %v", got)
 		}
 	})
 }
 
-func TestAConfigurationIsTakenThoughItsStateCannotBeOpenedNow(t *testing.T) {
+func TestConfigureSucceedsWhileTheStateCannotBeOpened(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first := process(t, dir, new(blocking), hclog.NewNullLogger())
 	first.p.Close()
@@ -207,13 +212,14 @@ func TestAConfigurationIsTakenThoughItsStateCannotBeOpenedNow(t *testing.T) {
 	})
 }
 
-func TestACommandLeavesADamagedStateWhereItIs(t *testing.T) {
+func TestACommandDoesNotMoveADamagedState(t *testing.T) {
+	t.Parallel()
 	d, err := config.ParseOne([]byte(configuration(t.TempDir())))
 	if err != nil {
 		t.Fatal(err)
 	}
 	state := plugin.StateOf(d)
-	spoil(t, state.Path)
+	damage(t, state.Path)
 	for name, open := range map[string]func(context.Context) (*ledger.Ledger, error){"reading": state.OpenReadOnly, "writing": state.Open} {
 		if _, err := open(t.Context()); err == nil || !strings.Contains(err.Error(), "restart CrowdSec") {
 			t.Errorf("%s: %v", name, err)

@@ -14,8 +14,7 @@ import (
 	"notification-stormshield/plugin/guard"
 )
 
-// cookieKey names the environment variable by which CrowdSec tells a plugin
-// that it is one (crowdsec, pkg/csplugin).
+// cookieKey is an environment variable that CrowdSec sets for its plugins (crowdsec, pkg/csplugin).
 const cookieKey = "CROWDSEC_PLUGIN_KEY"
 
 // largestMessage is more than the Local API lets through (50 MiB).
@@ -24,9 +23,8 @@ const largestMessage = 64 << 20
 // StartedByCrowdSec reports whether CrowdSec started this process.
 func StartedByCrowdSec() bool { return os.Getenv(cookieKey) != "" }
 
-// Serve answers CrowdSec until CrowdSec ends it. The caller must leave the process
-// at once when it returns: CrowdSec takes a process that stays for a broken one and
-// never starts another. The error says why the plugin cannot listen to CrowdSec.
+// Serve answers CrowdSec until CrowdSec ends it. The caller must end the process as soon as Serve returns: CrowdSec considers
+// a process that stays as broken, and never starts another. The error explains why the plugin cannot listen to CrowdSec.
 func Serve(p *Plugin, log hclog.Logger) error {
 	if err := chooseSocketFolder(); err != nil {
 		return fmt.Errorf("make the socket by which CrowdSec talks to the plugin: %w (hint: in CrowdSec's environment, set %s to a folder where the user %s can write, "+
@@ -43,7 +41,7 @@ func Serve(p *Plugin, log hclog.Logger) error {
 	return nil
 }
 
-// service is the plugin as go-plugin takes it.
+// service is the plugin for go-plugin.
 type service struct {
 	goplugin.NetRPCUnsupportedPlugin
 	plugin *Plugin
@@ -55,7 +53,7 @@ func (s *service) GRPCServer(_ *goplugin.GRPCBroker, server *grpc.Server) error 
 	return nil
 }
 
-// GRPCClient is CrowdSec's part.
+// GRPCClient returns the client, which only CrowdSec uses.
 func (*service) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
 	return protobufs.NewNotifierClient(conn), nil
 }

@@ -20,11 +20,9 @@ const (
 	longestSocketFolder = longestSocketPath - len("/plugin4294967295")
 )
 
-// chooseSocketFolder makes go-plugin use the first folder in which a socket can be
-// made. The folder that CrowdSec's environment names is tried first. go-plugin by
-// itself uses TMPDIR or fails, and CrowdSec then does not start. The plugin has
-// CrowdSec's TMPDIR and runs as another user: with libpam-tmpdir, only root can use
-// that folder.
+// chooseSocketFolder makes go-plugin use the first folder in which a socket can be made. It tries the folder of CrowdSec's
+// environment first. go-plugin alone uses TMPDIR or fails, and CrowdSec then does not start. The plugin has CrowdSec's
+// TMPDIR and runs as another user: with libpam-tmpdir, only root can use that folder.
 func chooseSocketFolder() error {
 	var folders []string
 	if named := os.Getenv(goplugin.EnvUnixSocketDir); named != "" {
@@ -37,8 +35,7 @@ func chooseSocketFolder() error {
 	return os.Setenv(goplugin.EnvUnixSocketDir, folder)
 }
 
-// firstForSocket returns the first folder in which a socket can be made. The error
-// has the cause for each folder.
+// firstForSocket returns the first folder in which a socket can be made. The error has the cause for each folder.
 func firstForSocket(folders []string) (string, error) {
 	var failures []string
 	for _, folder := range folders {
@@ -51,11 +48,10 @@ func firstForSocket(folders []string) (string, error) {
 	return "", errors.New(strings.Join(failures, "; "))
 }
 
-// trySocket makes a socket in a folder and removes it. The name of the socket is as
-// long as the longest one of go-plugin.
+// trySocket makes a socket in a folder and removes it. Its name is as long as the longest one of go-plugin.
 func trySocket(folder string) error {
-	path := filepath.Join(folder, fmt.Sprintf("plugin%010d", rand.Uint32())) //nolint:gosec // a name, and no secret
-	if len(path) > longestSocketPath {                                       // the system would say "invalid argument"
+	path := filepath.Join(folder, fmt.Sprintf("plugin%010d", rand.Uint32())) //nolint:gosec // a name, not a secret
+	if len(path) > longestSocketPath {                                       // the error of the system is "invalid argument"
 		return errors.New("the path is too long for a socket")
 	}
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -66,5 +62,5 @@ func trySocket(folder string) error {
 	if err != nil {
 		return err
 	}
-	return listener.Close() // this removes the socket
+	return listener.Close() // removes the socket
 }

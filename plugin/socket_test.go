@@ -24,7 +24,8 @@ func longFolder(t *testing.T, length int) string {
 	return folder
 }
 
-func TestTheFirstFolderThatTakesASocketIsChosen(t *testing.T) {
+func TestTheFirstFolderWithRoomForASocketIsChosen(t *testing.T) {
+	t.Parallel()
 	longest := longFolder(t, plugin.LongestSocketFolder)
 	tooLong := longFolder(t, plugin.LongestSocketFolder+1)
 	missing := filepath.Join(longest, "missing")
@@ -37,7 +38,8 @@ func TestTheFirstFolderThatTakesASocketIsChosen(t *testing.T) {
 	}
 }
 
-func TestTheErrorSaysWhyNoFolderTakesASocket(t *testing.T) {
+func TestTheErrorHasTheCauseForEachFolderOfASocket(t *testing.T) {
+	t.Parallel()
 	tooLong, missing := longFolder(t, plugin.LongestSocketFolder+1), filepath.Join(t.TempDir(), "missing")
 	folders := map[string]string{missing: "no such file or directory", tooLong: "too long"}
 	if os.Geteuid() != 0 { // root writes everywhere

@@ -18,38 +18,38 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// State says where a configuration keeps its state.
+// State has the paths of a configuration's state.
 type State struct {
 	Path    string // the ledger
 	Lease   string // the lock of the process that flushes
 	Lockout string // the login hold-off
 }
 
-// StateOf returns where a configuration keeps its state.
+// StateOf returns the paths of a configuration's state.
 func StateOf(d config.Document) State {
 	base := filepath.Join(d.StateDir, d.Name)
 	return State{Path: base + ".db", Lease: base + ".lock", Lockout: base + ".lockout"}
 }
 
-// Open opens the ledger, which it makes if there is none, and makes the files beside it.
+// Open opens the ledger. It makes the ledger and the files beside it if there are none.
 func (s State) Open(ctx context.Context) (*ledger.Ledger, error) {
-	books, err := ledger.Open(ctx, s.Path)
+	store, err := ledger.Open(ctx, s.Path)
 	if err != nil {
-		return nil, withAdvice(err)
+		return nil, withStateHint(err)
 	}
 	if err := s.makeFiles(); err != nil {
-		return nil, withAdvice(fmt.Errorf("open the state: %w", errors.Join(err, books.Close())))
+		return nil, withStateHint(fmt.Errorf("open the state: %w", errors.Join(err, store.Close())))
 	}
-	return books, nil
+	return store, nil
 }
 
 // OpenReadOnly opens the ledger for reading. It makes and changes nothing.
 func (s State) OpenReadOnly(ctx context.Context) (*ledger.Ledger, error) {
-	books, err := ledger.OpenReadOnly(ctx, s.Path)
-	return books, withAdvice(err)
+	store, err := ledger.OpenReadOnly(ctx, s.Path)
+	return store, withStateHint(err)
 }
 
-func withAdvice(err error) error {
+func withStateHint(err error) error {
 	switch {
 	case errors.Is(err, ledger.ErrNewer):
 		return fmt.Errorf("%w (hint: install that version again, or move the file away)", err)
@@ -61,28 +61,28 @@ func withAdvice(err error) error {
 	return err
 }
 
-// replacePatience is how long a process that finds an unreadable ledger waits for the lease. Another process that has just
-// started needs less to set the ledger aside.
-const replacePatience = 5 * time.Second
+// leaseWait is how long a process that finds an unreadable ledger waits for the lease. Another process that sets the ledger
+// aside needs less.
+const leaseWait = 5 * time.Second
 
-// errHeld says that another process holds the lease, so that this one may not set an unreadable ledger aside.
-var errHeld = errors.New("another process holds the lease")
+// errLeaseHeld means that another process holds the lease. This one may not set an unreadable ledger aside.
+var errLeaseHeld = errors.New("another process holds the lease")
 
-// openOrReplace opens the ledger for the plugin. It sets an unreadable one aside and begins a new one. Only the holder of
-// the lease does that: two processes would each move away the file that the other has just made. While another process
-// holds the lease, the error is an [errHeld].
+// openOrReplace opens the ledger for the plugin. It replaces an unreadable one by a new one. Only the holder of the lease does
+// that: otherwise two processes could each move away the new file of the other. While another process holds the lease, the
+// error is an [errLeaseHeld].
 func (s State) openOrReplace(ctx context.Context, log hclog.Logger) (*ledger.Ledger, error) {
-	books, err := s.Open(ctx)
+	store, err := s.Open(ctx)
 	if !errors.Is(err, ledger.ErrUnreadable) {
-		return books, err
+		return store, err
 	}
 	held, failed := s.awaitLease(ctx)
 	if failed != nil {
 		return nil, fmt.Errorf("%w, and %w", err, failed)
 	}
 	defer func() { _ = held.Release() }()
-	if books, err = s.Open(ctx); !errors.Is(err, ledger.ErrUnreadable) {
-		return books, err // the holder before this one replaced it
+	if store, err = s.Open(ctx); !errors.Is(err, ledger.ErrUnreadable) {
+		return store, err // the holder before this one replaced it
 	}
 	aside, failed := ledger.SetAside(s.Path, time.Now())
 	if failed != nil {
@@ -93,18 +93,18 @@ func (s State) openOrReplace(ctx context.Context, log hclog.Logger) (*ledger.Led
 	return s.Open(ctx)
 }
 
-// awaitLease takes the lease, and waits a while for another holder.
+// awaitLease takes the lease. It waits up to leaseWait for another holder.
 func (s State) awaitLease(ctx context.Context) (*lease.Lease, error) {
 	if err := s.makeFiles(); err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(replacePatience); ; {
+	for deadline := time.Now().Add(leaseWait); ; {
 		held, err := lease.Try(s.Lease)
 		if held != nil || err != nil {
 			return held, err
 		}
 		if time.Now().After(deadline) || !pause(ctx, 100*time.Millisecond) {
-			return nil, errHeld
+			return nil, errLeaseHeld
 		}
 	}
 }
@@ -119,8 +119,7 @@ func TargetOf(d config.Document) ledger.Target {
 	return ledger.Target{Host: s.Address(), Identity: strings.Join(identity, " "), Group: s.Group, DeleteGroup: s.DeleteGroup}
 }
 
-// Credentials returns what a login hold-off counts for: with another account,
-// password, key or host, a login is tried at once.
+// Credentials returns the credentials and hosts that a login hold-off counts for. A change of any of them ends the hold-off.
 func Credentials(d config.Document) string {
 	s := d.Stormshield
 	key := ""

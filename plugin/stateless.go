@@ -11,13 +11,13 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// isTemporary reports whether the state may be opened later without anybody's doing: the configuration is not at fault.
+// isTemporary reports whether the state may be opened later without a change of the configuration.
 func isTemporary(err error) bool {
-	return errors.Is(err, errHeld) || errors.Is(err, ledger.ErrUnavailable)
+	return errors.Is(err, errLeaseHeld) || errors.Is(err, ledger.ErrUnavailable)
 }
 
-// startStateless makes a notification whose state cannot be opened yet: CrowdSec would not start if Configure failed. Until
-// the state is open it records no ban, and Notify returns the reason, so that CrowdSec sends the alert again.
+// startStateless makes a notification whose state cannot be opened yet. Configure must not fail, because CrowdSec then does not
+// start. Until the state is open, Notify records nothing and returns the reason, so that CrowdSec sends the alert again.
 func (p *Plugin) startStateless(ctx context.Context, d config.Document, log hclog.Logger, why error) (*notification, error) {
 	n, err := p.options.prepare(ctx, d, nil, log)
 	if err != nil {
@@ -30,26 +30,26 @@ func (p *Plugin) startStateless(ctx context.Context, d config.Document, log hclo
 	return n, nil
 }
 
-// awaitState opens the state as soon as that works, and puts a usual notification in place of the stateless one.
+// awaitState opens the state as soon as possible, and then replaces the stateless notification.
 func (p *Plugin) awaitState(ctx context.Context, stateless *notification) {
 	for pause(ctx, leaseEvery) {
-		books, err := StateOf(stateless.document).openOrReplace(ctx, stateless.log)
+		store, err := StateOf(stateless.document).openOrReplace(ctx, stateless.log)
 		if err != nil {
 			continue
 		}
-		next, err := p.launch(ctx, stateless.document, books, stateless.log)
+		next, err := p.launch(ctx, stateless.document, store, stateless.log)
 		if err != nil {
 			continue
 		}
 		if !p.replace(stateless, next) {
-			_ = books.Close() // nothing was written
+			_ = store.Close() // nothing was recorded
 		}
 		return
 	}
 }
 
-// replace puts a notification in place of a stateless one, and begins it. If the stateless one was closed, or a reload
-// replaced it, it does nothing and returns false.
+// replace replaces a stateless notification by another, and begins it. It returns false if the stateless one was closed or
+// replaced meanwhile.
 func (p *Plugin) replace(stateless, next *notification) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
