@@ -41,6 +41,7 @@
 // A flush may stop at any step, also by a crash. So RecordAttempt records, before the flush blocks anything, which bans may have
 // an entry. Before a flush by group it records that the files are unsure: then the next flush compares the whole files. A ban that
 // ended or waited, and comes back while it has a trace, gets the traces 1 and -1: a flush may be removing its entry at this moment.
+// So does a ban that comes back during the flush that first writes it.
 //
 // The mark identifies the text of the appliance's files after a flush. While the files still have it, a flush sends the pending
 // changes and reads nothing. So two rules hold while the ledger has a mark: every name of ours in the files has a ban with a trace,
