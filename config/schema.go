@@ -111,41 +111,52 @@ func Default() Document {
 
 // set sets the key in a document. It checks the type of the value, and check checks the value.
 func (k key) set(d *Document, v value) *problem {
+	parseTime := parseDuration
+	if k.isEarly {
+		parseTime = parseCrowdSecDuration
+	}
 	switch target := k.in(d).Addr().Interface().(type) {
 	case *string:
 		text, wrong := v.string()
 		if wrong == nil && k.rule.form != nil {
 			text = k.rule.form(text)
 		}
-		return into(target)(text, wrong)
+		return store(target, text, wrong)
 	case *Secret:
 		text, wrong := v.string()
-		return into(target)(Secret(text), wrong)
-	case *int:
-		return into(target)(v.number())
-	case *bool:
-		return into(target)(v.boolean())
-	case *time.Duration:
-		if k.isEarly {
-			return into(target)(v.crowdsecDuration())
-		}
-		return into(target)(v.duration())
+		return store(target, Secret(text), wrong)
 	case *[]string:
-		return into(target)(v.list())
+		entries, wrong := v.list()
+		return store(target, entries, wrong)
+	case *int:
+		return storeText(target, v, parseNumber)
+	case *bool:
+		return storeText(target, v, parseBool)
+	case *time.Duration:
+		return storeText(target, v, parseTime)
 	case *Fingerprint:
-		return into(target)(v.fingerprint())
+		return storeText(target, v, parseFingerprint)
 	default:
 		panic(fmt.Sprintf("config: no YAML for %T", target))
 	}
 }
 
-func into[T any](target *T) func(T, *problem) *problem {
-	return func(parsed T, wrong *problem) *problem {
-		if wrong == nil {
-			*target = parsed
-		}
+// store sets a field unless there is a problem, which it returns.
+func store[T any](target *T, parsed T, wrong *problem) *problem {
+	if wrong == nil {
+		*target = parsed
+	}
+	return wrong
+}
+
+// storeText sets a field to the parsed text of a value.
+func storeText[T any](target *T, v value, parse func(string) (T, *problem)) *problem {
+	text, wrong := v.text()
+	if wrong != nil {
 		return wrong
 	}
+	parsed, wrong := parse(text)
+	return store(target, parsed, wrong)
 }
 
 // check checks the value of the key in a document.

@@ -91,11 +91,7 @@ var truths = map[string]string{
 	"false": "false", "no": "false", "off": "false", "n": "false",
 }
 
-func (v value) number() (int, *problem) {
-	text, wrong := v.text()
-	if wrong != nil {
-		return 0, wrong
-	}
+func parseNumber(text string) (int, *problem) {
 	n, err := strconv.Atoi(text)
 	if err != nil || strconv.Itoa(n) != text {
 		return 0, &problem{shown(text) + " is not a whole number", "write digits without a leading zero"}
@@ -103,11 +99,7 @@ func (v value) number() (int, *problem) {
 	return n, nil
 }
 
-func (v value) boolean() (bool, *problem) {
-	text, wrong := v.text()
-	if wrong != nil {
-		return false, wrong
-	}
+func parseBool(text string) (bool, *problem) {
 	truth := truths[strings.ToLower(text)]
 	if truth == "" {
 		return false, &problem{shown(text) + " is neither true nor false", "write true or false"}
@@ -115,11 +107,7 @@ func (v value) boolean() (bool, *problem) {
 	return truth == "true", nil
 }
 
-func (v value) duration() (time.Duration, *problem) {
-	text, wrong := v.text()
-	if wrong != nil {
-		return 0, wrong
-	}
+func parseDuration(text string) (time.Duration, *problem) {
 	if text == "" {
 		return 0, &problem{"is empty", "write for example 30s, 10m, 4h or 7d, or leave the key out"}
 	}
@@ -130,12 +118,8 @@ func (v value) duration() (time.Duration, *problem) {
 	return d, nil
 }
 
-// crowdsecDuration returns a duration that CrowdSec reads itself, so without days.
-func (v value) crowdsecDuration() (time.Duration, *problem) {
-	text, wrong := v.text()
-	if wrong != nil {
-		return 0, wrong
-	}
+// parseCrowdSecDuration parses a duration that CrowdSec reads itself, so without days.
+func parseCrowdSecDuration(text string) (time.Duration, *problem) {
 	d, err := time.ParseDuration(text)
 	if err != nil {
 		return 0, &problem{shown(text) + " is not a duration that CrowdSec can read", "write for example 10s or 2m"}
@@ -143,13 +127,9 @@ func (v value) crowdsecDuration() (time.Duration, *problem) {
 	return d, nil
 }
 
-func (v value) fingerprint() (Fingerprint, *problem) {
-	text, wrong := v.text()
-	if wrong != nil || text == "" {
-		return Fingerprint{}, wrong
-	}
+func parseFingerprint(text string) (Fingerprint, *problem) {
 	f, err := ParseFingerprint(text)
-	if err != nil {
+	if err != nil && text != "" {
 		return Fingerprint{}, &problem{shown(text) + " is not the SHA-256 fingerprint of a certificate",
 			"write SHA256:… as `crowdsec-stormshield trust` prints it, or 64 hexadecimal digits"}
 	}
