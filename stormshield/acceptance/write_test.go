@@ -117,6 +117,9 @@ func TestCheckAndWriteNamesExactlyTheDifferences(t *testing.T) {
 			verdicts{"what SHOW prints": differs}, "12 entries"},
 		"SHOW that nobody can read": {faults(func(f *snstest.Faults) { f.ShowOtherwise, f.ShowExtra = true, "12 entries" }),
 			verdicts{"what SHOW prints": differs, "renewing an entry": untried}, "stays pending"},
+		"SHOW that is refused": {faults(func(f *snstest.Faults) { f.Ret = map[string]int{"MONITOR ADDRESSLIST SHOW": 200} }),
+			verdicts{"what SHOW prints": wrong, "renewing an entry": untried, "unblocking an address": untried, "blocking a group": wrong,
+				"unblocking a group": untried, "blocking a range": untried, "IPv6 address": wrong}, "what SHOW prints"},
 		"no ranges": {faults(func(f *snstest.Faults) { f.NetworksRefused = true }),
 			verdicts{"blocking a range": wrong}, "ranges are not blocked"},
 		"no groups": {faults(func(f *snstest.Faults) {
@@ -193,7 +196,12 @@ func TestAnInterruptedCheckAndWriteLeavesNothing(t *testing.T) {
 func TestCheckAndWriteRemovesTheRestOfAnEarlierOne(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
+	object, objectgroup := withoutSection(h.Sim.Read("object"), "Network"), []byte("# the check makes [Network]\n")
+	for file, text := range map[string][]byte{"object": object, "objectgroup": objectgroup} {
+		if err := h.Sim.Write(file, text); err != nil {
+			t.Fatal(err)
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	config := configFor(t, h.Sim)
 	config.Progress = func(what string) {
