@@ -62,7 +62,8 @@ type KeyError struct {
 }
 
 func (e *KeyError) Error() string {
-	return fmt.Sprintf("the Local API refused the key or certificate, or cannot look it up in its database (HTTP %d%s)", e.Status, formatReason(e.Reason))
+	return fmt.Sprintf("the Local API refused the key or certificate, or cannot look it up in its database (HTTP %d%s)",
+		e.Status, formatReason(e.Reason))
 }
 
 // StatusError means that the Local API answered with another HTTP status than expected.
@@ -230,7 +231,8 @@ func (c *Client) explain(err error) error {
 		err = of.Err
 	}
 	if strings.Contains(err.Error(), "timeout awaiting response headers") {
-		return fmt.Errorf("the Local API did not begin its answer within %s: %w (hint: if its database is slow, set lapi.timeout higher)", c.config.Timeout, err)
+		return fmt.Errorf("the Local API did not begin its answer within %s: %w (hint: if its database is slow, set lapi.timeout higher)",
+			c.config.Timeout, err)
 	}
 	return err
 }

@@ -103,7 +103,9 @@ func (c *Client) readInForce(ctx context.Context, condition string, q Query, key
 }
 
 // read asks for decisions and parses the answer. condition goes into an error.
-func (c *Client) read(ctx context.Context, condition, path string, query url.Values, parse func(*answer) error, do func(Event) error) (Summary, error) {
+func (c *Client) read(
+	ctx context.Context, condition, path string, query url.Values, parse func(*answer) error, do func(Event) error,
+) (Summary, error) {
 	a := &answer{do: do}
 	body, err := c.do(ctx, http.MethodGet, path, query, nil, http.StatusOK)
 	if err == nil {

@@ -18,8 +18,8 @@ func (p *Plugin) checkConflicts(d config.Document) error {
 			continue // d replaces it
 		}
 		if reader := d.LAPI.ClientID(); reader != "" && n.document.LAPI.ClientID() == reader {
-			return fmt.Errorf("%s: lapi.key is also that of %s, and each would miss what the other reads; give each a key of its own, with `cscli bouncers add`",
-				d.Name, name)
+			return fmt.Errorf("%s: lapi.key is also that of %s, and each misses changes that the other reads "+
+				"(hint: give each a key of its own, with `cscli bouncers add`)", d.Name, name)
 		}
 		if err := CheckGroups(n.document, d); err != nil {
 			return err
@@ -34,7 +34,8 @@ func CheckGroups(a, b config.Document) error {
 	if group == "" {
 		return nil
 	}
-	return fmt.Errorf("the notifications %s and %s both write group %s on the appliance at %s: each would remove the other's bans (hint: give each a group and a delete_group of its own, or remove one of the two)",
+	return fmt.Errorf("the notifications %s and %s both write group %s on the appliance at %s: each would remove the other's bans "+
+		"(hint: give each a group and a delete_group of its own, or remove one of the two)",
 		a.Name, b.Name, group, a.Stormshield.Host)
 }
 
@@ -44,7 +45,8 @@ func (p *Plugin) endsElsewhere(ctx context.Context, n *notification, some []neti
 	var others []*notification
 	p.mu.Lock()
 	for name, other := range p.running {
-		if name != n.document.Name && other.stateless == nil && !other.document.DryRun && other.document.Stormshield.Address() == n.document.Stormshield.Address() {
+		applies := other.stateless == nil && !other.document.DryRun
+		if name != n.document.Name && applies && other.document.Stormshield.Address() == n.document.Stormshield.Address() {
 			others = append(others, other)
 		}
 	}

@@ -34,6 +34,7 @@ func (e *emptyAlerts) add(alerts int, now time.Time, log hclog.Logger) {
 		args = append(args, "since", e.logged.Format(time.RFC3339))
 	}
 	log.Info("alerts without decisions block nothing", append(args, "hint", "if these addresses are to be blocked, look at the order in profiles.yaml: "+
-		"a profile without decisions names this notification, and the profile that bans stands behind it or does not name it; `crowdsec-stormshield check` tries this")...)
+		"a profile without decisions names this notification, and the profile that bans stands behind it or does not name it; "+
+		"`crowdsec-stormshield check` tries this")...)
 	e.count, e.logged = 0, now
 }

@@ -269,7 +269,7 @@ func (n *notification) report(r ban.Result, now time.Time) {
 	}
 	if r.Ignored.Total > 0 {
 		first := r.Ignored.First[0]
-		n.log.Debug("decisions were passed over", "ignored", r.Ignored.Total, "first", first.Value, "reason", first.Reason)
+		n.log.Debug("decisions were ignored", "ignored", r.Ignored.Total, "first", first.Value, "reason", first.Reason)
 	}
 }
 

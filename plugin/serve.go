@@ -27,8 +27,8 @@ func StartedByCrowdSec() bool { return os.Getenv(cookieKey) != "" }
 // a process that stays as broken, and never starts another. The error explains why the plugin cannot listen to CrowdSec.
 func Serve(p *Plugin, log hclog.Logger) error {
 	if err := chooseSocketFolder(); err != nil {
-		return fmt.Errorf("make the socket by which CrowdSec talks to the plugin: %w (hint: in CrowdSec's environment, set %s to a folder where the user %s can write, "+
-			"whose path has at most %d bytes)", err, goplugin.EnvUnixSocketDir, UserName(os.Geteuid()), longestSocketFolder)
+		return fmt.Errorf("make the socket by which CrowdSec talks to the plugin: %w (hint: in CrowdSec's environment, set %s to a folder "+
+			"where the user %s can write, whose path has at most %d bytes)", err, goplugin.EnvUnixSocketDir, UserName(os.Geteuid()), longestSocketFolder)
 	}
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: goplugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: cookieKey, MagicCookieValue: os.Getenv(cookieKey)},

@@ -238,7 +238,8 @@ func (r *reader) addParts(d *decision) error {
 	if r.parts, err = r.filter.appendAdmitted(r.parts[:0], prefix); err != nil {
 		return err
 	}
-	kept := Decision{UUID: ParseUUID(d.UUID), RangeBits: prefix.Bits(), Type: r.internLabel(d.Type), Origin: r.internLabel(d.Origin), Scenario: r.internLabel(d.Scenario)}
+	kept := Decision{UUID: ParseUUID(d.UUID), RangeBits: prefix.Bits()}
+	kept.Type, kept.Origin, kept.Scenario = r.internLabel(d.Type), r.internLabel(d.Origin), r.internLabel(d.Scenario)
 	for _, kept.Prefix = range r.parts {
 		r.result.Decisions = append(r.result.Decisions, kept)
 		r.durations = append(r.durations, duration)

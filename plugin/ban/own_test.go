@@ -25,11 +25,11 @@ func TestAnOwnAddressIsRefusedWithTheReason(t *testing.T) {
 		"203.0.113.10": "an address of this machine", "::ffff:203.0.113.11": "an address of this machine", "fe80::1%eth0": "an address of this machine",
 		"2001:db8::8": "the Local API's address",
 	})
-	for prefix, says := range map[string]string{
+	for prefix, reason := range map[string]string{
 		"203.0.113.10/32": "it is an address of this machine", "203.0.113.11/32": "it is an address of this machine", "fe80::1/128": "it is an address of this machine",
 		"2001:db8::8/128": "it is the Local API's address", "127.0.1.1/32": "loopback", "127.0.0.0/16": "loopback",
 	} {
-		if parts, err := f.Admit(netip.MustParsePrefix(prefix)); err == nil || !strings.Contains(err.Error(), says) || len(parts) > 0 {
+		if parts, err := f.Admit(netip.MustParsePrefix(prefix)); err == nil || !strings.Contains(err.Error(), reason) || len(parts) > 0 {
 			t.Errorf("%s: %v, %v", prefix, parts, err)
 		}
 	}

@@ -93,7 +93,7 @@ func TestAFaultyAnswerEndsNoBan(t *testing.T) {
 	}
 }
 
-// A poll of a Local API whose database fails is an empty list. The question for IDs tells the difference.
+// A poll of a Local API whose database fails is an empty list. The question for higher IDs fails.
 func TestAFailingDatabaseIsNoticedWithinAMinute(t *testing.T) {
 	t.Parallel()
 	for _, withoutIDs := range []error{nil, lapi.ErrNoIDs} {

@@ -58,10 +58,12 @@ func (u *update) endVanished(ctx context.Context) (int, error) {
 		}
 		found, err := u.LocalAPI.Lookup(ctx, u.Query, d.Prefix)
 		if err != nil {
-			return 0, fmt.Errorf("full reads lack %d decisions that were listed, and the question about one of them failed, so no decision ends: %w", missing.Count, err)
+			return 0, fmt.Errorf("full reads lack %d decisions that were listed, and the question about one of them failed, "+
+				"so no decision ends: %w", missing.Count, err)
 		}
 		if slices.ContainsFunc(found, func(f lapi.Decision) bool { return isSame(d, f) }) {
-			return 0, fmt.Errorf("full reads lack %d decisions, such as the one on %s, which the Local API has: its answers are cut, so no decision ends", missing.Count, d.Prefix)
+			return 0, fmt.Errorf("full reads lack %d decisions, such as the one on %s, which the Local API has: "+
+				"its answers are cut, so no decision ends", missing.Count, d.Prefix)
 		}
 	}
 	recorded, err := u.Ledger.EndMissing(ctx, time.Now(), u.MaxBans)

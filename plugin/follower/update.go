@@ -208,7 +208,8 @@ func (u *update) report(err error) {
 		u.Log.Info("read the Local API", "added", u.recorded.Added, "ended", u.recorded.Ended, "full", u.fullRead != nil)
 	}
 	if u.refused > 0 {
-		u.Log.Warn("decisions of the Local API were not turned into bans", "refused", u.refused, "first", u.firstRefused.Value, "reason", u.firstRefused.Reason)
+		u.Log.Warn("decisions of the Local API were not turned into bans", "refused", u.refused,
+			"first", u.firstRefused.Value, "reason", u.firstRefused.Reason)
 	}
 	if u.unreadable > 0 {
 		u.Log.Warn("decisions of the Local API cannot be read, and block nothing", "unreadable", u.unreadable)
