@@ -1,23 +1,22 @@
-# Makes a new text of object or objectgroup, as objects.Patch does, to the same
-# bytes. It reads
+# Makes a new text of object or objectgroup, with the same bytes as Patch.Apply
+# of package objects. It reads
 #
-#   stage=0  the change, in lines as Patch.Encode writes them, behind a line
-#            #data
-#   stage=1  for object.2: names that other groups list
-#   stage=2  the text
+#   stage=0  the patch, after a line #data, as Patch.Encode writes it
+#   stage=1  for object.2: the names of the patch that other groups list
+#   stage=2  the old text
 #
-# and writes the new text to standard output (some awks flush every line that
-# goes anywhere else). Variables:
+# and writes the new text to standard output, because some awks flush every line
+# of other files. Variables:
 #
-#   make     objectgroup.1; object.1, which is object with all that gets an
-#            object; object.2, which is object without what is absent
+#   make     object.1, which is object with the added objects; objectgroup.1; or
+#            object.2, which is object without the removed objects
 #   group deleteGroup   the names of the two groups
-#   mark     the comment in a section that was missing
+#   mark     the comment in a section that the text lacked
 #   whole    1: the last line of the text has a line end
 #
-# What it has to say stands in report: by how many bytes the new text is longer,
-# so that an awk or a disk that lost some is found out; how many entries the
-# group had and has. In used stand the touched names that other groups list.
+# The file report gets the number of bytes that the new text is longer, which
+# shows a loss of bytes, and the number of entries that the group had and has.
+# The file used gets the names for stage=1.
 
 function trim(s) {
 	sub(/^[ \t\r]+/, "", s)
@@ -25,7 +24,7 @@ function trim(s) {
 	return s
 }
 
-# opens tells whether a line opens a section, and takes its name.
+# opens reports whether a line opens a section, and sets the section.
 function opens(line,  end) {
 	line = trim(line)
 	end = index(line, "]")
@@ -44,8 +43,8 @@ function entry(line,  i) {
 # ending is the carriage return that ends a line, if one does.
 function ending(line) { return line ~ /\r$/ ? "\r" : "" }
 
-# put writes a line. Where the last must stay without line end, each waits for
-# the next.
+# put writes a line. If the last line must have no line end, each line waits until
+# the next one comes.
 function put(line) {
 	if (whole) {
 		print line
@@ -63,20 +62,20 @@ function add(line) {
 
 function drop(line) { longer -= length(line) + 1 }
 
-# insert adds what a list holds.
+# insert adds the lines of a list.
 function insert(list, cr,  line) {
 	if (!n[list]) return
 	while ((getline line < list) > 0) add(line cr)
 }
 
-# below adds what belongs below the header of a section, once.
+# below adds the new lines below the first header of a section.
 function below(cr) {
 	if (section in placed) return
 	placed[section] = 1
 	if (section in list) insert(list[section], cr)
 }
 
-# missing makes a section that there was not.
+# missing makes a section that the text lacked.
 function missing(name, comment) {
 	if (name in placed || comment != "" && !n[list[name]]) return
 	add("[" name "]" usual)
@@ -84,7 +83,7 @@ function missing(name, comment) {
 	insert(list[name], usual)
 }
 
-# keep notes a line to be added, in its list.
+# keep adds a line to a list.
 function keep(name, line) {
 	print line > name
 	n[name]++
@@ -98,7 +97,7 @@ BEGIN {
 		list["Host"] = "hosts"
 		list["Network"] = "networks"
 	}
-	# What a line must hold to be more than an entry that stays as it is.
+	# A line that does not match this is an entry that stays.
 	special = "^[ \t\r]*\\[|^[ \t\r]*#|^[ \t\r]*$"
 	few = 50
 }
@@ -110,7 +109,7 @@ stage == 2 && !reading {
 	for (name in n) close(name)
 }
 
-# Most lines, if few names are touched: this is what a flush takes time for.
+# The short way for most lines, on which a flush spends its time.
 quick && $0 !~ special {
 	had += counts
 	print
@@ -168,7 +167,7 @@ stage == 1 {
 	next
 }
 
-# A prefix. For what is used here, see Patch.Encode.
+# A prefix, as Patch.Encode writes it.
 {
 	value = $NF
 	if (i = index(value, "/")) name = "crowdsec_net_" $1 "_" substr(value, i + 1)
@@ -197,6 +196,6 @@ END {
 		missing("Network", mark)
 	}
 	if (waiting) printf "%s", waits
-	else if (!whole && longer < 0) longer++ # the last line that went had no line end
+	else if (!whole && longer < 0) longer++ # the last dropped line had no line end
 	print longer + 0, had + 0, had - lost + n["members"] > "report"
 }

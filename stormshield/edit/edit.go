@@ -1,20 +1,18 @@
-// Package edit rewrites the two files in which an appliance keeps its objects,
-// `object` and `objectgroup`, over an SSH connection.
+// Package edit replaces the two files in which an appliance keeps its objects,
+// `object` and `objectgroup`, over an SSH connection. Its main type is [Files].
 //
-// Both are replaced together and only if they are still the files that the
-// caller means; whatever somebody else wrote meanwhile stays, and is
-// [ErrChanged]. No file is ever written in place, mode and owner stay, and a
-// connection that breaks at any moment leaves each file as it was or as it was
-// to be. The package knows no ban and decides nothing; what is to change is an
-// [objects.Patch]. Its main type is [Files].
+// It replaces both files together, and only if they are still the files that the
+// caller means. Otherwise somebody else changed them: their edit stays, and the
+// error is [ErrChanged]. It never writes a file in place, and keeps mode and owner.
+// If the connection breaks, each file is the old one or the new one. The package
+// knows no bans; an [objects.Patch] says what to change.
 //
 // There are two ways, which make the same bytes:
 //
-//   - [Files.Patch] sends the patch alone. A small program of sh and awk makes
-//     the new texts on the appliance. It costs what the patch costs, however
-//     large the files are.
-//   - [Files.Replace] sends whole texts that were made here. It needs neither
-//     awk nor cksum on the appliance.
+//   - [Files.Patch] sends the patch, and a program of sh and awk makes the new
+//     texts on the appliance. Large files cost no more bytes than small ones.
+//   - [Files.Replace] sends whole texts. It needs neither awk nor cksum on the
+//     appliance.
 package edit
 
 import (
@@ -28,19 +26,18 @@ import (
 	"notification-stormshield/stormshield/shell"
 )
 
-// ErrChanged says that a file is not the one that was meant: somebody else
-// wrote it. Nothing of theirs was touched, but the other file may have been
-// replaced already.
+// ErrChanged says that somebody else changed a file. Their file stays. The other
+// file may have been replaced already.
 var ErrChanged = errors.New("somebody else changed the file meanwhile")
 
-// ErrLink says that a file is a symbolic link. Nothing was touched.
+// ErrLink says that a file is a symbolic link. No file was replaced.
 var ErrLink = errors.New("it is a symbolic link, which a rename would replace; set config_dir to the folder that it leads to")
 
 // ErrNoFile says that config_dir holds no such file.
 var ErrNoFile = errors.New("there is no such file (config_dir)")
 
-// UnableError says that the appliance lacks a tool that [Files.Patch] needs, or
-// that the tool does not work. Nothing was touched.
+// UnableError says that a tool that [Files.Patch] needs is missing or does not work.
+// No file was replaced.
 type UnableError struct {
 	Tool string
 }
@@ -55,25 +52,25 @@ type Files struct {
 	folder, group string
 }
 
-// NewFiles returns the files in a folder of the appliance, to be changed for a group.
-// A change takes away what a broken one for the same group left: two at a time
-// must be for different groups, and the later of them finds the files changed.
+// NewFiles returns the files in a folder of the appliance. Each change removes the
+// temporary folders of broken changes for the same group, so that two changes at the
+// same time must be for different groups.
 func NewFiles(folder, group string, client *shell.Client) *Files {
 	return &Files{client, folder, group}
 }
 
-// Texts are what the files hold.
+// Texts are the texts of the files.
 type Texts struct {
 	Object, Objectgroup []byte
 }
 
-// State tells the files apart from any others, and says what they list.
+// State identifies the contents of the files.
 type State struct {
-	Object, Objectgroup string // what POSIX's cksum prints: CRC and number of bytes
-	Entries             int    // how many entries the group of bans in force has
+	Object, Objectgroup string // the output of POSIX's cksum: CRC and number of bytes
+	Entries             int    // the number of entries of the group of bans in force
 }
 
-// IsKnown reports whether the state says anything.
+// IsKnown reports whether the state identifies any contents.
 func (s State) IsKnown() bool { return s.Object != "" && s.Objectgroup != "" }
 
 // String returns the state in a form that [ParseState] reads.
@@ -84,7 +81,7 @@ func (s State) String() string {
 	return fmt.Sprintf("%s %s %d", s.Object, s.Objectgroup, s.Entries)
 }
 
-// ParseState reads a state. What is none is not known.
+// ParseState reads the output of [State.String]. Any other text is no known state.
 func ParseState(text string) State {
 	f := strings.Fields(text)
 	if len(f) != 5 {
@@ -102,7 +99,7 @@ func (t Texts) State(group string) State {
 	return State{checksum(t.Object), checksum(t.Objectgroup), objects.Entries(t.Objectgroup, group)}
 }
 
-// Read returns what the files hold.
+// Read returns the texts of both files.
 func (f *Files) Read(ctx context.Context) (t Texts, err error) {
 	if t.Object, err = f.File(ctx, "object"); err != nil {
 		return Texts{}, err
@@ -111,7 +108,7 @@ func (f *Files) Read(ctx context.Context) (t Texts, err error) {
 	return t, err
 }
 
-// File returns what one of them holds.
+// File returns the text of one file.
 func (f *Files) File(ctx context.Context, name string) ([]byte, error) {
 	text, err := f.shell.Run(ctx, "cat "+f.folder+"/"+name, nil)
 	if err != nil {

@@ -1,32 +1,31 @@
-# Puts edited texts in the place of object and objectgroup, provided that both
-# are still the files that were meant. It runs as /bin/sh FILE on the appliance.
-# The lines before it, made by this package, set
+# Replaces object and objectgroup by new texts, if both are still the files that
+# the caller means. It runs as /bin/sh FILE on the appliance. Package edit puts
+# lines before it that set
 #
 #   folder     the configuration folder
-#   work       a folder in it, for this run alone, which holds FILE as `script`;
-#              up to its last dash it tells for which group the run is
-#   makes      which of object.1, objectgroup.1 and object.2 there are to be
-#   object objectgroup   what cksum says of the files meant; empty without
-#              cksum: then their texts stand in object.text, objectgroup.text
-#   object1 objectgroup1 object2   what it must say of texts that were uploaded
-#   program group deleteGroup mark had   empty for texts that were uploaded:
-#              the awk program that makes them of what stands behind #data in
-#              FILE, and its variables
+#   work       a folder in it, for this run alone, which holds FILE as `script`
+#   makes      which of object.1, objectgroup.1 and object.2 to make
+#   object objectgroup   what cksum prints for the files meant; empty without
+#              cksum: then object.text and objectgroup.text are copies of them
+#   object1 objectgroup1 object2   what cksum prints for uploaded texts
+#   program group deleteGroup mark had   the awk program that makes the texts
+#              from the lines after #data in FILE, and its variables; empty if
+#              the texts were uploaded
 #
-# Nothing is written in place. In $work stand *.old, links to the files meant,
-# and the new texts: object.1, with what is added; objectgroup.1; object.2,
-# without what is taken out. They replace the files in this order, so that no
-# group ever lists what has no object.
+# It writes nothing in place. $work holds *.old, which are links to the files
+# meant, and the new texts: object.1 with the added objects, objectgroup.1, and
+# object.2 without the removed objects. They replace the files in this order, so
+# that every member of a group has an object.
 #
-# It reports on standard output: a line `failed` with the file or the tool, or at
-# its end the sums of the files, and behind `has` how many entries the group has.
+# It prints a line `failed` with a file or a tool, or at its end the sums of the
+# files and, after `has`, the number of entries of the group.
 
 LC_ALL=C
 export LC_ALL
-trap "" HUP PIPE # should the connection break, this still comes to its end
+trap "" HUP PIPE # a broken connection does not stop it half-way
 cd "$folder/$work" || exit 1
 
-# finish ends with a status, and leaves nothing behind.
+# finish removes the folder of this run, and ends with a status.
 finish() {
 	cd "$folder" && rm -rf "$work"
 	exit "$1"
@@ -37,9 +36,8 @@ fail() { # status, file or tool
 	finish "$1"
 }
 
-# is tells whether a file is as cksum says, or where there is no cksum, as a
-# copy of its text.
-is() {
+# matches compares a file with a sum, or without cksum with a copy.
+matches() { # file, sum, copy
 	if test "$2"; then
 		test "$(cksum < "$1")" = "$2"
 	else
@@ -47,7 +45,7 @@ is() {
 	fi
 }
 
-# prompted waits until mv has asked its question, which is then in the file.
+# prompted waits until a file holds the question of mv.
 prompted() { # file
 	n=0
 	until test -s "$1"; do
@@ -56,55 +54,52 @@ prompted() { # file
 	done
 }
 
-# swap puts a new text in the place of a file, if that is still the file meant.
+# replace puts a new text in the place of a file, if it is still the file meant.
 #
-# No tool compares and renames in one step. So mv starts first. While it waits
-# for the answer to its question, swap compares. Only a file that is renamed
-# over the one meant between that comparison and the rename of mv is lost.
-# If somebody wrote into the file meant until the rename, swap puts it back.
-swap() { # new text, file, link to the file meant, its sum, a copy of its text
+# No tool compares and renames in one step. So mv starts first, and replace
+# compares while mv waits for an answer. Only an edit that is renamed into place
+# between this comparison and the rename of mv is lost. An edit in place until
+# the rename is found by its sum, and replace puts the edited file back.
+replace() { # new text, file, link to the file meant, its sum, a copy of it
 	if test $linked; then
-		is "$3" "$4" "$5" || fail 9 "$2"
+		matches "$3" "$4" "$5" || fail 9 "$2"
 		# mv -i reads the answer, and prompted reads the prompt while mv writes it.
 		# shellcheck disable=SC2094,SC2216
 		if prompted "$1.prompt" && test "../$2" -ef "$3"; then echo y; else echo n; fi 2> /dev/null |
 			mv -i "$1" "../$2" > /dev/null 2> "$1.prompt"
 		test -f "$1" && fail 9 "$2"
-		is "$3" "$4" "$5" || { mv -f "$3" "../$2"; fail 9 "$2"; }
+		matches "$3" "$4" "$5" || { mv -f "$3" "../$2"; fail 9 "$2"; }
 	else
-		is "../$2" "$4" "$5" || fail 9 "$2"
+		matches "../$2" "$4" "$5" || fail 9 "$2"
 		mv -f "$1" "../$2" || fail 13 "$2"
 		test -f "$1" && fail 13 "$2"
 	fi
 }
 
-# damaged ends the run because a new text is not complete. A tail that does not work
-# is one reason. If the files changed meanwhile, that is the reason instead.
+# damaged ends the run because a new text is not complete. The cause may be a
+# change of the files, or a tail that does not work.
 damaged() {
-	still || fail 9 "$1"
+	unchanged || fail 9 "$1"
 	test "$(echo ab | tail -c 2 2> /dev/null)" = b || fail 21 tail
 	fail 10 "$1"
 }
 
-# broken ends the run because a tool failed. If the files changed meanwhile, that is
-# the reason instead.
+# broken ends the run because a tool failed. The cause may be a change of the
+# files.
 broken() {
-	still || fail 9 files
+	unchanged || fail 9 files
 	fail 21 "$1"
 }
 
-# still tells whether the links hold what was meant.
-still() {
-	is object.old "$object" object.text && is objectgroup.old "$objectgroup" objectgroup.text
+# unchanged compares the links with the files meant.
+unchanged() {
+	matches object.old "$object" object.text && matches objectgroup.old "$objectgroup" objectgroup.text
 }
 
-# Without awk nothing else is worth a try.
-if test "$program"; then
-	command -v awk > /dev/null 2>&1 || fail 21 awk
-fi
+test -z "$program" || command -v awk > /dev/null 2>&1 || fail 21 awk
 
-# Links keep the present files when somebody renames others over them. They help if mv
-# asks before it replaces a file, also without a terminal.
+# A link keeps the file meant when somebody renames another over it. replace uses the
+# links only where mv asks without a terminal.
 linked=
 echo y > yes
 > one
@@ -116,8 +111,8 @@ for file in object objectgroup; do
 	test -h ../$file && fail 14 $file
 	ln ../$file $file.old 2> /dev/null || { linked=; cp -p ../$file $file.old || fail 12 $file; }
 done
-# A cksum that does not work would say that every file has changed.
-still || {
+# Without this test, a broken cksum would look like a change of the files.
+unchanged || {
 	test -z "$object" || test "$(echo crowdsec | cksum 2> /dev/null)" = "2245184355 9" || fail 21 cksum
 	fail 9 files
 }
@@ -154,9 +149,9 @@ if test "$program"; then
 elif test "$object"; then
 	for file in $makes; do
 		case $file in
-		object.1) is $file "$object1" ;;
-		objectgroup.1) is $file "$objectgroup1" ;;
-		object.2) is $file "$object2" ;;
+		object.1) matches $file "$object1" ;;
+		objectgroup.1) matches $file "$objectgroup1" ;;
+		object.2) matches $file "$object2" ;;
 		esac || damaged $file
 	done
 fi
@@ -169,17 +164,17 @@ for file in $makes; do
 		test "$object1" && test "$object1" = "$object" && continue
 		test "$object" || cp object.1 text.1
 		test $linked && ln object.1 old.1
-		swap object.1 object object.old "$object" object.text
+		replace object.1 object object.old "$object" object.text
 		object=$object1 old=old.1 text=text.1
 		;;
 	objectgroup.1)
 		test "$objectgroup1" && test "$objectgroup1" = "$objectgroup" && continue
-		swap objectgroup.1 objectgroup objectgroup.old "$objectgroup" objectgroup.text
+		replace objectgroup.1 objectgroup objectgroup.old "$objectgroup" objectgroup.text
 		objectgroup=$objectgroup1
 		;;
 	object.2)
 		test "$object2" && test "$object2" = "$object" && continue
-		swap object.2 object $old "$object" $text
+		replace object.2 object $old "$object" $text
 		object=$object2
 		;;
 	esac

@@ -23,7 +23,7 @@ var shellProgram string
 //go:embed edit.awk
 var awkProgram string
 
-// The programs as they travel.
+// The programs without comments and indentation, as they are sent.
 var (
 	shellText = terse(shellProgram)
 	awkText   = terse(awkProgram)
@@ -48,9 +48,8 @@ const (
 	newObject      = "object.2"
 )
 
-// Patch has the appliance carry the patch out, if the files are in the state
-// given, and returns the state that they are in then. An appliance that lacks a
-// tool for it is an [UnableError].
+// Patch applies the patch on the appliance, if the files are in the given state, and
+// returns their new state. A missing tool is an [UnableError].
 func (f *Files) Patch(ctx context.Context, was State, p objects.Patch) (State, error) {
 	var patch bytes.Buffer
 	_ = p.Encode(&patch) // a buffer takes everything
@@ -75,7 +74,7 @@ func (r *run) patch(was State, p objects.Patch) {
 	}
 }
 
-// makes names the files that edit.awk makes for a patch.
+// makes names the new texts that a patch needs.
 func makes(p objects.Patch) string {
 	var files []string
 	if p.InForce.Len()+p.Ended.Len()+p.Unlisted.Len() > 0 {
@@ -90,7 +89,7 @@ func makes(p objects.Patch) string {
 	return strings.Join(files, " ")
 }
 
-// Replace puts texts that were made here in the place of those that were read.
+// Replace replaces the files by whole texts, if they still have the given texts.
 func (f *Files) Replace(ctx context.Context, was Texts, is objects.Patched) error {
 	r := f.begin()
 	sums := false // cksum works on the appliance
@@ -139,7 +138,7 @@ func (f *Files) Replace(ctx context.Context, was Texts, is objects.Patched) erro
 	return err
 }
 
-// end is the last line of what is sent.
+// end is the last line of the program and its data.
 const end = "#end"
 
 // run is one run of edit.sh: its folder, and the variables it will get.
@@ -200,8 +199,7 @@ func (r *run) run(ctx context.Context, data io.Reader) (State, error) {
 		program = io.MultiReader(program, strings.NewReader("#data\n"), data)
 	}
 	program = io.MultiReader(program, strings.NewReader(end+"\n"))
-	// A connection that breaks ends the input: what did not arrive whole must
-	// not run.
+	// A broken connection also ends the input. A program without its end must not run.
 	script := r.inWork(fmt.Sprintf("cat > %[1]s/script && { grep -qx %[2]q %[1]s/script || { echo failed script; (exit %[3]d); }; }",
 		r.work, end, statusCut)) + fmt.Sprintf(" && exec /bin/sh %s/script", r.work)
 	out, err := r.shell.Run(ctx, script, program)
@@ -237,7 +235,7 @@ func (r report) complete() bool {
 
 func (r *run) program() string { return r.variables.String() + shellText }
 
-// explain makes an error of a status of edit.sh, which is about a file or a tool.
+// explain returns the error for a status of edit.sh. about names a file or a tool.
 func (r *run) explain(err error, about string) error {
 	err = r.withoutTicket(err)
 	path := r.folder + "/" + about
@@ -279,7 +277,7 @@ func (r *run) withoutTicket(err error) error {
 	return &shell.ExitError{Status: exit.Status, Stderr: strings.ReplaceAll(exit.Stderr, r.work, r.prefix+"*")}
 }
 
-// terse is a program without the lines that only its reader needs.
+// terse removes comments and indentation.
 func terse(program string) string {
 	var b strings.Builder
 	for line := range strings.Lines(program) {
