@@ -5,52 +5,49 @@ import (
 	"slices"
 )
 
-// Comparison is what the two files say of prefixes, beside what they should say.
+// Comparison is the difference between the two files and the bans in force.
 type Comparison struct {
-	// Members are what the group of bans in force lists, in the order of the
-	// file.
+	// Members are the members of the group of bans in force, in the order of the file.
 	Members []netip.Prefix
-	// Wrong are the bans in force of which the files do not say, or not
-	// exactly, what they should.
+	// Wrong are the bans in force whose lines in the files are missing or wrong.
 	Wrong []netip.Prefix
-	// Leftovers are prefixes that the files name for us though they are not in
-	// force: members of our groups, and objects that no other group lists.
+	// Leftovers are prefixes that are not in force and still in the files: members of
+	// our groups, and objects that no other group lists.
 	Leftovers []netip.Prefix
 	// Complete says that both groups are there.
 	Complete bool
 }
 
-// sighting is what was seen of a prefix.
+// sighting says where a prefix was found.
 type sighting uint8
 
 const (
 	seenObject sighting = 1 << iota
 	seenMember
 	seenEnded
-	seenAmiss // a wrong value, or a second line
+	seenWrong // a wrong value, or a second line
 
-	inOrder = seenObject | seenMember
+	seenRight = seenObject | seenMember
 )
 
-// Compare compares the files with what is in force. used are the prefixes that
-// other groups list.
-func Compare(object, objectgroup []byte, group, deleteGroup string, standing Set) Comparison {
+// Compare compares the files with the bans in force.
+func Compare(object, objectgroup []byte, group, deleteGroup string, inForce Set) Comparison {
 	s := Comparison{
 		Members:  slices.Collect(Members(objectgroup, group)),
 		Complete: HasSection(objectgroup, group) && HasSection(objectgroup, deleteGroup),
 	}
-	seen := make([]sighting, standing.Len())
+	seen := make([]sighting, inForce.Len())
 	others := map[netip.Prefix]sighting{}
-	see := func(p netip.Prefix, what sighting) {
-		i, ok := standing.index(p)
+	see := func(p netip.Prefix, found sighting) {
+		i, ok := inForce.index(p)
 		if !ok {
-			others[p] |= what
+			others[p] |= found
 			return
 		}
-		if seen[i]&what != 0 {
-			what = seenAmiss
+		if seen[i]&found != 0 {
+			found = seenWrong
 		}
-		seen[i] |= what
+		seen[i] |= found
 	}
 	for _, p := range s.Members {
 		see(p, seenMember)
@@ -65,12 +62,12 @@ func Compare(object, objectgroup []byte, group, deleteGroup string, standing Set
 		} else if p, ok := ours(section, line); ok {
 			see(p, seenObject)
 			if _, value := split(entry(line)); !holds(value, p) {
-				see(p, seenAmiss)
+				see(p, seenWrong)
 			}
 		}
 	}
-	for i, p := range standing.sorted {
-		if seen[i] != inOrder {
+	for i, p := range inForce.sorted {
+		if seen[i] != seenRight {
 			s.Wrong = append(s.Wrong, p)
 		}
 	}
@@ -78,8 +75,8 @@ func Compare(object, objectgroup []byte, group, deleteGroup string, standing Set
 		return s
 	}
 	used := Referenced(objectgroup, group, deleteGroup)
-	for p, what := range others {
-		if what&(seenMember|seenEnded) != 0 || !used.Has(p) {
+	for p, found := range others {
+		if found&(seenMember|seenEnded) != 0 || !used.Has(p) {
 			s.Leftovers = append(s.Leftovers, p)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Mark stands below the header of a section of `object` that the file
-// lacked, so that [Remove] takes out the header too, and no other.
+// Mark is the comment below the header of a section of `object` that a patch made.
+// [Remove] removes such a header, and no other one.
 const Mark = "# section made by notification-stormshield"
 
 // none adds nothing below any header.
@@ -46,8 +46,8 @@ func Members(objectgroup []byte, group string) iter.Seq[netip.Prefix] {
 	return members(objectgroup, func(section string) bool { return section == group })
 }
 
-// Referenced returns the prefixes of our objects that groups other than the
-// named ones list: the administrator uses them, so their objects must stay.
+// Referenced returns the prefixes of our objects that other groups list. The
+// administrator uses them, so their objects must stay.
 func Referenced(objectgroup []byte, except ...string) Set {
 	var used []netip.Prefix
 	for p := range members(objectgroup, func(section string) bool { return !slices.Contains(except, section) }) {
@@ -56,7 +56,7 @@ func Referenced(objectgroup []byte, except ...string) Set {
 	return NewSet(used)
 }
 
-// Listed returns our objects that groups list, each with the first such group.
+// Listed returns the prefixes of our objects that groups list, each with the first such group.
 func Listed(objectgroup []byte) map[netip.Prefix]string {
 	listed := map[netip.Prefix]string{}
 	section := ""
@@ -86,7 +86,7 @@ func ForeignMembers(objectgroup []byte, group string) []string {
 	return names
 }
 
-// Entries counts what a group lists, whoever's it is.
+// Entries counts all members of a group.
 func Entries(objectgroup []byte, group string) int {
 	n, section := 0, ""
 	for line := range lines(objectgroup) {
@@ -124,8 +124,7 @@ func members(objectgroup []byte, in func(section string) bool) iter.Seq[netip.Pr
 	}
 }
 
-// holds reports whether the value of an object's line is p's, whatever the
-// spelling.
+// holds reports whether the value of an object's line means p.
 func holds(value []byte, p netip.Prefix) bool {
 	address, _, _ := strings.Cut(string(value), ",")
 	address = strings.Trim(address, `" `)
@@ -137,9 +136,8 @@ func holds(value []byte, p netip.Prefix) bool {
 	return err == nil && q == p
 }
 
-// RemoveGroup returns the text of `objectgroup` without the group: its header
-// and those of its members that are ours. A group that has other members
-// keeps them and its header.
+// RemoveGroup returns the text of `objectgroup` without our members of the group, and
+// without its header if it has no other members.
 func RemoveGroup(objectgroup []byte, group string) []byte {
 	keepHeader := len(ForeignMembers(objectgroup, group)) > 0
 	return edit{
@@ -162,10 +160,9 @@ func RemoveGroup(objectgroup []byte, group string) []byte {
 	}.apply(objectgroup)
 }
 
-// Remove returns the text of `object` without any of our objects but the used
-// ones, and without the sections that [Patch.Apply] made if they hold nothing
-// else. A made section that stays keeps its mark while one of our objects is in
-// it, so that a later Remove finds it.
+// Remove returns the text of `object` without our objects, except the used ones, and
+// without the empty sections that [Patch.Apply] made. Such a section keeps its mark
+// while it holds one of our objects, so that a later Remove finds it.
 func Remove(object []byte, used Set) []byte {
 	object = edit{
 		line: func(section string, line []byte) []byte {
@@ -192,8 +189,8 @@ func Remove(object []byte, used Set) []byte {
 	}.apply(object)
 }
 
-// RemoveSections returns the text of `object` without the sections that
-// [Patch.Apply] made and that hold no object, but for those to keep.
+// RemoveSections returns the text of `object` without the empty sections that
+// [Patch.Apply] made, except those to keep.
 func RemoveSections(object []byte, keep ...string) []byte {
 	filled := map[string]bool{}
 	made := map[string]bool{}

@@ -1,23 +1,22 @@
 // Package objects edits the text of the two files in which a Stormshield
 // appliance keeps its network objects: `object` and `objectgroup`.
 //
-// It is pure: text in, text out. It never touches a file, a connection or a
-// clock. Its main type is [Patch]; every edit changes only the lines that are
-// ours and keeps every other byte, in its order, including CRLF line ends, a
-// missing last line end, comments, and text that is no configuration at all.
-// [Compare] compares the files with what they should say.
+// It turns texts into texts, and never uses a file, a connection or a clock. Its
+// main type is [Patch], which changes our lines. [Compare] finds out which of our
+// lines must change. Every other byte stays, in its order: also CRLF, a missing last
+// line end, comments, and text that is no configuration at all.
 //
-// Ours are, in `object`, the lines whose name [Name] makes; in `objectgroup`,
-// the groups named in the configuration.
+// Our lines of `object` are those whose name [Name] makes. Our groups of
+// `objectgroup` are those of the configuration.
 //
 //	[Host]                                                  [Crowdsec]
 //	crowdsec_ip_3405803783=203.0.113.7,resolve=static       crowdsec_ip_3405803783
 //	[Network]                                               crowdsec_net_3325256704_24
 //	crowdsec_net_3325256704_24=198.51.100.0/24
 //
-// The names are those of the older Python component, so that what it left
-// behind is recognised. Lines are added right below the header of their
-// section, which keeps an edit a single pass over the text.
+// The older Python component uses the same names, so that its objects are found.
+// New lines go right below the header of their section, so that an edit is one pass
+// over the text.
 package objects
 
 import (
@@ -48,7 +47,7 @@ func Name(p netip.Prefix) string {
 	return networkPrefix + n + "_" + strconv.Itoa(p.Bits())
 }
 
-// Value returns what stands right of the `=` in the line of p's object.
+// Value returns the text after the `=` in the line of p's object.
 func Value(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String() + ",resolve=static"
@@ -103,8 +102,8 @@ func integer(a netip.Addr) string {
 	return new(big.Int).SetBytes(b).String()
 }
 
-// address is the inverse of integer. Integers below 2^32 are IPv4 addresses:
-// IPv6 has none of use there.
+// address is the inverse of integer. Integers below 2^32 are IPv4 addresses, because
+// nobody uses the IPv6 addresses there.
 func address(n string) (netip.Addr, bool) {
 	const longest = 39 // 2^128 has 39 digits
 	if n == "" || len(n) > longest || (n[0] == '0' && n != "0") {

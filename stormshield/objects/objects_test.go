@@ -53,7 +53,7 @@ func TestParseRefusesNamesThatAreNotOurs(t *testing.T) {
 const administrator = "# the administrator's file\r\n\r\n[Host]\r\nsrv=203.0.113.10,resolve=static\r\n" +
 	"crowdsec_console=192.0.2.5,resolve=static #\"ours? no\"\n\n[Unknown]\nx\n[Service]\ncrowdsec_ip_7=1,2\n[Network]\nlan=10.0.0.0/24"
 
-// patched carries a patch for the groups Crowdsec and Gone out.
+// patched applies a patch for the groups Crowdsec and Gone.
 func patched(object, objectgroup string, p objects.Patch) (string, string) {
 	p.Group, p.DeleteGroup = "Crowdsec", "Gone"
 	is := p.Apply([]byte(object), []byte(objectgroup))
@@ -70,7 +70,7 @@ func TestAPatchAddsBelowTheHeaderAndKeepsEveryOtherByte(t *testing.T) {
 	}
 }
 
-func TestAPatchPutsEachPrefixWhereItBelongsWhateverWasThere(t *testing.T) {
+func TestAPatchReplacesEveryOldLineOfItsPrefixes(t *testing.T) {
 	object := "[Host]\ncrowdsec_ip_1=9.9.9.9,resolve=static\ncrowdsec_ip_4=0.0.0.4,resolve=static\ncrowdsec_ip_1=0.0.0.1\ncrowdsec_ip_9=0.0.0.9,resolve=static\n"
 	groups := "[Gone]\ncrowdsec_ip_1\n[Crowdsec]\ncrowdsec_ip_2\n# mine\nprinter\ncrowdsec_ip_4\ncrowdsec_ip_9\n\n[Others]\ncrowdsec_ip_4\n"
 	gotObject, gotGroups := patched(object, groups, objects.Patch{
@@ -92,9 +92,7 @@ func TestAPatchPutsEachPrefixWhereItBelongsWhateverWasThere(t *testing.T) {
 	}
 }
 
-// While the steps are carried out one after the other, no group may list what
-// has no object.
-func TestAtNoStepOfAPatchDoesAGroupListWhatHasNoObject(t *testing.T) {
+func TestEveryMemberHasAnObjectAfterEachStepOfAPatch(t *testing.T) {
 	object, groups := "[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\n", "[Crowdsec]\ncrowdsec_ip_1\n[Gone]\n"
 	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: set("0.0.0.2/32"), Removed: set("0.0.0.1/32")}
 	is := p.Apply([]byte(object), []byte(groups))
@@ -110,7 +108,7 @@ func TestAtNoStepOfAPatchDoesAGroupListWhatHasNoObject(t *testing.T) {
 	}
 }
 
-func TestASurveyFindsWhatIsAmissAndWhatIsLeftOver(t *testing.T) {
+func TestACompareFindsWrongAndLeftoverPrefixes(t *testing.T) {
 	object := "[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\ncrowdsec_ip_2=9.9.9.9,resolve=static\ncrowdsec_ip_3=\"0.0.0.3\", resolve=static #\"by hand\"\n" +
 		"crowdsec_ip_4=0.0.0.4,resolve=static\ncrowdsec_ip_4=0.0.0.4,resolve=static\ncrowdsec_ip_5=0.0.0.5,resolve=static\n" +
 		"crowdsec_ip_7=0.0.0.7,resolve=static\ncrowdsec_ip_8=0.0.0.8,resolve=static\ncrowdsec_ip_11=0.0.0.11,resolve=static\n"
@@ -118,10 +116,10 @@ func TestASurveyFindsWhatIsAmissAndWhatIsLeftOver(t *testing.T) {
 		"[Gone]\ncrowdsec_ip_9\ncrowdsec_ip_11\n[Mine]\ncrowdsec_ip_8\ncrowdsec_ip_10\n"
 	// In order: 1 and 3. Wrong: 2 (value), 4 (twice), 5 (no member), 6 (no object), 11 (also in Gone).
 	// Not in force: 7 (object), 9 and 10 (members); 8 is the administrator's.
-	standing := set("0.0.0.1/32", "0.0.0.2/32", "0.0.0.3/32", "0.0.0.4/32", "0.0.0.5/32", "0.0.0.6/32", "0.0.0.11/32")
-	s := objects.Compare([]byte(object), []byte(groups), "Crowdsec", "Gone", standing)
+	inForce := set("0.0.0.1/32", "0.0.0.2/32", "0.0.0.3/32", "0.0.0.4/32", "0.0.0.5/32", "0.0.0.6/32", "0.0.0.11/32")
+	s := objects.Compare([]byte(object), []byte(groups), "Crowdsec", "Gone", inForce)
 	if want := set("0.0.0.2/32", "0.0.0.4/32", "0.0.0.5/32", "0.0.0.6/32", "0.0.0.11/32"); !equal(objects.NewSet(s.Wrong), want) {
-		t.Errorf("amiss: %v", s.Wrong)
+		t.Errorf("wrong: %v", s.Wrong)
 	}
 	if want := set("0.0.0.7/32", "0.0.0.9/32", "0.0.0.10/32"); !equal(objects.NewSet(s.Leftovers), want) {
 		t.Errorf("left over: %v", s.Leftovers)
@@ -131,7 +129,7 @@ func TestASurveyFindsWhatIsAmissAndWhatIsLeftOver(t *testing.T) {
 	}
 	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: objects.NewSet(s.Wrong), Removed: objects.NewSet(s.Leftovers)}
 	is := p.Apply([]byte(object), []byte(groups))
-	if s := objects.Compare(is.Object, is.Objectgroup, "Crowdsec", "Gone", standing); len(s.Wrong)+len(s.Leftovers) > 0 {
+	if s := objects.Compare(is.Object, is.Objectgroup, "Crowdsec", "Gone", inForce); len(s.Wrong)+len(s.Leftovers) > 0 {
 		t.Errorf("after the repair: %+v\n%s\n%s", s, is.Object, is.Objectgroup)
 	}
 }
@@ -151,7 +149,7 @@ func TestAPatchMakesMissingGroups(t *testing.T) {
 	}
 }
 
-func TestAPatchTravelsAsAddresses(t *testing.T) {
+func TestAPatchIsEncodedAsAddresses(t *testing.T) {
 	var b strings.Builder
 	p := objects.Patch{InForce: set("203.0.113.7/32", "198.51.100.0/24"), Removed: set("2001:db8::1/128")}
 	if err := p.Encode(&b); err != nil {
@@ -162,8 +160,7 @@ func TestAPatchTravelsAsAddresses(t *testing.T) {
 	}
 }
 
-// Whatever the administrator's text, adding and taking out again gives back
-// the same bytes.
+// Adding our lines to any text and removing them gives back the same bytes.
 func FuzzAdministratorsBytesComeBack(f *testing.F) {
 	f.Add([]byte(administrator), uint64(1))
 	f.Add([]byte(""), uint64(2))
@@ -178,7 +175,7 @@ func FuzzAdministratorsBytesComeBack(f *testing.F) {
 		random := rand.New(rand.NewPCG(seed, seed))
 		first, second := randomSet(random), randomSet(random)
 
-		// First stands, then second does and what only first has ends.
+		// First is in force, then second. The bans that only first has end.
 		begin := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: first}
 		var over []netip.Prefix
 		for p := range first.All() {

@@ -7,26 +7,25 @@ import (
 	"net/netip"
 )
 
-// Patch says what becomes of prefixes in the two files. A prefix belongs in one
-// set at most; what the files said of it before does not matter. Both groups
-// are made if they are missing.
+// Patch says which lines each prefix gets in the two files, whichever it has now. A
+// prefix is in one set at most. A patch also adds both groups if they are missing.
 //
-// [Patch.Apply] carries a patch out here, the program of package edit does on
-// the appliance: both make the same bytes.
+// [Patch.Apply] applies a patch here, and the program of package edit applies it on
+// the appliance. Both make the same bytes.
 type Patch struct {
-	Group       string // lists what is in force
-	DeleteGroup string // lists what is being taken off the blacklist
+	Group       string // of the bans in force
+	DeleteGroup string // of the bans that are being unblocked
 
 	InForce  Set // gets an object, and is a member of Group
 	Ended    Set // gets an object, and is a member of DeleteGroup
 	Unlisted Set // gets an object, and is a member of neither
-	Removed  Set // is nowhere, but keeps its object while another group lists it
+	Removed  Set // gets nothing, but keeps its object while another group lists it
 }
 
 // Empty reports whether the patch is about no prefix at all.
 func (p Patch) Empty() bool { return p.lists(nil) == 0 }
 
-// The sets of a patch, by the letters under which they travel.
+// The letters of the sets in [Patch.Encode].
 const (
 	inForce  = 'S'
 	ended    = 'E'
@@ -34,8 +33,8 @@ const (
 	removed  = 'A'
 )
 
-// lists calls do, if there is one, for each set that is not empty, and returns
-// how many those are.
+// lists returns the number of sets that are not empty. It calls do, if there is one,
+// for each of them.
 func (p Patch) lists(do func(letter byte, set Set)) int {
 	n := 0
 	for _, list := range []struct {
@@ -52,9 +51,9 @@ func (p Patch) lists(do func(letter byte, set Set)) int {
 	return n
 }
 
-// Encode writes the patch as the program on the appliance reads it: a line
-// `=<letter>` begins each set, and a line follows for each prefix. Names and
-// values are made from addresses there; only what awk cannot compute goes too:
+// Encode writes the patch for the program on the appliance. A line `=<letter>` begins
+// each set, and a line follows for each prefix. The program computes the name from
+// the address; only numbers that awk cannot compute are sent:
 //
 //	=S
 //	203.0.113.7
@@ -64,7 +63,7 @@ func (p Patch) lists(do func(letter byte, set Set)) int {
 func (p Patch) Encode(to io.Writer) error {
 	w := bufio.NewWriter(to)
 	p.lists(func(letter byte, set Set) {
-		_, _ = w.Write([]byte{'=', letter, '\n'}) // Flush tells of every failure
+		_, _ = w.Write([]byte{'=', letter, '\n'}) // Flush returns every failure
 		for prefix := range set.All() {
 			switch {
 			case !prefix.IsSingleIP():
@@ -80,22 +79,21 @@ func (p Patch) Encode(to io.Writer) error {
 	return w.Flush()
 }
 
-// Patched are the texts that a patch makes, in the order in which they must
-// replace the old ones: at no moment does a group list what has no object.
+// Patched are the texts that a patch makes. They must replace the files in this
+// order, so that every member of a group has an object.
 type Patched struct {
-	Defined     []byte // object, with everything that gets an object
+	Defined     []byte // object, with the added objects
 	Objectgroup []byte
-	Object      []byte // object, without what is absent too
+	Object      []byte // object, also without the removed objects
 }
 
-// Apply carries the patch out.
+// Apply applies the patch.
 func (p Patch) Apply(object, objectgroup []byte) Patched {
 	defined := p.define(object)
 	return Patched{Defined: defined, Objectgroup: p.group(objectgroup), Object: p.clear(defined, objectgroup)}
 }
 
-// define puts an object for each prefix that gets one below its section's
-// header, in the place of those that the text has.
+// define adds an object for each prefix that gets one, and removes its old lines.
 func (p Patch) define(object []byte) []byte {
 	gets := []Set{p.InForce, p.Ended, p.Unlisted}
 	var hosts, networks int
@@ -141,7 +139,7 @@ func (p Patch) define(object []byte) []byte {
 	return e.apply(object)
 }
 
-// group makes both groups list what they must.
+// group changes the members of both groups.
 func (p Patch) group(objectgroup []byte) []byte {
 	members := map[string]Set{p.Group: p.InForce, p.DeleteGroup: p.Ended}
 	return edit{
@@ -168,7 +166,7 @@ func (p Patch) group(objectgroup []byte) []byte {
 	}.apply(objectgroup)
 }
 
-// clear takes out the objects of what is absent and of no use to others.
+// clear removes the objects of the removed prefixes that no other group lists.
 func (p Patch) clear(object, objectgroup []byte) []byte {
 	if p.Removed.Len() == 0 {
 		return object

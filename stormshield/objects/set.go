@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// Set is a set of prefixes, kept sorted: a hundred thousand of them cost a
-// third of what a map would.
+// Set is a set of prefixes. It is a sorted slice, which needs a third of the memory
+// of a map.
 type Set struct {
 	sorted []netip.Prefix
 }
 
-// NewSet returns the set of the given prefixes. It takes the slice over.
+// NewSet returns the set of the given prefixes. It keeps the slice.
 func NewSet(prefixes []netip.Prefix) Set {
 	slices.SortFunc(prefixes, netip.Prefix.Compare)
 	return Set{slices.Compact(prefixes)}

@@ -5,7 +5,7 @@ import (
 	"iter"
 )
 
-// space is what counts as white space around a name. awk and Go must agree.
+// space is the white space around a name. edit.awk has the same.
 const space = " \t\r\n"
 
 // lines yields the lines of text, each with its line end.
@@ -24,8 +24,8 @@ func header(line []byte) (string, bool) {
 	return string(bytes.Trim(line[1:end], space)), true
 }
 
-// entry returns what a line holds without comment and white space around; it
-// is empty for blank lines, comments and headers.
+// entry returns a line without its comment and the white space around. It is empty
+// for blank lines, comments and headers.
 func entry(line []byte) []byte {
 	line = bytes.Trim(line, space)
 	if len(line) == 0 || line[0] == '#' || line[0] == '[' {
@@ -43,8 +43,7 @@ func split(entry []byte) (name string, value []byte) {
 	return string(bytes.Trim(left, space)), bytes.Trim(right, space)
 }
 
-// carriageReturn returns "\r" if that is how the line ends. A line ends with
-// "\n"; what stands before it, a "\r" too, is the line's own.
+// carriageReturn returns "\r" if the line has one before its "\n".
 func carriageReturn(line []byte) string {
 	if bytes.HasSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r")) {
 		return "\r"
@@ -52,24 +51,21 @@ func carriageReturn(line []byte) string {
 	return ""
 }
 
-// An edit says what becomes of a text.
+// edit is a change of a text.
 type edit struct {
-	// line returns what stands for a line of a section afterwards: the line
-	// itself, another without line end, or nil to take it out.
+	// line returns the new line for a line of a section, or nil to remove it.
 	line func(section string, line []byte) []byte
 	// below yields the lines, without line ends, to add below a section's
-	// header; isNew tells that the edit itself makes the section.
+	// header. isNew says that the text lacked the section.
 	below func(section string, isNew bool) iter.Seq[string]
-	// missing names the sections to make at the end of the text if it has
-	// none of that name.
+	// missing names the sections to add at the end if the text lacks them.
 	missing []string
 	// grow is about how many bytes the edit adds.
 	grow int
 }
 
-// apply carries out the edit in one pass. Whether the last line has a line end
-// is the text's own property and stays as it was, so that taking out what was
-// added gives back the same bytes.
+// apply edits the text in one pass. A last line without a line end stays without
+// one, so that removing the added lines gives back the same bytes.
 func (e edit) apply(text []byte) []byte {
 	w := writer{out: make([]byte, 0, len(text)+e.grow+256)}
 	made := map[string]bool{}
