@@ -19,10 +19,10 @@ const (
 	RetPrivilege = 205
 )
 
-// Answer is what a command that succeeded returned.
+// Answer is the answer to a command that succeeded.
 type Answer struct {
 	Ret  int    // serverd's status, 100 ≤ Ret < 200
-	Code string // serverd's own code, such as 00a00100
+	Code string // serverd's code, such as 00a00100
 	Msg  string // in the appliance's language
 	data data
 }

@@ -87,8 +87,8 @@ func (e *HTTPError) Error() string {
 	return "the appliance answered HTTP " + e.Status
 }
 
-// RootError says that a command did not reach serverd: the session is over,
-// or serverd is not there.
+// RootError says that a command did not reach serverd: the session has ended, or
+// serverd is not there.
 type RootError struct {
 	Code int
 	Msg  string
@@ -135,8 +135,8 @@ func (e *CommandError) Error() string {
 	return fmt.Sprintf("%s (ret %d, code %s, %.120q)", meaning, e.Ret, e.Code, e.Msg)
 }
 
-// IsRefused reports whether err says that serverd understood the session but
-// refused the command itself, so that sending it again changes nothing.
+// IsRefused reports whether err says that serverd refused the command itself. It
+// refuses the same command again.
 func IsRefused(err error) bool {
 	var command *CommandError
 	return errors.As(err, &command) && (command.Ret == 200 || command.Ret == 201)

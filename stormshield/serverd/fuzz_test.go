@@ -7,8 +7,7 @@ import (
 	"notification-stormshield/stormshield/serverd"
 )
 
-// Whatever an appliance answers: it is a success only if its last status says
-// so by a number.
+// An answer is a success only if the number of its last status says so.
 func FuzzAnswersAreReadWithoutHarm(f *testing.F) {
 	f.Add(`<?xml version="1.0"?><nws code="100" msg="OK"><serverd ret="100" code="00a00100" msg="Ok"></serverd></nws>`)
 	f.Add(`<nws code="100"><serverd ret="101" code="00a01000"><data format="section_line"><section title="Result"><line>` +

@@ -1,18 +1,18 @@
-// Package serverd speaks with serverd, the command server of a Stormshield
-// appliance, over its HTTPS API: log in, run commands, read answers, log out.
+// Package serverd talks to serverd, the command server of a Stormshield appliance, over
+// its HTTPS API: log in, run commands, read answers, log out. Its main type is
+// [Session]; [Dial] opens one.
 //
-// It knows nothing of bans, files or retries, and it never logs in a second
-// time by itself: a wrong password tried thrice locks the appliance. Its main
-// type is [Session]; [Dial] opens one.
+// It knows no bans and no files. It never repeats a login, because three wrong
+// passwords lock the appliance.
 //
 //	session, err := serverd.Dial(ctx, serverd.Config{Host: "192.0.2.1", …})
-//	if err != nil { … }                       // *AuthError: do not try again soon
+//	if err != nil { … }                       // *AuthError: do not log in again soon
 //	defer session.Close(ctx)
 //	answer, err := session.Run(ctx, "SYSTEM PROPERTY")
 //	model := answer.Section("Result")["Model"]
 //
 // The protocol is that of the vendor's Python client (stormshield.sns.sslclient).
-// Messages are translated by the appliance, so every decision rests on numbers.
+// The appliance translates its messages, so decisions depend on numbers only.
 package serverd
 
 import (
@@ -33,7 +33,7 @@ import (
 // DefaultTimeout bounds each request when Config.Timeout is zero.
 const DefaultTimeout = 30 * time.Second
 
-// Config says how to reach and whom to trust.
+// Config describes an appliance and the account.
 type Config struct {
 	Host     string // an address or a name, without port
 	Port     int
@@ -43,8 +43,8 @@ type Config struct {
 	Timeout  time.Duration // of one request; zero: DefaultTimeout
 }
 
-// Session is one logged-in session. It sees the appliance's objects as they
-// were when it was opened. It is not for concurrent use.
+// Session is one session of the API. It sees the objects that the appliance had when
+// the session was opened. It is not for concurrent use.
 type Session struct {
 	base   string
 	http   *http.Client
@@ -130,14 +130,13 @@ func (r root) notOpened() error {
 // modify, mon_write.
 func (s *Session) Levels() []string { return s.levels }
 
-// Run sends one command and returns its answer. An answer that is not a
-// success is a [CommandError], or a [RootError] when the command did not reach
-// serverd or the session is over.
+// Run sends one command and returns its answer. A failed command is a [CommandError].
+// It is a [RootError] if the command did not reach serverd, or if the session has ended.
 func (s *Session) Run(ctx context.Context, command string) (Answer, error) {
 	if strings.ContainsAny(command, "\r\n\x00") {
 		return Answer{}, fmt.Errorf("command %q holds a line end", command)
 	}
-	// A space travels as %20: the appliance takes + for a plus.
+	// A space is sent as %20, because the appliance reads + as a plus.
 	query := "sessionid=" + url.QueryEscape(s.id) + "&cmd=" + strings.ReplaceAll(url.QueryEscape(command), "+", "%20")
 	root, err := s.do(ctx, http.MethodGet, "/api/command?"+query, nil)
 	if err == nil {
@@ -149,7 +148,7 @@ func (s *Session) Run(ctx context.Context, command string) (Answer, error) {
 	return Answer{}, fmt.Errorf("%s: %w", command, err)
 }
 
-// Close logs out. The session is over whatever it returns.
+// Close logs out. The session ends also with an error.
 func (s *Session) Close(ctx context.Context) error {
 	defer s.http.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -195,8 +194,7 @@ func (s *Session) request(ctx context.Context, method, path string, body io.Read
 	return request, nil
 }
 
-// withoutURL takes the address of the request out of an error: it holds the
-// session's id.
+// withoutURL removes the URL from an error, because it holds the session's id.
 func withoutURL(err error) error {
 	var urlError *url.Error
 	if errors.As(err, &urlError) {

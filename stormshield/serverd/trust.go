@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// Trust says which certificate is the appliance's. The fingerprint comes
-// first, then the CA; with neither, only Insecure lets a connection through.
+// Trust says which certificate is trusted: the one with the fingerprint, or else one
+// of the CA. Without both, Insecure trusts any certificate.
 type Trust struct {
 	CAPath      string   // PEM
 	ServerName  string   // the certificate's name, CN or SAN; "": the host
@@ -25,7 +25,7 @@ type Trust struct {
 	Insecure    bool     // trust any certificate
 }
 
-// CertificateError says that the certificate shown is not the one trusted.
+// CertificateError says that the appliance shows a certificate that is not trusted.
 type CertificateError struct {
 	Fingerprint [32]byte // of the certificate that was shown
 	Reason      error
@@ -47,13 +47,13 @@ func (e *NameError) Error() string {
 	return fmt.Sprintf("it belongs to %q, not to %q (api_server_name)", e.Name, e.Wanted)
 }
 
-// Fingerprint writes a fingerprint as the configuration takes it.
+// Fingerprint prints a fingerprint in the form of the configuration.
 func Fingerprint(sum [32]byte) string {
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
-// config returns a TLS configuration that does the check itself: a factory
-// certificate carries its name as CN only, which Go does not look at.
+// config returns a TLS configuration with a check of its own, because a factory
+// certificate has its name only in the CN, which Go ignores.
 func (t Trust) config(host string) (*tls.Config, error) {
 	var roots *x509.CertPool
 	if t.CAPath != "" {
@@ -136,7 +136,7 @@ func withoutZone(host string) string {
 	return host
 }
 
-// sni returns the name to ask for in the handshake: an address is not sent.
+// sni returns the name for the handshake, which is empty for an address.
 func sni(name string) string {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return ""
@@ -144,8 +144,8 @@ func sni(name string) string {
 	return name
 }
 
-// Certificate returns the certificate that the API shows, whoever it belongs
-// to. Nothing is sent.
+// Certificate returns the certificate that the API shows, without a check. It sends
+// no request.
 func Certificate(ctx context.Context, host string, port int) (*x509.Certificate, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

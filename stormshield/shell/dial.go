@@ -17,7 +17,7 @@ type Dialer struct {
 	trusted string // "": none so far
 }
 
-// NewDialer returns a dialer for the appliance described. Nothing is opened.
+// NewDialer returns a dialer for an appliance. It opens no connection.
 func NewDialer(c Config) *Dialer { return &Dialer{config: c} }
 
 // Dial connects and logs in. A refused login is an [AuthError], a host key that

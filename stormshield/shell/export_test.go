@@ -7,7 +7,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Trusts tells whether a host key is taken for a configuration.
+// Trusts checks whether a configuration trusts a host key.
 func Trusts(c Config, hostname string, key ssh.PublicKey) error {
 	t, err := newTrust(c)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"notification-stormshield/stormshield/shell"
 )
 
-// key returns one that is always the same.
+// key returns the same key for the same seed.
 func key(t testing.TB, seed byte) ssh.PublicKey {
 	t.Helper()
 	private := ed25519.NewKeyFromSeed(append(make([]byte, ed25519.SeedSize-1), seed))
@@ -25,7 +25,7 @@ func key(t testing.TB, seed byte) ssh.PublicKey {
 	return k
 }
 
-// Whatever a known_hosts file holds: a key that it does not hold is refused.
+// A key is refused unless it is in the known_hosts file.
 func FuzzAKeyThatKnownHostsLackIsRefused(f *testing.F) {
 	strange, known := key(f, 1), key(f, 2)
 	text := func(k ssh.PublicKey) string { return base64.StdEncoding.EncodeToString(k.Marshal()) }
@@ -43,7 +43,7 @@ func FuzzAKeyThatKnownHostsLackIsRefused(f *testing.F) {
 		defer os.Remove(file)
 		err := shell.Trusts(shell.Config{KnownHostsPath: file}, "192.0.2.1:22", strange)
 		if err == nil && !strings.Contains(hosts, text(strange)) {
-			t.Errorf("a key is trusted that stands nowhere in %q", hosts)
+			t.Errorf("a key is trusted that is not in %q", hosts)
 		}
 		if refused := new(shell.HostKeyError); errors.As(err, &refused) && refused.Shown != ssh.FingerprintSHA256(strange) {
 			t.Errorf("the error shows another key: %v", err)
@@ -60,7 +60,7 @@ func TestAKeyThatKnownHostsHoldIsTrustedForItsHostAlone(t *testing.T) {
 	}
 	c := shell.Config{KnownHostsPath: file}
 	if err := shell.Trusts(c, "192.0.2.1:22", known); err != nil {
-		t.Errorf("the key that stands there: %v", err)
+		t.Errorf("the key in the file: %v", err)
 	}
 	if err := shell.Trusts(c, "192.0.2.1:22", key(t, 1)); err == nil {
 		t.Error("another key is trusted")

@@ -28,8 +28,8 @@ const (
 	NoMethod
 )
 
-// AuthError says that the appliance refused the login. Another attempt brings
-// the account nearer to a lock-out.
+// AuthError says that the appliance refused the login. Another attempt may lock the
+// account.
 type AuthError struct {
 	Refusal Refusal
 
@@ -41,9 +41,9 @@ func (e *AuthError) Error() string { return e.reason }
 
 func (e *AuthError) Unwrap() error { return e.cause }
 
-// login proves one time who we are. It sends the password at most once: a
-// server that takes it both as `password` and as `keyboard-interactive` would
-// count two failures for one wrong password.
+// login is one login. It sends the password at most once, because a server that
+// accepts both `password` and `keyboard-interactive` would count two failures for one
+// wrong password.
 type login struct {
 	password string
 	signer   ssh.Signer // nil: no key

@@ -75,10 +75,10 @@ func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byt
 	command, marker := framed(script)
 	out, complaint := newFrame(marker, largestOutput), newFrame(marker, largestComplaint)
 	out.overflow = func() { c.conn.Close() } // otherwise the server goes on sending
-	over := make(chan struct{})
-	defer close(over)
+	ended := make(chan struct{})
+	defer close(ended)
 	if stdin != nil && !c.framed {
-		stdin = &gate{stdin: stdin, open: out.began, over: over, patience: c.conn.patience}
+		stdin = &gate{stdin: stdin, open: out.began, ended: ended, patience: c.conn.patience}
 	}
 	session.Stdin, session.Stdout, session.Stderr = stdin, out, complaint
 	err = session.Run(command)
@@ -163,8 +163,8 @@ func (c *Client) broken(ctx context.Context, err error) error {
 // output. Both lines hold the marker, which is also returned. The marker ends with a
 // product that only a shell computes, so that an echo of the command is no frame.
 // The script runs in a subshell, so that the second line always follows.
-// Only digits of the command are random: errors that quote it differ in numbers alone,
-// so that the log takes them for the same.
+// Only digits of the command are random. Errors that quote it differ only in numbers,
+// which the log ignores.
 func framed(script string) (command, marker string) {
 	prefix := "f" + strconv.FormatInt(random(1e17, 9e17), 10)
 	a, b := random(10_000, 30_000), random(10_000, 30_000) // the product has 31 bits, which every sh can compute
@@ -194,9 +194,9 @@ func firstLine(texts ...[]byte) string {
 // would run the input as commands. It gives up after some time, because such a shell
 // may wait for input for ever.
 type gate struct {
-	stdin      io.Reader
-	open, over <-chan struct{}
-	patience   time.Duration
+	stdin       io.Reader
+	open, ended <-chan struct{}
+	patience    time.Duration
 }
 
 func (g *gate) Read(p []byte) (int, error) {
@@ -206,7 +206,7 @@ func (g *gate) Read(p []byte) (int, error) {
 	case <-g.open:
 		return g.stdin.Read(p)
 	case <-giveUp.C:
-	case <-g.over:
+	case <-g.ended:
 	}
 	return 0, io.EOF
 }

@@ -100,7 +100,7 @@ func TestALoginShellThatDoesNotRunSHIsNoSuccessAndSeesNoInput(t *testing.T) {
 	}
 }
 
-func TestAShellThatEchoesTheCommandIsNotTakenForSH(t *testing.T) {
+func TestAnEchoOfTheCommandIsNotItsOutput(t *testing.T) {
 	t.Parallel()
 	a := snstest.Start(t)
 	a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = `echo "$COMMAND"` })
@@ -111,29 +111,29 @@ func TestAShellThatEchoesTheCommandIsNotTakenForSH(t *testing.T) {
 	}
 }
 
-// The log says the same fault once, and leaves out only what numbers differ.
-func TestWhatALoginShellMakesOfTheCommandReadsTheSameEachTimeButForNumbers(t *testing.T) {
+// The log prints the same error once, and ignores only numbers.
+func TestTheErrorAboutALoginShellDiffersOnlyInNumbers(t *testing.T) {
 	t.Parallel()
 	digits := strings.NewReplacer("0", "", "1", "", "2", "", "3", "", "4", "", "5", "", "6", "", "7", "", "8", "", "9", "")
 	for _, text := range []string{`echo "$COMMAND"`, `/bin/sh -c "$COMMAND" | head -c 20`} {
 		a := snstest.Start(t)
 		a.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = text })
-		said := map[string]bool{}
+		errs := map[string]bool{}
 		for range 3 {
 			_, err := dial(t, a, time.Minute).Run(t.Context(), "echo yes", nil)
 			var notRun *shell.NoShellError
 			if !errors.As(err, &notRun) || notRun.Output == "" {
 				t.Fatalf("%s: it came to %v", text, err)
 			}
-			said[digits.Replace(err.Error())] = true
+			errs[digits.Replace(err.Error())] = true
 		}
-		if len(said) > 1 {
-			t.Errorf("%s: it reads in %d ways: %v", text, len(said), said)
+		if len(errs) > 1 {
+			t.Errorf("%s: %d errors: %v", text, len(errs), errs)
 		}
 	}
 }
 
-func TestALoginShellThatChangesTheOutputIsNotSaidToRunNoSH(t *testing.T) {
+func TestALoginShellThatChangesTheOutputIsNamed(t *testing.T) {
 	t.Parallel()
 	a := snstest.Start(t)
 	for name, shell := range map[string]string{
@@ -159,7 +159,7 @@ func TestOutputWithoutEndIsRefused(t *testing.T) {
 	}
 }
 
-func TestASessionMayFollowAnotherWhereTheServerTakesOneAtATime(t *testing.T) {
+func TestSessionsFollowEachOtherWhereTheServerAllowsOne(t *testing.T) {
 	t.Parallel()
 	a := snstest.Start(t)
 	a.SetFaults(func(f *snstest.Faults) { f.SSHMaxSessions = 1 })

@@ -1,14 +1,14 @@
-// Package shell runs commands on an appliance over SSH.
+// Package shell runs commands on an appliance over SSH. Its main type is [Client];
+// [Dialer.Dial] makes one.
 //
-// It knows nothing of bans or of files. It never trusts a host key that was not
-// configured, and sends a secret at most once a connection. Its main type is
-// [Client]; [Dialer.Dial] makes one.
+// It knows no bans and no files. It never trusts a host key that is not configured,
+// and sends a secret at most once a connection.
 //
-// The login shell may be csh, so every command goes as `/bin/sh -c '…'`. Both
-// families of shells read that alike as long as the text holds no single quote,
-// no exclamation mark and no line end; [Client.Run] refuses those. The login
-// shell may also print text of its own, or run no /bin/sh at all. A frame around the
-// output of each command detects both.
+// The login shell may be csh, so every command is sent as `/bin/sh -c '…'`. Both
+// families of shells read that alike if the text has no single quote, no exclamation
+// mark and no line end; [Client.Run] refuses those. The login shell may also print
+// text of its own, or run no /bin/sh at all. A frame around the output of each
+// command detects both.
 package shell
 
 import (
@@ -27,7 +27,7 @@ import (
 // appliance. The appliance answers keepalive requests while a command runs.
 const DefaultTimeout = time.Minute
 
-// Config says how to reach and whom to trust.
+// Config describes an appliance and the account.
 type Config struct {
 	Host     string // an address or a name, without port
 	Port     int
@@ -40,7 +40,7 @@ type Config struct {
 	HostKey          string // SHA256:… of the appliance's key
 	KnownHostsPath   string // instead of HostKey
 	InsecureHostKey  bool   // trust any key
-	LegacyAlgorithms bool   // offer also what old firmware needs
+	LegacyAlgorithms bool   // also offer the algorithms of old firmware
 
 	Timeout time.Duration // zero: DefaultTimeout
 
@@ -53,9 +53,9 @@ type Client struct {
 	conn    *patientConn
 	host    string
 	framed  bool   // a command's output has arrived in its frame
-	printed string // what the login shell printed by itself around the last command
+	printed string // the first line that the login shell printed around the last command
 	tools   map[string]ToolState
-	ended   chan struct{} // closed when the connection is over
+	ended   chan struct{} // closed when the connection ends
 }
 
 func (c Config) address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
@@ -67,7 +67,7 @@ func (c Config) timeout() time.Duration {
 	return c.Timeout
 }
 
-// connect makes one connection. A host key that check refuses ends it before
+// connect makes one connection. If check refuses the host key, it ends before
 // anything else is sent.
 func (c Config) connect(ctx context.Context, login *login, check ssh.HostKeyCallback, hostKeys []string) (*Client, error) {
 	open := c.open
@@ -160,14 +160,14 @@ func (c *Client) openSession() (*ssh.Session, error) {
 	}
 }
 
-// Host is the appliance as it was configured.
+// Host returns the host of the configuration.
 func (c *Client) Host() string { return c.host }
 
 // Close ends the connection.
 func (c *Client) Close() error { return c.ssh.Close() }
 
-// Server tells what the appliance's SSH server calls itself, and by what
-// algorithms this connection is kept: key exchange, host key, cipher.
+// Server returns the version of the SSH server, and the algorithms of this
+// connection: key exchange, host key, cipher.
 func (c *Client) Server() string {
 	text := strings.ToValidUTF8(string(c.ssh.ServerVersion()), "?")
 	if with, ok := c.ssh.Conn.(ssh.AlgorithmsConnMetadata); ok {
@@ -185,6 +185,6 @@ func (c *Client) HasSubsystem(ctx context.Context, name string) (bool, error) {
 	if err != nil {
 		return false, c.broken(ctx, err)
 	}
-	defer func() { _ = session.Close() }() // it was not to do anything
+	defer func() { _ = session.Close() }() // nothing runs in it
 	return session.RequestSubsystem(name) == nil, nil
 }

@@ -17,7 +17,7 @@ const (
 	Fails
 )
 
-// Tools are the tools that [Client.Tool] and [Client.Has] can test.
+// Tools are the tools that [Client.Tool] can test.
 var Tools = []string{
 	"awk", "cat", "cksum", "cmp", "cp", "dd", "enobject", "grep", "gzip", "ln", "ls", "md5", "mv", "rm", "sed", "sync", "tail",
 }
