@@ -201,7 +201,7 @@ func TestAStreamReturnsAfterTheLocalAPIRecordedIt(t *testing.T) {
 	}
 }
 
-// silence is the timeout of the tests in which the Local API is silent. Its other answers need much less.
+// silence is the timeout of tests in which the Local API falls silent. The beginning of its answer needs much less.
 const silence = 2 * time.Second
 
 func TestACompleteAnswerWithoutItsEndIsNoError(t *testing.T) {
@@ -218,8 +218,11 @@ func TestACompleteAnswerWithoutItsEndIsNoError(t *testing.T) {
 
 func TestASilentLocalAPIIsAnError(t *testing.T) {
 	t.Parallel()
-	for begin, want := range map[string]string{"": "lapi.timeout", `{"new":[`: "fell silent"} {
-		t.Run(want, func(t *testing.T) {
+	for begin, c := range map[string]struct {
+		timeout time.Duration
+		want    string
+	}{"": {50 * time.Millisecond, "lapi.timeout"}, `{"new":[`: {silence, "fell silent"}} {
+		t.Run(c.want, func(t *testing.T) {
 			t.Parallel()
 			url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				if begin != "" {
@@ -228,8 +231,8 @@ func TestASilentLocalAPIIsAnError(t *testing.T) {
 				}
 				<-r.Context().Done()
 			})
-			err := poll(client(t, lapi.Config{URL: url, Timeout: silence}))
-			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), url) {
+			err := poll(client(t, lapi.Config{URL: url, Timeout: c.timeout}))
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), url) {
 				t.Errorf("after %q: %v", begin, err)
 			}
 		})
