@@ -22,7 +22,7 @@ func (s *setup) makeLocalAPIKey(ctx context.Context) error {
 	agreed := s.Yes
 	if !agreed {
 		var err error
-		agreed, err = s.dialogue.confirm(ctx, fmt.Sprintf("Enforce CrowdSec's lists and unbans too, with a key that `cscli bouncers add %s` makes?", s.Name))
+		agreed, err = s.dialogue.confirm(ctx, "Enforce CrowdSec's lists and unbans too, with a key that `cscli bouncers add "+s.Name+"` makes?")
 		if err != nil {
 			return fmt.Errorf("%w before an answer about CrowdSec's lists; nothing was written (hint: a script gives --yes, or --no-lapi)", err)
 		}
@@ -53,7 +53,8 @@ func isInPath(program string) bool {
 
 // addBouncer returns the key of a new bouncer.
 func (s *setup) addBouncer(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, cscli, "-c", s.crowdsec.File, "bouncers", "add", "-o", "raw", "--", s.Name).Output() //nolint:gosec // the administrator's own, named by them
+	add := exec.CommandContext(ctx, cscli, "-c", s.crowdsec.File, "bouncers", "add", "-o", "raw", "--", s.Name) //nolint:gosec // the administrator's own
+	out, err := add.Output()
 	var failed *exec.ExitError
 	if errors.As(err, &failed) {
 		return "", fmt.Errorf("cscli bouncers add %s: %s", s.Name, strings.TrimSpace(string(failed.Stderr)))

@@ -39,7 +39,8 @@ func (s *setup) locate() error {
 // checkPlace returns an error if the file cannot be written, or if CrowdSec would not read it as a new notification.
 func (s *setup) checkPlace() error {
 	if _, err := os.Lstat(s.File); err == nil {
-		return fmt.Errorf("%s exists, and nothing is overwritten (hint: try it with `crowdsec-stormshield check -c %[1]s`; for a second appliance give another file with -c and another --name)", s.File)
+		return fmt.Errorf("%s exists, and nothing is overwritten (hint: try it with `crowdsec-stormshield check -c %[1]s`; "+
+			"for a second appliance give another file with -c and another --name)", s.File)
 	}
 	if !s.crowdsec.Reads(s.File) {
 		return UsageError{fmt.Errorf("CrowdSec would not read %s: it reads *.yaml in %s", s.File, s.crowdsec.NotificationDir)}
@@ -60,7 +61,8 @@ func (s *setup) checkPlace() error {
 // warnOfCrowdSec warns of a configuration with which CrowdSec does not run the plugin.
 func (s *setup) warnOfCrowdSec() {
 	if !s.crowdsec.LocalAPI {
-		s.warn("according to %s, no Local API runs on this machine, and only the Local API sends notifications (hint: run this where it runs)", s.crowdsec.File)
+		s.warn("according to %s, no Local API runs on this machine, and only the Local API sends notifications "+
+			"(hint: run this where it runs)", s.crowdsec.File)
 	}
 	faults := s.crowdsec.PluginFaults(pluginName)
 	for _, fault := range faults {

@@ -65,7 +65,8 @@ func (s *setup) editProfiles(ctx context.Context, path string, text []byte, edit
 	}
 	if s.Yes && s.blocked {
 		s.printManualEdit(path)
-		return fmt.Errorf("%s is unchanged, because CrowdSec would not start with the change (hint: correct the cause first; the warnings above name it)", path)
+		return fmt.Errorf("%s is unchanged, because CrowdSec would not start with the change "+
+			"(hint: correct the cause first; the warnings above name it)", path)
 	}
 	if s.blocked {
 		s.warn("CrowdSec will not start with this change until the causes in the warnings above are corrected")
@@ -94,5 +95,6 @@ func (s *setup) editProfiles(ctx context.Context, path string, text []byte, edit
 
 // printManualEdit prints how to change profiles by hand.
 func (s *setup) printManualEdit(path string) {
-	fmt.Fprintf(s.Out, "\n%s is unchanged. In each of its profiles whose bans the appliance must enforce, add:\n\nnotifications:\n  - %s\n", path, s.Name)
+	fmt.Fprintf(s.Out, "\n%s is unchanged. In each of its profiles whose bans the appliance must enforce, add:\n\n"+
+		"notifications:\n  - %s\n", path, s.Name)
 }

@@ -40,7 +40,8 @@ func TestALastLineWithoutALineBreakIsAnAnswer(t *testing.T) {
 
 func TestAnAnswerThatThePluginWouldReadDifferentlyIsRefused(t *testing.T) {
 	for answer, want := range map[string]string{
-		"\xff": "UTF-8", "a$b": "choose a password without $", "${SNS_PASSWORD}": "$", "a\nb": "line break", "a\x00": "control", "a\u2028b": "line break", "a\u0085": "line break",
+		"\xff": "UTF-8", "a$b": "choose a password without $", "${SNS_PASSWORD}": "$", "a\nb": "line break", "a\x00": "control",
+		"a\u2028b": "line break", "a\u0085": "line break",
 	} {
 		if err := errors.Join(checkText(answer), checkDollar(answer)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", answer, err)
@@ -55,7 +56,8 @@ func TestAnAnswerThatThePluginWouldReadDifferentlyIsRefused(t *testing.T) {
 
 func TestThePluginsUserOwnsTheNewStateFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "var", "state")
-	s := setup{Program: Program{Out: io.Discard}, document: config.Document{StateDir: dir}, crowdsec: crowdsec.Config{PluginUser: "nobody", HasPluginConfig: true}}
+	s := setup{Program: Program{Out: io.Discard}, document: config.Document{StateDir: dir},
+		crowdsec: crowdsec.Config{PluginUser: "nobody", HasPluginConfig: true}}
 	err := s.makeStateDir()
 	if os.Geteuid() != 0 {
 		if err == nil || !strings.Contains(err.Error(), "only root can make it") {

@@ -34,7 +34,8 @@ func (s *setup) printNextSteps() {
 	fmt.Fprintf(s.Out, "\nNow run:\n\n  systemctl reload crowdsec\n  cscli notifications test %s    # blocks nothing\n  crowdsec-stormshield status%s\n",
 		s.Name, selection)
 	if !s.document.LAPI.Followed() {
-		fmt.Fprintf(s.Out, "\nTo enforce the community blocklist, other lists and unbans too:\n\n  cscli bouncers add %s    # prints a key, for lapi in %s\n", s.Name, s.File)
+		fmt.Fprintf(s.Out, "\nTo enforce the community blocklist, other lists and unbans too:\n\n"+
+			"  cscli bouncers add %s    # prints a key, for lapi in %s\n", s.Name, s.File)
 	}
 	fmt.Fprint(s.Out, "\nTo undo it (once something has been blocked, see `crowdsec-stormshield cleanup --help` first):\n\n")
 	for _, c := range slices.Backward(s.done) {

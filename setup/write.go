@@ -16,7 +16,8 @@ import (
 
 // writeFiles writes the files of the secrets and of the notification, and makes the state folder.
 func (s *setup) writeFiles() error {
-	if err := os.Mkdir(s.crowdsec.NotificationDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // CrowdSec's own has this mode, and its files have 0600
+	err := os.Mkdir(s.crowdsec.NotificationDir, 0o755) //nolint:gosec // CrowdSec's own has this mode, and its files have 0600
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the notifications folder: %w", err)
 	}
 	if s.SecretsDir != "" {
@@ -47,7 +48,8 @@ func (s *setup) readsAsAnswered(path string) error {
 	}
 	read, want := documents[0], s.document
 	if len(documents) != 1 || read.Name != want.Name || read.StateDir != want.StateDir || read.Stormshield != want.Stormshield ||
-		read.LAPI.URL != want.LAPI.URL || read.LAPI.Key != want.LAPI.Key || read.LAPI.APIKeyPath != want.LAPI.APIKeyPath || !slices.Equal(read.Decisions.NeverBlock, want.Decisions.NeverBlock) {
+		read.LAPI.URL != want.LAPI.URL || read.LAPI.Key != want.LAPI.Key || read.LAPI.APIKeyPath != want.LAPI.APIKeyPath ||
+		!slices.Equal(read.Decisions.NeverBlock, want.Decisions.NeverBlock) {
 		return errors.New("the file cannot hold one of the answers as it was given")
 	}
 	return nil

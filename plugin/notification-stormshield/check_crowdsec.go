@@ -30,7 +30,10 @@ func checkReferences(references []config.Reference) []acceptance.Finding {
 	if len(references) == 0 {
 		return nil
 	}
-	f := acceptance.Finding{Subject: "values with a $", Assumed: "CrowdSec passes each value on as it is in the file, or replaces the whole value by one variable"}
+	f := acceptance.Finding{
+		Subject: "values with a $",
+		Assumed: "CrowdSec passes each value on as it is in the file, or replaces the whole value by one variable",
+	}
 	var details []string
 	for _, r := range references {
 		switch {

@@ -178,7 +178,8 @@ func TestCleanupRemovesOurEntriesAndKeepsEveryOtherByte(t *testing.T) {
 	l, now := w.openLedger(), time.Now()
 	var bans []ban.Decision
 	for i := range 100 {
-		bans = append(bans, ban.Decision{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), 32), RangeBits: 32, Type: "ban", Until: now.Add(time.Hour)})
+		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), 32)
+		bans = append(bans, ban.Decision{Prefix: prefix, RangeBits: 32, Type: "ban", Until: now.Add(time.Hour)})
 	}
 	if _, err := l.Record(t.Context(), bans, now, 1000); err != nil {
 		t.Fatal(err)

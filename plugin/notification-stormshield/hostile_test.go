@@ -64,7 +64,8 @@ func hostileAlerts(texts ...string) []hostileAlert {
 // FuzzNothingInAnAlertReachesAFileOrACommand sends alerts with hostile fields through the whole path: Notify, ledger,
 // flush, and the appliance.
 func FuzzNothingInAnAlertReachesAFileOrACommand(f *testing.F) {
-	alerts := hostileAlerts("203.0.113.7\n[Host]\nevil=1.2.3.4", "]", "=", "a\"b'c`d$(reboot)", "203.0.113.7 Timeout=1", "203.0.113.7,resolve=static #x",
+	alerts := hostileAlerts("203.0.113.7\n[Host]\nevil=1.2.3.4", "]", "=", "a\"b'c`d$(reboot)", "203.0.113.7 Timeout=1",
+		"203.0.113.7,resolve=static #x",
 		"crowdsec_console", "../../etc/passwd", "203.0.113.7\x00", "!!", "' ; rm -rf / ; '", "2001:db8::1%eth0;reboot", "203.0.113.0/24\r\n",
 		"\u202e7.311.0.302", "<>&amp;", "203.0.113.7&cmd=MODIFY ON FORCE", strings.Repeat("A", 10<<10), "203.0.113.7", "198.51.100.0/24", "2001:db8::7")
 	for _, duration := range []string{"4h", "8h", "8h", "-1s"} { // one decision again and again
@@ -137,8 +138,10 @@ func (h *hostileHarness) flushHarmlessBans() {
 
 func (h *hostileHarness) notify(a hostileAlert) (*protobufs.Empty, error) {
 	text, err := json.Marshal([]map[string]any{{
-		"decisions": []map[string]any{{"value": a.value, "scope": a.scope, "type": a.kind, "origin": a.origin, "scenario": a.scenario, "duration": a.duration, "uuid": a.scenario}},
-		"scenario":  a.scenario, "message": a.value, "stop_at": a.stopAt, "source": map[string]any{"ip": a.value, "scope": a.scope, "value": a.value},
+		"decisions": []map[string]any{{
+			"value": a.value, "scope": a.scope, "type": a.kind, "origin": a.origin, "scenario": a.scenario, "duration": a.duration, "uuid": a.scenario,
+		}},
+		"scenario": a.scenario, "message": a.value, "stop_at": a.stopAt, "source": map[string]any{"ip": a.value, "scope": a.scope, "value": a.value},
 	}})
 	if err != nil {
 		return nil, err

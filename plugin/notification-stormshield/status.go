@@ -196,13 +196,16 @@ func (s status) problem(d config.Document, now time.Time) string {
 	case s.Trouble != nil && !s.Trouble.Warning:
 		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", formatDuration(now.Sub(s.Trouble.Since)))
 	case s.isOverdue(d, now) && s.ToBlock+s.ToUnblock == 0:
-		return fmt.Sprintf("a flush was cut %s ago, and the next one has not repaired the appliance's files yet (hint: CrowdSec's log says what the plugin does)",
+		return fmt.Sprintf("a flush was cut %s ago, and the next one has not repaired the appliance's files yet "+
+			"(hint: CrowdSec's log says what the plugin does)",
 			formatDuration(now.Sub(*s.PendingSince)))
 	case s.isOverdue(d, now):
-		return fmt.Sprintf("%d to block and %d to unblock have been pending for up to %s (hint: CrowdSec's log says what the plugin does; is the disk full that holds the state?)",
+		return fmt.Sprintf("%d to block and %d to unblock have been pending for up to %s "+
+			"(hint: CrowdSec's log says what the plugin does; is the disk full that holds the state?)",
 			s.ToBlock, s.ToUnblock, formatDuration(now.Sub(*s.PendingSince)))
 	case s.LocalAPI != nil && s.LocalAPI.UnreadSince != nil:
-		return fmt.Sprintf("the Local API is not followed for %s: known bans stay enforced, new ones come from alerts alone (hint: the row Local API has the error; `check` tries it)",
+		return fmt.Sprintf("the Local API is not followed for %s: known bans stay enforced, new ones come from alerts alone "+
+			"(hint: the row Local API has the error; `check` tries it)",
 			formatDuration(now.Sub(*s.LocalAPI.UnreadSince)))
 	}
 	return ""

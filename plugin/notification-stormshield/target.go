@@ -16,8 +16,8 @@ func targetProblem(ctx context.Context, d config.Document, state *ledger.Ledger)
 	if err != nil || !target.IsElsewhere(plugin.TargetOf(d)) {
 		return "", err
 	}
-	return fmt.Sprintf("the state %s belongs to the appliance at %s, not to the one at %s (hint: another file of the notifications folder has the same name, "+
-		"or the host was changed and the plugin has not started with it yet: give each document a name of its own, then restart CrowdSec)",
+	return fmt.Sprintf("the state %s belongs to the appliance at %s, not to the one at %s "+
+		"(hint: another file of the notifications folder has the same name, or the host was changed and the plugin has not started with it yet: give each document a name of its own, then restart CrowdSec)",
 		d.Name, target.Host, d.Stormshield.Address()), nil
 }
 

@@ -32,7 +32,8 @@ func becomeOwner(d config.Document) error {
 		return fmt.Errorf("become %s, who owns the state in %s: %w", name, d.StateDir, err)
 	}
 	if _, err := os.Stat(d.StateDir); err != nil {
-		return fmt.Errorf("look for the state as %s, who owns it: %w (hint: let %[1]s through each folder above it; namei -l %[3]s shows them)", name, err, d.StateDir)
+		return fmt.Errorf("look for the state as %s, who owns it: %w "+
+			"(hint: let %[1]s through each folder above it; namei -l %[3]s shows them)", name, err, d.StateDir)
 	}
 	return nil
 }
