@@ -27,8 +27,8 @@ type toolset struct {
 
 func (s toolset) String() string { return s.sh + "+" + s.awk }
 
-// toolsets returns every shell with every awk. What this machine lacks is
-// skipped, but where CI is set it is a failure.
+// toolsets returns every shell with every awk. It leaves out programs that this
+// machine lacks; where CI is set, that is a failure.
 func toolsets(t testing.TB) (sets []toolset) {
 	t.Helper()
 	for _, sh := range []string{"dash", "busybox", "bash"} {
@@ -58,8 +58,8 @@ type machine struct {
 	tools, folder string
 }
 
-// newMachine links the tools under the names sh and awk. Both empty: those of
-// this machine.
+// newMachine links the tools under the names sh and awk. An empty name stands for the
+// tool of this machine.
 func newMachine(t testing.TB, s toolset) machine {
 	t.Helper()
 	m := machine{tools: t.TempDir(), folder: t.TempDir()}
@@ -84,7 +84,7 @@ func (m machine) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// patch has the tools carry a patch out, which leave nothing behind.
+// patch applies a patch with the tools, and checks that they leave no other file.
 func (m machine) patch(t testing.TB, was edit.Texts, state edit.State, p objects.Patch) (edit.Texts, string, error) {
 	t.Helper()
 	is, report, err := m.run(t, was, state, p)
@@ -94,8 +94,7 @@ func (m machine) patch(t testing.TB, was edit.Texts, state edit.State, p objects
 	return is, report, err
 }
 
-// run has the tools carry a patch out. A status other than 0 is an
-// *exec.ExitError.
+// run applies a patch with the tools. A status other than 0 is an *exec.ExitError.
 func (m machine) run(t testing.TB, was edit.Texts, state edit.State, p objects.Patch) (edit.Texts, string, error) {
 	t.Helper()
 	for name, text := range map[string][]byte{"object": was.Object, "objectgroup": was.Objectgroup} {
@@ -139,7 +138,7 @@ func (m machine) names(t testing.TB) (names []string) {
 	return names
 }
 
-// wantSame compares what the tools make of a patch with what Go does.
+// wantSame applies a patch with the tools and with Go, and compares the texts.
 func (m machine) wantSame(t testing.TB, was edit.Texts, p objects.Patch) {
 	t.Helper()
 	state := was.State(p.Group)
@@ -170,7 +169,7 @@ func encoded(p objects.Patch) string {
 }
 
 // Four pairs have each shell and each awk.
-func TestEachShellAndAwkMakesTheBytesThatGoMakes(t *testing.T) {
+func TestEachShellAndAwkMakesTheSameBytesAsGo(t *testing.T) {
 	var some []toolset
 	for _, s := range toolsets(t) {
 		switch s {
@@ -178,15 +177,15 @@ func TestEachShellAndAwkMakesTheBytesThatGoMakes(t *testing.T) {
 			some = append(some, s)
 		}
 	}
-	makeTheBytesThatGoMakes(t, some, 15)
+	makeTheSameBytes(t, some, 15)
 }
 
-func TestLongEveryShellWithEveryAwkMakesTheBytesThatGoMakes(t *testing.T) {
-	makeTheBytesThatGoMakes(t, toolsets(t), 60)
+func TestLongEveryShellWithEveryAwkMakesTheSameBytesAsGo(t *testing.T) {
+	makeTheSameBytes(t, toolsets(t), 60)
 }
 
-// makeTheBytesThatGoMakes has each toolset carry out random patches.
-func makeTheBytesThatGoMakes(t *testing.T, sets []toolset, patches int) {
+// makeTheSameBytes applies random patches with each toolset.
+func makeTheSameBytes(t *testing.T, sets []toolset, patches int) {
 	for i, s := range sets {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
@@ -215,9 +214,8 @@ func TestEveryAwkNamesTheLargestAddresses(t *testing.T) {
 	}
 }
 
-// An awk that does not keep every byte must not write: a zero byte is where
-// they differ.
-func TestTextThatAnAwkLosesIsNeverWritten(t *testing.T) {
+// Some awks lose zero bytes.
+func TestTextThatAnAwkChangesIsNeverWritten(t *testing.T) {
 	was := edit.Texts{Object: []byte("[Host]\na\x00b=1.2.3.4\ncrowdsec_ip_1=0.0.0.1,resolve=static\n"), Objectgroup: []byte("[Crowdsec]\n\x00\n")}
 	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone",
 		InForce: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")}), Removed: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.1/32")})}
@@ -240,7 +238,7 @@ func TestTextThatAnAwkLosesIsNeverWritten(t *testing.T) {
 	}
 }
 
-func TestFilesThatAreNotTheOnesMeantAreLeftAsTheyAre(t *testing.T) {
+func TestAPatchForOtherFilesChangesNothing(t *testing.T) {
 	was := edit.Texts{Object: []byte("[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\n"), Objectgroup: []byte("[Crowdsec]\ncrowdsec_ip_1\n[Gone]\n")}
 	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")})}
 	for name, spoil := range map[string]func(*edit.State){
@@ -263,7 +261,7 @@ func TestFilesThatAreNotTheOnesMeantAreLeftAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestWhatABrokenRunLeftIsTakenAwayByTheNextForItsGroupAlone(t *testing.T) {
+func TestARunRemovesTheFoldersOfBrokenRunsForItsGroupOnly(t *testing.T) {
 	sim := snstest.Start(t)
 	client, err := shell.NewDialer(shell.Config{
 		Host: sim.Host(), Port: sim.SSHPort(), User: sim.User(), Password: sim.Password(), HostKey: sim.HostKeyFingerprint(),
@@ -293,7 +291,7 @@ func TestWhatABrokenRunLeftIsTakenAwayByTheNextForItsGroupAlone(t *testing.T) {
 	}
 }
 
-func TestAStateIsReadAsItIsWritten(t *testing.T) {
+func TestParseStateReadsTheOutputOfString(t *testing.T) {
 	state := edit.Texts{Object: []byte("x"), Objectgroup: []byte("[Crowdsec]\na\nb\n")}.State("Crowdsec")
 	if got := edit.ParseState(state.String()); got != state || !got.IsKnown() || got.Entries != 2 {
 		t.Errorf("%q became %+v, want %+v", state, got, state)
@@ -305,7 +303,7 @@ func TestAStateIsReadAsItIsWritten(t *testing.T) {
 	}
 }
 
-func FuzzShellAndAwkMakeTheBytesThatGoMakes(f *testing.F) {
+func FuzzShellAndAwkMakeTheSameBytesAsGo(f *testing.F) {
 	f.Add([]byte("[Host]\nsrv=1.2.3.4\n"), []byte("[Crowdsec]\n"), uint64(1))
 	f.Add([]byte("[Host]\r\n\r"), []byte("  [ Crowdsec ] x\r\n crowdsec_ip_1 #\n[Gone"), uint64(2))
 	f.Add([]byte("\xff[Network]\n[Host"), []byte("[Gone]\ncrowdsec_ip_3405803776\n[x]\ncrowdsec_ip_3405803776"), uint64(3))
@@ -315,13 +313,13 @@ func FuzzShellAndAwkMakeTheBytesThatGoMakes(f *testing.F) {
 	m := newMachine(f, toolset{})
 	f.Fuzz(func(t *testing.T, object, objectgroup []byte, seed uint64) {
 		if bytes.IndexByte(object, 0) >= 0 || bytes.IndexByte(objectgroup, 0) >= 0 {
-			t.Skip("see TestTextThatAnAwkLosesIsNeverWritten")
+			t.Skip("see TestTextThatAnAwkChangesIsNeverWritten")
 		}
 		m.wantSame(t, edit.Texts{Object: object, Objectgroup: objectgroup}, randomPatch(rand.New(rand.NewPCG(seed, seed))))
 	})
 }
 
-// pool are the prefixes that random files and patches are about.
+// pool are the prefixes in random files and patches.
 var pool = func() (ps []netip.Prefix) {
 	for i := range byte(6) {
 		v4, v6 := netip.AddrFrom4([4]byte{203, 0, 113 + i%2, i}), netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: i})

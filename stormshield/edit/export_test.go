@@ -6,8 +6,8 @@ import (
 	"notification-stormshield/stormshield/objects"
 )
 
-// Program returns what Patch sends for files in a folder of this machine, and
-// the name of the folder in it where it expects to lie.
+// Program returns the program that Patch sends for files in a folder of this machine,
+// and the name of the temporary folder for it.
 func Program(folder string, was State, p objects.Patch) (work string, program []byte) {
 	r := NewFiles(folder, p.Group, nil).begin()
 	r.patch(was, p)

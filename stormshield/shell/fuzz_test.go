@@ -26,7 +26,7 @@ func key(t testing.TB, seed byte) ssh.PublicKey {
 }
 
 // A key is refused unless it is in the known_hosts file.
-func FuzzAKeyThatKnownHostsLackIsRefused(f *testing.F) {
+func FuzzAKeyOutsideKnownHostsIsRefused(f *testing.F) {
 	strange, known := key(f, 1), key(f, 2)
 	text := func(k ssh.PublicKey) string { return base64.StdEncoding.EncodeToString(k.Marshal()) }
 	f.Add("192.0.2.1 ssh-ed25519 " + text(known) + "\n")
@@ -51,7 +51,7 @@ func FuzzAKeyThatKnownHostsLackIsRefused(f *testing.F) {
 	})
 }
 
-func TestAKeyThatKnownHostsHoldIsTrustedForItsHostAlone(t *testing.T) {
+func TestAKeyOfKnownHostsIsTrustedForItsHostOnly(t *testing.T) {
 	known := key(t, 2)
 	file := filepath.Join(t.TempDir(), "known_hosts")
 	line := "192.0.2.1 ssh-ed25519 " + base64.StdEncoding.EncodeToString(known.Marshal()) + "\n"

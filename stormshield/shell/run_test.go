@@ -28,7 +28,7 @@ func dial(t *testing.T, a *snstest.Appliance, timeout time.Duration) *shell.Clie
 	return client
 }
 
-func TestOutputAndExitStatusAreThoseOfTheScriptWhateverTheLoginShellPrints(t *testing.T) {
+func TestOutputAndExitStatusAreThoseOfTheScript(t *testing.T) {
 	t.Parallel()
 	for _, login := range []string{"/bin/sh", "/bin/csh"} {
 		for _, noise := range []string{"", "Welcome\nobject 1 2\nexit 9"} {

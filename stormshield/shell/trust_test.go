@@ -50,7 +50,7 @@ func mustDial(t *testing.T, d *shell.Dialer) {
 	client.Close()
 }
 
-func TestAfterTheFirstLoginAPinnedKeyOfAnyTypeCostsOneConnection(t *testing.T) {
+func TestASecondLoginWithAPinnedKeyOfAnyTypeCostsOneConnection(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"password", "keyboard-interactive"} {
 		for i, kind := range []string{"ed25519", "ecdsa", "rsa"} {
@@ -75,7 +75,7 @@ func TestAfterTheFirstLoginAPinnedKeyOfAnyTypeCostsOneConnection(t *testing.T) {
 	}
 }
 
-func TestAKeyOfKnownHostsCostsOneConnectionWhateverItsType(t *testing.T) {
+func TestAKeyOfKnownHostsOfAnyTypeCostsOneConnection(t *testing.T) {
 	t.Parallel()
 	for i, kind := range []string{"ed25519", "ecdsa", "rsa"} {
 		for form, name := range map[string]func(string) string{
@@ -94,7 +94,7 @@ func TestAKeyOfKnownHostsCostsOneConnectionWhateverItsType(t *testing.T) {
 }
 
 // Two nodes of a pair may share a name in the file, with a key each.
-func TestAnotherKnownKeyIsAskedForWhereTheFirstOneDiffers(t *testing.T) {
+func TestALoginAsksForAnotherKnownKeyIfTheFirstDiffers(t *testing.T) {
 	t.Parallel()
 	sim := withKeys(t, "ed25519", "rsa")
 	config := knownHosts(t, configFor(sim), line(nameOf(sim), key(t, 1)), line(nameOf(sim), sim.HostKeys()[1]))
@@ -211,7 +211,7 @@ func TestAHostKeyErrorNamesItsCause(t *testing.T) {
 	}
 }
 
-func TestAPinnedKeyThatNoKeyMatchesIsAskedForInEveryType(t *testing.T) {
+func TestALoginAsksForEveryTypeOfAPinnedKey(t *testing.T) {
 	t.Parallel()
 	sim := withKeys(t, "rsa", "ecdsa", "ed25519")
 	config := configFor(sim)
@@ -226,7 +226,7 @@ func TestAPinnedKeyThatNoKeyMatchesIsAskedForInEveryType(t *testing.T) {
 	}
 }
 
-func TestEveryHostKeyIsShownTheBestFirstWithoutALogin(t *testing.T) {
+func TestHostKeysReturnsEveryKeyWithoutALogin(t *testing.T) {
 	t.Parallel()
 	for name, certificates := range map[string]bool{"plain": false, "certified": true} {
 		t.Run(name, func(t *testing.T) {
@@ -253,7 +253,7 @@ func TestEveryHostKeyIsShownTheBestFirstWithoutALogin(t *testing.T) {
 	}
 }
 
-func TestTheFingerprintOfACertificateIsThatOfItsKey(t *testing.T) {
+func TestACertificateHasTheFingerprintOfItsKey(t *testing.T) {
 	t.Parallel()
 	certificate := &ssh.Certificate{Key: key(t, 1), SignatureKey: key(t, 2)}
 	if got, want := shell.Fingerprint(certificate), ssh.FingerprintSHA256(key(t, 1)); got != want {
@@ -261,7 +261,7 @@ func TestTheFingerprintOfACertificateIsThatOfItsKey(t *testing.T) {
 	}
 }
 
-func TestAServerOfOldAlgorithmsAloneIsRecognized(t *testing.T) {
+func TestNeedsLegacyRecognizesAServerWithOldAlgorithmsOnly(t *testing.T) {
 	t.Parallel()
 	sim := snstest.Start(t)
 	sim.SetFaults(func(f *snstest.Faults) { f.LegacyAlgorithmsOnly = true })
