@@ -7,8 +7,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
@@ -16,7 +14,6 @@ import (
 
 type bansOptions struct {
 	selection
-	json    bool
 	address string // "": all bans
 }
 
@@ -35,10 +32,7 @@ origin, scenario, blocked (whether the appliance has acknowledged it), waiting
 		example: `  crowdsec-stormshield bans
   crowdsec-stormshield bans 203.0.113.7`,
 		arguments: 1,
-		bind: func(flags *pflag.FlagSet) {
-			o.bind(flags)
-			bindJSON(flags, &o.json)
-		},
+		bind:      o.bind,
 		run: func(ctx context.Context, arguments []string, out output) error {
 			if len(arguments) > 0 {
 				o.address = arguments[0]

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/ledger"
@@ -17,7 +15,6 @@ import (
 
 type bansRemoveOptions struct {
 	selection
-	json   bool
 	prefix string
 }
 
@@ -38,10 +35,7 @@ With --json: prefix, removed (true), parts (a list of prefixes) if it was banned
 in parts, and cscli (with lapi, the command that deletes CrowdSec's decision).`,
 		example:   "  crowdsec-stormshield bans remove 203.0.113.7",
 		arguments: 1,
-		bind: func(flags *pflag.FlagSet) {
-			o.bind(flags)
-			bindJSON(flags, &o.json)
-		},
+		bind:      o.bind,
 		run: func(ctx context.Context, arguments []string, out output) error {
 			if len(arguments) == 0 {
 				return usageError{errors.New("name the ban to end: one address or range, as `bans` lists it")}

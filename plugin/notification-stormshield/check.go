@@ -14,9 +14,9 @@ import (
 
 type checkOptions struct {
 	selection
-	write, json bool
-	crowdsec    string // CrowdSec's config.yaml
-	unnamed     bool   // setup has not named the notification in a profile yet
+	write    bool
+	crowdsec string // CrowdSec's config.yaml
+	unnamed  bool   // setup has not named the notification in a profile yet
 }
 
 func checkCommand() command {
@@ -51,7 +51,6 @@ not tried), and if there is one: detail, problem, hint).`,
 			flags.StringVar(&o.crowdsec, "crowdsec", defaultCrowdSec, "CrowdSec's configuration `file`")
 			flags.BoolVar(&o.unnamed, "unnamed", false, "no profile names the notification yet") // setup uses it
 			_ = flags.MarkHidden("unnamed")                                                      // the flag exists
-			bindJSON(flags, &o.json)
 		},
 		run: func(ctx context.Context, _ []string, out output) error { return runCheck(ctx, o, out) },
 	}

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/lease"
@@ -19,7 +17,6 @@ import (
 
 type cleanupOptions struct {
 	selection
-	json bool
 }
 
 func cleanupCommand() command {
@@ -38,11 +35,8 @@ starts again, it blocks the bans that are still in force.
 With --json: host, unblocked, objects (numbers), kept (a list of texts: what is
 not ours alone, and stayed; ten objects at most, then how many more).`,
 		example: "  systemctl stop crowdsec\n  crowdsec-stormshield cleanup",
-		bind: func(flags *pflag.FlagSet) {
-			o.bind(flags)
-			bindJSON(flags, &o.json)
-		},
-		run: func(ctx context.Context, _ []string, out output) error { return runCleanup(ctx, o, out) },
+		bind:    o.bind,
+		run:     func(ctx context.Context, _ []string, out output) error { return runCleanup(ctx, o, out) },
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/spf13/pflag"
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
@@ -24,7 +23,6 @@ const (
 
 type flushOptions struct {
 	selection
-	json bool
 }
 
 func flushCommand() command {
@@ -41,11 +39,8 @@ After a refused login it tries no login until the hold-off ends.
 
 With --json: host, in_force, to_block, to_unblock (numbers after the flush).`,
 		example: "  crowdsec-stormshield flush",
-		bind: func(flags *pflag.FlagSet) {
-			o.bind(flags)
-			bindJSON(flags, &o.json)
-		},
-		run: func(ctx context.Context, _ []string, out output) error { return runFlush(ctx, o, out) },
+		bind:    o.bind,
+		run:     func(ctx context.Context, _ []string, out output) error { return runFlush(ctx, o, out) },
 	}
 }
 

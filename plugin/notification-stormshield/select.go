@@ -18,15 +18,17 @@ import (
 // defaultCrowdSec is CrowdSec's configuration, unless --crowdsec names another.
 const defaultCrowdSec = "/etc/crowdsec/config.yaml"
 
-// selection selects the configuration of a command.
+// selection has the options of each command about one configuration.
 type selection struct {
 	file string
 	name string // "": the file has only one
+	json bool
 }
 
 func (s *selection) bind(flags *pflag.FlagSet) {
 	flags.StringVarP(&s.file, "config", "c", setup.DefaultFile, "the notification's YAML `file`")
 	flags.StringVarP(&s.name, "name", "n", "", "the notification's `name`, if the file holds several")
+	bindJSON(flags, &s.json)
 }
 
 // load reads the selected configuration.

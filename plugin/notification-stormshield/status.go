@@ -8,8 +8,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/ban"
@@ -20,7 +18,6 @@ import (
 
 type statusOptions struct {
 	selection
-	json bool
 }
 
 func statusCommand() command {
@@ -44,11 +41,8 @@ that wait)), trouble (null, or text, since, last, count, warning (true: all bans
 are enforced)), login_hold_off (null, or until, refused (failed logins), reason,
 hint).`,
 		example: "  crowdsec-stormshield status",
-		bind: func(flags *pflag.FlagSet) {
-			o.bind(flags)
-			bindJSON(flags, &o.json)
-		},
-		run: func(ctx context.Context, _ []string, out output) error { return runStatus(ctx, o, out) },
+		bind:    o.bind,
+		run:     func(ctx context.Context, _ []string, out output) error { return runStatus(ctx, o, out) },
 	}
 }
 

@@ -7,15 +7,12 @@ import (
 	"io"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"notification-stormshield/config"
 	"notification-stormshield/stormshield/identity"
 )
 
 type trustOptions struct {
 	selection
-	json bool
 }
 
 func trustCommand() command {
@@ -33,11 +30,8 @@ With --json: host, ssh_host_key, ssh_key_type (of the key to pin), ssh_host_keys
 api_cert_name, api_cert_issuer, api_cert_until (a time). The values of an end that
 does not answer are missing.`,
 		example: "  crowdsec-stormshield trust",
-		bind: func(flags *pflag.FlagSet) {
-			o.bind(flags)
-			bindJSON(flags, &o.json)
-		},
-		run: func(ctx context.Context, _ []string, out output) error { return runTrust(ctx, o, out) },
+		bind:    o.bind,
+		run:     func(ctx context.Context, _ []string, out output) error { return runTrust(ctx, o, out) },
 	}
 }
 
