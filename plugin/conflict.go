@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/config"
+	"notification-stormshield/plugin/enforcer"
 )
 
 // checkConflicts returns an error if a configuration cannot run beside another one of this process.
@@ -64,4 +66,31 @@ func (p *Plugin) endsElsewhere(ctx context.Context, n *notification, some []neti
 		}
 	}
 	return all, nil
+}
+
+// oneAtATime is an appliance that several configurations share. Its files are replaced whole, so two flushes at the same moment
+// would each undo what the other wrote.
+type oneAtATime struct {
+	enforcer.Appliance
+	turn chan struct{} // of all configurations of this appliance; holds a value during a flush
+}
+
+func (o oneAtATime) Apply(ctx context.Context, c appliance.Change) (appliance.Outcome, error) {
+	select {
+	case o.turn <- struct{}{}:
+		defer func() { <-o.turn }()
+		return o.Appliance.Apply(ctx, c)
+	case <-ctx.Done():
+		return appliance.Outcome{}, ctx.Err()
+	}
+}
+
+// turnAt returns the turn of all configurations for the appliance at an address.
+func (p *Plugin) turnAt(address string) chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.turns[address] == nil {
+		p.turns[address] = make(chan struct{}, 1)
+	}
+	return p.turns[address]
 }

@@ -57,11 +57,12 @@ type Plugin struct {
 
 	mu      sync.Mutex
 	running map[string]*notification // by name
+	turns   map[string]chan struct{} // by the address of an appliance
 }
 
 // New returns a plugin without a configuration.
 func New(o Options) *Plugin {
-	return &Plugin{options: o, running: map[string]*notification{}}
+	return &Plugin{options: o, running: map[string]*notification{}, turns: map[string]chan struct{}{}}
 }
 
 // notification runs one configuration.
@@ -137,6 +138,7 @@ func (p *Plugin) launch(ctx context.Context, d config.Document, store *ledger.Le
 	n.enforcer.Shared = func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
 		return p.endsElsewhere(ctx, n, some)
 	}
+	n.enforcer.Appliance = oneAtATime{n.enforcer.Appliance, p.turnAt(d.Stormshield.Address())}
 	n.work = n.run
 	log.Debug("configured", "host", d.Stormshield.Host, "state", StateOf(d).Path)
 	return n, nil

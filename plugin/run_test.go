@@ -2,6 +2,7 @@ package plugin_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,6 +58,23 @@ func (b *blocking) has(address string) bool {
 	return slices.Contains(b.blocked, address)
 }
 
+// slow is an appliance whose flushes take a second. It counts the flushes that begin while another one runs.
+type slow struct {
+	blocking
+	busy     sync.Mutex
+	together atomic.Int64
+}
+
+func (s *slow) Apply(ctx context.Context, c appliance.Change) (appliance.Outcome, error) {
+	if !s.busy.TryLock() {
+		s.together.Add(1)
+		return appliance.Outcome{}, errors.New("another flush runs")
+	}
+	defer s.busy.Unlock()
+	time.Sleep(time.Second)
+	return s.blocking.Apply(ctx, c)
+}
+
 // process starts a process of the plugin on a state folder.
 func process(t *testing.T, dir string, on plugin.Appliance, log hclog.Logger) *harness {
 	t.Helper()
@@ -99,6 +118,26 @@ func TestAProcessDoesNotFlushInItsFirstThreeSeconds(t *testing.T) {
 		synctest.Wait()
 		if !appliance.has("203.0.113.7") {
 			t.Error("it does not flush afterwards")
+		}
+	})
+}
+
+func TestTwoConfigurationsOfOneApplianceNeverFlushAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		shared := new(slow)
+		h := process(t, dir, shared, hclog.NewNullLogger())
+		defer h.p.Close()
+		second := strings.Replace(configuration(dir), "name: test", "name: second", 1) +
+			"  group: Second\n  delete_group: SecondEnded\n"
+		if _, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(second)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if together, flushes := shared.together.Load(), shared.count(); together > 0 || flushes != 2 {
+			t.Errorf("%d of %d flushes began while another one ran", together, flushes)
 		}
 	})
 }
