@@ -155,6 +155,10 @@ func commandInPath(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "bin", "crowdsec-stormshield"), []byte(wrapper), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	// A block with `check --write` takes the monitor right, and a flush at that moment fails and is tried again. So the first flush ends here.
+	if out, err := exec.Command(filepath.Join(dir, "bin", "crowdsec-stormshield"), "flush").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	return filepath.Join(dir, "bin") + string(filepath.ListSeparator) + os.Getenv("PATH")
 }
 
