@@ -49,9 +49,9 @@ type Document struct {
 	MaxRetry       int           `key:"max_retry" range:"0.." read_by:"crowdsec"`
 	Timeout        time.Duration `key:"timeout" range:"0, 1s.." hint:"write for example 10s: without a unit it is in nanoseconds" read_by:"crowdsec"`
 
-	// UpdateFrequency is the time in which at most one flush starts.
+	// UpdateFrequency is the least time between the starts of two flushes.
 	UpdateFrequency time.Duration `key:"update_frequency" default:"30s" range:"1s..1h"`
-	// Debounce is the silence that a flush waits for.
+	// Debounce is how long a flush waits for a time without new decisions.
 	Debounce time.Duration `key:"debounce" default:"1s" range:"0s.."`
 	StateDir string        `key:"state_dir" default:"/var/lib/crowdsec-stormshield" required:"write the path of a folder" rule:"absolute"`
 	// DryRun logs what a flush would do, and changes nothing on the appliance.

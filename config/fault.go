@@ -23,7 +23,7 @@ type Fault struct {
 	// involved are further keys that the fault is about. The fault is left out if
 	// one of them has a fault of its own.
 	involved []string
-	// isIdentity marks that nothing identifies the appliance.
+	// isIdentity says that the document has nothing to identify the appliance by.
 	isIdentity bool
 }
 

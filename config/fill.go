@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// FillSample returns the sample with the values of a document. Comments and order stay. A value that is the default or
-// that of the sample leaves its line as it is, so a default stays a comment. A secret that has a file is not in the text.
+// FillSample returns the sample with the values of a document. Comments and order stay. A line stays if the document has
+// the default or the value of the sample, so a default stays a comment. A secret that has a file is not in the text.
 //
-// [Parse] of the result returns the same document, if it is valid and has no default where the sample has another value.
+// [Parse] returns the same document from this text, if the document is valid. There is one exception: a document that has
+// the default where the sample has another value.
 func FillSample(d Document) string {
 	defaults, shown := Default(), sampleDocument()
 	lines := strings.Split(sample, "\n")
@@ -38,7 +39,7 @@ func FillSample(d Document) string {
 			lines[i] = margin + "# " + name + `: ""`
 		case isSecret && !isComment,
 			!reflect.DeepEqual(value, k.in(&defaults).Interface()) && !reflect.DeepEqual(value, k.in(&shown).Interface()):
-			lines[i] = margin + name + ": " + written(value)
+			lines[i] = margin + name + ": " + formatYAML(value)
 		}
 	}
 	return strings.Join(lines, "\n")
@@ -57,8 +58,8 @@ func (k key) isInFile(d *Document) bool {
 	return false
 }
 
-// written is a value as YAML that CrowdSec does not change.
-func written(value any) string {
+// formatYAML returns a value as YAML that CrowdSec does not change.
+func formatYAML(value any) string {
 	switch v := value.(type) {
 	case Secret:
 		return quoted(v.Reveal())

@@ -45,7 +45,8 @@ func (l LAPI) Host() string {
 	return at.Hostname()
 }
 
-// ClientID is how the Local API tells its clients apart: it delivers each change once to each of them.
+// ClientID is the same for two documents that are one client for the Local API. Each would miss changes, because the Local
+// API reports each change once to each client. ClientID is "" if the Local API is not followed.
 func (l LAPI) ClientID() string {
 	if !l.Followed() {
 		return ""

@@ -54,7 +54,7 @@ func Select(docs []Document, name string) (Document, error) {
 	return Document{}, fmt.Errorf("no document is named %s; there is %s", shown(name), known)
 }
 
-// source says where a text comes from, and what it is for.
+// source says where a text comes from.
 type source struct {
 	// lookup returns variables of the environment. It is set for a file, which may hold documents of other plugins, and
 	// nil for a text that CrowdSec sends.
@@ -99,11 +99,12 @@ func parse(text []byte, from source) ([]Document, error) {
 	return docs, nil
 }
 
-// conflicts returns the faults of a document, on a line, that cannot stand beside the earlier documents, on lines.
+// conflicts returns a fault for each earlier document that the document cannot run beside. line and lines are the lines on
+// which the document and the earlier ones begin.
 func conflicts(earlier []Document, lines []int, doc Document, line int) []Fault {
 	var faults []Fault
-	add := func(key, what, hint string) {
-		faults = append(faults, Fault{Line: line, Document: doc.Name, Key: key, Problem: what, Hint: hint})
+	add := func(key, problem, hint string) {
+		faults = append(faults, Fault{Line: line, Document: doc.Name, Key: key, Problem: problem, Hint: hint})
 	}
 	if i := slices.IndexFunc(earlier, func(e Document) bool { return e.Name == doc.Name }); i >= 0 && doc.Name != "" {
 		add("name", fmt.Sprintf("is also the name of the document on line %d", lines[i]), "give each its own")
@@ -129,7 +130,7 @@ func rootOf(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// isForeign reports a document of another plugin.
+// isForeign reports whether a document belongs to another plugin.
 func isForeign(root *yaml.Node) bool {
 	kind := scalarOf(root, "type")
 	return kind != "" && kind != Type
@@ -242,20 +243,20 @@ func (p *parser) setValue(k key, written value) *problem {
 	if written.hasReference() && k.isEarly {
 		return &problem{"holds a $, which CrowdSec does not replace in this key", "write the value itself"}
 	}
-	arrived, wrong := written.handedOver()
+	received, wrong := written.asReceived()
 	if wrong != nil {
 		return wrong
 	}
 	if written.hasReference() {
 		p.doc.References = append(p.doc.References, Reference{
-			Key: k.path(), Whole: wholeReference.MatchString(written.node.Value), Changed: arrived.node.Value != written.node.Value,
+			Key: k.path(), Whole: wholeReference.MatchString(written.node.Value), Changed: received.node.Value != written.node.Value,
 		})
 	}
-	return k.set(&p.doc, arrived)
+	return k.set(&p.doc, received)
 }
 
 func (p *parser) addFault(line int, path string, wrong problem) {
-	p.faults = append(p.faults, Fault{Line: line, Document: p.label, Key: path, Problem: wrong.what, Hint: wrong.write})
+	p.faults = append(p.faults, Fault{Line: line, Document: p.label, Key: path, Problem: wrong.text, Hint: wrong.hint})
 }
 
 // checkValues adds the faults of values, except for those that follow from a value that could not be read.

@@ -13,7 +13,7 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// rule is what a text must be. Both functions may be nil.
+// rule is a condition on a text. Both functions may be nil.
 type rule struct {
 	// form gives equal values one spelling. It is applied when the key is read.
 	form  func(string) string
@@ -56,13 +56,13 @@ var rules = map[string]rule{
 	"type": {check: demand(func(text string) bool { return text == Type }, "is %s", "write "+Type)},
 }
 
-// demand returns a check. The problem may show the text, in place of %s.
-func demand(accepts func(string) bool, what, hint string) func(string) *problem {
-	return func(text string) *problem {
-		if accepts(text) {
+// demand returns a check. A %s in the text of its problem stands for the refused text.
+func demand(accepts func(string) bool, text, hint string) func(string) *problem {
+	return func(given string) *problem {
+		if accepts(given) {
 			return nil
 		}
-		return &problem{strings.Replace(what, "%s", shown(text), 1), hint}
+		return &problem{strings.Replace(text, "%s", shown(given), 1), hint}
 	}
 }
 

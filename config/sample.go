@@ -5,8 +5,8 @@ import _ "embed" // the sample file
 //go:embed sample.yaml
 var sample string
 
-// Sample returns a commented configuration with every key. [Parse] refuses it until its reader adds what identifies the
-// appliance.
+// Sample returns a commented configuration with every key. [Parse] refuses it until somebody adds a key or a certificate
+// that identifies the appliance.
 func Sample() string { return sample }
 
 // SampleName is the name in the sample.

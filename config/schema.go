@@ -103,7 +103,7 @@ func Default() Document {
 			continue
 		}
 		if wrong := k.set(&d, value{k.fallback, source{}}); wrong != nil {
-			panic(fmt.Sprintf("config: the default of %s %s", k.path(), wrong.what))
+			panic(fmt.Sprintf("config: the default of %s %s", k.path(), wrong.text))
 		}
 	}
 	return d
@@ -170,11 +170,11 @@ func (k key) check(d *Document, c *checks) {
 			c.add(k.path(), &problem{"is missing", k.required})
 		}
 	case Secret:
-		c.that(isOneLine(string(v)), k.path(), "holds a line break or a control character", "write it on one line, in quotes")
+		c.require(isOneLine(string(v)), k.path(), "holds a line break or a control character", "write it on one line, in quotes")
 	case []string:
-		c.that(len(v) > 0 || k.required == "", k.path(), "is empty", k.required)
+		c.require(len(v) > 0 || k.required == "", k.path(), "is empty", k.required)
 		for i, text := range v {
-			if c.that(text != "" && isOneLine(text), k.path(), entry(i)+"is empty or not on one line", "remove it") && k.rule.check != nil {
+			if c.require(text != "" && isOneLine(text), k.path(), entry(i)+"is empty or not on one line", "remove it") && k.rule.check != nil {
 				c.add(k.path(), k.rule.check(text))
 			}
 		}

@@ -31,7 +31,7 @@ func unknownKey(section string, name *yaml.Node) problem {
 	}
 	switch {
 	case best == "":
-		return problem{what: "is not a known key"}
+		return problem{text: "is not a known key"}
 	case best == name.Value:
 		return problem{"is not a key of this place", best + " belongs " + place}
 	case where == section:

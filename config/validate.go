@@ -21,11 +21,11 @@ func (d Document) faults() []Fault {
 	for _, k := range keys {
 		if k.fileOf != "" && (k.section != "lapi" || d.LAPI.Followed()) {
 			secret := k.secret()
-			c.that(k.in(&d).String() == "" || secret.in(&d).Len() == 0, k.path(),
+			c.require(k.in(&d).String() == "" || secret.in(&d).Len() == 0, k.path(),
 				"is set, and so is "+secret.path(), "remove one of them", secret.path(), k.path())
 		}
 	}
-	c.that(d.Debounce <= d.UpdateFrequency, "debounce", "is longer than update_frequency", "write 1s", "update_frequency")
+	c.require(d.Debounce <= d.UpdateFrequency, "debounce", "is longer than update_frequency", "write 1s", "update_frequency")
 	d.LAPI.checkAccess(&c)
 	d.Stormshield.checkCredentials(&c)
 	d.Stormshield.checkIdentity(&c)
@@ -36,29 +36,29 @@ func (d Document) faults() []Fault {
 func (l LAPI) checkAccess(c *checks) {
 	hasKey := l.Key != "" || l.APIKeyPath != "" || l.CertPath != ""
 	if !l.Followed() {
-		c.that(!hasKey, "lapi.url", "is empty, and there is a key or certificate for it", "write http://127.0.0.1:8080/")
+		c.require(!hasKey, "lapi.url", "is empty, and there is a key or certificate for it", "write http://127.0.0.1:8080/")
 		return
 	}
-	c.that(hasKey, "lapi.key", "is empty, and so are api_key_path and cert_path",
+	c.require(hasKey, "lapi.key", "is empty, and so are api_key_path and cert_path",
 		"write what `cscli bouncers add stormshield` prints", "lapi.api_key_path", "lapi.cert_path")
-	c.that((l.CertPath == "") == (l.KeyPath == ""), "lapi.key_path", "and cert_path belong together", "set both or neither")
+	c.require((l.CertPath == "") == (l.KeyPath == ""), "lapi.key_path", "and cert_path belong together", "set both or neither")
 }
 
 func (s Stormshield) checkCredentials(c *checks) {
-	c.that(s.SSHPassword != "" || s.SSHPasswordPath != "" || s.SSHPrivateKeyPath != "", "stormshield.ssh_password",
+	c.require(s.SSHPassword != "" || s.SSHPasswordPath != "" || s.SSHPrivateKeyPath != "", "stormshield.ssh_password",
 		"is empty, and so are ssh_password_path and ssh_private_key_path", "set one of them",
 		"stormshield.ssh_password_path", "stormshield.ssh_private_key_path")
-	c.that(s.APIPassword != "" || s.APIPasswordPath != "", "stormshield.api_password", "is empty, and so is api_password_path",
+	c.require(s.APIPassword != "" || s.APIPasswordPath != "", "stormshield.api_password", "is empty, and so is api_password_path",
 		"write the password of api_username, or the path of a file that holds it", "stormshield.api_password_path")
 }
 
 // checkIdentity demands a way to identify the appliance before it gets a password.
 func (s Stormshield) checkIdentity(c *checks) {
 	before := len(c.faults)
-	c.that(s.SSHHostKey != "" || s.SSHKnownHostsPath != "" || s.SSHInsecureIgnoreHostKey, "stormshield.ssh_host_key",
+	c.require(s.SSHHostKey != "" || s.SSHKnownHostsPath != "" || s.SSHInsecureIgnoreHostKey, "stormshield.ssh_host_key",
 		"is empty, and so is ssh_known_hosts_path: the plugin cannot identify the appliance", trustHint,
 		"stormshield.ssh_known_hosts_path", "stormshield.ssh_insecure_ignore_host_key")
-	c.that(s.APICAPath != "" || !s.APICertFingerprint.IsZero() || s.APIInsecureSkipVerify, "stormshield.api_cert_fingerprint",
+	c.require(s.APICAPath != "" || !s.APICertFingerprint.IsZero() || s.APIInsecureSkipVerify, "stormshield.api_cert_fingerprint",
 		"is empty, and so is api_ca_path: the plugin cannot identify the appliance", trustHint,
 		"stormshield.api_ca_path", "stormshield.api_insecure_skip_verify")
 	for i := range c.faults[before:] {
@@ -67,8 +67,8 @@ func (s Stormshield) checkIdentity(c *checks) {
 }
 
 func (s Stormshield) checkBlacklist(c *checks) {
-	c.that(!strings.EqualFold(s.Group, s.DeleteGroup), "stormshield.delete_group", "is the same as group", "write another name", "stormshield.group")
-	c.that(s.ReassertEvery <= s.BlacklistTimeout/2, "stormshield.reassert_every",
+	c.require(!strings.EqualFold(s.Group, s.DeleteGroup), "stormshield.delete_group", "is the same as group", "write another name", "stormshield.group")
+	c.require(s.ReassertEvery <= s.BlacklistTimeout/2, "stormshield.reassert_every",
 		"is longer than half of blacklist_timeout, so that entries could end before they are renewed", "write 10m", "stormshield.blacklist_timeout")
 }
 
@@ -77,16 +77,16 @@ type checks struct{ faults []Fault }
 
 func (c *checks) add(key string, wrong *problem) {
 	if wrong != nil {
-		c.faults = append(c.faults, Fault{Key: key, Problem: wrong.what, Hint: wrong.write})
+		c.faults = append(c.faults, Fault{Key: key, Problem: wrong.text, Hint: wrong.hint})
 	}
 }
 
-// that adds a fault of a key unless the condition holds, or one of the involved keys has a fault of its own already. It
+// require adds a fault of a key unless the condition holds, or one of the involved keys has a fault of its own already. It
 // returns the condition.
-func (c *checks) that(holds bool, key, what, hint string, involved ...string) bool {
+func (c *checks) require(holds bool, key, problem, hint string, involved ...string) bool {
 	hasFault := slices.ContainsFunc(c.faults, func(f Fault) bool { return slices.Contains(involved, f.Key) })
 	if !holds && !hasFault {
-		c.faults = append(c.faults, Fault{Key: key, Problem: what, Hint: hint, involved: involved})
+		c.faults = append(c.faults, Fault{Key: key, Problem: problem, Hint: hint, involved: involved})
 	}
 	return holds
 }

@@ -16,12 +16,12 @@ import (
 type value struct {
 	node *yaml.Node
 	// from says where the value comes from. CrowdSec still changes the form of a value in a file and replaces its
-	// variables: see handedOver.
+	// variables: see asReceived.
 	from source
 }
 
-// problem is a fault of a value, and a hint what to write instead.
-type problem struct{ what, write string }
+// problem is a fault of a value. The hint says what to write instead.
+type problem struct{ text, hint string }
 
 const inQuotes = "write it in quotes"
 
@@ -146,13 +146,13 @@ func (v value) list() ([]string, *problem) {
 		if isNull(written.node) {
 			return nil, &problem{entry(i) + "is empty", "remove it"}
 		}
-		arrived, wrong := written.handedOver()
+		received, wrong := written.asReceived()
 		var text string
 		if wrong == nil {
-			text, wrong = arrived.string()
+			text, wrong = received.string()
 		}
 		if wrong != nil {
-			return nil, &problem{entry(i) + wrong.what, wrong.write}
+			return nil, &problem{entry(i) + wrong.text, wrong.hint}
 		}
 		entries = append(entries, text)
 	}

@@ -137,8 +137,8 @@ func (d document) config(file string) Config {
 }
 
 // localURL returns the URL for programs on the same machine, or "" if the text is not an address and a port.
-func localURL(listens string) string {
-	host, port, err := net.SplitHostPort(listens)
+func localURL(listenURI string) string {
+	host, port, err := net.SplitHostPort(listenURI)
 	if err != nil {
 		return ""
 	}

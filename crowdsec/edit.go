@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// editor inserts a name into profiles. It goes by what lines look like, and may be wrong about unusual YAML. So verify
-// reads the result. An insertion moves the lines after it, so the last profile must be edited first.
+// editor inserts a name into profiles. It looks at lines and does not parse YAML, so it may be wrong about unusual YAML.
+// [verify] parses the result. An insertion moves the lines after it, so the last profile must be edited first.
 type editor struct {
 	lines []string // with their ends
 	item  string   // the notification's name, as YAML
@@ -70,7 +70,8 @@ func (e *editor) addInBrackets(list *yaml.Node) error {
 	return errUnusual
 }
 
-// addKey adds the key: before on_success and its like, as in CrowdSec's own profiles, or at the end of the document.
+// addKey adds the key notifications at the end of the document. If the document has on_success, on_failure or on_error, the
+// key comes before them, as in CrowdSec's own profiles.
 func (e *editor) addKey(root *yaml.Node) error {
 	after := e.lastLine(root)
 	for _, name := range []string{"on_success", "on_failure", "on_error"} {

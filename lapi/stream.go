@@ -55,8 +55,8 @@ type Summary struct {
 // Stream returns an error after it called do with the decisions before. An answer without an error may still be cut: the
 // Local API ends a list as usual when its database fails (streamDecisions).
 //
-// Stream returns after the Local API has closed its answer. Just before that, the Local API records the time of the read. An
-// earlier question could lose changes.
+// Stream returns after the Local API has closed its answer. Just before that, the Local API records the time of the read. A
+// question of the caller before that time could make the next Stream lose changes.
 func (c *Client) Stream(ctx context.Context, q Query, do func(Event) error) (Summary, error) {
 	return c.read(ctx, "", "v1/decisions/stream", q.values(), (*answer).parseStream, do)
 }

@@ -41,9 +41,9 @@ func CheckGroups(a, b config.Document) error {
 		a.Name, b.Name, group, a.Stormshield.Host)
 }
 
-// endsElsewhere returns the prefixes, of some, that other configurations of this process block on the same appliance. It
-// returns the end of each.
-func (p *Plugin) endsElsewhere(ctx context.Context, n *notification, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
+// endsOfOtherBans returns those of some prefixes that other configurations of this process ban on the same appliance, each
+// with the end of its ban.
+func (p *Plugin) endsOfOtherBans(ctx context.Context, n *notification, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
 	var others []*notification
 	p.mu.Lock()
 	for name, other := range p.running {
@@ -68,25 +68,25 @@ func (p *Plugin) endsElsewhere(ctx context.Context, n *notification, some []neti
 	return all, nil
 }
 
-// oneAtATime is an appliance that several configurations share. Its files are replaced whole, so two flushes at the same moment
-// would each undo what the other wrote.
-type oneAtATime struct {
+// sharedAppliance lets the configurations of one appliance flush one after another. A flush replaces the appliance's files whole, so
+// two flushes at the same time would undo each other's changes.
+type sharedAppliance struct {
 	enforcer.Appliance
-	turn chan struct{} // of all configurations of this appliance; holds a value during a flush
+	turn chan struct{} // shared by all configurations of this appliance; holds a value during a flush
 }
 
-func (o oneAtATime) Apply(ctx context.Context, c appliance.Change) (appliance.Outcome, error) {
+func (s sharedAppliance) Apply(ctx context.Context, c appliance.Change) (appliance.Outcome, error) {
 	select {
-	case o.turn <- struct{}{}:
-		defer func() { <-o.turn }()
-		return o.Appliance.Apply(ctx, c)
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+		return s.Appliance.Apply(ctx, c)
 	case <-ctx.Done():
 		return appliance.Outcome{}, ctx.Err()
 	}
 }
 
-// turnAt returns the turn of all configurations for the appliance at an address.
-func (p *Plugin) turnAt(address string) chan struct{} {
+// turnOf returns the channel by which the configurations of the appliance at an address take turns.
+func (p *Plugin) turnOf(address string) chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.turns[address] == nil {

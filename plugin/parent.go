@@ -26,7 +26,7 @@ func WaitForParentEnd(ctx context.Context, parent int, out *os.File) {
 	if pidfd, err := unix.PidfdOpen(parent, 0); err == nil { // not before Linux 5.3
 		defer func() { _ = unix.Close(pidfd) }()
 		watched = append(watched, unix.PollFd{Fd: int32(pidfd), Events: unix.POLLIN})
-		wait = time.Second // only the end of ctx is noticed as late
+		wait = time.Second // the end of ctx is seen with this delay
 	}
 	for ctx.Err() == nil && os.Getppid() == parent {
 		if _, err := unix.Poll(watched, int(wait.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {

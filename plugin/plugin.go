@@ -53,7 +53,7 @@ type Options struct {
 type Plugin struct {
 	protobufs.UnimplementedNotifierServer
 	options Options
-	settle  sync.Once // awaits the end of the process before a reload
+	awaited sync.Once // Configure has awaited the end of the process before a reload
 
 	mu      sync.Mutex
 	running map[string]*notification // by name
@@ -81,7 +81,7 @@ type notification struct {
 	own         *ownAddresses
 	emptyAlerts emptyAlerts
 
-	work  func(ctx context.Context) // what begin starts
+	work  func(ctx context.Context) // the work that start begins
 	stop  context.CancelFunc
 	ended chan struct{}
 }
@@ -99,15 +99,15 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 	if err := p.checkConflicts(document); err != nil {
 		return nil, err
 	}
-	p.settle.Do(func() { awaitPredecessor(ctx, "/proc") })
-	n, err := p.start(ctx, document)
+	p.awaited.Do(func() { awaitPredecessor(ctx, "/proc") })
+	n, err := p.makeNotification(ctx, document)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", document.Name, err)
 	}
 	p.mu.Lock()
 	before := p.running[document.Name]
 	p.running[document.Name] = n
-	n.begin()
+	n.start()
 	p.mu.Unlock()
 	if before != nil {
 		before.close()
@@ -115,37 +115,37 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 	return &protobufs.Empty{}, nil
 }
 
-// start makes a notification. The caller begins it.
-func (p *Plugin) start(ctx context.Context, d config.Document) (*notification, error) {
+// makeNotification makes a notification. The caller starts it.
+func (p *Plugin) makeNotification(ctx context.Context, d config.Document) (*notification, error) {
 	log := p.options.logOf(d)
 	state := StateOf(d)
 	store, err := state.openOrReplace(ctx, log)
 	if isTemporary(err) {
-		return p.startStateless(ctx, d, log, err)
+		return p.makeStateless(ctx, d, log, err)
 	}
 	if err != nil {
 		return nil, state.withOwnerHint(err)
 	}
-	return p.launch(ctx, d, store, log)
+	return p.makeWithState(ctx, d, store, log)
 }
 
-// launch makes a notification with its open state.
-func (p *Plugin) launch(ctx context.Context, d config.Document, store *ledger.Ledger, log hclog.Logger) (*notification, error) {
+// makeWithState makes a notification with its open state.
+func (p *Plugin) makeWithState(ctx context.Context, d config.Document, store *ledger.Ledger, log hclog.Logger) (*notification, error) {
 	n, err := p.options.prepare(ctx, d, store, log)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	n.enforcer.Shared = func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
-		return p.endsElsewhere(ctx, n, some)
+		return p.endsOfOtherBans(ctx, n, some)
 	}
-	n.enforcer.Appliance = oneAtATime{n.enforcer.Appliance, p.turnAt(d.Stormshield.Address())}
+	n.enforcer.Appliance = sharedAppliance{n.enforcer.Appliance, p.turnOf(d.Stormshield.Address())}
 	n.work = n.run
 	log.Debug("configured", "host", d.Stormshield.Host, "state", StateOf(d).Path)
 	return n, nil
 }
 
-// begin starts the notification. It runs until it is closed.
-func (n *notification) begin() {
+// start starts the notification. It runs until it is closed.
+func (n *notification) start() {
 	running, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	go func() {

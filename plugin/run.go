@@ -22,9 +22,9 @@ const (
 // run watches this machine's addresses until the context ends. It waits for the lease. While it holds the lease, it also
 // enforces and follows the Local API.
 func (n *notification) run(ctx context.Context) {
-	var siblings sync.WaitGroup
-	defer siblings.Wait()
-	siblings.Go(func() { n.watchOwnAddresses(ctx) })
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { n.watchOwnAddresses(ctx) })
 	if !pause(ctx, time.Until(n.options.Started.Add(firstFlushAfter))) {
 		return
 	}

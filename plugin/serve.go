@@ -23,8 +23,9 @@ const largestMessage = 64 << 20
 // StartedByCrowdSec reports whether CrowdSec started this process.
 func StartedByCrowdSec() bool { return os.Getenv(cookieKey) != "" }
 
-// Serve answers CrowdSec until CrowdSec ends it. The caller must end the process as soon as Serve returns: CrowdSec considers
-// a process that stays as broken, and never starts another. The error explains why the plugin cannot listen to CrowdSec.
+// Serve answers CrowdSec until CrowdSec ends it. The caller must end the process as soon as Serve returns. If the process
+// stays, CrowdSec considers the plugin broken and never starts it again. The error explains why the plugin cannot listen to
+// CrowdSec.
 func Serve(p *Plugin, log hclog.Logger) error {
 	if err := chooseSocketFolder(); err != nil {
 		return fmt.Errorf("make the socket by which CrowdSec talks to the plugin: %w (hint: in CrowdSec's environment, set %s to a folder "+

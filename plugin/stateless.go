@@ -16,9 +16,9 @@ func isTemporary(err error) bool {
 	return errors.Is(err, errLeaseHeld) || errors.Is(err, ledger.ErrUnavailable)
 }
 
-// startStateless makes a notification whose state cannot be opened yet. Configure must not fail, because CrowdSec then does not
+// makeStateless makes a notification whose state cannot be opened yet. Configure must not fail, because CrowdSec then does not
 // start. Until the state is open, Notify records nothing and returns the reason, so that CrowdSec sends the alert again.
-func (p *Plugin) startStateless(ctx context.Context, d config.Document, log hclog.Logger, why error) (*notification, error) {
+func (p *Plugin) makeStateless(ctx context.Context, d config.Document, log hclog.Logger, why error) (*notification, error) {
 	n, err := p.options.prepare(ctx, d, nil, log)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (p *Plugin) awaitState(ctx context.Context, stateless *notification) {
 		if err != nil {
 			continue
 		}
-		next, err := p.launch(ctx, stateless.document, store, stateless.log)
+		next, err := p.makeWithState(ctx, stateless.document, store, stateless.log)
 		if err != nil {
 			continue
 		}
@@ -48,8 +48,8 @@ func (p *Plugin) awaitState(ctx context.Context, stateless *notification) {
 	}
 }
 
-// replace replaces a stateless notification by another, and begins it. It returns false if the stateless one was closed or
-// replaced meanwhile.
+// replace replaces a stateless notification by another one, and starts that one. It returns false if the stateless one was
+// closed or replaced meanwhile.
 func (p *Plugin) replace(stateless, next *notification) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -58,7 +58,7 @@ func (p *Plugin) replace(stateless, next *notification) bool {
 		return false
 	}
 	p.running[name] = next
-	next.begin()
+	next.start()
 	stateless.log.Info("the state is open: bans are recorded")
 	return true
 }

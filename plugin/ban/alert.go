@@ -247,7 +247,7 @@ func (r *reader) addParts(d *decision) error {
 	return nil
 }
 
-// internLabel cleans an origin or a scenario. All decisions share one copy of it.
+// internLabel cleans an origin or a scenario. Decisions with the same label share one copy of it.
 func (r *reader) internLabel(text string) string {
 	if known, ok := r.labels[text]; ok {
 		return known

@@ -7,7 +7,7 @@
 // Each decision that blocks nothing has a reason ([Skip]). It is refused if it asks for a block and may not get it. It is
 // ignored if it asks for no block.
 //
-// The package does not trust the text. A decision that cannot be read costs that decision alone, and foreign text is
+// The package does not trust the text. A decision that cannot be read is refused, and the others count. Foreign text is
 // shortened and escaped before it reaches a log. The package stores nothing and reads no clock: the caller passes the
 // time. It knows neither CrowdSec's process nor the appliance.
 package ban
@@ -43,8 +43,8 @@ type Decision struct {
 	Scenario string // the name of a scenario, or the reason given to cscli
 }
 
-// FoundEntry is the type of a decision that the plugin makes for an entry that it found on the appliance. Of the filter, only
-// never-block and the widest range apply to it.
+// FoundEntry is the type of a decision that the plugin makes for an entry that it found on the appliance. The filter checks
+// only never-block and the widest range for it.
 const FoundEntry = "appliance"
 
 // Range returns the address or the range that CrowdSec decided on.

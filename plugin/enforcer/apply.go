@@ -89,7 +89,7 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 	if !confirmed.IsZero() {
 		after.Confirmed = confirmed
 	}
-	result := pacer.Result{Acted: true, Next: f.next(after, f.now)}
+	result := pacer.Result{Acted: true, Next: f.nextFlush(after, f.now)}
 	if retry := f.now.Add(refusedRetry); len(done.Refused) > 0 && (result.Next.IsZero() || retry.Before(result.Next)) {
 		result.Next = retry
 	}

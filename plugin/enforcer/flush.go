@@ -133,7 +133,7 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 		if p.NeedsTidy {
 			err = e.Ledger.Tidy(ctx, p)
 		}
-		return pacer.Result{Next: e.next(p, now)}, err
+		return pacer.Result{Next: e.nextFlush(p, now)}, err
 	}
 	if reassert && e.round.began.IsZero() {
 		e.round.began = now
@@ -144,7 +144,7 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 	if !errors.As(err, &other) {
 		return result, err
 	}
-	if f.plan, err = e.adopt(ctx, now, p.Target, other); err != nil {
+	if f.plan, err = e.recordOtherAppliance(ctx, now, p.Target, other); err != nil {
 		return pacer.Result{}, err
 	}
 	return f.run(ctx, first || e.mustReassert(f.plan, now))
@@ -171,8 +171,8 @@ func (e *Enforcer) planOptions(now time.Time) ledger.PlanOptions {
 	return ledger.PlanOptions{Now: now, Renew: now.Add(e.EntryLife / 2), SingleMax: e.SingleMax}
 }
 
-// next returns when the next flush is due by the clock; zero: no ban is in force.
-func (e *Enforcer) next(p ledger.Plan, now time.Time) time.Time {
+// nextFlush returns when the next flush is due by the clock; zero: no ban is in force.
+func (e *Enforcer) nextFlush(p ledger.Plan, now time.Time) time.Time {
 	next := p.Next
 	if next.IsZero() {
 		return next

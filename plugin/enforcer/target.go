@@ -51,8 +51,10 @@ func (f *flush) mustReadSerial(reassert bool) bool {
 	return f.serialReadAt.IsZero() || reassert && f.now.Sub(f.serialReadAt).Abs() >= serialEvery
 }
 
-// adopt records that another appliance answers at the same address, and returns the plan for it. Everything is pending.
-func (e *Enforcer) adopt(ctx context.Context, now time.Time, before ledger.Target, other *appliance.OtherApplianceError) (ledger.Plan, error) {
+// recordOtherAppliance records that another appliance answers at the same address, and returns the plan for it: everything is pending.
+func (e *Enforcer) recordOtherAppliance(
+	ctx context.Context, now time.Time, before ledger.Target, other *appliance.OtherApplianceError,
+) (ledger.Plan, error) {
 	target := e.Target
 	target.Serial = other.Serial
 	if err := e.Ledger.SetTarget(ctx, target, now); err != nil {

@@ -24,7 +24,7 @@ func (u *update) readAll(ctx context.Context, now time.Time) (err error) {
 	u.lastFullRead = now
 	u.ids.reset(now, seen.HighestID)
 	if !u.canAsk() {
-		if _, err := u.stream(ctx, false); err != nil || !u.canAsk() { // without a question, no decision may end
+		if _, err := u.stream(ctx, false); err != nil || !u.canAsk() { // no decision may end unless the Local API was asked
 			return err
 		}
 	}

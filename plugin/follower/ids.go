@@ -17,7 +17,7 @@ const (
 type idHistory struct {
 	points      []idPoint
 	listed      idSet     // the IDs that polls listed
-	asked       time.Time // when the follower last asked for the decisions above the highest ID of five minutes ago
+	wentBack    time.Time // when the follower last asked for the decisions above the highest ID of five minutes ago
 	unsupported bool      // the Local API cannot select by ID
 	missed      int       // how many unknown decisions the questions for higher IDs found in this minute
 	missMinutes int       // how many minutes in a row had such decisions
@@ -33,7 +33,7 @@ type idPoint struct {
 func (h *idHistory) reset(at time.Time, highest int64) {
 	h.points = append(h.points[:0], idPoint{at, highest})
 	h.listed = idSet{above: highest}
-	h.asked = at
+	h.wentBack = at
 }
 
 // addAnswer adds an answer, in which highest was the highest ID.
@@ -52,17 +52,17 @@ func (h *idHistory) oldHighest() int64 { return h.points[0].highest }
 func (h *idHistory) highest() int64 { return h.points[len(h.points)-1].highest }
 
 // nextQuestion returns the ID above which the follower asks for decisions. before is the highest ID before the last poll. Once
-// a minute, the question goes back to the highest ID of five minutes ago, because transactions may take that long. If
-// polls listed all IDs above that one, it begins at the highest ID.
-func (h *idHistory) nextQuestion(now time.Time, before int64) (above int64, isMinute bool) {
-	above, isMinute = before, now.Sub(h.asked) >= oldIDEvery
-	if isMinute {
-		above, h.asked = h.oldHighest(), now
+// a minute, the question goes back to the highest ID of five minutes ago, because transactions may take that long. If polls
+// listed all IDs above the returned one already, nextQuestion returns the highest ID instead.
+func (h *idHistory) nextQuestion(now time.Time, before int64) (above int64, goesBack bool) {
+	above, goesBack = before, now.Sub(h.wentBack) >= oldIDEvery
+	if goesBack {
+		above, h.wentBack = h.oldHighest(), now
 	}
 	if h.highest()-above <= h.listed.countAbove(above) {
 		above = h.highest()
 	}
-	return above, isMinute
+	return above, goesBack
 }
 
 // idSet is a set of IDs above a number. It leaves out IDs that are far above it.

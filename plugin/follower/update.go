@@ -55,18 +55,18 @@ func (u *update) poll(ctx context.Context, now time.Time) error {
 	}
 	isNewDatabase := u.recorded.LowestID > 0 && u.recorded.LowestID <= before
 	u.ids.addAnswer(now, seen.HighestID)
-	above, isMinute := u.ids.nextQuestion(now, before)
+	above, goesBack := u.ids.nextQuestion(now, before)
 	switch {
 	case !u.canAsk():
 	case !u.ids.unsupported:
 		err = u.readAbove(ctx, now, above)
-	case isMinute:
+	case goesBack:
 		err = u.checkDatabase(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	if isMinute {
+	if goesBack {
 		u.warnOfSecondReader()
 	}
 	mayLack := isNewDatabase || u.recorded.Ended >= deletionStep || u.recorded.Unmatched > 0 || u.ids.unsupported && u.recorded.Unknown > 0

@@ -58,7 +58,7 @@ func Holder(path string) (pid int, err error) {
 		return 0, fmt.Errorf("look at the lease: %w", err)
 	}
 	defer file.Close()
-	// This lock makes a process fail that tries to take the lease at this moment. It tries again.
+	// A process that tries to take the lease at this moment fails because of this lock. It tries again.
 	switch err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB); {
 	case err == nil:
 		return 0, nil

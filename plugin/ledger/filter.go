@@ -14,7 +14,7 @@ import (
 // splits a range around the addresses that are never blocked. A lifted decision stays lifted, also if the filter refuses it.
 // ApplyFilter returns the prefixes whose decisions it removed.
 func (l *Ledger) ApplyFilter(ctx context.Context, admit func(ban.Decision) []netip.Prefix, now time.Time, limit int) ([]netip.Prefix, error) {
-	all, err := l.refiltered(ctx, admit, now)
+	all, err := l.findRefiltered(ctx, admit, now)
 	var ended []netip.Prefix
 	for some := range slices.Chunk(all, chunk) {
 		if err != nil {
@@ -43,7 +43,8 @@ type part struct {
 	lifted bool
 }
 
-// replaceParts gives each decision one row for each prefix that the filter admits. It returns the prefixes whose rows it removed.
+// replaceParts makes the rows of each decision those of the prefixes that the filter admits. It returns the prefixes whose rows it
+// removed.
 func (t *transaction) replaceParts(ctx context.Context, some []*refiltered) (ended []netip.Prefix, err error) {
 	var prefixes []netip.Prefix
 	for _, r := range some {
@@ -54,14 +55,14 @@ func (t *transaction) replaceParts(ctx context.Context, some []*refiltered) (end
 	}
 	err = t.update(ctx, prefixes, func(bans map[netip.Prefix]*storedBan) {
 		for _, r := range some {
-			ended = append(ended, t.replace(bans, r)...)
+			ended = append(ended, t.replaceRows(bans, r)...)
 		}
 	})
 	return ended, err
 }
 
-// replace does this for one decision. A decision without a row was deleted meanwhile.
-func (t *transaction) replace(bans map[netip.Prefix]*storedBan, r *refiltered) (ended []netip.Prefix) {
+// replaceRows does the work of replaceParts for one decision. A decision without a row was deleted meanwhile, and gets none.
+func (t *transaction) replaceRows(bans map[netip.Prefix]*storedBan, r *refiltered) (ended []netip.Prefix) {
 	parts := r.currentParts(bans)
 	for _, prefix := range r.admitted {
 		if len(parts) == 0 || slices.ContainsFunc(parts, func(p part) bool { return p.prefix == prefix }) {
@@ -106,8 +107,8 @@ func isLifted(prefix netip.Prefix, parts []part) bool {
 	return !slices.ContainsFunc(overlapping, func(p part) bool { return !p.lifted })
 }
 
-// refiltered returns the decisions for which the filter gives other prefixes than are stored.
-func (l *Ledger) refiltered(ctx context.Context, admit func(ban.Decision) []netip.Prefix, now time.Time) (all []*refiltered, err error) {
+// findRefiltered returns the decisions for which the filter gives other prefixes than are stored.
+func (l *Ledger) findRefiltered(ctx context.Context, admit func(ban.Decision) []netip.Prefix, now time.Time) (all []*refiltered, err error) {
 	split := map[ban.Decision]*refiltered{} // the ranges that are stored in parts
 	err = l.read(ctx, func(tx *sql.Tx) error {
 		return query(ctx, tx, func(rows *sql.Rows) error {

@@ -84,17 +84,17 @@ type Missing struct {
 // sampleSize is how many decisions a sample has at most.
 const sampleSize = 8
 
-// EndFullRead records a full read that ended well, and returns how many decisions in force it lacked. It counts for each of them how
-// many full reads in a row lacked it. covered reports whether the query of the read selects a decision, which it gets without UUID
-// and end. Decisions that the query does not select are not missing.
-func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, covered func(ban.Decision) bool, now time.Time) (lacked int, err error) {
+// EndFullRead records a full read that ended well, and returns how many decisions in force it lacked. The ledger counts for each
+// decision how many full reads in a row lacked it. isSelected reports whether the query of the read selects a decision; it gets the
+// decision without UUID and end. A decision that the query does not select is not missing.
+func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, isSelected func(ban.Decision) bool, now time.Time) (lacked int, err error) {
 	var absent [][2]int64 // the ids of ban and decision
 	err = l.read(ctx, func(tx *sql.Tx) error {
 		return query(ctx, tx, func(rows *sql.Rows) error {
 			var key [2]int64
 			var d ban.Decision
 			err := rows.Scan(&key[0], &key[1], scanInto(&d.Prefix), &d.ID, &d.RangeBits, &d.Type, &d.Origin, &d.Scenario)
-			if err == nil && !r.seen.Test(uint(key[1])) && covered(d) {
+			if err == nil && !r.seen.Test(uint(key[1])) && isSelected(d) {
 				absent = append(absent, key)
 			}
 			return err

@@ -82,31 +82,31 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 		p.Target = f.target
 		p.Requested, p.NeedsTidy = f.requested > f.answered, t.Count > 0 && !t.Warning // only a flush finds out that a warning has ended
 		p.Flushed, p.Confirmed, p.Asserted, p.AssertedUntil = f.flushed, f.confirmed, f.asserted, f.assertedUntil
-		if err := p.missing(ctx, tx, q, f.assertedFlush); err != nil {
+		if err := p.findMissing(ctx, tx, q, f.assertedFlush); err != nil {
 			return err
 		}
-		ended, err := p.gone(ctx, tx)
+		ended, err := p.findGone(ctx, tx)
 		if err != nil {
 			return err
 		}
 		p.InForce, p.Waiting = f.bans-f.waiting-ended, f.waiting
 		p.BlocksAll = p.BlockCount == p.InForce && p.BlockCount <= q.SingleMax
-		if p.Next, err = first(ctx, tx, queryNext, p.now); err == nil && p.Waiting > 0 {
-			p.NextDecision, err = first(ctx, tx, queryNextDecision, p.now)
+		if p.Next, err = readFirst(ctx, tx, queryNext, p.now); err == nil && p.Waiting > 0 {
+			p.NextDecision, err = readFirst(ctx, tx, queryNextDecision, p.now)
 		}
 		return err
 	})
 	return p, l.explain(err, "compare the bans")
 }
 
-// first returns the time in the first row of a result; zero: there is no row.
-func first(ctx context.Context, tx *sql.Tx, text string, now int64) (t time.Time, err error) {
+// readFirst returns the time in the first row of a result; zero: there is no row.
+func readFirst(ctx context.Context, tx *sql.Tx, text string, now int64) (t time.Time, err error) {
 	err = tx.QueryRowContext(ctx, text, now).Scan(scanInto(&t))
 	return t, ignoreNoRows(err)
 }
 
-// missing finds the bans in force that the files or the blacklist lack. asserted is the flush of the last re-assert.
-func (p *Plan) missing(ctx context.Context, tx *sql.Tx, q PlanOptions, asserted int64) error {
+// findMissing finds the bans in force that the files or the blacklist lack. asserted is the flush of the last re-assert.
+func (p *Plan) findMissing(ctx context.Context, tx *sql.Tx, q PlanOptions, asserted int64) error {
 	renew := q.Renew.UnixMilli()
 	consider := func(prefix netip.Prefix, until, expires int64) {
 		if expires >= min(until, renew) {
@@ -126,8 +126,8 @@ func (p *Plan) missing(ctx context.Context, tx *sql.Tx, q PlanOptions, asserted 
 	return eachPrefix(ctx, tx, consider, queryUnasserted, asserted, p.now)
 }
 
-// gone finds the bans that are not in force and that the appliance may still have. It returns how many bans have ended.
-func (p *Plan) gone(ctx context.Context, tx *sql.Tx) (ended int, err error) {
+// findGone finds the bans that are not in force and that the appliance may still have. It returns how many bans have ended.
+func (p *Plan) findGone(ctx context.Context, tx *sql.Tx) (ended int, err error) {
 	err = eachPrefix(ctx, tx, func(prefix netip.Prefix, written, expires int64) {
 		if written > 0 || expires > 0 {
 			p.Unblock = append(p.Unblock, prefix)

@@ -40,15 +40,15 @@ func (r *Recorded) learnID(id int64) {
 // may add its UUID or move its end. limit is how many bans are enforced at most; the package comment says which.
 func (l *Ledger) Record(ctx context.Context, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
 	ctx = context.WithoutCancel(ctx) // CrowdSec would send the alert of a cancelled call again
-	recorded, err := l.transact(ctx, now, limit, func(t *transaction) error { return t.addAll(ctx, ordered(decisions), ignoreRow) })
+	recorded, err := l.transact(ctx, now, limit, func(t *transaction) error { return t.addAll(ctx, sortedByPrefix(decisions), ignoreRow) })
 	return recorded, l.explain(err, "record %d decisions", len(decisions))
 }
 
 // ignoreRow is for a caller of addAll that needs no rows.
 func ignoreRow(*storedDecision) {}
 
-// ordered sorts decisions by prefix, so that neighbours are on the same page of the file.
-func ordered(decisions []ban.Decision) []ban.Decision {
+// sortedByPrefix returns the decisions in the order of their prefixes, so that neighbours are on the same page of the file.
+func sortedByPrefix(decisions []ban.Decision) []ban.Decision {
 	order := make([]int, len(decisions)) // sorting decisions themselves is slower, because they are large
 	for i := range order {
 		order[i] = i

@@ -50,12 +50,12 @@ const (
 	// tolerance is how far apart the ends of two deliveries of one decision may be. The Local API gives the time that remains in
 	// whole seconds, counted from the moment when it wrote the answer.
 	tolerance = 3 * time.Second
-	// slowness is how much the end of a known decision may move without effect: a slow answer gives a later end.
-	slowness = time.Minute
+	// ignoredShift is how much later or earlier the end of a known decision may be without effect. A slow answer gives a later end.
+	ignoredShift = time.Minute
 )
 
-// near reports whether two ends are at most a duration apart.
-func near(a, b int64, within time.Duration) bool { return max(a-b, b-a) <= within.Milliseconds() }
+// areNear reports whether two ends are at most a duration apart.
+func areNear(a, b int64, within time.Duration) bool { return max(a-b, b-a) <= within.Milliseconds() }
 
 // find returns the row of a decision that arrived, if the ban has it: the row with its UUID, or with its ID, or one that ends at
 // about the same time. It compares IDs only where a UUID is missing, and ends only where an ID is missing too.
@@ -71,7 +71,7 @@ func (b *storedBan) find(arrived ban.Decision) (found *storedDecision) {
 			if d.lapiID == arrived.ID {
 				return d
 			}
-		case found == nil && near(d.until, arrived.Until.UnixMilli(), tolerance):
+		case found == nil && areNear(d.until, arrived.Until.UnixMilli(), tolerance):
 			found = d
 		}
 	}

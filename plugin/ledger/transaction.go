@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// aboutToEnd: a ban that a decision extends counts as ended and new if it would have ended within this time. A flush that
-	// read the clock a little later may be unblocking it at this moment.
+	// aboutToEnd is how long before its end a ban counts as ended when a decision extends it. It then becomes pending like a new ban,
+	// because a flush that read the clock a little later may be unblocking it at this moment.
 	aboutToEnd = time.Minute
 
 	// mostDecisions bounds how many decisions of one ban are kept. When there are more, the one that ends first is dropped.
@@ -36,7 +36,7 @@ type transaction struct {
 	tx           *sql.Tx
 	number       int64 // of this change
 	now          int64
-	soon         int64 // now and aboutToEnd
+	soon         int64 // now plus aboutToEnd
 	bans         int64 // how many rows ban has
 	waiting      int64 // how many of them wait
 	overtaking   int64 // how many waiting bans may go before an enforced one because of this change
@@ -123,7 +123,7 @@ func (t *transaction) add(bans map[netip.Prefix]*storedBan, d *ban.Decision) *st
 			known.lapiID, known.changed = d.ID, true
 			t.recorded.learnID(d.ID)
 		}
-		if !near(known.until, until, slowness) {
+		if !areNear(known.until, until, ignoredShift) {
 			known.until, known.changed, b.changed = until, true, true
 		}
 		if known.missing > 0 && d.ID != 0 {

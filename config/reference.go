@@ -28,38 +28,38 @@ func (v value) hasReference() bool {
 	return v.from.isFile() && v.node.Kind == yaml.ScalarNode && strings.Contains(v.node.Value, "$")
 }
 
-// handedOver returns a value as the plugin receives it. CrowdSec (1.7.8, csplugin.PluginBroker.loadPlugins) writes new
-// YAML, replaces variables in its text, and sends the result. So the content of a variable is read as YAML. If the plugin
-// receives another text than [value.meant], that is a problem.
-func (v value) handedOver() (value, *problem) {
+// asReceived returns a value as the plugin receives it. CrowdSec (1.7.8, csplugin.PluginBroker.loadPlugins) writes new
+// YAML, replaces variables in its text, and sends the result. So the plugin reads the content of a variable as YAML. The
+// value has a problem if the result differs from that of [value.expandOnce].
+func (v value) asReceived() (value, *problem) {
 	if !v.hasReference() {
 		return v, nil
 	}
-	lost := &problem{"holds a $, and CrowdSec changes the value that it puts in: it reads that value as YAML, and searches it for another $",
+	changed := &problem{"holds a $, and CrowdSec changes the value that it puts in: it reads that value as YAML, and searches it for another $",
 		"use only letters and digits in the variable; or put the secret into a file, and name it with ssh_password_path, " +
 			"ssh_private_key_passphrase_path, api_password_path or api_key_path"}
 	rewritten, err := yamlv2.Marshal(map[string]string{"value": v.node.Value})
 	if err != nil {
-		return v, lost
+		return v, changed
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal([]byte(crowdsec.Expand(string(rewritten), v.from.lookup)), &document); err != nil {
-		return v, lost
+		return v, changed
 	}
 	root := rootOf(&document)
 	if root.Kind != yaml.MappingNode || len(root.Content) != 2 {
-		return v, lost
+		return v, changed
 	}
-	arrived := value{resolved(root.Content[1]), source{}}
-	text, wrong := arrived.text()
-	if wrong != nil || isNull(arrived.node) && text != "" || text != v.meant() {
-		return v, lost
+	received := value{resolved(root.Content[1]), source{}}
+	text, wrong := received.text()
+	if wrong != nil || isNull(received.node) && text != "" || text != v.expandOnce() {
+		return v, changed
 	}
-	return arrived, nil
+	return received, nil
 }
 
-// meant returns the text with the unchanged content of each variable.
-func (v value) meant() string {
+// expandOnce replaces each variable by its content, and does not read that content as YAML.
+func (v value) expandOnce() string {
 	return reference.ReplaceAllStringFunc(v.node.Value, func(written string) string {
 		if found, ok := v.from.lookup(strings.Trim(written, "${}")); ok {
 			return found
