@@ -25,9 +25,9 @@ func TestTheHintAboutARefusedPasswordNamesTheDollarSign(t *testing.T) {
 		"SSH, in a file":   {map[string]string{"ssh_password": "", "ssh_password_path": file}, false},
 	} {
 		t.Run(title, func(t *testing.T) {
-			w := newHarness(t)
-			w.write(w.yaml(c.keys))
-			d := w.document()
+			h := newHarness(t)
+			h.write(h.yaml(c.keys))
+			d := h.document()
 			if err := d.ReadSecrets(); err != nil {
 				t.Fatal(err)
 			}

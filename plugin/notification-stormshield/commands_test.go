@@ -17,57 +17,57 @@ import (
 )
 
 func TestWithoutACommandItPrintsItsHelp(t *testing.T) {
-	w := newHarness(t)
-	status, out, _ := w.run()
+	h := newHarness(t)
+	status, out, _ := h.run()
 	if status != 0 || !strings.Contains(out, "CrowdSec notification plugin") || !strings.Contains(out, "cleanup") {
 		t.Errorf("status %d:\n%s", status, out)
 	}
 }
 
 func TestWrongUsageExitsWithStatus2(t *testing.T) {
-	w := newHarness(t)
+	h := newHarness(t)
 	for _, args := range [][]string{
-		{"bogus"}, {"check", "--bogus"}, {"check", "-c"}, {"check", "-c", w.file, "more"}, {"config", "more"}, {"bans", "remove", "-c", w.file},
+		{"bogus"}, {"check", "--bogus"}, {"check", "-c"}, {"check", "-c", h.file, "more"}, {"config", "more"}, {"bans", "remove", "-c", h.file},
 	} {
-		if status, _, complaint := w.run(args...); status != 2 || !strings.Contains(complaint, "--help") {
+		if status, _, complaint := h.run(args...); status != 2 || !strings.Contains(complaint, "--help") {
 			t.Errorf("%v: status %d, %s", args, status, complaint)
 		}
 	}
 }
 
 func TestConfigPrintsTheSample(t *testing.T) {
-	w := newHarness(t)
-	if status, out, _ := w.run("config"); status != 0 || out != config.Sample() {
+	h := newHarness(t)
+	if status, out, _ := h.run("config"); status != 0 || out != config.Sample() {
 		t.Errorf("status %d:\n%s", status, out)
 	}
 }
 
 func TestVersionNamesTheGoVersion(t *testing.T) {
-	w := newHarness(t)
-	if status, out, _ := w.run("version"); status != 0 || !strings.Contains(out, "go1.") {
+	h := newHarness(t)
+	if status, out, _ := h.run("version"); status != 0 || !strings.Contains(out, "go1.") {
 		t.Errorf("status %d: %s", status, out)
 	}
 }
 
 func TestTheLinesOfTrustMakeCheckPass(t *testing.T) {
-	w := newHarness(t)
-	w.write(w.yaml(map[string]string{"ssh_host_key": "", "api_cert_fingerprint": ""}))
-	if status, _, complaint := w.run("check", "-c", w.file); status != 1 || !strings.Contains(complaint, "crowdsec-stormshield trust") {
+	h := newHarness(t)
+	h.write(h.yaml(map[string]string{"ssh_host_key": "", "api_cert_fingerprint": ""}))
+	if status, _, complaint := h.run("check", "-c", h.file); status != 1 || !strings.Contains(complaint, "crowdsec-stormshield trust") {
 		t.Errorf("check without an identity: status %d, %s", status, complaint)
 	}
-	status, out, complaint := w.run("trust", "-c", w.file)
+	status, out, complaint := h.run("trust", "-c", h.file)
 	if status != 0 {
 		t.Fatalf("trust: status %d, %s", status, complaint)
 	}
-	if seen := w.sim.Stats().CredentialsSeen; seen != 0 {
+	if seen := h.sim.Stats().CredentialsSeen; seen != 0 {
 		t.Errorf("trust showed a credential %d times", seen)
 	}
-	text := w.yaml(map[string]string{"ssh_host_key": "", "api_cert_fingerprint": ""})
+	text := h.yaml(map[string]string{"ssh_host_key": "", "api_cert_fingerprint": ""})
 	for line := range strings.Lines(out) {
 		text += "  " + line
 	}
-	w.write(text)
-	if status, out, complaint := w.run("check", "-c", w.file); status != 0 || !strings.Contains(out, "All is well") {
+	h.write(text)
+	if status, out, complaint := h.run("check", "-c", h.file); status != 0 || !strings.Contains(out, "All is well") {
 		t.Errorf("check: status %d\n%s%s", status, out, complaint)
 	}
 }
@@ -79,26 +79,26 @@ func TestCheckNamesEachFaultAndAHint(t *testing.T) {
 		wants   []string
 	}{
 		"SSH refused":             {faults: func(f *snstest.Faults) { f.SSHRefuse = true }, wants: []string{"SSH login", "refused", "switch SSH on"}},
-		"host key changed":        {prepare: func(w *harness) { w.sim.ChangeHostKey() }, wants: []string{"SSH login", "not trusted", "ssh_host_key"}},
-		"SSH password wrong":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"ssh_password": "wrong"})) }, wants: []string{"SSH login", "correct ssh_username, ssh_password"}},
+		"host key changed":        {prepare: func(h *harness) { h.sim.ChangeHostKey() }, wants: []string{"SSH login", "not trusted", "ssh_host_key"}},
+		"SSH password wrong":      {prepare: func(h *harness) { h.write(h.yaml(map[string]string{"ssh_password": "wrong"})) }, wants: []string{"SSH login", "correct ssh_username, ssh_password"}},
 		"API port closed":         {faults: func(f *snstest.Faults) { f.APIRefuse = true }, wants: []string{"API login", "refused", "api_port"}},
-		"certificate not trusted": {prepare: func(w *harness) { w.sim.ChangeCertificate() }, wants: []string{"API login", "not trusted", "api_cert_fingerprint"}},
-		"API password wrong":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"api_password": "wrong"})) }, wants: []string{"API login", "AUTH_FAILED", "api_password"}},
+		"certificate not trusted": {prepare: func(h *harness) { h.sim.ChangeCertificate() }, wants: []string{"API login", "not trusted", "api_cert_fingerprint"}},
+		"API password wrong":      {prepare: func(h *harness) { h.write(h.yaml(map[string]string{"api_password": "wrong"})) }, wants: []string{"API login", "AUTH_FAILED", "api_password"}},
 		"without mon_write":       {faults: func(f *snstest.Faults) { f.NoMonWrite = true }, wants: []string{"right to the blacklist", "mon_write"}},
-		"config_dir missing":      {prepare: func(w *harness) { w.write(w.yaml(map[string]string{"config_dir": "/nowhere"})) }, wants: []string{"configuration folder", "/nowhere", "set config_dir"}},
-		"[Host] missing": {prepare: func(w *harness) {
-			_ = w.sim.Write("object", []byte(strings.Replace(string(w.sim.Read("object")), "[Host]", "[Ghost]", 1)))
+		"config_dir missing":      {prepare: func(h *harness) { h.write(h.yaml(map[string]string{"config_dir": "/nowhere"})) }, wants: []string{"configuration folder", "/nowhere", "set config_dir"}},
+		"[Host] missing": {prepare: func(h *harness) {
+			_ = h.sim.Write("object", []byte(strings.Replace(string(h.sim.Read("object")), "[Host]", "[Ghost]", 1)))
 		}, wants: []string{"object", "no section [Host]", "restore"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newHarness(t)
+			h := newHarness(t)
 			if c.faults != nil {
-				w.sim.SetFaults(c.faults)
+				h.sim.SetFaults(c.faults)
 			}
 			if c.prepare != nil {
-				c.prepare(w)
+				c.prepare(h)
 			}
-			status, out, complaint := w.run("check", "-c", w.file)
+			status, out, complaint := h.run("check", "-c", h.file)
 			if status != 1 || !strings.Contains(complaint, "see above") {
 				t.Errorf("status %d, %s", status, complaint)
 			}
@@ -115,67 +115,67 @@ func TestCheckNamesEachFaultAndAHint(t *testing.T) {
 }
 
 func TestCheckWarnsOfAConfigurationThatOthersCanRead(t *testing.T) {
-	w := newHarness(t)
+	h := newHarness(t)
 	for mode, warns := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o604: true, 0o644: true} {
-		if err := os.Chmod(w.file, mode); err != nil {
+		if err := os.Chmod(h.file, mode); err != nil {
 			t.Fatal(err)
 		}
-		status, _, complaint := w.run("check", "-c", w.file)
-		if status != 0 || strings.Contains(complaint, "chmod 600 "+w.file) != warns {
+		status, _, complaint := h.run("check", "-c", h.file)
+		if status != 0 || strings.Contains(complaint, "chmod 600 "+h.file) != warns {
 			t.Errorf("mode %s: status %d, %q", mode, status, complaint)
 		}
 	}
 }
 
 func TestCheckReportsALockOut(t *testing.T) {
-	w := newHarness(t)
+	h := newHarness(t)
 	for n := range 3 { // another password each time: a hold-off is of one
-		w.write(w.yaml(map[string]string{"api_password": fmt.Sprint("wrong ", n)}))
-		w.run("check", "-c", w.file)
+		h.write(h.yaml(map[string]string{"api_password": fmt.Sprint("wrong ", n)}))
+		h.run("check", "-c", h.file)
 	}
-	if w.sim.Locked() == 0 {
+	if h.sim.Locked() == 0 {
 		t.Fatal("the appliance is not locked")
 	}
-	w.write(w.yaml(nil))
-	status, out, _ := w.run("check", "-c", w.file)
+	h.write(h.yaml(nil))
+	status, out, _ := h.run("check", "-c", h.file)
 	if status != 1 || !strings.Contains(out, "ERR_BRUTEFORCE") || !strings.Contains(out, "wait until the lock is over") {
 		t.Errorf("status %d:\n%s", status, out)
 	}
 }
 
 func TestTheNextCheckAfterARefusedLoginTriesNone(t *testing.T) {
-	w := newHarness(t)
-	w.write(w.yaml(map[string]string{"api_password": "wrong"}))
-	w.openLedger()
-	w.run("check", "-c", w.file)
-	status, _, complaint := w.run("check", "-c", w.file)
+	h := newHarness(t)
+	h.write(h.yaml(map[string]string{"api_password": "wrong"}))
+	h.openLedger()
+	h.run("check", "-c", h.file)
+	status, _, complaint := h.run("check", "-c", h.file)
 	if status != 1 || !strings.Contains(complaint, "no login is tried before") {
 		t.Errorf("second check: status %d, %s", status, complaint)
 	}
-	if n := w.sim.Stats().APILoginsFailed; n != 1 {
+	if n := h.sim.Stats().APILoginsFailed; n != 1 {
 		t.Errorf("%d attempts with a wrong password", n)
 	}
-	w.write(w.yaml(nil))
-	if status, out, complaint := w.run("check", "-c", w.file); status != 0 {
+	h.write(h.yaml(nil))
+	if status, out, complaint := h.run("check", "-c", h.file); status != 0 {
 		t.Errorf("with the right password, at once: status %d\n%s%s", status, out, complaint)
 	}
 }
 
 // openLedger opens the state as the plugin does.
-func (w *harness) openLedger() *ledger.Ledger {
-	w.t.Helper()
-	l, err := ledger.Open(w.t.Context(), plugin.StateOf(w.document()).Path)
+func (h *harness) openLedger() *ledger.Ledger {
+	h.t.Helper()
+	l, err := ledger.Open(h.t.Context(), plugin.StateOf(h.document()).Path)
 	if err != nil {
-		w.t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { l.Close() })
+	h.t.Cleanup(func() { l.Close() })
 	return l
 }
 
 func TestCleanupRemovesOurEntriesAndKeepsEveryOtherByte(t *testing.T) {
-	w := newHarness(t)
-	object, groups := string(w.sim.Read("object")), string(w.sim.Read("objectgroup"))
-	l, now := w.openLedger(), time.Now()
+	h := newHarness(t)
+	object, groups := string(h.sim.Read("object")), string(h.sim.Read("objectgroup"))
+	l, now := h.openLedger(), time.Now()
 	var bans []ban.Decision
 	for i := range 100 {
 		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), 32)
@@ -184,31 +184,31 @@ func TestCleanupRemovesOurEntriesAndKeepsEveryOtherByte(t *testing.T) {
 	if _, err := l.Record(t.Context(), bans, now, 1000); err != nil {
 		t.Fatal(err)
 	}
-	w.flush(l)
-	if n := w.sim.BlacklistLen(); n != 100 {
+	h.flush(l)
+	if n := h.sim.BlacklistLen(); n != 100 {
 		t.Fatalf("%d entries on the blacklist", n)
 	}
 
-	held, err := lease.Try(plugin.StateOf(w.document()).Lease)
+	held, err := lease.Try(plugin.StateOf(h.document()).Lease)
 	if err != nil || held == nil {
 		t.Fatal(held, err)
 	}
-	status, _, complaint := w.run("cleanup", "-c", w.file)
-	if status != 1 || !strings.Contains(complaint, "stop CrowdSec first") || w.sim.BlacklistLen() != 100 {
+	status, _, complaint := h.run("cleanup", "-c", h.file)
+	if status != 1 || !strings.Contains(complaint, "stop CrowdSec first") || h.sim.BlacklistLen() != 100 {
 		t.Errorf("beside a running plugin: status %d, %s", status, complaint)
 	}
 	_ = held.Release()
 
-	status, out, complaint := w.run("cleanup", "-c", w.file)
+	status, out, complaint := h.run("cleanup", "-c", h.file)
 	if status != 0 || !strings.Contains(out, "100 entries") {
 		t.Errorf("status %d: %s%s", status, out, complaint)
 	}
-	if w.sim.BlacklistLen() != 0 || string(w.sim.Read("object")) != object || string(w.sim.Read("objectgroup")) != groups {
-		t.Errorf("%d entries left, object:\n%s\nobjectgroup:\n%s", w.sim.BlacklistLen(), w.sim.Read("object"), w.sim.Read("objectgroup"))
+	if h.sim.BlacklistLen() != 0 || string(h.sim.Read("object")) != object || string(h.sim.Read("objectgroup")) != groups {
+		t.Errorf("%d entries left, object:\n%s\nobjectgroup:\n%s", h.sim.BlacklistLen(), h.sim.Read("object"), h.sim.Read("objectgroup"))
 	}
 
-	w.flush(l)
-	if n := w.sim.BlacklistLen(); n != 100 {
+	h.flush(l)
+	if n := h.sim.BlacklistLen(); n != 100 {
 		t.Errorf("started again, the plugin blocks %d of 100", n)
 	}
 }

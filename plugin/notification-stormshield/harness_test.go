@@ -25,15 +25,15 @@ type harness struct {
 
 func newHarness(t testing.TB, options ...func(*snstest.Options)) *harness {
 	t.Helper()
-	w := &harness{t: t, sim: snstest.Start(t, options...), dir: t.TempDir()}
-	w.file = filepath.Join(w.dir, "notification.yaml")
-	w.write(w.yaml(nil))
-	return w
+	h := &harness{t: t, sim: snstest.Start(t, options...), dir: t.TempDir()}
+	h.file = filepath.Join(h.dir, "notification.yaml")
+	h.write(h.yaml(nil))
+	return h
 }
 
 // yaml returns the configuration, with other values of some of the appliance's keys. An empty value removes the key.
-func (w *harness) yaml(other map[string]string) string {
-	text := plugintest.Configuration{Name: "test", StateDir: w.dir, UpdateFrequency: time.Second}.For(w.sim).YAML()
+func (h *harness) yaml(other map[string]string) string {
+	text := plugintest.Configuration{Name: "test", StateDir: h.dir, UpdateFrequency: time.Second}.For(h.sim).YAML()
 	for key, value := range other {
 		text = regexp.MustCompile(`(?m)^  `+key+`: .*\n`).ReplaceAllString(text, "")
 		if value != "" {
@@ -43,30 +43,30 @@ func (w *harness) yaml(other map[string]string) string {
 	return text
 }
 
-func (w *harness) write(text string) {
-	w.t.Helper()
-	if err := os.WriteFile(w.file, []byte(text), 0o600); err != nil {
-		w.t.Fatal(err)
+func (h *harness) write(text string) {
+	h.t.Helper()
+	if err := os.WriteFile(h.file, []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
 	}
 }
 
-func (w *harness) document() config.Document {
-	w.t.Helper()
-	documents, err := config.Load(w.file)
+func (h *harness) document() config.Document {
+	h.t.Helper()
+	documents, err := config.Load(h.file)
 	if err != nil {
-		w.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	return documents[0]
 }
 
 // run runs a command line and returns its exit status and outputs.
-func (w *harness) run(args ...string) (status int, stdout, stderr string) {
-	w.t.Helper()
+func (h *harness) run(args ...string) (status int, stdout, stderr string) {
+	h.t.Helper()
 	var out, errs bytes.Buffer
-	status = run(w.t.Context(), args, &out, &errs)
+	status = run(h.t.Context(), args, &out, &errs)
 	for _, text := range []string{out.String(), errs.String()} {
-		if strings.Contains(text, w.sim.Password()) {
-			w.t.Errorf("%v prints the password:\n%s", args, text)
+		if strings.Contains(text, h.sim.Password()) {
+			h.t.Errorf("%v prints the password:\n%s", args, text)
 		}
 	}
 	return status, out.String(), errs.String()

@@ -20,16 +20,16 @@ import (
 )
 
 // flush flushes once, as the plugin does.
-func (w *harness) flush(l *ledger.Ledger) {
-	w.t.Helper()
-	d := w.document()
+func (h *harness) flush(l *ledger.Ledger) {
+	h.t.Helper()
+	d := h.document()
 	e := enforcer.New(enforcer.Config{
 		Appliance: connect(d), Ledger: l, Lockout: lockout.File{Path: plugin.StateOf(d).Lockout}, Rhythm: pacer.Rhythm{Every: d.UpdateFrequency},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans, SingleMax: d.Stormshield.APISingleMax,
 		Filter: func() ban.Filter { return ban.Filter{} }, Log: hclog.NewNullLogger(),
 	})
-	if _, err := e.Flush(w.t.Context()); err != nil {
-		w.t.Fatal(err)
+	if _, err := e.Flush(h.t.Context()); err != nil {
+		h.t.Fatal(err)
 	}
 }
 

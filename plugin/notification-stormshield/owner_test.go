@@ -40,10 +40,10 @@ func ordinaryUser() int {
 }
 
 // newOpenHarness returns a harness whose folders and program are open to every user.
-func newOpenHarness(t *testing.T) (w *harness, binary string) {
+func newOpenHarness(t *testing.T) (h *harness, binary string) {
 	t.Helper()
-	w = newHarness(t)
-	for _, dir := range []string{filepath.Dir(w.dir), w.dir} {
+	h = newHarness(t)
+	for _, dir := range []string{filepath.Dir(h.dir), h.dir} {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -53,19 +53,19 @@ func newOpenHarness(t *testing.T) (w *harness, binary string) {
 		t.Fatal(err)
 	}
 	// A link, because a program that is being written cannot run while another test forks (go.dev/issue/22315).
-	binary = filepath.Join(w.dir, "crowdsec-stormshield")
+	binary = filepath.Join(h.dir, "crowdsec-stormshield")
 	if err := os.Link(self, binary); err != nil {
 		t.Fatal(err)
 	}
-	w.dir = filepath.Join(w.dir, "state")
-	if err := os.Mkdir(w.dir, 0o755); err != nil {
+	h.dir = filepath.Join(h.dir, "state")
+	if err := os.Mkdir(h.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.write(w.yaml(nil))
-	if err := os.Chmod(w.file, 0o644); err != nil {
+	h.write(h.yaml(nil))
+	if err := os.Chmod(h.file, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return w, binary
+	return h, binary
 }
 
 // runAs runs a command line in a process of its own, which may give up root.
@@ -79,21 +79,21 @@ func runAs(t *testing.T, uid int, binary string, args ...string) (string, error)
 
 func TestACommandWithoutTheRightsSaysToRunItAsRoot(t *testing.T) {
 	t.Parallel()
-	w, binary := newOpenHarness(t)
-	w.openLedger()
-	state := plugin.StateOf(w.document())
+	h, binary := newOpenHarness(t)
+	h.openLedger()
+	state := plugin.StateOf(h.document())
 	for _, file := range []string{state.Lease, state.Lockout} {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if os.Geteuid() == 0 {
-		chownAll(t, w.dir, nobody)
+		chownAll(t, h.dir, nobody)
 	}
 	bans, check, others := []string{"bans"}, []string{"check"}, [][]string{{"status"}, {"bans", "remove", "203.0.113.7"}, {"flush"}, {"cleanup"}}
 	for closed, commands := range map[string][][]string{
-		w.file:        append([][]string{{"trust"}, bans, check}, others...),
-		w.dir:         append([][]string{bans, check}, others...),
+		h.file:        append([][]string{{"trust"}, bans, check}, others...),
+		h.dir:         append([][]string{bans, check}, others...),
 		state.Path:    append([][]string{bans}, others...),
 		state.Lease:   others,
 		state.Lockout: append([][]string{check}, others...),
@@ -106,7 +106,7 @@ func TestACommandWithoutTheRightsSaysToRunItAsRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, words := range commands {
-			out, err := runAs(t, ordinaryUser(), binary, append(words, "-c", w.file)...)
+			out, err := runAs(t, ordinaryUser(), binary, append(words, "-c", h.file)...)
 			if err == nil || !strings.Contains(out, closed) || !strings.Contains(out, "permission denied (hint: run this as root)") {
 				t.Errorf("%v with %s closed: %v\n%s", words, closed, err, out)
 			}
@@ -132,17 +132,17 @@ func chownAll(t *testing.T, dir string, uid int) {
 }
 
 // serve starts the plugin as a user, configures it and bans an address.
-func (w *harness) serve(uid int, binary string) error {
-	w.t.Helper()
+func (h *harness) serve(uid int, binary string) error {
+	h.t.Helper()
 	p, err := plugintest.Start(binary, credentialOf(uid))
 	if err != nil {
-		w.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	defer p.Kill()
-	if err := p.Configure(w.t.Context(), w.yaml(nil)); err != nil {
+	if err := p.Configure(h.t.Context(), h.yaml(nil)); err != nil {
 		return err
 	}
-	return p.Notify(w.t.Context(), "test", plugintest.Ban(time.Hour, netip.MustParsePrefix("203.0.113.7/32")).Text())
+	return p.Notify(h.t.Context(), "test", plugintest.Ban(time.Hour, netip.MustParsePrefix("203.0.113.7/32")).Text())
 }
 
 // stateUsers are a user of the plugin, an owner of the state folder, and the process that makes the first state file.
@@ -172,24 +172,24 @@ func testStateUsers(t *testing.T, all []stateUsers) {
 	for _, c := range all {
 		t.Run(fmt.Sprintf("plugin %d, folder %d, first %s", c.plugin, c.folder, c.first), func(t *testing.T) {
 			t.Parallel()
-			w, binary := newOpenHarness(t)
-			chownAll(t, w.dir, c.folder)
-			if err := os.Chmod(w.dir, 0o700); err != nil {
+			h, binary := newOpenHarness(t)
+			chownAll(t, h.dir, c.folder)
+			if err := os.Chmod(h.dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
 			if c.first != "plugin" {
-				_, _ = runAs(t, 0, binary, c.first, "-c", w.file) // there may be no state yet
+				_, _ = runAs(t, 0, binary, c.first, "-c", h.file) // there may be no state yet
 			}
-			if err := w.serve(c.plugin, binary); err != nil {
+			if err := h.serve(c.plugin, binary); err != nil {
 				t.Fatal(err)
 			}
 			for _, words := range [][]string{{"bans"}, {"check"}, {"flush"}, {"bans", "remove", "203.0.113.7"}, {"flush"}} {
-				if out, err := runAs(t, 0, binary, append(words, "-c", w.file)...); err != nil {
+				if out, err := runAs(t, 0, binary, append(words, "-c", h.file)...); err != nil {
 					t.Errorf("%v as root: %v\n%s", words, err, out)
 				}
 			}
-			w.checkOwner(c.plugin)
-			if err := w.serve(c.plugin, binary); err != nil {
+			h.checkOwner(c.plugin)
+			if err := h.serve(c.plugin, binary); err != nil {
 				t.Errorf("the plugin after the commands: %v", err)
 			}
 		})
@@ -197,16 +197,16 @@ func testStateUsers(t *testing.T, all []stateUsers) {
 }
 
 // checkOwner reports an error for a state file that a user does not own.
-func (w *harness) checkOwner(uid int) {
-	w.t.Helper()
-	files, err := filepath.Glob(filepath.Join(w.dir, "*"))
+func (h *harness) checkOwner(uid int) {
+	h.t.Helper()
+	files, err := filepath.Glob(filepath.Join(h.dir, "*"))
 	if err != nil || len(files) < 2 {
-		w.t.Fatal(files, err)
+		h.t.Fatal(files, err)
 	}
 	for _, file := range files {
 		owner, err := plugin.OwnerOf(file)
 		if err != nil || uid != 0 && owner.UID != uid {
-			w.t.Errorf("%s belongs to %d (%v), and the plugin is %d", file, owner.UID, err, uid)
+			h.t.Errorf("%s belongs to %d (%v), and the plugin is %d", file, owner.UID, err, uid)
 		}
 	}
 }
@@ -217,49 +217,49 @@ func TestTheErrorAboutAStateOfAnotherUserNamesTheCure(t *testing.T) {
 		t.Skip("only root changes its user")
 	}
 	for uid, name := range map[int]string{nobody: "nobody", stranger: strconv.Itoa(stranger)} {
-		w, binary := newOpenHarness(t)
-		chownAll(t, w.dir, uid)
-		if err := w.serve(0, binary); err != nil { // plugin_config named root
+		h, binary := newOpenHarness(t)
+		chownAll(t, h.dir, uid)
+		if err := h.serve(0, binary); err != nil { // plugin_config named root
 			t.Fatal(err)
 		}
-		if out, err := runAs(t, 0, binary, "bans", "-c", w.file); err != nil || !strings.Contains(out, "203.0.113.7") {
+		if out, err := runAs(t, 0, binary, "bans", "-c", h.file); err != nil || !strings.Contains(out, "203.0.113.7") {
 			t.Errorf("bans: %v\n%s", err, out)
 		}
-		cure := fmt.Sprintf("chown -R %s %s", name, w.dir)
-		err := w.serve(uid, binary)
+		cure := fmt.Sprintf("chown -R %s %s", name, h.dir)
+		err := h.serve(uid, binary)
 		if err == nil || !strings.Contains(err.Error(), cure) {
 			t.Fatalf("as %s again: %v; want the hint %q", name, err, cure)
 		}
 		if out, err := exec.CommandContext(t.Context(), "sh", "-c", cure).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v %s", cure, err, out)
 		}
-		if err := w.serve(uid, binary); err != nil {
+		if err := h.serve(uid, binary); err != nil {
 			t.Errorf("after %s: %v", cure, err)
 		}
 	}
 }
 
 func TestTheErrorAboutAMissingStateFolderNamesTheCure(t *testing.T) {
-	w, binary := newOpenHarness(t)
-	if err := os.Chmod(w.dir, 0); err != nil {
+	h, binary := newOpenHarness(t)
+	if err := os.Chmod(h.dir, 0); err != nil {
 		t.Fatal(err)
 	}
 	me := plugin.UserName(ordinaryUser())
 	if os.Geteuid() != 0 {
-		defer func() { _ = os.Chmod(w.dir, 0o755) }()
+		defer func() { _ = os.Chmod(h.dir, 0o755) }()
 	}
-	closed := w.dir
-	w.dir = filepath.Join(closed, "state")
-	w.expectCure(binary, fmt.Sprintf("let the plugin's user, %s, through each folder above it; namei -l %s", me, w.dir))
+	closed := h.dir
+	h.dir = filepath.Join(closed, "state")
+	h.expectCure(binary, fmt.Sprintf("let the plugin's user, %s, through each folder above it; namei -l %s", me, h.dir))
 	if err := os.Chmod(closed, 0o555); err != nil {
 		t.Fatal(err)
 	}
-	w.expectCure(binary, fmt.Sprintf("install -d -m 700 -o %s %s", me, w.dir))
+	h.expectCure(binary, fmt.Sprintf("install -d -m 700 -o %s %s", me, h.dir))
 }
 
-func (w *harness) expectCure(binary, cure string) {
-	w.t.Helper()
-	if err := w.serve(ordinaryUser(), binary); err == nil || !strings.Contains(err.Error(), cure) {
-		w.t.Errorf("%v; want the hint %q", err, cure)
+func (h *harness) expectCure(binary, cure string) {
+	h.t.Helper()
+	if err := h.serve(ordinaryUser(), binary); err == nil || !strings.Contains(err.Error(), cure) {
+		h.t.Errorf("%v; want the hint %q", err, cure)
 	}
 }

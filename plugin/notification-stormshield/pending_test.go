@@ -13,20 +13,20 @@ import (
 )
 
 // record records a ban of an earlier alert.
-func (w *harness) record(address string, ago time.Duration) {
-	w.t.Helper()
+func (h *harness) record(address string, ago time.Duration) {
+	h.t.Helper()
 	d := ban.Decision{Prefix: netip.PrefixFrom(netip.MustParseAddr(address), 32), RangeBits: 32, Type: "ban", Until: time.Now().Add(time.Hour)}
-	if _, err := w.openLedger().Record(w.t.Context(), []ban.Decision{d}, time.Now().Add(-ago), 1000); err != nil {
-		w.t.Fatal(err)
+	if _, err := h.openLedger().Record(h.t.Context(), []ban.Decision{d}, time.Now().Add(-ago), 1000); err != nil {
+		h.t.Fatal(err)
 	}
 }
 
 // hold takes the lease, as a running plugin does.
-func (w *harness) hold() *lease.Lease {
-	w.t.Helper()
-	held, err := lease.Try(plugin.StateOf(w.document()).Lease)
+func (h *harness) hold() *lease.Lease {
+	h.t.Helper()
+	held, err := lease.Try(plugin.StateOf(h.document()).Lease)
 	if err != nil || held == nil {
-		w.t.Fatal(held, err)
+		h.t.Fatal(held, err)
 	}
 	return held
 }
@@ -34,10 +34,10 @@ func (w *harness) hold() *lease.Lease {
 // The state holds no error if its disk is full or a flush hangs.
 func TestStatusReportsBansThatArePendingForTooLong(t *testing.T) {
 	for ago, works := range map[time.Duration]bool{30 * time.Second: true, time.Hour: false} {
-		w := newHarness(t)
-		w.record("203.0.113.7", ago)
-		held := w.hold()
-		status, out, _ := w.run("status", "-c", w.file)
+		h := newHarness(t)
+		h.record("203.0.113.7", ago)
+		held := h.hold()
+		status, out, _ := h.run("status", "-c", h.file)
 		if works != (status == 0) || works == strings.Contains(out, "1 to block and 0 to unblock have been pending for up to 1h") {
 			t.Errorf("pending for %s: status %d\n%s", ago, status, out)
 		}
@@ -46,22 +46,22 @@ func TestStatusReportsBansThatArePendingForTooLong(t *testing.T) {
 }
 
 func TestStatusReportsACutFlushAlthoughEveryBanHasEnded(t *testing.T) {
-	w := newHarness(t)
-	w.record("203.0.113.7", 2*time.Hour)
+	h := newHarness(t)
+	h.record("203.0.113.7", 2*time.Hour)
 	began := time.Now().Add(-90 * time.Minute)
-	p, err := w.openLedger().Plan(t.Context(), ledger.PlanOptions{Now: began})
+	p, err := h.openLedger().Plan(t.Context(), ledger.PlanOptions{Now: began})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.openLedger().RecordAttempt(t.Context(), p, true); err != nil {
+	if err := h.openLedger().RecordAttempt(t.Context(), p, true); err != nil {
 		t.Fatal(err)
 	}
-	held := w.hold()
+	held := h.hold()
 	defer func() { _ = held.Release() }()
-	if _, err := w.openLedger().Lift(t.Context(), netip.MustParsePrefix("203.0.113.7/32"), time.Now(), 1000); err != nil {
+	if _, err := h.openLedger().Lift(t.Context(), netip.MustParsePrefix("203.0.113.7/32"), time.Now(), 1000); err != nil {
 		t.Fatal(err)
 	}
-	status, out, _ := w.run("status", "-c", w.file)
+	status, out, _ := h.run("status", "-c", h.file)
 	if status == 0 || !strings.Contains(out, "a flush was cut 1h30m") {
 		t.Errorf("status %d\n%s", status, out)
 	}
@@ -69,13 +69,13 @@ func TestStatusReportsACutFlushAlthoughEveryBanHasEnded(t *testing.T) {
 
 func TestFlushBlocksByItselfAfterThePluginHasEnded(t *testing.T) {
 	t.Parallel()
-	w := newHarness(t)
-	w.record("203.0.113.7", 0)
-	held := w.hold()
+	h := newHarness(t)
+	h.record("203.0.113.7", 0)
+	held := h.hold()
 	gone := time.AfterFunc(time.Second, func() { _ = held.Release() })
 	defer gone.Stop()
-	status, out, complaint := w.run("flush", "-c", w.file)
-	if status != 0 || !w.sim.Blocked(netip.MustParseAddr("203.0.113.7")) {
+	status, out, complaint := h.run("flush", "-c", h.file)
+	if status != 0 || !h.sim.Blocked(netip.MustParseAddr("203.0.113.7")) {
 		t.Errorf("status %d: %s%s", status, out, complaint)
 	}
 }

@@ -27,10 +27,10 @@ func TestAReportHidesAddresses(t *testing.T) {
 }
 
 func TestAReportHidesTheHostOfAnApplianceThatDoesNotAnswer(t *testing.T) {
-	w := newHarness(t)
-	w.write(w.yaml(map[string]string{"host": "localhost"}))
-	w.sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse, f.SSHRefuse = true, true })
-	status, out, _ := w.run("check", "-c", w.file, "--write")
+	h := newHarness(t)
+	h.write(h.yaml(map[string]string{"host": "localhost"}))
+	h.sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse, f.SSHRefuse = true, true })
+	status, out, _ := h.run("check", "-c", h.file, "--write")
 	if status != 1 || strings.Contains(out, "localhost") || !strings.Contains(out, "(host)") || !strings.Contains(out, "refused") {
 		t.Errorf("status %d:\n%s", status, out)
 	}

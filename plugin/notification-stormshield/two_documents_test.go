@@ -17,17 +17,17 @@ import (
 // Two documents with groups of their own share the blacklist of an appliance.
 func TestABanOfOneDocumentStaysWhenTheBanOfAnotherDocumentEnds(t *testing.T) {
 	t.Parallel()
-	w := newHarness(t)
+	h := newHarness(t)
 	p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(-time.Minute)})
 	t.Cleanup(p.Close)
-	first := w.yaml(nil)
-	second := strings.Replace(w.yaml(map[string]string{"group": "Mine", "delete_group": "MineEnded"}), "name: test", "name: second", 1)
+	first := h.yaml(nil)
+	second := strings.Replace(h.yaml(map[string]string{"group": "Mine", "delete_group": "MineEnded"}), "name: test", "name: second", 1)
 	for _, text := range []string{first, second} {
 		if _, err := p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	groups := func() string { return string(w.sim.Read("objectgroup")) }
+	groups := func() string { return string(h.sim.Read("objectgroup")) }
 	await := func(event string, holds func() bool) {
 		t.Helper()
 		for began := time.Now(); !holds(); time.Sleep(50 * time.Millisecond) {
@@ -48,22 +48,22 @@ func TestABanOfOneDocumentStaysWhenTheBanOfAnotherDocumentEnds(t *testing.T) {
 	}
 	both, one := netip.MustParsePrefix("203.0.113.7/32"), netip.MustParsePrefix("203.0.113.8/32")
 	notify("second", time.Hour, both.String())
-	if _, err := w.sim.WaitBlocked(t.Context(), both); err != nil {
+	if _, err := h.sim.WaitBlocked(t.Context(), both); err != nil {
 		t.Fatal(err)
 	}
 	await("the file of the other document's ban", func() bool { return strings.Contains(groups(), "crowdsec_ip_3405803783") })
 	notify("test", 10*time.Minute, both.String())
 	notify("test", 10*time.Minute, one.String())
-	if _, err := w.sim.WaitBlocked(t.Context(), one); err != nil {
+	if _, err := h.sim.WaitBlocked(t.Context(), one); err != nil {
 		t.Fatal(err)
 	}
-	if entry, ok := w.sim.BlockedPrefix(both); !ok || time.Until(entry.Expires) < 30*time.Minute {
+	if entry, ok := h.sim.BlockedPrefix(both); !ok || time.Until(entry.Expires) < 30*time.Minute {
 		t.Errorf("the shorter ban shortened the entry: %+v", entry)
 	}
 	await("the write of both groups", func() bool { // an address is blocked before the files are written
 		return strings.Count(groups(), "crowdsec_ip_3405803783") == 2 && strings.Contains(groups(), "crowdsec_ip_3405803784")
 	})
-	l, err := ledger.Open(t.Context(), plugin.StateOf(w.document()).Path)
+	l, err := ledger.Open(t.Context(), plugin.StateOf(h.document()).Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,14 +73,14 @@ func TestABanOfOneDocumentStaysWhenTheBanOfAnotherDocumentEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.sim.WaitUnblocked(t.Context(), one); err != nil {
+	if _, err := h.sim.WaitUnblocked(t.Context(), one); err != nil {
 		t.Fatal(err)
 	}
 	await("the flush of the end", func() bool { return !strings.Contains(groups(), "crowdsec_ip_3405803784") })
-	if _, ok := w.sim.BlockedPrefix(both); !ok {
+	if _, ok := h.sim.BlockedPrefix(both); !ok {
 		t.Error("the address of the other document's ban was unblocked")
 	}
-	if !strings.Contains(groups(), "crowdsec_ip_3405803783") || !strings.Contains(string(w.sim.Read("object")), "crowdsec_ip_3405803783=") {
+	if !strings.Contains(groups(), "crowdsec_ip_3405803783") || !strings.Contains(string(h.sim.Read("object")), "crowdsec_ip_3405803783=") {
 		t.Errorf("the object of the other document's ban is gone:\n%s", groups())
 	}
 }

@@ -13,11 +13,11 @@ import (
 // monitor is a session that holds the monitor right.
 func monitor(t testing.TB, a *snstest.Appliance) *apiClient {
 	t.Helper()
-	w := connect(t, a)
-	if ret := w.run("MODIFY MONITOR FORCE ON").ret(); ret != 100 {
+	c := connect(t, a)
+	if ret := c.run("MODIFY MONITOR FORCE ON").ret(); ret != 100 {
 		t.Fatalf("MODIFY MONITOR: ret %d", ret)
 	}
-	return w
+	return c
 }
 
 func sources(a *snstest.Appliance) []netip.Prefix {
@@ -55,10 +55,10 @@ func TestAddBlocksAddressesAndNamesOfObjectsAndGroups(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := snstest.Start(t)
-			w := monitor(t, a)
-			w.want(100, "monitor AddressList add TYPE=blacklist NAME1="+name+" tImeout=60")
+			c := monitor(t, a)
+			c.want(100, "monitor AddressList add TYPE=blacklist NAME1="+name+" tImeout=60")
 			wantSources(t, a, want...)
-			w.want(100, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1="+name)
+			c.want(100, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1="+name)
 			wantSources(t, a)
 		})
 	}
@@ -67,7 +67,7 @@ func TestAddBlocksAddressesAndNamesOfObjectsAndGroups(t *testing.T) {
 func TestAddRefusesInvalidArguments(t *testing.T) {
 	a := snstest.Start(t)
 	appendTo(t, a, snstest.GroupFile, "[empty]\n[hollow]\nempty\n")
-	w := monitor(t, a)
+	c := monitor(t, a)
 	for _, arguments := range []string{
 		"", "Type=BlackList Timeout=60", "Type=BlackList Name1=192.0.2.1", "Name1=192.0.2.1 Timeout=60",
 		"Type=BlackList Name1=192.0.2.1 Timeout=0", "Type=BlackList Name1=192.0.2.1 Timeout=-1",
@@ -79,11 +79,11 @@ func TestAddRefusesInvalidArguments(t *testing.T) {
 		"Type=BlackList Name1=fe80::1%eth0 Timeout=60", `Type=BlackList Name1="192.0.2.1 Timeout=60`,
 		"Type=BlackList Name1=192.0.2.1 Name1=192.0.2.2 Timeout=60", "Type=BlackList Name1=192.0.2.1 Name2=nobody Timeout=60",
 	} {
-		w.want(200, "MONITOR ADDRESSLIST ADD "+arguments)
+		c.want(200, "MONITOR ADDRESSLIST ADD "+arguments)
 	}
-	w.want(200, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=nobody")
+	c.want(200, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=nobody")
 	wantSources(t, a)
-	w.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=192.0.2.1 Name2=srv_web Timeout=60")
+	c.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=192.0.2.1 Name2=srv_web Timeout=60")
 	wantSources(t, a, "192.0.2.1/32")
 }
 
@@ -122,12 +122,12 @@ func TestSessionSeesTheFilesAsTheyWereWhenItWasOpened(t *testing.T) {
 func TestEntriesEndUnlessTheyAreRenewed(t *testing.T) {
 	t.Parallel()
 	a := snstest.Start(t)
-	w := monitor(t, a)
-	w.block("192.0.2.1", 1)
-	w.block("192.0.2.2", 1)
-	w.block("192.0.2.2", 600)
-	w.block("192.0.2.3", 600)
-	w.block("192.0.2.3", 1) // renewed for less
+	c := monitor(t, a)
+	c.block("192.0.2.1", 1)
+	c.block("192.0.2.2", 1)
+	c.block("192.0.2.2", 600)
+	c.block("192.0.2.3", 600)
+	c.block("192.0.2.3", 1) // renewed for less
 	if got := len(a.Blacklist()); got != 3 {
 		t.Fatalf("%d entries, want 3", got)
 	}
@@ -149,8 +149,8 @@ func TestEntriesEndUnlessTheyAreRenewed(t *testing.T) {
 func TestTheEndOfAnEntryClosesBlacklistChanged(t *testing.T) {
 	t.Parallel()
 	a := snstest.Start(t)
-	w := monitor(t, a)
-	w.block("192.0.2.1", 1)
+	c := monitor(t, a)
+	c.block("192.0.2.1", 1)
 	changed := a.BlacklistChanged()
 	select {
 	case <-changed:
@@ -164,7 +164,7 @@ func TestTheEndOfAnEntryClosesBlacklistChanged(t *testing.T) {
 
 func TestWaitBlockedReturnsWhenTheEntryWasAdded(t *testing.T) {
 	a := snstest.Start(t)
-	w := monitor(t, a)
+	c := monitor(t, a)
 	before := time.Now()
 	done := make(chan time.Time, 1)
 	go func() {
@@ -174,8 +174,8 @@ func TestWaitBlockedReturnsWhenTheEntryWasAdded(t *testing.T) {
 		}
 		done <- at
 	}()
-	w.block("192.0.2.9", 60)
-	w.block("192.0.2.1", 60)
+	c.block("192.0.2.9", 60)
+	c.block("192.0.2.1", 60)
 	after := time.Now()
 	if at := <-done; at.Before(before) || at.After(after) {
 		t.Errorf("blocked at %v, not between %v and %v", at, before, after)
@@ -184,11 +184,11 @@ func TestWaitBlockedReturnsWhenTheEntryWasAdded(t *testing.T) {
 
 func TestShowPrintsALineForEachEntry(t *testing.T) {
 	a := snstest.Start(t)
-	w := monitor(t, a)
-	w.block("4.3.2.1", 25)
-	w.block("net_dmz", 1000)
-	w.block("2001:db8::1", 1000)
-	d := w.want(100, "MONITOR ADDRESSLIST SHOW type=blacklist")
+	c := monitor(t, a)
+	c.block("4.3.2.1", 25)
+	c.block("net_dmz", 1000)
+	c.block("2001:db8::1", 1000)
+	d := c.want(100, "MONITOR ADDRESSLIST SHOW type=blacklist")
 	lines := strings.Split(strings.TrimSpace(d.Serverd[0].Data.Raw), "\n")
 	if d.Serverd[0].Data.Format != "raw" || len(lines) != 3 {
 		t.Fatalf("data %+v", d.Serverd[0].Data)
@@ -203,13 +203,13 @@ func TestShowPrintsALineForEachEntry(t *testing.T) {
 
 func TestNetworkBlocksItsAddressesAndIsDeletedAlone(t *testing.T) {
 	a := snstest.Start(t)
-	w := monitor(t, a)
-	w.block("net_dmz", 60)
-	w.block("203.0.113.10", 60)
+	c := monitor(t, a)
+	c.block("net_dmz", 60)
+	c.block("203.0.113.10", 60)
 	if !a.Blocked(addr("203.0.113.15")) || !a.Blocked(addr("::ffff:203.0.113.1")) || a.Blocked(addr("203.0.113.16")) {
 		t.Error("the network does not block exactly its addresses")
 	}
-	w.want(100, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=net_dmz")
+	c.want(100, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=net_dmz")
 	wantSources(t, a, "203.0.113.10/32")
 	if a.Blocked(addr("203.0.113.15")) || !a.Blocked(addr("203.0.113.10")) {
 		t.Error("the address left with the network")
@@ -218,22 +218,22 @@ func TestNetworkBlocksItsAddressesAndIsDeletedAlone(t *testing.T) {
 
 func TestDeleteWithoutAnEntrySucceedsUnlessAFaultRefusesIt(t *testing.T) {
 	a := snstest.Start(t)
-	w := monitor(t, a)
-	w.want(100, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=192.0.2.1")
+	c := monitor(t, a)
+	c.want(100, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=192.0.2.1")
 	a.SetFaults(func(f *snstest.Faults) { f.DeleteUnknownFails = true })
-	w.want(200, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=192.0.2.1")
-	w.block("192.0.2.1", 60)
-	w.want(100, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=192.0.2.1")
+	c.want(200, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=192.0.2.1")
+	c.block("192.0.2.1", 60)
+	c.want(100, "MONITOR ADDRESSLIST DELETE Type=BlackList Name1=192.0.2.1")
 }
 
 func TestNoIPv6RefusesAddressesAndSkipsMembers(t *testing.T) {
 	a := snstest.Start(t)
 	appendTo(t, a, snstest.GroupFile, "[mixed]\nsrv_dns6\nsrv_web\n")
-	w := monitor(t, a)
+	c := monitor(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
-	w.want(200, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=2001:db8::1 Timeout=60")
-	w.want(200, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=srv_dns6 Timeout=60")
-	w.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=mixed Timeout=60")
+	c.want(200, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=2001:db8::1 Timeout=60")
+	c.want(200, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=srv_dns6 Timeout=60")
+	c.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=mixed Timeout=60")
 	wantSources(t, a, "203.0.113.10/32")
 }
 

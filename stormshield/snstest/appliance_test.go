@@ -22,8 +22,8 @@ import (
 func TestRebootForgetsEverythingButTheFiles(t *testing.T) {
 	a := snstest.Start(t)
 	appendTo(t, a, snstest.GroupFile, "[mine]\nsrv_web\n")
-	w, client := monitor(t, a), connectSSH(t, a)
-	w.block("192.0.2.1", 60)
+	c, client := monitor(t, a), connectSSH(t, a)
+	c.block("192.0.2.1", 60)
 	a.AdminTakesModify()
 	files := a.Read(snstest.GroupFile)
 	a.Reboot()
@@ -34,7 +34,7 @@ func TestRebootForgetsEverythingButTheFiles(t *testing.T) {
 	if _, err := client.NewSession(); err == nil {
 		t.Error("the SSH connection survived")
 	}
-	if d := w.run("NOP"); d.Code == 100 {
+	if d := c.run("NOP"); d.Code == 100 {
 		t.Error("the session survived")
 	}
 	if !bytes.Equal(files, a.Read(snstest.GroupFile)) {
@@ -46,12 +46,12 @@ func TestRebootForgetsEverythingButTheFiles(t *testing.T) {
 
 func TestPasswordCanChange(t *testing.T) {
 	a := snstest.Start(t)
-	w := connect(t, a)
+	c := connect(t, a)
 	a.SetPassword("another")
 	if d := newAPIClient(t, a).loginWith(a.User(), snstest.DefaultPassword, ""); d.Msg != "AUTH_FAILED" {
 		t.Errorf("the old password: %s", d.Msg)
 	}
-	w.want(100, "NOP")
+	c.want(100, "NOP")
 	connect(t, a)
 	connectSSH(t, a)
 }
@@ -122,8 +122,8 @@ func TestFilesOfAnExistingDiskAreKept(t *testing.T) {
 
 func TestHighAvailabilityIsAProperty(t *testing.T) {
 	for _, on := range []bool{false, true} {
-		w := connect(t, snstest.Start(t, func(o *snstest.Options) { o.HighAvailability = on }))
-		keys := w.want(100, "SYSTEM PROPERTY").Serverd[0].Data.Sections[0].Keys
+		c := connect(t, snstest.Start(t, func(o *snstest.Options) { o.HighAvailability = on }))
+		keys := c.want(100, "SYSTEM PROPERTY").Serverd[0].Data.Sections[0].Keys
 		want := keyXML{"HighAvail", map[bool]string{true: "1", false: "0"}[on]}
 		if !slices.Contains(keys, want) {
 			t.Errorf("no %v in %v", want, keys)

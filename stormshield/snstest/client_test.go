@@ -85,16 +85,16 @@ func newAPIClient(t testing.TB, a *snstest.Appliance) *apiClient {
 	return &apiClient{t: t, a: a, http: &http.Client{Transport: transport, Jar: jar, Timeout: 30 * time.Second}}
 }
 
-func (w *apiClient) url(path string) string {
-	return "https://" + net.JoinHostPort(w.a.Host(), fmt.Sprint(w.a.APIPort())) + path
+func (c *apiClient) url(path string) string {
+	return "https://" + net.JoinHostPort(c.a.Host(), fmt.Sprint(c.a.APIPort())) + path
 }
 
-func (w *apiClient) do(method, path string, form url.Values) (*document, error) {
+func (c *apiClient) do(method, path string, form url.Values) (*document, error) {
 	var body io.Reader
 	if form != nil {
 		body = strings.NewReader(form.Encode())
 	}
-	request, err := http.NewRequest(method, w.url(path), body)
+	request, err := http.NewRequest(method, c.url(path), body)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (w *apiClient) do(method, path string, form url.Values) (*document, error) 
 	if form != nil {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	response, err := w.http.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, err
 	}
@@ -121,67 +121,67 @@ func (w *apiClient) do(method, path string, form url.Values) (*document, error) 
 	return &d, nil
 }
 
-func (w *apiClient) must(method, path string, form url.Values) *document {
-	w.t.Helper()
-	d, err := w.do(method, path, form)
+func (c *apiClient) must(method, path string, form url.Values) *document {
+	c.t.Helper()
+	d, err := c.do(method, path, form)
 	if err != nil {
-		w.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	return d
 }
 
-func (w *apiClient) loginWith(user, password, totp string) *document {
-	w.t.Helper()
+func (c *apiClient) loginWith(user, password, totp string) *document {
+	c.t.Helper()
 	encode := base64.StdEncoding.EncodeToString
 	form := url.Values{"uid": {encode([]byte(user))}, "pswd": {encode([]byte(password))}, "app": {"sslclient"}}
 	if totp != "" {
 		form.Set("totp", encode([]byte(totp)))
 	}
-	return w.must("POST", "/auth/admin.html", form)
+	return c.must("POST", "/auth/admin.html", form)
 }
 
-func (w *apiClient) openSession(reqlevel string) *document {
-	w.t.Helper()
+func (c *apiClient) openSession(reqlevel string) *document {
+	c.t.Helper()
 	form := url.Values{"app": {"sslclient"}, "id": {"0"}}
 	if reqlevel != "" {
 		form.Set("reqlevel", reqlevel)
 	}
-	d := w.must("POST", "/api/auth/login", form)
-	w.session = d.Session
+	d := c.must("POST", "/api/auth/login", form)
+	c.session = d.Session
 	return d
 }
 
 // connect logs in and opens a session with all privileges.
 func connect(t testing.TB, a *snstest.Appliance) *apiClient {
 	t.Helper()
-	w := newAPIClient(t, a)
-	if d := w.loginWith(a.User(), a.Password(), ""); d.Msg != "AUTH_SUCCESS" {
+	c := newAPIClient(t, a)
+	if d := c.loginWith(a.User(), a.Password(), ""); d.Msg != "AUTH_SUCCESS" {
 		t.Fatalf("log in: %s", d.Msg)
 	}
-	if d := w.openSession(""); d.Code != 100 || d.Session == "" {
+	if d := c.openSession(""); d.Code != 100 || d.Session == "" {
 		t.Fatalf("open a session: code %d %q", d.Code, d.Msg)
 	}
-	return w
+	return c
 }
 
-func (w *apiClient) run(line string) *document {
-	w.t.Helper()
-	return w.must("GET", "/api/command?sessionid="+w.session+"&cmd="+url.PathEscape(line), nil)
+func (c *apiClient) run(line string) *document {
+	c.t.Helper()
+	return c.must("GET", "/api/command?sessionid="+c.session+"&cmd="+url.PathEscape(line), nil)
 }
 
 // want runs a command and checks its final status.
-func (w *apiClient) want(ret int, line string) *document {
-	w.t.Helper()
-	d := w.run(line)
+func (c *apiClient) want(ret int, line string) *document {
+	c.t.Helper()
+	d := c.run(line)
 	if d.Code != 100 || d.ret() != ret {
-		w.t.Fatalf("%s: root code %d, ret %d, want 100 and %d", line, d.Code, d.ret(), ret)
+		c.t.Fatalf("%s: root code %d, ret %d, want 100 and %d", line, d.Code, d.ret(), ret)
 	}
 	return d
 }
 
-func (w *apiClient) block(name string, seconds int) *document {
-	w.t.Helper()
-	return w.run(fmt.Sprintf("MONITOR ADDRESSLIST ADD Type=BlackList Name1=%s Timeout=%d", name, seconds))
+func (c *apiClient) block(name string, seconds int) *document {
+	c.t.Helper()
+	return c.run(fmt.Sprintf("MONITOR ADDRESSLIST ADD Type=BlackList Name1=%s Timeout=%d", name, seconds))
 }
 
 func sshConfig(a *snstest.Appliance, methods ...ssh.AuthMethod) *ssh.ClientConfig {
@@ -268,9 +268,9 @@ func appendTo(t testing.TB, a *snstest.Appliance, file, text string) {
 }
 
 // rawExchange sends one request, without cookies, and returns every byte of the answer.
-func rawExchange(t *testing.T, w *apiClient, request string) string {
+func rawExchange(t *testing.T, c *apiClient, request string) string {
 	t.Helper()
-	address := net.JoinHostPort(w.a.Host(), strconv.Itoa(w.a.APIPort()))
+	address := net.JoinHostPort(c.a.Host(), strconv.Itoa(c.a.APIPort()))
 	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)

@@ -19,9 +19,9 @@ import (
 
 func TestRefusedPortsOpenAgainWithTheSameNumber(t *testing.T) {
 	a := snstest.Start(t)
-	w, client := connect(t, a), connectSSH(t, a)
+	c, client := connect(t, a), connectSSH(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.APIRefuse = true, true })
-	if _, err := w.do("GET", "/api/command?sessionid="+w.session+"&cmd=NOP", nil); err == nil {
+	if _, err := c.do("GET", "/api/command?sessionid="+c.session+"&cmd=NOP", nil); err == nil {
 		t.Error("the API still answers")
 	}
 	if _, err := client.NewSession(); err == nil {
@@ -37,14 +37,14 @@ func TestRefusedPortsOpenAgainWithTheSameNumber(t *testing.T) {
 		}
 	}
 	a.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.APIRefuse = false, false })
-	w.want(100, "NOP")
+	c.want(100, "NOP")
 	connectSSH(t, a)
 }
 
 func TestHangingServersContinueWhenTheFaultEnds(t *testing.T) {
 	t.Parallel()
 	a := snstest.Start(t)
-	w, client := connect(t, a), connectSSH(t, a)
+	c, client := connect(t, a), connectSSH(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.SSHHang, f.APIHang = true, true })
 
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -60,16 +60,16 @@ func TestHangingServersContinueWhenTheFaultEnds(t *testing.T) {
 	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a hanging SSH server said %d bytes, %v", n, err)
 	}
-	quick := *w.http
+	quick := *c.http
 	quick.Timeout = 100 * time.Millisecond
-	if response, err := quick.Get(w.url("/api/command?sessionid=" + w.session + "&cmd=NOP")); err == nil {
+	if response, err := quick.Get(c.url("/api/command?sessionid=" + c.session + "&cmd=NOP")); err == nil {
 		response.Body.Close()
 		t.Error("a hanging API answered")
 	}
 
 	var both sync.WaitGroup
 	both.Go(func() {
-		if d, err := w.do("GET", "/api/command?sessionid="+w.session+"&cmd=NOP", nil); err != nil || d.ret() != 100 {
+		if d, err := c.do("GET", "/api/command?sessionid="+c.session+"&cmd=NOP", nil); err != nil || d.ret() != 100 {
 			t.Errorf("API after the hang: %v", err)
 		}
 	})
@@ -96,11 +96,11 @@ func TestCloseEndsAHang(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := connect(t, a)
+	c := connect(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.SSHHang, f.APIHang = true, true })
 	ended := make(chan error, 2)
 	go func() {
-		_, err := w.do("GET", "/api/command?sessionid="+w.session+"&cmd=NOP", nil)
+		_, err := c.do("GET", "/api/command?sessionid="+c.session+"&cmd=NOP", nil)
 		ended <- err
 	}()
 	go func() {
@@ -138,10 +138,10 @@ func TestCutAfterUploadLeavesTheFirstBytes(t *testing.T) {
 func TestDelayHoldsBackCommands(t *testing.T) {
 	t.Parallel()
 	a := snstest.Start(t)
-	w, client := connect(t, a), connectSSH(t, a)
+	c, client := connect(t, a), connectSSH(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.Delay = 80 * time.Millisecond })
 	for name, step := range map[string]func(){
-		"API": func() { w.want(100, "NOP") },
+		"API": func() { c.want(100, "NOP") },
 		"SSH": func() { runSSH(t, client, "true", nil) },
 	} {
 		start := time.Now()
@@ -158,9 +158,9 @@ func TestMalformedAndTruncatedAnswersFollowARunCommand(t *testing.T) {
 		"truncated": func(f *snstest.Faults) { f.TruncateBody = true },
 	} {
 		a := snstest.Start(t)
-		w := monitor(t, a)
+		c := monitor(t, a)
 		a.SetFaults(fault)
-		_, err := w.do("GET", "/api/command?sessionid="+w.session+"&cmd=MONITOR%20ADDRESSLIST%20ADD%20Type=BlackList%20Name1=192.0.2.1%20Timeout=60", nil)
+		_, err := c.do("GET", "/api/command?sessionid="+c.session+"&cmd=MONITOR%20ADDRESSLIST%20ADD%20Type=BlackList%20Name1=192.0.2.1%20Timeout=60", nil)
 		if err == nil {
 			t.Errorf("%s: the answer is fine", name)
 		}
@@ -170,19 +170,19 @@ func TestMalformedAndTruncatedAnswersFollowARunCommand(t *testing.T) {
 
 func TestAFaultGivesTheHTTPStatus(t *testing.T) {
 	a := snstest.Start(t)
-	w := connect(t, a)
+	c := connect(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.APIStatus = 503 })
-	if _, err := w.do("GET", "/api/command?sessionid="+w.session+"&cmd=NOP", nil); err == nil || !strings.Contains(err.Error(), "503") {
+	if _, err := c.do("GET", "/api/command?sessionid="+c.session+"&cmd=NOP", nil); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestFaultsGiveRootCodeAndRet(t *testing.T) {
 	a := snstest.Start(t)
-	w := monitor(t, a)
+	c := monitor(t, a)
 	for _, code := range []int{203, 204, 205, 500, 501, 502, 900} {
 		a.SetFaults(func(f *snstest.Faults) { f.RootCode = code })
-		if d := w.run("NOP"); d.Code != code || len(d.Serverd) != 0 {
+		if d := c.run("NOP"); d.Code != code || len(d.Serverd) != 0 {
 			t.Errorf("root code %d, want %d", d.Code, code)
 		}
 	}
@@ -191,13 +191,13 @@ func TestFaultsGiveRootCodeAndRet(t *testing.T) {
 			*f = snstest.Faults{Ret: map[string]int{"MONITOR ADDRESSLIST ADD": ret, "": 100}}
 		})
 		address := fmt.Sprintf("192.0.2.%d", ret)
-		if d := w.block(address, 60); d.ret() != ret {
+		if d := c.block(address, 60); d.ret() != ret {
 			t.Errorf("ret %d, want %d", d.ret(), ret)
 		}
 		if got := a.Blocked(addr(address)); got != (ret < 200) {
 			t.Errorf("ret %d: blocked is %v", ret, got)
 		}
-		w.want(100, "NOP")
+		c.want(100, "NOP")
 	}
 	a.SetFaults(func(f *snstest.Faults) {
 		f.Answer = func(command string) (int, int) {
@@ -207,19 +207,19 @@ func TestFaultsGiveRootCodeAndRet(t *testing.T) {
 			return 0, 0
 		}
 	})
-	if got := w.block("198.51.100.9", 60).ret(); got != 206 {
+	if got := c.block("198.51.100.9", 60).ret(); got != 206 {
 		t.Errorf("ret %d, want 206", got)
 	}
 }
 
 func TestSessionsExpireAfterSoManyCommands(t *testing.T) {
 	a := snstest.Start(t)
-	w := connect(t, a)
+	c := connect(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.ExpireSessionAfter = 2 })
-	w.want(100, "MODIFY MONITOR ON")
-	w.want(100, "NOP")
+	c.want(100, "MODIFY MONITOR ON")
+	c.want(100, "NOP")
 	for _, code := range []int{204, 203} {
-		if d := w.run("NOP"); d.Code != code {
+		if d := c.run("NOP"); d.Code != code {
 			t.Errorf("code %d, want %d", d.Code, code)
 		}
 	}
@@ -231,12 +231,12 @@ func TestSessionsExpireAfterSoManyCommands(t *testing.T) {
 func TestOneTimePasswordIsAskedFor(t *testing.T) {
 	a := snstest.Start(t)
 	a.SetFaults(func(f *snstest.Faults) { f.NeedTOTP = true })
-	w := newAPIClient(t, a)
+	c := newAPIClient(t, a)
 	for _, attempt := range []struct{ password, totp, message string }{
 		{a.Password(), "", "NEED_TOTP_AUTH"}, {"wrong", "", "AUTH_FAILED"}, {a.Password(), "111111", "AUTH_FAILED"},
 		{a.Password(), "123456", "AUTH_SUCCESS"},
 	} {
-		if d := w.loginWith(a.User(), attempt.password, attempt.totp); d.Msg != attempt.message {
+		if d := c.loginWith(a.User(), attempt.password, attempt.totp); d.Msg != attempt.message {
 			t.Errorf("%+v: %s", attempt, d.Msg)
 		}
 	}
@@ -244,12 +244,12 @@ func TestOneTimePasswordIsAskedFor(t *testing.T) {
 
 func TestFaultsCanChangeDuringRequests(t *testing.T) {
 	a := snstest.Start(t)
-	w := monitor(t, a)
+	c := monitor(t, a)
 	var all sync.WaitGroup
 	for n := range 4 {
 		all.Go(func() {
 			for i := range 50 {
-				if d := w.block(fmt.Sprintf("10.%d.0.%d", n, i), 60); d.ret() >= 200 && d.ret() != 205 {
+				if d := c.block(fmt.Sprintf("10.%d.0.%d", n, i), 60); d.ret() >= 200 && d.ret() != 205 {
 					t.Errorf("ret %d", d.ret())
 				}
 			}
@@ -281,14 +281,14 @@ func TestAnotherSerialNumberIsAnotherAppliance(t *testing.T) {
 		}
 		return ""
 	}
-	w := monitor(t, a)
-	w.block("192.0.2.1", 60)
+	c := monitor(t, a)
+	c.block("192.0.2.1", 60)
 	a.SetFaults(func(f *snstest.Faults) { f.Delay = 0 })
 	if got := serial(); got != snstest.DefaultSerialNumber || a.BlacklistLen() != 1 {
 		t.Errorf("before: serial number %q, %d entries on the blacklist", got, a.BlacklistLen())
 	}
 	a.SetFaults(func(f *snstest.Faults) { f.SerialNumber = "OTHER" })
-	if d := w.run("NOP"); d.Code == 100 {
+	if d := c.run("NOP"); d.Code == 100 {
 		t.Error("the session survived")
 	}
 	if got := serial(); got != "OTHER" || a.BlacklistLen() != 0 {

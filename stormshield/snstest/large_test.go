@@ -36,9 +36,9 @@ func TestALargeGroupIsBlockedRenewedAndEnds(t *testing.T) {
 	const n = 5_000
 	a := snstest.Start(t)
 	fill(t, a, n)
-	w := monitor(t, a)
+	c := monitor(t, a)
 	for range 7 { // renewed often enough for the list to be compacted
-		w.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=Crowdsec Timeout=3600")
+		c.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=Crowdsec Timeout=3600")
 	}
 	if got := a.BlacklistLen(); got != n {
 		t.Fatalf("%d entries, want %d", got, n)
@@ -46,11 +46,11 @@ func TestALargeGroupIsBlockedRenewedAndEnds(t *testing.T) {
 	if !a.Blocked(numbered(n-1)) || a.Blocked(numbered(n)) {
 		t.Error("not exactly the group's members are blocked")
 	}
-	d := w.want(100, "MONITOR ADDRESSLIST SHOW Type=BlackList")
+	d := c.want(100, "MONITOR ADDRESSLIST SHOW Type=BlackList")
 	if got := strings.Count(d.Serverd[0].Data.Raw, "\n"); got != n {
 		t.Errorf("%d lines, want %d", got, n)
 	}
-	w.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=Crowdsec Timeout=1")
+	c.want(100, "MONITOR ADDRESSLIST ADD Type=BlackList Name1=Crowdsec Timeout=1")
 	if _, err := a.WaitUnblocked(t.Context(), netip.PrefixFrom(numbered(n/2), 32)); err != nil {
 		t.Fatal(err)
 	}
@@ -67,15 +67,15 @@ func BenchmarkAddGroup(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			a := snstest.Start(b)
 			fill(b, a, n)
-			w := connect(b, a)
+			c := connect(b, a)
 			for b.Loop() {
 				appendTo(b, a, snstest.ObjectFile, "\n") // so that the next session parses it again
-				w.openSession("")
-				w.run("MODIFY MONITOR FORCE ON")
-				if ret := w.block("Crowdsec", 3600).ret(); ret != 100 {
+				c.openSession("")
+				c.run("MODIFY MONITOR FORCE ON")
+				if ret := c.block("Crowdsec", 3600).ret(); ret != 100 {
 					b.Fatalf("ret %d", ret)
 				}
-				w.must("GET", "/api/auth/logout?sessionid="+w.session, nil)
+				c.must("GET", "/api/auth/logout?sessionid="+c.session, nil)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/member")
 		})
@@ -84,11 +84,11 @@ func BenchmarkAddGroup(b *testing.B) {
 
 func BenchmarkAddAddress(b *testing.B) {
 	a := snstest.Start(b)
-	w := monitor(b, a)
+	c := monitor(b, a)
 	i := 0
 	for b.Loop() {
 		i++
-		if ret := w.block(numbered(i).String(), 3600).ret(); ret != 100 {
+		if ret := c.block(numbered(i).String(), 3600).ret(); ret != 100 {
 			b.Fatalf("ret %d", ret)
 		}
 	}

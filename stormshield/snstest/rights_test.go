@@ -11,32 +11,32 @@ func TestModifyTakesItsWordsInAnyOrderAndCase(t *testing.T) {
 	for _, line := range []string{
 		"MODIFY MONITOR FORCE ON", "modify monitor on force", "Modify Force On Monitor", "MODIFY MONITOR",
 	} {
-		w := connect(t, a)
-		w.want(100, line)
-		w.want(110, line)
+		c := connect(t, a)
+		c.want(100, line)
+		c.want(110, line)
 		if held, _ := a.MonitorHeld(); !held || a.ModifyHeld() {
 			t.Errorf("%s: not the monitor right alone", line)
 		}
-		w.want(100, "MODIFY OFF MONITOR")
+		c.want(100, "MODIFY OFF MONITOR")
 		if held, _ := a.MonitorHeld(); held {
 			t.Errorf("%s: still held after OFF", line)
 		}
 	}
-	w := connect(t, a)
-	w.want(200, "MODIFY ON OFF")
-	w.want(200, "MODIFY MUCH")
+	c := connect(t, a)
+	c.want(200, "MODIFY ON OFF")
+	c.want(200, "MODIFY MUCH")
 }
 
 func TestForceTakesTheConfigurationRightAndIsCounted(t *testing.T) {
 	a := snstest.Start(t)
 	a.AdminTakesModify()
-	w := connect(t, a)
-	w.want(204, "MODIFY ON")
-	w.want(100, "MODIFY MONITOR ON FORCE")
+	c := connect(t, a)
+	c.want(204, "MODIFY ON")
+	c.want(100, "MODIFY MONITOR ON FORCE")
 	if s := a.Stats(); s.Evictions != 0 || !a.AdminHoldsModify() {
 		t.Fatalf("%d evictions by the monitor right", s.Evictions)
 	}
-	w.want(100, "MODIFY ON FORCE")
+	c.want(100, "MODIFY ON FORCE")
 	if s := a.Stats(); s.Evictions != 1 || a.AdminHoldsModify() {
 		t.Errorf("%d evictions, want 1", s.Evictions)
 	}
@@ -63,23 +63,23 @@ func TestMonitorRightPassesFromHolderToHolder(t *testing.T) {
 
 func TestAddressListsNeedARight(t *testing.T) {
 	a := snstest.Start(t)
-	w := connect(t, a)
+	c := connect(t, a)
 	for _, line := range []string{
 		"MONITOR ADDRESSLIST ADD Type=BlackList Name1=192.0.2.1 Timeout=60",
 		"MONITOR ADDRESSLIST DELETE Type=BlackList Name1=192.0.2.1",
 	} {
-		w.want(205, line)
-		w.want(100, "MODIFY ON")
-		w.want(100, line)
-		w.want(100, "MODIFY OFF")
+		c.want(205, line)
+		c.want(100, "MODIFY ON")
+		c.want(100, line)
+		c.want(100, "MODIFY OFF")
 	}
-	w.want(100, "MONITOR ADDRESSLIST SHOW Type=BlackList")
+	c.want(100, "MONITOR ADDRESSLIST SHOW Type=BlackList")
 }
 
 func TestAccountWithoutMonWriteCannotMonitor(t *testing.T) {
 	a := snstest.Start(t)
 	a.SetFaults(func(f *snstest.Faults) { f.NoMonWrite, f.NoModify = true, true })
-	w := connect(t, a)
-	w.want(205, "MODIFY MONITOR FORCE ON")
-	w.want(205, "MODIFY ON")
+	c := connect(t, a)
+	c.want(205, "MODIFY MONITOR FORCE ON")
+	c.want(205, "MODIFY ON")
 }

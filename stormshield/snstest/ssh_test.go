@@ -273,12 +273,12 @@ func TestSSHAndTheAPIWorkOverALink(t *testing.T) {
 	link := snstest.Link{BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Millisecond}
 	a := snstest.Start(t, func(o *snstest.Options) { o.Link = link })
 	start := time.Now()
-	client, w := connectSSH(t, a), monitor(t, a)
+	client, c := connectSSH(t, a), monitor(t, a)
 	text := strings.Repeat("text", 50_000)
 	if r := runSSH(t, client, "cat", strings.NewReader(text)); r.out != text {
 		t.Errorf("%d bytes came back of %d", len(r.out), len(text))
 	}
-	w.block("192.0.2.1", 60)
+	c.block("192.0.2.1", 60)
 	wantSources(t, a, "192.0.2.1/32")
 	if took := time.Since(start); took < 12*link.RoundTrip {
 		t.Errorf("two logins and two commands took %s", took)

@@ -16,16 +16,16 @@ import (
 
 func TestWrongPasswordsOnWebAndSSHLockBothTogether(t *testing.T) {
 	a := snstest.Start(t, func(o *snstest.Options) { o.BruteForceLock = 30 * time.Second })
-	w := newAPIClient(t, a)
+	c := newAPIClient(t, a)
 	for range 2 {
-		if d := w.loginWith(a.User(), "wrong", ""); d.Msg != "AUTH_FAILED" {
+		if d := c.loginWith(a.User(), "wrong", ""); d.Msg != "AUTH_FAILED" {
 			t.Fatalf("message %s", d.Msg)
 		}
 	}
 	if _, err := dialSSH(a, sshConfig(a, ssh.Password("wrong"))); err == nil {
 		t.Fatal("SSH took a wrong password")
 	}
-	d := w.loginWith(a.User(), a.Password(), "")
+	d := c.loginWith(a.User(), a.Password(), "")
 	if d.Msg != "ERR_BRUTEFORCE" || d.Delay < 25 || d.Delay > 30 {
 		t.Errorf("message %s, delay %d, want ERR_BRUTEFORCE and up to 30", d.Msg, d.Delay)
 	}
@@ -43,26 +43,26 @@ func TestWrongPasswordsOnWebAndSSHLockBothTogether(t *testing.T) {
 func TestTheLockEndsAfterItsTime(t *testing.T) {
 	t.Parallel()
 	a := snstest.Start(t, func(o *snstest.Options) { o.BruteForceLock = 300 * time.Millisecond })
-	w := newAPIClient(t, a)
+	c := newAPIClient(t, a)
 	for range 3 {
-		w.loginWith(a.User(), "wrong", "")
+		c.loginWith(a.User(), "wrong", "")
 	}
 	if a.Locked() == 0 {
 		t.Fatal("not locked after three failures")
 	}
 	eventually(t, "the lock ends", func() bool { return a.Locked() == 0 })
-	if d := w.loginWith(a.User(), a.Password(), ""); d.Msg != "AUTH_SUCCESS" {
+	if d := c.loginWith(a.User(), a.Password(), ""); d.Msg != "AUTH_SUCCESS" {
 		t.Errorf("message %s after the lock", d.Msg)
 	}
 }
 
 func TestALoginResetsTheCountOfFailures(t *testing.T) {
 	a := snstest.Start(t)
-	w := newAPIClient(t, a)
+	c := newAPIClient(t, a)
 	for range 3 {
-		w.loginWith(a.User(), "wrong", "")
-		w.loginWith("root", a.Password(), "")
-		if d := w.loginWith(a.User(), a.Password(), ""); d.Msg != "AUTH_SUCCESS" {
+		c.loginWith(a.User(), "wrong", "")
+		c.loginWith("root", a.Password(), "")
+		if d := c.loginWith(a.User(), a.Password(), ""); d.Msg != "AUTH_SUCCESS" {
 			t.Fatalf("message %s", d.Msg)
 		}
 	}
@@ -81,11 +81,11 @@ func TestASessionNeedsTheCookieOfItsLogin(t *testing.T) {
 }
 
 func TestAPlusInACommandIsNoSpace(t *testing.T) {
-	w := connect(t, snstest.Start(t))
-	if d := w.want(100, "SYSTEM PROPERTY"); len(d.Serverd) != 2 {
+	c := connect(t, snstest.Start(t))
+	if d := c.want(100, "SYSTEM PROPERTY"); len(d.Serverd) != 2 {
 		t.Errorf("%d serverd elements, want 2", len(d.Serverd))
 	}
-	d := w.must("GET", "/api/command?sessionid="+w.session+"&cmd=SYSTEM+PROPERTY", nil)
+	d := c.must("GET", "/api/command?sessionid="+c.session+"&cmd=SYSTEM+PROPERTY", nil)
 	if d.ret() != 200 || d.Serverd[0].Code != "00100200" {
 		t.Errorf("with a plus: ret %d, want 200", d.ret())
 	}
@@ -93,11 +93,11 @@ func TestAPlusInACommandIsNoSpace(t *testing.T) {
 
 func TestMessagesAreTranslatedAndCodesAreNot(t *testing.T) {
 	a := snstest.Start(t, func(o *snstest.Options) { o.Language = "fr" })
-	w := connect(t, a)
-	w.want(100, "MODIFY MONITOR ON")
-	french := []*document{w.run("SYSTEM PROPERTY"), w.run("BOGUS"), w.run("MONITOR ADDRESSLIST ADD")}
+	c := connect(t, a)
+	c.want(100, "MODIFY MONITOR ON")
+	french := []*document{c.run("SYSTEM PROPERTY"), c.run("BOGUS"), c.run("MONITOR ADDRESSLIST ADD")}
 	a.SetFaults(func(f *snstest.Faults) { f.Language = "en" })
-	english := []*document{w.run("SYSTEM PROPERTY"), w.run("BOGUS"), w.run("MONITOR ADDRESSLIST ADD")}
+	english := []*document{c.run("SYSTEM PROPERTY"), c.run("BOGUS"), c.run("MONITOR ADDRESSLIST ADD")}
 	for i, message := range []string{"Début", "Commande inconnue", "argument manquant ou invalide"} {
 		f, e := french[i].Serverd[0], english[i].Serverd[0]
 		if f.Msg != message || e.Msg == message {
@@ -111,15 +111,15 @@ func TestMessagesAreTranslatedAndCodesAreNot(t *testing.T) {
 
 func TestAnswersHaveTheCapturedForm(t *testing.T) {
 	a := snstest.Start(t, func(o *snstest.Options) { o.Language = "fr" })
-	w := connect(t, a)
-	text := w.text("BOGUS", "identity")
+	c := connect(t, a)
+	text := c.text("BOGUS", "identity")
 	want := `<?xml version="1.0"?>` + "\n" + `<nws code="100" msg="OK"><serverd ret="200" code="00100200" msg="Commande inconnue"></serverd></nws>`
 	if text != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}
 	wantFormat := func(line, format string) {
 		t.Helper()
-		d := w.want(100, line)
+		d := c.want(100, line)
 		if len(d.Serverd) != 2 || d.Serverd[0].Ret != 101 || d.Serverd[0].Data.Format != format {
 			t.Errorf("%s: not 101 with %s data, then 100: %+v", line, format, d.Serverd)
 		}
@@ -131,60 +131,60 @@ func TestAnswersHaveTheCapturedForm(t *testing.T) {
 }
 
 // text is the body of a command's answer, decompressed.
-func (w *apiClient) text(line, accept string) string {
-	w.t.Helper()
-	response := w.get(line, accept)
+func (c *apiClient) text(line, accept string) string {
+	c.t.Helper()
+	response := c.get(line, accept)
 	defer response.Body.Close()
 	var body io.Reader = response.Body
 	if response.Header.Get("Content-Encoding") == "gzip" {
 		var err error
 		if body, err = gzip.NewReader(body); err != nil {
-			w.t.Fatal(err)
+			c.t.Fatal(err)
 		}
 	}
 	text, err := io.ReadAll(body)
 	if err != nil {
-		w.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	return string(text)
 }
 
-func (w *apiClient) get(line, accept string) *http.Response {
-	w.t.Helper()
-	request, err := http.NewRequest(http.MethodGet, w.url("/api/command?sessionid="+w.session+"&cmd="+url.PathEscape(line)), nil)
+func (c *apiClient) get(line, accept string) *http.Response {
+	c.t.Helper()
+	request, err := http.NewRequest(http.MethodGet, c.url("/api/command?sessionid="+c.session+"&cmd="+url.PathEscape(line)), nil)
 	if err != nil {
-		w.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	if accept != "" {
 		request.Header.Set("Accept-Encoding", accept)
 	}
-	response, err := w.http.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
-		w.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	return response
 }
 
 func TestAnswersAreCompressedUnlessIdentityIsAsked(t *testing.T) {
-	w := connect(t, snstest.Start(t))
-	plain := w.text("SYSTEM PROPERTY", "identity")
+	c := connect(t, snstest.Start(t))
+	plain := c.text("SYSTEM PROPERTY", "identity")
 	for accept, encoding := range map[string]string{
 		"": "gzip", "gzip": "gzip", "identity;q=0": "gzip", "deflate, Identity": "", "identity": "",
 	} {
-		response := w.get("SYSTEM PROPERTY", accept)
+		response := c.get("SYSTEM PROPERTY", accept)
 		response.Body.Close()
 		if got := response.Header.Get("Content-Encoding"); got != encoding {
 			t.Errorf("Accept-Encoding %q answered in %q, want %q", accept, got, encoding)
 		}
-		if w.text("SYSTEM PROPERTY", accept) != plain {
+		if c.text("SYSTEM PROPERTY", accept) != plain {
 			t.Errorf("Accept-Encoding %q gives another text", accept)
 		}
 	}
 }
 
 func TestCompressedAnswersAnnounceBothLengths(t *testing.T) {
-	w := connect(t, snstest.Start(t))
-	raw := rawExchange(t, w, "GET /api/command?sessionid="+w.session+"&cmd=NOP HTTP/1.1\r\nHost: x\r\n\r\n")
+	c := connect(t, snstest.Start(t))
+	raw := rawExchange(t, c, "GET /api/command?sessionid="+c.session+"&cmd=NOP HTTP/1.1\r\nHost: x\r\n\r\n")
 	header, _, _ := strings.Cut(raw, "\r\n\r\n")
 	if !strings.Contains(header, "Content-Length: ") || !strings.Contains(header, "Transfer-Encoding: chunked") {
 		t.Errorf("not both lengths in %q", header)
@@ -193,18 +193,18 @@ func TestCompressedAnswersAnnounceBothLengths(t *testing.T) {
 
 func TestTooManySessionsAreRefused(t *testing.T) {
 	a := snstest.Start(t)
-	w := connect(t, a)
-	first := w.session
+	c := connect(t, a)
+	first := c.session
 	for range 19 {
-		if d := w.openSession(""); d.Code != 100 {
+		if d := c.openSession(""); d.Code != 100 {
 			t.Fatalf("code %d", d.Code)
 		}
 	}
-	if d := w.openSession(""); d.Code == 100 || d.ret() != 204 {
+	if d := c.openSession(""); d.Code == 100 || d.ret() != 204 {
 		t.Errorf("session 21: code %d, ret %d, want ret 204", d.Code, d.ret())
 	}
-	w.must("GET", "/api/auth/logout?sessionid="+first, nil)
-	if d := w.openSession(""); d.Code != 100 {
+	c.must("GET", "/api/auth/logout?sessionid="+first, nil)
+	if d := c.openSession(""); d.Code != 100 {
 		t.Errorf("after a log-out: code %d", d.Code)
 	}
 	if s := a.Stats(); s.SessionsOpen != 20 {
@@ -215,68 +215,68 @@ func TestTooManySessionsAreRefused(t *testing.T) {
 func TestIdleSessionsEnd(t *testing.T) {
 	t.Parallel()
 	a := snstest.Start(t, func(o *snstest.Options) { o.SessionIdle = 200 * time.Millisecond })
-	w := connect(t, a)
+	c := connect(t, a)
 	eventually(t, "the session ends", func() bool { return a.Stats().SessionsOpen == 0 })
-	if d := w.run("NOP"); d.Code == 100 {
+	if d := c.run("NOP"); d.Code == 100 {
 		t.Error("an idle session still runs commands")
 	}
 }
 
 func TestLogoutEndsTheSessionAndItsRights(t *testing.T) {
 	a := snstest.Start(t)
-	w := connect(t, a)
-	w.want(100, "MODIFY MONITOR ON")
-	w.want(100, "MODIFY ON")
-	w.must("GET", "/api/auth/logout?sessionid="+w.session, nil)
+	c := connect(t, a)
+	c.want(100, "MODIFY MONITOR ON")
+	c.want(100, "MODIFY ON")
+	c.must("GET", "/api/auth/logout?sessionid="+c.session, nil)
 	if held, _ := a.MonitorHeld(); held || a.ModifyHeld() {
 		t.Error("a right is still held")
 	}
-	if d := w.run("NOP"); d.Code != 203 {
+	if d := c.run("NOP"); d.Code != 203 {
 		t.Errorf("code %d after the log-out, want 203", d.Code)
 	}
-	if d := w.openSession(""); d.Code != 100 {
+	if d := c.openSession(""); d.Code != 100 {
 		t.Errorf("the cookie ended too: code %d", d.Code)
 	}
 }
 
 func TestRequestedLevelsAreGranted(t *testing.T) {
 	a := snstest.Start(t)
-	w := connect(t, a)
-	if d := w.openSession("BASE,MON_WRITE,FILTER"); d.Level != "base,mon_write,filter" {
+	c := connect(t, a)
+	if d := c.openSession("BASE,MON_WRITE,FILTER"); d.Level != "base,mon_write,filter" {
 		t.Errorf("level %q", d.Level)
 	}
-	w.want(205, "MODIFY ON")
-	w.want(100, "MODIFY MONITOR ON")
-	if d := w.openSession(""); !strings.HasPrefix(d.Level, "base,modify,mon_write,filter") {
+	c.want(205, "MODIFY ON")
+	c.want(100, "MODIFY MONITOR ON")
+	if d := c.openSession(""); !strings.HasPrefix(d.Level, "base,modify,mon_write,filter") {
 		t.Errorf("level %q", d.Level)
 	}
-	if d := w.openSession("BASE"); d.Level != "base" {
+	if d := c.openSession("BASE"); d.Level != "base" {
 		t.Errorf("level %q", d.Level)
 	}
-	w.want(205, "MODIFY MONITOR ON FORCE")
+	c.want(205, "MODIFY MONITOR ON FORCE")
 }
 
 func TestUnknownRequestsAreRefused(t *testing.T) {
-	w := connect(t, snstest.Start(t))
+	c := connect(t, snstest.Start(t))
 	for _, request := range []struct{ method, path string }{
 		{"GET", "/"}, {"POST", "/api/command?sessionid=x&cmd=NOP"}, {"GET", "/auth/admin.html?sslcert=1&app=sslclient"},
 	} {
-		if _, err := w.do(request.method, request.path, nil); err == nil {
+		if _, err := c.do(request.method, request.path, nil); err == nil {
 			t.Errorf("%s %s was answered", request.method, request.path)
 		}
 	}
-	if d := w.must("GET", "/api/command?sessionid="+w.session, nil); d.Code != 200 {
+	if d := c.must("GET", "/api/command?sessionid="+c.session, nil); d.Code != 200 {
 		t.Errorf("no command: code %d", d.Code)
 	}
 }
 
 func TestTextIsEscapedInXML(t *testing.T) {
 	const odd = "a&b<c>'d"
-	w := connect(t, snstest.Start(t, func(o *snstest.Options) { o.SerialNumber = odd }))
-	for _, key := range w.want(100, "SYSTEM PROPERTY").Serverd[0].Data.Sections[0].Keys {
+	c := connect(t, snstest.Start(t, func(o *snstest.Options) { o.SerialNumber = odd }))
+	for _, key := range c.want(100, "SYSTEM PROPERTY").Serverd[0].Data.Sections[0].Keys {
 		if key.Name == "SerialNumber" && key.Value == odd {
 			return
 		}
 	}
-	t.Errorf("no serial number %s in %s", odd, w.text("SYSTEM PROPERTY", "identity"))
+	t.Errorf("no serial number %s in %s", odd, c.text("SYSTEM PROPERTY", "identity"))
 }
