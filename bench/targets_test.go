@@ -28,7 +28,7 @@ func good() measured {
 	return m
 }
 
-func TestRunAtItsTargetsReachesThem(t *testing.T) {
+func TestARunThatEqualsItsTargetsReachesThem(t *testing.T) {
 	for _, g := range good().targets() {
 		if g.aim != "" && !g.reached {
 			t.Errorf("%s with %d: %s misses %s", g.what, g.bans, g.measured, g.aim)
@@ -36,50 +36,50 @@ func TestRunAtItsTargetsReachesThem(t *testing.T) {
 	}
 }
 
-func TestEachMissIsReported(t *testing.T) {
-	change := func(i int, k kind, spoil func(*cost)) func(*measured) {
+func TestEachMissedTargetIsReported(t *testing.T) {
+	change := func(i int, k kind, worsen func(*cost)) func(*measured) {
 		return func(m *measured) {
 			worst := m.costs[i].of[changeOnly][k][0]
-			spoil(&worst)
+			worsen(&worst)
 			m.costs[i].of[changeOnly][k] = append(m.costs[i].of[changeOnly][k], worst)
 		}
 	}
-	all := func(i int, spoil func(*cost)) func(*measured) {
-		return func(m *measured) { spoil(&m.costs[i].of[changeOnly][oneMore][0]) }
+	all := func(i int, worsen func(*cost)) func(*measured) {
+		return func(m *measured) { worsen(&m.costs[i].of[changeOnly][oneMore][0]) }
 	}
 	for name, c := range map[string]struct {
-		spoil func(*measured)
-		what  string
+		worsen func(*measured)
+		what   string
 	}{
-		"slow lone ban":              {func(m *measured) { m.sizes[1].latencies[0] = loneTarget + 1 }, "a lone ban"},
-		"slow lone ban with most":    {func(m *measured) { m.sizes[2].latencies[0]++ }, "a lone ban"},
-		"slow answer":                {func(m *measured) { m.sizes[0].storm.took[0]++ }, "Notify at"},
-		"memory":                     {func(m *measured) { m.sizes[1].peakFirst++ }, "receiving in alerts"},
-		"memory with most":           {func(m *measured) { m.sizes[2].peakFirst++ }, "receiving in alerts"},
-		"slow alert":                 {func(m *measured) { m.alert.answered++ }, "Notify of one alert"},
-		"memory of the alert":        {func(m *measured) { m.alert.peak++ }, "that alert alone"},
-		"memory of the list":         {func(m *measured) { m.lists[0].peak++ }, "full list, first flush"},
-		"memory of three a ban":      {func(m *measured) { m.lists[1].peak++ }, "900,000 decisions, 3 a ban, first flush"},
-		"many requests":              {func(m *measured) { m.lists[0].asked.Requests += rounds }, "an unchanged Local API"},
-		"long answers":               {func(m *measured) { m.lists[0].asked.Bytes += 2 * rounds }, "an unchanged Local API"},
-		"a connection for nothing":   {func(m *measured) { m.lists[0].connections++ }, "an unchanged Local API"},
-		"one try with many bytes":    {change(2, oneMore, func(c *cost) { c.sshDown = oneBanTarget }), "one more ban: bytes"},
-		"one end with many bytes":    {change(3, oneEnded, func(c *cost) { c.sshDown = oneBanTarget }), "one ended ban: bytes"},
-		"a second SSH connection":    {change(0, oneMore, func(c *cost) { c.connections++ }), "one more ban: SSH connections"},
-		"a second log-in":            {change(1, oneEnded, func(c *cost) { c.logins++ }), "one ended ban: SSH connections"},
-		"large first flush":          {func(m *measured) { m.costs[2].of[changeOnly][first][0].sshUp = firstTarget + 1 }, "the first flush"},
-		"bytes too alike":            {all(2, func(c *cost) { c.sshUp = 18_003 - 1_000 }), "fewer bytes"},
-		"time too alike on loopback": {all(2, func(c *cost) { c.wall = 10*time.Second + 1 }), "share of the time (loopback)"},
-		"time too alike on the link": {all(3, func(c *cost) { c.wall = 2*time.Second + 1 }), "share of the time (20 Mbit/s"},
+		"slow lone ban":                   {func(m *measured) { m.sizes[1].latencies[0] = loneTarget + 1 }, "a lone ban"},
+		"slow lone ban with most":         {func(m *measured) { m.sizes[2].latencies[0]++ }, "a lone ban"},
+		"slow answer":                     {func(m *measured) { m.sizes[0].storm.took[0]++ }, "Notify at"},
+		"memory":                          {func(m *measured) { m.sizes[1].peakFirst++ }, "receiving in alerts"},
+		"memory with most":                {func(m *measured) { m.sizes[2].peakFirst++ }, "receiving in alerts"},
+		"slow alert":                      {func(m *measured) { m.alert.answered++ }, "Notify of one alert"},
+		"memory of the alert":             {func(m *measured) { m.alert.peak++ }, "that alert alone"},
+		"memory of the list":              {func(m *measured) { m.lists[0].peak++ }, "full list, first flush"},
+		"memory of three decisions a ban": {func(m *measured) { m.lists[1].peak++ }, "900,000 decisions, 3 a ban, first flush"},
+		"many requests":                   {func(m *measured) { m.lists[0].asked.Requests += rounds }, "an unchanged Local API"},
+		"long answers":                    {func(m *measured) { m.lists[0].asked.Bytes += 2 * rounds }, "an unchanged Local API"},
+		"a connection for nothing":        {func(m *measured) { m.lists[0].connections++ }, "an unchanged Local API"},
+		"one try with many bytes":         {change(2, oneMore, func(c *cost) { c.sshDown = oneBanTarget }), "one more ban: bytes"},
+		"one end with many bytes":         {change(3, oneEnded, func(c *cost) { c.sshDown = oneBanTarget }), "one ended ban: bytes"},
+		"a second SSH connection":         {change(0, oneMore, func(c *cost) { c.connections++ }), "one more ban: SSH connections"},
+		"a second log-in":                 {change(1, oneEnded, func(c *cost) { c.logins++ }), "one ended ban: SSH connections"},
+		"large first flush":               {func(m *measured) { m.costs[2].of[changeOnly][first][0].sshUp = firstTarget + 1 }, "the first flush"},
+		"bytes too alike":                 {all(2, func(c *cost) { c.sshUp = 18_003 - 1_000 }), "fewer bytes"},
+		"time too alike on loopback":      {all(2, func(c *cost) { c.wall = 10*time.Second + 1 }), "share of the time (loopback)"},
+		"time too alike on the link":      {all(3, func(c *cost) { c.wall = 2*time.Second + 1 }), "share of the time (20 Mbit/s"},
 	} {
 		m := good()
-		c.spoil(&m)
+		c.worsen(&m)
 		judged := m.targets()
 		if !missed(judged) {
 			t.Errorf("%s: no target is missed", name)
 		}
 		if !slices.ContainsFunc(judged, func(g target) bool { return g.aim != "" && !g.reached && strings.Contains(g.what, c.what) }) {
-			t.Errorf("%s: no line about %q says so", name, c.what)
+			t.Errorf("%s: no missed line contains %q", name, c.what)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestDocumentsThatWriteTheSameGroupAreRefused(t *testing.T) {
 	}{
 		{"the same groups", "", true},
 		{"a group in other letters", "  group: CROWDSEC\n  delete_group: Gone", true},
-		{"the one's group as the other's delete_group", "  group: Mine\n  delete_group: Crowdsec", true},
+		{"a group that is the delete_group of the first document", "  group: Mine\n  delete_group: Crowdsec", true},
 		{"groups of its own", "  group: Mine\n  delete_group: Gone", false},
 		{"another port", "  api_port: 8443", false},
 	} {

@@ -369,7 +369,7 @@ name: edge
 }
 
 // Each line has one fault.
-func TestParseRefuses(t *testing.T) {
+func TestParseRefusesEachFaultyValue(t *testing.T) {
 	for line, want := range map[string]string{
 		"type: slack":                        `type: is "slack"; write stormshield`,
 		"type:":                              "type: is missing",
@@ -499,7 +499,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestParseAccepts(t *testing.T) {
+func TestParseAcceptsEachValidValue(t *testing.T) {
 	for _, line := range []string{
 		"timeout: 1s", "debounce: 0s", "debounce: 30s", "update_frequency: 1h", "log_level: Warning", "dry_run: \"False\"", "dry_run: off",
 		"format: '{{range . -}} {{toRawJson .}} {{- end}}'", "decisions: {never_block: []}", "decisions: {never_block: [Private, '::1', 10.0.0.0/8]}",
@@ -516,7 +516,7 @@ func TestParseAccepts(t *testing.T) {
 
 func TestParseNeedsNoPasswordWithAPrivateKey(t *testing.T) {
 	if doc := parsed(t, with("  ssh_password: ''", "  ssh_private_key_path: /k")); doc.Stormshield.SSHPassword != "" {
-		t.Error("password out of nowhere")
+		t.Error("the document has a password that the text does not have")
 	}
 }
 
@@ -540,7 +540,7 @@ func TestParseRefusesTextsThatAreNoDocument(t *testing.T) {
 		"nothing": "", "a comment": "# x", "text": "hunter2", "a list": "[hunter2]", "broken": "a: [", "a tab": "a:\n\tb: hunter2",
 		"binary": "\x00\x01", "bad UTF-8": "a: \xff\xfe", "unknown alias": "api_password: *hunter2", "too long": strings.Repeat("#", 1<<20) + "\n" + minimal,
 		"deep": strings.Repeat("[", 100_000), "endless alias": "stormshield: &a\n  host: *a\n",
-		"laughs": "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\ndecisions: {types: *c}\n",
+		"aliases that multiply": "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\ndecisions: {types: *c}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := config.Parse([]byte(text))

@@ -13,7 +13,7 @@ import (
 	"notification-stormshield/config"
 )
 
-func TestNoWayToPrintADocumentShowsASecret(t *testing.T) {
+func TestAPrintedDocumentShowsNoSecret(t *testing.T) {
 	doc := parsed(t, with("  ssh_private_key_passphrase: hunter2"))
 	var logged bytes.Buffer
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "doc", doc, "secret", doc.Stormshield.APIPassword)

@@ -117,11 +117,11 @@ func TestPluginFaultsReportFilesThatCrowdSecRefuses(t *testing.T) {
 		files map[string]os.FileMode
 		says  []string // nothing: all is well
 	}{
-		"well":                {files: map[string]os.FileMode{"notification-stormshield": 0o551, "notification-http": 0o755, "other-thing": 0o755}},
-		"missing":             {files: map[string]os.FileMode{"notification-http": 0o755}, says: []string{"notification-stormshield is not in the plugin folder"}},
-		"Debian 12":           {files: map[string]os.FileMode{"notification-stormshield": 0o551, "http": 0o755}, says: []string{"http is not the name of a plugin"}},
-		"writable":            {files: map[string]os.FileMode{"notification-stormshield": 0o775}, says: []string{"writable for others"}},
-		"writable for anyone": {files: map[string]os.FileMode{"notification-stormshield": 0o551, "notification-x": 0o757}, says: []string{"notification-x (-rwxr-xrwx) is writable"}},
+		"as CrowdSec needs them": {files: map[string]os.FileMode{"notification-stormshield": 0o551, "notification-http": 0o755, "other-thing": 0o755}},
+		"missing":                {files: map[string]os.FileMode{"notification-http": 0o755}, says: []string{"notification-stormshield is not in the plugin folder"}},
+		"Debian 12":              {files: map[string]os.FileMode{"notification-stormshield": 0o551, "http": 0o755}, says: []string{"http is not the name of a plugin"}},
+		"writable":               {files: map[string]os.FileMode{"notification-stormshield": 0o775}, says: []string{"writable for others"}},
+		"writable for anyone":    {files: map[string]os.FileMode{"notification-stormshield": 0o551, "notification-x": 0o757}, says: []string{"notification-x (-rwxr-xrwx) is writable"}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			dir := t.TempDir()

@@ -185,7 +185,7 @@ func wantSubsequence(t *testing.T, text, within []byte) {
 	for _, b := range text {
 		at := bytes.IndexByte(within, b)
 		if at < 0 {
-			t.Fatal("something that was there is lost")
+			t.Fatal("the change lost bytes of the file")
 		}
 		within = within[at+1:]
 	}
@@ -224,7 +224,7 @@ func profiles(t *testing.T, text []byte) []map[string]any {
 			}
 			return all
 		}
-		profile, _ := one.(map[string]any) // what is no profile has nothing to compare
+		profile, _ := one.(map[string]any) // nil if it is not a mapping
 		all = append(all, profile)
 	}
 }

@@ -74,7 +74,7 @@ func run(ctx context.Context, binary string) error {
 	defer h.Close()
 	d := &demo{Harness: h}
 	d.original = d.files()
-	for i, scene := range []struct {
+	for i, step := range []struct {
 		title string
 		show  func(context.Context) error
 	}{
@@ -85,9 +85,9 @@ func run(ctx context.Context, binary string) error {
 		{"The plugin crashes, and a ban ends before it starts again", d.crash},
 		{"The administrator removes everything with the command cleanup", d.cleanup},
 	} {
-		title := fmt.Sprintf("%d. %s", i+1, scene.title)
+		title := fmt.Sprintf("%d. %s", i+1, step.title)
 		say("\n%s\n%s\n", title, strings.Repeat("=", len(title)))
-		if err := scene.show(ctx); err != nil {
+		if err := step.show(ctx); err != nil {
 			return err
 		}
 	}
@@ -277,7 +277,7 @@ func (d *demo) print() {
 		same = same && slices.Equal(present, original)
 		printList("The plugin's lines in the file "+file, ours)
 	}
-	d.check(same, "every line of the administrator's is in its place")
+	d.check(same, "every line of the administrator is in its place")
 	unusual := slices.Concat(d.Appliance.Problems(), d.Appliance.Leftovers())
 	d.check(len(unusual) == 0, "the appliance can read both files, and no temporary file is left%s", strings.Join(unusual, ", "))
 }

@@ -147,7 +147,7 @@ func TestConfigureRefusesASecretWhoseFileCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestAHoldOffCountsForTheSecretOfAFile(t *testing.T) {
+func TestANewSecretInAFileEndsTheHoldOff(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret")
 	credentials := func(secret string) string {

@@ -37,7 +37,7 @@ func TestOnlyALivingProcessOfTheSameProgramAndParentIsASibling(t *testing.T) {
 	}
 }
 
-func TestItWaitsForThePredecessorAndALittleLonger(t *testing.T) {
+func TestANewProcessWaitsUntilShortlyAfterItsPredecessorEnds(t *testing.T) {
 	t.Parallel()
 	proc := t.TempDir()
 	process(t, proc, os.Getpid(), "1 (notification-st) S 7 1 1")

@@ -101,6 +101,6 @@ func TestACleanupKeepsAnObjectThatTheAdministratorUses(t *testing.T) {
 		t.Errorf("cleaned: %+v", cleaned)
 	}
 	if problems := h.Sim.Problems(); len(problems) > 0 {
-		t.Errorf("an appliance would choke on its files: %q", problems)
+		t.Errorf("an appliance cannot read its files: %q", problems)
 	}
 }

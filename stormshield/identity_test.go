@@ -64,7 +64,7 @@ func keyWithPassphrase(t *testing.T) (ssh.PublicKey, string) {
 	return key.PublicKey(), path
 }
 
-func TestLoginWithAKey(t *testing.T) {
+func TestAKeyLogsInOnlyIfTheApplianceKnowsIt(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		key        func(*testing.T) (ssh.PublicKey, string)
@@ -91,7 +91,7 @@ func TestLoginWithAKey(t *testing.T) {
 	}
 }
 
-func TestKnownHosts(t *testing.T) {
+func TestALoginTrustsOnlyAKeyInKnownHosts(t *testing.T) {
 	t.Parallel()
 	sim := snstest.Start(t)
 	config := configFor(t, sim)
@@ -106,7 +106,7 @@ func TestKnownHosts(t *testing.T) {
 		t.Errorf("with another key than in known_hosts: %v", err)
 	}
 	if n := sim.Stats().SSHAuthOK + sim.Stats().SSHAuthFailed; n > 0 {
-		t.Errorf("%d logins were tried at a stranger", n)
+		t.Errorf("%d logins were tried at an unknown server", n)
 	}
 }
 

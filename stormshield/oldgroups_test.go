@@ -154,7 +154,7 @@ func TestARenamedGroupThatFailsIsFinishedByTheNextFlush(t *testing.T) {
 	}
 }
 
-func TestGroupsThatChangePlacesAreNotOld(t *testing.T) {
+func TestGroupsThatSwapTheirNamesAreNotOld(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(10), nil, true)

@@ -111,11 +111,11 @@ func fullDisk(t *try) {
 }
 
 // refusedStates are states on which the plugin cannot work, and which it does not
-// change. The function that spoil returns repairs the state.
+// change. The function that damage returns repairs the state.
 var refusedStates = []struct {
-	name  string
-	spoil func(*harness) (repair func() error, err error)
-	says  string // the plugin, at its start
+	name   string
+	damage func(*harness) (repair func() error, err error)
+	says   string // the plugin, at its start
 }{
 	{"the ledger is of a newer version", func(h *harness) (func() error, error) {
 		version, err := h.schemaVersion(h.ctx)
@@ -154,7 +154,7 @@ func refusedState(t *try, n int) {
 	h.ban(5*time.Second, h.drawUpTo(30)...)
 	h.stop()
 	s := refusedStates[n]
-	repair, err := s.spoil(h)
+	repair, err := s.damage(h)
 	if err != nil {
 		h.Fatalf("%s: %v", s.name, err)
 	}
@@ -170,10 +170,10 @@ func refusedState(t *try, n int) {
 	h.settleAfter(s.name)
 }
 
-// stateKinds is the number of ways to spoil the state.
+// stateKinds is the number of ways in which badState damages the ledger.
 var stateKinds = 1 + len(stateFaults) + len(refusedStates)
 
-// badState spoils the ledger. Every entry on the appliance must stay, and every
+// badState damages the ledger. Every entry on the appliance must stay, and every
 // new ban must be recorded.
 func badState(t *try) {
 	n := t.choose(stateKinds)

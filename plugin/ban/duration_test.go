@@ -9,7 +9,7 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-func TestParseDuration(t *testing.T) {
+func TestParseDurationReadsDaysAndShorterUnits(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	for text, want := range map[string]time.Duration{
@@ -25,7 +25,7 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
-func TestParseDurationRefuses(t *testing.T) {
+func TestParseDurationRefusesFaultyTexts(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"", " ", "-", "+", "d", "-d", "4", "4w", "1.5d", "1h2d", "1d-2h", "1d+2h", "--3h", "-+3h", "1d2d", "1d2d3h", "1d 2h", "h",

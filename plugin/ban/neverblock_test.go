@@ -19,14 +19,14 @@ func prefixes(text string) []netip.Prefix {
 	return all
 }
 
-func TestAdmit(t *testing.T) {
+func TestAdmitReturnsThePartsThatAreNotProtected(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		never, prefix, want string
 		refusal             string
 	}{
 		"nothing protected":           {"", "198.51.100.0/24", "198.51.100.0/24", ""},
-		"beside what is protected":    {"198.51.100.0/24", "198.51.101.0/24", "198.51.101.0/24", ""},
+		"beside a protected range":    {"198.51.100.0/24", "198.51.101.0/24", "198.51.101.0/24", ""},
 		"another family":              {"::/1", "198.51.100.0/24", "198.51.100.0/24", ""},
 		"all of IPv6":                 {"2000::/3", "2001:db8::7/128", "", "2000::/3"},
 		"IPv4 beside all of IPv6":     {"2000::/3", "198.51.100.7/32", "198.51.100.7/32", ""},

@@ -158,7 +158,7 @@ func TestReadFiltersEachDecisionByItself(t *testing.T) {
 		"IPv6 range":            {change: map[string]any{"scope": "Range", "value": "2001:DB8:1::5/48"}, bans: "2001:db8:1::/48 " + whole},
 		"IPv4-mapped":           {change: map[string]any{"value": "::ffff:203.0.113.9"}, bans: "203.0.113.9/32 " + whole},
 		"IPv4-mapped range":     {change: map[string]any{"value": "::ffff:203.0.113.9/120"}, bans: "203.0.113.0/24 " + whole},
-		"beyond all calendars":  {change: map[string]any{"duration": "99999999999999999999d"}, bans: "203.0.113.7/32 2060965h57m59s"},
+		"longer than any date":  {change: map[string]any{"duration": "99999999999999999999d"}, bans: "203.0.113.7/32 2060965h57m59s"},
 
 		"value null":               {change: map[string]any{"value": null}, refused: "empty"},
 		"value a number":           {change: map[string]any{"value": 3405803783}, refused: "value is not of its type"},
@@ -243,7 +243,7 @@ func checkSkips(t *testing.T, kind string, skips ban.Skips, part string) {
 	}
 }
 
-func TestADecisionThatIsNoObjectCostsNoOther(t *testing.T) {
+func TestADecisionThatIsNoObjectDoesNotAffectOthers(t *testing.T) {
 	t.Parallel()
 	text := "[" + alertOf(`"x"`, `5`, `[1,[2]]`, `null`, `true`, decisionOf(nil), `{}`) + "]"
 	result := read(t, text, ban.Filter{})

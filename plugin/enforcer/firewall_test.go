@@ -17,24 +17,23 @@ import (
 type firewall struct {
 	mu          sync.Mutex
 	singleMax   int                        // bans that go one by one
-	life        time.Duration              // how long an entry lives at most
+	life        time.Duration              // the longest time of an entry
 	entries     map[netip.Prefix]time.Time // when they end by themselves
 	files       map[netip.Prefix]bool
 	version     int
 	attempts    []time.Time
 	changes     []appliance.Change
-	fullReads   int // how often everything in force was asked for
+	fullReads   int // how often a flush asked for all bans in force
 	fail        error
-	fault       func(step) error // what goes wrong at a step, if anything
+	fault       func(step) error // returns the error of a step; nil: no step fails
 	panics      bool
-	refuses     map[netip.Prefix]bool // what it never takes
+	refuses     map[netip.Prefix]bool // the prefixes that it refuses to block
 	serial      string                // "": it has none
-	serialReads int                   // how often it was asked for its serial number
-	foreign     bool                  // its group has foreign members: it warns, and blocks one by one
-	batch       int                   // how many it then blocks in a flush
+	serialReads int                   // how often a flush asked for the serial number
+	foreign     bool                  // the group has foreign members: a flush warns, and blocks one by one
+	batch       int                   // how many bans such a flush blocks
 
-	// watch looks at what a flush did to the appliance, and at the bans that
-	// were in force when it began.
+	// afterFlush checks the appliance after a flush. standing are the bans that were in force when the flush began.
 	afterFlush func(done appliance.Outcome, incremental bool, standing []netip.Prefix)
 }
 
@@ -289,7 +288,7 @@ func (f *firewall) serialReadCount() int {
 	return f.serialReads
 }
 
-// replace puts another appliance in its place, with the same files.
+// replace makes another appliance answer, with the same files and an empty blacklist.
 func (f *firewall) replace(serial string) {
 	f.set(func() {
 		f.serial = serial

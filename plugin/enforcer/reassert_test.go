@@ -49,7 +49,7 @@ func TestTheFirstBanAfterAnIdleTimeNeedsNoReassert(t *testing.T) {
 	})
 }
 
-func TestABanThatCouldNotBeBlockedSinglyIsReasserted(t *testing.T) {
+func TestABanThatCouldNotBeBlockedByItselfIsReasserted(t *testing.T) {
 	runTest(t, func(h *harness) {
 		e, end := h.startEnforcer(nil)
 		defer end()
@@ -62,7 +62,7 @@ func TestABanThatCouldNotBeBlockedSinglyIsReasserted(t *testing.T) {
 		h.fw.set(func() { h.fw.fault = nil })
 		h.waitUntil(time.Hour + 5*time.Minute)
 		if n := h.reasserts() - first; n == 0 {
-			t.Error("nothing says that what is in force is blocked, and there was no re-assert")
+			t.Error("a flush failed before it confirmed the bans in force, and no re-assert followed")
 		}
 		h.want("afterwards", "203.0.113.7")
 	})
@@ -101,14 +101,14 @@ func TestAllBansAreReadOnlyWhenTheFilesChanged(t *testing.T) {
 		h.waitUntil(time.Hour)
 		h.want("at the end")
 		if h.fw.fullReads != 1 || len(h.fw.listed()) > 0 {
-			t.Errorf("asked %d times for everything, and the files list %v", h.fw.fullReads, h.fw.listed())
+			t.Errorf("%d flushes asked for all bans in force, want 1; the files list %v", h.fw.fullReads, h.fw.listed())
 		}
-		h.fw.set(func() { h.fw.version++ }) // somebody wrote them
+		h.fw.set(func() { h.fw.version++ }) // another program wrote the files
 		h.ban("203.0.113.50", time.Minute)
 		e.Trigger()
 		h.waitUntil(61 * time.Minute)
 		if h.fw.fullReads != 2 {
-			t.Errorf("asked %d times for everything once the files are others, want 2", h.fw.fullReads)
+			t.Errorf("%d flushes asked for all bans in force after another program wrote the files, want 2", h.fw.fullReads)
 		}
 	})
 }
@@ -162,7 +162,7 @@ func TestAFailedFlushKeepsTheMark(t *testing.T) {
 		h.waitUntil(10 * time.Minute)
 		h.want("afterwards", "203.0.113.7")
 		if h.fw.fullReads != 1 {
-			t.Errorf("everything was asked for %d times", h.fw.fullReads)
+			t.Errorf("%d flushes asked for all bans in force", h.fw.fullReads)
 		}
 	})
 }
@@ -170,7 +170,7 @@ func TestAFailedFlushKeepsTheMark(t *testing.T) {
 func TestAClockThatIsSetBackCausesAReassert(t *testing.T) {
 	runTest(t, func(h *harness) {
 		h.ban("203.0.113.7", 100*time.Hour)
-		h.confirmed(time.Now().Add(72 * time.Hour)) // by the clock as it was
+		h.recordConfirmation(time.Now().Add(72 * time.Hour)) // by the clock before it is set back
 		before := h.reasserts()
 		_, end := h.startEnforcer(nil)
 		defer end()
@@ -182,8 +182,8 @@ func TestAClockThatIsSetBackCausesAReassert(t *testing.T) {
 	})
 }
 
-// confirmed records that the appliance blocked everything in force at a time.
-func (h *harness) confirmed(at time.Time) {
+// recordConfirmation records that the appliance blocked everything in force at a time.
+func (h *harness) recordConfirmation(at time.Time) {
 	h.t.Helper()
 	p, err := h.ledger.Plan(context.Background(), ledger.PlanOptions{Now: at, Renew: at, SingleMax: 16})
 	if err != nil {

@@ -34,9 +34,8 @@ func eachNumberOfBans(t *testing.T, test func(h *harness, addresses []string)) {
 	}
 }
 
-// learn runs two processes: the second asks for the serial number. The time of
-// the test begins then.
-func (h *harness) learn() {
+// recordSerialNumber runs two processes, of which the second records the serial number. Then the time of the test begins.
+func (h *harness) recordSerialNumber() {
 	h.t.Helper()
 	for i := range 2 {
 		if _, err := h.ledger.RequestFlush(context.Background()); err != nil {
@@ -92,7 +91,7 @@ func TestARestartWithTheSameApplianceSendsNothing(t *testing.T) {
 
 func TestAReplacedApplianceBlocksAllBansInTheSameFlush(t *testing.T) {
 	eachNumberOfBans(t, func(h *harness, addresses []string) {
-		h.learn()
+		h.recordSerialNumber()
 		h.fw.replace("B")
 		e, end := h.startEnforcer(edge)
 		defer end()
@@ -114,7 +113,7 @@ func TestTheSerialNumberIsReadOncePerProcessAndOncePerHour(t *testing.T) {
 	runTest(t, func(h *harness) {
 		h.fw.serial = "A"
 		h.ban("203.0.113.7", 100*time.Hour)
-		h.learn()
+		h.recordSerialNumber()
 		for process := range 2 {
 			before := h.fw.serialReadCount()
 			e, end := h.startEnforcer(edge)
@@ -139,7 +138,7 @@ func TestAnApplianceWithoutASerialNumberCountsAsTheSame(t *testing.T) {
 	runTest(t, func(h *harness) {
 		h.fw.serial = "A"
 		h.ban("203.0.113.7", 100*time.Hour)
-		h.learn()
+		h.recordSerialNumber()
 		_, end := h.startEnforcer(edge)
 		defer end()
 		h.fw.set(func() { h.fw.serial = "" })
@@ -154,7 +153,7 @@ func TestAnApplianceWithoutASerialNumberCountsAsTheSame(t *testing.T) {
 
 func TestAReplacedApplianceStaysRecordedWhenItsFlushFails(t *testing.T) {
 	eachNumberOfBans(t, func(h *harness, addresses []string) {
-		h.learn()
+		h.recordSerialNumber()
 		h.fw.replace("B")
 		e, end := h.startEnforcer(edge)
 		h.fw.set(func() { h.fw.fault = failAt(beforeBlocking) })

@@ -16,7 +16,7 @@ func TestAPanicIsAnErrorWithItsStack(t *testing.T) {
 	}
 }
 
-func TestResultsPassThrough(t *testing.T) {
+func TestCallReturnsTheResultAndTheErrorOfTheFunction(t *testing.T) {
 	if result, err := guard.Call("a test", func() (int, error) { return 7, io.EOF }); result != 7 || !errors.Is(err, io.EOF) {
 		t.Errorf("%d, %v", result, err)
 	}

@@ -43,7 +43,7 @@ type wanted struct {
 	ends   time.Time
 }
 
-// wanted returns the bans that the ledger must know, the first in line first.
+// wanted returns the bans that the ledger must know, in the order in which max_bans keeps them.
 func (e *environment) wanted() []*wanted {
 	bans := map[netip.Prefix]*wanted{}
 	for _, k := range e.known {
@@ -64,7 +64,7 @@ func (e *environment) wanted() []*wanted {
 	})
 }
 
-// verify compares the bans that the ledger enforces with those that it must.
+// verify compares the bans that the ledger enforces with the bans that it must enforce.
 func (e *environment) verify() {
 	e.Helper()
 	e.check(e.ledger.ApplyLimit(e.Context(), e.now, e.limit))
@@ -83,7 +83,7 @@ func (e *environment) verify() {
 	}
 	s := status(e.T, e.ledger, e.now)
 	e.want("in force, waiting", s.InForce.String()+"; "+s.Waiting.String(), inForce.String()+"; "+waiting.String())
-	if !e.protects { // a range that was split again is in another place in line
+	if !e.protects { // a range that was split again has another place in the order
 		e.want("enforced", enforced, texts(best))
 	}
 	var next, first time.Time // the first ends, of the bans that are enforced and of all decisions

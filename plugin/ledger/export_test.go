@@ -5,7 +5,7 @@ import "database/sql"
 // DB is the ledger's database.
 func (l *Ledger) DB() *sql.DB { return l.db }
 
-// Queries are all that a plan, and a change and a flush beside their own prefixes, ask about bans and about the time.
+// Queries are the queries of a plan, and those of a change and of a flush that are not about their own prefixes.
 var Queries = []string{
 	queryUnlisted, queryUnasserted, queryGone, queryEnded, queryNext,
 	queryDeletable, queryEndedCount, queryDemote, queryPromote, queryExpired, queryNextDecision, queryFirstWaiting, queryLastEnforced,

@@ -119,17 +119,17 @@ func TestOpenRefusesALedgerOfAnotherVersion(t *testing.T) {
 func TestOpenReadOnlyChangesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	if _, err := ledger.OpenReadOnly(t.Context(), path); err == nil {
-		t.Error("opened a file that is not there")
+		t.Error("OpenReadOnly opened a file that does not exist")
 	}
 	_, err := os.Stat(path)
-	want(t, "it was not made", errors.Is(err, fs.ErrNotExist), true)
+	want(t, "the file was not made", errors.Is(err, fs.ErrNotExist), true)
 	record(t, openAt(t, path), start, numbered(0, 1)...)
 	reader, err := ledger.OpenReadOnly(t.Context(), path)
 	check(t, err)
 	defer reader.Close()
 	want(t, "in force", plan(t, reader, start).InForce, 1)
 	if _, err := reader.RequestFlush(t.Context()); err == nil {
-		t.Error("it took a request")
+		t.Error("a ledger opened for reading accepted a request")
 	}
 }
 
@@ -152,12 +152,12 @@ func TestOpenFindsADamageAnywhereInTheFile(t *testing.T) {
 }
 
 // The number of a failed change, or of one that changed nothing, goes to the next change of another process.
-func TestChangesTellsOwnChangesFromThoseOfOtherProcesses(t *testing.T) {
+func TestChangesSeparatesOwnChangesFromThoseOfOtherProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	l, other := openAt(t, path), openAt(t, path)
 	run(t, l, "CREATE TRIGGER full BEFORE UPDATE ON flushing BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
 	if _, err := l.Record(t.Context(), numbered(0, 1), start, noLimit); err == nil {
-		t.Fatal("it was recorded")
+		t.Fatal("the ledger recorded a change on a full disk")
 	}
 	run(t, l, "DROP TRIGGER full")
 	record(t, other, start, numbered(1, 1)...)

@@ -17,12 +17,12 @@ func TestARemovalIsPendingUntilItIsAcknowledgedAndTheFilesAreWritten(t *testing.
 	record(t, l, start, decided(address, start.Add(time.Hour)))
 	check(t, l.RecordAttempt(t.Context(), plan(t, l, start), false))
 	written, err := l.OnAppliance(t.Context())
-	want(t, "possibly on the appliance, error", fmt.Sprint(written, err), fmt.Sprint([]string{address}, nil))
+	want(t, "prefixes that the appliance may have, error", fmt.Sprint(written, err), fmt.Sprint([]string{address}, nil))
 	later := start.Add(time.Hour)
 	p := plan(t, l, start)
 	recordOutcome(t, l, p, appliance.Outcome{Blocked: oneByOne(p, start).Blocked}) // the files could not be written
 	recordOutcome(t, l, plan(t, l, later), appliance.Outcome{})                    // nor could anything be unblocked
-	want(t, "to unblock what is not in the files", texts(plan(t, l, later).Unblock), []string{address})
+	want(t, "to unblock, though it is not in the files", texts(plan(t, l, later).Unblock), []string{address})
 
 	flush(t, l, start, oneByOne)
 	p = plan(t, l, later)
@@ -168,20 +168,20 @@ func TestACrashInRecordOutcomeLeavesNoWrongMark(t *testing.T) {
 func TestTheQueriesReadOnlyOneEndOfAnIndex(t *testing.T) {
 	l := open(t)
 	ways := [][]string{
-		{"SEARCH ban USING INDEX ban_written (written<?)"},         // what is not in the files
-		{"SEARCH ban USING INDEX ban_written (written>?)"},         // what came after the last re-assert
-		{"SEARCH ban USING INDEX ban_traces (until<?)"},            // what the appliance may have and shall not
+		{"SEARCH ban USING INDEX ban_written (written<?)"},         // bans that are not in the files
+		{"SEARCH ban USING INDEX ban_written (written>?)"},         // bans that came after the last re-assert
+		{"SEARCH ban USING INDEX ban_traces (until<?)"},            // ended bans that the appliance may still have
 		{"SEARCH ban USING INDEX ban_until (until>? AND until<?)"}, // bans that have ended
-		{"SEARCH ban USING COVERING INDEX ban_until (until>?)"},    // what ends next: one row
+		{"SEARCH ban USING COVERING INDEX ban_until (until>?)"},    // the ban that ends next: one row
 
 		{"SEARCH ban USING INDEX ban_until (until>? AND until<?)", "SEARCH decision USING PRIMARY KEY (ban=?)"}, // bans that have ended
-		{"SEARCH ban USING COVERING INDEX ban_until (until>? AND until<?)"},                                     // as well
-		{"SEARCH ban USING INTEGER PRIMARY KEY (rowid=?)", "SCAN ban USING INDEX ban_enforced"},                 // the last of those enforced
-		{"SEARCH ban USING INTEGER PRIMARY KEY (rowid=?)", "SCAN ban USING INDEX ban_waiting"},                  // the first of those that wait
+		{"SEARCH ban USING COVERING INDEX ban_until (until>? AND until<?)"},                                     // the same bans, by the index alone
+		{"SEARCH ban USING INTEGER PRIMARY KEY (rowid=?)", "SCAN ban USING INDEX ban_enforced"},                 // the last enforced ban
+		{"SEARCH ban USING INTEGER PRIMARY KEY (rowid=?)", "SCAN ban USING INDEX ban_waiting"},                  // the first waiting ban
 		{"SEARCH ban USING INDEX ban_next (next>? AND next<?)"},                                                 // decisions that have ended
 		{"SEARCH ban USING COVERING INDEX ban_next (next>?)"},                                                   // the decision that ends next
-		{"SCAN ban USING INDEX ban_waiting"},                                                                    // the first of those that wait
-		{"SCAN ban USING INDEX ban_enforced"},                                                                   // the last of those enforced
+		{"SCAN ban USING INDEX ban_waiting"},                                                                    // the first waiting ban
+		{"SCAN ban USING INDEX ban_enforced"},                                                                   // the last enforced ban
 	}
 	want(t, "queries", len(ledger.Queries), len(ways))
 	replaced := strings.NewReplacer("?1", "0", "?2", "0", "?3", "0", "?4", "0", "?", "0")

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// step does one thing at random.
+// step flushes or changes something, at random.
 func (e *environment) step() {
 	if e.random.IntN(7) == 0 {
 		e.flush(true)
@@ -15,7 +15,7 @@ func (e *environment) step() {
 	e.change()
 }
 
-// change is a step that is no flush.
+// change makes one random change of decisions, bans or settings.
 func (e *environment) change() {
 	switch e.random.IntN(13) {
 	case 0, 1, 2, 3:

@@ -40,7 +40,7 @@ func TestCheckNamesEachFaultWithAHint(t *testing.T) {
 		return func(h *harness, _ *stormshield.Config) { h.Sim.SetFaults(set) }
 	}
 	for name, c := range map[string]struct {
-		spoil    func(*harness, *stormshield.Config)
+		prepare  func(*harness, *stormshield.Config)
 		subject  string
 		says     string
 		hint     string
@@ -74,7 +74,7 @@ func TestCheckNamesEachFaultWithAHint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := start(t)
 			config := configFor(t, h.Sim)
-			c.spoil(h, &config)
+			c.prepare(h, &config)
 			findings := acceptance.Check(t.Context(), config)
 			var bad []acceptance.Finding
 			for _, f := range findings {
@@ -155,7 +155,7 @@ func TestCheckNamesAMissingRightOnlyIfTheAnswerDoes(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		spoil   func(*harness)
+		prepare func(*harness)
 		verdict acceptance.Verdict
 		right   bool
 		says    string
@@ -186,7 +186,7 @@ func TestCheckNamesAMissingRightOnlyIfTheAnswerDoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := start(t)
-			c.spoil(h)
+			c.prepare(h)
 			config := configFor(t, h.Sim)
 			if name == "a slow answer" {
 				config.API.Timeout = 2 * time.Second

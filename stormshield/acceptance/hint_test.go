@@ -28,8 +28,8 @@ func TestTheHintOfASSHLoginFollowsFromTheAnswer(t *testing.T) {
 		return func(_ *testing.T, h *harness, _ *stormshield.Config) { h.Sim.SetFaults(set) }
 	}
 	for name, c := range map[string]struct {
-		spoil func(*testing.T, *harness, *stormshield.Config)
-		hint  string
+		prepare func(*testing.T, *harness, *stormshield.Config)
+		hint    string
 	}{
 		"another key than the pinned one": {func(_ *testing.T, h *harness, _ *stormshield.Config) { h.Sim.ChangeHostKey() }, pin},
 		"another key than in known_hosts": {func(t *testing.T, h *harness, c *stormshield.Config) {
@@ -48,7 +48,7 @@ func TestTheHintOfASSHLoginFollowsFromTheAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := start(t)
 			config := configFor(t, h.Sim)
-			c.spoil(t, h, &config)
+			c.prepare(t, h, &config)
 			var hint string
 			for _, f := range acceptance.Check(t.Context(), config) {
 				if f.Subject == "SSH login" {

@@ -241,14 +241,14 @@ func TestTextThatAnAwkChangesIsNeverWritten(t *testing.T) {
 func TestAPatchForOtherFilesChangesNothing(t *testing.T) {
 	was := edit.Texts{Object: []byte("[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\n"), Objectgroup: []byte("[Crowdsec]\ncrowdsec_ip_1\n[Gone]\n")}
 	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")})}
-	for name, spoil := range map[string]func(*edit.State){
+	for name, falsify := range map[string]func(*edit.State){
 		"object":             func(s *edit.State) { s.Object = "1" + s.Object },
 		"objectgroup":        func(s *edit.State) { s.Objectgroup = "1" + s.Objectgroup },
 		"the number of bans": func(s *edit.State) { s.Entries++ },
 	} {
 		t.Run(name, func(t *testing.T) {
 			state := was.State(p.Group)
-			spoil(&state)
+			falsify(&state)
 			got, _, err := newMachine(t, toolset{}).patch(t, was, state, p)
 			var exit *exec.ExitError
 			if !errors.As(err, &exit) || exit.ExitCode() != 9 {

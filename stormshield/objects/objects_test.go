@@ -122,7 +122,7 @@ func TestACompareFindsWrongAndLeftoverPrefixes(t *testing.T) {
 		t.Errorf("wrong: %v", s.Wrong)
 	}
 	if want := set("0.0.0.7/32", "0.0.0.9/32", "0.0.0.10/32"); !equal(objects.NewSet(s.Leftovers), want) {
-		t.Errorf("left over: %v", s.Leftovers)
+		t.Errorf("left ended: %v", s.Leftovers)
 	}
 	if len(s.Members) != 7 || !s.Complete || objects.Entries([]byte(groups), "Crowdsec") != 7 {
 		t.Errorf("members: %v, complete: %t", s.Members, s.Complete)
@@ -177,14 +177,14 @@ func FuzzAdministratorsBytesComeBack(f *testing.F) {
 
 		// First is in force, then second. The bans that only first has end.
 		begin := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: first}
-		var over []netip.Prefix
+		var ended []netip.Prefix
 		for p := range first.All() {
 			if !second.Has(p) {
-				over = append(over, p)
+				ended = append(ended, p)
 			}
 		}
-		change := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: second, Ended: objects.NewSet(slices.Clone(over))}
-		end := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Removed: objects.NewSet(over)}
+		change := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: second, Ended: objects.NewSet(slices.Clone(ended))}
+		end := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", Removed: objects.NewSet(ended)}
 		is := begin.Apply(text, text)
 		is = change.Apply(is.Object, is.Objectgroup)
 		if have := objects.NewSet(slices.Collect(objects.Defined(is.Object))); !equal(have, first.Union(second)) {

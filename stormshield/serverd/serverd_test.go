@@ -85,7 +85,7 @@ func run(t *testing.T, c serverd.Config) (serverd.Answer, error) {
 	return session.Run(t.Context(), "SYSTEM PROPERTY")
 }
 
-func TestOnlyAnAnswerThatSaysSoIsARefusedLogin(t *testing.T) {
+func TestOnlyARefusalInTheAnswerCountsAsARefusedLogin(t *testing.T) {
 	for name, c := range map[string]struct {
 		login, open     string
 		refused, locked bool
@@ -237,7 +237,7 @@ func TestAnAnswerIsBoundedInBytesAndInElements(t *testing.T) {
 	}
 }
 
-func TestLinesLeaveNothingOut(t *testing.T) {
+func TestLinesReturnsEveryLineOfAnAnswer(t *testing.T) {
 	for data, want := range map[string][]string{
 		"\n src=192.0.2.1 timeout=5 \n\nsrc=192.0.2.2\n":                                                               {"src=192.0.2.1 timeout=5", "src=192.0.2.2"},
 		`<section title="R"><line><key name="src" value="192.0.2.1"/><key name="timeout" value="5"/></line></section>`: {"src=192.0.2.1 timeout=5"},

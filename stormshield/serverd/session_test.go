@@ -46,7 +46,7 @@ func TestASessionSendsTheCookieOfTheLoginAndItsID(t *testing.T) {
 	}
 }
 
-func TestARootCodeSaysWhatFailed(t *testing.T) {
+func TestTheErrorOfARootCodeNamesTheFailure(t *testing.T) {
 	for code, want := range map[int]string{
 		200: "request error", 201: "unknown command", 202: "command error", 203: "the session is not valid", 204: "the session has expired",
 		205: "authentication failed", 206: "a transfer is pending", 500: "overheated", 501: "serverd cannot be reached",

@@ -103,7 +103,7 @@ func (s *server) run(session ssh.Channel, requests <-chan *ssh.Request) {
 	}
 }
 
-// link is one end of a connection. Like a socket, it takes at once what is written.
+// link is one end of a connection. Like a socket, it accepts written bytes at once.
 type link struct {
 	net.Conn
 	bytesPerSecond int
@@ -182,7 +182,7 @@ func TestOnlyAServerThatSendsNothingEndsTheConnection(t *testing.T) {
 	}
 }
 
-func TestOurOwnEndOfALoginDoesNotCountAsRefused(t *testing.T) {
+func TestALoginThatTheClientEndsDoesNotCountAsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		cancelAfter time.Duration
 		want        error

@@ -124,63 +124,63 @@ func TestAHostKeyErrorNamesItsCause(t *testing.T) {
 		kinds        []string
 		certificates bool
 		lines        func(sim *snstest.Appliance) []string
-		doubt        shell.Distrust
+		distrust     shell.Distrust
 		says         []string
 	}{
 		"another key of the same type": {
-			lines: func(sim *snstest.Appliance) []string { return []string{"# mine", line(nameOf(sim), key(t, 1))} },
-			doubt: shell.KeyDiffers, says: []string{"has for [127.0.0.1]:PORT: ssh-ed25519 " + shell.Fingerprint(key(t, 1)) + " in line 2"},
+			lines:    func(sim *snstest.Appliance) []string { return []string{"# mine", line(nameOf(sim), key(t, 1))} },
+			distrust: shell.KeyDiffers, says: []string{"has for [127.0.0.1]:PORT: ssh-ed25519 " + shell.Fingerprint(key(t, 1)) + " in line 2"},
 		},
 		"only a key of a type that is not shown": {
-			kinds: []string{"ecdsa"},
-			lines: func(sim *snstest.Appliance) []string { return []string{line(nameOf(sim), key(t, 1))} },
-			doubt: shell.KeyDiffers, says: []string{"ssh-ed25519 " + shell.Fingerprint(key(t, 1))},
+			kinds:    []string{"ecdsa"},
+			lines:    func(sim *snstest.Appliance) []string { return []string{line(nameOf(sim), key(t, 1))} },
+			distrust: shell.KeyDiffers, says: []string{"ssh-ed25519 " + shell.Fingerprint(key(t, 1))},
 		},
 		"the name without the port": {
-			lines: func(sim *snstest.Appliance) []string { return []string{line(sim.Host(), sim.HostKey())} },
-			doubt: shell.NameUnknown, says: []string{"has no line for [127.0.0.1]:PORT; its line for 127.0.0.1 is only for port 22"},
+			lines:    func(sim *snstest.Appliance) []string { return []string{line(sim.Host(), sim.HostKey())} },
+			distrust: shell.NameUnknown, says: []string{"has no line for [127.0.0.1]:PORT; its line for 127.0.0.1 is only for port 22"},
 		},
 		"another name": {
-			lines: func(sim *snstest.Appliance) []string { return []string{line("192.0.2.1", sim.HostKey())} },
-			doubt: shell.NameUnknown, says: []string{"has no line for [127.0.0.1]:PORT"},
+			lines:    func(sim *snstest.Appliance) []string { return []string{line("192.0.2.1", sim.HostKey())} },
+			distrust: shell.NameUnknown, says: []string{"has no line for [127.0.0.1]:PORT"},
 		},
 		"revoked": {
 			lines: func(sim *snstest.Appliance) []string {
 				return []string{line(nameOf(sim), sim.HostKey()), "@revoked " + line("*", sim.HostKey())}
 			},
-			doubt: shell.KeyRevoked, says: []string{"it is revoked by a line @revoked of "},
+			distrust: shell.KeyRevoked, says: []string{"it is revoked by a line @revoked of "},
 		},
 		"revoked, of a server with other keys": {
 			kinds: []string{"ecdsa", "ed25519", "rsa"},
 			lines: func(sim *snstest.Appliance) []string {
 				return []string{line(nameOf(sim), sim.HostKey()), "@revoked " + line("*", sim.HostKey())}
 			},
-			doubt: shell.KeyRevoked, says: []string{"it is revoked by a line @revoked of "},
+			distrust: shell.KeyRevoked, says: []string{"it is revoked by a line @revoked of "},
 		},
 		"revoked authority": {
 			certificates: true,
 			lines: func(sim *snstest.Appliance) []string {
 				return []string{"@cert-authority " + line(nameOf(sim), sim.HostCA()), "@revoked " + line("*", sim.HostCA())}
 			},
-			doubt: shell.KeyRevoked, says: []string{"it is revoked by a line @revoked of "},
+			distrust: shell.KeyRevoked, says: []string{"it is revoked by a line @revoked of "},
 		},
 		"an authority for port 22 alone": {
 			certificates: true,
 			lines:        func(sim *snstest.Appliance) []string { return []string{"@cert-authority " + line("*", sim.HostCA())} },
-			doubt:        shell.NameUnknown, says: []string{"has no line for [127.0.0.1]:PORT; its line for 127.0.0.1 is only for port 22"},
+			distrust:     shell.NameUnknown, says: []string{"has no line for [127.0.0.1]:PORT; its line for 127.0.0.1 is only for port 22"},
 		},
 		"an authority, and no certificate": {
 			lines: func(sim *snstest.Appliance) []string {
 				return []string{"@cert-authority " + line(nameOf(sim), sim.HostCA())}
 			},
-			doubt: shell.NotCertified, says: []string{"names a CA for [127.0.0.1]:PORT (@cert-authority), and the key has no certificate"},
+			distrust: shell.NotCertified, says: []string{"names a CA for [127.0.0.1]:PORT (@cert-authority), and the key has no certificate"},
 		},
 		"another authority": {
 			certificates: true,
 			lines: func(sim *snstest.Appliance) []string {
 				return []string{"@cert-authority " + line(nameOf(sim), key(t, 1))}
 			},
-			doubt: shell.NotCertified, says: []string{"its certificate is of the CA SHA256:", "names another one for [127.0.0.1]:PORT"},
+			distrust: shell.NotCertified, says: []string{"its certificate is of the CA SHA256:", "names another one for [127.0.0.1]:PORT"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,8 +192,8 @@ func TestAHostKeyErrorNamesItsCause(t *testing.T) {
 			if !errors.As(err, &refused) {
 				t.Fatalf("error %v, want a host key that is not trusted", err)
 			}
-			if refused.Distrust != c.doubt {
-				t.Errorf("doubt %d, want %d: %v", refused.Distrust, c.doubt, err)
+			if refused.Distrust != c.distrust {
+				t.Errorf("distrust %d, want %d: %v", refused.Distrust, c.distrust, err)
 			}
 			fingerprint := func(k ssh.PublicKey) bool { return shell.Fingerprint(k) == refused.Shown }
 			if !slices.ContainsFunc(sim.HostKeys(), fingerprint) {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// mayMonitor tells whether the session may change the address lists. It needs the privileges mon_write and filter, and the
+// mayMonitor reports whether the session may change the address lists. It needs the privileges mon_write and filter, and the
 // monitor right or the configuration right, which is stronger.
 func (c *call) mayMonitor() bool {
 	sessions, id := c.appliance.sessions, c.session.id
@@ -38,7 +38,7 @@ func (c *call) named() (prefixes []netip.Prefix, ok bool) {
 	return prefixes, len(prefixes) > 0
 }
 
-// refuses tells whether a fault keeps the appliance from blocking a prefix.
+// refuses reports whether a fault keeps the appliance from blocking a prefix.
 func (c *call) refuses(p netip.Prefix) bool {
 	return c.faults.NoIPv6 && p.Addr().Is6() || c.faults.NetworksRefused && !p.IsSingleIP()
 }

@@ -120,7 +120,7 @@ func TestFilesOfAnExistingDiskAreKept(t *testing.T) {
 	}
 }
 
-func TestHighAvailabilityIsAProperty(t *testing.T) {
+func TestSystemPropertyReportsHighAvailability(t *testing.T) {
 	for _, on := range []bool{false, true} {
 		c := connect(t, snstest.Start(t, func(o *snstest.Options) { o.HighAvailability = on }))
 		keys := c.want(100, "SYSTEM PROPERTY").Serverd[0].Data.Sections[0].Keys

@@ -244,7 +244,7 @@ func (a *Appliance) BlacklistLen() int {
 	return len(a.blacklist.entries)
 }
 
-// Blocked tells whether an entry covers addr now, its own one or that of a network.
+// Blocked reports whether an entry covers addr now: the entry of the address, or that of a network.
 func (a *Appliance) Blocked(addr netip.Addr) bool { return a.blacklist.covers(addr) }
 
 // BlockedPrefix returns the entry of exactly this prefix.

@@ -14,7 +14,7 @@ type call struct {
 	arguments map[string]string // by their names in lower case
 }
 
-// commands are those that the appliance knows, by their words; MODIFY is not among them, because its words have no order.
+// commands are the commands that the appliance knows, by their words. MODIFY is missing, because its words have no order.
 var commands = map[string]func(*call) answer{
 	"NOP":                        func(*call) answer { return plain(statusOK) },
 	"MONITOR ADDRESSLIST ADD":    (*call).addressAdd,

@@ -152,7 +152,7 @@ func TestDelayHoldsBackCommands(t *testing.T) {
 	}
 }
 
-func TestMalformedAndTruncatedAnswersFollowARunCommand(t *testing.T) {
+func TestACommandRunsBeforeItsAnswerIsMalformedOrCut(t *testing.T) {
 	for name, fault := range map[string]func(*snstest.Faults){
 		"malformed": func(f *snstest.Faults) { f.MalformedXML = true },
 		"truncated": func(f *snstest.Faults) { f.TruncateBody = true },
@@ -168,7 +168,7 @@ func TestMalformedAndTruncatedAnswersFollowARunCommand(t *testing.T) {
 	}
 }
 
-func TestAFaultGivesTheHTTPStatus(t *testing.T) {
+func TestTheFaultAPIStatusSetsTheHTTPStatus(t *testing.T) {
 	a := snstest.Start(t)
 	c := connect(t, a)
 	a.SetFaults(func(f *snstest.Faults) { f.APIStatus = 503 })
@@ -177,7 +177,7 @@ func TestAFaultGivesTheHTTPStatus(t *testing.T) {
 	}
 }
 
-func TestFaultsGiveRootCodeAndRet(t *testing.T) {
+func TestFaultsSetTheRootCodeAndTheRet(t *testing.T) {
 	a := snstest.Start(t)
 	c := monitor(t, a)
 	for _, code := range []int{203, 204, 205, 500, 501, 502, 900} {
@@ -228,7 +228,7 @@ func TestSessionsExpireAfterSoManyCommands(t *testing.T) {
 	}
 }
 
-func TestOneTimePasswordIsAskedFor(t *testing.T) {
+func TestALoginNeedsTheOneTimePasswordIfAFaultDemandsIt(t *testing.T) {
 	a := snstest.Start(t)
 	a.SetFaults(func(f *snstest.Faults) { f.NeedTOTP = true })
 	c := newAPIClient(t, a)

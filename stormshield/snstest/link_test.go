@@ -26,7 +26,7 @@ func connectOver(t *testing.T, l *link) (client, server net.Conn, cut func()) {
 }
 
 // The clock of synctest moves only while every goroutine waits, so times are exact.
-func TestALinkDelaysAndLosesNothing(t *testing.T) {
+func TestALinkDelaysBytesAndLosesNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		wantTime := func(what string, least, slack time.Duration) {

@@ -113,14 +113,14 @@ func (b *objectBase) readGroups(text string) {
 	}
 }
 
-// knows tells whether an object or a group has a name.
+// knows reports whether an object or a group has a name.
 func (b *objectBase) knows(name string) bool {
 	_, address := b.addresses[name]
 	_, group := b.groups[name]
 	return address || group || b.others[name]
 }
 
-// hasEmptyGroup tells whether a group has no member.
+// hasEmptyGroup reports whether a group has no member.
 func (b *objectBase) hasEmptyGroup() bool {
 	for _, members := range b.groups {
 		if len(members) == 0 {

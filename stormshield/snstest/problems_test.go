@@ -57,7 +57,7 @@ func TestProblemsListEachInvalidLine(t *testing.T) {
 	}
 }
 
-func TestValidFormsAreNoProblems(t *testing.T) {
+func TestProblemsAcceptsEveryValidForm(t *testing.T) {
 	a := snstest.Start(t)
 	object := "# c\r\n[Host] #\"section\"\r\na=192.0.2.1 , resolve=static #\"x # y = z\"\r\n b=\"2001:db8::1,resolve=static\" #\"q\"\r\n" +
 		"[Service]\r\na=80/tcp\r\n[Network]\r\nn=192.0.2.0/24\r\n[Host]\r\nc=192.0.2.3"

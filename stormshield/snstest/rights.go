@@ -31,7 +31,7 @@ func (s *sessionStore) holder(r right) *string {
 	return &s.configHolder
 }
 
-// acquireRight gives a right to a session; force takes it from its holder. evicts tells whether that was the
+// acquireRight gives a right to a session; force takes it from its holder. evicts reports whether that was the
 // administrator.
 func (s *sessionStore) acquireRight(id string, r right, force bool) (result outcome, evicts bool) {
 	s.mu.Lock()
@@ -115,23 +115,23 @@ func (c *call) modify() answer {
 // AdminTakesModify gives the configuration right to an administrator's web session. Its holder loses it.
 func (a *Appliance) AdminTakesModify() { a.sessions.setRightHolder(configRight, administrator) }
 
-// AdminReleasesModify ends that. It does nothing if a session took the right from the administrator.
+// AdminReleasesModify gives the configuration right back. It does nothing if a session took the right from the administrator.
 func (a *Appliance) AdminReleasesModify() { a.sessions.releaseRight(administrator, configRight) }
 
-// AdminHoldsModify tells whether the administrator still holds the configuration right.
+// AdminHoldsModify reports whether the administrator still holds the configuration right.
 func (a *Appliance) AdminHoldsModify() bool { return a.sessions.holdsRight(administrator, configRight) }
 
 // HoldMonitor gives the monitor right to the session of another client. Its holder loses it.
 func (a *Appliance) HoldMonitor() { a.sessions.setRightHolder(monitorRight, someoneElse) }
 
-// ReleaseMonitor ends that. It does nothing if a session took the right from the other client.
+// ReleaseMonitor gives the monitor right back. It does nothing if a session took the right from the other client.
 func (a *Appliance) ReleaseMonitor() { a.sessions.releaseRight(someoneElse, monitorRight) }
 
-// MonitorHeld tells whether any session holds the monitor right, and whether that is the one of HoldMonitor.
+// MonitorHeld reports whether any session holds the monitor right, and whether that session is the one of HoldMonitor.
 func (a *Appliance) MonitorHeld() (held, bySomeoneElse bool) {
 	holder := a.sessions.rightHolder(monitorRight)
 	return holder != nobody, holder == someoneElse
 }
 
-// ModifyHeld tells whether a session or the administrator holds the configuration right.
+// ModifyHeld reports whether a session or the administrator holds the configuration right.
 func (a *Appliance) ModifyHeld() bool { return a.sessions.rightHolder(configRight) != nobody }

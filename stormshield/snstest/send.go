@@ -68,7 +68,7 @@ func sendPage(w http.ResponseWriter, status int) {
 		status, http.StatusText(status))
 }
 
-// asksIdentity tells whether the client asks for an answer without compression.
+// asksIdentity reports whether the client asks for an answer without compression.
 func asksIdentity(r *http.Request) bool {
 	for _, field := range r.Header.Values("Accept-Encoding") {
 		for item := range strings.SplitSeq(field, ",") {

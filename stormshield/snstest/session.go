@@ -58,7 +58,7 @@ func (s *sessionStore) addLogin() (cookie string) {
 	return cookie
 }
 
-// isLoggedIn tells whether a cookie belongs to a login that is still valid.
+// isLoggedIn reports whether a cookie belongs to a login that is still valid.
 func (s *sessionStore) isLoggedIn(cookie string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

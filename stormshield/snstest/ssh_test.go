@@ -41,7 +41,7 @@ func interactive(password string) ssh.AuthMethod {
 	})
 }
 
-func TestSSHLetsInByEveryMethod(t *testing.T) {
+func TestEverySSHMethodLogsIn(t *testing.T) {
 	a := snstest.Start(t)
 	key := userKey(t)
 	a.AuthorizeKey(key.PublicKey())
@@ -172,7 +172,7 @@ func TestOnlyLoopbackIsListenedOn(t *testing.T) {
 	connect(t, a)
 }
 
-func TestKnownHostsLineIsUnderstood(t *testing.T) {
+func TestTheLineOfKnownHostsMatchesTheHostKey(t *testing.T) {
 	a := snstest.Start(t)
 	file := filepath.Join(t.TempDir(), "known_hosts")
 	if err := os.WriteFile(file, []byte(a.KnownHosts()), 0o600); err != nil {

@@ -18,7 +18,7 @@ type toolbox struct {
 	replace map[string]string
 
 	mu      sync.Mutex
-	folders map[string]string // by what is missing and broken
+	folders map[string]string // by the missing and broken tools
 }
 
 // enobject makes the appliance read its objects again. Its duration is not simulated.

@@ -1,7 +1,7 @@
 // Command appliance runs a simulated Stormshield appliance, by hand or for the tests of another program. It prints the
 // plugin's configuration for it, and then every change of its blacklist, until it is interrupted.
 //
-// What the appliance does is decided in package snstest. This program adds flags and a control port.
+// Package snstest is the appliance. This program adds flags and a control port.
 package main
 
 import (
