@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -116,10 +117,19 @@ func (g *gate) Close() error {
 // shut stops listening and wakes Accept. The caller holds mu.
 func (g *gate) shut() {
 	if g.ln != nil {
+		stopListening(g.ln)
 		g.ln.Close()
 		g.ln = nil
 	}
 	g.wake()
+}
+
+// stopListening makes the kernel refuse connections at once. Close alone leaves the port open while a child process that
+// another goroutine just forked has not run exec yet, because the child holds the socket until then.
+func stopListening(ln net.Listener) {
+	if raw, err := ln.(*net.TCPListener).SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) })
+	}
 }
 
 func (g *gate) wake() {
