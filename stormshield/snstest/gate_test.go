@@ -26,7 +26,7 @@ func TestAPortThatStoppedListeningRefusesWhileChildrenStart(t *testing.T) {
 			}
 		})
 	}
-	for range 1000 {
+	for range 300 {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
