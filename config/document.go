@@ -40,7 +40,7 @@ type Document struct {
 	// Name is the notification's name in CrowdSec's profiles, and the name of the state file.
 	Name string `key:"name" required:"write a name, such as stormshield_default" rule:"name" read_by:"crowdsec"`
 	// LogLevel is trace, debug, info, warn or error.
-	LogLevel string `key:"log_level" default:"info" rule:"level"`
+	LogLevel string `key:"log_level" default:"info" required:"write info" rule:"level"`
 	// Format is the template by which CrowdSec makes the text of a notification.
 	Format string `key:"format" required:"write {{.|toJson}}: without it CrowdSec sends empty notifications" rule:"json"`
 

@@ -378,6 +378,7 @@ func TestParseRefusesEachFaultyValue(t *testing.T) {
 		"name: edge 1":                       "cannot name a state file",
 		"name: on":                           "true or false; write it in quotes",
 		"name: " + strings.Repeat("n", 101):  "cannot name a state file",
+		"log_level: ''":                      "is missing",
 		"log_level: loud":                    "write one of trace",
 		"format: banned":                     "makes no JSON",
 		"format: ''":                         "is missing",
