@@ -14,7 +14,7 @@ import (
 
 type bansOptions struct {
 	selection
-	address string // "": all bans
+	prefix netip.Prefix // the zero value: all bans
 }
 
 func bansCommand() command {
@@ -33,9 +33,11 @@ origin, scenario, blocked (whether the appliance has acknowledged it), waiting
   crowdsec-stormshield bans 203.0.113.7`,
 		arguments: 1,
 		bind:      o.bind,
-		run: func(ctx context.Context, arguments []string, out output) error {
+		run: func(ctx context.Context, arguments []string, out output) (err error) {
 			if len(arguments) > 0 {
-				o.address = arguments[0]
+				if o.prefix, err = parsePrefix(arguments[0]); err != nil {
+					return err
+				}
 			}
 			return runBans(ctx, o, out)
 		},
@@ -44,14 +46,7 @@ origin, scenario, blocked (whether the appliance has acknowledged it), waiting
 }
 
 func runBans(ctx context.Context, o bansOptions, out output) error {
-	isListed := func(netip.Prefix) bool { return true }
-	if o.address != "" {
-		prefix, err := parsePrefix(o.address)
-		if err != nil {
-			return err
-		}
-		isListed = prefix.Overlaps
-	}
+	isListed := func(p netip.Prefix) bool { return !o.prefix.IsValid() || p.Overlaps(o.prefix) }
 	d, state, err := o.open(ctx, plugin.State.OpenReadOnly)
 	if err != nil {
 		return err
