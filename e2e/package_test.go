@@ -281,10 +281,18 @@ func TestTheStateFolderBelongsToTheUserThatRunsPlugins(t *testing.T) {
 
 func TestAPurgeKeepsNotificationsOfOthers(t *testing.T) {
 	d := newDebian(t, bareDebian)
-	d.run(t, "dpkg", "-i", d.copyIn(t, packageFile(t, thesePackages, "*_amd64.deb")))
-	d.write(t, notificationFile, 0o600, "type: stormshield\nname: one\n---\ntype: slack\nname: two\n")
-	checkContains(t, d.run(t, "dpkg", "-P", "crowdsec-stormshield"), "kept "+notificationFile)
-	d.has(t, "-rw------- 0:0 "+notificationFile, "missing "+stateFolder, "missing "+sampleFile)
+	deb := d.copyIn(t, packageFile(t, thesePackages, "*_amd64.deb"))
+	for _, other := range []string{
+		"type: slack\nname: two\n",
+		"  type: slack\n  name: two\n",
+		"\"type\": slack\nname: two\n",
+		"{type: slack, name: two}\n",
+	} {
+		d.run(t, "dpkg", "-i", deb)
+		d.write(t, notificationFile, 0o600, "type: stormshield\nname: one\n---\n"+other)
+		checkContains(t, d.run(t, "dpkg", "-P", "crowdsec-stormshield"), "kept "+notificationFile)
+		d.has(t, "-rw------- 0:0 "+notificationFile, "missing "+stateFolder, "missing "+sampleFile)
+	}
 }
 
 func TestTheManualPageOfTheDebRenders(t *testing.T) {

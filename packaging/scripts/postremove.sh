@@ -5,12 +5,25 @@ set -e
 # shellcheck source=packaging/scripts/crowdsec.sh
 . "$(dirname "$0")/crowdsec.sh"
 
+# holds_others FILE reports whether one of the YAML documents in a file may be no notification of this plugin. The program,
+# which could read the file, is gone by now.
+holds_others() {
+	awk '
+		function finish() {
+			if (has_text && !is_ours) others = 1
+			has_text = is_ours = 0
+		}
+		/^(---|\.\.\.)/ { finish(); sub(/^.../, "") }
+		/^[ \t]*(#|\r?$)/ { next }
+		{ has_text = 1 }
+		/^type:[ \t]+["'\'']?stormshield["'\'']?([ \t]+#.*)?[ \t\r]*$/ { is_ours = 1 }
+		END { finish(); exit !others }' "$1"
+}
+
 # The administrator makes this file, so dpkg does not know it. It is kept if it may hold notifications of other plugins.
-# The program, which could read it, is gone by now.
 purge_notification() {
 	[ -f "$notification" ] || return 0
-	types=$(sed -n "s/^type:[[:space:]]*[\"']\{0,1\}\([^\"'#[:space:]]*\).*/\1/p" "$notification" | sort -u)
-	if [ "$types" != stormshield ] || grep -q '^[{]' "$notification"; then
+	if holds_others "$notification"; then
 		message "kept $notification, which may hold notifications of other plugins"
 		return 0
 	fi
