@@ -19,21 +19,21 @@ func TestTheArchiveIsInstalledBelowAPrefixAndUninstalled(t *testing.T) {
 				d.write(t, "/usr/local/lib/crowdsec/plugins/notification-other", 0o551, "")
 			}
 			d.run(t, "mkdir", "-p", prefix)
-			before := d.all(t)
+			before := d.allLines(t)
 
 			out := d.run(t, archive+"/install.sh", "--prefix", prefix)
 			checkContains(t, out, "installed below "+prefix, "crowdsec-stormshield setup")
-			d.is(t, "-r-xr-x--x 0:0 ", prefix+"/lib/crowdsec/plugins/notification-stormshield")
-			d.is(t, "Lrwxrwxrwx 0:0 ", prefix+"/bin/crowdsec-stormshield")
-			d.is(t, "Lrwxrwxrwx 0:0 ", prefix+"/lib/crowdsec-stormshield/plugins/notification-stormshield")
+			d.wantLineStart(t, "-r-xr-x--x 0:0 ", prefix+"/lib/crowdsec/plugins/notification-stormshield")
+			d.wantLineStart(t, "Lrwxrwxrwx 0:0 ", prefix+"/bin/crowdsec-stormshield")
+			d.wantLineStart(t, "Lrwxrwxrwx 0:0 ", prefix+"/lib/crowdsec-stormshield/plugins/notification-stormshield")
 			for _, file := range []string{
 				"share/man/man8/crowdsec-stormshield.8", "share/bash-completion/completions/crowdsec-stormshield",
 				"share/zsh/site-functions/_crowdsec-stormshield", "share/fish/vendor_completions.d/crowdsec-stormshield.fish",
 				"share/doc/crowdsec-stormshield/LICENSE", "share/doc/crowdsec-stormshield/stormshield.yaml.sample",
 			} {
-				d.is(t, "-rw-r--r-- 0:0 ", prefix+"/"+file)
+				d.wantLineStart(t, "-rw-r--r-- 0:0 ", prefix+"/"+file)
 			}
-			d.is(t, "drwx------ 1:8 ", stateFolder)
+			d.wantLineStart(t, "drwx------ 1:8 ", stateFolder)
 			checkContains(t, d.run(t, prefix+"/bin/crowdsec-stormshield", "version"), "linux/amd64")
 			if name != "the usual prefix" {
 				checkContains(t, out, "CrowdSec looks for plugins in /usr/local/lib/crowdsec/plugins", "not in your PATH")
@@ -46,7 +46,7 @@ func TestTheArchiveIsInstalledBelowAPrefixAndUninstalled(t *testing.T) {
 
 			out = d.run(t, archive+"/install.sh", "--uninstall", "--prefix", prefix)
 			checkContains(t, out, "/etc/crowdsec/profiles.yaml still names stormshield_default", "kept "+notificationFile+" "+stateFolder, "rm -r ")
-			after := d.all(t)
+			after := d.allLines(t)
 			for _, kept := range []string{stateFolder, stateFolder + "/state.db", notificationFile, filepath.Dir(notificationFile)} {
 				if _, there := after[kept]; !there {
 					t.Errorf("%s is gone", kept)
@@ -67,8 +67,8 @@ func TestTheArchiveIsInstalledBelowAPrefixAndUninstalled(t *testing.T) {
 	}
 }
 
-// is fails the test if the line of a file does not begin with a text. The name of the file may have spaces.
-func (d *debian) is(t testing.TB, want, file string) {
+// wantLineStart fails the test if the line of a file does not begin with a text. The name of the file may have spaces.
+func (d *debian) wantLineStart(t testing.TB, want, file string) {
 	t.Helper()
 	if line := d.line(t, file); !strings.HasPrefix(line, want) {
 		t.Errorf("found %q, want %q", line, want)
@@ -78,7 +78,7 @@ func (d *debian) is(t testing.TB, want, file string) {
 func TestTheInstallScriptRefusesWrongUse(t *testing.T) {
 	d := newDebian(t, bareDebian)
 	amd64, arm64 := d.copyIn(t, unpacked(t, "amd64")), d.copyIn(t, unpacked(t, "arm64"))
-	before := d.all(t)
+	before := d.allLines(t)
 	atTerminal := "mount -t devpts none /dev/pts; echo n | script -qec " + amd64 + "/install.sh /dev/null"
 	for name, c := range map[string]struct {
 		words []string
@@ -95,12 +95,12 @@ func TestTheInstallScriptRefusesWrongUse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out, err := d.command(t.Context(), c.words...).CombinedOutput()
 			if err == nil {
-				t.Error("it succeeded")
+				t.Error("the script succeeded")
 			}
 			checkContains(t, string(out), c.want)
 		})
 	}
-	for file, line := range d.all(t) {
+	for file, line := range d.allLines(t) {
 		if before[file] != line {
 			t.Errorf("left behind, or changed: %s", line)
 		}

@@ -61,7 +61,7 @@ func (env *Environment) waitUntilEnded(t testing.TB, bans map[string]Decision) {
 		if early := d.ends.Sub(left[value]); early > 0 {
 			t.Errorf("%s left the blacklist %s before its end", value, early)
 		}
-		checkWithin(t, endedWithin, value+" off after its end", left[value].Sub(d.ends))
+		checkWithin(t, endedWithin, value+" unblocked after its end", left[value].Sub(d.ends))
 	}
 }
 
@@ -73,7 +73,7 @@ func (env *Environment) waitUntilFilesAreClean(t testing.TB) {
 		both := files["object"] + files["objectgroup"]
 		return len(files) == len(env.before) && !strings.Contains(both, "crowdsec_ip_") && !strings.Contains(both, "crowdsec_net_"), both
 	})
-	t.Logf("MEASURED objects gone after the blacklist entries: %s", took.Round(time.Millisecond))
+	t.Logf("MEASURED objects removed after the blacklist entries: %s", took.Round(time.Millisecond))
 }
 
 // banAndWaitUntilRecorded bans with cscli and waits until the plugin logs that it has recorded something.
@@ -121,7 +121,7 @@ func (env *Environment) guardBans(t testing.TB, values ...string) (stayedBlocked
 		t.Helper()
 		stop()
 		if g.checks == 0 || len(g.absent) > 0 {
-			t.Errorf("in %d checks of the blacklist these were missing: %v", g.checks, g.absent)
+			t.Errorf("%d checks of the blacklist found these bans missing: %v", g.checks, g.absent)
 		}
 	}
 }

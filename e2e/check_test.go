@@ -15,7 +15,7 @@ func TestTheTestAlertReportsWhetherTheSetUpWorks(t *testing.T) {
 		t.Run("a good set-up", func(t *testing.T) {
 			out := testAlert(t, env)
 			if strings.Contains(out, "level=error") || strings.Contains(out, "failed") {
-				t.Errorf("the appliance is fine, cscli says:\n%s", out)
+				t.Errorf("the appliance has no fault, and cscli prints:\n%s", out)
 			}
 			if !strings.Contains(out, "set up well") {
 				t.Errorf("cscli does not show that the set-up works:\n%s", out)
@@ -43,7 +43,7 @@ func TestTheTestAlertReportsWhetherTheSetUpWorks(t *testing.T) {
 			env.Plugin.values["APIPassword"] = password
 			env.Plugin.configure(t)
 			if out := testAlert(t, env); strings.Contains(out, "failed") {
-				t.Errorf("the appliance is fine again, cscli says:\n%s", out)
+				t.Errorf("the appliance has no fault any more, and cscli prints:\n%s", out)
 			}
 		})
 

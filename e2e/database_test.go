@@ -89,7 +89,7 @@ func TestARecreatedDatabaseIsFollowedWithinTwoFullReads(t *testing.T) {
 	})
 }
 
-// fullRead is in the line that CrowdSec logs for a full read, before the status.
+// fullRead is part of the line that CrowdSec logs for a full read. The HTTP status follows it.
 const fullRead = "startup=true HTTP/1.1 "
 
 // A Local API whose database fails answers with an empty list (1.7.8) or an error (1.4.6), again and again.

@@ -109,8 +109,8 @@ func (d *debian) line(t testing.TB, file string) string {
 	return line
 }
 
-// has fails the test for each file that differs from its line, and for each that should be missing.
-func (d *debian) has(t testing.TB, lines ...string) {
+// wantLines fails the test for each file that differs from its line. The line "missing FILE" is that of a file that must not exist.
+func (d *debian) wantLines(t testing.TB, lines ...string) {
 	t.Helper()
 	for _, want := range lines {
 		words := strings.Fields(want)
@@ -124,8 +124,8 @@ func (d *debian) has(t testing.TB, lines ...string) {
 	}
 }
 
-// all returns the line of every file outside /proc.
-func (d *debian) all(t testing.TB) map[string]string {
+// allLines returns the line of every file outside /proc.
+func (d *debian) allLines(t testing.TB) map[string]string {
 	t.Helper()
 	lines := map[string]string{}
 	err := filepath.WalkDir(d.root, func(path string, _ fs.DirEntry, err error) error {

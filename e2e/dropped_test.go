@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// dropped is in the line that CrowdSec logs when it drops an alert, after its broker was busy three times.
+// dropped is part of the line that CrowdSec logs when it drops an alert, because its broker was busy three times.
 const dropped = "Cannot send alert to Plugin channel (try: 2)"
 
 // While many agents report at once, CrowdSec cannot send alerts to the plugin. It tries three times within 100 ms, and then

@@ -51,10 +51,10 @@ func (l *link) serve(ctx context.Context) {
 
 func (l *link) carry(ctx context.Context, near net.Conn) {
 	defer near.Close()
-	if !l.keep(near) {
+	if !l.register(near) {
 		return
 	}
-	defer l.forget(near)
+	defer l.unregister(near)
 	far, err := new(net.Dialer).DialContext(ctx, "tcp", l.target)
 	if err != nil {
 		return
@@ -67,8 +67,8 @@ func (l *link) carry(ctx context.Context, near net.Conn) {
 	_, _ = io.Copy(near, far)
 }
 
-// keep adds a connection to those that cut closes. It returns false while the link is cut.
-func (l *link) keep(c net.Conn) bool {
+// register remembers an open connection, so that cut can close it. It returns false while the link is cut.
+func (l *link) register(c net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.down {
@@ -77,13 +77,13 @@ func (l *link) keep(c net.Conn) bool {
 	return !l.down
 }
 
-func (l *link) forget(c net.Conn) {
+func (l *link) unregister(c net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.open, c)
 }
 
-// cut closes every connection, and refuses new ones until mend.
+// cut closes every connection, and refuses new ones until restore.
 func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +93,7 @@ func (l *link) cut() {
 	}
 }
 
-func (l *link) mend() {
+func (l *link) restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.down = false

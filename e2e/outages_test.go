@@ -21,9 +21,9 @@ import (
 
 // The suite runs the short form. README.md has the long one.
 var (
-	roundCount = flag.Int("rounds", 6, "of TestTheBlacklistMatchesCrowdSecAfterEachOutage")
-	away       = flag.Duration("away", 5*time.Second, "how long the Local API is away in one of the rounds")
-	seed       = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of their order")
+	roundCount = flag.Int("rounds", 6, "how many outages TestTheBlacklistMatchesCrowdSecAfterEachOutage causes")
+	away       = flag.Duration("away", 5*time.Second, "how long the Local API cannot be reached in one kind of outage")
+	seed       = flag.Uint64("seed", uint64(time.Now().UnixNano()), "the seed of the order of the outages")
 )
 
 // This test causes outages in random order. It changes decisions at random before, during and after each one, and then waits
@@ -53,10 +53,10 @@ type rounds struct {
 	*Environment
 	link   *link // between the plugin and the Local API
 	random *rand.Rand
-	left   []outage // until each was there once
+	left   []outage // the outages that have not happened in this turn; each happens once in a turn
 }
 
-// outage stops something and starts it again. It calls meanwhile in between if CrowdSec runs then.
+// outage stops a program or the link, and starts it again. In between it calls meanwhile, if CrowdSec runs then.
 type outage struct {
 	name string
 	do   func(r *rounds, t *testing.T, meanwhile func())
@@ -78,14 +78,14 @@ var outages = []outage{
 		r.link.cut()
 		meanwhile()
 		time.Sleep(*away)
-		r.link.mend()
+		r.link.restore()
 	}},
 	{"the Local API is cut off for a moment", func(r *rounds, _ *testing.T, meanwhile func()) {
 		meanwhile()
 		for range 20 {
 			time.Sleep(time.Duration(r.random.IntN(200)) * time.Millisecond)
 			r.link.cut()
-			r.link.mend()
+			r.link.restore()
 		}
 	}},
 	{"the plugin is killed", func(r *rounds, t *testing.T, meanwhile func()) {
@@ -109,7 +109,7 @@ func (r *rounds) reload(t *testing.T) {
 
 func (r *rounds) round(t *testing.T, n int) {
 	t.Helper()
-	if len(r.left) == 0 { // each comes once before any comes again
+	if len(r.left) == 0 {
 		r.left = slices.Clone(outages)
 		r.random.Shuffle(len(r.left), func(i, j int) { r.left[i], r.left[j] = r.left[j], r.left[i] })
 	}

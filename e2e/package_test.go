@@ -63,7 +63,7 @@ func setUp(t testing.TB, d *debian, env *Environment) {
 	if !strings.Contains(after, "\n  - "+notification+"\n") || len(after) <= len(before) {
 		t.Errorf("the profiles do not name the notification:\n%s", after)
 	}
-	d.has(t, "-rw------- 0:0 "+notificationFile)
+	d.wantLines(t, "-rw------- 0:0 "+notificationFile)
 
 	const usual = "\n# update_frequency: 30s\n"
 	configuration := d.read(t, notificationFile)
@@ -112,8 +112,8 @@ func TestADebWorksFromInstallationToPurgeWithDebiansCrowdSec(t *testing.T) {
 	// Installation.
 	out := d.run(t, "dpkg", "-i", d.copyIn(t, packageFile(t, thesePackages, "*_amd64.deb")))
 	checkContains(t, out, "crowdsec-stormshield setup", "plugin_dir: "+ownFolder, "/usr/lib/crowdsec/plugins/dummy")
-	d.has(t, debFiles...)
-	d.has(t, "drwx------ 65534:65534 "+stateFolder)
+	d.wantLines(t, debFiles...)
+	d.wantLines(t, "drwx------ 65534:65534 "+stateFolder)
 	version := strings.TrimSpace(d.run(t, "dpkg-query", "-Wf", "${Version}", "crowdsec-stormshield"))
 	checkContains(t, d.run(t, "crowdsec-stormshield", "version"), version)
 	if left := d.read(t, profilesFile); left != profiles {
@@ -147,7 +147,7 @@ func TestADebWorksFromInstallationToPurgeWithDebiansCrowdSec(t *testing.T) {
 	if now := env.Plugin.Processes(); len(now) != 1 || now[0] != plugin[0] {
 		t.Errorf("the upgrade stopped the running plugin: %v before, %v now", plugin, now)
 	}
-	d.has(t, debFiles...)
+	d.wantLines(t, debFiles...)
 	checkContains(t, d.run(t, "crowdsec-stormshield", "version"), " 99.0.0 ")
 	env.CrowdSec.Reload(t)
 	waitFor(t, 10*time.Second, "CrowdSec runs only the new version", func() (bool, string) {
@@ -162,7 +162,7 @@ func TestADebWorksFromInstallationToPurgeWithDebiansCrowdSec(t *testing.T) {
 	out = d.run(t, "dpkg", "-r", "crowdsec-stormshield")
 	checkContains(t, out, "/etc/crowdsec/profiles.yaml still names stormshield_default", "/etc/crowdsec/config.yaml.local still has plugin_dir",
 		"crowdsec-stormshield cleanup", "kept "+notificationFile+" "+stateFolder)
-	d.has(t, "missing "+debPlugin, "missing /usr/bin/crowdsec-stormshield", "missing "+ownFolder, "drwx------ 65534:65534 "+stateFolder,
+	d.wantLines(t, "missing "+debPlugin, "missing /usr/bin/crowdsec-stormshield", "missing "+ownFolder, "drwx------ 65534:65534 "+stateFolder,
 		"-rw------- 0:0 "+notificationFile, "-rw------- 0:0 "+sampleFile)
 	if after := configurationAndState(t, d); after != before {
 		t.Errorf("the removal changed configuration or state:\n%s", differences(before, after))
@@ -184,7 +184,7 @@ func TestADebWorksFromInstallationToPurgeWithDebiansCrowdSec(t *testing.T) {
 	// Purge.
 	out = d.run(t, "dpkg", "-P", "crowdsec-stormshield")
 	checkContains(t, out, "deleted "+notificationFile, "deleted "+stateFolder, "the appliance still holds its groups")
-	d.has(t, "missing "+notificationFile, "missing "+sampleFile, "missing "+stateFolder)
+	d.wantLines(t, "missing "+notificationFile, "missing "+sampleFile, "missing "+stateFolder)
 	if _, blocked := env.Appliance.Blocked(t, prefix(banned)); !blocked {
 		t.Errorf("the purge says that %s is still blocked, and it is not", banned)
 	}
@@ -252,7 +252,7 @@ func TestTheStateFolderBelongsToTheUserThatRunsPlugins(t *testing.T) {
 				}
 			}
 			out := d.run(t, "dpkg", "-i", deb)
-			d.has(t, "drwx------ "+c.owner+" "+stateFolder)
+			d.wantLines(t, "drwx------ "+c.owner+" "+stateFolder)
 			if c.name == "a user that does not exist" {
 				checkContains(t, out, "there is no someone:nogroup", "plugin_config")
 			}
@@ -264,7 +264,7 @@ func TestTheStateFolderBelongsToTheUserThatRunsPlugins(t *testing.T) {
 		d.write(t, "/etc/crowdsec/config.yaml", 0o600, "plugin_config:\n  user: daemon\n")
 		out := d.run(t, "dpkg", "--force-architecture", "-i", d.copyIn(t, packageFile(t, thesePackages, "*_arm64.deb")))
 		checkContains(t, out, "does not run on this machine", "crowdsec-stormshield setup")
-		d.has(t, "drwx------ 65534:65534 "+stateFolder)
+		d.wantLines(t, "drwx------ 65534:65534 "+stateFolder)
 		d.run(t, "dpkg", "-P", "crowdsec-stormshield:arm64")
 	})
 	t.Run("an existing folder keeps its owner", func(t *testing.T) {
@@ -275,7 +275,7 @@ func TestTheStateFolderBelongsToTheUserThatRunsPlugins(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.run(t, "dpkg", "-i", deb)
-		d.has(t, "drwxr-x--- 3:4 "+stateFolder)
+		d.wantLines(t, "drwxr-x--- 3:4 "+stateFolder)
 	})
 }
 
@@ -291,7 +291,7 @@ func TestAPurgeKeepsNotificationsOfOthers(t *testing.T) {
 		d.run(t, "dpkg", "-i", deb)
 		d.write(t, notificationFile, 0o600, "type: stormshield\nname: one\n---\n"+other)
 		checkContains(t, d.run(t, "dpkg", "-P", "crowdsec-stormshield"), "kept "+notificationFile)
-		d.has(t, "-rw------- 0:0 "+notificationFile, "missing "+stateFolder, "missing "+sampleFile)
+		d.wantLines(t, "-rw------- 0:0 "+notificationFile, "missing "+stateFolder, "missing "+sampleFile)
 	}
 }
 

@@ -43,7 +43,7 @@ func start(t testing.TB, folder, name string, cmd *exec.Cmd) *process {
 		t.Fatalf("start %s: %v", name, err)
 	}
 	go func() {
-		_ = cmd.Wait() // its log has the reason of its end
+		_ = cmd.Wait() // the log has the reason of the end
 		_ = output.Close()
 		close(p.ended)
 	}()

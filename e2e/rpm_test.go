@@ -35,8 +35,8 @@ func TestAnRpmIsInstalledUpgradedAndErased(t *testing.T) {
 
 	out := d.rpm(t, "-i", "--nodeps", packageFile(t, thesePackages, "*.x86_64.rpm"))
 	checkContains(t, out, "crowdsec-stormshield setup")
-	d.has(t, rpmFiles...)
-	d.has(t, "drwx------ 65534:65534 "+stateFolder)
+	d.wantLines(t, rpmFiles...)
+	d.wantLines(t, "drwx------ 65534:65534 "+stateFolder)
 	checkContains(t, d.run(t, "crowdsec-stormshield", "version"), "crowdsec-stormshield ")
 	if out := d.rpm(t, "-V", "--nodeps", "crowdsec-stormshield"); out != "" {
 		t.Errorf("rpm finds files that differ from the package:\n%s", out)
@@ -58,14 +58,14 @@ func TestAnRpmIsInstalledUpgradedAndErased(t *testing.T) {
 	if strings.Contains(out, "WARNING") || strings.Contains(out, "kept") {
 		t.Errorf("the upgrade prints messages of a removal:\n%s", out)
 	}
-	d.has(t, rpmFiles...)
+	d.wantLines(t, rpmFiles...)
 	checkContains(t, d.run(t, "crowdsec-stormshield", "version"), " 99.0.0 ")
 	kept()
 
 	out = d.rpm(t, "-e", "--nodeps", "crowdsec-stormshield")
 	checkContains(t, out, "/etc/crowdsec/profiles.yaml still names north", "crowdsec-stormshield cleanup",
 		"kept "+notificationFile+" "+stateFolder, "rm -r ")
-	d.has(t, "missing "+rpmPlugin, "missing /usr/bin/crowdsec-stormshield", "missing /usr/lib/crowdsec-stormshield",
+	d.wantLines(t, "missing "+rpmPlugin, "missing /usr/bin/crowdsec-stormshield", "missing /usr/lib/crowdsec-stormshield",
 		"missing /usr/share/licenses/crowdsec-stormshield", "missing /usr/share/doc/crowdsec-stormshield")
 	kept()
 }

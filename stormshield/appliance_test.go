@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"notification-stormshield/appliance"
+	"notification-stormshield/stormshield/flushtest"
 	"notification-stormshield/stormshield/snstest"
 )
 
@@ -155,11 +156,7 @@ func TestAnEndedBanStaysPendingWhileItMayBeListed(t *testing.T) {
 
 func TestAnswersInAnotherEncodingAreRead(t *testing.T) {
 	t.Parallel()
-	for name, set := range map[string]func(*snstest.Faults){
-		"gzip that nobody asked for":    func(f *snstest.Faults) { f.CompressAnyway = true },
-		"Latin-1 that is not declared":  func(f *snstest.Faults) { f.Latin1, f.Language = true, "fr" },
-		"Latin-1, compressed with gzip": func(f *snstest.Faults) { f.Latin1, f.Language, f.CompressAnyway = true, "fr", true },
-	} {
+	for name, set := range flushtest.OtherEncodings() {
 		t.Run(name, func(t *testing.T) {
 			h := start(t)
 			h.Sim.SetFaults(func(f *snstest.Faults) { set(f); f.DeleteUnknownFails = true })

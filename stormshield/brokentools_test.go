@@ -7,22 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"notification-stormshield/stormshield/flushtest"
 	"notification-stormshield/stormshield/snstest"
 )
 
-// neverAsks is an mv that replaces a file without asking.
-const neverAsks = `test "$1" = -i && shift && set -- -f "$@"; exec /bin/mv "$@"`
-
 func TestAFlushWorksWithABrokenTool(t *testing.T) {
 	t.Parallel()
-	for tool, text := range map[string]string{
-		"cksum": "echo 0 0",
-		"awk":   "echo 'awk: cmd. line:67: broken' >&2; exit 2",
-		"tail":  "exec /bin/cat",
-		"mv":    neverAsks,
-		"sync":  "exit 1",
-		"ln":    "exit 1",
-	} {
+	for tool, text := range flushtest.BrokenTools() {
 		t.Run(tool, func(t *testing.T) {
 			h := start(t)
 			h.MustFlush(addresses(10), nil, true)
@@ -83,12 +74,7 @@ func TestTheErrorOfAFailedWriteNamesTheFile(t *testing.T) {
 
 func TestAFailedWriteLeavesNothingAndGivesTheSameErrorAgain(t *testing.T) {
 	t.Parallel()
-	for name, set := range map[string]func(*snstest.Faults){
-		"read-only":             func(f *snstest.Faults) { f.ReadOnlyDir = true },
-		"disk full":             func(f *snstest.Faults) { f.DiskFullAfter = 512 },
-		"disk full at a copy":   func(f *snstest.Faults) { f.BrokenTools = map[string]string{"cp": "exit 1"} },
-		"disk full, sent whole": func(f *snstest.Faults) { f.DiskFullAfter, f.MissingTools = 512, []string{"awk"} },
-	} {
+	for name, set := range flushtest.FailedWrites() {
 		t.Run(name, func(t *testing.T) {
 			h := start(t)
 			h.MustFlush(addresses(30), nil, true)
@@ -143,9 +129,7 @@ func workPrefix(t *testing.T, h *harness) string {
 func TestAnObjectFileWithoutEndIsAnError(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	h.Sim.SetFaults(func(f *snstest.Faults) {
-		f.BrokenTools = map[string]string{"cat": `case "$*" in */object) exec /bin/cat /dev/zero;; esac; exec /bin/cat "$@"`}
-	})
+	h.Sim.SetFaults(flushtest.EndlessObjectFile)
 	_, err := h.Flush(addresses(10), nil, true)
 	if err == nil || !strings.Contains(err.Error(), "more than 64 MiB") || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the flush says %v", err)

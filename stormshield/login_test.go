@@ -1,23 +1,16 @@
 package stormshield_test
 
 import (
-	"errors"
 	"net"
 	"strings"
 	"testing"
 
 	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/flushtest"
 	"notification-stormshield/stormshield/shell"
 	"notification-stormshield/stormshield/snstest"
 )
-
-// failedLogin returns the failed login in an error; nil: there is none.
-func failedLogin(err error) *appliance.LoginError {
-	var login *appliance.LoginError
-	errors.As(err, &login)
-	return login
-}
 
 // logIn logs in to the API and over SSH, and out again.
 func logIn(t *testing.T, c stormshield.Config) error {
@@ -54,7 +47,7 @@ func TestAWrongPasswordIsSentOnceWhateverTheServerOffers(t *testing.T) {
 			config := configFor(t, h.Sim)
 			config.SSH.Password = "wrong"
 			_, err := stormshield.New(config).Apply(t.Context(), appliance.Change{Begin: begun})
-			if failedLogin(err) == nil {
+			if flushtest.FailedLogin(err) == nil {
 				t.Errorf("a wrong password is not known as such: %v", err)
 			}
 			if n := h.Sim.Stats().SSHAuthFailed; n != 1 {
@@ -82,7 +75,7 @@ func TestOnlyALoginThatTheApplianceAnsweredIsAFailedLogin(t *testing.T) {
 		h := start(t)
 		h.Sim.SetFaults(c.set)
 		_, err := h.Flush(addresses(1), nil, false)
-		if login := failedLogin(err); err == nil || (login != nil) != c.failed || login != nil && login.Temporary != c.temporary {
+		if login := flushtest.FailedLogin(err); err == nil || (login != nil) != c.failed || login != nil && login.Temporary != c.temporary {
 			t.Errorf("%s: %v is taken for the failed login %+v", name, err, login)
 		}
 	}
@@ -125,7 +118,7 @@ func TestALoginThatTheApplianceDropsIsARefusedLogin(t *testing.T) {
 			h := start(t)
 			h.Sim.SetFaults(func(f *snstest.Faults) { f.LoginAnswer = answer })
 			_, err := h.Client.Apply(t.Context(), appliance.Change{Begin: begun})
-			if failedLogin(err) == nil {
+			if flushtest.FailedLogin(err) == nil {
 				t.Errorf("no login hold-off follows: %v", err)
 			}
 		})

@@ -81,7 +81,7 @@ func (h *harness) add(name string) *harness {
 	h.must(err)
 	h.Cleanup(func() { _ = appliance.Close() })
 	p := *h.Harness
-	p.Appliance, p.Configuration = appliance, p.Configuration.For(appliance)
+	p.Appliance, p.Configuration = appliance, p.Configuration.ForAppliance(appliance)
 	p.Configuration.Name = name
 	h.must(h.Plugin.Configure(h.ctx, p.Configuration.YAML()))
 	return &harness{try: h.try, Harness: &p, expected: newExpected(), administrator: newAdministrator(appliance)}

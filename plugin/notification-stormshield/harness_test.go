@@ -33,7 +33,7 @@ func newHarness(t testing.TB, options ...func(*snstest.Options)) *harness {
 
 // yaml returns the configuration, with other values of some of the appliance's keys. An empty value removes the key.
 func (h *harness) yaml(other map[string]string) string {
-	text := plugintest.Configuration{Name: "test", StateDir: h.dir, UpdateFrequency: time.Second}.For(h.sim).YAML()
+	text := plugintest.Configuration{Name: "test", StateDir: h.dir, UpdateFrequency: time.Second}.ForAppliance(h.sim).YAML()
 	for key, value := range other {
 		text = regexp.MustCompile(`(?m)^  `+key+`: .*\n`).ReplaceAllString(text, "")
 		if value != "" {

@@ -186,7 +186,7 @@ func (h *hostileHarness) checkFilesAndCommands() {
 	stats := h.sim.Stats()
 	for _, c := range stats.APICommands {
 		if !aCommand.MatchString(c) {
-			h.t.Errorf("API command %.300q", c)
+			h.t.Errorf("the API got the command %.300q", c)
 		}
 	}
 	for _, c := range stats.SSHCommands {

@@ -13,7 +13,7 @@ import (
 	"notification-stormshield/plugin/lockout"
 )
 
-// files returns the texts of all files in the state folder, without those that SQLite makes and removes.
+// files returns the texts of all files in the state folder, without the files that SQLite makes and removes by itself.
 func (h *harness) files() map[string]string {
 	h.t.Helper()
 	entries, err := os.ReadDir(h.dir)

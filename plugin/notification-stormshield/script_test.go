@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 //	appliance member GROUP NAME    adds a group with one member
 //	host-keys KIND...              gives the SSH server these keys; their fingerprints are in $HOST_KEY_KIND
 //	lapi serve                     adds the Local API to the configuration
-//	lapi list|unlist ADDRESS       adds or deletes a decision, with the UUID of the last alert on the address
+//	lapi add|delete ADDRESS        adds or deletes a decision, with the UUID of the last alert on the address
 //	lapi refuse|heal               the Local API refuses its key, or accepts it again
 //	key FILE PASSPHRASE            makes a private key that the SSH account accepts
 //	[!] blocked PREFIX             waits until the appliance blocks a prefix, or does not block it
@@ -219,14 +219,14 @@ func (s *script) localAPICommand(args []string) error {
 	switch {
 	case strings.Join(args, " ") == "serve":
 		return s.configure(fmt.Sprintf("lapi:\n  url: %s\n  key: %q\n", s.LocalAPI.URL(), s.LocalAPI.Key))
-	case len(args) == 2 && args[0] == "list":
+	case len(args) == 2 && args[0] == "add":
 		s.LocalAPI.Add(cmp.Or(s.uuids[args[1]], plugintest.NewUUID()), args[1])
-	case len(args) == 2 && args[0] == "unlist":
+	case len(args) == 2 && args[0] == "delete":
 		s.LocalAPI.Delete(args[1])
 	case len(args) == 1 && (args[0] == "refuse" || args[0] == "heal"):
 		s.LocalAPI.SetRefusing(args[0] == "refuse")
 	default:
-		return fmt.Errorf("lapi serve, list ADDRESS, unlist ADDRESS, refuse or heal, not %q", args)
+		return fmt.Errorf("lapi serve, add ADDRESS, delete ADDRESS, refuse or heal, not %q", args)
 	}
 	return nil
 }

@@ -55,8 +55,8 @@ type Target struct {
 	APISingleMax     int           `yaml:"api_single_max,omitempty"`
 }
 
-// For returns the configuration with the addresses and credentials of an appliance.
-func (c Configuration) For(a *snstest.Appliance) Configuration {
+// ForAppliance returns the configuration with the addresses and credentials of an appliance.
+func (c Configuration) ForAppliance(a *snstest.Appliance) Configuration {
 	c.Host, c.SSHPort, c.APIPort, c.ConfigDir = a.Host(), a.SSHPort(), a.APIPort(), a.ConfigDir()
 	c.SSHUsername, c.APIUsername = a.User(), a.User()
 	c.SSHHostKey, c.CertFingerprint = a.HostKeyFingerprint(), a.CertificateFingerprint()

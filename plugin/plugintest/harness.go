@@ -59,7 +59,7 @@ func New(o Options) (h *Harness, err error) {
 	if h.Appliance, err = snstest.New(o.Appliance); err != nil {
 		return h, err
 	}
-	h.Configuration = o.Configuration.For(h.Appliance)
+	h.Configuration = o.Configuration.ForAppliance(h.Appliance)
 	h.Configuration.StateDir = state
 	return h, nil
 }

@@ -2,15 +2,14 @@ package acceptance_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
+	"notification-stormshield/stormshield/flushtest"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/snstest"
 )
@@ -95,13 +94,6 @@ func TestCheckNamesEachFaultWithAHint(t *testing.T) {
 	}
 }
 
-// failedLogin returns the failed login in an error; nil: there is none.
-func failedLogin(err error) *appliance.LoginError {
-	var login *appliance.LoginError
-	errors.As(err, &login)
-	return login
-}
-
 func TestCheckDoesNotTryALockedAccountOverSSH(t *testing.T) {
 	t.Parallel()
 	h := start(t)
@@ -119,7 +111,7 @@ func TestCheckDoesNotTryALockedAccountOverSSH(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "ERR_BRUTEFORCE") || !strings.Contains(err.Error(), "wait until the lock is over") {
 		t.Errorf("check of a locked appliance: %v", err)
 	}
-	if login := failedLogin(err); login == nil || !login.Temporary || login.Delay <= 0 {
+	if login := flushtest.FailedLogin(err); login == nil || !login.Temporary || login.Delay <= 0 {
 		t.Errorf("the failure is taken for %+v", login)
 	}
 	if after := h.Sim.Stats(); after.SSHAuthFailed+after.SSHAuthOK != before.SSHAuthFailed+before.SSHAuthOK {
@@ -134,7 +126,7 @@ func TestFirstFaultPrefersAFailedLogin(t *testing.T) {
 	config := configFor(t, h.Sim)
 	config.SSH.Password = "wrong"
 	findings := acceptance.Check(t.Context(), config)
-	if failedLogin(acceptance.FirstFault(findings)) == nil {
+	if flushtest.FailedLogin(acceptance.FirstFault(findings)) == nil {
 		t.Errorf("found %v", findings)
 	}
 }
@@ -209,11 +201,7 @@ func TestCheckNamesAMissingRightOnlyIfTheAnswerDoes(t *testing.T) {
 
 func TestCheckReadsAnswersInAnotherEncoding(t *testing.T) {
 	t.Parallel()
-	for name, set := range map[string]func(*snstest.Faults){
-		"gzip that nobody asked for":    func(f *snstest.Faults) { f.CompressAnyway = true },
-		"Latin-1 that is not declared":  func(f *snstest.Faults) { f.Latin1, f.Language = true, "fr" },
-		"Latin-1, compressed with gzip": func(f *snstest.Faults) { f.Latin1, f.Language, f.CompressAnyway = true, "fr", true },
-	} {
+	for name, set := range flushtest.OtherEncodings() {
 		t.Run(name, func(t *testing.T) {
 			h := start(t)
 			h.Sim.SetFaults(set)

@@ -2,8 +2,6 @@ package acceptance_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +9,7 @@ import (
 
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
+	"notification-stormshield/stormshield/flushtest"
 	"notification-stormshield/stormshield/snstest"
 )
 
@@ -20,7 +19,7 @@ func TestTheHintOfASSHLoginFollowsFromTheAnswer(t *testing.T) {
 	text := func(key ssh.PublicKey) string { return string(ssh.MarshalAuthorizedKey(key)) }
 	known := func(lines func(h *harness, key string) string) func(*testing.T, *harness, *stormshield.Config) {
 		return func(t *testing.T, h *harness, c *stormshield.Config) {
-			c.SSH.HostKey, c.SSH.KnownHostsPath = "", save(t, lines(h, text(h.Sim.HostKey())))
+			c.SSH.HostKey, c.SSH.KnownHostsPath = "", flushtest.WriteFile(t, "known_hosts", []byte(lines(h, text(h.Sim.HostKey()))))
 		}
 	}
 	named := func(h *harness) string { return fmt.Sprintf("[%s]:%d", h.Sim.Host(), h.Sim.SSHPort()) }
@@ -63,14 +62,4 @@ func TestTheHintOfASSHLoginFollowsFromTheAnswer(t *testing.T) {
 			}
 		})
 	}
-}
-
-// save writes a known_hosts file.
-func save(t *testing.T, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "known_hosts")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

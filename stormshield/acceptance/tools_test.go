@@ -5,19 +5,13 @@ import (
 	"testing"
 
 	"notification-stormshield/stormshield/acceptance"
+	"notification-stormshield/stormshield/flushtest"
 	"notification-stormshield/stormshield/snstest"
 )
 
 func TestCheckAndWriteNamesAToolThatDoesNotWork(t *testing.T) {
 	t.Parallel()
-	for tool, text := range map[string]string{
-		"cksum": "echo 0 0",
-		"awk":   "echo 'awk: cmd. line:67: broken' >&2; exit 2",
-		"tail":  "exec /bin/cat",
-		"mv":    `test "$1" = -i && shift && set -- -f "$@"; exec /bin/mv "$@"`, // it never asks
-		"sync":  "exit 1",
-		"ln":    "exit 1",
-	} {
+	for tool, text := range flushtest.BrokenTools() {
 		t.Run(tool, func(t *testing.T) {
 			h := start(t)
 			h.MustFlush(addresses(10), nil, true)
@@ -37,12 +31,7 @@ func TestCheckAndWriteNamesAToolThatDoesNotWork(t *testing.T) {
 
 func TestCheckAndWriteLeavesNothingAfterAFailedWrite(t *testing.T) {
 	t.Parallel()
-	for name, set := range map[string]func(*snstest.Faults){
-		"read-only":             func(f *snstest.Faults) { f.ReadOnlyDir = true },
-		"disk full":             func(f *snstest.Faults) { f.DiskFullAfter = 512 },
-		"disk full at a copy":   func(f *snstest.Faults) { f.BrokenTools = map[string]string{"cp": "exit 1"} },
-		"disk full, sent whole": func(f *snstest.Faults) { f.DiskFullAfter, f.MissingTools = 512, []string{"awk"} },
-	} {
+	for name, set := range flushtest.FailedWrites() {
 		t.Run(name, func(t *testing.T) {
 			h := start(t)
 			h.MustFlush(addresses(30), nil, true)
@@ -78,9 +67,7 @@ func TestTheHintForAReadOnlyFolderDoesNotNameTheAccountInUse(t *testing.T) {
 func TestCheckNamesAnObjectFileWithoutEnd(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	h.Sim.SetFaults(func(f *snstest.Faults) {
-		f.BrokenTools = map[string]string{"cat": `case "$*" in */object) exec /bin/cat /dev/zero;; esac; exec /bin/cat "$@"`}
-	})
+	h.Sim.SetFaults(flushtest.EndlessObjectFile)
 	if f := finding(h.check(), "file object"); f.Err == nil || !strings.Contains(f.Err.Error(), "more than 64 MiB") {
 		t.Errorf("found %+v", f)
 	}

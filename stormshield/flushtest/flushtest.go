@@ -25,14 +25,10 @@ import (
 // Config returns the configuration of a simulated appliance.
 func Config(t testing.TB, sim *snstest.Appliance) stormshield.Config {
 	t.Helper()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, sim.CA(), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	return stormshield.Config{
 		API: serverd.Config{
 			Host: sim.Host(), Port: sim.APIPort(), User: sim.User(), Password: sim.Password(),
-			Trust: serverd.Trust{CAPath: ca, ServerName: sim.CertificateName()}, Timeout: 10 * time.Second,
+			Trust: serverd.Trust{CAPath: WriteFile(t, "ca.pem", sim.CA()), ServerName: sim.CertificateName()}, Timeout: 10 * time.Second,
 		},
 		SSH: shell.Config{
 			Host: sim.Host(), Port: sim.SSHPort(), User: sim.User(), Password: sim.Password(),
@@ -41,6 +37,16 @@ func Config(t testing.TB, sim *snstest.Appliance) stormshield.Config {
 		ConfigDir: sim.ConfigDir(), Group: "Crowdsec", DeleteGroup: "CrowdsecDeleteGroup",
 		BlacklistTimeout: 24 * time.Hour, SingleMax: 4,
 	}
+}
+
+// WriteFile writes a file in a folder of its own, and returns its path.
+func WriteFile(t testing.TB, name string, text []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // Harness is a simulated appliance and its client.

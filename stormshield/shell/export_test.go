@@ -16,8 +16,8 @@ func Trusts(c Config, hostname string, key ssh.PublicKey) error {
 	return t.check(hostname, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 22}, key)
 }
 
-// Over returns a configuration whose next connection is conn.
-func (c Config) Over(conn net.Conn) Config {
+// WithConnection returns a configuration whose next connection is conn.
+func (c Config) WithConnection(conn net.Conn) Config {
 	c.open = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 	return c
 }

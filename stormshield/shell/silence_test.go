@@ -46,7 +46,7 @@ func (s *server) dial(ctx context.Context, timeout time.Duration) (*shell.Client
 		Host: "192.0.2.1", Port: 22, User: "admin", Password: "secret",
 		HostKey: shell.Fingerprint(signer.PublicKey()), Timeout: timeout,
 	}
-	return shell.NewDialer(config.Over(newLink(near, 0))).Dial(ctx)
+	return shell.NewDialer(config.WithConnection(newLink(near, 0))).Dial(ctx)
 }
 
 func (s *server) serve(conn net.Conn, signer ssh.Signer) {

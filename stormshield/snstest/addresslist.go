@@ -14,7 +14,7 @@ import (
 // monitor right or the configuration right, which is stronger.
 func (c *call) mayMonitor() bool {
 	sessions, id := c.appliance.sessions, c.session.id
-	return c.session.has("mon_write") && c.session.has("filter") &&
+	return c.session.hasLevel("mon_write") && c.session.hasLevel("filter") &&
 		(sessions.holdsRight(id, monitorRight) && !c.faults.MonitorIsNotEnough || sessions.holdsRight(id, configRight))
 }
 

@@ -9,7 +9,7 @@ import (
 // phrase is a message in the languages of an appliance. Clients must not decide by it.
 type phrase struct{ en, fr string }
 
-func (p phrase) in(language string) string {
+func (p phrase) text(language string) string {
 	if language == "fr" {
 		return p.fr
 	}
@@ -58,7 +58,7 @@ func rootXML(code int, content string) string {
 }
 
 func (s status) open(b *strings.Builder, language string) {
-	b.WriteString(`<serverd ret="` + strconv.Itoa(s.ret) + `" code="` + s.code + `" msg="` + escape(s.message.in(language)) + `">`)
+	b.WriteString(`<serverd ret="` + strconv.Itoa(s.ret) + `" code="` + s.code + `" msg="` + escape(s.message.text(language)) + `">`)
 }
 
 // xml is the whole document of an answer.

@@ -43,16 +43,16 @@ func (k *hostKeys) signers(f *Faults) []ssh.Signer {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if f.LegacyAlgorithmsOnly {
-		old, err := ssh.NewSignerWithAlgorithms(k.of("rsa").(ssh.AlgorithmSigner), []string{ssh.KeyAlgoRSA})
+		old, err := ssh.NewSignerWithAlgorithms(k.keyOf("rsa").(ssh.AlgorithmSigner), []string{ssh.KeyAlgoRSA})
 		must("restrict an RSA key to SHA-1", err)
 		return []ssh.Signer{old}
 	}
 	var signers []ssh.Signer
 	for _, kind := range f.HostKeys {
-		signers = append(signers, k.of(kind))
+		signers = append(signers, k.keyOf(kind))
 	}
 	if len(signers) == 0 {
-		signers = append(signers, k.of("ed25519"))
+		signers = append(signers, k.keyOf("ed25519"))
 	}
 	if f.HostCertificates {
 		for _, plain := range signers {
@@ -62,8 +62,8 @@ func (k *hostKeys) signers(f *Faults) []ssh.Signer {
 	return signers
 }
 
-// of returns the key of a kind. The caller holds mu.
-func (k *hostKeys) of(kind string) ssh.Signer {
+// keyOf returns the key of a kind. The caller holds mu.
+func (k *hostKeys) keyOf(kind string) ssh.Signer {
 	if k.kept[kind] == nil {
 		k.kept[kind] = makeKey(kind)
 	}
@@ -93,7 +93,7 @@ func (k *hostKeys) certified(plain ssh.Signer) ssh.Signer {
 		Key: plain.PublicKey(), CertType: ssh.HostCert, KeyId: "appliance",
 		ValidPrincipals: []string{k.host}, ValidBefore: ssh.CertTimeInfinity,
 	}
-	must("sign a host certificate", certificate.SignCert(rand.Reader, k.of("ca")))
+	must("sign a host certificate", certificate.SignCert(rand.Reader, k.keyOf("ca")))
 	signer, err := ssh.NewCertSigner(certificate, plain)
 	must("use a host certificate", err)
 	return signer
@@ -138,7 +138,7 @@ func (a *Appliance) HostKey() ssh.PublicKey { return a.HostKeys()[0] }
 func (a *Appliance) HostCA() ssh.PublicKey {
 	a.hostKeys.mu.Lock()
 	defer a.hostKeys.mu.Unlock()
-	return a.hostKeys.of("ca").PublicKey()
+	return a.hostKeys.keyOf("ca").PublicKey()
 }
 
 // HostKeyFingerprint returns "SHA256:…" of HostKey as ssh-keygen -l prints it; "" without SSH.

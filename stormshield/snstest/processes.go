@@ -20,7 +20,7 @@ const outputGrace = 5 * time.Second
 type processes struct {
 	mu      sync.Mutex
 	running map[int]struct{}
-	off     bool // no command may start
+	ended   bool // no command may start
 }
 
 var errPoweredOff = errors.New("the appliance is powered off")
@@ -33,7 +33,7 @@ func (p *processes) start(cmd *exec.Cmd, unprivileged bool) error {
 	cmd.WaitDelay = outputGrace
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.off {
+	if p.ended {
 		return errPoweredOff
 	}
 	var err error
@@ -59,7 +59,7 @@ func (p *processes) wait(cmd *exec.Cmd) error {
 // end kills every command, and no further one can start.
 func (p *processes) end() {
 	p.mu.Lock()
-	p.off = true
+	p.ended = true
 	p.mu.Unlock()
 	p.kill()
 }

@@ -96,7 +96,7 @@ func (c *call) modify() answer {
 	case off:
 		sessions.releaseRight(id, wanted)
 		return plain(statusOK)
-	case !c.session.has(level):
+	case !c.session.hasLevel(level):
 		return plain(statusLevel)
 	}
 	result, evicts := sessions.acquireRight(id, wanted, force)

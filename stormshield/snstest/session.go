@@ -21,7 +21,7 @@ type session struct {
 	running sync.Mutex // one command at a time
 }
 
-func (s *session) has(level string) bool { return slices.Contains(s.levels, level) }
+func (s *session) hasLevel(level string) bool { return slices.Contains(s.levels, level) }
 
 // sessionStore keeps the logins, the sessions, and who holds the two rights that only one session can hold.
 type sessionStore struct {
