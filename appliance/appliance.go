@@ -25,8 +25,8 @@ type Entry struct {
 
 // Pending is what must still be applied.
 type Pending struct {
-	// Block are bans in force that are not on the blacklist, or not for long enough. If they are more than the appliance blocks
-	// one by one, Block need not name all of them: a group names them then.
+	// Block are bans in force that are not on the blacklist, or not for long enough. Block may leave out some if there are more
+	// than the appliance blocks one by one: then a group names them all.
 	Block   []Ban
 	Unblock []netip.Prefix // ended or waiting, and perhaps still on the blacklist
 	Add     []netip.Prefix // in force, and not known to be in the appliance's files
@@ -54,8 +54,8 @@ type Change struct {
 	// Begin is called before the flush sends anything. Its error ends the flush.
 	Begin func() error
 
-	// AllInForce returns all bans in force. The flush calls it when it compares the files whole, at most once each time that it
-	// reads them. listed are the members of the group in the files.
+	// AllInForce returns all bans in force. The flush calls it when it compares the whole files, at most once after each read.
+	// listed are the members of the group in the files.
 	AllInForce func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
 
 	// OneByOne returns every ban that must be blocked one by one, for as long as an entry lives, the most urgent first. The flush
@@ -79,7 +79,7 @@ type Outcome struct {
 	AssertedUntil time.Time // when these entries end
 
 	At time.Time // when the flush succeeded; zero: it failed, or did nothing
-	// Warning says what a successful flush could not do, or did in another way: bans are Refused, or a group has foreign members.
+	// Warning is set after a successful flush if bans are Refused, or if a group has foreign members.
 	Warning error
 	// Refused are bans that the appliance refused in a successful flush. They stay pending.
 	Refused []netip.Prefix

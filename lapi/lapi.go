@@ -226,9 +226,9 @@ func reasonOf(response *http.Response, body io.Reader) string {
 
 // explain returns an error of net/http without its URL, and with a hint if the answer is late.
 func (c *Client) explain(err error) error {
-	var of *url.Error
-	if errors.As(err, &of) {
-		err = of.Err
+	var withURL *url.Error
+	if errors.As(err, &withURL) {
+		err = withURL.Err
 	}
 	if strings.Contains(err.Error(), "timeout awaiting response headers") {
 		return fmt.Errorf("the Local API did not begin its answer within %s: %w (hint: if its database is slow, set lapi.timeout higher)",

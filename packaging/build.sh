@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds the packages: a deb, an rpm, an archive and a bill of materials for each architecture, and their checksums, into
-# a folder. `make package` calls this, with the variables VERSION (as `git describe` says it), COMMIT, NFPM and SBOM (how
-# to run these tools). ARCHITECTURES may name fewer.
+# Builds a deb, an rpm, an archive and a bill of materials for each architecture, and their checksums. It puts them into
+# the folder that the argument names. `make package` calls this script with these variables: VERSION (the output of
+# `git describe`), COMMIT, NFPM and SBOM (the commands of these tools), and optionally ARCHITECTURES.
 #
 # The same commit gives the same bytes: every time is that of the commit, every owner is root, every order is sorted, and
 # nothing depends on the machine.
@@ -20,16 +20,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/dist"
 
-# whole SCRIPT prints a script with the text of crowdsec.sh in place of the line that reads it.
-whole() {
+# include_common SCRIPT prints a script with the text of crowdsec.sh in place of the line that reads crowdsec.sh.
+include_common() {
 	awk '
 		/^# shellcheck source=/ { next }
 		/^\. .*\/crowdsec\.sh"$/ { while ((getline line < "packaging/scripts/crowdsec.sh") > 0) if (line !~ /^# shellcheck/) print line; next }
 		{ print }' "$1"
 }
 
-# third_party prints the licences of the modules that the program is linked with, and that of Go's own library.
-third_party() {
+# print_licences prints the licences of the modules that the program is linked with, and that of Go's own library.
+print_licences() {
 	{
 		echo "Go $(go env GOROOT)"
 		for arch in $ARCHITECTURES; do
@@ -49,8 +49,8 @@ third_party() {
 	done
 }
 
-# debian_copyright fills in the holder and the text of LICENSE.
-debian_copyright() {
+# print_copyright prints packaging/copyright with the holder and the text of LICENSE.
+print_copyright() {
 	awk '
 		/^Copyright: HOLDER$/ { sub(/HOLDER/, holder()) }
 		/^TEXT$/ { text(); next }
@@ -68,7 +68,7 @@ debian_copyright() {
 		}' packaging/copyright
 }
 
-debian_changelog() {
+print_changelog() {
 	printf 'crowdsec-stormshield (%s) unstable; urgency=medium\n\n' "$VERSION"
 	printf '  * See CHANGELOG.md.gz for the changes.\n\n'
 	printf ' -- %s  %s\n' "$MAINTAINER" "$(date -R -d "@$SOURCE_DATE_EPOCH")"
@@ -76,13 +76,13 @@ debian_changelog() {
 
 # These files are the same for all architectures.
 for script in postinstall preremove postremove; do
-	whole packaging/scripts/$script.sh > "$work/$script.sh"
+	include_common packaging/scripts/$script.sh > "$work/$script.sh"
 done
-whole packaging/install.sh > "$work/install.sh"
+include_common packaging/install.sh > "$work/install.sh"
 chmod 0755 "$work/install.sh"
-third_party > "$work/third-party.txt"
-debian_copyright > "$work/copyright"
-debian_changelog > "$work/changelog"
+print_licences > "$work/third-party.txt"
+print_copyright > "$work/copyright"
+print_changelog > "$work/changelog"
 cp CHANGELOG.md packaging/crowdsec-stormshield.8 "$work"
 for text in third-party.txt changelog CHANGELOG.md crowdsec-stormshield.8; do
 	gzip -9nk "$work/$text"
@@ -98,8 +98,8 @@ for shell in bash zsh fish; do
 	"$work/$(go env GOHOSTARCH)/notification-stormshield" completion $shell > "$work/completion/$shell"
 done
 
-# archive ARCH makes the archive: all of install.sh's files in one folder.
-archive() {
+# make_archive ARCH makes the archive: install.sh and the files that it installs, in one folder.
+make_archive() {
 	folder=crowdsec-stormshield-$VERSION-linux-$1
 	mkdir "$work/$folder"
 	cp "$work/$1/notification-stormshield" "$work/install.sh" "$work/third-party.txt" "$work/$folder"
@@ -110,8 +110,8 @@ archive() {
 		--format=ustar -cf - "$folder" | gzip -9n > "$work/dist/crowdsec-stormshield_${VERSION}_linux_$1.tar.gz"
 }
 
-# bill ARCH makes the bill of materials, with the time of the commit for that of the run.
-bill() {
+# make_bill ARCH makes the bill of materials. It has the time of the commit instead of the time of the run.
+make_bill() {
 	when=$(date -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 	CGO_ENABLED=0 GOFLAGS=-trimpath $SBOM bin -json -noserial -std -version "$VERSION" -output "$work/bill" \
 		"$work/$1/notification-stormshield"
@@ -128,8 +128,8 @@ for arch in $ARCHITECTURES; do
 		-t "$work/dist/crowdsec-stormshield_${VERSION}_$arch.deb"
 	ARCH=$arch $NFPM package -f "$work/rpm.yaml" -p rpm \
 		-t "$work/dist/crowdsec-stormshield-$VERSION-1.$machine.rpm"
-	archive "$arch"
-	bill "$arch"
+	make_archive "$arch"
+	make_bill "$arch"
 done
 (cd "$work/dist" && sha256sum -- * > SHA256SUMS)
 

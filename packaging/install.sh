@@ -32,8 +32,8 @@ refuse() {
 	exit "${2:-1}"
 }
 
-# files prints the files below the prefix, a line each: MODE FROM TO.
-files() {
+# list_files prints the files below the prefix, a line each: MODE FROM TO.
+list_files() {
 	doc=share/doc/crowdsec-stormshield
 	cat <<-EOF
 		0551 notification-stormshield lib/crowdsec/plugins/notification-stormshield
@@ -49,15 +49,15 @@ files() {
 	EOF
 }
 
-# links prints the links below the prefix, a line each: LINK TARGET.
-links() {
+# list_links prints the links below the prefix, a line each: LINK TARGET.
+list_links() {
 	cat <<-EOF
 		bin/crowdsec-stormshield ../lib/crowdsec/plugins/notification-stormshield
 		lib/crowdsec-stormshield/plugins/notification-stormshield ../../crowdsec/plugins/notification-stormshield
 	EOF
 }
 
-# The record of installed paths below the prefix. It has a folder only if this script made it.
+# The record of installed paths below the prefix. It lists a folder only if this script made that folder.
 installed=share/doc/crowdsec-stormshield/installed
 
 make_folder() {
@@ -70,8 +70,8 @@ make_folder() {
 	printf '%s/\n' "$1" >> "$record"
 }
 
-# put MODE FROM TO replaces a file by a rename, because CrowdSec may be running the old one.
-put() {
+# put_file MODE FROM TO replaces a file by a rename, because CrowdSec may be running the old file.
+put_file() {
 	make_folder "$(dirname "$3")"
 	new=$prefix/$(dirname "$3")/.${3##*/}.new
 	cp "$2" "$new"
@@ -109,10 +109,10 @@ install() {
 	mkdir -p "$prefix/"
 	record=$(mktemp)
 	trap 'rm -f "$record"' EXIT
-	files | while read -r mode from to; do
-		put "$mode" "$here/$from" "$to"
+	list_files | while read -r mode from to; do
+		put_file "$mode" "$here/$from" "$to"
 	done
-	links | while read -r to target; do
+	list_links | while read -r to target; do
 		put_link "$to" "$target"
 	done
 	printf '%s\n' "$installed" >> "$record"

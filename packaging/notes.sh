@@ -16,4 +16,4 @@ awk -v section="$section" '
 	}
 	inside { print }
 	inside && /[^ ]/ { found = 1 }
-	END { if (!found) { print "CHANGELOG.md says nothing about " section > "/dev/stderr"; exit 1 } }' CHANGELOG.md
+	END { if (!found) { print "notes.sh: CHANGELOG.md has no text for " section > "/dev/stderr"; exit 1 } }' CHANGELOG.md

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Prints the version of a package for what `git describe --tags --always --dirty` says, or for a plain version. Both
-# dpkg and rpm sort the results as git does: 1.2.3~rc1, 1.2.3, 1.2.3+4.gabc1234 (four commits later), 1.2.4. Before the
-# first tag the time of the commit comes first: 0.0.0~git20260131120000.abc1234.
+# Prints the version of a package. The argument is the output of `git describe --tags --always --dirty`, or a plain
+# version. dpkg and rpm sort the results in the order of the commits: 1.2.3~rc1, 1.2.3, 1.2.3+4.gabc1234 (four commits
+# later), 1.2.4. Before the first tag the version has the time of the commit: 0.0.0~git20260131120000.abc1234.
 set -eu
 given=$1 # such as v1.2.3-rc1-4-gabc1234-dirty
 
 # This is awk, because only GNU sed has alternation.
 printf '%s\n' "$given" | awk -v made="${SOURCE_DATE_EPOCH:-0}" '
 	function fail() {
-		print "version.sh: no version of a package can be made of \"" $0 "\"" > "/dev/stderr"
+		print "version.sh: \"" $0 "\" is neither a version nor an output of git describe" > "/dev/stderr"
 		exit 1
 	}
 	{
@@ -27,7 +27,7 @@ printf '%s\n' "$given" | awk -v made="${SOURCE_DATE_EPOCH:-0}" '
 			text = "0.0.0~unreleased"
 		}
 		sub(/^v/, "", text)
-		sub(/-/, "~", text) # what follows a dash comes before the version itself
+		sub(/-/, "~", text) # a version with ~ sorts before the version without it
 		gsub(/-/, ".", text)
 		rest = since
 		if (dirty) rest = rest (rest ? "." : "") dirty

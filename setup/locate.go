@@ -16,7 +16,7 @@ import (
 // pluginName is the plugin's file in CrowdSec's plugin folder.
 const pluginName = "notification-" + config.Type
 
-// locate reads CrowdSec's configuration, and makes the paths of the options absolute.
+// locate reads CrowdSec's configuration, and makes the paths in the options absolute.
 func (s *setup) locate() error {
 	var err error
 	if s.crowdsec, err = crowdsec.Load(s.CrowdSec); errors.Is(err, fs.ErrPermission) {
@@ -68,7 +68,7 @@ func (s *setup) warnOfCrowdSec() {
 	for _, fault := range faults {
 		s.warn("%v", fault)
 	}
-	if s.blocked = len(faults) > 0; s.blocked {
+	if s.faulty = len(faults) > 0; s.faulty {
 		s.warn("so CrowdSec would not start with this notification (hint: in %s, set plugin_dir under config_paths to "+
 			"/usr/lib/crowdsec-stormshield/plugins, a folder of the package that holds this plugin alone, unless you need others beside it; "+
 			"and user: nobody, group: nogroup or nobody, under plugin_config)", s.crowdsec.File)

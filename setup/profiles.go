@@ -63,12 +63,12 @@ func (s *setup) editProfiles(ctx context.Context, path string, text []byte, edit
 	if s.DryRun {
 		return nil
 	}
-	if s.Yes && s.blocked {
+	if s.Yes && s.faulty {
 		s.printManualEdit(path)
 		return fmt.Errorf("%s is unchanged, because CrowdSec would not start with the change "+
 			"(hint: correct the cause first; the warnings above name it)", path)
 	}
-	if s.blocked {
+	if s.faulty {
 		s.warn("CrowdSec will not start with this change until the causes in the warnings above are corrected")
 	}
 	agreed := s.Yes

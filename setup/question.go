@@ -29,8 +29,8 @@ type question struct {
 	check func() error
 }
 
-// answer finds an answer: the value of the flag, the usual answer, or one that is asked for. It asks a human until the
-// answer is valid.
+// answer puts an answer into the document: the value of the flag, the usual answer, or the answer of the user. It asks a
+// human again until the answer is valid.
 func (s *setup) answer(ctx context.Context, q question, given string) error {
 	if s.Given(q.flag) {
 		if err := s.accept(q, given); err != nil {

@@ -93,7 +93,7 @@ type setup struct {
 	dialogue *dialogue
 
 	crowdsec crowdsec.Config
-	blocked  bool // CrowdSec would start no plugin with its present configuration
+	faulty   bool // CrowdSec would start no plugin with its present configuration
 	document config.Document
 	done     []change
 }

@@ -25,7 +25,7 @@ func (s *setup) writeFiles() error {
 			return err
 		}
 	}
-	if err := createFile(s.File, []byte(config.FillSample(s.document)), s.readsAsAnswered); err != nil {
+	if err := createFile(s.File, []byte(config.FillSample(s.document)), s.checkAnswersIn); err != nil {
 		return fmt.Errorf("write %s: %w", s.File, err)
 	}
 	fmt.Fprintf(s.Out, "\nWritten: %s\n", s.File)
@@ -40,8 +40,8 @@ func (s *setup) addWritten(path string) {
 	s.done = append(s.done, change{"rm " + shellWord(path), func(context.Context) error { return os.Remove(path) }})
 }
 
-// readsAsAnswered returns an error if the plugin would read other values than the answers.
-func (s *setup) readsAsAnswered(path string) error {
+// checkAnswersIn returns an error if the plugin would read other values than the answers from a file.
+func (s *setup) checkAnswersIn(path string) error {
 	documents, err := config.Load(path)
 	if err != nil {
 		return err

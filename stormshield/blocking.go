@@ -54,9 +54,9 @@ func (f *flush) refusal() error {
 	case 0:
 		return nil
 	case 1:
-		return fmt.Errorf("the appliance does not take one of the bans, and enforces all others: %w", f.refused)
+		return fmt.Errorf("the appliance refuses one of the bans, and enforces all others: %w", f.refused)
 	default:
-		return fmt.Errorf("the appliance does not take %d of the bans, and enforces all others; the first: %w", n, f.refused)
+		return fmt.Errorf("the appliance refuses %d of the bans, and enforces all others; the first: %w", n, f.refused)
 	}
 }
 

@@ -40,7 +40,7 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups
 	if err := f.files.read(ctx); err != nil {
 		return Cleaned{}, err
 	}
-	had, groups := count(objects.Defined(f.files.text.Object)), f.groups()
+	had, groups := count(objects.Defined(f.files.text.Object)), f.presentGroups()
 	refused, err := f.unblockForeign(ctx)
 	if err != nil {
 		return Cleaned{}, err
@@ -55,25 +55,25 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups
 		return cleaned, err
 	}
 	cleaned.Objects = had - count(objects.Defined(f.files.text.Object))
-	cleaned.Groups = slices.DeleteFunc(groups, func(group string) bool { return slices.Contains(f.groups(), group) })
+	cleaned.Groups = slices.DeleteFunc(groups, func(group string) bool { return slices.Contains(f.presentGroups(), group) })
 	cleaned.Kept = append(f.keptGroups(refused), f.keptObjects()...)
 	return cleaned, nil
 }
 
-// ours returns our groups and those of earlier configurations.
-func (f *flush) ours() []string {
+// allGroups returns our groups and those of earlier configurations.
+func (f *flush) allGroups() []string {
 	return append([]string{f.config.Group, f.config.DeleteGroup}, f.change.OldGroups...)
 }
 
-// groups returns those of our groups that are in the files.
-func (f *flush) groups() []string {
-	return slices.DeleteFunc(f.ours(), func(group string) bool { return !objects.HasSection(f.files.text.Objectgroup, group) })
+// presentGroups returns those of our groups that are in the files.
+func (f *flush) presentGroups() []string {
+	return slices.DeleteFunc(f.allGroups(), func(group string) bool { return !objects.HasSection(f.files.text.Objectgroup, group) })
 }
 
-// unblockForeign unblocks our groups that have foreign members, because the group may have blocked these. It returns the members
-// that the appliance refuses to unblock. They may still be blocked.
+// unblockForeign unblocks our groups that have foreign members, because a command with the group may have blocked these members.
+// It returns the members that the appliance refuses to unblock. They may still be blocked.
 func (f *flush) unblockForeign(ctx context.Context) (refused []string, err error) {
-	for _, found := range foreignMembers(f.files.text.Objectgroup, f.ours()...) {
+	for _, found := range foreignMembers(f.files.text.Objectgroup, f.allGroups()...) {
 		session, err := f.monitor(ctx, true)
 		if err != nil {
 			return nil, err
@@ -115,7 +115,7 @@ func (f *flush) removeGroups(ctx context.Context) error {
 // keptGroups describes our groups that stay. refused are members that the appliance refused to unblock.
 func (f *flush) keptGroups(refused []string) []string {
 	var kept []string
-	for _, found := range foreignMembers(f.files.text.Objectgroup, f.ours()...) {
+	for _, found := range foreignMembers(f.files.text.Objectgroup, f.allGroups()...) {
 		text := describeForeign([]foreign{found})
 		if i := slices.IndexFunc(found.members, func(member string) bool { return slices.Contains(refused, member) }); i >= 0 {
 			text += fmt.Sprintf("; the appliance refused to unblock %s: look whether it is on the blacklist", found.members[i])

@@ -63,11 +63,11 @@ type flush struct {
 	refused error     // why the appliance refused the first of done.Refused
 	foreign []foreign // groups that must not be named in a command
 
-	total   int  // how many bans are in force
-	asked   bool // for the serial number
-	session *serverd.Session
-	stale   bool           // the session was opened before the last write of the files
-	leaving sync.WaitGroup // logouts, and the login over SSH
+	total       int  // how many bans are in force
+	askedSerial bool // the flush has asked for the serial number
+	session     *serverd.Session
+	stale       bool           // the session was opened before the last write of the files
+	background  sync.WaitGroup // logouts, and the login over SSH
 
 	files   *files
 	connect func() (*files, error) // logs in over SSH, once
@@ -92,7 +92,7 @@ func (f *flush) run(ctx context.Context) error {
 		return err
 	}
 	if few && !f.change.Reassert && len(f.pending) == 0 && !slices.ContainsFunc(f.change.Block, func(b appliance.Ban) bool { return isRange(b.Prefix) }) {
-		f.leave(ctx)
+		f.endSession(ctx)
 	}
 	if err := f.write(ctx); err != nil {
 		return err
@@ -161,7 +161,7 @@ func (f *flush) setUnblocked(prefixes []netip.Prefix) {
 // that was opened after the last write of the files, and so sees it.
 func (f *flush) monitor(ctx context.Context, afterWrite bool) (*serverd.Session, error) {
 	if f.session != nil && afterWrite && f.stale {
-		f.leave(ctx)
+		f.endSession(ctx)
 	}
 	if f.session == nil {
 		session, err := f.OpenMonitor(ctx)
@@ -178,11 +178,11 @@ func (f *flush) monitor(ctx context.Context, afterWrite bool) (*serverd.Session,
 	return f.session, nil
 }
 
-// leave ends the session while the flush goes on.
-func (f *flush) leave(ctx context.Context) {
+// endSession ends the session while the flush goes on.
+func (f *flush) endSession(ctx context.Context) {
 	if session := f.session; session != nil {
 		f.session = nil
-		f.leaving.Go(func() { Release(ctx, session) })
+		f.background.Go(func() { Release(ctx, session) })
 	}
 }
 
@@ -190,13 +190,13 @@ func (f *flush) leave(ctx context.Context) {
 func (f *flush) dial() {
 	if !f.dialed {
 		f.dialed = true
-		f.leaving.Go(func() { _, _ = f.connect() })
+		f.background.Go(func() { _, _ = f.connect() })
 	}
 }
 
 func (f *flush) close(ctx context.Context) {
-	f.leave(ctx)
-	f.leaving.Wait()
+	f.endSession(ctx)
+	f.background.Wait()
 	if f.dialed {
 		if files, err := f.connect(); err == nil {
 			files.close()

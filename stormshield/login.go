@@ -44,7 +44,7 @@ func apiLoginHint(err *serverd.AuthError) string {
 	case err.NeedsTOTP():
 		return "use an account without a one-time password (api_username)"
 	case err.Locked():
-		return "the account may be right: failed logins of any program on this address cause the lock; find out which program fails to log in, and wait until the lock is over"
+		return "the account may be right: failed logins of any program on this address cause the lock; find out which program fails to log in, and wait until the lock ends"
 	case err.Refused():
 		return "correct api_username and api_password; after three failures the appliance locks both SSH and web"
 	}

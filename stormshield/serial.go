@@ -9,10 +9,10 @@ import (
 
 // identify asks for the serial number, once in a flush. An answer without one is no error.
 func (f *flush) identify(ctx context.Context, session *serverd.Session) error {
-	if !f.change.AskSerial || f.asked {
+	if !f.change.AskSerial || f.askedSerial {
 		return nil
 	}
-	f.asked = true
+	f.askedSerial = true
 	answer, err := session.Run(ctx, "SYSTEM PROPERTY")
 	if err != nil {
 		return nil //nolint:nilerr // a broken session fails at its next command

@@ -63,8 +63,8 @@ func (f *flush) writeOnce(ctx context.Context) (changed bool, err error) {
 	return f.files.patch(ctx, patch)
 }
 
-// compare reads the files and compares them with the bans in force. The prefixes that they name and that are not in force become
-// pending. It also finds foreign members.
+// compare reads the files and compares them with the bans in force. Prefixes in the files that are not in force become pending.
+// compare also finds foreign members.
 func (f *flush) compare(ctx context.Context) (objects.Comparison, error) {
 	f.progress("reading and comparing the files")
 	if err := f.files.read(ctx); err != nil {

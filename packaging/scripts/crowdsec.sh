@@ -23,17 +23,17 @@ read_facts() {
 		message "$1 cannot read CrowdSec's configuration, or does not run on this machine ($(uname -m))."
 }
 
-# fact WORD prints the values of a fact, a line each. `crowdsec-stormshield package-facts` lists the words.
-fact() { printf '%s\n' "$facts" | sed -n "s/^$1 //p"; }
+# print_fact WORD prints the values of a fact, a line each. printPackageFacts in packagefacts.go lists the words.
+print_fact() { printf '%s\n' "$facts" | sed -n "s/^$1 //p"; }
 
 # make_state makes the state folder for the user that runs plugins. A folder that exists keeps its owner.
 make_state() {
 	[ ! -d "$state" ] || return 0
 	mkdir -p "${state%/*}"
 	mkdir -m 0700 "$state"
-	user=$(fact user)
+	user=$(print_fact user)
 	user=${user:-nobody}
-	group=$(fact group)
+	group=$(print_fact group)
 	group=${group:-$(id -gn "$user" 2>/dev/null || echo nogroup)}
 	chown -- "$user:$group" "$state" ||
 		message "$state belongs to root, because there is no $user:$group." \
@@ -44,13 +44,13 @@ make_state() {
 # plugin.
 print_next_steps() {
 	alone=$1
-	if [ -n "$(fact notification)" ]; then
+	if [ -n "$(print_fact notification)" ]; then
 		message 'to have CrowdSec run this version: systemctl reload crowdsec'
 	else
 		message 'to set it up: crowdsec-stormshield setup'
 	fi
-	plugins=$(fact plugin_dir)
-	misnamed=$(fact misnamed)
+	plugins=$(print_fact plugin_dir)
+	misnamed=$(print_fact misnamed)
 	if [ -n "$misnamed" ]; then # as in Debian 12
 		message "CrowdSec loads no notification while $misnamed is in its plugin folder." \
 			"Set in $crowdsec/config.yaml, under config_paths: plugin_dir: $alone"
@@ -62,11 +62,11 @@ print_next_steps() {
 
 # warn_of_users ALONE prints which files make CrowdSec need the plugin.
 warn_of_users() {
-	plugins=$(fact plugin_dir)
+	plugins=$(print_fact plugin_dir)
 	reasons=$(
-		fact named | sed 's/ names / still names /; s/$/ under notifications:/'
+		print_fact named | sed 's/ names / still names /; s/$/ under notifications:/'
 		if [ "$plugins" = "$1" ]; then
-			printf '%s still has plugin_dir: %s\n' "$(fact plugin_dir_file)" "$plugins"
+			printf '%s still has plugin_dir: %s\n' "$(print_fact plugin_dir_file)" "$plugins"
 		elif [ -L "$plugins/notification-stormshield" ]; then
 			printf '%s is a link to the plugin\n' "$plugins/notification-stormshield"
 		fi
@@ -80,8 +80,8 @@ warn_of_users() {
 # print_kept_files COMMAND prints what a removal keeps, and how to delete it: with COMMAND, or with rm if that is empty.
 print_kept_files() {
 	kept=
-	for one in "$notification" "$state"; do
-		[ ! -e "$one" ] || kept="$kept $one"
+	for path in "$notification" "$state"; do
+		[ ! -e "$path" ] || kept="$kept $path"
 	done
 	[ -z "$kept" ] || message "kept$kept" "To delete that: ${1:-rm -r$kept}"
 }

@@ -112,7 +112,7 @@ func checkAppliance(ctx context.Context, d config.Document, write bool, out outp
 
 // checkLocalAPI tries the key for CrowdSec's Local API.
 func checkLocalAPI(ctx context.Context, d config.Document) acceptance.Finding {
-	f := acceptance.Finding{Subject: "Local API", Assumed: "CrowdSec takes the key or certificate under lapi", Detail: "it does"}
+	f := acceptance.Finding{Subject: "Local API", Assumed: "the Local API accepts the key or certificate under lapi", Detail: "it does"}
 	client, err := plugin.LocalAPI(d, version)
 	if err == nil {
 		err = client.Ping(ctx)

@@ -23,7 +23,7 @@ func cleanupCommand() command {
 	var o cleanupOptions
 	return command{
 		usage:   "cleanup [-c FILE] [-n NAME]",
-		summary: "Take everything this plugin made off the appliance",
+		summary: "Remove everything that this plugin made from the appliance",
 		help: `Removes from the appliance what this plugin, or the older Python component, made:
 the entries of the blacklist, both groups, and the objects. Every other byte of
 the appliance's files stays as it is.
@@ -32,8 +32,9 @@ Stop CrowdSec first, or remove the notification from profiles.yaml and the
 notifications folder: this command refuses while the plugin runs. When the plugin
 starts again, it blocks the bans that are still in force.
 
-With --json: host, unblocked, objects (numbers), kept (a list of texts: what is
-not ours alone, and stayed; ten objects at most, then how many more).`,
+With --json: host, unblocked, objects (numbers), kept (a list of texts: objects
+and groups that stay because others use them; ten objects at most, then how many
+more).`,
 		example: "  systemctl stop crowdsec\n  crowdsec-stormshield cleanup",
 		bind:    o.bind,
 		run:     func(ctx context.Context, _ []string, out output) error { return runCleanup(ctx, o, out) },
@@ -122,7 +123,7 @@ func printCleaned(cleaned stormshield.Cleaned, host string, asJSON bool, out out
 	} else if len(cleaned.Groups) > 1 {
 		groups = "the groups " + strings.Join(cleaned.Groups, " and ")
 	}
-	fmt.Fprintf(out.stdout, "%s: %s taken off the blacklist, %s and %s removed\n", host,
+	fmt.Fprintf(out.stdout, "%s: %s unblocked, %s and %s removed\n", host,
 		formatCount(cleaned.Unblocked, "entry", "entries"), formatCount(cleaned.Objects, "object", "objects"), groups)
 	for _, kept := range cleaned.Kept {
 		fmt.Fprintf(out.stdout, "kept %s\n", kept)
@@ -141,7 +142,7 @@ func holdLease(path string) (release func(), err error) {
 		if pid, err := lease.Holder(path); err == nil && pid != 0 {
 			holder = fmt.Sprintf("the plugin (process %d)", pid)
 		}
-		return nil, fmt.Errorf("%s is running and would put everything back (hint: stop CrowdSec first)", holder)
+		return nil, fmt.Errorf("%s is running and would block everything again (hint: stop CrowdSec first)", holder)
 	}
 	return func() { _ = held.Release() }, nil
 }

@@ -138,7 +138,7 @@ func TestCheckReportsALockOut(t *testing.T) {
 	}
 	h.write(h.yaml(nil))
 	status, out, _ := h.run("check", "-c", h.file)
-	if status != 1 || !strings.Contains(out, "ERR_BRUTEFORCE") || !strings.Contains(out, "wait until the lock is over") {
+	if status != 1 || !strings.Contains(out, "ERR_BRUTEFORCE") || !strings.Contains(out, "wait until the lock ends") {
 		t.Errorf("status %d:\n%s", status, out)
 	}
 }

@@ -87,8 +87,9 @@ func flush(ctx context.Context, d config.Document, state *ledger.Ledger, out out
 	return errors.Join(err, holdOff.check()) // a refused login is no error of a flush
 }
 
-// requestFlush asks the plugin for a flush, and waits for its end. While no process holds the lease, it takes the lease
-// for the caller to flush: a process that seemed to hold it may have read it only, or may have ended since.
+// requestFlush asks the plugin for a flush, and waits for its end. If no process holds the lease, requestFlush returns the
+// lease, and the caller flushes. It tries the lease again while it waits, because the holder may end. A process that only
+// looks at the lease also seems to hold it for a moment.
 func requestFlush(ctx context.Context, path string, state *ledger.Ledger, holdOff loginHoldOff, progress *progress) (*lease.Lease, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, flushTimeout,
 		fmt.Errorf("the plugin has not finished a flush for %s (hint: see `status`, and CrowdSec's log)", formatDuration(flushTimeout)))

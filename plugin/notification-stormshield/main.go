@@ -1,8 +1,8 @@
 // The binary notification-stormshield is the plugin when CrowdSec starts it. Otherwise it is the command line of the
 // administrator, under the name crowdsec-stormshield.
 //
-// Package plugin is the plugin. This package has the commands, one file each ([command] says how to add one), and
-// connects configuration, plugin and appliance. Only cobra.go knows the library of the command line.
+// Package plugin implements the plugin. This package connects configuration, plugin and appliance, and has the commands, one
+// file each. [command] says how to add one. Only cobra.go uses the library of the command line.
 package main
 
 import (
@@ -38,8 +38,8 @@ func main() {
 // serve runs the plugin until CrowdSec ends it, and returns the exit status. SIGTERM keeps its default and ends the
 // process at once, because all records are durable.
 func serve(started time.Time, parent int) int {
-	// A flush of many bans holds the text of large files for a moment. Collecting garbage more often than usual costs
-	// little and keeps the process small.
+	// A flush of many bans holds the text of large files for a moment. A low percentage costs little time and keeps the
+	// process small.
 	debug.SetGCPercent(20)
 	debug.SetMemoryLimit(memoryLimit)
 	// plugin.Serve replaces os.Stderr and os.Stdout.

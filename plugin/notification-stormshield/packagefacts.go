@@ -36,7 +36,7 @@ func packageFactsCommand() command {
 //	plugin_dir_file FILE    the file that sets it
 //	misnamed FILE           a file of that folder with which CrowdSec loads no plugin
 //	notification NAME       a notification of this plugin
-//	named FILE names NAME   a file of profiles that names one, or the one of the sample
+//	named FILE names NAME   a file of profiles, and a notification of this plugin or of the sample that it names
 func printPackageFacts(out io.Writer, file string) error {
 	c, err := crowdsec.Load(file)
 	if err != nil {

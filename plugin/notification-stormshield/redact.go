@@ -38,8 +38,8 @@ func hidePlaces(text, host string) string {
 	return b.String()
 }
 
-// hideAddresses does so in a run of characters that addresses consist of. A port may follow an address, and the end of a
-// word may precede it.
+// hideAddresses replaces the addresses in a run of characters that addresses consist of. A port may follow an address, and
+// the end of a word may precede it.
 func hideAddresses(run string) string {
 	for start := range run {
 		for end := len(run); end > start; end-- {

@@ -47,7 +47,7 @@ func newReport(d config.Document, findings []acceptance.Finding) report {
 	return r
 }
 
-// hidePlaces hides the addresses and names of the appliance and the Local API.
+// hidePlaces hides these hosts in the report, and every address that identifies somebody.
 func (r *report) hidePlaces(hosts ...string) {
 	r.Host = ""
 	for i := range r.Findings {

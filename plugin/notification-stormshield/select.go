@@ -35,7 +35,7 @@ func (s *selection) bind(flags *pflag.FlagSet) {
 func (s *selection) load(read func(path string) ([]config.Document, error)) (config.Document, error) {
 	documents, err := read(s.file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return config.Document{}, fmt.Errorf("%w (hint: say which file with -c FILE, or make one with `setup`)", err)
+		return config.Document{}, fmt.Errorf("%w (hint: name the file with -c FILE, or make one with `setup`)", err)
 	}
 	if err != nil {
 		return config.Document{}, err

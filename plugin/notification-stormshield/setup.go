@@ -75,10 +75,10 @@ func bindSetup(flags *pflag.FlagSet, o *setup.Options) {
 	flags.StringVar(&o.ConfigDir, "config-dir", defaults.Stormshield.ConfigDir, "the `folder` of the files object and objectgroup on the appliance")
 	flags.StringVar(&o.SecretsDir, "secrets-dir", "", "put each secret into a file of this `folder`, for the plugin's user alone, and not into the YAML")
 	flags.StringSliceVar(&o.NeverBlock, "never-block", nil, "`addresses` or prefixes of your own that must never be blocked")
-	flags.BoolVar(&o.Yes, "yes", false, "take usual answers, and change profiles, without a question")
+	flags.BoolVar(&o.Yes, "yes", false, "use the usual answers, and change profiles, without a question")
 	flags.BoolVar(&o.NoLAPI, "no-lapi", false, "make no key for CrowdSec's Local API: alerts alone")
 	flags.BoolVar(&o.NoCheck, "no-check", false, "do not try the set-up on the appliance")
-	flags.BoolVar(&o.DryRun, "dry-run", false, "write nothing and log in nowhere; show what would be written")
+	flags.BoolVar(&o.DryRun, "dry-run", false, "write nothing and do not log in; print the files that would be written")
 }
 
 // runSetup sets an appliance up, with the answers of the standard input.

@@ -27,8 +27,8 @@ with those that the appliance itself shows before you paste them.
 
 With --json: host, ssh_host_key, ssh_key_type (of the key to pin), ssh_host_keys
 (every key, each with type and fingerprint), api_cert_fingerprint,
-api_cert_name, api_cert_issuer, api_cert_until (a time). The values of an end that
-does not answer are missing.`,
+api_cert_name, api_cert_issuer, api_cert_until (a time). If SSH or the API does
+not answer, its values are missing.`,
 		example: "  crowdsec-stormshield trust",
 		bind:    o.bind,
 		run:     func(ctx context.Context, _ []string, out output) error { return runTrust(ctx, o, out) },

@@ -38,7 +38,7 @@ type Rhythm struct {
 	Debounce time.Duration // without a trigger before a flush
 }
 
-// Flush does what is pending.
+// Flush applies what is pending.
 type Flush func(ctx context.Context) (Result, error)
 
 // Result is the result of a flush.

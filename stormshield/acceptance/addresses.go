@@ -90,7 +90,7 @@ func (c *checker) unblockAddress(ctx context.Context) Finding {
 		return wrong(errors.New("DELETE succeeds, and SHOW still prints "+line.Text), pasteReport)
 	}
 	if err := c.unblock(ctx, name); err != nil {
-		return differs(fmt.Sprintf("unblocked; once more: %v", err), "after such an answer the plugin looks with SHOW whether the entry is gone")
+		return differs(fmt.Sprintf("unblocked; the second DELETE: %v", err), "after such an answer the plugin looks with SHOW whether the entry is gone")
 	}
-	return holds("unblocked; once more: accepted")
+	return holds("unblocked; the second DELETE is accepted")
 }

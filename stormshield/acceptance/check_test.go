@@ -108,7 +108,7 @@ func TestCheckDoesNotTryALockedAccountOverSSH(t *testing.T) {
 	before := h.Sim.Stats()
 	findings := h.check()
 	err := acceptance.FirstFault(findings)
-	if err == nil || !strings.Contains(err.Error(), "ERR_BRUTEFORCE") || !strings.Contains(err.Error(), "wait until the lock is over") {
+	if err == nil || !strings.Contains(err.Error(), "ERR_BRUTEFORCE") || !strings.Contains(err.Error(), "wait until the lock ends") {
 		t.Errorf("check of a locked appliance: %v", err)
 	}
 	if login := flushtest.FailedLogin(err); login == nil || !login.Temporary || login.Delay <= 0 {

@@ -82,7 +82,7 @@ func (c *checker) commandHint(err error, rights string) string {
 	switch {
 	case serverd.IsForbidden(err):
 		return fmt.Sprintf("give the account %s the right %s on the appliance; if it has that, paste this report into a bug report", c.config.API.User, rights)
-	case errors.As(err, &root) && root.SessionOver():
+	case errors.As(err, &root) && root.IsSessionEnded():
 		return "the appliance ended the new session: make sure that nobody disconnects it, and check again"
 	case errors.As(err, &root):
 		return "serverd on the appliance does not answer as it should: look at the appliance, and check again"

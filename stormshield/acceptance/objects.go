@@ -16,25 +16,25 @@ import (
 func (c *checker) newSession(ctx context.Context) Finding {
 	c.progress("blocking by object and by group")
 	name := objects.Name(testAddress)
-	early := c.block(ctx, name, testTime) == nil // in the session from before
+	early := c.block(ctx, name, testTime) == nil // in a session from before the write
 	err := c.blockInNewSession(ctx, name)
 	var root *serverd.RootError
 	switch {
 	case err == nil:
 		c.seesWrites = true
 		if early {
-			return holds("it does, and so does one from before")
+			return holds("it does, and a session from before the write does too")
 		}
-		return holds("it does, and one from before does not")
+		return holds("it does, and a session from before the write does not")
 	case errors.As(err, &root):
-		return wrong(err, "the appliance does not take the files as they are: "+pasteReport)
+		return wrong(err, "the appliance does not accept the new files: "+pasteReport)
 	case c.config.ReloadCommand != "":
 		return wrong(err, "the appliance does not know the new objects after "+c.config.ReloadCommand+" either (reload_command)")
 	}
 	return c.newSessionAfterReload(ctx, name, err)
 }
 
-// newSessionAfterReload tries it after a reload. unseen is the error without one.
+// newSessionAfterReload does the same after a reload. unseen is the error without a reload.
 func (c *checker) newSessionAfterReload(ctx context.Context, name string, unseen error) Finding {
 	if state, err := c.shell.Tool(ctx, enobject); err != nil || state != shell.Works {
 		return wrong(unseen, "the appliance does not know the new objects, and has no enobject: "+
@@ -58,7 +58,8 @@ func (c *checker) blockInNewSession(ctx context.Context, name string) error {
 	return c.block(ctx, name, testTime)
 }
 
-// listedLine returns the line of a prefix that is blocked. It is an error if SHOW prints such lines, and none for the prefix.
+// listedLine returns the line of a prefix that is blocked. It returns an error if SHOW has no line for the prefix, although it
+// prints lines of blocked addresses.
 func (c *checker) listedLine(ctx context.Context, p netip.Prefix, what string) (string, error) {
 	line, err := c.show(ctx, p)
 	if err == nil && line.Text == "" && c.shows {
@@ -111,7 +112,7 @@ func (c *checker) blockRange(ctx context.Context) Finding {
 		line, err = c.listedLine(ctx, testRange, "its first address")
 	}
 	if err == nil && byGroup.Text == "" && c.shows {
-		err = errors.New("by its name it is listed, as a member of a group it is not")
+		err = errors.New("SHOW lists it after ADD of its name, and not after ADD of its group")
 	}
 	if err != nil {
 		return wrong(err, hint)

@@ -42,7 +42,7 @@ func (c *checker) remove(ctx context.Context) Finding {
 
 // unblockAll unblocks the test prefixes that are still on the blacklist.
 func (c *checker) unblockAll(ctx context.Context) error {
-	if !c.maybeBlock {
+	if !c.mayBeBlocked {
 		return nil
 	}
 	var errs []error

@@ -77,7 +77,7 @@ func (c *checker) tools(ctx context.Context) Finding {
 		detail += "; " + shell.MoveAsks + " does not ask without a terminal"
 	}
 	unusable := slices.Concat(found[shell.Absent], found[shell.Fails])
-	switch needed, edits := common(neededTools, unusable), common(editTools, unusable); {
+	switch needed, edits := commonWords(neededTools, unusable), commonWords(editTools, unusable); {
 	case needed != "":
 		return wrong(errors.New(detail), "the plugin cannot replace the files without "+needed)
 	case edits != "":
@@ -88,8 +88,8 @@ func (c *checker) tools(ctx context.Context) Finding {
 	return holds(detail)
 }
 
-// common returns the words that are in both lists.
-func common(some, others []string) string {
+// commonWords returns the words that are in both lists.
+func commonWords(some, others []string) string {
 	both := slices.DeleteFunc(slices.Clone(some), func(word string) bool { return !slices.Contains(others, word) })
 	return strings.Join(both, ", ")
 }

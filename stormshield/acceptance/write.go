@@ -33,14 +33,14 @@ const (
 
 // writeState is the state of the rows that block and write.
 type writeState struct {
-	accepted   bool           // the appliance accepted to block an address
-	shown      blacklist.Line // the line that SHOW prints for it
-	showErr    error
-	listed     bool // SHOW prints that line, or one that may be it
-	shows      bool // SHOW prints the line of a blocked address
-	seesWrites bool // a new session sees a write
-	reload     bool // but only after enobject
-	maybeBlock bool // the blacklist may name the test addresses
+	accepted     bool           // the appliance accepted to block an address
+	shown        blacklist.Line // the line that SHOW prints for it
+	showErr      error
+	listed       bool // SHOW prints that line, or one that may be it
+	shows        bool // SHOW prints the line of a blocked address
+	seesWrites   bool // a new session sees a write
+	reload       bool // a new session sees it only after enobject
+	mayBeBlocked bool // the blacklist may name the test addresses
 
 	unreadable string // a line of the last SHOW in which nothing can be read
 
@@ -78,9 +78,9 @@ func (c *checker) send(ctx context.Context, command func(*serverd.Session) error
 	return err
 }
 
-func (c *checker) block(ctx context.Context, name string, lasts time.Duration) error {
-	c.maybeBlock = true
-	return c.send(ctx, func(s *serverd.Session) error { return blacklist.Block(ctx, s, name, lasts) })
+func (c *checker) block(ctx context.Context, name string, timeout time.Duration) error {
+	c.mayBeBlocked = true
+	return c.send(ctx, func(s *serverd.Session) error { return blacklist.Block(ctx, s, name, timeout) })
 }
 
 func (c *checker) unblock(ctx context.Context, name string) error {

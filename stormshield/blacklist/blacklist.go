@@ -15,8 +15,8 @@ import (
 	"notification-stormshield/stormshield/serverd"
 )
 
-// Name returns the name of a single ban in a command. An address is its own name. No source shows that a range is, so the
-// command names its object.
+// Name returns the name of a single ban in a command. It is the address itself, or the name of a range's object: no source
+// shows a command that contains a range.
 func Name(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()

@@ -144,7 +144,7 @@ func parseSpan(text string) (span, bool) {
 		return spanOf(p.Masked()), true
 	}
 	if first, last, ok := strings.Cut(text, "-"); ok {
-		return between(first, last)
+		return parseEnds(first, last)
 	}
 	// An IPv6 address itself has colons. If the text can be split in several ways,
 	// the smallest range counts.
@@ -153,14 +153,14 @@ func parseSpan(text string) (span, bool) {
 		if r != ':' {
 			continue
 		}
-		if s, ok := between(text[:at], text[at+1:]); ok && (!smallest.first.IsValid() || s.common() > smallest.common()) {
+		if s, ok := parseEnds(text[:at], text[at+1:]); ok && (!smallest.first.IsValid() || s.common() > smallest.common()) {
 			smallest = s
 		}
 	}
 	return smallest, smallest.first.IsValid()
 }
 
-func between(first, last string) (span, bool) {
+func parseEnds(first, last string) (span, bool) {
 	a, err := netip.ParseAddr(first)
 	if err != nil {
 		return span{}, false

@@ -5,8 +5,8 @@
 #   stage=1  for object.2: the names of the patch that other groups list
 #   stage=2  the old text
 #
-# and writes the new text to standard output, because some awks flush every line
-# of other files. Variables:
+# It writes the new text to standard output, because some awks flush every line of
+# other files. Variables:
 #
 #   make     object.1, which is object with the added objects; objectgroup.1; or
 #            object.2, which is object without the removed objects
@@ -14,9 +14,9 @@
 #   mark     the comment in a section that the text lacked
 #   whole    1: the last line of the text has a line end
 #
-# The file report gets the number of bytes that the new text is longer, which
-# shows a loss of bytes, and the number of entries that the group had and has.
-# The file used gets the names for stage=1.
+# The file report gets three numbers: by how many bytes the new text is longer, which
+# shows a loss of bytes, and how many entries the group had and has. The file used
+# gets the names for stage=1.
 
 function trim(s) {
 	sub(/^[ \t\r]+/, "", s)
@@ -24,15 +24,15 @@ function trim(s) {
 	return s
 }
 
-# opens reports whether a line opens a section, and sets the section.
-function opens(line,  end) {
+# openSection reports whether a line opens a section, and sets the section.
+function openSection(line,  end) {
 	line = trim(line)
 	end = index(line, "]")
 	if (end) section = trim(substr(line, 2, end - 2))
 	return end
 }
 
-# entry is a line without comment and white space.
+# entry returns a line without comment and white space.
 function entry(line,  i) {
 	line = trim(line)
 	if (line ~ /^#/ || line ~ /^\[/) return ""
@@ -40,10 +40,10 @@ function entry(line,  i) {
 	return i ? trim(substr(line, 1, i - 1)) : line
 }
 
-# ending is the carriage return that ends a line, if one does.
-function ending(line) { return line ~ /\r$/ ? "\r" : "" }
+# carriageReturn returns the carriage return at the end of a line, or nothing.
+function carriageReturn(line) { return line ~ /\r$/ ? "\r" : "" }
 
-# put writes a line. If the last line must have no line end, each line waits until
+# put writes a line. If the last line must have no line end, put keeps each line until
 # the next one comes.
 function put(line) {
 	if (whole) {
@@ -60,6 +60,7 @@ function add(line) {
 	longer += length(line) + 1
 }
 
+# drop counts a line that the new text does not have.
 function drop(line) { longer -= length(line) + 1 }
 
 # insert adds the lines of a list.
@@ -68,23 +69,23 @@ function insert(list, cr,  line) {
 	while ((getline line < list) > 0) add(line cr)
 }
 
-# below adds the new lines below the first header of a section.
-function below(cr) {
+# addBelow adds the new lines below the first header of a section.
+function addBelow(cr) {
 	if (section in placed) return
 	placed[section] = 1
 	if (section in list) insert(list[section], cr)
 }
 
-# missing makes a section that the text lacked.
-function missing(name, comment) {
+# addMissing makes a section if the text lacks it.
+function addMissing(name, comment) {
 	if (name in placed || comment != "" && !n[list[name]]) return
 	add("[" name "]" usual)
 	if (comment != "") add(comment usual)
 	insert(list[name], usual)
 }
 
-# keep adds a line to a list.
-function keep(name, line) {
+# addTo adds a line to a list, which is a file.
+function addTo(name, line) {
 	print line > name
 	n[name]++
 }
@@ -104,22 +105,22 @@ BEGIN {
 
 stage == 2 && !reading {
 	reading = 1
-	usual = ending($0)
+	usual = carriageReturn($0)
 	quick = whole && touched < few
 	for (name in n) close(name)
 }
 
-# The short way for most lines, on which a flush spends its time.
+# Most lines are entries that stay. A flush spends most of its time here.
 quick && $0 !~ special {
 	had += counts
 	print
 	next
 }
 
-stage == 2 && $0 ~ /^[ \t\r]*\[/ && opens($0) {
+stage == 2 && $0 ~ /^[ \t\r]*\[/ && openSection($0) {
 	put($0)
 	counts = make == "objectgroup.1" && section == group
-	below(ending($0))
+	addBelow(carriageReturn($0))
 	next
 }
 
@@ -179,21 +180,21 @@ stage == 1 {
 	to[name] = state
 	if (++touched < few) special = special "|" name
 	if (make == "object.1") {
-		if (state != "A") keep(i ? "networks" : "hosts", name "=" value (i ? "" : ",resolve=static"))
+		if (state != "A") addTo(i ? "networks" : "hosts", name "=" value (i ? "" : ",resolve=static"))
 	} else if (make == "objectgroup.1") {
-		if (state == "S") keep("members", name)
-		if (state == "E") keep("ended", name)
+		if (state == "S") addTo("members", name)
+		if (state == "E") addTo("ended", name)
 	}
 }
 
 END {
 	if (!reading) for (name in n) close(name)
 	if (make == "objectgroup.1") {
-		missing(group)
-		missing(deleteGroup)
+		addMissing(group)
+		addMissing(deleteGroup)
 	} else if (make == "object.1") {
-		missing("Host", mark)
-		missing("Network", mark)
+		addMissing("Host", mark)
+		addMissing("Network", mark)
 	}
 	if (waiting) printf "%s", waits
 	else if (!whole && longer < 0) longer++ # the last dropped line had no line end

@@ -1,8 +1,8 @@
 // Package edit replaces the two files in which an appliance keeps its objects,
 // `object` and `objectgroup`, over an SSH connection. Its main type is [Files].
 //
-// It replaces both files together, and only if they are still the files that the
-// caller means. Otherwise somebody else changed them: their edit stays, and the
+// It replaces both files together, and only if they still have the content that the
+// caller expects. Otherwise somebody else changed them: that edit stays, and the
 // error is [ErrChanged]. It never writes a file in place, and keeps mode and owner.
 // If the connection breaks, each file is the old one or the new one. The package
 // knows no bans; an [objects.Patch] says what to change.
@@ -52,9 +52,9 @@ type Files struct {
 	folder, group string
 }
 
-// NewFiles returns the files in a folder of the appliance. Each change removes the
-// temporary folders of broken changes for the same group, so that two changes at the
-// same time must be for different groups.
+// NewFiles returns the files in a folder of the appliance. Two changes at the same
+// time must be for different groups, because each change removes the temporary folders
+// of broken changes for its group.
 func NewFiles(folder, group string, client *shell.Client) *Files {
 	return &Files{client, folder, group}
 }
@@ -117,8 +117,8 @@ func (f *Files) File(ctx context.Context, name string) ([]byte, error) {
 	return text, nil
 }
 
-// Replaceable checks that a file is there and that it is no symbolic link, which is
-// [ErrLink].
+// Replaceable returns [ErrNoFile] for a file that is missing, and [ErrLink] for a
+// symbolic link. No other file is a reason not to replace it.
 func (f *Files) Replaceable(ctx context.Context, name string) error {
 	path := f.folder + "/" + name
 	script := fmt.Sprintf("test -f %[1]s || exit %[2]d; test -h %[1]s && exit %[3]d; true", path, statusNoFile, statusLink)

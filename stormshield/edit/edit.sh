@@ -1,32 +1,34 @@
-# Replaces object and objectgroup by new texts, if both are still the files that
-# the caller means. It runs as /bin/sh FILE on the appliance. Package edit puts
-# lines before it that set
+# Replaces object and objectgroup by new texts, if both still have the expected
+# content. It runs as /bin/sh FILE on the appliance. Package edit puts lines before
+# it that set
 #
 #   folder     the configuration folder
 #   work       a folder in it, for this run alone, which holds FILE as `script`
-#   makes      which of object.1, objectgroup.1 and object.2 to make
-#   object objectgroup   what cksum prints for the files meant; empty without
-#              cksum: then object.text and objectgroup.text are copies of them
-#   object1 objectgroup1 object2   what cksum prints for uploaded texts
-#   program group deleteGroup mark had   the awk program that makes the texts
-#              from the lines after #data in FILE, and its variables; empty if
-#              the texts were uploaded
+#   newFiles   the files to make, of object.1, objectgroup.1 and object.2
+#   object objectgroup   the expected sums, as cksum prints them. Without cksum they
+#              are empty, and object.text and objectgroup.text have the expected
+#              content.
+#   object1 objectgroup1 object2   the sums of uploaded texts
+#   program    the awk program that makes the new files from the lines after #data
+#              in FILE; empty if the new files were uploaded
+#   group deleteGroup mark   variables of that program
+#   had        the expected number of entries of the group
 #
-# It writes nothing in place. $work holds *.old, which are links to the files
-# meant, and the new texts: object.1 with the added objects, objectgroup.1, and
-# object.2 without the removed objects. They replace the files in this order, so
-# that every member of a group has an object.
+# It writes nothing in place. $work holds links to the present files (*.old) and the
+# new files: object.1 with the added objects, objectgroup.1, and object.2 without the
+# removed objects. They replace the present files in this order, so that every
+# member of a group has an object.
 #
-# It prints a line `failed` with a file or a tool, or at its end the sums of the
-# files and, after `has`, the number of entries of the group.
+# After a failure it prints a line `failed` with a file or a tool. Otherwise it prints
+# the new sums of both files and, after `has`, the number of entries of the group.
 
 LC_ALL=C
 export LC_ALL
-trap "" HUP PIPE # a broken connection does not stop it half-way
+trap "" HUP PIPE # so that a broken connection does not stop this program half-way
 cd "$folder/$work" || exit 1
 
 # finish removes the folder of this run, and ends with a status.
-finish() {
+finish() { # status
 	cd "$folder" && rm -rf "$work"
 	exit "$1"
 }
@@ -36,7 +38,7 @@ fail() { # status, file or tool
 	finish "$1"
 }
 
-# matches compares a file with a sum, or without cksum with a copy.
+# matches compares a file with a sum. Without a sum it compares the file with a copy.
 matches() { # file, sum, copy
 	if test "$2"; then
 		test "$(cksum < "$1")" = "$2"
@@ -45,8 +47,8 @@ matches() { # file, sum, copy
 	fi
 }
 
-# prompted waits until a file holds the question of mv.
-prompted() { # file
+# awaitPrompt waits until a file holds the question of mv.
+awaitPrompt() { # file
 	n=0
 	until test -s "$1"; do
 		n=$((n + 1))
@@ -54,18 +56,19 @@ prompted() { # file
 	done
 }
 
-# replace puts a new text in the place of a file, if it is still the file meant.
+# replace puts a new text in the place of a file that still has the expected content.
 #
 # No tool compares and renames in one step. So mv starts first, and replace
-# compares while mv waits for an answer. Only an edit that is renamed into place
-# between this comparison and the rename of mv is lost. An edit in place until
-# the rename is found by its sum, and replace puts the edited file back.
-replace() { # new text, file, link to the file meant, its sum, a copy of it
+# compares while mv waits for an answer. Between this comparison and the rename by
+# mv, somebody else may edit the file. If that edit changes the file in place, its
+# sum differs after the rename, and replace puts the edited file back. If that edit
+# renames another file over it, the edit is lost.
+replace() { # new text, file, link to the file, expected sum, copy
 	if test $linked; then
 		matches "$3" "$4" "$5" || fail 9 "$2"
-		# mv -i reads the answer, and prompted reads the prompt while mv writes it.
+		# mv -i reads the answer, and awaitPrompt reads the prompt while mv writes it.
 		# shellcheck disable=SC2094,SC2216
-		if prompted "$1.prompt" && test "../$2" -ef "$3"; then echo y; else echo n; fi 2> /dev/null |
+		if awaitPrompt "$1.prompt" && test "../$2" -ef "$3"; then echo y; else echo n; fi 2> /dev/null |
 			mv -i "$1" "../$2" > /dev/null 2> "$1.prompt"
 		test -f "$1" && fail 9 "$2"
 		matches "$3" "$4" "$5" || { mv -f "$3" "../$2"; fail 9 "$2"; }
@@ -76,30 +79,30 @@ replace() { # new text, file, link to the file meant, its sum, a copy of it
 	fi
 }
 
-# damaged ends the run because a new text is not complete. The cause may be a
+# failDamaged ends the run because a new text is not complete. The cause may be a
 # change of the files, or a tail that does not work.
-damaged() {
-	unchanged || fail 9 "$1"
+failDamaged() { # file
+	isUnchanged || fail 9 "$1"
 	test "$(echo ab | tail -c 2 2> /dev/null)" = b || fail 21 tail
 	fail 10 "$1"
 }
 
-# broken ends the run because a tool failed. The cause may be a change of the
+# failBroken ends the run because a tool failed. The cause may be a change of the
 # files.
-broken() {
-	unchanged || fail 9 files
+failBroken() { # tool
+	isUnchanged || fail 9 files
 	fail 21 "$1"
 }
 
-# unchanged compares the links with the files meant.
-unchanged() {
+# isUnchanged compares the links with the expected content.
+isUnchanged() {
 	matches object.old "$object" object.text && matches objectgroup.old "$objectgroup" objectgroup.text
 }
 
 test -z "$program" || command -v awk > /dev/null 2>&1 || fail 21 awk
 
-# A link keeps the file meant when somebody renames another over it. replace uses the
-# links only where mv asks without a terminal.
+# A link keeps the present file when somebody renames another one over it. replace
+# uses the links only where mv asks without a terminal.
 linked=
 echo y > yes
 > one
@@ -112,14 +115,14 @@ for file in object objectgroup; do
 	ln ../$file $file.old 2> /dev/null || { linked=; cp -p ../$file $file.old || fail 12 $file; }
 done
 # Without this test, a broken cksum would look like a change of the files.
-unchanged || {
+isUnchanged || {
 	test -z "$object" || test "$(echo crowdsec | cksum 2> /dev/null)" = "2245184355 9" || fail 21 cksum
 	fail 9 files
 }
 
 if test "$program"; then
 	> used
-	for file in $makes; do
+	for file in $newFiles; do
 		from=${file%.*}.old
 		test $file = object.2 && test -f object.1 && from=object.1
 		cp -p $from $file || fail 12 ${file%.*} # for mode and owner
@@ -128,9 +131,9 @@ if test "$program"; then
 		test "$(tail -c 1 $from)" && whole=
 		if awk -v make=$file -v group="$group" -v deleteGroup="$deleteGroup" -v mark="$mark" -v whole=$whole \
 			"$program" stage=0 script stage=1 $used stage=2 $from > $file; then
-			read -r longer had1 has1 < report || broken awk
+			read -r longer had1 has1 < report || failBroken awk
 		else
-			broken awk
+			failBroken awk
 		fi
 		sum=$(cksum < $file) was=$object
 		case $file in
@@ -144,21 +147,21 @@ if test "$program"; then
 			test $from = object.1 && was=$object1
 			;;
 		esac
-		test "${sum#* }" -eq $((${was#* } + longer)) || damaged $file
+		test "${sum#* }" -eq $((${was#* } + longer)) || failDamaged $file
 	done
 elif test "$object"; then
-	for file in $makes; do
+	for file in $newFiles; do
 		case $file in
 		object.1) matches $file "$object1" ;;
 		objectgroup.1) matches $file "$objectgroup1" ;;
 		object.2) matches $file "$object2" ;;
-		esac || damaged $file
+		esac || failDamaged $file
 	done
 fi
 
-test "$makes" && sync $makes 2> /dev/null
+test "$newFiles" && sync $newFiles 2> /dev/null
 old=object.old text=object.text
-for file in $makes; do
+for file in $newFiles; do
 	case $file in
 	object.1)
 		test "$object1" && test "$object1" = "$object" && continue

@@ -10,9 +10,9 @@ import (
 // and the name of the temporary folder for it.
 func Program(folder string, was State, p objects.Patch) (work string, program []byte) {
 	r := NewFiles(folder, p.Group, nil).begin()
-	r.patch(was, p)
+	r.setPatch(was, p)
 	text := bytes.NewBufferString(r.program() + "#data\n")
 	_ = p.Encode(text)
-	text.WriteString(end + "\n")
+	text.WriteString(lastLine + "\n")
 	return r.work, text.Bytes()
 }

@@ -54,18 +54,18 @@ func (f *Files) Patch(ctx context.Context, was State, p objects.Patch) (State, e
 	var patch bytes.Buffer
 	_ = p.Encode(&patch) // a buffer takes everything
 	r := f.begin()
-	r.patch(was, p)
-	is, err := r.run(ctx, &patch)
-	if err == nil && makes(p) == "" {
-		is = was
+	r.setPatch(was, p)
+	now, err := r.run(ctx, &patch)
+	if err == nil && newFiles(p) == "" {
+		now = was
 	}
-	return is, err
+	return now, err
 }
 
-func (r *run) patch(was State, p objects.Patch) {
-	r.sums(was)
-	if made := makes(p); made != "" {
-		r.set("makes", made)
+func (r *run) setPatch(was State, p objects.Patch) {
+	r.setSums(was)
+	if made := newFiles(p); made != "" {
+		r.set("newFiles", made)
 		r.set("program", awkText)
 		r.set("group", p.Group)
 		r.set("deleteGroup", p.DeleteGroup)
@@ -74,8 +74,8 @@ func (r *run) patch(was State, p objects.Patch) {
 	}
 }
 
-// makes names the new texts that a patch needs.
-func makes(p objects.Patch) string {
+// newFiles returns the names of the new texts that a patch needs.
+func newFiles(p objects.Patch) string {
 	var files []string
 	if p.InForce.Len()+p.Ended.Len()+p.Unlisted.Len() > 0 {
 		files = append(files, newDefined)
@@ -90,7 +90,7 @@ func makes(p objects.Patch) string {
 }
 
 // Replace replaces the files by whole texts, if they still have the given texts.
-func (f *Files) Replace(ctx context.Context, was Texts, is objects.Patched) error {
+func (f *Files) Replace(ctx context.Context, was Texts, next objects.Patched) error {
 	r := f.begin()
 	sums := false // cksum works on the appliance
 	var made []string
@@ -98,9 +98,9 @@ func (f *Files) Replace(ctx context.Context, was Texts, is objects.Patched) erro
 		new, variable, of string
 		text, before      []byte
 	}{
-		{newDefined, "object1", "object", is.Defined, was.Object},
-		{newObjectgroup, "objectgroup1", "objectgroup", is.Objectgroup, was.Objectgroup},
-		{newObject, "object2", "object", is.Object, is.Defined},
+		{newDefined, "object1", "object", next.Defined, was.Object},
+		{newObjectgroup, "objectgroup1", "objectgroup", next.Objectgroup, was.Objectgroup},
+		{newObject, "object2", "object", next.Object, next.Defined},
 	} {
 		if bytes.Equal(file.text, file.before) {
 			continue
@@ -122,7 +122,7 @@ func (f *Files) Replace(ctx context.Context, was Texts, is objects.Patched) erro
 	if len(made) == 0 {
 		return nil
 	}
-	r.set("makes", strings.Join(made, " "))
+	r.set("newFiles", strings.Join(made, " "))
 	if sums {
 		r.set("object", checksum(was.Object))
 		r.set("objectgroup", checksum(was.Objectgroup))
@@ -138,8 +138,8 @@ func (f *Files) Replace(ctx context.Context, was Texts, is objects.Patched) erro
 	return err
 }
 
-// end is the last line of the program and its data.
-const end = "#end"
+// lastLine is the last line of the program and its data.
+const lastLine = "#end"
 
 // run is one run of edit.sh: its folder, and the variables it will get.
 type run struct {
@@ -150,10 +150,10 @@ type run struct {
 }
 
 func (f *Files) begin() *run {
-	var ticket [6]byte
-	_, _ = rand.Read(ticket[:]) // never fails
+	var random [6]byte
+	_, _ = rand.Read(random[:]) // never fails
 	prefix := fmt.Sprintf(".crowdsec-%08x-", crc32.ChecksumIEEE([]byte(f.group)))
-	r := &run{Files: f, prefix: prefix, work: prefix + hex.EncodeToString(ticket[:])}
+	r := &run{Files: f, prefix: prefix, work: prefix + hex.EncodeToString(random[:])}
 	r.set("folder", f.folder)
 	r.set("work", r.work)
 	return r
@@ -161,7 +161,7 @@ func (f *Files) begin() *run {
 
 func (r *run) set(name, value string) { fmt.Fprintf(&r.variables, "%s=%s\n", name, quote(value)) }
 
-func (r *run) sums(s State) {
+func (r *run) setSums(s State) {
 	r.set("object", s.Object)
 	r.set("objectgroup", s.Objectgroup)
 }
@@ -169,9 +169,9 @@ func (r *run) sums(s State) {
 // askChecksum is a question for upload. It prints a word if cksum works.
 const askChecksum = " && { " + shell.ChecksumTest + " && echo works; true; }"
 
-// upload writes a file into the folder of this run, with mode and owner of another
-// file if one is named. Then it runs the question, if there is one, and returns its
-// output.
+// upload writes a file into the folder of this run. The file gets mode and owner of
+// the file like, unless that is "". Then upload runs the question, if there is one,
+// and returns its output.
 func (r *run) upload(ctx context.Context, name, like string, text []byte, question string) (answer []byte, err error) {
 	script := fmt.Sprintf("cat > %s/%s", r.work, name)
 	if like != "" {
@@ -179,14 +179,15 @@ func (r *run) upload(ctx context.Context, name, like string, text []byte, questi
 	}
 	answer, err = r.shell.Run(ctx, r.inWork(script)+question, bytes.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("write %s beside the files in %s on %s: %w", name, r.folder, r.shell.Host(), r.withoutTicket(err))
+		return nil, fmt.Errorf("write %s beside the files in %s on %s: %w", name, r.folder, r.shell.Host(), r.withoutRandomName(err))
 	}
 	return answer, nil
 }
 
-// inWork returns a script that makes the folder of this run, unless it is there, and
-// runs commands in the folder above it. The first script of a run removes the
-// folders of broken runs for the group. After a failure it removes its own folder.
+// inWork returns a script that makes the folder of this run, unless the folder exists.
+// Then the script runs commands in the folder above it. The first script of a run
+// removes the folders of broken runs for the group. A script that fails removes the
+// folder of its own run.
 func (r *run) inWork(commands string) string {
 	return fmt.Sprintf("cd %[1]s && { { test -d %[2]s || { for d in %[3]s*; do test -d $d && rm -rf $d; done; mkdir -m 700 %[2]s; }; } && %[4]s || { s=$?; rm -rf %[2]s; exit $s; }; }",
 		r.folder, r.work, r.prefix, commands)
@@ -198,21 +199,21 @@ func (r *run) run(ctx context.Context, data io.Reader) (State, error) {
 	if data != nil {
 		program = io.MultiReader(program, strings.NewReader("#data\n"), data)
 	}
-	program = io.MultiReader(program, strings.NewReader(end+"\n"))
+	program = io.MultiReader(program, strings.NewReader(lastLine+"\n"))
 	// A broken connection also ends the input. A program without its end must not run.
 	script := r.inWork(fmt.Sprintf("cat > %[1]s/script && { grep -qx %[2]q %[1]s/script || { echo failed script; (exit %[3]d); }; }",
-		r.work, end, statusCut)) + fmt.Sprintf(" && exec /bin/sh %s/script", r.work)
+		r.work, lastLine, statusCut)) + fmt.Sprintf(" && exec /bin/sh %s/script", r.work)
 	out, err := r.shell.Run(ctx, script, program)
 	report := readReport(out)
 	switch {
 	case err != nil:
 		return State{}, r.explain(err, report["failed"])
-	case !report.complete():
+	case !report.isComplete():
 		return State{}, fmt.Errorf("rewrite the files in %s on %s: the appliance ended the program before its last line", r.folder, r.shell.Host())
 	}
-	is := State{Object: report["object"], Objectgroup: report["objectgroup"]}
-	is.Entries, _ = strconv.Atoi(report["has"]) // empty unless awk counted
-	return is, nil
+	now := State{Object: report["object"], Objectgroup: report["objectgroup"]}
+	now.Entries, _ = strconv.Atoi(report["has"]) // empty unless awk counted
+	return now, nil
 }
 
 // report is the report of edit.sh: the rest of each line by its first word.
@@ -221,23 +222,23 @@ type report map[string]string
 func readReport(out []byte) report {
 	r := report{}
 	for line := range strings.Lines(string(out)) {
-		what, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		r[what] = value
+		word, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		r[word] = rest
 	}
 	return r
 }
 
-// complete reports whether the last line of a run that succeeded is there.
-func (r report) complete() bool {
+// isComplete reports whether the report has the last line of a run that succeeded.
+func (r report) isComplete() bool {
 	_, last := r["has"]
 	return last
 }
 
 func (r *run) program() string { return r.variables.String() + shellText }
 
-// explain returns the error for a status of edit.sh. about names a file or a tool.
+// explain returns the error for a status of edit.sh. about is the file or the tool that edit.sh reports.
 func (r *run) explain(err error, about string) error {
-	err = r.withoutTicket(err)
+	err = r.withoutRandomName(err)
 	path := r.folder + "/" + about
 	var exit *shell.ExitError
 	if !errors.As(err, &exit) || about == "" {
@@ -267,9 +268,9 @@ func (r *run) explain(err error, about string) error {
 	return fmt.Errorf("rewrite %s on %s: %w", path, r.shell.Host(), err)
 }
 
-// withoutTicket removes the random part of the folder's name from an error, because
+// withoutRandomName removes the random part of the folder's name from an error, because
 // the same failure must read the same each time.
-func (r *run) withoutTicket(err error) error {
+func (r *run) withoutRandomName(err error) error {
 	var exit *shell.ExitError
 	if !errors.As(err, &exit) {
 		return err

@@ -22,7 +22,7 @@ type Target struct {
 	LegacyAlgorithms bool
 }
 
-// Identity is the answer of an appliance. An end that does not answer leaves its fields empty.
+// Identity is the answer of an appliance. If SSH or the API does not answer, its fields are empty.
 type Identity struct {
 	Host            string     `json:"host"`
 	HostKey         string     `json:"ssh_host_key,omitempty"` // the fingerprint to pin
@@ -40,8 +40,8 @@ type HostKey struct {
 	Fingerprint string `json:"fingerprint"`
 }
 
-// Ask asks SSH and the API, and pins the best host key. The error names each end that does not answer. The identity
-// then holds the answer of the other end.
+// Ask asks SSH and the API, and pins the best host key. The error says which of the two does not answer. The identity
+// then holds the answer of the other one.
 func Ask(ctx context.Context, t Target) (Identity, error) {
 	i := Identity{Host: t.Host}
 	keys, sshErr := shell.HostKeys(ctx, shell.Config{Host: t.Host, Port: t.SSHPort, LegacyAlgorithms: t.LegacyAlgorithms})

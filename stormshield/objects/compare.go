@@ -59,9 +59,9 @@ func Compare(object, objectgroup []byte, group, deleteGroup string, inForce Set)
 	for line := range lines(object) {
 		if name, opens := header(line); opens {
 			section = name
-		} else if p, ok := ours(section, line); ok {
+		} else if p, ok := parseOurs(section, line); ok {
 			see(p, seenObject)
-			if _, value := split(entry(line)); !holds(value, p) {
+			if _, value := split(entry(line)); !isValueOf(value, p) {
 				see(p, seenWrong)
 			}
 		}

@@ -12,12 +12,12 @@ import (
 // [Remove] removes such a header, and no other one.
 const Mark = "# section made by notification-stormshield"
 
-// none adds nothing below any header.
-func none(string, bool) iter.Seq[string] { return func(func(string) bool) {} }
+// addNothing adds nothing below any header.
+func addNothing(string, bool) iter.Seq[string] { return func(func(string) bool) {} }
 
-// ours returns the prefix of the object that a line of a section of `object`
+// parseOurs returns the prefix of the object that a line of a section of `object`
 // defines, if it is one of ours.
-func ours(section string, line []byte) (netip.Prefix, bool) {
+func parseOurs(section string, line []byte) (netip.Prefix, bool) {
 	if section != HostSection && section != NetworkSection {
 		return netip.Prefix{}, false
 	}
@@ -33,7 +33,7 @@ func Defined(object []byte) iter.Seq[netip.Prefix] {
 		for line := range lines(object) {
 			if name, opens := header(line); opens {
 				section = name
-			} else if p, ok := ours(section, line); ok && !yield(p) {
+			} else if p, ok := parseOurs(section, line); ok && !yield(p) {
 				return
 			}
 		}
@@ -124,8 +124,8 @@ func members(objectgroup []byte, in func(section string) bool) iter.Seq[netip.Pr
 	}
 }
 
-// holds reports whether the value of an object's line means p.
-func holds(value []byte, p netip.Prefix) bool {
+// isValueOf reports whether the value of an object's line means p.
+func isValueOf(value []byte, p netip.Prefix) bool {
 	address, _, _ := strings.Cut(string(value), ",")
 	address = strings.Trim(address, `" `)
 	if p.IsSingleIP() {
@@ -156,7 +156,7 @@ func RemoveGroup(objectgroup []byte, group string) []byte {
 			}
 			return line
 		},
-		below: none,
+		below: addNothing,
 	}.apply(objectgroup)
 }
 
@@ -166,12 +166,12 @@ func RemoveGroup(objectgroup []byte, group string) []byte {
 func Remove(object []byte, used Set) []byte {
 	object = edit{
 		line: func(section string, line []byte) []byte {
-			if p, ok := ours(section, line); ok && !used.Has(p) {
+			if p, ok := parseOurs(section, line); ok && !used.Has(p) {
 				return nil
 			}
 			return line
 		},
-		below: none,
+		below: addNothing,
 	}.apply(object)
 	object = RemoveSections(object)
 	kept := map[string]bool{}
@@ -185,7 +185,7 @@ func Remove(object []byte, used Set) []byte {
 			}
 			return line
 		},
-		below: none,
+		below: addNothing,
 	}.apply(object)
 }
 
@@ -214,7 +214,7 @@ func RemoveSections(object []byte, keep ...string) []byte {
 			}
 			return line
 		},
-		below: none,
+		below: addNothing,
 	}.apply(object)
 }
 

@@ -14,7 +14,7 @@
 //	[Network]                                               crowdsec_net_3325256704_24
 //	crowdsec_net_3325256704_24=198.51.100.0/24
 //
-// The older Python component uses the same names, so that its objects are found.
+// The older Python component uses the same names, so this package finds its objects.
 // New lines go right below the header of their section, so that an edit is one pass
 // over the text.
 package objects

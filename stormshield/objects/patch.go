@@ -7,8 +7,9 @@ import (
 	"net/netip"
 )
 
-// Patch says which lines each prefix gets in the two files, whichever it has now. A
-// prefix is in one set at most. A patch also adds both groups if they are missing.
+// Patch says which lines each prefix must have in the two files. The lines that it has
+// now make no difference. A prefix is in one set at most. A patch also adds both groups
+// if they are missing.
 //
 // [Patch.Apply] applies a patch here, and the program of package edit applies it on
 // the appliance. Both make the same bytes.
@@ -23,7 +24,7 @@ type Patch struct {
 }
 
 // Empty reports whether the patch is about no prefix at all.
-func (p Patch) Empty() bool { return p.lists(nil) == 0 }
+func (p Patch) Empty() bool { return p.eachSet(nil) == 0 }
 
 // The letters of the sets in [Patch.Encode].
 const (
@@ -33,9 +34,9 @@ const (
 	removed  = 'A'
 )
 
-// lists returns the number of sets that are not empty. It calls do, if there is one,
+// eachSet returns the number of sets that are not empty. It calls do, if there is one,
 // for each of them.
-func (p Patch) lists(do func(letter byte, set Set)) int {
+func (p Patch) eachSet(do func(letter byte, set Set)) int {
 	n := 0
 	for _, list := range []struct {
 		letter byte
@@ -62,7 +63,7 @@ func (p Patch) lists(do func(letter byte, set Set)) int {
 //	42540766411282592856903984951653826561 2001:db8::1
 func (p Patch) Encode(to io.Writer) error {
 	w := bufio.NewWriter(to)
-	p.lists(func(letter byte, set Set) {
+	p.eachSet(func(letter byte, set Set) {
 		_, _ = w.Write([]byte{'=', letter, '\n'}) // Flush returns every failure
 		for prefix := range set.All() {
 			switch {
@@ -89,12 +90,12 @@ type Patched struct {
 
 // Apply applies the patch.
 func (p Patch) Apply(object, objectgroup []byte) Patched {
-	defined := p.define(object)
-	return Patched{Defined: defined, Objectgroup: p.group(objectgroup), Object: p.clear(defined, objectgroup)}
+	defined := p.addObjects(object)
+	return Patched{Defined: defined, Objectgroup: p.changeMembers(objectgroup), Object: p.removeObjects(defined, objectgroup)}
 }
 
-// define adds an object for each prefix that gets one, and removes its old lines.
-func (p Patch) define(object []byte) []byte {
+// addObjects adds an object for each prefix that gets one, and removes its old lines.
+func (p Patch) addObjects(object []byte) []byte {
 	gets := []Set{p.InForce, p.Ended, p.Unlisted}
 	var hosts, networks int
 	for _, set := range gets {
@@ -111,7 +112,7 @@ func (p Patch) define(object []byte) []byte {
 	}
 	e := edit{
 		line: func(section string, line []byte) []byte {
-			if prefix, ok := ours(section, line); ok && within(prefix, gets...) {
+			if prefix, ok := parseOurs(section, line); ok && isInAny(prefix, gets...) {
 				return nil
 			}
 			return line
@@ -121,7 +122,7 @@ func (p Patch) define(object []byte) []byte {
 				if isNew && !yield(Mark) {
 					return
 				}
-				for prefix := range each(gets...) {
+				for prefix := range allOf(gets...) {
 					if Section(prefix) == section && !yield(Name(prefix)+"="+Value(prefix)) {
 						return
 					}
@@ -139,14 +140,14 @@ func (p Patch) define(object []byte) []byte {
 	return e.apply(object)
 }
 
-// group changes the members of both groups.
-func (p Patch) group(objectgroup []byte) []byte {
+// changeMembers changes the members of both groups.
+func (p Patch) changeMembers(objectgroup []byte) []byte {
 	members := map[string]Set{p.Group: p.InForce, p.DeleteGroup: p.Ended}
 	return edit{
 		line: func(section string, line []byte) []byte {
-			if _, is := members[section]; is {
+			if _, isOurs := members[section]; isOurs {
 				prefix, ok := Parse(string(entry(line)))
-				if ok && within(prefix, p.InForce, p.Ended, p.Unlisted, p.Removed) {
+				if ok && isInAny(prefix, p.InForce, p.Ended, p.Unlisted, p.Removed) {
 					return nil
 				}
 			}
@@ -166,24 +167,24 @@ func (p Patch) group(objectgroup []byte) []byte {
 	}.apply(objectgroup)
 }
 
-// clear removes the objects of the removed prefixes that no other group lists.
-func (p Patch) clear(object, objectgroup []byte) []byte {
+// removeObjects removes the objects of the removed prefixes that no other group lists.
+func (p Patch) removeObjects(object, objectgroup []byte) []byte {
 	if p.Removed.Len() == 0 {
 		return object
 	}
 	used := Referenced(objectgroup, p.Group, p.DeleteGroup)
 	return edit{
 		line: func(section string, line []byte) []byte {
-			if prefix, ok := ours(section, line); ok && p.Removed.Has(prefix) && !used.Has(prefix) {
+			if prefix, ok := parseOurs(section, line); ok && p.Removed.Has(prefix) && !used.Has(prefix) {
 				return nil
 			}
 			return line
 		},
-		below: none,
+		below: addNothing,
 	}.apply(object)
 }
 
-func within(p netip.Prefix, sets ...Set) bool {
+func isInAny(p netip.Prefix, sets ...Set) bool {
 	for _, s := range sets {
 		if s.Has(p) {
 			return true
@@ -192,7 +193,7 @@ func within(p netip.Prefix, sets ...Set) bool {
 	return false
 }
 
-func each(sets ...Set) iter.Seq[netip.Prefix] {
+func allOf(sets ...Set) iter.Seq[netip.Prefix] {
 	return func(yield func(netip.Prefix) bool) {
 		for _, s := range sets {
 			for p := range s.All() {

@@ -74,8 +74,8 @@ type key struct {
 	Value string `xml:"value,attr"`
 }
 
-// answer decides by the last status: of two, the first carries the data and
-// the second the outcome.
+// answer returns the answer, or the error of the last status. If there are two, the
+// first one carries the data, and the second one the outcome.
 func (r root) answer() (Answer, error) {
 	if r.Code != rootOK {
 		return Answer{}, &RootError{Code: r.Code, Msg: r.Msg}

@@ -23,23 +23,23 @@ type limits struct {
 // largestAnswer has room for a blacklist of 300,000 entries.
 var largestAnswer = limits{bytes: 64 << 20, tags: 2_000_000}
 
-// answerOf reads the document of a response.
-func answerOf(response *http.Response, most limits) (root, error) {
-	notOurs := &HTTPError{Status: response.Status, Code: response.StatusCode}
+// readAnswer reads the document of a response.
+func readAnswer(response *http.Response, most limits) (root, error) {
+	notAPI := &HTTPError{Status: response.Status, Code: response.StatusCode}
 	plain, err := decompressed(response)
 	if err != nil {
 		return root{}, err
 	}
 	body := bufio.NewReader(plain)
 	beginning, _ := body.Peek(512) // a read returns the error again
-	notOurs.Page = isPage(beginning)
+	notAPI.Page = isPage(beginning)
 	if response.StatusCode != http.StatusOK {
-		return root{}, notOurs
+		return root{}, notAPI
 	}
 	r, err := decode(body, most)
 	switch {
-	case err != nil && notOurs.Page:
-		return root{}, notOurs
+	case err != nil && notAPI.Page:
+		return root{}, notAPI
 	case err != nil:
 		return root{}, fmt.Errorf("read the appliance's answer: %w", err)
 	}
@@ -59,15 +59,15 @@ func decompressed(response *http.Response) (io.Reader, error) {
 	case "", "identity":
 		return response.Body, nil
 	case "gzip", "x-gzip":
-		return opened(gzip.NewReader(response.Body))
+		return openReader(gzip.NewReader(response.Body))
 	case "deflate":
-		return opened(zlib.NewReader(response.Body))
+		return openReader(zlib.NewReader(response.Body))
 	default:
 		return nil, fmt.Errorf("the appliance's answer has an unknown compression (%.20q)", encoding)
 	}
 }
 
-func opened[R io.Reader](r R, err error) (io.Reader, error) {
+func openReader[R io.Reader](r R, err error) (io.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decompress the appliance's answer: %w", err)
 	}
@@ -76,23 +76,23 @@ func opened[R io.Reader](r R, err error) (io.Reader, error) {
 
 // decode reads a document of the API.
 func decode(body io.Reader, most limits) (r root, err error) {
-	decoder := xml.NewDecoder(&text{in: bufio.NewReader(body), left: most})
+	decoder := xml.NewDecoder(&utf8Reader{in: bufio.NewReader(body), left: most})
 	decoder.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // in is UTF-8 already
 	err = decoder.Decode(&r)
 	return r, err
 }
 
-// text is an answer as UTF-8, of bounded size. A byte that is not UTF-8 counts as
+// utf8Reader is an answer as UTF-8, of bounded size. A byte that is not UTF-8 counts as
 // Latin-1, whatever encoding the answer declares. A wrong guess does no harm,
 // because decisions depend on ASCII only.
-type text struct {
+type utf8Reader struct {
 	in   *bufio.Reader
 	left limits
 }
 
 var errTooLarge = errors.New("it is too large")
 
-func (t *text) Read(p []byte) (n int, err error) {
+func (t *utf8Reader) Read(p []byte) (n int, err error) {
 	for n+utf8.UTFMax <= len(p) {
 		r, size, err := t.in.ReadRune()
 		if err != nil {

@@ -107,9 +107,8 @@ func (e *RootError) Error() string {
 	return fmt.Sprintf("%s (API code %d, %.80q)", meaning, e.Code, e.Msg)
 }
 
-// SessionOver reports whether the appliance no longer knows the session or its
-// login.
-func (e *RootError) SessionOver() bool { return e.Code >= 203 && e.Code <= rootAuthentication }
+// IsSessionEnded reports whether the session or its login is not valid any more.
+func (e *RootError) IsSessionEnded() bool { return e.Code >= 203 && e.Code <= rootAuthentication }
 
 // CommandError says that serverd refused a command.
 type CommandError struct {

@@ -16,7 +16,7 @@ func Read(body io.Reader) (Answer, error) {
 
 // ReadWithin reads a response of bounded size.
 func ReadWithin(response *http.Response, bytes, tags int) (Answer, error) {
-	r, err := answerOf(response, limits{bytes, tags})
+	r, err := readAnswer(response, limits{bytes, tags})
 	if err != nil {
 		return Answer{}, err
 	}

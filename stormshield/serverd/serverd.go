@@ -103,7 +103,7 @@ func (s *Session) open(ctx context.Context, user, password string) error {
 		return err
 	}
 	if opened.Code != rootOK || opened.SessionID == "" {
-		return &AuthError{Msg: login.Msg, Err: opened.notOpened()}
+		return &AuthError{Msg: login.Msg, Err: opened.openFailure()}
 	}
 	s.id = opened.SessionID
 	for level := range strings.SplitSeq(opened.Level, ",") {
@@ -112,9 +112,9 @@ func (s *Session) open(ctx context.Context, user, password string) error {
 	return nil
 }
 
-// notOpened returns why a session was not opened. A serverd status is more precise
+// openFailure returns why a session was not opened. A serverd status is more precise
 // than the root code around it.
-func (r root) notOpened() error {
+func (r root) openFailure() error {
 	for _, s := range r.Serverd {
 		if s.failed() {
 			return s.failure()
@@ -178,7 +178,7 @@ func (s *Session) do(ctx context.Context, method, path string, body io.Reader) (
 		return root{}, withoutURL(err)
 	}
 	defer response.Body.Close()
-	return answerOf(response, largestAnswer)
+	return readAnswer(response, largestAnswer)
 }
 
 func (s *Session) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {

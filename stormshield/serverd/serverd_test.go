@@ -132,7 +132,7 @@ func TestAFailedCommandIsNoRefusedLogin(t *testing.T) {
 		_, err := run(t, serve(t, api{login: loggedIn, open: opened, command: document}))
 		var auth *serverd.AuthError
 		var root *serverd.RootError
-		over := errors.As(err, &root) && root.SessionOver()
+		over := errors.As(err, &root) && root.IsSessionEnded()
 		if err == nil || errors.As(err, &auth) || serverd.IsForbidden(err) != is.right || over != is.over || serverd.IsRefused(err) != is.refused {
 			t.Errorf("%s: %v", document, err)
 		}

@@ -52,8 +52,8 @@ func Fingerprint(sum [32]byte) string {
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
-// config returns a TLS configuration with a check of its own, because a factory
-// certificate has its name only in the CN, which Go ignores.
+// config returns a TLS configuration that checks the certificate itself. A factory
+// certificate has its name only in the CN, which Go's own check ignores.
 func (t Trust) config(host string) (*tls.Config, error) {
 	var roots *x509.CertPool
 	if t.CAPath != "" {
@@ -101,11 +101,11 @@ func (t Trust) check(sum [32]byte, chain []*x509.Certificate, roots *x509.CertPo
 }
 
 func verify(chain []*x509.Certificate, roots *x509.CertPool, name string) error {
-	between := x509.NewCertPool()
+	intermediates := x509.NewCertPool()
 	for _, c := range chain[1:] {
-		between.AddCert(c)
+		intermediates.AddCert(c)
 	}
-	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between}); err != nil {
+	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates}); err != nil {
 		return err
 	}
 	if err := chain[0].VerifyHostname(withoutZone(name)); err != nil && !strings.EqualFold(chain[0].Subject.CommonName, name) {

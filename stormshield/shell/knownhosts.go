@@ -69,8 +69,8 @@ func (k *knownHosts) types(address string, all []string) []string {
 	return slices.Concat(certificates, plain)
 }
 
-// doubt returns the reason why the file does not make a key trusted, or none.
-func (k *knownHosts) doubt(address string, remote net.Addr, key ssh.PublicKey) (Distrust, string) {
+// distrust returns the reason why the file does not make a key trusted, or none.
+func (k *knownHosts) distrust(address string, remote net.Addr, key ssh.PublicKey) (Distrust, string) {
 	err := k.verify(address, remote, key)
 	if err == nil {
 		return 0, ""
@@ -82,8 +82,8 @@ func (k *knownHosts) doubt(address string, remote net.Addr, key ssh.PublicKey) (
 	case errors.As(err, new(*knownhosts.RevokedError)), isCertificate && strings.Contains(err.Error(), "revoked"):
 		return KeyRevoked, fmt.Sprintf("it is revoked by a line @revoked of %s (ssh_known_hosts_path)", k.path)
 	case len(keys)+len(authorities) == 0:
-		return NameUnknown, k.lacks(name, address)
-	case isCertificate && !slices.ContainsFunc(authorities, isKey(certificate.SignatureKey)):
+		return NameUnknown, k.describeMissing(name, address)
+	case isCertificate && !slices.ContainsFunc(authorities, hasKey(certificate.SignatureKey)):
 		return NotCertified, fmt.Sprintf("its certificate is of the CA %s, and %s (ssh_known_hosts_path) names another one for %s",
 			Fingerprint(certificate.SignatureKey), k.path, name)
 	case isCertificate:
@@ -98,9 +98,9 @@ func (k *knownHosts) doubt(address string, remote net.Addr, key ssh.PublicKey) (
 	return KeyDiffers, fmt.Sprintf("%s (ssh_known_hosts_path) has for %s: %s", k.path, name, strings.Join(has, ", "))
 }
 
-// lacks describes the name that the file lacks. A name without a port, and a pattern
+// describeMissing describes the name that the file lacks. A name without a port, and a pattern
 // such as *, mean only port 22.
-func (k *knownHosts) lacks(name, address string) string {
+func (k *knownHosts) describeMissing(name, address string) string {
 	text := fmt.Sprintf("%s (ssh_known_hosts_path) has no line for %s", k.path, name)
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -112,7 +112,7 @@ func (k *knownHosts) lacks(name, address string) string {
 	return text
 }
 
-func isKey(key ssh.PublicKey) func(knownhosts.KnownKey) bool {
+func hasKey(key ssh.PublicKey) func(knownhosts.KnownKey) bool {
 	return func(entry knownhosts.KnownKey) bool { return string(entry.Key.Marshal()) == string(key.Marshal()) }
 }
 

@@ -49,7 +49,7 @@ type login struct {
 	signer   ssh.Signer // nil: no key
 	conn     *watchedConn
 
-	takes     []string // the methods that the server still accepts
+	methods   []string // the methods that the server still accepts
 	accepted  []string // the methods that succeeded and were not enough
 	last      string   // the method that began last
 	proof     string   // describes the last use of a secret
@@ -86,15 +86,15 @@ func newLogin(c Config) (*login, error) {
 		return nil, fmt.Errorf("read the private key %s (ssh_private_key_path): keys of the type %s cannot be used",
 			c.PrivateKeyPath, signer.PublicKey().Type())
 	}
-	l.signer = &notedSigner{algorithms, l}
+	l.signer = &recordingSigner{algorithms, l}
 	return l, nil
 }
 
-// next chooses the next method that the server accepts: the key, then the password.
+// chooseMethod chooses the next method that the server accepts: the key, then the password.
 // The password is sent by `keyboard-interactive` only if the server does not accept
 // `password`. Without a next method the handshake ends.
-func (l *login) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
-	l.takes, l.accepted = c.AllowedMethods, c.PartialSuccessMethods
+func (l *login) chooseMethod(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+	l.methods, l.accepted = c.AllowedMethods, c.PartialSuccessMethods
 	begin := func(name string, method ssh.AuthMethod) (ssh.AuthMethod, error) {
 		l.last = name
 		return method, nil
@@ -102,12 +102,12 @@ func (l *login) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	used := slices.Concat(c.TriedMethods, c.PartialSuccessMethods)
 	switch {
 	case l.conn.ended.Load() || len(l.asked) > 0:
-	case l.signer != nil && slices.Contains(l.takes, "publickey") && !slices.Contains(used, "publickey"):
+	case l.signer != nil && slices.Contains(l.methods, "publickey") && !slices.Contains(used, "publickey"):
 		return begin("publickey", ssh.PublicKeys(l.signer))
 	case l.password == "" || l.sent:
-	case slices.Contains(l.takes, "password"):
+	case slices.Contains(l.methods, "password"):
 		return begin("password", ssh.PasswordCallback(func() (string, error) { return l.send(), nil }))
-	case slices.Contains(l.takes, "keyboard-interactive") && !slices.Contains(used, "keyboard-interactive"):
+	case slices.Contains(l.methods, "keyboard-interactive") && !slices.Contains(used, "keyboard-interactive"):
 		return begin("keyboard-interactive", ssh.KeyboardInteractive(l.answer))
 	}
 	return nil, nil
@@ -134,8 +134,8 @@ func (l *login) answer(_, _ string, questions []string, echos []bool) ([]string,
 	return []string{l.send()}, nil
 }
 
-// explain makes an [AuthError] of an error that means a refused login. If this
-// program ended the connection, the login was not refused.
+// explain returns an [AuthError] for an error that means a refused login. If this
+// program ended the connection, the appliance did not refuse the login.
 func (l *login) explain(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 		return err
@@ -147,13 +147,13 @@ func (l *login) explain(err error) error {
 	}
 	switch {
 	case len(l.asked) > 0:
-		return more(quoted(l.asked))
+		return more(quoteQuestions(l.asked))
 	case l.sent && strings.Contains(text, "unexpected message type 60"): // SSH_MSG_USERAUTH_PASSWD_CHANGEREQ
 		return more("a new password, because the password has expired or must be changed")
 	case refused && len(l.accepted) > 0 && l.accepted[len(l.accepted)-1] == l.last:
-		return more(fmt.Sprintf("%s, after %s was accepted", named(l.takes), secretOf(l.last)))
+		return more(fmt.Sprintf("%s, after %s was accepted", printMethods(l.methods), secretOf(l.last)))
 	case refused && l.last == "":
-		return &AuthError{Refusal: NoMethod, reason: "the appliance accepts none of the configured login methods; it accepts " + named(l.takes), cause: err}
+		return &AuthError{Refusal: NoMethod, reason: "the appliance accepts none of the configured login methods; it accepts " + printMethods(l.methods), cause: err}
 	case refused, errors.Is(err, errAskedAgain), strings.Contains(text, "oo many authentication failures"):
 		return &AuthError{reason: "the appliance refused the SSH account, its password or its key", cause: err}
 	case l.proof != "":
@@ -170,8 +170,8 @@ func secretOf(method string) string {
 	return "the password"
 }
 
-// named prints methods. Their names are ASCII (RFC 4250, section 4.6.1); the appliance may send any text.
-func named(methods []string) string {
+// printMethods returns methods. Their names are ASCII (RFC 4250, section 4.6.1); the appliance may send any text.
+func printMethods(methods []string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return -1
@@ -180,8 +180,8 @@ func named(methods []string) string {
 	}, strings.Join(methods, ", "))
 }
 
-// quoted prints questions of the appliance, which may be any text.
-func quoted(questions []string) string {
+// quoteQuestions returns the questions of the appliance in quotes, because they may be any text.
+func quoteQuestions(questions []string) string {
 	var all []string
 	for _, q := range questions[:min(len(questions), 5)] {
 		all = append(all, fmt.Sprintf("%.80q", strings.TrimSpace(q)))
@@ -189,13 +189,13 @@ func quoted(questions []string) string {
 	return strings.Join(all, ", ")
 }
 
-// notedSigner records that the key was used.
-type notedSigner struct {
+// recordingSigner records that the key was used.
+type recordingSigner struct {
 	ssh.AlgorithmSigner
 	login *login
 }
 
-func (s *notedSigner) SignWithAlgorithm(random io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+func (s *recordingSigner) SignWithAlgorithm(random io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
 	s.login.proof = "the key was used"
 	return s.AlgorithmSigner.SignWithAlgorithm(random, data, algorithm)
 }

@@ -35,12 +35,12 @@ type NoShellError struct {
 }
 
 func (e *NoShellError) Error() string {
-	said := "printed nothing"
+	output := "printed nothing"
 	if e.Output != "" {
-		said = fmt.Sprintf("printed %q", e.Output)
+		output = fmt.Sprintf("printed %q", e.Output)
 	}
 	return fmt.Sprintf("the login shell did not run /bin/sh: it %s and ended with status %d; "+
-		"look at the account's shell on the appliance: nsrpc (CLIShell=1), ForceCommand and nologin run no /bin/sh", said, e.Status)
+		"look at the account's shell on the appliance: nsrpc (CLIShell=1), ForceCommand and nologin run no /bin/sh", output, e.Status)
 }
 
 // OutputError says that a command printed more than the limit.
@@ -53,8 +53,8 @@ func (e *OutputError) Error() string {
 const (
 	// largestOutput is greater than an object file with 500,000 IPv6 addresses.
 	largestOutput = 64 << 20
-	// largestComplaint is how much of standard error is kept.
-	largestComplaint = 64 << 10
+	// largestStderr is how much of standard error is kept.
+	largestStderr = 64 << 10
 )
 
 // Run runs a script under /bin/sh with the given standard input, which may be
@@ -73,12 +73,12 @@ func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byt
 	}
 	defer func() { _ = session.Close() }() // the session has ended, or the connection is broken
 	command, marker := framed(script)
-	out, complaint := newFrame(marker, largestOutput), newFrame(marker, largestComplaint)
+	out, complaint := newFrame(marker, largestOutput), newFrame(marker, largestStderr)
 	out.overflow = func() { c.conn.Close() } // otherwise the server goes on sending
 	ended := make(chan struct{})
 	defer close(ended)
 	if stdin != nil && !c.framed {
-		stdin = &gate{stdin: stdin, open: out.began, ended: ended, patience: c.conn.patience}
+		stdin = &gate{stdin: stdin, open: out.began, ended: ended, timeout: c.conn.timeout}
 	}
 	session.Stdin, session.Stdout, session.Stderr = stdin, out, complaint
 	err = session.Run(command)
@@ -121,7 +121,7 @@ func (c *Client) unframe(ctx context.Context, out, complaint *frame, ran error) 
 	return text, nil
 }
 
-// changed is the error of a frame that arrived in pieces.
+// changed returns the error for a frame that arrived in pieces.
 func (c *Client) changed() error {
 	return fmt.Errorf("the login shell of %s changes what /bin/sh prints; look at the account's shell on the appliance", c.host)
 }
@@ -160,11 +160,10 @@ func (c *Client) broken(ctx context.Context, err error) error {
 }
 
 // framed returns a command that runs a script and prints a line before and after its
-// output. Both lines hold the marker, which is also returned. The marker ends with a
-// product that only a shell computes, so that an echo of the command is no frame.
-// The script runs in a subshell, so that the second line always follows.
-// Only digits of the command are random. Errors that quote it differ only in numbers,
-// which the log ignores.
+// output. Both lines hold the marker, which framed also returns. The marker ends with
+// a product that only a shell computes, so that an echo of the command is no frame.
+// The script runs in a subshell, so that the second line always follows. Only digits
+// of the command are random, because the log ignores digits when it compares errors.
 func framed(script string) (command, marker string) {
 	prefix := "f" + strconv.FormatInt(random(1e17, 9e17), 10)
 	a, b := random(10_000, 30_000), random(10_000, 30_000) // the product has 31 bits, which every sh can compute
@@ -191,16 +190,16 @@ func firstLine(texts ...[]byte) string {
 }
 
 // gate holds standard input back until /bin/sh runs, because another login shell
-// would run the input as commands. It gives up after some time, because such a shell
-// may wait for input for ever.
+// would run the input as commands. After the timeout it ends the input, because such
+// a shell may wait for input for ever.
 type gate struct {
 	stdin       io.Reader
 	open, ended <-chan struct{}
-	patience    time.Duration
+	timeout     time.Duration
 }
 
 func (g *gate) Read(p []byte) (int, error) {
-	giveUp := time.NewTimer(g.patience)
+	giveUp := time.NewTimer(g.timeout)
 	defer giveUp.Stop()
 	select {
 	case <-g.open:

@@ -4,11 +4,10 @@
 // It knows no bans and no files. It never trusts a host key that is not configured,
 // and sends a secret at most once a connection.
 //
-// The login shell may be csh, so every command is sent as `/bin/sh -c '…'`. Both
-// families of shells read that alike if the text has no single quote, no exclamation
-// mark and no line end; [Client.Run] refuses those. The login shell may also print
-// text of its own, or run no /bin/sh at all. A frame around the output of each
-// command detects both.
+// The login shell may be csh, so every command is sent as `/bin/sh -c '…'`. csh and
+// sh read that alike if the text has no single quote, no exclamation mark and no line
+// end; [Client.Run] refuses those. The login shell may also print text of its own, or
+// run no /bin/sh at all. A frame around the output of each command detects both.
 package shell
 
 import (
@@ -50,7 +49,7 @@ type Config struct {
 // Client is one SSH connection. It is not for concurrent use.
 type Client struct {
 	ssh     *ssh.Client
-	conn    *patientConn
+	conn    *timedConn
 	host    string
 	framed  bool   // a command's output has arrived in its frame
 	printed string // the first line that the login shell printed around the last command
@@ -78,13 +77,13 @@ func (c Config) connect(ctx context.Context, login *login, check ssh.HostKeyCall
 	if err != nil {
 		return nil, err
 	}
-	conn := &patientConn{Conn: raw, patience: c.timeout()}
+	conn := &timedConn{Conn: raw, timeout: c.timeout()}
 	login.conn = &watchedConn{Conn: conn}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	config := &ssh.ClientConfig{
 		User:              c.User,
-		AuthCallback:      login.next,
+		AuthCallback:      login.chooseMethod,
 		HostKeyCallback:   check,
 		HostKeyAlgorithms: hostKeys,
 		ClientVersion:     "SSH-2.0-notification-stormshield",

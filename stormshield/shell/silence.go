@@ -15,10 +15,10 @@ type SilenceError struct{ For time.Duration }
 
 func (e *SilenceError) Error() string { return fmt.Sprintf("the appliance sent nothing for %s", e.For) }
 
-// Timeout makes it a time-out, as net.Error knows them.
+// Timeout returns true, because the error is a time-out for net.Error.
 func (e *SilenceError) Timeout() bool { return true }
 
-// Unwrap makes it an os.ErrDeadlineExceeded.
+// Unwrap returns os.ErrDeadlineExceeded.
 func (e *SilenceError) Unwrap() error { return os.ErrDeadlineExceeded }
 
 // keepAlive sends keepalive requests until the connection ends, as OpenSSH does with
@@ -42,50 +42,50 @@ func (c *Client) keepAlive(every time.Duration) {
 }
 
 const (
-	// slowest is the slowest supported link, in bytes a second. An answer arrives
+	// slowestLink is the speed of the slowest supported link, in bytes a second. An answer arrives
 	// only after everything that was sent before.
-	slowest = 1000
+	slowestLink = 1000
 	// longestUpload is the greatest time that an upload adds to the limit.
 	longestUpload = 5 * time.Minute
 )
 
-// patientConn ends a connection on which nothing arrives for too long.
-type patientConn struct {
+// timedConn ends a connection on which nothing arrives for too long.
+type timedConn struct {
 	net.Conn
-	patience time.Duration
+	timeout time.Duration
 
-	mu     sync.Mutex
-	sent   int       // how many bytes were sent
-	proved int       // how many of them certainly arrived
-	heard  time.Time // when a byte last arrived
-	failed error
+	mu           sync.Mutex
+	sent         int       // how many bytes were sent
+	arrivedBytes int       // how many of them certainly arrived
+	lastByte     time.Time // when a byte last arrived
+	failed       error
 }
 
-func (c *patientConn) sentSoFar() int {
+func (c *timedConn) sentSoFar() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.sent
 }
 
 // arrived records that the server answered a request behind this many bytes.
-func (c *patientConn) arrived(bytes int) {
+func (c *timedConn) arrived(bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.proved = bytes
+	c.arrivedBytes = bytes
 }
 
 // limit returns the time at which silence has lasted too long.
-func (c *patientConn) limit() time.Time {
+func (c *timedConn) limit() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.heard.IsZero() {
-		c.heard = time.Now()
+	if c.lastByte.IsZero() {
+		c.lastByte = time.Now()
 	}
-	upload := time.Duration(c.sent-c.proved) * time.Second / slowest
-	return c.heard.Add(c.patience + min(upload, longestUpload))
+	upload := time.Duration(c.sent-c.arrivedBytes) * time.Second / slowestLink
+	return c.lastByte.Add(c.timeout + min(upload, longestUpload))
 }
 
-func (c *patientConn) Read(p []byte) (int, error) {
+func (c *timedConn) Read(p []byte) (int, error) {
 	for {
 		limit := c.limit()
 		if err := c.SetReadDeadline(limit); err != nil {
@@ -94,7 +94,7 @@ func (c *patientConn) Read(p []byte) (int, error) {
 		n, err := c.Conn.Read(p)
 		if n > 0 {
 			c.mu.Lock()
-			c.heard = time.Now()
+			c.lastByte = time.Now()
 			c.mu.Unlock()
 		}
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.limit().After(limit) {
@@ -104,7 +104,7 @@ func (c *patientConn) Read(p []byte) (int, error) {
 	}
 }
 
-func (c *patientConn) Write(p []byte) (int, error) {
+func (c *timedConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	c.sent += len(p)
 	c.mu.Unlock()
@@ -123,12 +123,12 @@ func (c *patientConn) Write(p []byte) (int, error) {
 }
 
 // fail records why the connection failed. Our own time-out becomes a [SilenceError].
-func (c *patientConn) fail(err error) error {
+func (c *timedConn) fail(err error) error {
 	if err == nil || errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = &SilenceError{c.patience}
+		err = &SilenceError{c.timeout}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,7 +139,7 @@ func (c *patientConn) fail(err error) error {
 }
 
 // failure returns the first failure; nil while there is none.
-func (c *patientConn) failure() error {
+func (c *timedConn) failure() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.failed

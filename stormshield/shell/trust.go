@@ -84,22 +84,22 @@ func (t *trust) wanted(address string, all []string) []string {
 }
 
 func (t *trust) check(address string, remote net.Addr, key ssh.PublicKey) error {
-	doubt, reason := t.doubt(address, remote, key)
+	distrust, reason := t.distrust(address, remote, key)
 	if reason != "" {
-		return &HostKeyError{Shown: Fingerprint(key), Distrust: doubt, Reason: reason, keyType: key.Type()}
+		return &HostKeyError{Shown: Fingerprint(key), Distrust: distrust, Reason: reason, keyType: key.Type()}
 	}
 	t.trusted = key.Type()
 	return nil
 }
 
-// doubt returns the reason why a key is not trusted, or none.
-func (t *trust) doubt(address string, remote net.Addr, key ssh.PublicKey) (Distrust, string) {
+// distrust returns the reason why a key is not trusted, or none.
+func (t *trust) distrust(address string, remote net.Addr, key ssh.PublicKey) (Distrust, string) {
 	switch {
 	case t.fingerprint != "" && Fingerprint(key) != t.fingerprint:
 		return KeyDiffers, "the configuration pins " + t.fingerprint
 	case t.fingerprint != "":
 	case t.known != nil:
-		return t.known.doubt(address, remote, key)
+		return t.known.distrust(address, remote, key)
 	case !t.insecure:
 		return NothingKnown, "neither a fingerprint nor known hosts are configured"
 	}
