@@ -83,7 +83,7 @@ func (c *costs) begin(ctx context.Context, h *harness) error {
 	if _, err := h.receive(ctx, c.bans, perLarge); err != nil {
 		return err
 	}
-	// A new configuration ends the long wait after many failed flushes.
+	// The plugin waits long after many failed flushes. A new configuration ends that wait.
 	if err := h.configure(ctx, unchanged); err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func escaped(text string) string {
 	return out.String()
 }
 
-// describe says the same as the figure.
+// describe puts the figure into words, for readers who cannot see it.
 func describe(all []costs) string {
 	var out strings.Builder
 	out.WriteString("One more ban, moving both files whole against sending the change alone.")

@@ -60,7 +60,7 @@ func TestFigureShowsBothWaysInBytesAndInTimeOverBothNetworks(t *testing.T) {
 	}
 	all := strings.Join(texts, "\n")
 	if strings.Contains(svg, "%!") {
-		t.Errorf("a wrong verb in %s", svg)
+		t.Errorf("the figure has a wrong formatting verb: %s", svg)
 	}
 	for _, text := range []string{
 		"bytes", "time", "bans in force", "1,000", "100,000", "10 kB", "10 MB", "1 s", "100 s",

@@ -16,8 +16,8 @@ import (
 const (
 	maxBans  = 1_000_000
 	banFor   = 4 * time.Hour
-	perAlert = 1000   // bans in one alert where receiving is measured
-	perLarge = 25_000 // and where it is not
+	perAlert = 1000   // bans in one alert where the benchmark measures receiving
+	perLarge = 25_000 // bans in one alert elsewhere
 
 	// rarely is a reassert_every that causes no re-assert during a measurement.
 	rarely = 12 * time.Hour
@@ -30,8 +30,8 @@ const (
 type way int
 
 const (
-	wholeFiles way = iota // it sends both files whole
-	changeOnly            // the appliance edits them: the delta way
+	wholeFiles way = iota // the plugin sends both files whole
+	changeOnly            // the appliance edits its files, and the plugin sends the change alone
 	ways
 )
 

@@ -42,7 +42,7 @@ func TestAddressesArePublicAndScatteredAndUnique(t *testing.T) {
 		for _, p := range a.next(20_000) {
 			ip := p.Addr()
 			if seen[p] || !p.IsSingleIP() || !ip.IsGlobalUnicast() || ip.IsPrivate() {
-				t.Fatalf("%s", p)
+				t.Fatalf("%s is not a new public address", p)
 			}
 			seen[p] = true
 			networks[ip.As4()[0]] = true

@@ -280,7 +280,7 @@ func TestParseFollowsAliases(t *testing.T) {
 func TestParseReadsSeveralDocuments(t *testing.T) {
 	docs, err := config.Parse([]byte("---\n" + minimal + "---\n---\n# nothing\n---\n" + with("name: second", "  host:", "  host: 192.0.2.2")))
 	if err != nil || len(docs) != 2 || docs[0].Name != "edge" || docs[1].Name != "second" {
-		t.Fatalf("%+v, %v", docs, err)
+		t.Fatalf("documents %+v, want edge and second: %v", docs, err)
 	}
 	if doc, err := config.Select(docs, "second"); err != nil || doc.Name != "second" {
 		t.Errorf("Select second: %v, %v", doc.Name, err)
@@ -676,7 +676,7 @@ func TestLoadReportsValuesWithADollarSign(t *testing.T) {
 		{Key: "stormshield.api_password", Whole: true, Changed: true}, {Key: "stormshield.ssh_password", Changed: true}, {Key: "stormshield.ssh_username"},
 	}
 	if !slices.Equal(docs[0].References, want) {
-		t.Errorf("%+v", docs[0].References)
+		t.Errorf("references %+v, want %+v", docs[0].References, want)
 	}
 }
 
@@ -702,7 +702,7 @@ func TestLoadRefusesValuesThatCrowdSecWouldChange(t *testing.T) {
 func TestLoadIgnoresDocumentsOfOtherPlugins(t *testing.T) {
 	docs, err := config.Load(file(t, "type: slack\nwebhook: x\n---\n"+minimal))
 	if err != nil || len(docs) != 1 || docs[0].Name != "edge" {
-		t.Errorf("%+v, %v", docs, err)
+		t.Errorf("documents %+v, want only edge: %v", docs, err)
 	}
 	path := file(t, "type: slack\nname: x\n")
 	if _, err := config.Load(path); err == nil || !strings.Contains(err.Error(), path+": holds no document of type stormshield") {
@@ -735,15 +735,15 @@ func TestLoadUnidentifiedAcceptsAnApplianceWithoutIdentity(t *testing.T) {
 
 func TestTheLocalAPIIsFollowedWithAKeyAndAURL(t *testing.T) {
 	if parsed(t, minimal).LAPI.Followed() {
-		t.Error("it is followed without being named")
+		t.Error("a document without the section lapi follows a Local API")
 	}
 	doc := parsed(t, with("lapi:\n  url: http://127.0.0.1:8080\n  key: 'abc'"))
 	if !doc.LAPI.Followed() || doc.LAPI.ResyncEvery != 24*time.Hour || doc.LAPI.UpdateFrequency != 0 {
-		t.Errorf("%+v", doc.LAPI)
+		t.Errorf("the document does not follow the Local API with the defaults: %+v", doc.LAPI)
 	}
 	socket := parsed(t, with("lapi:\n  url: unix:///run/crowdsec.sock\n  key: 'abc'"))
 	if !socket.LAPI.Followed() || socket.LAPI.Host() != "" {
-		t.Errorf("%+v", socket.LAPI)
+		t.Errorf("the document does not follow the socket: %+v", socket.LAPI)
 	}
 	for text, says := range map[string]string{
 		"url: 127.0.0.1:8080":                      "is not the address of a Local API, or",

@@ -40,7 +40,7 @@ func TestSecretsAreReadFromTheFirstLineOfTheirFiles(t *testing.T) {
 func TestReadSecretsKeepsASecretWithoutAFile(t *testing.T) {
 	doc := parsed(t, minimal)
 	if err := doc.ReadSecrets(); err != nil || doc.Stormshield.APIPassword.Reveal() != someSecret || doc.Stormshield.SSHPassword.Reveal() != someSecret {
-		t.Errorf("%v, %+v", err, doc)
+		t.Errorf("ReadSecrets changed a secret, or failed: %v, %+v", err, doc)
 	}
 }
 

@@ -24,6 +24,6 @@ func TestExpandReplacesAsCrowdSecDoes(t *testing.T) {
 func TestExpandEndsForAVariableThatContainsItself(t *testing.T) {
 	got := crowdsec.Expand("$A", func(string) (string, bool) { return "x$A", true })
 	if !strings.HasPrefix(got, "xxx") {
-		t.Errorf("%.20q", got)
+		t.Errorf("$A became %.20q, want many x", got)
 	}
 }

@@ -36,7 +36,7 @@ func TestNamingSeparatesProfilesWithAndWithoutDecisions(t *testing.T) {
 			config := crowdsec.Config{ProfilesPath: filepath.Join(folder(t, files), "profiles.yaml")}
 			got, err := config.Naming("t", []string{"ban"})
 			if err != nil || fmt.Sprint(got.Deciding) != c.deciding || fmt.Sprint(got.Idle) != c.idle {
-				t.Errorf("%+v, %v", got, err)
+				t.Errorf("naming %+v, want deciding %s and idle %s: %v", got, c.deciding, c.idle, err)
 			}
 		})
 	}

@@ -234,7 +234,7 @@ func TestConfigureSucceedsWhileTheStateCannotBeOpened(t *testing.T) {
 	first := process(t, dir, new(blocking), hclog.NewNullLogger())
 	first.p.Close()
 	shared := filepath.Join(dir, "test.db-shm")
-	if err := os.Mkdir(shared, 0o700); err != nil { // as if SQLite had no room for it
+	if err := os.Mkdir(shared, 0o700); err != nil { // SQLite cannot make its file, as on a full disk
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {

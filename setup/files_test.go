@@ -96,6 +96,6 @@ func TestAFileThatAnotherProgramChangedIsNotReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := replaceFile(path, []byte("was"), []byte("is")); err == nil || textOf(t, path) != "theirs" || folderOf(t, dir) != "profiles.yaml" {
-		t.Errorf("%v, %s", err, folderOf(t, dir))
+		t.Errorf("replaceFile returned %v; the folder has %s", err, folderOf(t, dir))
 	}
 }

@@ -30,7 +30,7 @@ func TestALastLineWithoutALineBreakIsAnAnswer(t *testing.T) {
 	d := newDialogue(strings.NewReader("one\r\ntwo"), io.Discard)
 	for _, want := range []string{"one", "two"} {
 		if got, err := d.ask(t.Context(), "What", true); err != nil || got != want {
-			t.Errorf("%q, %v", got, err)
+			t.Errorf("answer %q, want %q: %v", got, want, err)
 		}
 	}
 	if _, err := d.ask(t.Context(), "What", false); !errors.Is(err, errInputEnded) {
@@ -87,7 +87,7 @@ func TestThePluginsUserOwnsTheNewStateFolder(t *testing.T) {
 func TestPathsAreQuotedForAShell(t *testing.T) {
 	for path, want := range map[string]string{"/etc/a.yaml": "/etc/a.yaml", "/a b": "'/a b'", "/it's": `'/it'\''s'`, "/$(reboot)": "'/$(reboot)'"} {
 		if got := shellWord(path); got != want {
-			t.Errorf("%s: %s", path, got)
+			t.Errorf("%s is quoted as %s, want %s", path, got, want)
 		}
 	}
 }

@@ -124,7 +124,7 @@ func TestAFlushSendsNothingIfTheLedgerCannotRecordItsBegin(t *testing.T) {
 		Pending: appliance.Pending{Block: []appliance.Ban{ban}, Mark: "mark"}, Begin: func() error { return full }, AllInForce: h.AllInForce,
 	})
 	if !errors.Is(err, full) || done.Mark != "mark" || !done.At.IsZero() {
-		t.Errorf("%+v, %v", done, err)
+		t.Errorf("the flush did %+v and returned %v, want no change and the error of the ledger", done, err)
 	}
 	if s := h.Sim.Stats(); s.APILoginsOK > 0 || s.SSHConnections > 0 {
 		t.Errorf("%d API logins, %d SSH connections", s.APILoginsOK, s.SSHConnections)

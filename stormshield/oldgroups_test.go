@@ -112,7 +112,7 @@ func TestForeignMembersOfAnOldGroupStayByteForByte(t *testing.T) {
 	}
 	done, err := h.rename("Blocked", "Crowdsec")()
 	if err != nil || !done.OldGroupsGone || len(done.Kept) != 1 || !strings.Contains(done.Kept[0], "group Crowdsec: it has members that this program did not make, such as srv_web") {
-		t.Errorf("%+v, %v", done, err)
+		t.Errorf("the flush did %+v, want one group kept: %v", done, err)
 	}
 	h.WantBlacklist()
 	text := h.Sim.Read("objectgroup")
@@ -203,7 +203,7 @@ func TestAnotherSerialNumberEndsAFlushBeforeAnythingIsBlocked(t *testing.T) {
 	done, err := h.serial(snstest.DefaultSerialNumber, addresses(1)[0])
 	var other *appliance.OtherApplianceError
 	if !errors.As(err, &other) || other.Serial != "OTHER" || other.Expected != snstest.DefaultSerialNumber || len(done.Blocked) > 0 {
-		t.Errorf("%+v, %v", done, err)
+		t.Errorf("the flush did %+v and returned %v, want an OtherApplianceError", done, err)
 	}
 	if h.Sim.BlacklistLen() > 0 {
 		t.Error("something was blocked")

@@ -53,8 +53,8 @@ func lostEdits(t *testing.T, sim *snstest.Appliance, edits []string) (lost int) 
 	return lost
 }
 
-// Each test allows so many lost edits that a loss of 5 in 1,000 fails less than one run in a
-// million. A replacement that compares nothing loses every fourth edit.
+// If flushes lose 5 edits in 1,000, less than one run in a million exceeds these limits. A flush that replaced
+// files without a comparison would lose every fourth edit.
 func TestFewOf60EditsDuringFlushesAreLost(t *testing.T) { editDuringFlushes(t, 60, 5) }
 
 func TestLongFewOf1000EditsDuringFlushesAreLost(t *testing.T) { editDuringFlushes(t, 1000, 20) }

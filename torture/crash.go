@@ -14,7 +14,7 @@ import (
 // tools that the appliance's shell runs. It can kill a process right before a step.
 type steps struct{ dir string }
 
-// tools are those that the plugin's shell program runs.
+// tools are the programs that the plugin's shell program runs.
 var tools = []string{"ln", "cp", "tail", "awk", "cksum", "sync", "mv", "rm", "cat", "mkdir"}
 
 // newSteps returns, for each tool, a program that counts a step and then runs the tool.
@@ -108,7 +108,7 @@ func (h *harness) crash(s *steps) {
 	if atStep {
 		h.must(s.arm(1+h.random.IntN(lastStep), h.Plugin.PID()))
 	}
-	h.killed = true // from here on it may be
+	h.killed = true // the plugin may be dead from here on
 	n := 1 + h.random.IntN(4)
 	if h.random.IntN(2) == 0 {
 		n += 30

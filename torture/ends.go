@@ -134,7 +134,7 @@ func (h *harness) killWithin(s *steps, kind killedFlush, at moment, duration tim
 		}
 		from = h.Plugin.Log().Len()
 	}
-	h.killed = true // from here on it may be
+	h.killed = true // the plugin may be dead from here on
 	if at.after < 0 {
 		err = s.arm(at.step, h.Plugin.PID())
 	} else {

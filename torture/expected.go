@@ -12,7 +12,7 @@ type expected struct {
 	until       map[netip.Prefix]time.Time // the latest end of each ban
 	unconfirmed map[netip.Prefix]time.Time // the latest end of each ban that the plugin did not acknowledge
 	unknownBans bool                       // there may be more bans
-	grace       time.Duration              // how long an entry may stand after its ban's end
+	grace       time.Duration              // how long after the end of its ban an entry may stay
 	drawn       int
 }
 
@@ -29,7 +29,7 @@ func extend(ends map[netip.Prefix]time.Time, prefixes []netip.Prefix, until time
 	}
 }
 
-// early is how long before its ban's end an entry may go.
+// early is how long before the end of its ban an entry may end.
 const early = 100 * time.Millisecond
 
 func (e *expected) mustBlock(p netip.Prefix, now time.Time) bool {

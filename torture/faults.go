@@ -9,8 +9,8 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// fault is something that goes wrong on the link or on the appliance. The
-// function that begin returns, if any, ends it.
+// fault is a fault of the link or of the appliance. begin may return a function
+// that ends the fault.
 type fault struct {
 	name  string
 	begin func(*harness) (end func())

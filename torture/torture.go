@@ -98,7 +98,7 @@ type try struct {
 // Run runs the scenarios.
 func Run(t *testing.T, o Options) {
 	if os.Geteuid() != 0 {
-		t.Fatal("this needs root")
+		t.Fatal("the torture needs root")
 	}
 	o.Binary = share(t, o.Binary)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)

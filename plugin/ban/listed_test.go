@@ -38,7 +38,7 @@ func TestAListedDecisionBecomesBansOrAReason(t *testing.T) {
 		for _, b := range bans {
 			got = append(got, b.Prefix)
 			if !b.Until.Equal(now.Add(time.Hour)) || b.Origin != l.Origin || b.Scenario != l.Scenario {
-				t.Errorf("%s: %+v", name, b)
+				t.Errorf("%s: unexpected ban %+v", name, b)
 			}
 		}
 		if want := prefixes(c.want); len(got) != len(want) || len(want) > 0 && got[0] != want[0] {

@@ -45,7 +45,7 @@ func TestARangeAroundAnOwnAddressIsSplit(t *testing.T) {
 	parts, err := f.Admit(netip.MustParsePrefix("203.0.113.0/24"))
 	want := prefixes("203.0.113.0/29 203.0.113.8/31 203.0.113.11/32 203.0.113.12/30 203.0.113.16/28 203.0.113.32/27 203.0.113.64/26")
 	if err != nil || !slices.Equal(parts, want) {
-		t.Errorf("%v, %v", parts, err)
+		t.Errorf("parts %v, want %v: %v", parts, want, err)
 	}
 	parts, err = f.Admit(netip.MustParsePrefix("126.0.0.0/7"))
 	if err != nil || !slices.Equal(parts, prefixes("126.0.0.0/8")) {

@@ -420,7 +420,7 @@ func TestReadReturnsEndsInPlainUTC(t *testing.T) {
 	t.Parallel()
 	result, err := ban.Read(`[{"decisions":[`+decisionOf(nil)+`]}]`, ban.Filter{}, time.Now())
 	if err != nil || len(result.Decisions) != 1 {
-		t.Fatalf("%+v, %v", result, err)
+		t.Fatalf("Read returned %+v, want one decision: %v", result, err)
 	}
 	until := result.Decisions[0].Until
 	if until != until.Round(0) || until.Location() != time.UTC {

@@ -89,7 +89,7 @@ func Addresses(n int) []netip.Prefix {
 	return out
 }
 
-// Begin is the Begin of a change whose state can be stored.
+// Begin is the function Begin of a change. It succeeds, as if the ledger had recorded the begin of the flush.
 func Begin() error { return nil }
 
 // Flush adds and removes bans in one Apply. A warning counts as an error.
@@ -152,7 +152,7 @@ func (h *Harness) WantInForce() {
 	}
 }
 
-// WantBlacklist is WantInForce for files with text that an appliance may not read.
+// WantBlacklist is WantInForce without the check that an appliance can read the files.
 func (h *Harness) WantBlacklist() {
 	h.T.Helper()
 	var listed, want []string

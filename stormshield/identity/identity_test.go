@@ -15,7 +15,7 @@ func TestAskReturnsBothFingerprintsAndSendsNoSecret(t *testing.T) {
 	sim := snstest.Start(t)
 	i, err := identity.Ask(t.Context(), target(sim))
 	if err != nil || i.HostKey != sim.HostKeyFingerprint() || i.CertFingerprint != sim.CertificateFingerprint() || i.CertUntil == nil {
-		t.Errorf("%+v, %v", i, err)
+		t.Errorf("identity %+v, want both fingerprints: %v", i, err)
 	}
 	if seen := sim.Stats().CredentialsSeen; seen != 0 {
 		t.Errorf("a credential was sent %d times", seen)
@@ -27,7 +27,7 @@ func TestAskReturnsTheAnswerOfOneEndIfTheOtherDoesNotAnswer(t *testing.T) {
 	sim.SetFaults(func(f *snstest.Faults) { f.APIRefuse = true })
 	i, err := identity.Ask(t.Context(), target(sim))
 	if err == nil || i.HostKey != sim.HostKeyFingerprint() || i.CertFingerprint != "" || i.CertUntil != nil {
-		t.Errorf("%+v, %v", i, err)
+		t.Errorf("identity %+v, want the host key alone; error %v", i, err)
 	}
 }
 

@@ -170,7 +170,7 @@ func TestSessionsFollowEachOtherWhereTheServerAllowsOne(t *testing.T) {
 		}
 		want := fmt.Sprintln(i)
 		if out, err := client.Run(t.Context(), "echo "+want[:1], nil); err != nil || string(out) != want {
-			t.Errorf("%q, %v", out, err)
+			t.Errorf("output %q, want %q: %v", out, want, err)
 		}
 	}
 }

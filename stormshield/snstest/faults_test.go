@@ -131,7 +131,7 @@ func TestCutAfterUploadLeavesTheFirstBytes(t *testing.T) {
 		return err == nil
 	})
 	if info, err := os.Stat(filepath.Join(a.Dir(), "half")); err != nil || info.Size() != 100_000 {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("the cut file: %v, %v; want 100,000 bytes", info, err)
 	}
 }
 
@@ -237,7 +237,7 @@ func TestALoginNeedsTheOneTimePasswordIfAFaultDemandsIt(t *testing.T) {
 		{a.Password(), "123456", "AUTH_SUCCESS"},
 	} {
 		if d := c.loginWith(a.User(), attempt.password, attempt.totp); d.Msg != attempt.message {
-			t.Errorf("%+v: %s", attempt, d.Msg)
+			t.Errorf("login %+v: message %s", attempt, d.Msg)
 		}
 	}
 }
