@@ -111,7 +111,7 @@ func TestAQuestionSelectsDecisionsAndAcceptsAnEmptyAnswer(t *testing.T) {
 				}
 			}))
 			if err != nil || len(events) > 0 {
-				t.Errorf("%s: %s: %v, %v", want, text, events, err)
+				t.Errorf("%s, answered with %s: events %v, error %v", want, text, events, err)
 			}
 		}
 	}
@@ -144,7 +144,7 @@ func TestUnreadableDecisionsAreLeftOutAndCounted(t *testing.T) {
 		"all, of CrowdSec 1.4.6": {question{above: 8}, "[" + list, 1, lapi.Summary{New: 2, HighestID: 9}, lapi.ErrNoIDs},
 	} {
 		if events, seen, err := c.ask(t, serve(t, answer(c.text))); !slices.Equal(events, want[:c.events]) || seen != c.seen || !errors.Is(err, c.err) {
-			t.Errorf("%s: %+v, %+v, %v", name, events, seen, err)
+			t.Errorf("%s: events %+v, summary %+v, error %v", name, events, seen, err)
 		}
 	}
 }
@@ -183,7 +183,7 @@ func TestALostAnswerIsAnErrorAndNoSecondPoll(t *testing.T) {
 		_, _ = io.WriteString(w, `{"new": [], "deleted": []}`)
 	})})
 	if first, second := poll(c), poll(c); first != nil || second == nil || asked.Load() != 2 {
-		t.Errorf("asked %d times: %v, %v", asked.Load(), first, second)
+		t.Errorf("the client asked %d times, and returned %v and then %v", asked.Load(), first, second)
 	}
 }
 
@@ -197,7 +197,7 @@ func TestAStreamReturnsAfterTheLocalAPIRecordedIt(t *testing.T) {
 		recorded.Store(true)
 	})
 	if err := poll(client(t, lapi.Config{URL: url})); err != nil || !recorded.Load() {
-		t.Errorf("it returned before: %v", err)
+		t.Errorf("Stream returned before the Local API had recorded the request: %v", err)
 	}
 }
 

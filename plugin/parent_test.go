@@ -37,7 +37,7 @@ func TestAPluginEndsWhenItsParentEndedBefore(t *testing.T) {
 	}
 	_, out := pipe(t)
 	if !parentEnds(t, parent.Process.Pid, out) {
-		t.Error("it waits for the process that inherited it")
+		t.Error("WaitForParentEnd waits for the new parent, though the old one has ended")
 	}
 }
 
@@ -48,7 +48,7 @@ func TestAPluginEndsWhenNobodyReadsItsOutput(t *testing.T) {
 	go func() { ended <- parentEnds(t, os.Getppid(), out) }()
 	_ = read.Close()
 	if !<-ended {
-		t.Error("it waits, though CrowdSec has ended")
+		t.Error("WaitForParentEnd waits, though CrowdSec has ended")
 	}
 }
 
@@ -64,7 +64,7 @@ func TestAPluginStaysWhileCrowdSecReadsItsOutput(t *testing.T) {
 	}()
 	select {
 	case <-returned:
-		t.Error("it returns, though CrowdSec runs")
+		t.Error("WaitForParentEnd returns, though CrowdSec runs")
 	case <-time.After(200 * time.Millisecond):
 	}
 	cancel()

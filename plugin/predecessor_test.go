@@ -45,7 +45,7 @@ func TestANewProcessWaitsUntilShortlyAfterItsPredecessorEnds(t *testing.T) {
 		began := time.Now()
 		awaitPredecessor(t.Context(), proc)
 		if waited := time.Since(began); waited > 0 {
-			t.Errorf("alone, it waited %s", waited)
+			t.Errorf("without a predecessor, the process waited %s", waited)
 		}
 	})
 	process(t, proc, 999999, "999999 (notification-st) S 7 1 1")
@@ -54,7 +54,7 @@ func TestANewProcessWaitsUntilShortlyAfterItsPredecessorEnds(t *testing.T) {
 		time.AfterFunc(100*time.Millisecond, func() { _ = os.RemoveAll(filepath.Join(proc, "999999")) })
 		awaitPredecessor(t.Context(), proc)
 		if waited := time.Since(began); waited < 100*time.Millisecond+noticeTime || waited >= predecessorTimeout {
-			t.Errorf("beside a predecessor, it waited %s", waited)
+			t.Errorf("with a predecessor, the process waited %s", waited)
 		}
 	})
 }

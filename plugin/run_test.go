@@ -23,6 +23,7 @@ import (
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/plugintest"
 )
 
 // blocking is an appliance that acknowledges everything, and records its blocks.
@@ -112,12 +113,12 @@ func TestAProcessDoesNotFlushInItsFirstThreeSeconds(t *testing.T) {
 		time.Sleep(2900 * time.Millisecond)
 		synctest.Wait()
 		if appliance.count() > 0 {
-			t.Error("it flushed in its first three seconds")
+			t.Error("the process flushed in its first three seconds")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if !appliance.has("203.0.113.7") {
-			t.Error("it does not flush afterwards")
+			t.Error("the process does not flush after three seconds")
 		}
 	})
 }
@@ -170,7 +171,7 @@ func TestOnlyTheHolderOfTheLeaseFlushesAndTheNextTakesOver(t *testing.T) {
 
 func damage(t *testing.T, path string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(strings.Repeat("this is no database\n", 300)), 0o600); err != nil {
+	if err := plugintest.DamageFile(path); err != nil {
 		t.Fatal(err)
 	}
 }

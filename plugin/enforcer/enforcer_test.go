@@ -176,9 +176,9 @@ func TestAFailedFlushIsTriedAgainAndLosesNothing(t *testing.T) {
 		}
 		h.fw.set(func() { h.fw.fail = nil })
 		h.waitUntil(26 * time.Minute)
-		h.want("once it is back", "203.0.113.7")
+		h.want("when the appliance answers again", "203.0.113.7")
 		if !strings.Contains(h.log.String(), "flushes succeed again") {
-			t.Errorf("the log does not say that it works again:\n%s", h.log)
+			t.Errorf("the log does not report the success after the failures:\n%s", h.log)
 		}
 		h.waitUntil(32 * time.Minute)
 		h.want("after its end")
@@ -204,11 +204,11 @@ func TestARefusedBanDelaysNoOther(t *testing.T) {
 			t.Errorf("status says %+v, %v", s, err)
 		}
 		if n := strings.Count(h.log.String(), "does not take"); n != 1 {
-			t.Errorf("the log says it %d times:\n%s", n, h.log)
+			t.Errorf("the log has this line %d times:\n%s", n, h.log)
 		}
 		h.fw.set(func() { h.fw.refuses = nil })
 		h.waitUntil(11 * time.Minute)
-		h.want("when it is taken", "2001:db8::7", "203.0.113.7")
+		h.want("when the appliance accepts both", "2001:db8::7", "203.0.113.7")
 		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || s.Trouble.Count != 0 {
 			t.Errorf("status says %+v, %v", s, err)
 		}
@@ -255,7 +255,7 @@ func TestAllProcessesTogetherTryOneLoginPerHoldOff(t *testing.T) {
 		}
 		attempts := strings.Count(h.log.String(), "no further login is tried")
 		if attempts == 0 {
-			t.Errorf("the log says nothing of the hold-off:\n%s", h.log)
+			t.Errorf("the log does not name the hold-off:\n%s", h.log)
 		}
 		h.fw.set(func() { h.fw.fail = nil })
 		e, end := h.startEnforcer(func(c *enforcer.Config) { c.Credentials = "corrected" })
@@ -304,7 +304,7 @@ func TestATemporaryLoginFailureIsRetriedAfterAMinute(t *testing.T) {
 			t.Errorf("%d attempts within 20 minutes, want 6", n)
 		}
 		if n := strings.Count(h.log.String(), "no further login is tried"); n != 2 || !strings.Contains(h.log.String(), "it may be busy") {
-			t.Errorf("the log says it %d times in 20 minutes, want 2:\n%s", n, h.log)
+			t.Errorf("the log has this line %d times in 20 minutes, want 2:\n%s", n, h.log)
 		}
 		h.fw.set(func() { h.fw.fail = nil })
 		h.waitUntil(26 * time.Minute)
@@ -333,7 +333,7 @@ func TestAHoldOffIsLoggedOnceAndRecordedAlsoByACancelledFlush(t *testing.T) {
 		h.waitUntil(5 * time.Minute)
 		end()
 		if n := strings.Count(h.log.String(), "no further login is tried"); n != 1 {
-			t.Errorf("the log says it %d times:\n%s", n, h.log)
+			t.Errorf("the log has this line %d times:\n%s", n, h.log)
 		}
 		if n := h.fw.count() - before; n != 1 {
 			t.Errorf("%d logins, want 1", n)

@@ -69,7 +69,7 @@ func TestANewHostBlocksAllBansAtOnce(t *testing.T) {
 			h.t.Errorf("on the second appliance: blocked %v, want %v", got, addresses)
 		}
 		if !strings.Contains(h.log.String(), "names another appliance") {
-			h.t.Errorf("the log does not say it:\n%s", h.log)
+			h.t.Errorf("the log lacks this line:\n%s", h.log)
 		}
 	})
 }
@@ -100,7 +100,7 @@ func TestAReplacedApplianceBlocksAllBansInTheSameFlush(t *testing.T) {
 		h.waitUntil(time.Second) // the debounce
 		h.want("after the first flush of a new process", append(addresses, "203.0.113.50")...)
 		if n := strings.Count(h.log.String(), "it was replaced, or the other member of an HA pair took over"); n != 1 {
-			h.t.Errorf("the log says it %d times:\n%s", n, h.log)
+			h.t.Errorf("the log has this line %d times:\n%s", n, h.log)
 		}
 
 		h.fw.replace("A") // a failover, and no other change
@@ -208,7 +208,7 @@ func TestRenamedGroupsAreRemovedOnceAndLogged(t *testing.T) {
 			h.t.Errorf("the appliance was given the old groups %s", got)
 		}
 		if !strings.Contains(h.log.String(), "the old groups are removed") {
-			h.t.Errorf("the log does not say it:\n%s", h.log)
+			h.t.Errorf("the log lacks this line:\n%s", h.log)
 		}
 		before := h.fw.count()
 		h.waitUntil(9 * time.Minute)

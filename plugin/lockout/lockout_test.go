@@ -134,7 +134,7 @@ func TestCurrentReadOnlyStoresNothing(t *testing.T) {
 		t.Errorf("without a file: %t, %v", active, err)
 	}
 	if _, err := os.Stat(f.Path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("it made the file: %v", err)
+		t.Errorf("CurrentReadOnly made the file: %v", err)
 	}
 	if _, err := f.RecordFailure("wrong", lockout.Failure{Reason: "AUTH_FAILED"}, start); err != nil {
 		t.Fatal(err)

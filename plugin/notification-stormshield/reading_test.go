@@ -11,6 +11,7 @@ import (
 
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/lockout"
+	"notification-stormshield/plugin/plugintest"
 )
 
 // files returns the texts of all files in the state folder, without the files that SQLite makes and removes by itself.
@@ -36,7 +37,7 @@ func (h *harness) files() map[string]string {
 // damage makes the ledger unreadable.
 func (h *harness) damage() {
 	h.t.Helper()
-	if err := os.WriteFile(plugin.StateOf(h.document()).Path, []byte(strings.Repeat("this is no database\n", 300)), 0o600); err != nil {
+	if err := plugintest.DamageFile(plugin.StateOf(h.document()).Path); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -32,7 +32,7 @@ func TestABanOfOneDocumentStaysWhenTheBanOfAnotherDocumentEnds(t *testing.T) {
 		t.Helper()
 		for began := time.Now(); !holds(); time.Sleep(50 * time.Millisecond) {
 			if time.Since(began) > time.Minute {
-				t.Fatalf("%s did not come; the groups are:\n%s", event, groups())
+				t.Fatalf("the test waited in vain for %s; the groups are:\n%s", event, groups())
 			}
 		}
 	}

@@ -129,6 +129,11 @@ func (h *Harness) Close() {
 	}
 }
 
+// DamageFile overwrites a file with a text that is no database.
+func DamageFile(path string) error {
+	return os.WriteFile(path, []byte(strings.Repeat("this is no database\n", 300)), 0o600)
+}
+
 // Pause waits for a time, or until the context ends.
 func Pause(ctx context.Context, d time.Duration) error {
 	select {

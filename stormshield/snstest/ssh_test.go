@@ -203,7 +203,7 @@ func TestAttemptsInOneConnectionAreLimited(t *testing.T) {
 	a := snstest.Start(t)
 	tries := ssh.RetryableAuthMethod(ssh.PasswordCallback(func() (string, error) { return "wrong", nil }), 10)
 	if _, err := dialSSH(a, sshConfig(a, tries)); err == nil {
-		t.Fatal("let in")
+		t.Fatal("a wrong password logged in")
 	}
 	if s := a.Stats(); s.CredentialsSeen != 6 {
 		t.Errorf("%d attempts, want 6", s.CredentialsSeen)
@@ -292,7 +292,7 @@ func TestWithoutSSHOnlyTheAPIIsServed(t *testing.T) {
 	dir := t.TempDir()
 	a := snstest.Start(t, func(o *snstest.Options) { o.NoSSH, o.Dir, o.LoginShell = true, dir, "/nowhere" })
 	if a.SSHPort() != 0 || a.KnownHosts() != "" || a.HostKeyFingerprint() != "" {
-		t.Error("it names an SSH server")
+		t.Error("an appliance without SSH names an SSH server")
 	}
 	if a.ConfigDir() != filepath.Join(dir, "data/Main/ConfigFiles") {
 		t.Errorf("folder %s", a.ConfigDir())

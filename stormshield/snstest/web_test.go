@@ -278,5 +278,5 @@ func TestTextIsEscapedInXML(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("no serial number %s in %s", odd, c.text("SYSTEM PROPERTY", "identity"))
+	t.Errorf("the serial number %s is not in the answer %s", odd, c.text("SYSTEM PROPERTY", "identity"))
 }
