@@ -269,7 +269,7 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.3.2 // indirect
 )
 
-// The same as in crowdsec's own go.mod: replacements do not reach whoever requires a module.
+// These are the replacements of crowdsec's go.mod. A module does not inherit the replacements of its dependencies.
 replace (
 	github.com/corazawaf/coraza/v3 => github.com/crowdsecurity/coraza/v3 v3.3.3-crowdsec.20251113
 	golang.org/x/time => github.com/crowdsecurity/time v0.13.0-crowdsec.20250912

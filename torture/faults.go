@@ -16,7 +16,7 @@ type fault struct {
 	begin func(*harness) (end func())
 }
 
-// set is a fault by the switches of the appliance.
+// set returns a fault that changes the switches of the appliance.
 func set(name string, edit func(*snstest.Faults, *harness)) fault {
 	return fault{name, func(h *harness) func() {
 		healthy := h.Appliance.Faults()
@@ -29,7 +29,7 @@ func rootCode(code int) fault {
 	return set(fmt.Sprintf("root code %d", code), func(f *snstest.Faults, _ *harness) { f.RootCode = code })
 }
 
-// sometimes answers some commands with a root code, and runs the others.
+// sometimes returns a fault that answers some commands with a root code, and runs the others.
 func sometimes(code int) fault {
 	return set(fmt.Sprintf("root code %d at times", code), func(f *snstest.Faults, h *harness) {
 		commands, at := 0, 1+h.random.IntN(4)
@@ -74,7 +74,7 @@ var (
 	silentAPI = set("the API never answers", func(f *snstest.Faults, _ *harness) { f.APIHang = true })
 )
 
-// rewrite is a fault of a file: the administrator replaces its text.
+// rewrite returns a fault of a file: the administrator replaces its text.
 func rewrite(name, file string, edit func(text string) string) fault {
 	return fault{name, func(h *harness) func() {
 		h.must(h.administrator.write(file, edit(string(h.Appliance.Read(file)))))
@@ -82,7 +82,7 @@ func rewrite(name, file string, edit func(text string) string) fault {
 	}}
 }
 
-// breaking is a fault after which the administrator's own lines have faults,
+// breaking returns a fault after which the administrator's own lines have faults,
 // such as a group that names a missing object.
 func breaking(f fault) fault {
 	return fault{f.name, func(h *harness) func() {

@@ -142,7 +142,7 @@ func (h *harness) tryBan(duration time.Duration, prefixes ...netip.Prefix) error
 // each difference that remains.
 func (h *harness) settle() { h.settleAfter("none") }
 
-// settleAfter is settle that names the trouble before, if a difference remains.
+// settleAfter is settle. If a difference remains, its report names the trouble before it.
 func (h *harness) settleAfter(trouble string) {
 	h.Helper()
 	deadline := time.Now().Add(recovery)

@@ -33,7 +33,8 @@ func sshLogins(s snstest.Stats) int { return s.SSHAuthOK + s.SSHAuthFailed }
 func apiLogins(s snstest.Stats) int { return s.APILoginsOK + s.APILoginsFailed }
 
 // stranger replaces the appliance by another server. The plugin must send it no
-// credentials, go on recording, and recover when the configuration trusts it.
+// credentials, continue to record bans, and recover when the configuration trusts
+// the other server.
 func stranger(t *try) {
 	h := newBusyHarness(t)
 	s := strangers[t.choose(len(strangers))]
@@ -52,7 +53,7 @@ func stranger(t *try) {
 	h.ban(long, h.draw(20)...)
 	h.pause(5 * time.Second)
 	if n := s.seen(h.Appliance.Stats()); n > 0 {
-		h.report(leaks, 1, "%s: it received the credentials %d times", s.name, n)
+		h.report(leaks, 1, "%s: the other server received the credentials %d times", s.name, n)
 	}
 	h.reconfigure(func(c *plugintest.Configuration) {
 		c.SSHHostKey, c.CertFingerprint = h.Appliance.HostKeyFingerprint(), h.Appliance.CertificateFingerprint()
