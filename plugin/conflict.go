@@ -81,7 +81,7 @@ func (s sharedAppliance) Apply(ctx context.Context, c appliance.Change) (applian
 		defer func() { <-s.turn }()
 		return s.Appliance.Apply(ctx, c)
 	case <-ctx.Done():
-		return appliance.Outcome{}, ctx.Err()
+		return appliance.Outcome{}, fmt.Errorf("wait for the flush of another notification on the same appliance: %w", ctx.Err())
 	}
 }
 

@@ -143,6 +143,40 @@ func TestTwoConfigurationsOfOneApplianceNeverFlushAtTheSameMoment(t *testing.T) 
 	})
 }
 
+// hanging is an appliance whose first flush takes longer than a flush may take.
+type hanging struct {
+	blocking
+	first sync.Once
+}
+
+func (h *hanging) Apply(ctx context.Context, c appliance.Change) (appliance.Outcome, error) {
+	h.first.Do(func() { time.Sleep(16 * time.Minute) })
+	return h.blocking.Apply(ctx, c)
+}
+
+func TestAFlushThatWaitsTooLongForAnotherOneSaysSoAndIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		shared, log := new(hanging), new(strings.Builder)
+		h := process(t, dir, shared, hclog.New(&hclog.LoggerOptions{Output: log}))
+		second := strings.Replace(configuration(dir), "name: test", "name: second", 1) +
+			"  group: Second\n  delete_group: SecondEnded\n"
+		if _, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(second)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		h.p.Close()
+		if !strings.Contains(log.String(), "wait for the flush of another notification on the same appliance") {
+			t.Errorf("the log does not say why the flush failed:\n%s", log)
+		}
+		if shared.count() < 2 {
+			t.Errorf("%d flushes ended, want those of both configurations", shared.count())
+		}
+	})
+}
+
 func TestOnlyTheHolderOfTheLeaseFlushesAndTheNextTakesOver(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
