@@ -68,7 +68,7 @@ type Enforcer struct {
 	reapply       atomic.Bool // the filter must be applied to the stored decisions
 }
 
-// round is a re-assert, which takes several flushes if bans must be blocked one by one. Only Flush uses it, so it needs no lock.
+// round is one re-assert. It takes several flushes if bans must be blocked one by one. Only Flush uses it, so it needs no lock.
 type round struct {
 	began      time.Time // zero: no re-assert is under way
 	request    int64     // the last request for a flush when it began; a later request begins another round

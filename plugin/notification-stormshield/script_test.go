@@ -23,6 +23,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/plugintest"
 	"notification-stormshield/stormshield/snstest"
 )
@@ -162,9 +163,24 @@ func (s *script) pluginCommand(args []string) error {
 	case "stop":
 		s.plugin.Close()
 		s.plugin = nil
-		return nil
+		return s.awaitFreeLease()
 	}
 	return fmt.Errorf("plugin start or stop, not %q", args)
+}
+
+// awaitFreeLease waits until no process has the lock of the lease. A process that another script starts at this moment has a copy of
+// the lock until it runs its program.
+func (s *script) awaitFreeLease() error {
+	path := filepath.Join(s.Configuration.StateDir, s.Configuration.Name+".lock")
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		pid, err := lease.Holder(path)
+		if err == nil && pid == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return cmp.Or(err, fmt.Errorf("process %d still holds the lease", pid))
+		}
+	}
 }
 
 func (s *script) banCommand(args []string) error {
