@@ -89,3 +89,13 @@ func FuzzLinesOfSHOWAreReadWithoutHarm(f *testing.F) {
 		}
 	})
 }
+
+func TestATimeoutIsRoundedUpAndNeverZero(t *testing.T) {
+	for timeout, want := range map[time.Duration]int64{
+		-time.Second: 1, 0: 1, time.Millisecond: 1, time.Second: 1, time.Second + 1: 2, time.Hour: 3600,
+	} {
+		if got := seconds(timeout); got != want {
+			t.Errorf("%s: %d s, want %d", timeout, got, want)
+		}
+	}
+}

@@ -238,6 +238,28 @@ func TestTextThatAnAwkChangesIsNeverWritten(t *testing.T) {
 	}
 }
 
+func TestAnAwkThatDropsALineChangesNoFile(t *testing.T) {
+	awk, err := exec.LookPath("awk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t, toolset{})
+	link := filepath.Join(m.tools, "awk")
+	if err := errors.Join(os.Remove(link), os.WriteFile(link, []byte("#!/bin/sh\n"+awk+" \"$@\" | sed /pc_admin/d\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	was := edit.Texts{Object: []byte("[Host]\npc_admin=192.0.2.9\nsrv=192.0.2.8\n"), Objectgroup: []byte("[Crowdsec]\n")}
+	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")})}
+	is, _, err := m.patch(t, was, was.State(p.Group), p)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 10 {
+		t.Errorf("it ended with %v, want status 10", err)
+	}
+	if !bytes.Equal(is.Object, was.Object) || !bytes.Equal(is.Objectgroup, was.Objectgroup) {
+		t.Errorf("it wrote %q and %q", is.Object, is.Objectgroup)
+	}
+}
+
 func TestAPatchForOtherFilesChangesNothing(t *testing.T) {
 	was := edit.Texts{Object: []byte("[Host]\ncrowdsec_ip_1=0.0.0.1,resolve=static\n"), Objectgroup: []byte("[Crowdsec]\ncrowdsec_ip_1\n[Gone]\n")}
 	p := objects.Patch{Group: "Crowdsec", DeleteGroup: "Gone", InForce: objects.NewSet([]netip.Prefix{netip.MustParsePrefix("0.0.0.2/32")})}
