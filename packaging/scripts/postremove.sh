@@ -9,15 +9,11 @@ set -e
 # which could read the file, is gone by now.
 holds_others() {
 	awk '
-		function finish() {
-			if (has_text && !is_ours) others = 1
-			has_text = is_ours = 0
-		}
-		/^(---|\.\.\.)/ { finish(); sub(/^.../, "") }
+		/^(---|\.\.\.)/ { others += has_text && !is_ours; has_text = is_ours = 0; sub(/^.../, "") }
 		/^[ \t]*(#|\r?$)/ { next }
 		{ has_text = 1 }
 		/^type:[ \t]+["'\'']?stormshield["'\'']?([ \t]+#.*)?[ \t\r]*$/ { is_ours = 1 }
-		END { finish(); exit !others }' "$1"
+		END { exit !(others || has_text && !is_ours) }' "$1"
 }
 
 # The administrator makes this file, so dpkg does not know it. It is kept if it may hold notifications of other plugins.
