@@ -138,7 +138,7 @@ func (l *Ledger) EndMissing(ctx context.Context, now time.Time, limit int) (Reco
 	return all, l.explain(err, "end missing decisions")
 }
 
-// removeEach selects bans by a query for their prefixes, and removes those of their decisions that which selects.
+// removeEach removes decisions of the bans that a query selects. It removes a decision if which returns true for it.
 func (l *Ledger) removeEach(ctx context.Context, which func(*storedDecision) bool, now time.Time, limit int,
 	selection string, parameters ...any) (all Recorded, err error) {
 	selected, err := l.prefixes(ctx, nil, selection, parameters...)

@@ -78,7 +78,7 @@ func (b *storedBan) find(arrived ban.Decision) (found *storedDecision) {
 	return found
 }
 
-// remove removes the decisions that which selects, and reports whether there were any.
+// remove removes each decision for which the function returns true. It reports whether it removed any.
 func (b *storedBan) remove(which func(*storedDecision) bool) bool {
 	before := len(b.removed)
 	b.decisions = slices.DeleteFunc(b.decisions, func(d storedDecision) bool {
