@@ -123,6 +123,11 @@ type Stormshield struct {
 	APISingleMax int `key:"api_single_max" default:"16" range:"0..1000"`
 }
 
+// UsesSSH reports whether the document has credentials for SSH. Without them the plugin works over the API alone.
+func (s Stormshield) UsesSSH() bool {
+	return s.SSHPassword != "" || s.SSHPasswordPath != "" || s.SSHPrivateKeyPath != ""
+}
+
 // Filter returns the filter for decisions. It protects the appliance's own address if Host is one. It does not resolve
 // a name.
 func (d Document) Filter() ban.Filter {

@@ -45,7 +45,7 @@ func (l LAPI) checkAccess(c *checks) {
 }
 
 func (s Stormshield) checkCredentials(c *checks) {
-	c.require(s.SSHPassword != "" || s.SSHPasswordPath != "" || s.SSHPrivateKeyPath != "", "stormshield.ssh_password",
+	c.require(s.UsesSSH(), "stormshield.ssh_password",
 		"is empty, and so are ssh_password_path and ssh_private_key_path", "set one of them",
 		"stormshield.ssh_password_path", "stormshield.ssh_private_key_path")
 	c.require(s.APIPassword != "" || s.APIPasswordPath != "", "stormshield.api_password", "is empty, and so is api_password_path",

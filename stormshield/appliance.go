@@ -25,6 +25,10 @@ type Config struct {
 	API serverd.Config
 	SSH shell.Config
 
+	// APIAlone says that there are no credentials for SSH. Then the appliance has no groups and no objects of ours, and only single
+	// addresses are blocked. SSH, ConfigDir, the groups and ReloadCommand do not count.
+	APIAlone bool
+
 	ConfigDir     string // the folder of object and objectgroup
 	Group         string // lists the bans in force
 	DeleteGroup   string // lists ended bans until they are unblocked
