@@ -117,10 +117,15 @@ type Stormshield struct {
 	// ReassertEvery is the time between two re-asserts; 0 is half of BlacklistTimeout, so that no entry ends before its
 	// ban.
 	ReassertEvery time.Duration `key:"reassert_every" default:"10m" range:"0, 10s.." hint:"write 10m, or 0 for half of blacklist_timeout"`
+	// CompareEvery is the longest time for which a re-assert trusts that the files are as the plugin left them. 0 compares them at
+	// each re-assert.
+	CompareEvery time.Duration `key:"compare_every" default:"1h" range:"0, 1m.." hint:"write 1h, or 0 to compare at each re-assert"`
 	// ReloadCommand runs over SSH after a change of the files, unless it is "".
 	ReloadCommand string `key:"reload_command" rule:"command"`
 	// APISingleMax is the largest number of changes that are sent address by address.
 	APISingleMax int `key:"api_single_max" default:"16" range:"0..1000"`
+	// CutConnections cuts the established connections of a newly blocked address.
+	CutConnections bool `key:"cut_connections"`
 }
 
 // UsesSSH reports whether the document has credentials for SSH. Without them the plugin works over the API alone.

@@ -102,7 +102,8 @@ func TestParseReadsEveryKey(t *testing.T) {
 			SSHLegacyAlgorithms: true, ConfigDir: "/usr/Firewall/ConfigFiles", APIPort: 8443, APIUsername: "api", APIPassword: "a: b #c",
 			APICAPath: "/ca.pem", APIServerName: "SN210XA000", APICertFingerprint: got.Stormshield.APICertFingerprint,
 			APIInsecureSkipVerify: true, Group: "Bad", DeleteGroup: "Gone", BlacklistTimeout: 48 * time.Hour,
-			ReassertEvery: 5 * time.Minute, ReloadCommand: "enobject", APISingleMax: 0,
+			ReassertEvery: 5 * time.Minute, CompareEvery: 2 * time.Hour, ReloadCommand: "enobject", APISingleMax: 0,
+			CutConnections: true,
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -174,8 +175,10 @@ stormshield:
   delete_group: Gone
   blacklist_timeout: 2d
   reassert_every: 5m
+  compare_every: 2h
   reload_command: enobject
   api_single_max: 0
+  cut_connections: yes
 `
 
 // The text is everyKey as yaml.v2 writes it: CrowdSec's own keys first, then the others by name, with numbers and truth
@@ -238,7 +241,9 @@ stormshield:
   api_single_max: 0
   api_username: api
   blacklist_timeout: 2d
+  compare_every: 2h
   config_dir: /usr/Firewall/ConfigFiles
+  cut_connections: "yes"
   delete_group: Gone
   group: Bad
   host: '[2001:db8::1]'
@@ -472,6 +477,8 @@ func TestParseRefusesEachFaultyValue(t *testing.T) {
 		"  reassert_every: 5s":               "shorter than 10s",
 		"  reassert_every: -5s":              "shorter than 10s",
 		"  reassert_every: 13h":              "half of blacklist_timeout",
+		"  compare_every: 30s":               "shorter than 1m",
+		"  cut_connections: perhaps":         "neither true nor false",
 		"  reload_command: \"it's\"":         "one short line",
 		"  reload_command: 'a!'":             "one short line",
 		"  reload_command: \"a\\nb\"":        "one short line",
@@ -506,7 +513,7 @@ func TestParseAcceptsEachValidValue(t *testing.T) {
 		"format: '{{range . -}} {{toRawJson .}} {{- end}}'", "decisions: {never_block: []}", "decisions: {never_block: [Private, '::1', 10.0.0.0/8]}",
 		"name: _edge-1.B", "  host: fw.example.org", "  host: fw", "  host: fw.example.org.", "  host: '2001:db8::1'", "  host: fe80::1%eth0",
 		"  api_password: 12345", "  api_password: 1.5", "  api_password: 2026-11-20", "  api_password: 'yes'", "  api_password: 0443",
-		"  api_password: 'a!\"#$%'", "  config_dir: /", "  group: 7_Any-All.bans", "  group: " + strings.Repeat("g", 255), "  delete_group: Internet2", "  group: Firewalls", "  reassert_every: 0", "  reassert_every: 12h",
+		"  api_password: 'a!\"#$%'", "  config_dir: /", "  group: 7_Any-All.bans", "  group: " + strings.Repeat("g", 255), "  delete_group: Internet2", "  group: Firewalls", "  reassert_every: 0", "  compare_every: 0", "  reassert_every: 12h",
 		"  blacklist_timeout: 365d", "  reload_command: enobject -v > /dev/null; true", "  api_single_max: 1000", "  ssh_port: '2222'",
 		"  api_cert_fingerprint: sha256:" + strings.ToLower(strings.ReplaceAll(hexDigits, ":", "")),
 		"  ssh_private_key_path: /etc/crowdsec/id_ed25519",
