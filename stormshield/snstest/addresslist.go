@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// mayMonitor reports whether the session may change the address lists. It needs the privileges mon_write and filter, and the
-// monitor right or the configuration right, which is stronger.
-func (c *call) mayMonitor() bool {
+// mayMonitor reports whether the session may change the address lists (level filter) or drop connections (level log). It also
+// needs the privilege mon_write, and the monitor right or the configuration right, which is stronger.
+func (c *call) mayMonitor(level string) bool {
 	sessions, id := c.appliance.sessions, c.session.id
-	return c.session.hasLevel("mon_write") && c.session.hasLevel("filter") &&
+	return c.session.hasLevel("mon_write") && c.session.hasLevel(level) &&
 		(sessions.holdsRight(id, monitorRight) && !c.faults.MonitorIsNotEnough || sessions.holdsRight(id, configRight))
 }
 
@@ -60,7 +60,7 @@ func (c *call) literal(name string) (p netip.Prefix, isAddress bool) {
 // addressAdd is MONITOR ADDRESSLIST ADD Type= Name1= [Name2=] Timeout=. A group is resolved once, now. Name2, the
 // destination, must be known, but every destination is blocked here.
 func (c *call) addressAdd() answer {
-	if !c.mayMonitor() {
+	if !c.mayMonitor("filter") {
 		return plain(statusLevel)
 	}
 	seconds, err := strconv.ParseUint(c.arguments["timeout"], 10, 31)
@@ -90,7 +90,7 @@ func (c *call) addressAdd() answer {
 
 // addressDelete is MONITOR ADDRESSLIST DELETE Type= Name1=.
 func (c *call) addressDelete() answer {
-	if !c.mayMonitor() {
+	if !c.mayMonitor("filter") {
 		return plain(statusLevel)
 	}
 	prefixes, ok := c.named()

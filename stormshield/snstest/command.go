@@ -14,7 +14,8 @@ type call struct {
 	arguments map[string]string // by their names in lower case
 }
 
-// commands are the commands that the appliance knows, by their words. MODIFY is missing, because its words have no order.
+// commands are the commands that the appliance knows, by their words. MODIFY is missing, because its words have no order, and
+// MONITOR FLUSH STATE, because its last word is an address.
 var commands = map[string]func(*call) answer{
 	"NOP":                        func(*call) answer { return plain(statusOK) },
 	"MONITOR ADDRESSLIST ADD":    (*call).addressAdd,
@@ -69,6 +70,9 @@ func (c *call) run(line string) answer {
 	}
 	if len(c.words) > 0 && c.words[0] == "MODIFY" {
 		return c.modify()
+	}
+	if len(c.words) == 4 && strings.Join(c.words[:3], " ") == "MONITOR FLUSH STATE" {
+		return c.flushState(c.words[3])
 	}
 	command := commands[strings.Join(c.words, " ")]
 	if command == nil {

@@ -58,6 +58,9 @@ type Faults struct {
 	// NoModify takes the privilege modify from the account: MODIFY ON answers ret 205. It applies to sessions that are
 	// opened later.
 	NoModify bool
+	// NoLog takes the privilege log from the account: MONITOR FLUSH STATE answers ret 205. It applies to sessions that are
+	// opened later.
+	NoLog bool
 	// NeedTOTP asks the web login for a one-time password, which is 123456.
 	NeedTOTP bool
 

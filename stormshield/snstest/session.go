@@ -155,7 +155,7 @@ func (a *Appliance) EndSessions() {
 func accountLevels(f *Faults) []string {
 	levels := []string{"base", "modify", "mon_write", "filter", "object", "log", "maintenance", "other"}
 	return slices.DeleteFunc(levels, func(level string) bool {
-		return f.NoMonWrite && level == "mon_write" || f.NoModify && level == "modify"
+		return f.NoMonWrite && level == "mon_write" || f.NoModify && level == "modify" || f.NoLog && level == "log"
 	})
 }
 

@@ -1,6 +1,7 @@
 package snstest
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -44,8 +45,9 @@ type Stats struct {
 
 // counters collects Stats.
 type counters struct {
-	mu sync.Mutex
-	s  Stats
+	mu      sync.Mutex
+	s       Stats
+	flushed []netip.Addr // of MONITOR FLUSH STATE
 }
 
 // count changes the numbers.
@@ -104,9 +106,11 @@ func (a *Appliance) Stats() Stats {
 	return s
 }
 
-// ResetStats sets every number of Stats to zero, except SessionsOpen.
+// ResetStats sets every number of Stats to zero, except SessionsOpen, and empties FlushedStates.
 func (a *Appliance) ResetStats() {
-	a.counters.count(func(s *Stats) { *s = Stats{} })
+	a.counters.mu.Lock()
+	a.counters.s, a.counters.flushed = Stats{}, nil
+	a.counters.mu.Unlock()
 	a.apiGate.resetCounts()
 	if a.sshGate != nil {
 		a.sshGate.resetCounts()
