@@ -29,6 +29,7 @@ const Type = "stormshield"
 //
 //	key       its name in the YAML
 //	default   its default, as YAML; without it the zero value
+//	alone     its default in a document without credentials for SSH, if that is another one
 //	required  the key must not be empty; the tag is the hint
 //	rule      the name of an entry of rules, for a text or each entry of a list
 //	range     the limits of a number or a duration: LEAST..MOST, LEAST.., or "0, " and one of these
@@ -75,7 +76,7 @@ type Decisions struct {
 	NeverBlock       []string `key:"never_block" default:"[loopback, link-local, multicast, private]" rule:"never_block"`
 	MinPrefixIPv4    int      `key:"min_prefix_ipv4" default:"8" range:"1..32"`
 	MinPrefixIPv6    int      `key:"min_prefix_ipv6" default:"32" range:"1..128"`
-	MaxBans          int      `key:"max_bans" default:"100000" range:"1.."`
+	MaxBans          int      `key:"max_bans" default:"100000" alone:"2000" range:"1.."`
 }
 
 // Stormshield is the appliance and how to reach it.
@@ -147,6 +148,7 @@ func (d Document) Filter() ban.Filter {
 		IncludeScenarios: d.Decisions.IncludeScenarios,
 		ExcludeScenarios: d.Decisions.ExcludeScenarios,
 		NeverBlock:       protected,
+		AddressesOnly:    !d.Stormshield.UsesSSH(),
 		MinPrefixIPv4:    d.Decisions.MinPrefixIPv4,
 		MinPrefixIPv6:    d.Decisions.MinPrefixIPv6,
 	}

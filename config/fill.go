@@ -8,12 +8,15 @@ import (
 )
 
 // FillSample returns the sample with the values of a document. Comments and order stay. A line stays if the document has
-// the default or the value of the sample, so a default stays a comment. A secret that has a file is not in the text.
+// the default or the value of the sample, so a default stays a comment. A secret that is empty or has a file is a comment.
 //
 // [Parse] returns the same document from this text, if the document is valid. There is one exception: a document that has
 // the default where the sample has another value.
 func FillSample(d Document) string {
 	defaults, shown := Default(), sampleDocument()
+	if !d.Stormshield.UsesSSH() {
+		defaults.SetAPIAlone()
+	}
 	lines := strings.Split(sample, "\n")
 	section := ""
 	for i, line := range lines {
@@ -35,10 +38,10 @@ func FillSample(d Document) string {
 		switch {
 		case k.isSection:
 			section = name
-		case k.isInFile(&d):
+		case k.isInFile(&d), value == Secret(""):
 			lines[i] = margin + "# " + name + `: ""`
 		case isSecret && !isComment,
-			!reflect.DeepEqual(value, k.in(&defaults).Interface()) && !reflect.DeepEqual(value, k.in(&shown).Interface()):
+			!reflect.DeepEqual(value, k.in(&defaults).Interface()) && (isComment || !reflect.DeepEqual(value, k.in(&shown).Interface())):
 			lines[i] = margin + name + ": " + formatYAML(value)
 		}
 	}

@@ -175,6 +175,7 @@ type parser struct {
 	label  string
 	from   source
 	lines  map[string]int  // of the keys that were found
+	given  map[string]bool // the keys that have a value
 	unset  map[string]bool // the keys whose value could not be read
 	faults []Fault
 }
@@ -182,13 +183,14 @@ type parser struct {
 func parseDocument(root *yaml.Node, n int, from source) (Document, []Fault) {
 	p := parser{
 		doc: Default(), label: fmt.Sprintf("document %d", n), from: from,
-		lines: make(map[string]int), unset: make(map[string]bool),
+		lines: make(map[string]int), given: make(map[string]bool), unset: make(map[string]bool),
 	}
 	if name := scalarOf(root, "name"); documentName.MatchString(name) {
 		p.label = name
 	}
 	p.lines[""] = root.Line
 	p.readMapping(root, "")
+	p.checkMode()
 	p.checkValues()
 	return p.doc, p.faults
 }
@@ -228,6 +230,7 @@ func (p *parser) readKey(k key, node *yaml.Node) {
 	case k.isSection:
 		p.readMapping(node, k.name)
 	case !isNull(node):
+		p.given[k.path()] = true
 		wrong := p.setValue(k, value{node, p.from})
 		if wrong != nil {
 			p.unset[k.path()] = true
@@ -257,6 +260,32 @@ func (p *parser) setValue(k key, written value) *problem {
 
 func (p *parser) addFault(line int, path string, wrong problem) {
 	p.faults = append(p.faults, Fault{Line: line, Document: p.label, Key: path, Problem: wrong.text, Hint: wrong.hint})
+}
+
+// checkMode sets the defaults of a document without credentials for SSH. A credential that is there without a value is a fault:
+// a forgotten password, or a variable without a value, must not switch SSH off. Then the rules about SSH count.
+func (p *parser) checkMode() {
+	s := &p.doc.Stormshield
+	if s.UsesSSH() {
+		return
+	}
+	for _, name := range []string{"ssh_password", "ssh_password_path", "ssh_private_key_path"} {
+		k, _ := findKey("stormshield", name)
+		line := p.lines[k.path()]
+		if line == 0 {
+			continue
+		}
+		if !p.unset[k.path()] {
+			p.addFault(line, k.path(), problem{"is empty, and there is no other credential for SSH",
+				"write it, or remove the line to work over the API alone, which blocks single addresses only"})
+		}
+		s.SSHPassword = "missing"
+	}
+	for _, k := range keys {
+		if !s.UsesSSH() && !p.given[k.path()] {
+			k.setDefault(&p.doc, k.alone)
+		}
+	}
 }
 
 // checkValues adds the faults of values, except for those that follow from a value that could not be read.

@@ -276,8 +276,8 @@ func TestParseKeepsTheDefaultForNull(t *testing.T) {
 }
 
 func TestParseFollowsAliases(t *testing.T) {
-	doc := parsed(t, strings.Replace(minimal, "ssh_password: 'hunter2'", "ssh_password: &p 'x'", 1)+"  ssh_private_key_passphrase: *p\n")
-	if doc.Stormshield.SSHPrivateKeyPassphrase.Reveal() != "x" {
+	doc := parsed(t, strings.Replace(minimal, "ssh_password: 'hunter2'", "ssh_password: &p 'x'", 1)+"  api_server_name: *p\n")
+	if doc.Stormshield.APIServerName != "x" {
 		t.Errorf("alias not followed")
 	}
 }
@@ -324,6 +324,7 @@ stormshield:
 ---
 type: stormshield
 name: edge
+stormshield: {ssh_private_key_passphrase: hunter2}
 `
 	_, err := config.Parse([]byte(text))
 	faults := faultsOf(t, err)
@@ -346,11 +347,10 @@ name: edge
 		{16, "stormshield.api_cert_fingerprint", "crowdsec-stormshield trust"},
 		{18, "name", "also the name of the document on line 1"},
 		{18, "format", "is missing"},
-		{18, "stormshield.host", "is missing"},
-		{18, "stormshield.ssh_password", "is empty"},
-		{18, "stormshield.api_password", "is empty"},
-		{18, "stormshield.ssh_host_key", "trust"},
-		{18, "stormshield.api_cert_fingerprint", "trust"},
+		{20, "stormshield.host", "is missing"},
+		{20, "stormshield.ssh_private_key_path", "there is a passphrase for it"},
+		{20, "stormshield.api_password", "is empty"},
+		{20, "stormshield.api_cert_fingerprint", "trust"},
 	}
 	for _, w := range want {
 		if !slices.ContainsFunc(faults, func(f config.Fault) bool {
@@ -435,7 +435,9 @@ func TestParseRefusesEachFaultyValue(t *testing.T) {
 		"  api_port: 99999999999999999999":   "not a whole number",
 		"  ssh_username: ''":                 "is missing",
 		"  api_username: ''":                 "is missing",
-		"  ssh_password: ''":                 "set one of them",
+		"  ssh_password: ''":                 "write it, or remove the line to work over the API alone",
+		"  ssh_password:":                    "write it, or remove the line to work over the API alone",
+		"  ssh_private_key_passphrase: x":    "write the path of the private key, or remove the passphrase",
 		"  api_password: ":                   "is empty",
 		"  api_password: \"hunter2\\n\"":     "line break",
 		"  api_password: yes":                "true or false; write it in quotes",
@@ -525,6 +527,41 @@ func TestParseAcceptsEachValidValue(t *testing.T) {
 func TestParseNeedsNoPasswordWithAPrivateKey(t *testing.T) {
 	if doc := parsed(t, with("  ssh_password: ''", "  ssh_private_key_path: /k")); doc.Stormshield.SSHPassword != "" {
 		t.Error("the document has a password that the text does not have")
+	}
+}
+
+// apiAlone is the sample with a fingerprint and without ssh_password.
+func apiAlone() string {
+	text := strings.Replace(config.Sample(), "  ssh_password: 'put the password here'\n", "  # ssh_password: ''\n", 1)
+	return strings.Replace(text, `# api_cert_fingerprint: ""`, "api_cert_fingerprint: "+hostKey, 1)
+}
+
+func TestADocumentWithoutACredentialForSSHWorksOverTheAPIAlone(t *testing.T) {
+	with := parsed(t, identified())
+	if !with.Stormshield.UsesSSH() || with.Filter().AddressesOnly || with.Decisions.MaxBans != 100_000 {
+		t.Errorf("with SSH: %+v, at most %d", with.Filter(), with.Decisions.MaxBans)
+	}
+	alone := parsed(t, apiAlone())
+	if alone.Stormshield.UsesSSH() || !alone.Filter().AddressesOnly || alone.Decisions.MaxBans != 2000 {
+		t.Errorf("without SSH: %+v, at most %d", alone.Filter(), alone.Decisions.MaxBans)
+	}
+	limited := parsed(t, strings.Replace(apiAlone(), "# max_bans: 100000", "max_bans: 100000", 1))
+	if limited.Decisions.MaxBans != 100_000 {
+		t.Errorf("without SSH, and max_bans: 100000: at most %d", limited.Decisions.MaxBans)
+	}
+	// Keys of SSH without a credential do no harm.
+	parsed(t, apiAlone()+"  ssh_host_key: "+hostKey+"\n  ssh_username: bob\n  reload_command: enobject\n")
+}
+
+// CrowdSec 1.4.6 removes a variable that is not set.
+func TestACredentialForSSHWithoutAValueDoesNotSwitchSSHOff(t *testing.T) {
+	for _, key := range []string{"ssh_password", "ssh_password_path", "ssh_private_key_path"} {
+		for _, empty := range []string{"", " ''", " ~"} {
+			_, err := config.ParseOne([]byte(apiAlone() + "  " + key + ":" + empty + "\n"))
+			if err == nil || !strings.Contains(err.Error(), key+": is empty") || !strings.Contains(err.Error(), "ssh_host_key: is empty") {
+				t.Errorf("%s:%s gives %v", key, empty, err)
+			}
+		}
 	}
 }
 

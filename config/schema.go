@@ -24,6 +24,7 @@ type key struct {
 
 	fallback *yaml.Node // the default; nil: the type's zero value
 	usual    string     // the default as it is written; "" if there is none
+	alone    *yaml.Node // the default without credentials for SSH; nil: the same
 	required string
 	rule     rule
 	limits   limits
@@ -69,14 +70,20 @@ func keyOf(field reflect.StructField, section string, at []int) key {
 	if text := tag.Get("range"); text != "" {
 		k.limits = parseLimits(text)
 	}
-	if k.usual != "" {
-		var document yaml.Node
-		if err := yaml.Unmarshal([]byte(k.usual), &document); err != nil {
-			panic(fmt.Sprintf("config: the default of %s: %v", k.path(), err))
-		}
-		k.fallback = rootOf(&document)
-	}
+	k.fallback, k.alone = k.parseDefault(k.usual), k.parseDefault(tag.Get("alone"))
 	return k
+}
+
+// parseDefault parses the YAML of a default; nil: there is none.
+func (k key) parseDefault(text string) *yaml.Node {
+	if text == "" {
+		return nil
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
+		panic(fmt.Sprintf("config: the default of %s: %v", k.path(), err))
+	}
+	return rootOf(&document)
 }
 
 // findKey returns the key of that name in a section, "" for the top level.
@@ -95,18 +102,30 @@ func (k key) path() string { return joined(k.section, k.name) }
 func (k key) in(d *Document) reflect.Value { return reflect.ValueOf(d).Elem().FieldByIndex(k.field) }
 
 // Default returns a Document in which every key has its default. It is not valid, because type, name, format, host,
-// secrets and identity checks have no default.
+// secrets and identity checks have no default. The defaults are those of a document with credentials for SSH.
 func Default() Document {
 	var d Document
 	for _, k := range keys {
-		if k.fallback == nil {
-			continue
-		}
-		if wrong := k.set(&d, value{k.fallback, source{}}); wrong != nil {
-			panic(fmt.Sprintf("config: the default of %s %s", k.path(), wrong.text))
-		}
+		k.setDefault(&d, k.fallback)
 	}
 	return d
+}
+
+// SetAPIAlone sets the keys whose default is another one without credentials for SSH to that default.
+func (d *Document) SetAPIAlone() {
+	for _, k := range keys {
+		k.setDefault(d, k.alone)
+	}
+}
+
+// setDefault sets the key to a default; nil changes nothing.
+func (k key) setDefault(d *Document, fallback *yaml.Node) {
+	if fallback == nil {
+		return
+	}
+	if wrong := k.set(d, value{fallback, source{}}); wrong != nil {
+		panic(fmt.Sprintf("config: the default of %s %s", k.path(), wrong.text))
+	}
 }
 
 // set sets the key in a document. It checks the type of the value, and check checks the value.

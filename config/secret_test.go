@@ -14,7 +14,7 @@ import (
 )
 
 func TestAPrintedDocumentShowsNoSecret(t *testing.T) {
-	doc := parsed(t, with("  ssh_private_key_passphrase: hunter2"))
+	doc := parsed(t, with("  ssh_private_key_path: /k", "  ssh_private_key_passphrase: hunter2"))
 	var logged bytes.Buffer
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "doc", doc, "secret", doc.Stormshield.APIPassword)
 	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "doc", doc, "secret", doc.Stormshield.APIPassword)

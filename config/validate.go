@@ -45,17 +45,17 @@ func (l LAPI) checkAccess(c *checks) {
 }
 
 func (s Stormshield) checkCredentials(c *checks) {
-	c.require(s.UsesSSH(), "stormshield.ssh_password",
-		"is empty, and so are ssh_password_path and ssh_private_key_path", "set one of them",
-		"stormshield.ssh_password_path", "stormshield.ssh_private_key_path")
+	c.require(s.SSHPrivateKeyPassphrase == "" && s.SSHPrivateKeyPassphrasePath == "" || s.SSHPrivateKeyPath != "", "stormshield.ssh_private_key_path",
+		"is empty, and there is a passphrase for it", "write the path of the private key, or remove the passphrase",
+		"stormshield.ssh_private_key_passphrase", "stormshield.ssh_private_key_passphrase_path")
 	c.require(s.APIPassword != "" || s.APIPasswordPath != "", "stormshield.api_password", "is empty, and so is api_password_path",
 		"write the password of api_username, or the path of a file that holds it", "stormshield.api_password_path")
 }
 
-// checkIdentity demands a way to identify the appliance before it gets a password.
+// checkIdentity demands a way to identify the appliance before it gets a password. Without credentials for SSH, SSH gets none.
 func (s Stormshield) checkIdentity(c *checks) {
 	before := len(c.faults)
-	c.require(s.SSHHostKey != "" || s.SSHKnownHostsPath != "" || s.SSHInsecureIgnoreHostKey, "stormshield.ssh_host_key",
+	c.require(!s.UsesSSH() || s.SSHHostKey != "" || s.SSHKnownHostsPath != "" || s.SSHInsecureIgnoreHostKey, "stormshield.ssh_host_key",
 		"is empty, and so is ssh_known_hosts_path: the plugin cannot identify the appliance", trustHint,
 		"stormshield.ssh_known_hosts_path", "stormshield.ssh_insecure_ignore_host_key")
 	c.require(s.APICAPath != "" || !s.APICertFingerprint.IsZero() || s.APIInsecureSkipVerify, "stormshield.api_cert_fingerprint",

@@ -25,6 +25,8 @@ type Filter struct {
 	NeverBlock []netip.Prefix
 	// Own are further addresses that are never blocked; nil: none.
 	Own *OwnAddresses
+	// AddressesOnly refuses every range.
+	AddressesOnly bool
 	// MinPrefixIPv4 and MinPrefixIPv6 are the fewest bits of a range. 0 allows all but the whole address space.
 	MinPrefixIPv4, MinPrefixIPv6 int
 }
@@ -69,6 +71,10 @@ func (f Filter) scenarioReason(scenario string) string {
 
 // checkWidth refuses a range with fewer bits than the configuration allows.
 func (f Filter) checkWidth(prefix netip.Prefix) error {
+	if f.AddressesOnly && !prefix.IsSingleIP() {
+		return fmt.Errorf("range /%d: without SSH only single addresses are blocked (hint: give ssh_password or ssh_private_key_path to block ranges)",
+			prefix.Bits())
+	}
 	least, key := f.MinPrefixIPv6, "min_prefix_ipv6"
 	if prefix.Addr().Is4() {
 		least, key = f.MinPrefixIPv4, "min_prefix_ipv4"

@@ -3,6 +3,7 @@ package follower_test
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -30,6 +31,21 @@ func TestTheFirstUpdateIsAFullReadAndTheLaterOnesArePolls(t *testing.T) {
 		h.at(time.Minute)
 		if h.changed != 2 || h.api.asked != "fpppppp" {
 			t.Errorf("asked %s, changed %d times", h.api.asked, h.changed)
+		}
+	})
+}
+
+func TestManyRefusedDecisionsAreOneLineOfTheLog(t *testing.T) {
+	t.Parallel()
+	change := func(c *follower.Config) { c.Filter = func() ban.Filter { return ban.Filter{AddressesOnly: true} } }
+	follow(t, change, func(h *harness) {
+		for id := int64(3); id < 1003; id++ {
+			h.api.put(id, fmt.Sprintf("198.51.%d.0/24", id&255))
+		}
+		h.at(50 * time.Second)
+		h.wantInForce("after polls", 1, 2)
+		if log := h.log.String(); strings.Count(log, "refused=") != 1 || !strings.Contains(log, "refused=1000") || !strings.Contains(log, "give ssh_password") {
+			t.Errorf("the log:\n%s", log)
 		}
 	})
 }
