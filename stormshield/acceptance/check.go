@@ -17,12 +17,12 @@ import (
 )
 
 // Check tries what needs no write. It changes nothing but the monitor right, which it takes if it is free, and gives back. It
-// logs in at most once to the API and once over SSH. The API comes first, because it can tell a wrong password from a
+// logs in at most once to the API and once over SSH, and without credentials for SSH to the API alone. The API comes first, because it can tell a wrong password from a
 // lock-out. If it refuses the login, Check does not try SSH, because both count towards the same lock-out.
 func Check(ctx context.Context, config stormshield.Config) []Finding {
 	c := newChecker(config)
 	defer c.close(ctx)
-	c.run(ctx, readRows...)
+	c.run(ctx, c.readRows()...)
 	return c.findings
 }
 
@@ -32,14 +32,14 @@ func Check(ctx context.Context, config stormshield.Config) []Finding {
 func CheckAndWrite(ctx context.Context, config stormshield.Config) []Finding {
 	c := newChecker(config)
 	defer c.close(ctx)
-	c.run(ctx, readRows...)
+	c.run(ctx, c.readRows()...)
 	c.writeAndRemove(ctx)
 	return c.findings
 }
 
 func (c *checker) writeAndRemove(ctx context.Context) {
 	defer c.run(ctx, lastRow) // also after a panic
-	c.run(ctx, writeRows...)
+	c.run(ctx, c.writeRows()...)
 }
 
 // checker is one run of Check or CheckAndWrite.
@@ -78,6 +78,13 @@ func (c *checker) closeShell() {
 	if c.shell != nil {
 		_ = c.shell.Close()
 		c.shell = nil
+	}
+}
+
+func (c *checker) mode(context.Context) Finding {
+	return Finding{
+		Detail: "over the API alone, without SSH: single addresses only, no ranges; more than about 2,000 bans, or many at once, take long",
+		Hint:   "to block ranges too, switch SSH on and give ssh_password or ssh_private_key_path",
 	}
 }
 

@@ -2,7 +2,9 @@ package acceptance_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,5 +211,41 @@ func TestCheckReadsAnswersInAnotherEncoding(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Without credentials for SSH the findings are those of the API, also where SSH is off.
+func TestCheckWithoutSSHTriesTheAPIAlone(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse = true })
+	config := configFor(t, h.Sim)
+	config.APIAlone, config.SSH.Password, config.SSH.HostKey = true, "", ""
+	object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
+	for _, c := range []struct {
+		check    func(context.Context, stormshield.Config) []acceptance.Finding
+		subjects []string
+	}{
+		{acceptance.Check, []string{"mode", "API login", "firmware", "right to the blacklist"}},
+		{acceptance.CheckAndWrite, []string{"mode", "API login", "firmware", "right to the blacklist", "blocking an address", "what SHOW prints",
+			"renewing an entry", "unblocking an address", "IPv6 address", "nothing is left behind"}},
+	} {
+		var subjects []string
+		for _, f := range c.check(t.Context(), config) {
+			subjects = append(subjects, f.Subject)
+			if f.Verdict != acceptance.Holds || f.Detail == "" {
+				t.Errorf("%s: %s, %s %v", f.Subject, f.Verdict, f.Detail, f.Err)
+			}
+			if f.Subject == "mode" && (!strings.Contains(f.Detail, "no ranges") || !strings.Contains(f.Hint, "ssh_password")) {
+				t.Errorf("the mode is described as %q (hint: %s)", f.Detail, f.Hint)
+			}
+		}
+		if !slices.Equal(subjects, c.subjects) {
+			t.Errorf("found %q, want %q", subjects, c.subjects)
+		}
+	}
+	h.wantUntouched(object, objectgroup)
+	if s := h.Sim.Stats(); s.SSHAuthOK+s.SSHAuthFailed > 0 {
+		t.Errorf("%+v", s)
 	}
 }

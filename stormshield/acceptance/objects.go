@@ -125,6 +125,9 @@ const hintIPv6 = "IPv6 is not blocked: put 2000::/3, all of its addresses that a
 
 func (c *checker) ipv6Address(ctx context.Context) Finding {
 	c.progress("trying IPv6")
+	if before, err := c.show(ctx, testIPv6); err == nil && before.Text != "" {
+		return notTried(testIPv6.Addr().String() + " is on the blacklist already: unblock it first")
+	}
 	var line string
 	err := c.block(ctx, blacklist.Name(testIPv6), testTime)
 	if err == nil {

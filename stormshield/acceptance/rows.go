@@ -26,11 +26,34 @@ const (
 	ipv6Object     = "IPv6 object"
 )
 
+// modeRow describes a configuration without credentials for SSH.
+var modeRow = row{"mode", "without credentials for SSH the plugin works over the API alone", nil, (*checker).mode}
+
 // readRows need no write.
-var readRows = []row{
+func (c *checker) readRows() []row {
+	if c.config.APIAlone {
+		return append([]row{modeRow}, apiRows...)
+	}
+	return slices.Concat(apiRows, sshRows)
+}
+
+// writeRows block and write. The order matters: some use what the rows before them wrote.
+func (c *checker) writeRows() []row {
+	if c.config.APIAlone {
+		return addressRows
+	}
+	return slices.Concat(addressRows, fileRows)
+}
+
+// apiRows need the API alone.
+var apiRows = []row{
 	{apiLogin, "the account logs in to the HTTPS API with its password", nil, (*checker).logInToAPI},
 	{"firmware", "SYSTEM PROPERTY returns model and version", works(apiLogin), (*checker).firmware},
 	{blacklistRight, "MODIFY MONITOR gives the right to the blacklist", works(apiLogin), (*checker).monitorRight},
+}
+
+// sshRows need SSH.
+var sshRows = []row{
 	{"SSH login", "the account logs in over SSH, with password, keyboard-interactive or key", nil, (*checker).logInOverSSH},
 	{"SSH server", "the server offers algorithms of today", overSSH(), (*checker).server},
 	{loginShell, "the login shell runs /bin/sh -c '...'", overSSH(), (*checker).loginShell},
@@ -40,13 +63,18 @@ var readRows = []row{
 	{groupFile, "it is in config_dir", overSSH(configFolder), (*checker).groupFile},
 }
 
-// writeRows block and write. The order matters: some use what the rows before them wrote.
-var writeRows = []row{
+// addressRows block single addresses.
+var addressRows = []row{
 	{"blocking an address", "MONITOR ADDRESSLIST ADD takes an address, with the monitor right alone",
 		works(apiLogin, blacklistRight), (*checker).blockAddress},
 	{"what SHOW prints", "SHOW prints one line per entry, with src=ADDRESS or range1=FIRST:LAST, and timeout=SECONDS", hasBlocked, (*checker).readShow},
 	{"renewing an entry", "ADD of a blocked address renews its remaining time", isListed, (*checker).renew},
 	{"unblocking an address", "DELETE unblocks an address; it does no harm if the address is not blocked", isListed, (*checker).unblockAddress},
+	{"IPv6 address", "ADD takes an IPv6 address", hasBlocked, (*checker).ipv6Address},
+}
+
+// fileRows write the files, and block what the files name.
+var fileRows = []row{
 	{editing, "the appliance's sh and awk make the same bytes as this program",
 		func(c *checker) bool { return hasBlocked(c) && overSSH(objectFile, groupFile)(c) }, (*checker).edit},
 	{"mode and owner", "a file that is replaced keeps its mode and owner", works(editing), (*checker).modeAndOwner},
@@ -54,7 +82,6 @@ var writeRows = []row{
 	{groupBlock, "ADD of a group blocks its members", seesWrites, (*checker).blockGroup},
 	{"unblocking a group", "DELETE of a group unblocks its members", works(groupBlock), (*checker).unblockGroup},
 	{"blocking a range", "an object of [Network] is blocked by its name, and as a member of a group", works(groupBlock), (*checker).blockRange},
-	{"IPv6 address", "ADD takes an IPv6 address", works(editing), (*checker).ipv6Address},
 	{ipv6Object, "an object of [Host] may have an IPv6 address, and is blocked by its name", seesWrites, (*checker).ipv6Object},
 	{"empty group", "a group may be a header alone", seesWrites, (*checker).emptyGroup},
 }
