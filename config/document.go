@@ -104,6 +104,9 @@ type Stormshield struct {
 	APIUsername     string `key:"api_username" default:"admin" required:"write an administrator's login, such as admin" rule:"login"`
 	APIPassword     Secret `key:"api_password"`
 	APIPasswordPath string `key:"api_password_path" rule:"absolute" file_of:"api_password"`
+	// APIClientCertPath and APIClientKeyPath are a client certificate that replaces the password, in PEM.
+	APIClientCertPath string `key:"api_client_cert_path" rule:"absolute"`
+	APIClientKeyPath  string `key:"api_client_key_path" rule:"absolute"`
 	// APICAPath is a PEM file.
 	APICAPath     string `key:"api_ca_path" rule:"absolute"`
 	APIServerName string `key:"api_server_name" rule:"server_name"`

@@ -48,8 +48,14 @@ func (s Stormshield) checkCredentials(c *checks) {
 	c.require(s.SSHPrivateKeyPassphrase == "" && s.SSHPrivateKeyPassphrasePath == "" || s.SSHPrivateKeyPath != "", "stormshield.ssh_private_key_path",
 		"is empty, and there is a passphrase for it", "write the path of the private key, or remove the passphrase",
 		"stormshield.ssh_private_key_passphrase", "stormshield.ssh_private_key_passphrase_path")
-	c.require(s.APIPassword != "" || s.APIPasswordPath != "", "stormshield.api_password", "is empty, and so is api_password_path",
-		"write the password of api_username, or the path of a file that holds it", "stormshield.api_password_path")
+	hasPassword, hasCertificate := s.APIPassword != "" || s.APIPasswordPath != "", s.APIClientCertPath != "" || s.APIClientKeyPath != ""
+	c.require(hasPassword || hasCertificate, "stormshield.api_password", "is empty, and so are api_password_path and api_client_cert_path",
+		"write the password of api_username, the path of a file that holds it, or the path of a client certificate",
+		"stormshield.api_password_path", "stormshield.api_client_cert_path", "stormshield.api_client_key_path")
+	c.require(!hasPassword || !hasCertificate, "stormshield.api_client_cert_path", "is set, and so is a password for the API",
+		"remove api_password and api_password_path, or api_client_cert_path and api_client_key_path", "stormshield.api_client_key_path", "stormshield.api_password_path")
+	c.require((s.APIClientCertPath == "") == (s.APIClientKeyPath == ""), "stormshield.api_client_key_path",
+		"and api_client_cert_path belong together", "set both or neither", "stormshield.api_client_cert_path")
 }
 
 // checkIdentity demands a way to identify the appliance before it gets a password. Without credentials for SSH, SSH gets none.

@@ -166,6 +166,27 @@ func TestANewSecretInAFileEndsTheHoldOff(t *testing.T) {
 	}
 }
 
+func TestANewClientCertificateEndsTheHoldOff(t *testing.T) {
+	t.Parallel()
+	cert, key := filepath.Join(t.TempDir(), "cert"), filepath.Join(t.TempDir(), "key")
+	d, err := config.ParseOne([]byte(strings.Replace(configuration(t.TempDir()), `api_password: "two"`,
+		"api_client_cert_path: "+cert+"\n  api_client_key_path: "+key, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := plugin.Credentials(d)
+	for _, path := range []string{cert, key} {
+		if err := os.WriteFile(path, []byte("renewed"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		now := plugin.Credentials(d)
+		if now == before {
+			t.Errorf("new content of %s does not end the hold-off", path)
+		}
+		before = now
+	}
+}
+
 func TestAMalformedNotificationLosesNoCompleteAlert(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

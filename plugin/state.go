@@ -122,14 +122,17 @@ func TargetOf(d config.Document) ledger.Target {
 // Credentials returns the credentials and hosts that a login hold-off counts for. A change of any of them ends the hold-off.
 func Credentials(d config.Document) string {
 	s := d.Stormshield
-	key := ""
-	if s.SSHPrivateKeyPath != "" {
-		if pem, err := os.ReadFile(s.SSHPrivateKeyPath); err == nil { // the login reports a key that cannot be read
-			key = fmt.Sprintf("%x", sha256.Sum256(pem))
-		}
-	}
 	return strings.Join([]string{
-		s.Host, fmt.Sprint(s.SSHPort, s.APIPort), s.SSHUsername, s.SSHPassword.Reveal(), key,
-		s.SSHPrivateKeyPassphrase.Reveal(), s.APIUsername, s.APIPassword.Reveal(),
+		s.Host, fmt.Sprint(s.SSHPort, s.APIPort), s.SSHUsername, s.SSHPassword.Reveal(), sumOfFile(s.SSHPrivateKeyPath),
+		s.SSHPrivateKeyPassphrase.Reveal(), s.APIUsername, s.APIPassword.Reveal(), sumOfFile(s.APIClientCertPath), sumOfFile(s.APIClientKeyPath),
 	}, "\x00")
+}
+
+// sumOfFile returns a checksum of a file; "" if it cannot be read, which the login reports.
+func sumOfFile(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text))
 }

@@ -45,6 +45,8 @@ func apiLoginHint(err *serverd.AuthError) string {
 		return "use an account without a one-time password (api_username)"
 	case err.Locked():
 		return "the account may be right: failed logins of any program on this address cause the lock; find out which program fails to log in, and wait until the lock ends"
+	case err.Refused() && err.ByCertificate:
+		return "correct api_client_cert_path and api_client_key_path: the certificate may have expired, or the appliance may know no account for it"
 	case err.Refused():
 		return "correct api_username and api_password; after three failures the appliance locks both SSH and web"
 	}

@@ -39,7 +39,7 @@ func clientConfig(d config.Document) stormshield.Config {
 	s := d.Stormshield
 	const dollarHint = "; if the password holds a $, CrowdSec may have changed it: put it into a file, with "
 	var apiHint, sshHint string
-	if s.APIPasswordPath == "" {
+	if s.APIPassword != "" && s.APIPasswordPath == "" {
 		apiHint = dollarHint + "api_password_path"
 	}
 	if s.SSHPassword != "" && s.SSHPasswordPath == "" {
@@ -48,6 +48,7 @@ func clientConfig(d config.Document) stormshield.Config {
 	return stormshield.Config{
 		API: serverd.Config{
 			Host: s.Host, Port: s.APIPort, User: s.APIUsername, Password: s.APIPassword.Reveal(),
+			ClientCertPath: s.APIClientCertPath, ClientKeyPath: s.APIClientKeyPath,
 			Trust: serverd.Trust{
 				CAPath: s.APICAPath, ServerName: s.APIServerName,
 				Fingerprint: s.APICertFingerprint, Insecure: s.APIInsecureSkipVerify,

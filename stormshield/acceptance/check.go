@@ -95,7 +95,7 @@ func (c *checker) logInToAPI(ctx context.Context) Finding {
 		return wrong(err, apiHint(err))
 	}
 	c.session = session
-	return holds(fmt.Sprintf("%s, rights %s", c.config.API.User, strings.Join(session.Levels(), " ")))
+	return holds(fmt.Sprintf("%s, rights %s", c.config.API.Account(), strings.Join(session.Levels(), " ")))
 }
 
 func (c *checker) firmware(ctx context.Context) Finding {

@@ -81,7 +81,7 @@ func (c *checker) commandHint(err error, rights string) string {
 	var other *serverd.HTTPError
 	switch {
 	case serverd.IsForbidden(err):
-		return fmt.Sprintf("give the account %s the right %s on the appliance; if it has that, paste this report into a bug report", c.config.API.User, rights)
+		return fmt.Sprintf("give the account %s the right %s on the appliance; if it has that, paste this report into a bug report", c.config.API.Account(), rights)
 	case errors.As(err, &root) && root.IsSessionEnded():
 		return "the appliance ended the new session: make sure that nobody disconnects it, and check again"
 	case errors.As(err, &root):

@@ -47,7 +47,7 @@ func (c *checker) writeRows() []row {
 
 // apiRows need the API alone.
 var apiRows = []row{
-	{apiLogin, "the account logs in to the HTTPS API with its password", nil, (*checker).logInToAPI},
+	{apiLogin, "the account logs in to the HTTPS API with its password or its client certificate", nil, (*checker).logInToAPI},
 	{"firmware", "SYSTEM PROPERTY returns model and version", works(apiLogin), (*checker).firmware},
 	{blacklistRight, "MODIFY MONITOR gives the right to the blacklist", works(apiLogin), (*checker).monitorRight},
 }

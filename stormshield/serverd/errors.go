@@ -13,9 +13,11 @@ import (
 type AuthError struct {
 	Msg   string        // such as AUTH_FAILED, NEED_TOTP_AUTH or ERR_BRUTEFORCE
 	Delay time.Duration // how long the appliance asks to wait; 0: it names no time
-	Err   error         // why it opened no session after it accepted the password; otherwise nil
+	Err   error         // why it opened no session after it accepted the account; otherwise nil
+	// ByCertificate says that a client certificate was used instead of a password. Msg may then be a TLS alert.
+	ByCertificate bool
 
-	refused bool // the answer has the root code of a failed authentication
+	refused bool // the answer has the root code of a failed authentication, or is a TLS alert about the certificate
 }
 
 // Messages of a login (vendor's Python client).
@@ -26,7 +28,7 @@ const (
 	msgLocked  = "ERR_BRUTEFORCE"
 )
 
-// Refused reports whether the appliance refused the account or its password. It is
+// Refused reports whether the appliance refused the account, its password or its certificate. It is
 // false if the same login may succeed later: logins from this address are locked for
 // a time, or the message is unknown.
 func (e *AuthError) Refused() bool {
@@ -41,6 +43,8 @@ func (e *AuthError) NeedsTOTP() bool { return e.Msg == msgTOTP }
 
 func (e *AuthError) Error() string {
 	switch {
+	case e.ByCertificate && e.Refused() && !e.NeedsTOTP():
+		return fmt.Sprintf("the appliance refused the client certificate (%.60s)", e.Msg)
 	case e.Msg == msgFailed:
 		return "the appliance refused the account or its password (AUTH_FAILED)"
 	case e.NeedsTOTP():
@@ -49,6 +53,8 @@ func (e *AuthError) Error() string {
 		return "the appliance has locked logins from here after failed attempts (ERR_BRUTEFORCE), and does not say for how long"
 	case e.Locked():
 		return fmt.Sprintf("the appliance has locked logins from here after failed attempts (ERR_BRUTEFORCE), for another %.0f s", e.Delay.Seconds())
+	case e.Err != nil && e.ByCertificate:
+		return fmt.Sprintf("the appliance accepted the client certificate and opened no session: %v", e.Err)
 	case e.Err != nil:
 		return fmt.Sprintf("the appliance accepted the password and opened no session: %v", e.Err)
 	case e.Refused():
@@ -58,10 +64,6 @@ func (e *AuthError) Error() string {
 }
 
 func (e *AuthError) Unwrap() error { return e.Err }
-
-func authError(r root) error {
-	return &AuthError{Msg: r.Msg, Delay: delayOf(r.Delay), refused: r.Code == rootAuthentication}
-}
 
 // delayOf reads a number of seconds; 0 for any other text.
 func delayOf(text string) time.Duration {

@@ -39,8 +39,18 @@ type Config struct {
 	Port     int
 	User     string
 	Password string
-	Trust    Trust
-	Timeout  time.Duration // of one request; zero: DefaultTimeout
+	// ClientCertPath and ClientKeyPath are a client certificate, in PEM, that logs in instead of User and Password; "": none.
+	ClientCertPath, ClientKeyPath string
+	Trust                         Trust
+	Timeout                       time.Duration // of one request; zero: DefaultTimeout
+}
+
+// Account returns the account as a text for messages.
+func (c Config) Account() string {
+	if c.ClientCertPath != "" {
+		return "of the client certificate " + c.ClientCertPath
+	}
+	return c.User
 }
 
 // Session is one session of the API. It sees the objects that the appliance had when
@@ -52,9 +62,12 @@ type Session struct {
 	levels []string
 }
 
-// Dial logs in and opens a session.
+// Dial logs in and opens a session. It reads the client certificate each time, so that a renewed one needs no restart.
 func Dial(ctx context.Context, c Config) (*Session, error) {
 	tls, err := c.Trust.config(c.Host)
+	if err == nil {
+		err = c.showCertificate(tls)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -80,36 +93,48 @@ func Dial(ctx context.Context, c Config) (*Session, error) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	if err := s.open(ctx, c.User, c.Password); err != nil {
+	if err := s.open(ctx, c); err != nil {
 		s.http.CloseIdleConnections()
 		return nil, fmt.Errorf("log in to the API at %s: %w", s.base, err)
 	}
 	return s, nil
 }
 
-func (s *Session) open(ctx context.Context, user, password string) error {
-	encode := base64.StdEncoding.EncodeToString
-	login, err := s.post(ctx, "/auth/admin.html", url.Values{
-		"uid": {encode([]byte(user))}, "pswd": {encode([]byte(password))}, "app": {"sslclient"},
-	})
+func (s *Session) open(ctx context.Context, c Config) error {
+	byCertificate := c.ClientCertPath != ""
+	login, err := s.logIn(ctx, c)
+	if alert := certificateAlert(err); byCertificate && alert != "" {
+		return &AuthError{Msg: alert, ByCertificate: true, refused: true}
+	}
 	if err != nil {
 		return err
 	}
 	if login.Msg != msgSuccess {
-		return authError(login)
+		return &AuthError{Msg: login.Msg, Delay: delayOf(login.Delay), ByCertificate: byCertificate, refused: login.Code == rootAuthentication}
 	}
 	opened, err := s.post(ctx, "/api/auth/login", url.Values{"app": {"sslclient"}, "id": {"0"}})
 	if err != nil {
 		return err
 	}
 	if opened.Code != rootOK || opened.SessionID == "" {
-		return &AuthError{Msg: login.Msg, Err: opened.openFailure()}
+		return &AuthError{Msg: login.Msg, ByCertificate: byCertificate, Err: opened.openFailure()}
 	}
 	s.id = opened.SessionID
 	for level := range strings.SplitSeq(opened.Level, ",") {
 		s.levels = append(s.levels, strings.ToLower(strings.TrimSpace(level)))
 	}
 	return nil
+}
+
+// logIn does the first step of a login, in which the appliance accepts the account.
+func (s *Session) logIn(ctx context.Context, c Config) (root, error) {
+	if c.ClientCertPath != "" {
+		return s.do(ctx, http.MethodGet, "/auth/admin.html?sslcert=1&app=sslclient", nil)
+	}
+	encode := base64.StdEncoding.EncodeToString
+	return s.post(ctx, "/auth/admin.html", url.Values{
+		"uid": {encode([]byte(c.User))}, "pswd": {encode([]byte(c.Password))}, "app": {"sslclient"},
+	})
 }
 
 // openFailure returns why a session was not opened. A serverd status is more precise

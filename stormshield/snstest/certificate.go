@@ -26,32 +26,43 @@ type identity struct {
 	ca    *x509.Certificate
 	caKey *ecdsa.PrivateKey
 	leaf  tls.Certificate
+
+	users    *x509.Certificate // the CA of administrators' certificates
+	usersKey *ecdsa.PrivateKey
 }
 
 func newIdentity(kind CertificateKind, serial string) (*identity, error) {
 	i := &identity{kind: kind, serial: serial}
+	var err error
+	if i.users, i.usersKey, err = newCA("Administrators CA " + serial); err != nil {
+		return nil, err
+	}
 	return i, i.renew()
 }
 
 // renew makes a CA and a certificate.
-func (i *identity) renew() error {
+func (i *identity) renew() (err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
+	if i.ca, i.caKey, err = newCA("Firewall CA " + i.serial); err != nil {
 		return err
 	}
-	ca := template("Firewall CA " + i.serial)
+	return i.issue(func(*x509.Certificate) {})
+}
+
+func newCA(name string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	ca := template(name)
 	ca.IsCA, ca.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
 	der, err := x509.CreateCertificate(rand.Reader, ca, ca, &key.PublicKey, key)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	if i.ca, err = x509.ParseCertificate(der); err != nil {
-		return err
-	}
-	i.caKey = key
-	return i.issue(func(*x509.Certificate) {})
+	certificate, err := x509.ParseCertificate(der)
+	return certificate, key, err
 }
 
 // issue makes a certificate of the present CA, or a self-signed one. The caller holds mu.

@@ -64,6 +64,8 @@ type Faults struct {
 	// NeedTOTP asks the web login for a one-time password, which is 123456.
 	NeedTOTP bool
 
+	// CertificateAlert refuses a client certificate by a TLS alert instead of AUTH_FAILED.
+	CertificateAlert bool
 	// LoginMessage answers every web login with this message, such as ERR_BRUTEFORCE or one that no client knows.
 	// LoginDelay is the attribute delay of that answer. Empty: none.
 	LoginMessage, LoginDelay string

@@ -35,7 +35,7 @@ type Stats struct {
 	APICommands                  []string // like SSHCommands
 	SessionsOpen                 int      // now
 
-	// CredentialsSeen counts passwords, answers and keys that SSH or the API got, right or wrong.
+	// CredentialsSeen counts passwords, answers, keys and certificates that SSH or the API got, right or wrong.
 	CredentialsSeen int
 	// Lockouts counts how often brute-force protection locked the appliance.
 	Lockouts int

@@ -18,7 +18,10 @@ func (a *Appliance) webServer() *http.Server {
 		Handler:           http.HandlerFunc(a.serveRequest),
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       a.options.SessionIdle,
-		TLSConfig:         &tls.Config{GetCertificate: a.identity.get, MinVersion: tls.VersionTLS12},
+		TLSConfig: &tls.Config{
+			GetCertificate: a.identity.get, MinVersion: tls.VersionTLS12,
+			ClientAuth: tls.RequestClientCert, GetConfigForClient: a.strictTLS,
+		},
 		// The appliance speaks HTTP/1.1 only.
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		ErrorLog:     log.New(io.Discard, "", 0),
@@ -45,6 +48,8 @@ func (a *Appliance) serveRequest(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case "POST /auth/admin.html":
 		handle = a.webLogin
+	case "GET /auth/admin.html":
+		handle = a.webCertificateLogin
 	case "POST /api/auth/login":
 		handle = a.webOpenSession
 	case "GET /api/command":

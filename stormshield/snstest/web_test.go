@@ -259,7 +259,7 @@ func TestRequestedLevelsAreGranted(t *testing.T) {
 func TestUnknownRequestsAreRefused(t *testing.T) {
 	c := connect(t, snstest.Start(t))
 	for _, request := range []struct{ method, path string }{
-		{"GET", "/"}, {"POST", "/api/command?sessionid=x&cmd=NOP"}, {"GET", "/auth/admin.html?sslcert=1&app=sslclient"},
+		{"GET", "/"}, {"POST", "/api/command?sessionid=x&cmd=NOP"},
 	} {
 		if _, err := c.do(request.method, request.path, nil); err == nil {
 			t.Errorf("%s %s was answered", request.method, request.path)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// webLogin is the first step of a login: user and password in base64. Client certificates are not simulated.
+// webLogin is the first step of a login: user and password in base64.
 func (a *Appliance) webLogin(w http.ResponseWriter, r *http.Request, f *Faults) string {
 	if r.ParseForm() != nil || r.PostForm.Get("app") != "sslclient" {
 		return loginXML("AUTH_FAILED", "")
@@ -19,6 +19,11 @@ func (a *Appliance) webLogin(w http.ResponseWriter, r *http.Request, f *Faults) 
 	a.counters.count(func(s *Stats) { s.CredentialsSeen++ })
 
 	message, extra := a.judge(wellFormed && string(user) == a.options.User, string(password), r.PostForm.Get("totp"), f)
+	return a.answerLogin(w, message, extra)
+}
+
+// answerLogin ends the first step of a login.
+func (a *Appliance) answerLogin(w http.ResponseWriter, message, extra string) string {
 	if message != "AUTH_SUCCESS" {
 		a.counters.count(func(s *Stats) { s.APILoginsFailed++ })
 		return loginXML(message, extra)
