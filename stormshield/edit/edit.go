@@ -4,8 +4,9 @@
 // It replaces both files together, and only if they still have the content that the
 // caller expects. Otherwise somebody else changed them: that edit stays, and the
 // error is [ErrChanged]. It never writes a file in place, and keeps mode and owner.
-// If the connection breaks, each file is the old one or the new one. The package
-// knows no bans; an [objects.Patch] says what to change.
+// If the connection breaks, each file is the old one or the new one. A program that
+// runs then still works to its end, and a change that meets it gets [ErrChanged]. The
+// package knows no bans; an [objects.Patch] says what to change.
 //
 // There are two ways, which make the same bytes:
 //
@@ -54,7 +55,7 @@ type Files struct {
 
 // NewFiles returns the files in a folder of the appliance. Two changes at the same
 // time must be for different groups, because each change removes the temporary folders
-// of broken changes for its group.
+// for its group in which no program works.
 func NewFiles(folder, group string, client *shell.Client) *Files {
 	return &Files{client, folder, group}
 }

@@ -26,6 +26,7 @@ LC_ALL=C
 export LC_ALL
 trap "" HUP PIPE # so that a broken connection does not stop this program half-way
 cd "$folder/$work" || exit 1
+echo $$ > process # while it lives, other runs leave the folder
 
 # finish removes the folder of this run, and ends with a status.
 finish() { # status
@@ -47,12 +48,14 @@ matches() { # file, sum, copy
 	fi
 }
 
-# awaitPrompt waits until a file holds the question of mv.
+# awaitPrompt waits until a file is not empty. It gives up after two minutes, because a
+# full disk may have no room for the prompt.
 awaitPrompt() { # file
 	n=0
 	until test -s "$1"; do
 		n=$((n + 1))
-		test $n -lt 1000000 || return 1
+		test $n -lt 1000 || sleep 1
+		test $n -lt 1120 || return 1
 	done
 }
 
@@ -66,10 +69,13 @@ awaitPrompt() { # file
 replace() { # new text, file, link to the file, expected sum, copy
 	if test $linked; then
 		matches "$3" "$4" "$5" || fail 9 "$2"
-		# mv -i reads the answer, and awaitPrompt reads the prompt while mv writes it.
+		# mv -i reads the answer, and awaitPrompt reads the prompt while mv writes it. The
+		# line after mv ends the wait if mv ends without a prompt.
 		# shellcheck disable=SC2094,SC2216
-		if awaitPrompt "$1.prompt" && test "../$2" -ef "$3"; then echo y; else echo n; fi 2> /dev/null |
+		if awaitPrompt "$1.prompt" && test "../$2" -ef "$3"; then echo y; else echo n; fi 2> /dev/null | {
 			mv -i "$1" "../$2" > /dev/null 2> "$1.prompt"
+			echo >> "$1.prompt"
+		}
 		test -f "$1" && fail 9 "$2"
 		matches "$3" "$4" "$5" || { mv -f "$3" "../$2"; fail 9 "$2"; }
 	else

@@ -185,11 +185,16 @@ func (r *run) upload(ctx context.Context, name, like string, text []byte, questi
 }
 
 // inWork returns a script that makes the folder of this run, unless the folder exists.
-// Then the script runs commands in the folder above it. The first script of a run
-// removes the folders of broken runs for the group. A script that fails removes the
-// folder of its own run.
+// Then the script runs commands in the folder above it. A script that fails removes
+// the folder of its own run.
+//
+// The first script of a run removes the folders of broken runs for the group. It keeps
+// the folder of a program that still works after its connection broke. Another process
+// may have got the same number since, so it keeps no folder for longer than a day.
 func (r *run) inWork(commands string) string {
-	return fmt.Sprintf("cd %[1]s && { { test -d %[2]s || { for d in %[3]s*; do test -d $d && rm -rf $d; done; mkdir -m 700 %[2]s; }; } && %[4]s || { s=$?; rm -rf %[2]s; exit $s; }; }",
+	const removeBroken = "for d in %[3]s*; do test -d $d && " +
+		"{ kill -0 $(cat $d/process) && test -z \"$(find $d -prune -mtime +0)\" || rm -rf $d; } 2> /dev/null; done"
+	return fmt.Sprintf("cd %[1]s && { { test -d %[2]s || { "+removeBroken+"; mkdir -m 700 %[2]s; }; } && %[4]s || { s=$?; rm -rf %[2]s; exit $s; }; }",
 		r.folder, r.work, r.prefix, commands)
 }
 

@@ -64,6 +64,9 @@ func (p *processes) end() {
 	p.kill()
 }
 
+// KillCommands kills the SSH commands that run, and their children. The connections stay.
+func (a *Appliance) KillCommands() { a.processes.kill() }
+
 // kill kills every command and its children.
 func (p *processes) kill() {
 	p.mu.Lock()
