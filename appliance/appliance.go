@@ -31,7 +31,9 @@ type Pending struct {
 	Unblock []netip.Prefix // ended or waiting, and perhaps still on the blacklist
 	Add     []netip.Prefix // in force, and not known to be in the appliance's files
 	Remove  []netip.Prefix // ended or waiting, and perhaps in the files
-	InForce int            // how many bans are in force
+	// Cut are addresses of Block, or those that the group stands for, whose established connections must be cut once they are blocked.
+	Cut     []netip.Prefix
+	InForce int // how many bans are in force
 	// Mark identifies the files as a flush left them; "": not known. While the files match it, only Add and Remove must be
 	// changed in them. Only the client of the appliance reads it.
 	Mark string
@@ -40,7 +42,12 @@ type Pending struct {
 // Change is the task of a flush: what is pending, and functions that return more where that is not enough.
 type Change struct {
 	Pending
-	Reassert bool // block everything in force again
+	// Files says that the flush logs in over SSH, and makes the files list the bans in force. A flush without Files blocks and
+	// unblocks one by one over the API alone. It leaves ranges to block pending, because a command names a range by its object.
+	Files bool
+	// Reassert says that everything in force is blocked again. Without Files, the files must list the bans in force and no others,
+	// or the appliance has no group.
+	Reassert bool
 
 	// AskSerial asks for the serial number before anything is blocked or unblocked. Serial is the known number; "": none is
 	// known. If the appliance has another one, the flush ends with an [OtherApplianceError].
@@ -58,6 +65,9 @@ type Change struct {
 	// listed are the members of the group in the files.
 	AllInForce func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
 
+	// EachBan returns every ban in force. A re-assert without a group calls it.
+	EachBan func(ctx context.Context) ([]Ban, error)
+
 	// OneByOne returns every ban that must be blocked one by one, for as long as an entry lives, the most urgent first. The flush
 	// calls it where no command may name the group. It also returns the bans that Block leaves out, and with Reassert every ban
 	// in force that no earlier flush of the same re-assert blocked.
@@ -73,14 +83,24 @@ type Outcome struct {
 	Cleared   bool   // the files name no other prefix
 	Mark      string // of the files as they are now; "": not known. It is Pending.Mark if the flush did not change them
 
+	// Compared is when the files were found or made to list the bans in force and no others; zero: the flush did not look at them.
+	Compared time.Time
+
+	// Confirmed is when a re-assert without a group had found or made an entry for everything in force; zero: it did not.
+	Confirmed time.Time
+
 	// Asserted is when the appliance had blocked everything in force by the group; zero: it did not. The files list every
 	// ban then, so Asserted implies Listed.
 	Asserted      time.Time
 	AssertedUntil time.Time // when these entries end
 
 	At time.Time // when the flush succeeded; zero: it failed, or did nothing
-	// Warning is set after a successful flush if bans are Refused, or if a group has foreign members.
+	// Warning is set after a successful flush if bans are Refused.
 	Warning error
+	// FilesWarning is set after a successful flush with Files if a group has foreign members.
+	FilesWarning error
+	// CutWarning says why the appliance refused to cut the connections of an address; nil: it did not refuse.
+	CutWarning error
 	// Refused are bans that the appliance refused in a successful flush. They stay pending.
 	Refused []netip.Prefix
 	// Unfinished says that a successful flush left changes to the next one.

@@ -29,3 +29,11 @@ type OtherApplianceError struct {
 func (e *OtherApplianceError) Error() string {
 	return fmt.Sprintf("another appliance answers at %s: its serial number is %s, and was %s", e.Host, e.Serial, e.Expected)
 }
+
+// FilesError says that a flush could not write or compare the files over SSH. Changes that need no files were applied before. A refused
+// login is a [LoginError] instead.
+type FilesError struct{ Err error }
+
+func (e *FilesError) Error() string { return e.Err.Error() }
+
+func (e *FilesError) Unwrap() error { return e.Err }

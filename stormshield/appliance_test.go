@@ -92,7 +92,7 @@ func TestAComparisonPassesTheMembersOfTheGroup(t *testing.T) {
 	h := start(t)
 	h.MustFlush(addresses(3), nil, true)
 	var listed []netip.Prefix
-	_, err := h.Client.Apply(t.Context(), appliance.Change{Begin: begun, AllInForce: func(_ context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
+	_, err := h.Client.Apply(t.Context(), appliance.Change{Files: true, Begin: begun, AllInForce: func(_ context.Context, found []netip.Prefix) ([]netip.Prefix, error) {
 		listed = slices.Clone(found)
 		return found, nil
 	}})

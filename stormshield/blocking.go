@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,7 +17,11 @@ import (
 // block blocks the pending bans of one kind, one by one.
 func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
 	some := slices.DeleteFunc(slices.Clone(f.change.Block), func(b appliance.Ban) bool { return !kind(b.Prefix) })
-	return f.blockEach(ctx, some, never)
+	stop := never
+	if !f.change.Files {
+		stop = f.timeIsUp()
+	}
+	return f.blockEach(ctx, some, stop)
 }
 
 // blockEach blocks one by one until stop reports true. An address needs no object. A range is named by its object, which a
@@ -29,15 +34,18 @@ func (f *flush) blockEach(ctx context.Context, bans []appliance.Ban, stop func()
 		if err != nil {
 			return err
 		}
-		timeout := min(time.Until(b.Until), f.config.BlacklistTimeout)
+		timeout := f.timeout(b.Until)
 		err = blacklist.Block(ctx, session, blacklist.Name(b.Prefix), timeout)
 		switch {
 		case err == nil:
+			err = f.cutConnections(ctx, session, b.Prefix)
 			f.done.Blocked = append(f.done.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: time.Now().Add(timeout)})
 		case serverd.IsRefused(err):
 			f.refused = cmp.Or(f.refused, fmt.Errorf("block %s: %w", b.Prefix, err))
 			f.done.Refused = append(f.done.Refused, b.Prefix)
-		default:
+			err = nil
+		}
+		if err != nil {
 			return fmt.Errorf("block %s: %w", b.Prefix, err)
 		}
 		if stop() && i+1 < len(bans) {
@@ -46,6 +54,44 @@ func (f *flush) blockEach(ctx context.Context, bans []appliance.Ban, stop func()
 		}
 	}
 	return nil
+}
+
+// timeout returns how long the entry of a ban that ends at a time lasts. Over the API alone, flushes renew each entry by itself. So these
+// entries end at random times in the last quarter of their life, and are not all renewed at once.
+func (f *flush) timeout(until time.Time) time.Duration {
+	left, life := time.Until(until), f.config.BlacklistTimeout
+	if f.config.APIAlone && left > life {
+		life -= rand.N(life/4 + 1) //nolint:gosec // nobody gains by guessing it
+	}
+	return min(left, life)
+}
+
+// cutEach cuts the connections of the addresses that the group blocked.
+func (f *flush) cutEach(ctx context.Context, session *serverd.Session) error {
+	stop := f.timeIsUp()
+	for _, p := range f.change.Cut {
+		if f.done.CutWarning != nil || stop() {
+			break
+		}
+		if err := f.cutConnections(ctx, session, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutConnections cuts the established connections of an address that is blocked now, if the change asks for that. A refusal is a warning,
+// and ends the cutting in this flush.
+func (f *flush) cutConnections(ctx context.Context, session *serverd.Session, p netip.Prefix) error {
+	if f.done.CutWarning != nil || !slices.Contains(f.change.Cut, p) {
+		return nil
+	}
+	_, err := session.Run(ctx, "MONITOR FLUSH STATE "+p.Addr().String())
+	if serverd.IsRefused(err) || serverd.IsForbidden(err) {
+		f.done.CutWarning = fmt.Errorf("cut the connections of %s: %w", p.Addr(), err)
+		return nil
+	}
+	return err
 }
 
 // refusal returns the warning that the appliance refused bans; nil: it refused none.
@@ -78,6 +124,35 @@ func (f *flush) assert(ctx context.Context) error {
 		return fmt.Errorf("block the %d addresses of group %s: %w%s", f.total, f.config.Group, err, f.reloadHint(err))
 	}
 	f.setAsserted(now)
+	return f.cutEach(ctx, session)
+}
+
+// blockMissing blocks the bans in force that are not on the blacklist, such as after a restart of the appliance. It is the re-assert
+// over the API alone.
+func (f *flush) blockMissing(ctx context.Context) error {
+	began := time.Now()
+	bans, err := f.change.EachBan(ctx)
+	if err != nil || len(bans) == 0 {
+		return err
+	}
+	f.progress("comparing the blacklist with the %d bans in force", len(bans))
+	session, err := f.monitor(ctx, false)
+	if err != nil {
+		return err
+	}
+	listed, err := blacklist.Show(ctx, session)
+	if err != nil {
+		return err
+	}
+	missing := slices.DeleteFunc(bans, func(b appliance.Ban) bool {
+		return isRange(b.Prefix) || listed.Holds(b.Prefix) || slices.Contains(f.done.Refused, b.Prefix)
+	})
+	if err := f.blockEach(ctx, missing, f.timeIsUp()); err != nil {
+		return err
+	}
+	if !f.done.Unfinished {
+		f.done.Confirmed = began
+	}
 	return nil
 }
 
@@ -97,6 +172,11 @@ func (f *flush) unblock(ctx context.Context) error {
 	if len(f.pending) == 0 {
 		return nil
 	}
+	return f.unblockEach(ctx)
+}
+
+// unblockEach unblocks the pending prefixes one by one.
+func (f *flush) unblockEach(ctx context.Context) error {
 	session, err := f.monitor(ctx, slices.ContainsFunc(f.pending, isRange))
 	if err != nil {
 		return err

@@ -29,7 +29,9 @@ type Cleaned struct {
 func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups ...string) (Cleaned, error) {
 	whole := *a
 	whole.config.OneByOneLimit = 0 // there is no next flush
-	f := whole.flush(ctx, appliance.Change{Pending: appliance.Pending{Unblock: known}, AllInForce: noBans, OldGroups: oldGroups})
+	f := whole.flush(ctx, appliance.Change{
+		Pending: appliance.Pending{Unblock: known}, Files: true, AllInForce: noBans, OldGroups: oldGroups,
+	})
 	defer f.close(ctx)
 	var err error
 	f.progress("reading the files")

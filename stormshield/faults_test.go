@@ -121,7 +121,7 @@ func TestAFlushSendsNothingIfTheLedgerCannotRecordItsBegin(t *testing.T) {
 	full := errors.New("the disk is full")
 	ban := appliance.Ban{Prefix: addresses(1)[0], Until: time.Now().Add(time.Hour)}
 	done, err := h.Client.Apply(t.Context(), appliance.Change{
-		Pending: appliance.Pending{Block: []appliance.Ban{ban}, Mark: "mark"}, Begin: func() error { return full }, AllInForce: h.AllInForce,
+		Pending: appliance.Pending{Block: []appliance.Ban{ban}, Mark: "mark"}, Files: true, Begin: func() error { return full }, AllInForce: h.AllInForce,
 	})
 	if !errors.Is(err, full) || done.Mark != "mark" || !done.At.IsZero() {
 		t.Errorf("the flush did %+v and returned %v, want no change and the error of the ledger", done, err)

@@ -1,9 +1,8 @@
 package stormshield
 
 import (
-	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -36,17 +35,9 @@ func (a *Appliance) Apply(ctx context.Context, change appliance.Change) (applian
 		f.done.Refused = nil // the next flush tries them again
 		return f.done, err
 	}
-	f.done.At, f.done.Warning = time.Now(), f.warning()
+	f.done.At = time.Now()
+	f.done.Warning, f.done.FilesWarning = f.refusal(), foreignWarning(f.foreign)
 	return f.done, nil
-}
-
-// warning returns the warning of a successful flush; nil: there is none.
-func (f *flush) warning() error {
-	refused, foreign := f.refusal(), foreignWarning(f.foreign)
-	if refused != nil && foreign != nil {
-		return fmt.Errorf("%w; %w", refused, foreign)
-	}
-	return cmp.Or(refused, foreign)
 }
 
 // flush is one run of Apply. It holds the connections, the changes that are left, and the outcome so far.
@@ -87,6 +78,33 @@ func (a *Appliance) flush(ctx context.Context, change appliance.Change) *flush {
 }
 
 func (f *flush) run(ctx context.Context) error {
+	if f.change.Files {
+		return f.runWithFiles(ctx)
+	}
+	return f.runOverAPI(ctx)
+}
+
+// runOverAPI applies the changes that need no files.
+func (f *flush) runOverAPI(ctx context.Context) error {
+	if err := f.block(ctx, netip.Prefix.IsSingleIP); err != nil {
+		return err
+	}
+	if len(f.pending) > 0 {
+		if err := f.unblockEach(ctx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !f.change.Reassert:
+		return nil
+	case f.config.APIAlone:
+		return f.blockMissing(ctx)
+	}
+	return f.assert(ctx)
+}
+
+// runWithFiles applies all changes. Those that need no files come first.
+func (f *flush) runWithFiles(ctx context.Context) error {
 	few := len(f.change.Block) <= f.config.SingleMax
 	if err := f.applySingles(ctx, few); err != nil {
 		return err
@@ -95,7 +113,7 @@ func (f *flush) run(ctx context.Context) error {
 		f.endSession(ctx)
 	}
 	if err := f.write(ctx); err != nil {
-		return err
+		return filesError(ctx, err)
 	}
 	f.done.Listed = true
 	var err error
@@ -112,7 +130,7 @@ func (f *flush) run(ctx context.Context) error {
 			return err
 		}
 		if err := f.write(ctx); err != nil { // a comparison may find more that is pending
-			return err
+			return filesError(ctx, err)
 		}
 		if f.done.Unfinished {
 			break
@@ -120,11 +138,20 @@ func (f *flush) run(ctx context.Context) error {
 	}
 	if !f.done.Unfinished { // everything is blocked
 		if err := f.removeOldGroups(ctx); err != nil {
-			return err
+			return filesError(ctx, err)
 		}
 	}
 	f.done.Cleared = len(f.pending) == 0
+	f.done.Compared = time.Now()
 	return nil
+}
+
+// filesError returns the error for files that cannot be written. A refused login and the end of the context stay what they are.
+func filesError(ctx context.Context, err error) error {
+	if errors.As(err, new(*appliance.LoginError)) || ctx.Err() != nil {
+		return err
+	}
+	return &appliance.FilesError{Err: err}
 }
 
 // applySingles blocks and unblocks single addresses, if they are few. That needs no write of the files, so it comes first.
@@ -170,7 +197,9 @@ func (f *flush) monitor(ctx context.Context, afterWrite bool) (*serverd.Session,
 		}
 		f.session, f.stale = session, false
 		// The API accepted the login, so the one over SSH may begin. Over a slow link, a small flush mostly waits.
-		f.dial()
+		if f.change.Files {
+			f.dial()
+		}
 		if err := f.identify(ctx, session); err != nil {
 			return nil, err
 		}

@@ -46,7 +46,7 @@ func TestAWrongPasswordIsSentOnceWhateverTheServerOffers(t *testing.T) {
 			h.Sim.ResetStats()
 			config := configFor(t, h.Sim)
 			config.SSH.Password = "wrong"
-			_, err := stormshield.New(config).Apply(t.Context(), appliance.Change{Begin: begun})
+			_, err := stormshield.New(config).Apply(t.Context(), appliance.Change{Files: true, Begin: begun})
 			if flushtest.FailedLogin(err) == nil {
 				t.Errorf("a wrong password is not known as such: %v", err)
 			}
@@ -117,7 +117,7 @@ func TestALoginThatTheApplianceDropsIsARefusedLogin(t *testing.T) {
 		t.Run(answer, func(t *testing.T) {
 			h := start(t)
 			h.Sim.SetFaults(func(f *snstest.Faults) { f.LoginAnswer = answer })
-			_, err := h.Client.Apply(t.Context(), appliance.Change{Begin: begun})
+			_, err := h.Client.Apply(t.Context(), appliance.Change{Files: true, Begin: begun})
 			if flushtest.FailedLogin(err) == nil {
 				t.Errorf("no login hold-off follows: %v", err)
 			}

@@ -23,7 +23,7 @@ func (h *harness) rename(group string, old ...string) func() (appliance.Outcome,
 	h.Client = stormshield.New(config)
 	return func() (appliance.Outcome, error) {
 		add := slices.SortedFunc(maps.Keys(h.InForce), netip.Prefix.Compare)
-		change := appliance.Change{Pending: appliance.Pending{Add: add, InForce: len(add)}, Reassert: true, Begin: begun, AllInForce: h.AllInForce, OldGroups: old}
+		change := appliance.Change{Pending: appliance.Pending{Add: add, InForce: len(add)}, Files: true, Reassert: true, Begin: begun, AllInForce: h.AllInForce, OldGroups: old}
 		done, err := h.Client.Apply(h.T.Context(), change)
 		h.Mark = done.Mark
 		return done, err
@@ -192,7 +192,7 @@ func (h *harness) serial(expected string, more netip.Prefix) (appliance.Outcome,
 	h.InForce[more] = true
 	return h.Client.Apply(h.T.Context(), appliance.Change{
 		Pending: appliance.Pending{Block: []appliance.Ban{{Prefix: more, Until: time.Now().Add(time.Hour)}}, Add: []netip.Prefix{more}, InForce: 1},
-		Begin:   begun, AllInForce: h.AllInForce, AskSerial: true, Serial: expected,
+		Files: true, Begin: begun, AllInForce: h.AllInForce, AskSerial: true, Serial: expected,
 	})
 }
 

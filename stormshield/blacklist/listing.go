@@ -103,6 +103,12 @@ func (l Listing) MayHold(p netip.Prefix) bool {
 	return found || l.Unreadable != ""
 }
 
+// Holds reports whether a prefix surely has an entry of its own.
+func (l Listing) Holds(p netip.Prefix) bool {
+	_, found := l.exact[p]
+	return found
+}
+
 // sourceOf returns the source of a line of one of the two forms. The source is not valid if it cannot be read.
 func sourceOf(line string) (source span, known bool) {
 	for word := range strings.FieldsSeq(line) {

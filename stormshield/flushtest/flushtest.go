@@ -59,6 +59,7 @@ type Harness struct {
 	Acknowledged map[netip.Prefix]bool // blocked one by one
 	Mark         string                // of the files after the last flush; "": not known
 	Compared     int                   // how often a flush read the files whole
+	OverAPI      bool                  // Flush leaves the files as they are
 }
 
 // Start starts an appliance, which ends with the test.
@@ -96,8 +97,8 @@ func Begin() error { return nil }
 func (h *Harness) Flush(add, remove []netip.Prefix, reassert bool) (appliance.Outcome, error) {
 	h.T.Helper()
 	change := appliance.Change{
-		Pending:  appliance.Pending{Unblock: remove, Add: add, Remove: remove, Mark: h.Mark},
-		Reassert: reassert, Begin: Begin, AllInForce: h.AllInForce, OneByOne: h.notAcknowledged,
+		Pending: appliance.Pending{Unblock: remove, Add: add, Remove: remove, Mark: h.Mark},
+		Files:   !h.OverAPI, Reassert: reassert, Begin: Begin, AllInForce: h.AllInForce, EachBan: h.eachBan, OneByOne: h.notAcknowledged,
 	}
 	for _, b := range add {
 		h.InForce[b] = true
@@ -112,7 +113,7 @@ func (h *Harness) Flush(add, remove []netip.Prefix, reassert bool) (appliance.Ou
 	for _, b := range done.Blocked {
 		h.Acknowledged[b.Prefix] = true
 	}
-	return done, cmp.Or(err, done.Warning)
+	return done, cmp.Or(err, done.Warning, done.FilesWarning, done.CutWarning)
 }
 
 // notAcknowledged returns the bans in force that no flush blocked one by one since Acknowledged was emptied.
@@ -124,6 +125,15 @@ func (h *Harness) notAcknowledged(context.Context) ([]netip.Prefix, error) {
 		}
 	}
 	return pending, nil
+}
+
+// eachBan returns the bans in force, each for another hour.
+func (h *Harness) eachBan(context.Context) ([]appliance.Ban, error) {
+	var bans []appliance.Ban
+	for b := range h.InForce {
+		bans = append(bans, appliance.Ban{Prefix: b, Until: time.Now().Add(time.Hour)})
+	}
+	return bans, nil
 }
 
 // AllInForce answers a flush that compares the files whole.
