@@ -109,14 +109,18 @@ func (s State) awaitLease(ctx context.Context) (*lease.Lease, error) {
 	}
 }
 
-// TargetOf returns the appliance and the groups that a configuration names.
+// TargetOf returns the appliance that a configuration names, and its groups if there are credentials for SSH.
 func TargetOf(d config.Document) ledger.Target {
 	s := d.Stormshield
 	identity := []string{s.SSHHostKey, s.SSHKnownHostsPath, s.APICAPath, s.APIServerName}
 	if !s.APICertFingerprint.IsZero() {
 		identity = append(identity, s.APICertFingerprint.String())
 	}
-	return ledger.Target{Host: s.Address(), Identity: strings.Join(identity, " "), Group: s.Group, DeleteGroup: s.DeleteGroup}
+	target := ledger.Target{Host: s.Address(), Identity: strings.Join(identity, " ")}
+	if s.UsesSSH() {
+		target.Group, target.DeleteGroup = s.Group, s.DeleteGroup
+	}
+	return target
 }
 
 // Credentials returns the credentials and hosts that a login hold-off counts for. A change of any of them ends the hold-off.

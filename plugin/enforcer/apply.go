@@ -22,25 +22,40 @@ type flush struct {
 	*Enforcer
 	now   time.Time
 	plan  ledger.Plan
-	first bool // no flush of this ledger ended well yet, so an earlier installation may have left bans on the appliance
+	task  task
+	first bool // no flush of this ledger compared the files yet, so an earlier installation may have left bans on the appliance
 }
 
 // run applies the plan, and records what the appliance acknowledged.
-func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
-	start := time.Now()
+func (f *flush) run(ctx context.Context) (pacer.Result, error) {
+	if f.task.isEmpty(f.plan) {
+		var err error
+		if f.plan.NeedsTidy {
+			err = f.Ledger.Tidy(ctx, f.plan)
+		}
+		return pacer.Result{Next: f.nextFlush(f.plan, f.task, f.now)}, err
+	}
+	start, reassert := time.Now(), f.task.reassert
+	if reassert && f.round.began.IsZero() {
+		f.round.began = f.now
+	}
 	readSerial := f.mustReadSerial(reassert)
 	pending, kept, err := f.keepShared(ctx)
 	if err != nil {
 		return pacer.Result{}, err
 	}
 	done, failed := f.Appliance.Apply(ctx, appliance.Change{
-		Pending: pending, Reassert: reassert,
+		Pending: pending, Files: f.task.files, Reassert: reassert,
 		AskSerial: readSerial, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
-		Begin:      func() error { return f.Ledger.RecordAttempt(ctx, f.plan, reassert) },
+		Begin:      func() error { return f.Ledger.RecordAttempt(ctx, f.plan, f.blocksByGroup()) },
 		AllInForce: f.allInForce,
+		EachBan:    func(ctx context.Context) ([]appliance.Ban, error) { return f.Ledger.EachBanInForce(ctx, f.plan) },
 		OneByOne:   func(ctx context.Context) ([]netip.Prefix, error) { return f.oneByOne(ctx, reassert) },
 	})
 	done.Unblocked = append(done.Unblocked, kept...) // their entries belong to another configuration now
+	if !f.task.files && len(f.plan.Block) < f.plan.BlockCount {
+		done.Unfinished = true
+	}
 	confirmed := f.plan.ConfirmedAt(done)
 	f.round.unfinished = done.Unfinished
 	if !confirmed.IsZero() {
@@ -54,10 +69,17 @@ func (f *flush) run(ctx context.Context, reassert bool) (pacer.Result, error) {
 		if done.Unfinished {
 			request = f.round.request
 		}
-		f.record(recording, done.Warning, len(done.Refused) == 0, request)
+		f.record(recording, done.Warning, request)
+	}
+	if !done.Compared.IsZero() {
+		f.filesSucceeded(recording, done.FilesWarning)
 	}
 	if err := f.Ledger.RecordOutcome(recording, f.plan, done); err != nil {
 		return pacer.Result{}, errors.Join(failed, done.Warning, err)
+	}
+	if done.CutWarning != nil && !f.loggedCut {
+		f.loggedCut = true
+		f.Log.Warn("the appliance refuses to cut established connections (cut_connections): bans are enforced", "error", done.CutWarning)
 	}
 	if failed != nil {
 		return pacer.Result{}, failed
@@ -84,12 +106,15 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 		f.loggedHoldOff = time.Time{}
 	}
 	f.Log.Info("flushed", "added", f.plan.BlockCount, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
-		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero(), "took", took.Round(time.Millisecond).String())
+		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero() || !done.Confirmed.IsZero(), "ssh", f.task.files, "took", took.Round(time.Millisecond).String())
 	after := f.plan
 	if !confirmed.IsZero() {
 		after.Confirmed = confirmed
 	}
-	result := pacer.Result{Acted: true, Next: f.nextFlush(after, f.now)}
+	if f.task.files {
+		after.Add, after.Remove = nil, nil
+	}
+	result := pacer.Result{Acted: true, Next: f.nextFlush(after, f.task, f.now)}
 	if retry := f.now.Add(refusedRetry); len(done.Refused) > 0 && (result.Next.IsZero() || retry.Before(result.Next)) {
 		result.Next = retry
 	}
@@ -97,16 +122,18 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 		result.Next = f.now
 	}
 	if done.Warning != nil {
-		return result, warning{done.Warning, len(done.Refused) > 0}
+		return result, warning{done.Warning}
 	}
 	return result, nil
 }
 
-// warning is the error of a flush that ended well with a warning.
-type warning struct {
-	error
-	unenforced bool // some bans are not enforced
+// blocksByGroup reports whether the flush writes files that a group then stands for.
+func (f *flush) blocksByGroup() bool {
+	return f.task.files && (f.task.reassert || len(f.plan.Block) < f.plan.BlockCount)
 }
+
+// warning is the error of a flush that ended well with bans that the appliance refused.
+type warning struct{ error }
 
 // oneByOne returns the bans that must be blocked one by one. It leaves out those that an earlier flush of the same re-assert
 // blocked.

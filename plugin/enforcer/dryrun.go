@@ -14,6 +14,6 @@ func DryRun(log hclog.Logger) Appliance { return dryRun{log} }
 type dryRun struct{ log hclog.Logger }
 
 func (d dryRun) Apply(_ context.Context, c appliance.Change) (appliance.Outcome, error) {
-	d.log.Info("dry run: nothing is sent", "added", len(c.Add), "removed", len(c.Unblock), "total", c.InForce)
+	d.log.Info("dry run: nothing is sent", "added", max(len(c.Add), len(c.Block)), "removed", len(c.Unblock), "total", c.InForce)
 	return appliance.Outcome{Mark: c.Mark}, nil // the files did not change
 }

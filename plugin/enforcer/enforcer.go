@@ -12,6 +12,10 @@
 // A re-assert blocks everything in force again, in case the appliance lost it. The first flush of a ledger is one. It also
 // takes over the prefixes that an earlier installation left in the group: they stay blocked for four hours.
 //
+// A flush logs in over SSH only if it needs the appliance's files: for many changes, for a range, and for a re-assert if the files
+// differ from the bans in force or were not compared for a while. If the files cannot be written, the flushes block and unblock
+// addresses over the API alone, until the next try.
+//
 // The package does not know how to reach an appliance, or where decisions come from. Its caller holds the lease. Its main
 // type is [Enforcer]; [Appliance] is the interface of a firewall.
 package enforcer
@@ -46,6 +50,9 @@ type Config struct {
 	EntryLife   time.Duration // how long the entries of a re-assert last
 	SingleMax   int           // how many bans the appliance blocks one by one
 	MaxBans     int           // how many bans are enforced at most
+	APIAlone    bool          // no flush can use the files
+	Compare     time.Duration // how long the files stay without a comparison
+	Cut         bool          // cut the established connections of newly blocked local detections
 	Credentials string        // a login hold-off counts only for these
 	// Filter returns the filter that decisions must pass.
 	Filter func() ban.Filter
@@ -60,6 +67,8 @@ type Enforcer struct {
 	Config
 	pacer         *pacer.Pacer
 	failures      *failures.Log
+	files         files
+	loggedCut     bool      // a refusal to cut connections was logged
 	serialReadAt  time.Time // when this process last read the serial number of the appliance
 	round         round
 	unrecorded    lockout.HoldOff // the last hold-off, if it could not be recorded
@@ -77,7 +86,7 @@ type round struct {
 
 // New returns an enforcer. Run starts it.
 func New(c Config) *Enforcer {
-	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), failures: failures.NewLog(c.Log)}
+	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), failures: failures.NewLog(c.Log), files: files{log: failures.NewLog(c.Log)}}
 }
 
 // Trigger asks for a flush because this process recorded decisions. More may follow, so the flush is debounced. Trigger
@@ -97,7 +106,13 @@ func (e *Enforcer) Run(ctx context.Context) {
 	var watching sync.WaitGroup
 	running, stop := context.WithCancel(ctx)
 	watching.Go(func() { e.watch(running) })
-	e.pacer.Run(ctx, e.Flush)
+	e.pacer.Run(ctx, func(ctx context.Context) (pacer.Result, error) {
+		result, err := e.Flush(ctx)
+		if isFilesError(err) { // the files have their own rhythm
+			err = nil
+		}
+		return result, err
+	})
 	stop()
 	watching.Wait()
 }

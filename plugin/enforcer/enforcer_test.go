@@ -67,7 +67,7 @@ func runTest(t *testing.T, test func(h *harness)) {
 // startEnforcer starts an enforcer. The function that it returns ends it.
 func (h *harness) startEnforcer(change func(c *enforcer.Config)) (*enforcer.Enforcer, func()) {
 	c := enforcer.Config{
-		Appliance: h.fw, Ledger: h.ledger, Lockout: lockout.File{Path: filepath.Join(h.dir, "test.lockout")},
+		Appliance: h.fw, Ledger: h.ledger, Target: ledger.Target{Group: "Crowdsec", DeleteGroup: "Gone"}, Lockout: lockout.File{Path: filepath.Join(h.dir, "test.lockout")},
 		Rhythm:   pacer.Rhythm{Every: 30 * time.Second, Debounce: time.Second},
 		Reassert: 10 * time.Minute, EntryLife: h.fw.life, MaxBans: 1000, SingleMax: h.fw.singleMax, Credentials: "secret",
 		Filter: func() ban.Filter { return ban.Filter{} },

@@ -25,6 +25,9 @@ type firewall struct {
 	changes     []appliance.Change
 	fullReads   int // how often a flush asked for all bans in force
 	fail        error
+	sshDown     error // why the files cannot be used
+	withSSH     int   // how many flushes used the files
+	cut         []netip.Prefix
 	fault       func(step) error // returns the error of a step; nil: no step fails
 	panics      bool
 	refuses     map[netip.Prefix]bool // the prefixes that it refuses to block
@@ -92,8 +95,9 @@ func (f *firewall) Apply(ctx context.Context, c appliance.Change) (appliance.Out
 		r.done.At = time.Now()
 		if len(r.done.Refused) > 0 {
 			r.done.Warning = errors.New("does not take a ban")
-		} else if f.foreign {
-			r.done.Warning = errors.New("has foreign members")
+		}
+		if f.foreign && c.Files {
+			r.done.FilesWarning = errors.New("has foreign members")
 		}
 	}
 	if r.afterFlush != nil {
@@ -124,7 +128,11 @@ func (r *run) identify() error {
 
 func (r *run) apply(ctx context.Context) error {
 	done := func(context.Context) error { return nil }
-	for at, do := range []func(context.Context) error{r.block, r.write, r.assert, r.unblock, done} {
+	all := []func(context.Context) error{r.block, r.write, r.assert, r.unblock, done}
+	if !r.c.Files {
+		all = []func(context.Context) error{r.block, done, r.reassertOverAPI, r.unblock, done}
+	}
+	for at, do := range all {
 		if r.fault != nil {
 			if err := r.fault(step(at)); err != nil {
 				return err
@@ -134,16 +142,25 @@ func (r *run) apply(ctx context.Context) error {
 			return err
 		}
 	}
-	r.done.Cleared = true
+	if !r.c.Files {
+		return nil
+	}
+	r.done.Cleared, r.done.Compared = true, time.Now()
 	r.done.OldGroupsGone = len(r.c.OldGroups) > 0
 	return nil
 }
 
 func (r *run) block(context.Context) error {
-	if len(r.c.Block) > r.singleMax {
+	if r.c.Files && len(r.c.Block) > r.singleMax {
 		return nil
 	}
 	for _, b := range r.c.Block {
+		if !r.c.Files && !b.Prefix.IsSingleIP() {
+			continue
+		}
+		if slices.Contains(r.c.Cut, b.Prefix) {
+			r.cut = append(r.cut, b.Prefix)
+		}
 		if r.refuses[b.Prefix] {
 			r.done.Refused = append(r.done.Refused, b.Prefix)
 			continue
@@ -158,7 +175,30 @@ func (r *run) block(context.Context) error {
 	return nil
 }
 
+// reassertOverAPI blocks everything in force by the group as it is in the files, or the bans that the blacklist lacks.
+func (r *run) reassertOverAPI(ctx context.Context) error {
+	switch {
+	case !r.c.Reassert:
+		return nil
+	case len(r.files) > 0:
+		return r.assert(ctx)
+	}
+	bans, err := r.c.EachBan(ctx)
+	for _, b := range bans {
+		if r.entries[b.Prefix].Before(time.Now()) {
+			r.entries[b.Prefix] = b.Until
+			r.done.Blocked = append(r.done.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: b.Until})
+		}
+	}
+	r.done.Confirmed = time.Now()
+	return err
+}
+
 func (r *run) write(ctx context.Context) error {
+	r.withSSH++
+	if r.sshDown != nil {
+		return &appliance.FilesError{Err: r.sshDown}
+	}
 	wanted := maps.Clone(r.files)
 	if r.c.Mark == r.mark() {
 		for _, p := range r.c.Remove {

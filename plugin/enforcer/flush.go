@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -26,16 +27,17 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	e.round.unfinished = false
 	if changes.Request != e.round.request {
 		e.round = round{request: changes.Request}
+		e.files.retry = time.Time{} // a request waits for nothing
 	}
 	if err == nil {
 		result, err = guard.Call("a flush", func() (pacer.Result, error) { return e.flushUnlessHeldOff(limited, time.Now()) })
 	}
 	var warned warning
 	if errors.As(err, &warned) { // for the pacer, the flush ended well
-		e.log(err, !warned.unenforced)
+		e.log(err)
 		return result, nil
 	}
-	if ctx.Err() == nil && err != nil {
+	if ctx.Err() == nil && err != nil && !isFilesError(err) {
 		e.report(context.WithoutCancel(ctx), err, changes.Request)
 	}
 	return result, err
@@ -46,26 +48,16 @@ func (e *Enforcer) IsUnfinished() bool { return e.round.unfinished }
 
 // report logs and records an error.
 func (e *Enforcer) report(ctx context.Context, err error, request int64) {
-	e.log(err, false)
-	e.record(ctx, err, false, request)
+	e.log(err)
+	e.record(ctx, err, request)
 }
 
-// log logs an error. harmless means that all bans are enforced.
-func (e *Enforcer) log(err error, harmless bool) {
-	level := hclog.Error
-	if harmless {
-		level = hclog.Warn
-	}
-	e.failures.Failed(level, err.Error())
-}
+// log logs an error.
+func (e *Enforcer) log(err error) { e.failures.Failed(hclog.Error, err.Error()) }
 
 // record records an error for status.
-func (e *Enforcer) record(ctx context.Context, err error, harmless bool, request int64) {
-	record := func() error { return e.Ledger.RecordFailure(ctx, err.Error(), request, time.Now()) }
-	if harmless {
-		record = func() error { return e.Ledger.RecordWarning(ctx, err.Error(), time.Now()) }
-	}
-	if failed := record(); failed != nil {
+func (e *Enforcer) record(ctx context.Context, err error, request int64) {
+	if failed := e.Ledger.RecordFailure(ctx, ledger.Whole, err.Error(), request, time.Now()); failed != nil {
 		e.Log.Debug("the failure could not be recorded", "error", failed)
 	}
 }
@@ -115,46 +107,71 @@ func (e *Enforcer) logHoldOff(h lockout.HoldOff) {
 		"until", h.Until.Format(time.RFC3339), "failed", h.Failures, "hint", h.Advice())
 }
 
-// flush asks what is pending, applies it, and does so again if another appliance answered.
+// flush asks what is pending, applies it, and does so again if another appliance answered. If the files cannot be written, it applies
+// what needs no files, and returns the error.
 func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {
 	if err := e.Ledger.ApplyLimit(ctx, now, e.MaxBans); err != nil {
 		return pacer.Result{}, err
 	}
-	p, err := e.plan(ctx, now)
+	if err := e.checkTarget(ctx, now); err != nil {
+		return pacer.Result{}, err
+	}
+	f, err := e.prepare(ctx, now)
 	if err != nil {
 		return pacer.Result{}, err
 	}
-	if err := e.reportWaiting(ctx, p, now); err != nil {
+	if err := e.reportWaiting(ctx, f.plan, now); err != nil {
 		return pacer.Result{}, err
 	}
-	first := p.Flushed.IsZero()
-	reassert := first || e.mustReassert(p, now)
-	if !p.HasPending() && !reassert {
-		if p.NeedsTidy {
-			err = e.Ledger.Tidy(ctx, p)
-		}
-		return pacer.Result{Next: e.nextFlush(p, now)}, err
-	}
-	if reassert && e.round.began.IsZero() {
-		e.round.began = now
-	}
-	f := flush{Enforcer: e, now: now, plan: p, first: first}
-	result, err := f.run(ctx, reassert)
+	result, err := f.run(ctx)
 	var other *appliance.OtherApplianceError
-	if !errors.As(err, &other) {
+	if errors.As(err, &other) {
+		if err := e.recordOtherAppliance(ctx, now, f.plan.Target, other); err != nil {
+			return pacer.Result{}, err
+		}
+		if f, err = e.prepare(ctx, now); err != nil {
+			return pacer.Result{}, err
+		}
+		result, err = f.run(ctx)
+	}
+	if !isFilesError(err) || ctx.Err() != nil {
 		return result, err
 	}
-	if f.plan, err = e.recordOtherAppliance(ctx, now, p.Target, other); err != nil {
-		return pacer.Result{}, err
+	e.filesFailed(context.WithoutCancel(ctx), err)
+	without, failed := e.prepare(ctx, now)
+	if failed == nil {
+		result, failed = without.run(ctx)
 	}
-	return f.run(ctx, first || e.mustReassert(f.plan, now))
+	return result, cmp.Or(failed, err)
+}
+
+// prepare plans a flush, and decides how it applies the plan.
+func (e *Enforcer) prepare(ctx context.Context, now time.Time) (*flush, error) {
+	options := e.planOptions(now)
+	p, err := e.Ledger.Plan(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	t := e.decide(p, now)
+	if t.held {
+		options.OneByOne = true
+		if p, err = e.Ledger.Plan(ctx, options); err != nil {
+			return nil, err
+		}
+		p.Requested = false // only a flush with the files answers a request
+	}
+	return &flush{Enforcer: e, now: now, plan: p, task: t, first: t.files && p.Compared.IsZero()}, nil
 }
 
 // mustReassert reports whether everything in force must be blocked again. That is not necessary if this flush blocks everything
 // one by one. If the last re-assert is in the future, the clock was set back, and the ends of the entries are unknown.
 func (e *Enforcer) mustReassert(p ledger.Plan, now time.Time) bool {
-	return p.InForce > 0 && !p.BlocksAll && (p.Requested || now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
+	blocksAll := p.InForce > 0 && p.BlocksAll
+	return needsReassert(p) && !blocksAll && (p.Requested || now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
 }
+
+// needsReassert reports whether there is anything to block again, or ended bans to remove from the files.
+func needsReassert(p ledger.Plan) bool { return p.InForce > 0 || p.FilesDiffer() }
 
 // reassertAt returns when everything in force must be blocked again: after Config.Reassert, or after half of an entry's life, so
 // that no entry ends before its ban.
@@ -168,19 +185,24 @@ func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
 
 // planOptions says that an entry is renewed if it ends before its ban and within half of its usual life.
 func (e *Enforcer) planOptions(now time.Time) ledger.PlanOptions {
-	return ledger.PlanOptions{Now: now, Renew: now.Add(e.EntryLife / 2), SingleMax: e.SingleMax}
+	return ledger.PlanOptions{Now: now, Renew: now.Add(e.EntryLife / 2), SingleMax: e.SingleMax, OneByOne: e.APIAlone, Cut: e.Cut}
 }
 
-// nextFlush returns when the next flush is due by the clock; zero: no ban is in force.
-func (e *Enforcer) nextFlush(p ledger.Plan, now time.Time) time.Time {
+// nextFlush returns when the next flush is due by the clock; zero: nothing will change by itself.
+func (e *Enforcer) nextFlush(p ledger.Plan, t task, now time.Time) time.Time {
 	next := p.Next
-	if next.IsZero() {
-		return next
-	}
-	for _, at := range []time.Time{e.reassertAt(p), e.reorderAt(p, now)} {
-		if at.Before(next) {
+	consider := func(at time.Time) {
+		if next.IsZero() || at.Before(next) {
 			next = at
 		}
+	}
+	if p.InForce > 0 {
+		consider(e.reorderAt(p, now))
+	}
+	if t.held {
+		consider(e.files.retry)
+	} else if needsReassert(p) {
+		consider(e.reassertAt(p))
 	}
 	return next
 }

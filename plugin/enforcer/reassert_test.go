@@ -104,9 +104,9 @@ func TestAllBansAreReadOnlyWhenTheFilesChanged(t *testing.T) {
 			t.Errorf("%d flushes asked for all bans in force, want 1; the files list %v", h.fw.fullReads, h.fw.listed())
 		}
 		h.fw.set(func() { h.fw.version++ }) // another program wrote the files
-		h.ban("203.0.113.50", time.Minute)
+		h.ban("203.0.113.50", time.Hour)
 		e.Trigger()
-		h.waitUntil(61 * time.Minute)
+		h.waitUntil(80 * time.Minute) // the next re-assert has passed
 		if h.fw.fullReads != 2 {
 			t.Errorf("%d flushes asked for all bans in force after another program wrote the files, want 2", h.fw.fullReads)
 		}

@@ -9,17 +9,17 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// plan asks the ledger what is pending. If the configuration names another appliance or other groups than before, everything is.
-func (e *Enforcer) plan(ctx context.Context, now time.Time) (ledger.Plan, error) {
-	p, err := e.Ledger.Plan(ctx, e.planOptions(now))
-	if err != nil || p.Target.Matches(e.Target) {
-		return p, err
+// checkTarget makes everything pending if the configuration names another appliance or other groups than before.
+func (e *Enforcer) checkTarget(ctx context.Context, now time.Time) error {
+	before, err := e.Ledger.Target(ctx)
+	if err != nil || before.Matches(e.Target) {
+		return err
 	}
 	if err := e.Ledger.SetTarget(ctx, e.Target, now); err != nil {
-		return ledger.Plan{}, err
+		return err
 	}
-	e.reportTarget(p.Target)
-	return e.Ledger.Plan(ctx, e.planOptions(now))
+	e.reportTarget(before)
+	return nil
 }
 
 // reportTarget logs how the configuration differs from the target before.
@@ -29,6 +29,11 @@ func (e *Enforcer) reportTarget(before ledger.Target) {
 		e.Log.Warn("the configuration names another appliance: everything in force is blocked there; entries on the earlier one stay until they end by themselves",
 			"appliance", e.Target.Host, "before", before.Host, "hint", "to remove them, run `cleanup` with the earlier configuration")
 	case before.Host == "":
+	case before.HasFiles() && !e.Target.HasFiles():
+		e.Log.Warn("the configuration has no credentials for SSH any more: addresses stay blocked, one by one over the API; ranges end",
+			"appliance", e.Target.Host, "hint", "the groups and objects stay in the appliance's files; `cleanup` with the earlier configuration removes them")
+	case !before.HasFiles() && e.Target.HasFiles():
+		e.Log.Info("the configuration has credentials for SSH now: everything in force is blocked again, by group", "appliance", e.Target.Host)
 	case before.Identity != e.Target.Identity:
 		e.Log.Info("the configuration identifies the appliance by other keys: everything in force is blocked again, because it may be another appliance",
 			"appliance", e.Target.Host)
@@ -51,18 +56,16 @@ func (f *flush) mustReadSerial(reassert bool) bool {
 	return f.serialReadAt.IsZero() || reassert && f.now.Sub(f.serialReadAt).Abs() >= serialEvery
 }
 
-// recordOtherAppliance records that another appliance answers at the same address, and returns the plan for it: everything is pending.
-func (e *Enforcer) recordOtherAppliance(
-	ctx context.Context, now time.Time, before ledger.Target, other *appliance.OtherApplianceError,
-) (ledger.Plan, error) {
+// recordOtherAppliance records that another appliance answers at the same address. Everything is pending then.
+func (e *Enforcer) recordOtherAppliance(ctx context.Context, now time.Time, before ledger.Target, other *appliance.OtherApplianceError) error {
 	target := e.Target
 	target.Serial = other.Serial
 	if err := e.Ledger.SetTarget(ctx, target, now); err != nil {
-		return ledger.Plan{}, err
+		return err
 	}
 	e.Log.Warn("another appliance answers: it was replaced, or the other member of an HA pair took over; everything in force is blocked again",
 		"appliance", e.Target.Host, "serial", other.Serial, "before", before.Serial)
-	return e.Ledger.Plan(ctx, e.planOptions(now))
+	return nil
 }
 
 // reportOldGroups logs that the old groups are removed, and which of them stay.

@@ -15,6 +15,7 @@ type flushing struct {
 	target              Target
 	mark                string
 	confirmed, asserted time.Time
+	compared            time.Time
 	assertedFlush       int64
 	assertedUntil       time.Time
 	unsure              time.Time
@@ -23,8 +24,17 @@ type flushing struct {
 
 func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until,
-		unsure, requested, answered FROM flushing`).
+		compared, unsure, requested, answered FROM flushing`).
 		Scan(&f.changes, &f.bans, &f.waiting, &f.flushes, scanInto(&f.flushed), &f.target, &f.mark, scanInto(&f.confirmed), scanInto(&f.asserted),
-			&f.assertedFlush, scanInto(&f.assertedUntil), scanInto(&f.unsure), &f.requested, &f.answered)
+			&f.assertedFlush, scanInto(&f.assertedUntil), scanInto(&f.compared), scanInto(&f.unsure), &f.requested, &f.answered)
 	return f, err
+}
+
+// lasting returns the last flush by group whose entries last until a time; 0: there is none. The bans that this flush and earlier ones
+// wrote to the files need no entries of their own.
+func (f flushing) lasting(until time.Time) int64 {
+	if f.assertedUntil.Before(until) {
+		return 0
+	}
+	return f.assertedFlush
 }

@@ -17,25 +17,22 @@ const (
 	maybeListed = -1
 )
 
-// RecordAttempt records that the bans of a plan may have entries from now on. A flush calls it before it blocks anything, so that
-// the flush after a crash finds every entry. A flush by group may leave other entries too. For such a flush, RecordAttempt records
-// that the next flush must compare the whole files.
-func (l *Ledger) RecordAttempt(ctx context.Context, p Plan, byGroup bool) error {
-	if len(p.Block) == 0 && !byGroup {
-		return nil
-	}
-	err := l.write(ctx, func(tx *sql.Tx) error {
-		if byGroup || len(p.Block) < p.BlockCount {
-			_, err := tx.ExecContext(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
-			return err
-		}
-		for _, b := range p.Block {
-			if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ? AND expires = 0", maybeBlocked, b.Prefix.String()); err != nil {
-				return err
+// RecordAttempt records that the bans in Plan.Block may have entries from now on. A flush calls it before it blocks anything, so that
+// the flush after a crash finds every entry. A flush that writes the files and blocks by group may leave other entries too. For such a
+// flush, RecordAttempt records that the next flush must compare the whole files.
+func (l *Ledger) RecordAttempt(ctx context.Context, p Plan, byGroup bool) (err error) {
+	if byGroup {
+		err = l.exec(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
+	} else {
+		err = inChunks(ctx, l, p.Block, func(tx *sql.Tx, bans []appliance.Ban) error {
+			for _, b := range bans {
+				if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ? AND expires = 0", maybeBlocked, b.Prefix.String()); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
+	}
 	return l.explain(err, "record what the appliance is about to get")
 }
 
@@ -49,10 +46,12 @@ func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 
 // ConfirmedAt returns when the flush had blocked everything in force, by the group or one by one; zero: it did not.
 func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
-	if !o.Asserted.IsZero() {
+	switch {
+	case !o.Asserted.IsZero():
 		return o.Asserted
-	}
-	if !p.BlocksAll || len(o.Refused) > 0 || o.At.IsZero() {
+	case !o.Confirmed.IsZero():
+		return o.Confirmed
+	case !p.BlocksAll, len(o.Refused) > 0, o.At.IsZero():
 		return time.Time{}
 	}
 	blocked := map[netip.Prefix]bool{}
@@ -108,7 +107,10 @@ func (l *Ledger) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) 
 		err = tx.QueryRowContext(ctx, `UPDATE flushing SET flushes = flushes + 1, flushed = CASE WHEN ?1 > 0 THEN ?1 ELSE flushed END,
 			mark = CASE WHEN ?2 THEN mark ELSE '' END RETURNING flushes`, milliseconds(o.At), o.Mark == p.Mark).Scan(&flush)
 		if err == nil && !o.At.IsZero() && o.Warning == nil {
-			_, err = tx.ExecContext(ctx, queryEndTrouble)
+			_, err = tx.ExecContext(ctx, queryEndTrouble, Whole)
+		}
+		if err == nil && !o.Compared.IsZero() && o.FilesWarning == nil {
+			_, err = tx.ExecContext(ctx, queryEndTrouble, Files)
 		}
 		return err
 	})
@@ -142,9 +144,14 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 				f.answered = p.request
 			}
 		}
+		if !o.Compared.IsZero() {
+			f.compared = o.Compared
+		}
 		_, err = tx.ExecContext(ctx, `UPDATE flushing SET
-			mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, unsure = ?, answered = ?`,
-			o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), milliseconds(f.unsure), f.answered)
+			mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, compared = ?,
+			unsure = ?, answered = ?`,
+			o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), milliseconds(f.compared),
+			milliseconds(f.unsure), f.answered)
 		return err
 	})
 }
@@ -173,7 +180,7 @@ func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	err := l.deleteEnded(ctx, p, false)
 	if err == nil {
-		err = l.exec(ctx, queryEndTrouble+" AND warning = 0")
+		err = l.exec(ctx, queryEndTrouble+" AND warning = 0", Whole)
 	}
 	return l.explain(err, "tidy up")
 }

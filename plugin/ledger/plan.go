@@ -4,16 +4,18 @@ import (
 	"context"
 	"database/sql"
 	"net/netip"
+	"slices"
 	"time"
 
 	"notification-stormshield/appliance"
+	"notification-stormshield/plugin/ban"
 )
 
 // Plan is what was pending at one moment: the difference between the bans in force and the acknowledgements of the appliance.
 type Plan struct {
-	appliance.Pending           // Block has at most PlanOptions.SingleMax + 1 bans
+	appliance.Pending           // Block has at most PlanOptions.SingleMax + 1 bans, or with OneByOne at most maxOneByOne
 	BlockCount        int       // how many bans must be blocked in all
-	BlocksAll         bool      // Block has every ban in force, and they are no more than PlanOptions.SingleMax
+	BlocksAll         bool      // Block has every ban in force, the flush blocks them one by one, and the files hold no ended one
 	Unsure            bool      // the whole files must be compared: a flush by group was cut, or leftovers were not unblocked
 	Waiting           int       // how many bans wait because there are more than the limit
 	Next              time.Time // when the next ban ends; zero: none is in force
@@ -22,20 +24,35 @@ type Plan struct {
 	Requested         bool      // somebody asked for a flush that blocks everything again
 	Target            Target    // the appliance and the groups that the acknowledgements are about
 
+	Compared      time.Time // when the files were last compared with the bans in force; zero: never
 	Flushed       time.Time // the last flush that ended well; zero: none yet
 	Confirmed     time.Time // when everything in force was last blocked, by the group or one by one; zero: never
 	Asserted      time.Time // when everything in force was last blocked by the group; zero: never
 	AssertedUntil time.Time // when the group's entries end
 
-	now     int64
-	change  int64 // the last change
-	request int64 // the last request for a flush
+	now       int64
+	change    int64 // the last change
+	request   int64 // the last request for a flush
+	singleMax int
 }
 
-// HasPending reports whether something is pending.
+// HasPending reports whether a flush is due. The files alone are no reason for one: they follow with the next flush that needs them.
 func (p Plan) HasPending() bool {
-	return p.Unsure || len(p.Block) > 0 || len(p.Unblock) > 0 || len(p.Add) > 0 || len(p.Remove) > 0 || len(p.Target.OldGroups) > 0
+	return p.Unsure || len(p.Block) > 0 || len(p.Unblock) > 0 || p.hasOldGroups()
 }
+
+// NeedsFiles reports whether what is pending cannot be applied address by address: it is too much, a range is among the bans to block,
+// or the files must be compared.
+func (p Plan) NeedsFiles() bool {
+	return p.Unsure || p.hasOldGroups() || p.BlockCount > p.singleMax || len(p.Unblock) > p.singleMax ||
+		slices.ContainsFunc(p.Block, func(b appliance.Ban) bool { return !b.Prefix.IsSingleIP() })
+}
+
+// hasOldGroups reports whether old groups must be removed from the files.
+func (p Plan) hasOldGroups() bool { return p.Target.HasFiles() && len(p.Target.OldGroups) > 0 }
+
+// FilesDiffer reports whether the files lack bans in force or hold names of ended ones.
+func (p Plan) FilesDiffer() bool { return p.Target.HasFiles() && len(p.Add)+len(p.Remove) > 0 }
 
 // PlanOptions says when a plan is made, and how the flush blocks.
 type PlanOptions struct {
@@ -44,45 +61,54 @@ type PlanOptions struct {
 	Renew time.Time
 	// SingleMax is how many bans may be blocked one by one. If there are more, a group blocks them all.
 	SingleMax int
+	// OneByOne says that the flush leaves the files as they are. Then Plan.Block has addresses only, the most urgent first. Plan.Add is
+	// empty.
+	OneByOne bool
+	// Cut says that Plan.Cut has the addresses of class [ban.Local] that are blocked for the first time.
+	Cut bool
 }
+
+// maxOneByOne is how many bans a flush without the files blocks. The next flush goes on.
+const maxOneByOne = 2000
 
 // The queries of a plan. Except for queryPending, each reads one end of an index, so its cost does not grow with the bans in
 // force. The + keeps SQLite from choosing the index of until.
 const (
-	queryUnlisted = "SELECT prefix, until, expires FROM ban WHERE written <= 0 AND until > 0 AND +until > ?"
+	queryUnlisted = "SELECT prefix, until, expires, class FROM ban WHERE written <= 0 AND until > 0 AND +until > ?"
 	// The bans that flush `asserted` and earlier flushes wrote have the entries of the re-assert, which the enforcer renews.
 	// Only bans that later flushes wrote need entries of their own.
-	queryUnasserted = "SELECT prefix, until, expires FROM ban WHERE written > ? AND until > 0 AND +until > ?"
+	queryUnasserted = "SELECT prefix, until, expires, class FROM ban WHERE written > ? AND until > 0 AND +until > ?"
 	queryGone       = "SELECT prefix, written, expires FROM ban WHERE until <= ? AND (written <> 0 OR expires <> 0)"
 	queryEnded      = "SELECT COUNT(*), COUNT(*) FILTER (WHERE written = 0 AND expires = 0) FROM ban WHERE until > 0 AND until <= ?"
-	// In a re-assert one by one, every ban in force needs an entry of its own that lasts until ?4. Otherwise ?4 is 0.
-	queryPending = `SELECT prefix, until, expires FROM ban WHERE until > 0 AND +until > ?1 AND change <= ?2
+	// In a re-assert one by one, every ban in force needs an entry of its own that lasts until ?4. Otherwise ?4 is 0. Bans without an
+	// entry come first, and of these the last attackers.
+	queryPending = `SELECT prefix, until, expires, class FROM ban WHERE until > 0 AND +until > ?1 AND change <= ?2
 		AND (expires < MIN(until, ?3) AND (written <= 0 OR written > ?5) OR ?4 > 0 AND expires < MAX(?4, MIN(until, ?3)))
-		ORDER BY expires, prefix`
+		ORDER BY expires, class, newest DESC`
 	queryNext         = "SELECT until FROM ban WHERE until > 0 AND until > ? ORDER BY until LIMIT 1"
 	queryNextDecision = "SELECT next FROM ban WHERE next > 0 AND next > ? ORDER BY next LIMIT 1"
 )
 
 // Plan compares the bans in force with what the appliance acknowledged.
 func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
-	p := Plan{now: q.Now.UnixMilli()}
+	p := Plan{now: q.Now.UnixMilli(), singleMax: q.SingleMax}
 	err := l.read(ctx, func(tx *sql.Tx) error {
 		f, err := readFlushing(ctx, tx)
 		if err != nil {
 			return err
 		}
-		t, err := readTrouble(ctx, tx)
+		t, err := readTrouble(ctx, tx, Whole)
 		if err != nil {
 			return err
 		}
-		p.change, p.request, p.Mark, p.Unsure = f.changes, f.requested, f.mark, !f.unsure.IsZero()
+		p.change, p.request, p.Mark, p.Unsure, p.Target = f.changes, f.requested, f.mark, !f.unsure.IsZero(), f.target
 		if p.Unsure {
 			p.Mark = ""
 		}
-		p.Target = f.target
 		p.Requested, p.NeedsTidy = f.requested > f.answered, t.Count > 0 && !t.Warning // only a flush finds out that a warning has ended
-		p.Flushed, p.Confirmed, p.Asserted, p.AssertedUntil = f.flushed, f.confirmed, f.asserted, f.assertedUntil
-		if err := p.findMissing(ctx, tx, q, f.assertedFlush); err != nil {
+		p.Compared, p.Flushed = f.compared, f.flushed
+		p.Confirmed, p.Asserted, p.AssertedUntil = f.confirmed, f.asserted, f.assertedUntil
+		if err := p.findMissing(ctx, tx, q, f.lasting(q.Renew)); err != nil {
 			return err
 		}
 		ended, err := p.findGone(ctx, tx)
@@ -90,7 +116,7 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 			return err
 		}
 		p.InForce, p.Waiting = f.bans-f.waiting-ended, f.waiting
-		p.BlocksAll = p.BlockCount == p.InForce && p.BlockCount <= q.SingleMax
+		p.BlocksAll = len(p.Block) == p.InForce && (q.OneByOne || p.InForce <= q.SingleMax) && len(p.Remove) == 0
 		if p.Next, err = readFirst(ctx, tx, queryNext, p.now); err == nil && p.Waiting > 0 {
 			p.NextDecision, err = readFirst(ctx, tx, queryNextDecision, p.now)
 		}
@@ -105,25 +131,57 @@ func readFirst(ctx context.Context, tx *sql.Tx, text string, now int64) (t time.
 	return t, ignoreNoRows(err)
 }
 
-// findMissing finds the bans in force that the files or the blacklist lack. asserted is the flush of the last re-assert.
+// findMissing finds the bans in force that the files or the blacklist lack. asserted is the last flush whose entries by the group last
+// long enough.
 func (p *Plan) findMissing(ctx context.Context, tx *sql.Tx, q PlanOptions, asserted int64) error {
-	renew := q.Renew.UnixMilli()
-	consider := func(prefix netip.Prefix, until, expires int64) {
-		if expires >= min(until, renew) {
+	renew, most := q.Renew.UnixMilli(), q.SingleMax+1
+	if q.OneByOne {
+		most = maxOneByOne
+	}
+	consider := func(b pendingBan) {
+		if b.expires >= min(b.until, renew) {
 			return
 		}
-		if p.BlockCount++; len(p.Block) <= q.SingleMax {
-			p.Block = append(p.Block, appliance.Ban{Prefix: prefix, Until: timeOf(until)})
+		if p.BlockCount++; len(p.Block) < most {
+			p.Block = append(p.Block, appliance.Ban{Prefix: b.prefix, Until: timeOf(b.until)})
+		}
+		if q.Cut && b.class == ban.Local && b.expires <= maybeBlocked && b.prefix.IsSingleIP() {
+			p.Cut = append(p.Cut, b.prefix)
 		}
 	}
-	err := eachPrefix(ctx, tx, func(prefix netip.Prefix, until, expires int64) {
-		p.Add = append(p.Add, prefix)
-		consider(prefix, until, expires)
+	if q.OneByOne {
+		return eachPending(ctx, tx, func(b pendingBan) {
+			if b.prefix.IsSingleIP() {
+				consider(b)
+			}
+		}, queryPending, p.now, p.change, renew, 0, asserted)
+	}
+	err := eachPending(ctx, tx, func(b pendingBan) {
+		p.Add = append(p.Add, b.prefix)
+		consider(b)
 	}, queryUnlisted, p.now)
 	if err != nil {
 		return err
 	}
-	return eachPrefix(ctx, tx, consider, queryUnasserted, asserted, p.now)
+	return eachPending(ctx, tx, consider, queryUnasserted, asserted, p.now)
+}
+
+// pendingBan is a ban in force that may need an entry.
+type pendingBan struct {
+	prefix         netip.Prefix
+	until, expires int64
+	class          ban.Class
+}
+
+func eachPending(ctx context.Context, tx *sql.Tx, do func(pendingBan), text string, parameters ...any) error {
+	return query(ctx, tx, func(rows *sql.Rows) error {
+		var b pendingBan
+		err := rows.Scan(scanInto(&b.prefix), &b.until, &b.expires, &b.class)
+		if err == nil {
+			do(b)
+		}
+		return err
+	}, text, parameters...)
 }
 
 // findGone finds the bans that are not in force and that the appliance may still have. It returns how many bans have ended.
@@ -153,6 +211,17 @@ func (l *Ledger) BansInForce(ctx context.Context, p Plan) ([]netip.Prefix, error
 	return inForce, l.explain(err, "read the bans in force")
 }
 
+// EachBanInForce returns all bans that were in force when a plan was made, with their ends.
+func (l *Ledger) EachBanInForce(ctx context.Context, p Plan) ([]appliance.Ban, error) {
+	bans := make([]appliance.Ban, 0, p.InForce)
+	err := l.read(ctx, func(tx *sql.Tx) error {
+		return eachPrefix(ctx, tx, func(prefix netip.Prefix, until, _ int64) {
+			bans = append(bans, appliance.Ban{Prefix: prefix, Until: timeOf(until)})
+		}, "SELECT prefix, until, 0 FROM ban WHERE until > 0 AND until > ? AND change <= ? ORDER BY class, newest DESC", p.now, p.change)
+	})
+	return bans, l.explain(err, "read the bans in force")
+}
+
 // BansToBlock returns all bans that must be blocked, also those for which Plan.Block has no room. Bans without an entry come
 // first. If least is not zero, it also returns the other bans in force whose own entry may end before least.
 func (l *Ledger) BansToBlock(ctx context.Context, p Plan, q PlanOptions, least time.Time) ([]netip.Prefix, error) {
@@ -162,9 +231,8 @@ func (l *Ledger) BansToBlock(ctx context.Context, p Plan, q PlanOptions, least t
 		if err != nil {
 			return err
 		}
-		return eachPrefix(ctx, tx, func(prefix netip.Prefix, _, _ int64) {
-			pending = append(pending, prefix)
-		}, queryPending, p.now, p.change, q.Renew.UnixMilli(), milliseconds(least), f.assertedFlush)
+		return eachPending(ctx, tx, func(b pendingBan) { pending = append(pending, b.prefix) },
+			queryPending, p.now, p.change, q.Renew.UnixMilli(), milliseconds(least), f.lasting(q.Renew))
 	})
 	return pending, l.explain(err, "read the bans to block")
 }

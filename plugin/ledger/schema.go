@@ -8,7 +8,7 @@ import (
 )
 
 // version is the version of the schema. SQLite keeps it as user_version.
-const version = 13
+const version = 14
 
 // schema makes the tables. Times are milliseconds since 1970; 0 is none.
 const schema = `
@@ -48,7 +48,6 @@ CREATE TABLE decision (
 	PRIMARY KEY (ban, id)
 ) WITHOUT ROWID;
 
--- Each of these tables has one row.
 CREATE TABLE flushing (
 	changes        INTEGER NOT NULL DEFAULT 0, -- the number of the last change to the bans that must be blocked
 	bans           INTEGER NOT NULL DEFAULT 0, -- how many rows ban has
@@ -59,6 +58,7 @@ CREATE TABLE flushing (
 	target         TEXT NOT NULL DEFAULT '',   -- the appliance and the groups that the acknowledgements are about, as JSON
 	mark           TEXT NOT NULL DEFAULT '',   -- of the appliance's files after the last write; '': not known
 	confirmed      INTEGER NOT NULL DEFAULT 0, -- when everything in force was last blocked
+	compared       INTEGER NOT NULL DEFAULT 0, -- when the files were last compared with the bans in force; 0: never; 1: not on this appliance
 	asserted       INTEGER NOT NULL DEFAULT 0, -- when the group last blocked everything in force
 	asserted_flush INTEGER NOT NULL DEFAULT 0, -- the flush that did this
 	asserted_until INTEGER NOT NULL DEFAULT 0, -- when these entries end
@@ -67,7 +67,8 @@ CREATE TABLE flushing (
 	answered       INTEGER NOT NULL DEFAULT 0  -- the last request whose flush ended well
 );
 CREATE TABLE trouble (
-	text    TEXT NOT NULL DEFAULT '',   -- why the last flush failed; '': it did not
+	part    INTEGER PRIMARY KEY,        -- 0: a whole flush; 1: the files
+	text    TEXT NOT NULL DEFAULT '',   -- why it failed the last time; '': it did not
 	since   INTEGER NOT NULL DEFAULT 0,
 	last    INTEGER NOT NULL DEFAULT 0,
 	count   INTEGER NOT NULL DEFAULT 0,
@@ -80,7 +81,7 @@ CREATE TABLE local_api (
 	error         TEXT NOT NULL DEFAULT ''
 );
 INSERT INTO flushing DEFAULT VALUES;
-INSERT INTO trouble DEFAULT VALUES;
+INSERT INTO trouble (part) VALUES (0), (1);
 INSERT INTO local_api DEFAULT VALUES;
 `
 

@@ -17,12 +17,16 @@ type Status struct {
 	Waiting   Counts    // bans that wait because there are more than the limit
 	ToBlock   int       // in force, and not acknowledged by the appliance
 	ToUnblock int       // ended or waiting, and the appliance may still have them
+	Ranges    int       // how many of ToBlock are ranges, which need the files
+	ToWrite   int       // bans that the files lack, and other names of ours that they may hold
 	Pending   time.Time // since when the oldest of these is pending, or the files are unsure; zero: nothing is
 	Next      time.Time // when the next ban ends; zero: none is in force
 
 	Flushed   time.Time // the last flush that ended well; zero: none yet
 	Confirmed time.Time // when everything in force was last blocked; zero: never
-	Trouble   Trouble
+	Compared  time.Time // when the files were last compared with the bans in force; zero: never
+	Trouble   Trouble   // of whole flushes
+	Files     Trouble   // of the files
 	LocalAPI  LocalAPI
 	Answered  int64 // the last request whose flush ended well
 }
@@ -58,7 +62,13 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 			return err
 		}
 		s.Flushed, s.Confirmed, s.Answered, s.Pending = f.flushed, f.confirmed, f.answered, f.unsure
-		if s.Trouble, err = readTrouble(ctx, tx); err != nil {
+		if f.compared.UnixMilli() > 1 {
+			s.Compared = f.compared
+		}
+		if s.Trouble, err = readTrouble(ctx, tx, Whole); err != nil {
+			return err
+		}
+		if s.Files, err = readTrouble(ctx, tx, Files); err != nil {
 			return err
 		}
 		if s.LocalAPI, err = readLocalAPI(ctx, tx); err != nil {
@@ -70,16 +80,20 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		}
 		err = query(ctx, tx, func(rows *sql.Rows) error {
 			var class ban.Class
-			var enforced, waiting, toBlock int
+			var enforced, waiting, toBlock, ranges, toWrite int
 			var pending, next sql.NullInt64
-			if err := rows.Scan(&class, &enforced, &waiting, &toBlock, &pending, &next); err != nil {
+			if err := rows.Scan(&class, &enforced, &waiting, &toBlock, &ranges, &toWrite, &pending, &next); err != nil {
 				return err
 			}
 			s.InForce[class], s.Waiting[class] = enforced, waiting
 			s.ToBlock += toBlock
+			s.Ranges += ranges
+			s.ToWrite += toWrite
 			s.Pending, s.Next = earlier(s.Pending, pending), earlier(s.Next, next)
 			return nil
 		}, `SELECT class, COUNT(*) FILTER (WHERE until > ?1), COUNT(*) FILTER (WHERE until = 0), COUNT(*) FILTER (WHERE pending),
+			COUNT(*) FILTER (WHERE pending AND prefix NOT LIKE CASE WHEN prefix LIKE '%:%' THEN '%/128' ELSE '%/32' END),
+			COUNT(*) FILTER (WHERE until > ?1 AND written <= 0),
 			MIN(MAX(pending_since, expires, ?3)) FILTER (WHERE pending), MIN(until) FILTER (WHERE until > ?1)
 			FROM (SELECT *, until > ?1 AND (written <= 0 OR written > ?2) AND expires <= ?1 AS pending FROM ban WHERE ends > ?1) GROUP BY class`,
 			now.UnixMilli(), f.assertedFlush, lapsed)
@@ -87,9 +101,14 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 			return err
 		}
 		var ended sql.NullInt64
-		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), MIN(MAX(until, pending_since)) FROM ban
-			WHERE until <= ? AND (written > 0 OR expires > 0)`, now.UnixMilli()).Scan(&s.ToUnblock, &ended)
+		var toWrite int
+		err = tx.QueryRowContext(ctx, `SELECT COUNT(*) FILTER (WHERE written > 0 OR expires > 0), COUNT(*) FILTER (WHERE written <> 0),
+			MIN(MAX(until, pending_since)) FILTER (WHERE written > 0 OR expires > 0)
+			FROM ban WHERE until <= ? AND (written <> 0 OR expires <> 0)`, now.UnixMilli()).Scan(&s.ToUnblock, &toWrite, &ended)
 		s.Pending = earlier(s.Pending, ended)
+		if s.ToWrite += toWrite; !f.target.HasFiles() {
+			s.ToWrite = 0
+		}
 		return err
 	})
 	return s, l.explain(err, "count the bans")
@@ -140,8 +159,13 @@ func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
 	return l.explain(err, "record the clean-up")
 }
 
-// forgetFiles records that the text of the appliance's files is not known, and that no re-assert counts any more.
+// forgetFiles records that the text of the appliance's files is not known, and that no re-assert and no trouble with the files counts
+// any more.
 func forgetFiles(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "UPDATE flushing SET mark = '', confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0")
+	_, err := tx.ExecContext(ctx, `UPDATE flushing SET mark = '', confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0,
+		compared = MIN(compared, 1)`)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, queryEndTrouble, Files)
+	}
 	return err
 }

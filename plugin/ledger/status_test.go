@@ -82,7 +82,7 @@ func TestStatusSaysSinceWhenTheOldestBanIsPending(t *testing.T) {
 func TestAfterACrashOfAFlushByGroupTheFilesAreUnsure(t *testing.T) {
 	l := open(t)
 	record(t, l, start, numbered(0, 50)...)
-	check(t, l.RecordAttempt(t.Context(), plan(t, l, start), false))
+	check(t, l.RecordAttempt(t.Context(), plan(t, l, start), true))
 	// The process dies here, whatever the appliance did.
 	later := start.Add(2 * time.Hour)
 	p := plan(t, l, later)
@@ -111,7 +111,7 @@ func TestATroubleEndsWithTheFirstGoodFlush(t *testing.T) {
 	trouble := func() ledger.Trouble { return status(t, l, start).Trouble }
 	want(t, "trouble at first", trouble(), ledger.Trouble{})
 	for i, text := range []string{"refused", "no answer"} {
-		check(t, l.RecordFailure(t.Context(), text, int64(i), start.Add(time.Duration(i)*time.Minute)))
+		check(t, l.RecordFailure(t.Context(), ledger.Whole, text, int64(i), start.Add(time.Duration(i)*time.Minute)))
 	}
 	want(t, "trouble", trouble(), ledger.Trouble{Text: "no answer", Since: start, Last: start.Add(time.Minute), Count: 2, Request: 1})
 	p := plan(t, l, start)
@@ -120,7 +120,7 @@ func TestATroubleEndsWithTheFirstGoodFlush(t *testing.T) {
 	recordOutcome(t, l, p, oneByOne(p, start))
 	want(t, "trouble after a good flush", trouble(), ledger.Trouble{})
 
-	check(t, l.RecordFailure(t.Context(), "no answer", 0, start))
+	check(t, l.RecordFailure(t.Context(), ledger.Whole, "no answer", 0, start))
 	p = plan(t, l, start)
 	want(t, "pending, needs tidy", []bool{p.HasPending(), p.NeedsTidy}, []bool{false, true})
 	check(t, l.Tidy(t.Context(), p))

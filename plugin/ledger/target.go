@@ -14,7 +14,7 @@ import (
 type Target struct {
 	Host        string `json:"host"`     // host and API port, in one spelling for each appliance; "": nothing was flushed yet
 	Identity    string `json:"identity"` // the keys and certificates by which the configuration identifies the appliance
-	Group       string `json:"group"`
+	Group       string `json:"group"`    // "": the configuration has no credentials for SSH, so the appliance has no group and no objects of ours
 	DeleteGroup string `json:"delete_group"`
 	Serial      string `json:"serial,omitempty"` // the appliance's serial number; "": not known
 	// OldGroups are groups of earlier configurations that may still be in the appliance's files.
@@ -27,6 +27,9 @@ func (t Target) Matches(configured Target) bool {
 	return t.Host == configured.Host && t.Identity == configured.Identity &&
 		t.Group == configured.Group && t.DeleteGroup == configured.DeleteGroup
 }
+
+// HasFiles reports whether flushes keep the bans in the appliance's files.
+func (t Target) HasFiles() bool { return t.Group != "" }
 
 // IsElsewhere reports whether a configuration names another address.
 func (t Target) IsElsewhere(configured Target) bool { return t.Host != "" && t.Host != configured.Host }
@@ -54,7 +57,7 @@ func (t Target) Next(named Target) (next Target, same bool) {
 func (t Target) oldGroups(named Target) []string {
 	var old []string
 	for _, group := range append(slices.Clone(t.OldGroups), t.Group, t.DeleteGroup) {
-		if group != named.Group && group != named.DeleteGroup && !slices.Contains(old, group) {
+		if group != "" && group != named.Group && group != named.DeleteGroup && !slices.Contains(old, group) {
 			old = append(old, group)
 		}
 	}
@@ -77,7 +80,7 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) err
 		}
 		next, same := before.Next(named)
 		if !same {
-			if err := makeAllPending(ctx, tx, now); err != nil {
+			if err := makeAllPending(ctx, tx, next, now); err != nil {
 				return err
 			}
 		}
@@ -87,10 +90,17 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) err
 }
 
 // makeAllPending makes everything pending: bans in force must be blocked again, and ended ones must be unblocked. The appliance may
-// have their entries.
-func makeAllPending(ctx context.Context, tx *sql.Tx, now time.Time) error {
+// have their entries. Without a group, no flush can change the files, and a later one with a group compares them whole.
+func makeAllPending(ctx context.Context, tx *sql.Tx, next Target, now time.Time) error {
+	written := maybeListed
+	if !next.HasFiles() {
+		written = 0
+		if _, err := tx.ExecContext(ctx, "UPDATE flushing SET unsure = 0"); err != nil {
+			return err
+		}
+	}
 	_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = ?, pending_since = ? WHERE written <> 0 OR expires > 0",
-		maybeListed, maybeBlocked, now.UnixMilli())
+		written, maybeBlocked, now.UnixMilli())
 	if err != nil {
 		return err
 	}

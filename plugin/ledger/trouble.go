@@ -6,8 +6,18 @@ import (
 	"time"
 )
 
-// Trouble is the failure of flushes, or the warning of flushes that end well. The first flush that ends well without a warning
-// ends it. A failure also ends when nothing is pending any more.
+// Part is a part of the flushes that can fail while the other one succeeds.
+type Part int
+
+const (
+	// Whole is a whole flush. Its trouble ends with the first flush that ends well without a warning. A failure also ends when nothing
+	// is pending any more.
+	Whole Part = iota
+	// Files are the appliance's files. Their trouble ends with the first flush that compares them without a warning.
+	Files
+)
+
+// Trouble is the failure of one part of the flushes, or the warning of flushes that end well.
 type Trouble struct {
 	Text    string    // of the last failure or warning; "": there is none
 	Since   time.Time // the first failure
@@ -17,30 +27,30 @@ type Trouble struct {
 	Request int64     // the last request for a flush when the failed flush began; see RequestFlush
 }
 
-func readTrouble(ctx context.Context, tx *sql.Tx) (t Trouble, err error) {
-	err = tx.QueryRowContext(ctx, "SELECT text, since, last, count, warning, request FROM trouble").
+func readTrouble(ctx context.Context, tx *sql.Tx, part Part) (t Trouble, err error) {
+	err = tx.QueryRowContext(ctx, "SELECT text, since, last, count, warning, request FROM trouble WHERE part = ?", part).
 		Scan(&t.Text, scanInto(&t.Since), scanInto(&t.Last), &t.Count, &t.Warning, &t.Request)
 	return t, err
 }
 
-// RecordFailure records why a flush failed, in a text for people. request is the last request for a flush when this one began.
-func (l *Ledger) RecordFailure(ctx context.Context, text string, request int64, now time.Time) error {
-	return l.recordTrouble(ctx, text, false, request, now)
+// RecordFailure records why a part of a flush failed, in a text for people. request is the last request for a flush when this one began.
+func (l *Ledger) RecordFailure(ctx context.Context, part Part, text string, request int64, now time.Time) error {
+	return l.recordTrouble(ctx, part, text, false, request, now)
 }
 
 // RecordWarning records the warning of a flush that ended well, in a text for people.
-func (l *Ledger) RecordWarning(ctx context.Context, text string, now time.Time) error {
-	return l.recordTrouble(ctx, text, true, 0, now)
+func (l *Ledger) RecordWarning(ctx context.Context, part Part, text string, now time.Time) error {
+	return l.recordTrouble(ctx, part, text, true, 0, now)
 }
 
 // recordTrouble stores a trouble and counts it. A failure after a warning begins a new trouble, and so does a warning after a
 // failure.
-func (l *Ledger) recordTrouble(ctx context.Context, text string, warning bool, request int64, now time.Time) error {
+func (l *Ledger) recordTrouble(ctx context.Context, part Part, text string, warning bool, request int64, now time.Time) error {
 	err := l.exec(ctx, `UPDATE trouble SET text = ?1, since = CASE WHEN count = 0 OR warning <> ?3 THEN ?2 ELSE since END,
-		last = ?2, count = CASE WHEN warning <> ?3 THEN 1 ELSE count + 1 END, warning = ?3, request = CASE WHEN ?3 THEN request ELSE ?4 END`,
-		text, now.UnixMilli(), warning, request)
+		last = ?2, count = CASE WHEN warning <> ?3 THEN 1 ELSE count + 1 END, warning = ?3, request = CASE WHEN ?3 THEN request ELSE ?4 END
+		WHERE part = ?5`, text, now.UnixMilli(), warning, request, part)
 	return l.explain(err, "record the trouble")
 }
 
-// queryEndTrouble records that nothing is wrong any more.
-const queryEndTrouble = "UPDATE trouble SET text = '', since = 0, last = 0, count = 0, warning = 0, request = 0 WHERE count > 0"
+// queryEndTrouble records that nothing is wrong with a part any more.
+const queryEndTrouble = "UPDATE trouble SET text = '', since = 0, last = 0, count = 0, warning = 0, request = 0 WHERE count > 0 AND part = ?"

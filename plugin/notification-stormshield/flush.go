@@ -120,6 +120,8 @@ func requestFlush(ctx context.Context, path string, state *ledger.Ledger, holdOf
 			return nil, nil
 		case s.Trouble.Request >= request:
 			return nil, errors.New("the plugin's flush failed: " + s.Trouble.Text)
+		case s.Files.Request >= request:
+			return nil, errors.New("the plugin's flush failed: " + s.Files.Text)
 		}
 		if err := holdOff.check(); err != nil {
 			return nil, err
@@ -128,7 +130,7 @@ func requestFlush(ctx context.Context, path string, state *ledger.Ledger, holdOf
 }
 
 // isIdle reports whether a flush has nothing to do.
-func isIdle(s ledger.Status) bool { return s.InForce.Total()+s.ToUnblock == 0 && s.Pending.IsZero() }
+func isIdle(s ledger.Status) bool { return s.InForce.Total()+s.ToUnblock+s.ToWrite == 0 && s.Pending.IsZero() }
 
 // flushResult is the result of a flush, as JSON.
 type flushResult struct {
@@ -159,11 +161,13 @@ func printFlushResult(ctx context.Context, d config.Document, state *ledger.Ledg
 	if waiting := s.Waiting.Total(); waiting > 0 {
 		out.warn("%s for room: %s (hint: %s)", formatCount(waiting, "ban waits", "bans wait"), s.Waiting, enforcer.WaitingHint)
 	}
-	if s.Trouble.Last.After(started) {
-		if !s.Trouble.Warning {
-			return errors.New(s.Trouble.Text)
+	for _, t := range []ledger.Trouble{s.Trouble, s.Files} {
+		if t.Last.After(started) && !t.Warning {
+			return errors.New(t.Text)
 		}
-		out.warn("%s", s.Trouble.Text)
+		if t.Last.After(started) {
+			out.warn("%s", t.Text)
+		}
 	}
 	return nil
 }
