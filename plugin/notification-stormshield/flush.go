@@ -130,7 +130,9 @@ func requestFlush(ctx context.Context, path string, state *ledger.Ledger, holdOf
 }
 
 // isIdle reports whether a flush has nothing to do.
-func isIdle(s ledger.Status) bool { return s.InForce.Total()+s.ToUnblock+s.ToWrite == 0 && s.Pending.IsZero() }
+func isIdle(s ledger.Status) bool {
+	return s.InForce.Total()+s.ToUnblock+s.ToWrite == 0 && s.Pending.IsZero()
+}
 
 // flushResult is the result of a flush, as JSON.
 type flushResult struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,10 @@ pending, or when a flush was cut; a time, or null), next_end, last_flush,
 blocked_anew (the last re-assert; times, or null), local_api (null: it is not
 followed; or last_read, unread_since (times, or null), error, left_out (all bans
 that wait)), trouble (null, or text, since, last, count, warning (true: all bans
-are enforced)), login_hold_off (null, or until, refused (failed logins), reason,
+are enforced), files (true: only the appliance's files are concerned)), files
+(null: there are no credentials for SSH; or compared (when they were last compared
+with the bans in force, a time or null), to_write (bans that they lack or no longer
+need), ranges (ranges to block, which need the files)), login_hold_off (null, or until, refused (failed logins), reason,
 hint).`,
 		example: "  crowdsec-stormshield status",
 		bind:    o.bind,
@@ -93,6 +97,7 @@ type status struct {
 	LocalAPI *localAPI `json:"local_api"`
 
 	Trouble *trouble `json:"trouble"`
+	Files   *files   `json:"files"`
 	HoldOff *holdOff `json:"login_hold_off"`
 }
 
@@ -103,6 +108,14 @@ type trouble struct {
 	Last    time.Time `json:"last"`
 	Count   int       `json:"count"`
 	Warning bool      `json:"warning"`
+	Files   bool      `json:"files"`
+}
+
+// files are the appliance's files, which the plugin writes over SSH.
+type files struct {
+	Compared *time.Time `json:"compared"`
+	ToWrite  int        `json:"to_write"`
+	Ranges   int        `json:"ranges"`
 }
 
 // localAPI is the last read of the Local API, and the error of later reads.
@@ -156,8 +169,9 @@ func readStatus(ctx context.Context, d config.Document, l *ledger.Ledger, now ti
 	if pid != 0 {
 		s.Process = &pid
 	}
-	if t := read.Trouble; t.Count > 0 {
-		s.Trouble = &trouble{Text: t.Text, Since: t.Since, Last: t.Last, Count: t.Count, Warning: t.Warning}
+	s.Trouble = troubleOf(read)
+	if d.Stormshield.UsesSSH() {
+		s.Files = &files{Compared: jsonTime(read.Compared), ToWrite: read.ToWrite, Ranges: read.Ranges}
 	}
 	if d.LAPI.Followed() {
 		f := read.LocalAPI
@@ -169,6 +183,27 @@ func readStatus(ctx context.Context, d config.Document, l *ledger.Ledger, now ti
 	s.Problem = s.problem(d, now)
 	s.Working = s.Problem == ""
 	return s, nil
+}
+
+// troubleOf returns the trouble that matters more: that of whole flushes before that of the files, and a failure before a warning.
+func troubleOf(s ledger.Status) *trouble {
+	t, ofFiles := s.Trouble, false
+	if s.Files.Count > 0 && (t.Count == 0 || t.Warning && !s.Files.Warning) {
+		t, ofFiles = s.Files, true
+	}
+	if t.Count == 0 {
+		return nil
+	}
+	return &trouble{Text: t.Text, Since: t.Since, Last: t.Last, Count: t.Count, Warning: t.Warning, Files: ofFiles}
+}
+
+// lackFiles reports whether the files are failing.
+func (s status) lackFiles() bool { return s.Trouble != nil && s.Trouble.Files && !s.Trouble.Warning }
+
+// isReassertOverdue reports whether a failure of the files delays the re-assert for a long time.
+func (s status) isReassertOverdue(d config.Document, now time.Time) bool {
+	every := cmp.Or(d.Stormshield.ReassertEvery, d.Stormshield.BlacklistTimeout/2)
+	return s.BlockedAnew == nil || now.Sub(*s.BlockedAnew) > 2*every+time.Minute
 }
 
 // isOverdue reports whether something is pending for longer than a flush should need. The state may hold no trouble then,
@@ -187,7 +222,13 @@ func (s status) problem(d config.Document, now time.Time) string {
 	case s.HoldOff != nil:
 		return fmt.Sprintf("no login is tried for %s (hint: %s)",
 			formatDuration(s.HoldOff.Until.Sub(now)), s.HoldOff.Hint)
-	case s.Trouble != nil && !s.Trouble.Warning:
+	case s.lackFiles() && s.Files != nil && s.Files.Ranges > 0:
+		return fmt.Sprintf("the appliance's files cannot be written over SSH for %s, and %s wait for them (hint: the error says why; `check` tries everything)",
+			formatDuration(now.Sub(s.Trouble.Since)), formatCount(s.Files.Ranges, "range", "ranges"))
+	case s.lackFiles() && s.isReassertOverdue(d, now):
+		return fmt.Sprintf("the appliance's files cannot be written over SSH for %s, so nothing repairs its blacklist "+
+			"(hint: the error says why; `check` tries everything)", formatDuration(now.Sub(s.Trouble.Since)))
+	case s.Trouble != nil && !s.Trouble.Warning && !s.Trouble.Files:
 		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", formatDuration(now.Sub(s.Trouble.Since)))
 	case s.isOverdue(d, now) && s.ToBlock+s.ToUnblock == 0:
 		return fmt.Sprintf("a flush was cut %s ago, and the next one has not repaired the appliance's files yet "+
@@ -244,6 +285,15 @@ func (s status) print(out io.Writer, now time.Time) error {
 	if s.WaitingByClass.Total() > 0 {
 		row("waiting", "%s, because of max_bans", s.WaitingByClass)
 		row("", "hint: %s", enforcer.WaitingHint)
+	}
+	if f := s.Files; f != nil {
+		text := "compared " + ago(f.Compared)
+		if s.lackFiles() {
+			text += fmt.Sprintf("; not written for %s, addresses are blocked over the API alone", formatDuration(now.Sub(s.Trouble.Since)))
+		} else if f.ToWrite > 0 {
+			text += fmt.Sprintf("; %s with the next re-assert", formatCount(f.ToWrite, "change follows", "changes follow"))
+		}
+		row("files", "%s", text)
 	}
 	row("last flush", "%s", ago(s.LastFlush))
 	row("last re-assert", "%s", ago(s.BlockedAnew))
