@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -46,7 +47,7 @@ func (s *setup) askForAnswers(ctx context.Context) error {
 		fmt.Fprintf(s.Out, "This sets up one appliance, in %s.\nNothing is written before you have confirmed the appliance's fingerprints.\n\n", s.File)
 	}
 	for _, ask := range []func(context.Context) error{
-		s.askForHost, s.askForSSHAccount, s.askForSSHSecret, s.askForAPIAccount, s.askForAPIPassword, s.askForNeverBlock,
+		s.askForHost, s.askForSSH, s.askForSSHAccount, s.askForSSHSecret, s.askForAPIAccount, s.askForAPIPassword, s.askForNeverBlock,
 	} {
 		if err := ask(ctx); err != nil {
 			return err
@@ -60,7 +61,51 @@ func (s *setup) askForHost(ctx context.Context) error {
 		set: func(a string) { s.document.Stormshield.Host = strings.TrimSuffix(strings.TrimPrefix(a, "["), "]") }}, s.Host)
 }
 
+// askForSSH asks whether the plugin uses SSH. A flag for SSH answers yes.
+func (s *setup) askForSSH(ctx context.Context) error {
+	for _, flag := range sshFlags {
+		if s.Given(flag) && s.NoSSH {
+			return UsageError{fmt.Errorf("--no-ssh and --%s exclude each other", flag)}
+		}
+		if s.Given(flag) {
+			return nil
+		}
+	}
+	given := "yes"
+	if s.NoSSH {
+		given = "no"
+	}
+	if !s.Yes && !s.NoSSH {
+		fmt.Fprint(s.Out, aboutSSH)
+	}
+	answer := ""
+	err := s.answer(ctx, question{prompt: "Use SSH, yes or no", flag: "no-ssh", usual: "yes", set: func(a string) { answer = strings.ToLower(a) },
+		check: func() error {
+			if !slices.Contains([]string{"y", "yes", "n", "no"}, answer) {
+				return errors.New("is neither yes nor no")
+			}
+			return nil
+		}}, given)
+	if s.NoSSH = strings.HasPrefix(answer, "n"); s.NoSSH && err == nil {
+		s.document.SetAPIAlone()
+	}
+	return err
+}
+
+// sshFlags are the flags that only SSH needs.
+var sshFlags = []string{"ssh-username", "ssh-password-file", "ssh-private-key-path", "ssh-private-key-passphrase-file", "ssh-host-key",
+	"ssh-legacy-algorithms", "ssh-port"}
+
+const aboutSSH = `
+With SSH the plugin also writes objects and groups, and blocks addresses and ranges.
+Without SSH it works over the API alone: it blocks single addresses, refuses ranges,
+and enforces at most 2,000 bans, unless you set max_bans.
+`
+
 func (s *setup) askForSSHAccount(ctx context.Context) error {
+	if s.NoSSH {
+		return nil
+	}
 	d := &s.document.Stormshield
 	return s.answer(ctx, question{prompt: "Account for SSH", flag: "ssh-username", usual: d.SSHUsername, key: "stormshield.ssh_username",
 		set: func(a string) { d.SSHUsername = a }}, s.SSHUsername)
@@ -73,6 +118,9 @@ func (s *setup) askForAPIAccount(ctx context.Context) error {
 }
 
 func (s *setup) askForSSHSecret(ctx context.Context) error {
+	if s.NoSSH {
+		return nil
+	}
 	d := &s.document.Stormshield
 	password := question{prompt: "Password for SSH, not shown (Enter: use a private key)", flag: "ssh-password-file", hidden: true, optional: true,
 		key: "stormshield.ssh_password", set: func(a string) { d.SSHPassword = config.Secret(a) }}

@@ -15,11 +15,19 @@ import (
 // secret.
 func (s *setup) confirmIdentity(ctx context.Context) error {
 	d := &s.document.Stormshield
-	fmt.Fprintf(s.Out, "\nAsking %s for its SSH host key and its API certificate ...\n", d.Host)
-	found, err := identity.Ask(ctx, identity.Target{Host: d.Host, SSHPort: d.SSHPort, APIPort: d.APIPort, LegacyAlgorithms: d.SSHLegacyAlgorithms})
+	what, hint := "its SSH host key and its API certificate", "SSH is off on an appliance until you switch it on, and SSH and the web administration "+
+		"must both be allowed from this machine; other ports with --ssh-port and --api-port; an old SNS may need --ssh-legacy-algorithms; --no-ssh works without SSH"
+	question, flags := "Do both fingerprints match the appliance?", "--ssh-host-key and --api-cert-fingerprint"
+	if s.NoSSH {
+		what, hint = "its API certificate", "the web administration must be allowed from this machine; another port with --api-port"
+		question, flags = "Does the fingerprint match the appliance?", "--api-cert-fingerprint"
+	}
+	fmt.Fprintf(s.Out, "\nAsking %s for %s ...\n", d.Host, what)
+	found, err := identity.Ask(ctx, identity.Target{
+		Host: d.Host, SSHPort: d.SSHPort, APIPort: d.APIPort, LegacyAlgorithms: d.SSHLegacyAlgorithms, WithoutSSH: s.NoSSH,
+	})
 	if err != nil {
-		return fmt.Errorf("%w\nnothing was written (hint: SSH is off on an appliance until you switch it on, and SSH and the web administration "+
-			"must both be allowed from this machine; other ports with --ssh-port and --api-port; an old SNS may need --ssh-legacy-algorithms)", err)
+		return fmt.Errorf("%w\nnothing was written (hint: %s)", err, hint)
 	}
 	certificate, err := config.ParseFingerprint(found.CertFingerprint)
 	if err != nil {
@@ -32,11 +40,13 @@ func (s *setup) confirmIdentity(ctx context.Context) error {
 		return err
 	}
 	if !confirmed {
-		fmt.Fprintf(s.Out, howToCompare, knownHostsName(*d))
-		confirmed, err = s.dialogue.confirm(ctx, "Do both fingerprints match the appliance?")
+		fmt.Fprint(s.Out, howToCompareCertificate)
+		if !s.NoSSH {
+			fmt.Fprintf(s.Out, howToCompareHostKey, knownHostsName(*d))
+		}
+		confirmed, err = s.dialogue.confirm(ctx, question)
 		if err != nil {
-			return fmt.Errorf("%w before both fingerprints were confirmed; nothing was written "+
-				"(hint: a script gives --ssh-host-key and --api-cert-fingerprint; --yes does not answer this)", err)
+			return fmt.Errorf("%w before the appliance was confirmed; nothing was written (hint: a script gives %s; --yes does not answer this)", err, flags)
 		}
 	}
 	if !confirmed {
@@ -46,10 +56,13 @@ func (s *setup) confirmIdentity(ctx context.Context) error {
 	return nil
 }
 
-const howToCompare = `
-Compare both with the appliance, over a connection that you trust. A browser beside
-the appliance shows the certificate's SHA-256 fingerprint. On a machine that has
-logged in to the appliance before, ssh-keygen -l -F %s shows its host key.
+const howToCompareCertificate = `
+Compare with the appliance, over a connection that you trust. A browser beside the
+appliance shows the certificate's SHA-256 fingerprint.
+`
+
+const howToCompareHostKey = `On a machine that has logged in to the appliance before, ssh-keygen -l -F %s
+shows its host key.
 `
 
 // knownHostsName is the appliance's name in OpenSSH's known_hosts, quoted for a shell.
@@ -65,7 +78,10 @@ func (s *setup) printIdentity(i identity.Identity, certificate config.Fingerprin
 	for _, b := range certificate {
 		pairs = append(pairs, fmt.Sprintf("%02X", b))
 	}
-	fmt.Fprintf(s.Out, "\n  SSH host key     %s (%s)\n", i.HostKey, i.HostKeyType)
+	fmt.Fprintln(s.Out)
+	if i.HostKey != "" {
+		fmt.Fprintf(s.Out, "  SSH host key     %s (%s)\n", i.HostKey, i.HostKeyType)
+	}
 	for _, key := range i.UnpinnedKeys() {
 		fmt.Fprintf(s.Out, "    not pinned     %s (%s)\n", key.Fingerprint, key.Type)
 	}
@@ -89,9 +105,13 @@ func (s *setup) compareIdentity(i identity.Identity, certificate config.Fingerpr
 			return false, fmt.Errorf(differs, "API certificate", i.CertFingerprint, s.APICertFingerprint)
 		}
 	}
-	if s.SSHHostKey == "" || s.APICertFingerprint == "" {
+	if s.SSHHostKey == "" && !s.NoSSH || s.APICertFingerprint == "" {
 		return false, nil
 	}
-	fmt.Fprintln(s.Out, "\nBoth are as expected.")
+	if s.NoSSH {
+		fmt.Fprintln(s.Out, "\nIt is as expected.")
+	} else {
+		fmt.Fprintln(s.Out, "\nBoth are as expected.")
+	}
 	return true, nil
 }

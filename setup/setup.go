@@ -34,6 +34,9 @@ type Options struct {
 	SSHLegacyAlgorithms                                         bool
 	NeverBlock                                                  []string
 
+	// NoSSH sets up the API alone.
+	NoSSH bool
+
 	Yes, NoCheck, NoLAPI, DryRun bool
 }
 

@@ -25,8 +25,11 @@ type Cleaned struct {
 
 // Cleanup removes everything that this program or the older Python component made: entries of the blacklist, both groups, and
 // the objects. Every other byte of the files stays. known are prefixes that may be on the blacklist though the files do not
-// name them. oldGroups are groups of earlier configurations.
+// name them. oldGroups are groups of earlier configurations. Over the API alone, Cleanup unblocks known and leaves the files.
 func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups ...string) (Cleaned, error) {
+	if a.config.APIAlone {
+		return a.cleanUpAPIAlone(ctx, known)
+	}
 	whole := *a
 	whole.config.OneByOneLimit = 0 // there is no next flush
 	f := whole.flush(ctx, appliance.Change{
@@ -60,6 +63,24 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups
 	cleaned.Groups = slices.DeleteFunc(groups, func(group string) bool { return slices.Contains(f.presentGroups(), group) })
 	cleaned.Kept = append(f.keptGroups(refused), f.keptObjects()...)
 	return cleaned, nil
+}
+
+// cleanUpAPIAlone unblocks each known prefix.
+func (a *Appliance) cleanUpAPIAlone(ctx context.Context, known []netip.Prefix) (Cleaned, error) {
+	cleaned := Cleaned{Kept: []string{fmt.Sprintf("the files: they are reached over SSH only, and may still hold the groups %s and %s and objects crowdsec_… "+
+		"of a configuration with SSH; to remove these, run this once with ssh_password or ssh_private_key_path", a.config.Group, a.config.DeleteGroup)}}
+	if len(known) == 0 {
+		return cleaned, nil
+	}
+	session, err := a.OpenMonitor(ctx)
+	if err != nil {
+		return cleaned, err
+	}
+	defer Release(ctx, session)
+	a.progress("unblocking %d prefixes one by one", len(known))
+	unblocked, err := blacklist.UnblockEach(ctx, session, known, func() bool { return false })
+	cleaned.Unblocked = len(unblocked)
+	return cleaned, err
 }
 
 // allGroups returns our groups and those of earlier configurations.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/snstest"
@@ -104,4 +105,44 @@ func TestCleanupNamesTenOfTheObjectsThatStayAndCountsTheOthers(t *testing.T) {
 	}
 	clear(h.InForce)
 	h.WantInForce()
+}
+
+// An entry that has ended already is no fault, and SSH is off.
+func TestCleanupOverTheAPIAloneUnblocksEachKnownPrefix(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	bans := append(addresses(20), prefixes("203.0.113.0/24")...)
+	h.MustFlush(bans, nil, true)
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse, f.DeleteUnknownFails = true, true })
+	h.command("MONITOR ADDRESSLIST DELETE Type=BlackList Name1=" + bans[3].Addr().String())
+	object, logins := h.Sim.Read("object"), h.Sim.Stats().SSHAuthOK
+	config := configFor(t, h.Sim)
+	config.APIAlone = true
+	cleaned, err := stormshield.New(config).Cleanup(t.Context(), bans)
+	if err != nil || cleaned.Unblocked != len(bans) || len(cleaned.Groups) != 0 || cleaned.Objects != 0 {
+		t.Errorf("cleaned: %+v, %v", cleaned, err)
+	}
+	if len(cleaned.Kept) != 1 || !strings.Contains(cleaned.Kept[0], "Crowdsec and CrowdsecDeleteGroup") {
+		t.Errorf("kept: %q", cleaned.Kept)
+	}
+	clear(h.InForce)
+	h.WantBlacklist()
+	if !bytes.Equal(h.Sim.Read("object"), object) || h.Sim.Stats().SSHAuthOK != logins {
+		t.Error("the clean-up used SSH")
+	}
+}
+
+func TestCleanupOverTheAPIAloneFailsIfTheApplianceRefusesToUnblock(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	h.MustFlush(addresses(3), nil, true)
+	h.Sim.SetFaults(func(f *snstest.Faults) {
+		f.Ret = map[string]int{"MONITOR ADDRESSLIST DELETE TYPE=BLACKLIST NAME1=198.18.0.1": 200}
+	})
+	config := configFor(t, h.Sim)
+	config.APIAlone = true
+	cleaned, err := stormshield.New(config).Cleanup(t.Context(), addresses(3))
+	if cleaned.Unblocked != 2 || err == nil || !strings.Contains(err.Error(), "unblock 198.18.0.1/32") {
+		t.Errorf("cleaned: %+v, %v", cleaned, err)
+	}
 }

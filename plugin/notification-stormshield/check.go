@@ -26,7 +26,8 @@ func checkCommand() command {
 		summary: "Try the configuration on the appliance",
 		help: `Validates the file, then tries on the appliance everything that the plugin needs:
 the logins, the shell and its tools, the files, the rights. It blocks nothing and
-changes no file. It tries each login once at most. Before that it compares the
+changes no file. It tries each login once at most. Without credentials for SSH it
+tries the API alone, and the row mode says what that costs. Before that it compares the
 document with those in the other files of the folder: two documents must not
 have the same name, nor write the same group on the same appliance. It also names
 the values that CrowdSec changes before the plugin gets them, and says whether

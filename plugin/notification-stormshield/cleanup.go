@@ -26,7 +26,8 @@ func cleanupCommand() command {
 		summary: "Remove everything that this plugin made from the appliance",
 		help: `Removes from the appliance what this plugin, or the older Python component, made:
 the entries of the blacklist, both groups, and the objects. Every other byte of
-the appliance's files stays as it is.
+the appliance's files stays as it is. Without credentials for SSH it unblocks the
+entries that the state lists, one by one, and leaves the files.
 
 Stop CrowdSec first, or remove the notification from profiles.yaml and the
 notifications folder: this command refuses while the plugin runs. When the plugin
@@ -48,6 +49,10 @@ func runCleanup(ctx context.Context, o cleanupOptions, out output) error {
 	}
 	state, err := openState(ctx, d, plugin.State.Open)
 	unreadable := errors.Is(err, ledger.ErrUnreadable)
+	if unreadable && !d.Stormshield.UsesSSH() {
+		return fmt.Errorf("%w; without SSH only the state says what is blocked (hint: each entry ends by itself, at the latest after %s (blacklist_timeout))",
+			err, formatDuration(d.Stormshield.BlacklistTimeout))
+	}
 	if unreadable {
 		out.warn("only what the appliance's own files list is removed: %v", err)
 	} else if err != nil {

@@ -33,7 +33,8 @@ func flushCommand() command {
 		help: `Asks the plugin to apply what is pending at once, and to block everything in
 force again. Use it after you have corrected the cause of an error, or after
 somebody emptied the blacklist. It waits for that flush and prints the result. If
-no plugin runs, this command flushes itself.
+no plugin runs, this command flushes itself. Without credentials for SSH it
+blocks only what the appliance's list lacks.
 
 After a refused login it tries no login until the hold-off ends.
 

@@ -28,7 +28,7 @@ It only reads config.yaml.
 
 Each question has a flag, so that a script can run this without a terminal. It
 also reads answers from standard input, one a line. With --yes it does not ask
-questions that have a usual answer, and changes the profiles without a question,
+questions that have a usual answer (SSH: yes), and changes the profiles without a question,
 if CrowdSec's plugin folder is in order. --yes does not confirm the fingerprints:
 give both, or type yes. If the set-up does not work, it is removed, unless you
 type yes to keep it, or give --no-check.
@@ -36,6 +36,9 @@ type yes to keep it, or give --no-check.
 With --secrets-dir the passwords and the key are in files of their own, which only
 the plugin's user can read. A password may then contain a $. Without it they are
 in the notification's file.
+
+With --no-ssh the plugin works over the API alone: it blocks single addresses,
+refuses ranges, and enforces at most 2,000 bans, unless you set max_bans.
 
 For a second appliance, give another file and name with -c and --name.`,
 		example: `  By hand:
@@ -67,6 +70,7 @@ func bindSetup(flags *pflag.FlagSet, o *setup.Options) {
 	flags.StringVar(&o.SSHPrivateKeyPath, "ssh-private-key-path", "", "the `file` of a private key for SSH, instead of a password")
 	flags.StringVar(&o.SSHPassphraseFile, "ssh-private-key-passphrase-file", "", "a `file` that holds the passphrase of that key")
 	flags.StringVar(&o.SSHHostKey, "ssh-host-key", "", "the `fingerprint` that the SSH host key must have")
+	flags.BoolVar(&o.NoSSH, "no-ssh", false, "work over the API alone: single addresses, no ranges")
 	flags.BoolVar(&o.SSHLegacyAlgorithms, "ssh-legacy-algorithms", false, "also offer the old algorithms of old versions of SNS")
 	flags.IntVar(&o.APIPort, "api-port", defaults.Stormshield.APIPort, "the `port` of its HTTPS API")
 	flags.StringVar(&o.APIUsername, "api-username", "", "the `account` for the API (usually that for SSH)")

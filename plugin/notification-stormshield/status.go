@@ -31,7 +31,8 @@ last flush was, which process of the plugin flushes, and the last error. It read
 the plugin's state alone, and connects to nothing. The exit status is 1 if the
 first line says NOT WORKING. Bans that wait because of max_bans are no reason.
 
-With --json: name, host, state (a path), working, problem (text; absent if
+With --json: name, host, ssh (false: over the API alone), max_bans, state (a
+path), working, problem (text; absent if
 working), process (null: none runs), in_force, of_lists (bans in force of the
 class lists), in_force_by_class and waiting_by_class (numbers: local, imports,
 lists), to_block, to_unblock, pending_since (since when the oldest of these two is
@@ -75,6 +76,8 @@ func runStatus(ctx context.Context, o statusOptions, out output) error {
 type status struct {
 	Name    string `json:"name"`
 	Host    string `json:"host"`
+	SSH     bool   `json:"ssh"`
+	MaxBans int    `json:"max_bans"`
 	State   string `json:"state"`
 	Working bool   `json:"working"`
 	Problem string `json:"problem,omitempty"`
@@ -142,7 +145,7 @@ func readStatus(ctx context.Context, d config.Document, l *ledger.Ledger, now ti
 	}
 	if problem, err := targetProblem(ctx, d, l); err != nil || problem != "" {
 		return status{
-			Name: d.Name, Host: d.Stormshield.Host, State: plugin.StateOf(d).Path, Problem: problem,
+			Name: d.Name, Host: d.Stormshield.Host, SSH: d.Stormshield.UsesSSH(), MaxBans: d.Decisions.MaxBans, State: plugin.StateOf(d).Path, Problem: problem,
 			InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], ToBlock: read.InForce.Total(), NextEnd: jsonTime(read.Next),
 			InForceByClass: read.InForce, WaitingByClass: read.Waiting,
 		}, err
@@ -161,7 +164,7 @@ func readStatus(ctx context.Context, d config.Document, l *ledger.Ledger, now ti
 		return status{}, err
 	}
 	s := status{
-		Name: d.Name, Host: d.Stormshield.Host, State: state.Path,
+		Name: d.Name, Host: d.Stormshield.Host, SSH: d.Stormshield.UsesSSH(), MaxBans: d.Decisions.MaxBans, State: state.Path,
 		InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], ToBlock: read.ToBlock, ToUnblock: read.ToUnblock,
 		InForceByClass: read.InForce, WaitingByClass: read.Waiting, PendingSince: jsonTime(read.Pending),
 		NextEnd: jsonTime(read.Next), LastFlush: jsonTime(read.Flushed), BlockedAnew: jsonTime(read.Confirmed),
@@ -263,6 +266,9 @@ func (s status) print(out io.Writer, now time.Time) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(title, format string, args ...any) {
 		fmt.Fprintf(table, "  %s\t%s\n", title, fmt.Sprintf(format, args...))
+	}
+	if !s.SSH {
+		row("mode", "over the API alone: single addresses, no ranges, at most %d bans (max_bans)", s.MaxBans)
 	}
 	inForce := fmt.Sprint(s.InForce)
 	if s.InForceByClass[ban.Local] < s.InForce {

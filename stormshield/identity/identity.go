@@ -20,6 +20,7 @@ type Target struct {
 	SSHPort, APIPort int
 	// LegacyAlgorithms also allows the SSH algorithms of old versions of SNS.
 	LegacyAlgorithms bool
+	WithoutSSH       bool // ask the API alone
 }
 
 // Identity is the answer of an appliance. If SSH or the API does not answer, its fields are empty.
@@ -44,15 +45,9 @@ type HostKey struct {
 // then holds the answer of the other one.
 func Ask(ctx context.Context, t Target) (Identity, error) {
 	i := Identity{Host: t.Host}
-	keys, sshErr := shell.HostKeys(ctx, shell.Config{Host: t.Host, Port: t.SSHPort, LegacyAlgorithms: t.LegacyAlgorithms})
-	for _, key := range keys {
-		i.HostKeys = append(i.HostKeys, HostKey{key.Type(), shell.Fingerprint(key)})
-	}
-	if len(keys) > 0 {
-		i.Pin(i.HostKeys[0].Fingerprint)
-	}
-	if shell.NeedsLegacy(sshErr) {
-		sshErr = fmt.Errorf("%w (hint: set ssh_legacy_algorithms: true, which allows the algorithms of old versions of SNS, and ask again)", sshErr)
+	var sshErr error
+	if !t.WithoutSSH {
+		sshErr = i.askSSH(ctx, t)
 	}
 	certificate, apiErr := serverd.Certificate(ctx, t.Host, t.APIPort)
 	if apiErr == nil {
@@ -61,6 +56,21 @@ func Ask(ctx context.Context, t Target) (Identity, error) {
 		i.CertName, i.CertIssuer, i.CertUntil = certificate.Subject.CommonName, certificate.Issuer.CommonName, &until
 	}
 	return i, errors.Join(sshErr, apiErr)
+}
+
+// askSSH asks for the host keys, and pins the best one.
+func (i *Identity) askSSH(ctx context.Context, t Target) error {
+	keys, err := shell.HostKeys(ctx, shell.Config{Host: t.Host, Port: t.SSHPort, LegacyAlgorithms: t.LegacyAlgorithms})
+	for _, key := range keys {
+		i.HostKeys = append(i.HostKeys, HostKey{key.Type(), shell.Fingerprint(key)})
+	}
+	if len(keys) > 0 {
+		i.Pin(i.HostKeys[0].Fingerprint)
+	}
+	if shell.NeedsLegacy(err) {
+		err = fmt.Errorf("%w (hint: set ssh_legacy_algorithms: true, which allows the algorithms of old versions of SNS, and ask again)", err)
+	}
+	return err
 }
 
 // Pin pins the host key with a fingerprint, if the appliance has that key.

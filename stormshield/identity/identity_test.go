@@ -31,6 +31,17 @@ func TestAskReturnsTheAnswerOfOneEndIfTheOtherDoesNotAnswer(t *testing.T) {
 	}
 }
 
+func TestAskWithoutSSHAsksTheAPIAlone(t *testing.T) {
+	sim := snstest.Start(t)
+	sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse = true })
+	alone := target(sim)
+	alone.WithoutSSH = true
+	i, err := identity.Ask(t.Context(), alone)
+	if err != nil || i.HostKey != "" || i.CertFingerprint != sim.CertificateFingerprint() {
+		t.Errorf("identity %+v, want the certificate alone: %v", i, err)
+	}
+}
+
 func TestPinAcceptsOnlyAKeyOfTheAppliance(t *testing.T) {
 	i := identity.Identity{HostKeys: []identity.HostKey{{Type: "a", Fingerprint: "1"}, {Type: "b", Fingerprint: "2"}}}
 	i.Pin("2")
