@@ -79,7 +79,11 @@ func runCheck(ctx context.Context, o checkOptions, out output) error {
 	findings = append(findings, aboutFiles...)
 	r := newReport(d, findings)
 	if o.write {
-		r.hidePlaces(d.Stormshield.Host, d.LAPI.Host())
+		hidden := []string{d.Stormshield.Host, d.LAPI.Host()}
+		for _, f := range findings {
+			hidden = append(hidden, f.Serials...)
+		}
+		r.hidePlaces(hidden...)
 	}
 	if o.json {
 		err = out.printJSON(r)

@@ -47,7 +47,7 @@ func newReport(d config.Document, findings []acceptance.Finding) report {
 	return r
 }
 
-// hidePlaces hides these hosts in the report, and every address that identifies somebody.
+// hidePlaces hides these hosts and serial numbers in the report, and every address that identifies somebody.
 func (r *report) hidePlaces(hosts ...string) {
 	r.Host = ""
 	for i := range r.Findings {
@@ -77,7 +77,11 @@ func (r report) print(out io.Writer) error {
 		fmt.Fprintf(out, "  %s  %-*s  %s\n", paint(colour, fmt.Sprintf("%-9s", verdict)), width, subject, text)
 	}
 	for _, f := range r.Findings {
-		row(colourOf(f.Verdict), f.Verdict, f.Subject, f.Detail+f.Problem)
+		first, others, _ := strings.Cut(f.Detail+f.Problem, "\n")
+		row(colourOf(f.Verdict), f.Verdict, f.Subject, first)
+		for line := range strings.Lines(others) {
+			row(faint, "", "", strings.TrimSuffix(line, "\n"))
+		}
 		if f.Verdict != acceptance.Holds.String() {
 			row(faint, "", "", "assumed: "+f.Assumed)
 		}

@@ -22,7 +22,7 @@ import (
 func Check(ctx context.Context, config stormshield.Config) []Finding {
 	c := newChecker(config)
 	defer c.close(ctx)
-	c.run(ctx, c.readRows()...)
+	c.read(ctx)
 	return c.findings
 }
 
@@ -32,9 +32,23 @@ func Check(ctx context.Context, config stormshield.Config) []Finding {
 func CheckAndWrite(ctx context.Context, config stormshield.Config) []Finding {
 	c := newChecker(config)
 	defer c.close(ctx)
-	c.run(ctx, c.readRows()...)
+	c.read(ctx)
 	c.writeAndRemove(ctx)
 	return c.findings
+}
+
+// read tries what needs no write.
+func (c *checker) read(ctx context.Context) {
+	if c.config.APIAlone {
+		c.run(ctx, modeRow)
+	}
+	c.run(ctx, apiRows...)
+	if c.isPair {
+		c.run(ctx, pairRow)
+	}
+	if !c.config.APIAlone {
+		c.run(ctx, sshRows...)
+	}
 }
 
 func (c *checker) writeAndRemove(ctx context.Context) {
@@ -49,6 +63,8 @@ type checker struct {
 	findings []Finding
 	session  *serverd.Session // nil: there is none
 	shell    *shell.Client    // nil: it is not connected
+	serial   string           // of the appliance that answers; "": not known
+	isPair   bool             // the appliance is one of a pair for high availability
 	writeState
 }
 
@@ -105,7 +121,8 @@ func (c *checker) firmware(ctx context.Context) Finding {
 	}
 	result := answer.Section("Result")
 	detail := strings.TrimSpace(result["Model"] + " " + result["Version"])
-	if result["HighAvail"] == "1" {
+	c.serial, c.isPair = result["SerialNumber"], result["HighAvail"] == "1"
+	if c.isPair {
 		detail += ", one of a pair: a failover empties the blacklist, and reassert_every fills it again"
 	}
 	return holds(detail)

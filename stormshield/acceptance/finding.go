@@ -28,9 +28,10 @@ type Finding struct {
 	Subject string
 	Assumed string // what the plugin expects
 	Verdict Verdict
-	Detail  string // what was found; of Untried, what prevented the attempt
-	Err     error  // what is wrong; nil unless Verdict is Wrong
-	Hint    string // what Differs means for the plugin, or what to do about Wrong
+	Detail  string   // what was found, in one line or several; of Untried, what prevented the attempt
+	Err     error    // what is wrong; nil unless Verdict is Wrong
+	Hint    string   // what Differs means for the plugin, or what to do about Wrong
+	Serials []string // serial numbers in Detail, which a public report hides
 }
 
 func holds(detail string) Finding { return Finding{Detail: detail} }

@@ -29,13 +29,8 @@ const (
 // modeRow describes a configuration without credentials for SSH.
 var modeRow = row{"mode", "without credentials for SSH the plugin works over the API alone", nil, (*checker).mode}
 
-// readRows need no write.
-func (c *checker) readRows() []row {
-	if c.config.APIAlone {
-		return append([]row{modeRow}, apiRows...)
-	}
-	return slices.Concat(apiRows, sshRows)
-}
+// pairRow is about an appliance that is one of a pair.
+var pairRow = row{"high availability", "the host in the configuration leads to the active one of the pair", nil, (*checker).pair}
 
 // writeRows block and write. The order matters: some use what the rows before them wrote.
 func (c *checker) writeRows() []row {

@@ -129,6 +129,21 @@ func pairs(keys []key) string {
 	return strings.Join(words, " ")
 }
 
+// Sections returns the titles of the sections of an answer of format section, or of
+// format raw.
+func (a Answer) Sections() []string {
+	var titles []string
+	for _, s := range a.data.Sections {
+		titles = append(titles, s.Title)
+	}
+	for text := range strings.Lines(a.data.Text) {
+		if text = strings.TrimSpace(text); strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
+			titles = append(titles, text[1:len(text)-1])
+		}
+	}
+	return titles
+}
+
 // Section returns the keys of a section of an answer of format section. Of an
 // answer of format raw it reads the lines `[section]` and `key=value`.
 func (a Answer) Section(title string) map[string]string {

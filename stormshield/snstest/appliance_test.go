@@ -131,6 +131,28 @@ func TestSystemPropertyReportsHighAvailability(t *testing.T) {
 	}
 }
 
+func TestHAInfoDescribesBothAppliancesOfAPair(t *testing.T) {
+	connect(t, snstest.Start(t)).want(200, "HA INFO")
+	a := snstest.Start(t, func(o *snstest.Options) { o.HighAvailability = true })
+	c := connect(t, a)
+	for _, passive := range []bool{false, true} {
+		a.SetFaults(func(f *snstest.Faults) { f.Passive = passive })
+		sections := c.want(100, "HA INFO").Serverd[0].Data.Sections
+		if len(sections) != 2 || sections[0].Title != snstest.DefaultSerialNumber || sections[1].Title != snstest.PeerSerialNumber {
+			t.Fatalf("sections %+v", sections)
+		}
+		for i, section := range sections {
+			if want := (keyXML{"Mode", map[bool]string{true: "Passive", false: "Active"}[passive == (i == 0)]}); section.Keys[0] != want {
+				t.Errorf("%s: %v, want %v", section.Title, section.Keys[0], want)
+			}
+		}
+	}
+	a.SetFaults(func(f *snstest.Faults) { f.HAInfo = "other text" })
+	if data := c.want(100, "HA INFO").Serverd[0].Data; data.Format != "raw" || data.Raw != "other text" {
+		t.Errorf("format %s: %q", data.Format, data.Raw)
+	}
+}
+
 func handshake(t *testing.T, a *snstest.Appliance, config *tls.Config) (*x509.Certificate, error) {
 	t.Helper()
 	conn, err := tls.Dial("tcp", net.JoinHostPort(a.Host(), strconv.Itoa(a.APIPort())), config)

@@ -22,6 +22,7 @@ var commands = map[string]func(*call) answer{
 	"MONITOR ADDRESSLIST DELETE": (*call).addressDelete,
 	"MONITOR ADDRESSLIST SHOW":   (*call).addressShow,
 	"SYSTEM PROPERTY":            (*call).systemProperty,
+	"HA INFO":                    (*call).haInfo,
 }
 
 // runLine runs a command and returns the document of its answer.
@@ -124,4 +125,25 @@ func (c *call) systemProperty() answer {
 		highAvailability.value = "1"
 	}
 	return sectionAnswer("Result", append(result, highAvailability)...)
+}
+
+// haInfo is HA INFO, which answers with a section for each appliance of the pair. The values of State and the forms of the times
+// are guesses.
+func (c *call) haInfo() answer {
+	switch options := c.appliance.options; {
+	case !options.HighAvailability:
+		return plain(statusFailed)
+	case c.faults.HAInfo != "":
+		return rawAnswer(c.faults.HAInfo)
+	}
+	modes := [2]string{"Active", "Passive"}
+	if c.faults.Passive {
+		modes = [2]string{"Passive", "Active"}
+	}
+	var data string
+	for i, serial := range [2]string{cmp.Or(c.faults.SerialNumber, c.appliance.options.SerialNumber), PeerSerialNumber} {
+		data += sectionAnswer(serial, keyValue{"Mode", modes[i]}, keyValue{"State", "Running"}, keyValue{"Boot", "2026-11-01 08:00:00"},
+			keyValue{"LastConfigSync", "2026-11-20 10:11:12"}, keyValue{"LastModeChange", "2026-11-02 09:00:00"}).data
+	}
+	return answer{statusOK, "section", data}
 }

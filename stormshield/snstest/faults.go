@@ -100,6 +100,11 @@ type Faults struct {
 	// NoSerialNumber leaves the serial number out of the answer to SYSTEM PROPERTY.
 	NoSerialNumber bool
 
+	// Passive makes the appliance the passive one of its pair.
+	Passive bool
+	// HAInfo replaces the text that HA INFO prints, and prints it in the format raw.
+	HAInfo string
+
 	// MissingTools are programs that SSH commands do not find in their PATH, e.g. cksum, awk, cp. Programs that the
 	// shell has built in stay.
 	MissingTools []string

@@ -45,7 +45,7 @@ type Options struct {
 	APIPort, SSHPort int
 	// Link is the network between clients and both ports. The zero value is the loopback interface as it is.
 	Link Link
-	// HighAvailability has SYSTEM PROPERTY answer HighAvail=1.
+	// HighAvailability makes the appliance the active one of a pair, which SYSTEM PROPERTY and HA INFO tell.
 	HighAvailability bool
 	// SessionIdle ends an API session that has run no command for so long, default 5 minutes.
 	SessionIdle time.Duration
@@ -61,6 +61,8 @@ const (
 	DefaultUser         = "admin"
 	DefaultPassword     = "Correct-Horse+7 é"
 	DefaultSerialNumber = "VMSNSX09L0639A9"
+	// PeerSerialNumber is the serial number of the other appliance of a pair.
+	PeerSerialNumber = "VMSNSX09L0640B9"
 )
 
 // Limits of the appliance.
