@@ -18,10 +18,10 @@ func (s Stormshield) Address() string {
 }
 
 // SharedGroup returns a group that two documents both write on the same appliance; "" if there is none. Two such documents
-// must not run, because each would remove the other's bans. A dry run writes nothing. Letter case in the names of groups
-// makes no difference, because it may make none on the appliance [?].
+// must not run, because each would remove the other's bans. A dry run writes nothing, and a document without SSH uses no group.
+// Letter case in the names of groups makes no difference, because it may make none on the appliance [?].
 func SharedGroup(a, b Document) string {
-	if a.DryRun || b.DryRun || a.Stormshield.Address() != b.Stormshield.Address() {
+	if a.DryRun || b.DryRun || !a.Stormshield.UsesSSH() || !b.Stormshield.UsesSSH() || a.Stormshield.Address() != b.Stormshield.Address() {
 		return ""
 	}
 	for _, one := range []string{a.Stormshield.Group, a.Stormshield.DeleteGroup} {

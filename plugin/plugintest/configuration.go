@@ -41,7 +41,7 @@ type Target struct {
 	Host             string        `yaml:"host"`
 	SSHPort          int           `yaml:"ssh_port"`
 	SSHUsername      string        `yaml:"ssh_username"`
-	SSHPassword      string        `yaml:"ssh_password"`
+	SSHPassword      string        `yaml:"ssh_password,omitempty"` // "": over the API alone
 	SSHHostKey       string        `yaml:"ssh_host_key"`
 	ConfigDir        string        `yaml:"config_dir"`
 	APIPort          int           `yaml:"api_port"`
