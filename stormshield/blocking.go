@@ -77,14 +77,14 @@ func (f *flush) cutEach(ctx context.Context, session *serverd.Session) error {
 			return err
 		}
 	}
-	return nil
+	return nil //nolint:nilerr // CutWarning is no error of the flush
 }
 
 // cutConnections cuts the established connections of an address that is blocked now, if the change asks for that. A refusal is a warning,
 // and ends the cutting in this flush.
 func (f *flush) cutConnections(ctx context.Context, session *serverd.Session, p netip.Prefix) error {
 	if f.done.CutWarning != nil || !slices.Contains(f.change.Cut, p) {
-		return nil
+		return nil //nolint:nilerr // CutWarning is no error of the flush
 	}
 	_, err := session.Run(ctx, "MONITOR FLUSH STATE "+p.Addr().String())
 	if serverd.IsRefused(err) || serverd.IsForbidden(err) {
@@ -121,6 +121,9 @@ func (f *flush) assert(ctx context.Context) error {
 	f.progress("blocking the %d bans in force", f.total)
 	now := time.Now()
 	if err := blacklist.Block(ctx, session, f.config.Group, f.config.BlacklistTimeout); err != nil {
+		if serverd.IsRefused(err) {
+			f.done.Mark = "" // the files may have lost the group, such as by a failover: the next flush compares them
+		}
 		return fmt.Errorf("block the %d addresses of group %s: %w%s", f.total, f.config.Group, err, f.reloadHint(err))
 	}
 	f.setAsserted(now)

@@ -192,7 +192,7 @@ func (h *harness) serial(expected string, more netip.Prefix) (appliance.Outcome,
 	h.InForce[more] = true
 	return h.Client.Apply(h.T.Context(), appliance.Change{
 		Pending: appliance.Pending{Block: []appliance.Ban{{Prefix: more, Until: time.Now().Add(time.Hour)}}, Add: []netip.Prefix{more}, InForce: 1},
-		Files: true, Begin: begun, AllInForce: h.AllInForce, AskSerial: true, Serial: expected,
+		Files:   true, Begin: begun, AllInForce: h.AllInForce, AskSerial: true, Serial: expected,
 	})
 }
 
