@@ -65,7 +65,7 @@ type Change struct {
 	// listed are the members of the group in the files.
 	AllInForce func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
 
-	// EachBan returns every ban in force. A re-assert without a group calls it.
+	// EachBan returns every ban in force that may have an entry. A re-assert without a group calls it.
 	EachBan func(ctx context.Context) ([]Ban, error)
 
 	// OneByOne returns every ban that must be blocked one by one, for as long as an entry lives, the most urgent first. The flush

@@ -25,6 +25,7 @@ type firewall struct {
 	changes     []appliance.Change
 	fullReads   int // how often a flush asked for all bans in force
 	fail        error
+	alone       bool  // there is no SSH
 	sshDown     error // why the files cannot be used
 	withSSH     int   // how many flushes used the files
 	cut         []netip.Prefix
@@ -155,7 +156,7 @@ func (r *run) block(context.Context) error {
 		return nil
 	}
 	for _, b := range r.c.Block {
-		if !r.c.Files && !b.Prefix.IsSingleIP() {
+		if !b.Prefix.IsSingleIP() { // its object must be in the files first
 			continue
 		}
 		if slices.Contains(r.c.Cut, b.Prefix) {
@@ -180,7 +181,7 @@ func (r *run) reassertOverAPI(ctx context.Context) error {
 	switch {
 	case !r.c.Reassert:
 		return nil
-	case len(r.files) > 0:
+	case !r.alone:
 		return r.assert(ctx)
 	}
 	bans, err := r.c.EachBan(ctx)
@@ -228,6 +229,12 @@ func (r *run) write(ctx context.Context) error {
 		r.version++
 	}
 	r.done.Listed, r.done.Mark = true, r.mark()
+	for _, b := range r.c.Block {
+		if !b.Prefix.IsSingleIP() {
+			r.entries[b.Prefix] = b.Until
+			r.done.Blocked = append(r.done.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: b.Until})
+		}
+	}
 	return nil
 }
 

@@ -49,7 +49,7 @@ func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 	switch {
 	case !o.Asserted.IsZero():
 		return o.Asserted
-	case !o.Confirmed.IsZero():
+	case !o.Confirmed.IsZero() && len(p.Block) == p.BlockCount:
 		return o.Confirmed
 	case !p.BlocksAll, len(o.Refused) > 0, o.At.IsZero():
 		return time.Time{}

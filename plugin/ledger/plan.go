@@ -211,13 +211,14 @@ func (l *Ledger) BansInForce(ctx context.Context, p Plan) ([]netip.Prefix, error
 	return inForce, l.explain(err, "read the bans in force")
 }
 
-// EachBanInForce returns all bans that were in force when a plan was made, with their ends.
+// EachBanInForce returns the bans that were in force when a plan was made and that may have an entry, with their ends. The others are
+// pending.
 func (l *Ledger) EachBanInForce(ctx context.Context, p Plan) ([]appliance.Ban, error) {
 	bans := make([]appliance.Ban, 0, p.InForce)
 	err := l.read(ctx, func(tx *sql.Tx) error {
 		return eachPrefix(ctx, tx, func(prefix netip.Prefix, until, _ int64) {
 			bans = append(bans, appliance.Ban{Prefix: prefix, Until: timeOf(until)})
-		}, "SELECT prefix, until, 0 FROM ban WHERE until > 0 AND until > ? AND change <= ? ORDER BY class, newest DESC", p.now, p.change)
+		}, "SELECT prefix, until, 0 FROM ban WHERE until > 0 AND until > ? AND change <= ? AND expires > 0 ORDER BY class, newest DESC", p.now, p.change)
 	})
 	return bans, l.explain(err, "read the bans in force")
 }
