@@ -15,7 +15,9 @@ import (
 type flushRun struct {
 	*environment
 	plan      ledger.Plan
-	byGroup   bool
+	writes    bool // it writes the files
+	reassert  bool
+	byGroup   bool // the group stands for all bans
 	done      appliance.Outcome
 	leftovers []netip.Prefix
 }
@@ -24,21 +26,27 @@ type flushRun struct {
 func (e *environment) flush(faults bool) {
 	e.Helper()
 	e.check(e.ledger.ApplyLimit(e.Context(), e.now, e.limit))
-	question := ledger.PlanOptions{Now: e.now, Renew: e.now.Add(12 * time.Hour), SingleMax: 6}
+	question := ledger.PlanOptions{Now: e.now, Renew: e.now.Add(12 * time.Hour), SingleMax: 6, OneByOne: e.withoutSSH}
 	p, err := e.ledger.Plan(e.Context(), question)
 	e.check(err)
-	if !p.HasPending() {
+	if !p.HasPending() && !p.FilesDiffer() {
 		e.check(e.ledger.Tidy(e.Context(), p))
 		return
 	}
-	f := &flushRun{environment: e, plan: p, byGroup: len(p.Block) > question.SingleMax || p.InForce > 0 && e.random.IntN(4) == 0}
+	f := &flushRun{environment: e, plan: p, reassert: p.InForce > 0 && e.random.IntN(4) == 0}
+	f.writes = !e.withoutSSH && (p.NeedsFiles() || f.reassert || !faults || e.random.IntN(2) == 0)
+	f.byGroup = f.writes && (len(p.Block) > question.SingleMax || f.reassert)
 	e.check(e.ledger.RecordAttempt(e.Context(), p, f.byGroup))
 	f.done.Mark = p.Mark
 	cut, change, changed := -1, -1, false
 	if faults {
 		cut, change = e.random.IntN(8), e.random.IntN(8)
 	}
-	for at, do := range []func(){f.block, f.write, f.assert, f.unblock, f.clear} {
+	steps := []func(){f.block, f.write, f.assert, f.unblock, f.clear}
+	if !f.writes {
+		steps = []func(){f.block, f.unblock, f.blockMissing}
+	}
+	for at, do := range steps {
 		if at == cut && e.random.IntN(2) == 0 {
 			return // the process is killed
 		}
@@ -52,13 +60,19 @@ func (e *environment) flush(faults bool) {
 			changed = true
 		}
 	}
-	f.done.Cleared, f.done.At = true, e.now
+	f.done.At = e.now
+	if f.writes {
+		f.done.Cleared, f.done.Compared = true, e.now
+	}
 	e.check(e.ledger.RecordOutcome(e.Context(), p, f.done))
 	if changed {
 		return
 	}
 	if blocked, enforced := e.blocked(), inForce(e.T, e.ledger, p); !slices.Equal(blocked, enforced) {
 		e.Fatalf("after a flush %v are blocked, and %v are in force", blocked, enforced)
+	}
+	if !f.writes {
+		return
 	}
 	if listed := texts(slices.Collect(maps.Keys(e.files))); !slices.Equal(listed, inForce(e.T, e.ledger, p)) {
 		e.Fatalf("after a flush the files list %v", listed)
@@ -86,6 +100,21 @@ func (f *flushRun) block() {
 		f.entries[b.Prefix] = b.Until
 		f.done.Blocked = append(f.done.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: b.Until})
 	}
+}
+
+// blockMissing is a re-assert without SSH.
+func (f *flushRun) blockMissing() {
+	if !f.reassert {
+		return
+	}
+	bans, err := f.ledger.EachBanInForce(f.Context(), f.plan)
+	f.check(err)
+	for _, b := range bans {
+		if b.Until.After(f.now) && !f.entries[b.Prefix].After(f.now) {
+			f.Fatalf("the ledger calls %s blocked, and it is not", b.Prefix)
+		}
+	}
+	f.done.Confirmed = f.now
 }
 
 // write adds bans to the files: the pending ones if the files have the mark, and otherwise all. Ended bans stay in the files until

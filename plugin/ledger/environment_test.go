@@ -22,6 +22,7 @@ type environment struct {
 	limit  int
 	filter ban.Filter
 
+	withoutSSH    bool // no flush writes the files
 	withoutUUIDs  bool
 	clockGoesBack bool                   // ended decisions may come back then, so the test compares only the end
 	protects      bool                   // the protected addresses change
@@ -50,8 +51,12 @@ func newEnvironment(t *testing.T, seed uint64) *environment {
 	l := open(t)
 	l.DB().SetMaxOpenConns(1)
 	run(t, l, "PRAGMA synchronous = OFF") // the disk would take most of the time
+	withoutSSH := seed%5 == 4
+	if !withoutSSH {
+		check(t, l.SetTarget(t.Context(), ledger.Target{Group: "Crowdsec", DeleteGroup: "Gone"}, start))
+	}
 	return &environment{
-		T: t, random: rand.New(rand.NewPCG(seed, 0)), ledger: l, now: start, limit: []int{3, 7, noLimit}[seed%3],
+		T: t, withoutSSH: withoutSSH, filter: ban.Filter{AddressesOnly: withoutSSH}, random: rand.New(rand.NewPCG(seed, 0)), ledger: l, now: start, limit: []int{3, 7, noLimit}[seed%3],
 		withoutUUIDs: seed%2 == 1, clockGoesBack: seed%6 == 5, protects: seed%4 == 3,
 		api: map[int64]ban.Decision{}, known: map[int64]*known{}, entries: map[netip.Prefix]time.Time{}, files: map[netip.Prefix]bool{},
 	}

@@ -21,7 +21,7 @@ const (
 
 	// queryPromote enforces the first waiting bans. The appliance may still have their entries; see makePending.
 	queryPromote = `UPDATE ban SET until = ends, change = ?1, pending_since = ?2,
-		expires = CASE WHEN written <> 0 OR expires <> 0 THEN 1 ELSE 0 END, written = CASE WHEN written <> 0 OR expires <> 0 THEN -1 ELSE 0 END
+		expires = CASE WHEN written <> 0 OR expires <> 0 THEN 1 ELSE 0 END, written = CASE WHEN written <> 0 THEN -1 ELSE 0 END
 		WHERE id IN (SELECT id FROM ban WHERE until = 0 AND ends > ?2 ORDER BY class, newest DESC LIMIT ?3)`
 
 	// queryExpired selects the bans with a decision that has ended, except bans that have ended and will be deleted.

@@ -223,7 +223,10 @@ func (t *transaction) recompute(b *storedBan) {
 func (b *storedBan) makePending(change, now int64) {
 	b.change, b.pendingSince = change, now
 	if b.written != 0 || b.expires != 0 {
-		b.written, b.expires = maybeListed, maybeBlocked
+		b.expires = maybeBlocked
+	}
+	if b.written != 0 {
+		b.written = maybeListed
 	}
 }
 
