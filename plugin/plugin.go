@@ -140,7 +140,7 @@ func (p *Plugin) makeWithState(ctx context.Context, d config.Document, store *le
 	}
 	n.enforcer.Appliance = sharedAppliance{n.enforcer.Appliance, p.turnOf(d.Stormshield.Address())}
 	n.work = n.run
-	log.Debug("configured", "host", d.Stormshield.Host, "state", StateOf(d).Path)
+	log.Debug("configured", "host", d.Stormshield.Host, "state", StateOf(d).Path, "ssh", d.Stormshield.UsesSSH())
 	return n, nil
 }
 

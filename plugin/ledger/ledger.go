@@ -35,13 +35,14 @@
 //	expires   when its own entry on the blacklist ends; 0: it has none; 1: it may have one
 //	written   the flush that wrote it to the files; 0: it is not in them; -1: it may be
 //
-// A ban in force is pending until it is in the files and has an entry that lasts, of its own or by the group. A ban that has ended
-// or waits is pending as long as it has a trace.
+// A ban in force is pending until it has an entry that lasts, of its own or by the group. A ban that has ended or waits is pending as
+// long as it may have an entry. The files follow with the next flush that writes them: [Plan.FilesDiffer] reports whether they lack a
+// ban, or name an ended one. Where the configuration has no group, no ban is ever in the files.
 //
 // A flush may stop at any step, also by a crash. So RecordAttempt records, before the flush blocks anything, which bans may have
 // an entry. Before a flush by group it records that the files are unsure: then the next flush compares the whole files. A ban that
-// ended or waited, and comes back while it has a trace, gets the traces 1 and -1: a flush may be removing its entry at this moment.
-// So does a ban that comes back during the flush that first writes it.
+// ended or waited, and comes back while it has a trace, gets the trace 1, and -1 if it was in the files: a flush may be removing its
+// entry at this moment. So does a ban that comes back during the flush that first writes it.
 //
 // The mark identifies the text of the appliance's files after a flush. While the files still have it, a flush sends the pending
 // changes and reads nothing. So two rules hold while the ledger has a mark: every name of ours in the files has a ban with a trace,
