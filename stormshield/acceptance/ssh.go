@@ -94,15 +94,34 @@ func commonWords(some, others []string) string {
 	return strings.Join(both, ", ")
 }
 
-// otherFolders are the folders of both files in other documents.
-var otherFolders = []string{"/data/Main/ConfigFiles", "/usr/Firewall/ConfigFiles"}
+// The paths of the folder with both files, one of the older component and one of the vendor's scripts. One may be a link to the
+// other [?].
+const (
+	dataFolder = "/data/Main/ConfigFiles"
+	linkFolder = "/usr/Firewall/ConfigFiles"
+)
+
+// otherFolders returns the paths at which the files may be too.
+func (c *checker) otherFolders() []string {
+	if root, ok := strings.CutSuffix(c.config.ConfigDir, dataFolder); ok {
+		return []string{root + linkFolder}
+	}
+	if root, ok := strings.CutSuffix(c.config.ConfigDir, linkFolder); ok {
+		return []string{root + dataFolder}
+	}
+	return []string{dataFolder, linkFolder}
+}
 
 func (c *checker) folder(ctx context.Context) Finding {
-	_, err := c.runShort(ctx, fmt.Sprintf("cd %[1]s || exit 2; test -w %[1]s || exit 3", c.config.ConfigDir))
+	script := fmt.Sprintf("cd %[1]s || exit 2; test -w %[1]s || exit 3; pwd -P; ", c.config.ConfigDir)
+	for _, other := range c.otherFolders() {
+		script += fmt.Sprintf("test -f %[1]s/object && { test %[1]s/object -ef object && echo same %[1]s || echo other %[1]s; }; ", other)
+	}
+	out, err := c.runShort(ctx, script+"true")
 	var exit *shell.ExitError
 	switch {
 	case err == nil:
-		return holds(c.config.ConfigDir)
+		return c.describeFolder(string(out))
 	case errors.As(err, &exit) && exit.Status == 2:
 		hint := configDirHint
 		if found := c.findFolder(ctx); found != "" {
@@ -115,9 +134,28 @@ func (c *checker) folder(ctx context.Context) Finding {
 	return wrong(err, c.scriptHint(err))
 }
 
+// describeFolder reads the output of the script of folder: where config_dir leads, and the other folders.
+func (c *checker) describeFolder(out string) Finding {
+	real, others, _ := strings.Cut(strings.ToValidUTF8(out, "?"), "\n")
+	found := holds(c.config.ConfigDir)
+	if real != c.config.ConfigDir {
+		found.Detail += ", which leads to " + real
+	}
+	for line := range strings.Lines(others) {
+		switch word, other, _ := strings.Cut(strings.TrimSpace(line), " "); word {
+		case "same":
+			found.Detail += "; the same files are in " + other
+		case "other":
+			found = differs(found.Detail+"; another file object is in "+other,
+				"the appliance may read only one of the folders: `check --write` shows whether it reads config_dir")
+		}
+	}
+	return found
+}
+
 // findFolder returns the first other folder that holds an object file; "": there is none.
 func (c *checker) findFolder(ctx context.Context) string {
-	script := fmt.Sprintf("for d in %s; do test -f $d/object && echo $d; done; true", strings.Join(otherFolders, " "))
+	script := fmt.Sprintf("for d in %s; do test -f $d/object && echo $d; done; true", strings.Join(c.otherFolders(), " "))
 	out, err := c.runShort(ctx, script)
 	if err != nil {
 		return ""

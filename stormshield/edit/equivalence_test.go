@@ -201,6 +201,22 @@ func makeTheSameBytes(t *testing.T, sets []toolset, patches int) {
 	}
 }
 
+func TestEveryShellAndAwkEditsInAFolderThatIsALink(t *testing.T) {
+	for i, s := range toolsets(t) {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, s)
+			link := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink(m.folder, link); err != nil {
+				t.Fatal(err)
+			}
+			m.folder = link
+			random := rand.New(rand.NewPCG(uint64(i), 0))
+			m.wantSame(t, randomTexts(random), randomPatch(random))
+		})
+	}
+}
+
 func TestEveryAwkNamesTheLargestAddresses(t *testing.T) {
 	large := objects.NewSet([]netip.Prefix{
 		netip.MustParsePrefix("255.255.255.255/32"), netip.MustParsePrefix("128.0.0.0/32"), netip.MustParsePrefix("127.255.255.255/32"),

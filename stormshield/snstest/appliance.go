@@ -76,6 +76,11 @@ func (a *Appliance) assemble() (err error) {
 	if a.disk, err = openDisk(a.options.Dir); err != nil {
 		return err
 	}
+	if a.options.FolderLink {
+		if err := a.disk.addLink(); err != nil {
+			return err
+		}
+	}
 	a.viewer = &viewer{disk: a.disk}
 	if a.identity, err = newIdentity(a.options.Certificate, a.options.SerialNumber); err != nil {
 		return err
@@ -169,6 +174,9 @@ func (a *Appliance) Dir() string { return a.disk.root }
 
 // ConfigDir is the folder with object and objectgroup, an absolute path that SSH commands can use.
 func (a *Appliance) ConfigDir() string { return a.disk.config }
+
+// LinkedConfigDir is the second path of the same folder. It exists only with Options.FolderLink.
+func (a *Appliance) LinkedConfigDir() string { return a.disk.linked() }
 
 // Reboot restarts the appliance at once. The blacklist, the sessions, the rights and the brute-force lock are empty
 // afterwards, and the connections and commands are cut. Files and faults stay. SSHRefuse and APIRefuse keep it away.

@@ -56,6 +56,20 @@ func openDisk(dir string) (*disk, error) {
 	return d, nil
 }
 
+// linked is the second path of the configuration folder.
+func (d *disk) linked() string { return filepath.Join(d.root, "usr", "Firewall", "ConfigFiles") }
+
+// addLink makes the second path a link.
+func (d *disk) addLink() error {
+	if err := os.MkdirAll(filepath.Dir(d.linked()), 0o755); err != nil {
+		return err
+	}
+	if err := os.Symlink(filepath.Join("..", "..", "data", "Main", "ConfigFiles"), d.linked()); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
 func (d *disk) path(file string) string { return filepath.Join(d.config, file) }
 
 // reloadMark is the file that enobject writes in its user's home.

@@ -26,6 +26,8 @@ type Options struct {
 	// Dir is the folder that stands for the appliance's disk. Its files are kept. Empty: a temporary folder, which Close
 	// removes.
 	Dir string
+	// FolderLink adds a link to the configuration folder, at the path that vendor's scripts use. See Appliance.LinkedConfigDir.
+	FolderLink bool
 	// LoginShell runs every SSH command, as LoginShell -c COMMAND. Default /bin/sh; some appliances may have /bin/csh. New
 	// fails if this machine lacks it.
 	LoginShell string
