@@ -131,7 +131,7 @@ func TestAnObjectFileWithoutEndIsAnError(t *testing.T) {
 	h := start(t)
 	h.Sim.SetFaults(flushtest.EndlessObjectFile)
 	_, err := h.Flush(addresses(10), nil, true)
-	if err == nil || !strings.Contains(err.Error(), "more than 64 MiB") || errors.Is(err, os.ErrDeadlineExceeded) {
+	if err == nil || !strings.Contains(err.Error(), "more than 56 MiB") || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the flush says %v", err)
 	}
 }

@@ -68,7 +68,7 @@ func TestCheckNamesAnObjectFileWithoutEnd(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(flushtest.EndlessObjectFile)
-	if f := finding(h.check(), "file object"); f.Err == nil || !strings.Contains(f.Err.Error(), "more than 64 MiB") {
+	if f := finding(h.check(), "file object"); f.Err == nil || !strings.Contains(f.Err.Error(), "more than 56 MiB") {
 		t.Errorf("found %+v", f)
 	}
 }

@@ -1,8 +1,8 @@
 package serverd
 
 import (
-	"encoding/xml"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -27,52 +27,42 @@ type Answer struct {
 	data data
 }
 
+// root is a document of the API: its element <nws>.
 type root struct {
-	XMLName   xml.Name `xml:"nws"`
-	Code      int      `xml:"code,attr"`
-	Msg       string   `xml:"msg,attr"`
-	Delay     string   `xml:"delay,attr"` // seconds, or other text
-	SessionID string   `xml:"sessionid"`
-	Level     string   `xml:"sessionlevel"`
-	Serverd   []status `xml:"serverd"`
+	Code      int
+	Msg       string
+	Delay     string // seconds, or other text
+	SessionID string
+	Level     string
+	Serverd   []status
+
+	data data // of the last element <data>
+	read bool // the element has begun
 }
 
+// status is an element <serverd>.
 type status struct {
-	Ret  int    `xml:"ret,attr"`
-	Code string `xml:"code,attr"`
-	Msg  string `xml:"msg,attr"`
-	Data *data  `xml:"data"`
+	Ret  int
+	Code string
+	Msg  string
 }
 
 func (s status) failed() bool { return s.Ret < 100 || s.Ret >= 200 }
 
 func (s status) failure() error { return &CommandError{Ret: s.Ret, Code: s.Code, Msg: s.Msg} }
 
+// data is the content of an element <data>.
 type data struct {
-	Format   string    `xml:"format,attr"`
-	Text     string    `xml:",chardata"`
-	Sections []section `xml:"section"`
-	Unknown  []unknown `xml:",any"`
+	lines    []string // of its text, of its elements <line>, and of elements that no source shows
+	sections []section
 }
-
-// unknown is an element that no source shows.
-type unknown struct{ XMLName xml.Name }
 
 type section struct {
-	Title string `xml:"title,attr"`
-	Keys  []key  `xml:"key"`
-	Lines []line `xml:"line"`
+	title string
+	keys  []key // outside of elements <line>
 }
 
-type line struct {
-	Keys []key  `xml:"key"`
-	Text string `xml:",chardata"`
-}
-
-type key struct {
-	Name  string `xml:"name,attr"`
-	Value string `xml:"value,attr"`
-}
+type key struct{ name, value string }
 
 // answer returns the answer, or the error of the last status. If there are two, the
 // first one carries the data, and the second one the outcome.
@@ -87,13 +77,7 @@ func (r root) answer() (Answer, error) {
 	if last.failed() {
 		return Answer{}, last.failure()
 	}
-	answer := Answer{Ret: last.Ret, Code: last.Code, Msg: last.Msg}
-	for _, s := range r.Serverd {
-		if s.Data != nil {
-			answer.data = *s.Data
-		}
-	}
-	return answer, nil
+	return Answer{Ret: last.Ret, Code: last.Code, Msg: last.Msg, data: r.data}, nil
 }
 
 // Lines returns the lines of an answer of format raw, list, section or
@@ -101,22 +85,11 @@ func (r root) answer() (Answer, error) {
 // joined by a space. An element that no source shows becomes a line of its own, so
 // that the caller sees that it cannot read everything.
 func (a Answer) Lines() []string {
-	var out []string
-	for text := range strings.Lines(a.data.Text) {
-		if text = strings.TrimSpace(text); text != "" {
-			out = append(out, text)
+	out := slices.Clip(a.data.lines)
+	for _, s := range a.data.sections {
+		if len(s.keys) > 0 {
+			out = append(out, pairs(s.keys))
 		}
-	}
-	for _, s := range a.data.Sections {
-		if len(s.Keys) > 0 {
-			out = append(out, pairs(s.Keys))
-		}
-		for _, l := range s.Lines {
-			out = append(out, strings.TrimSpace(pairs(l.Keys)+" "+strings.TrimSpace(l.Text)))
-		}
-	}
-	for _, u := range a.data.Unknown {
-		out = append(out, "<"+u.XMLName.Local+">")
 	}
 	return out
 }
@@ -124,7 +97,7 @@ func (a Answer) Lines() []string {
 func pairs(keys []key) string {
 	words := make([]string, 0, len(keys))
 	for _, k := range keys {
-		words = append(words, k.Name+"="+k.Value)
+		words = append(words, k.name+"="+k.value)
 	}
 	return strings.Join(words, " ")
 }
@@ -133,11 +106,11 @@ func pairs(keys []key) string {
 // format raw.
 func (a Answer) Sections() []string {
 	var titles []string
-	for _, s := range a.data.Sections {
-		titles = append(titles, s.Title)
+	for _, s := range a.data.sections {
+		titles = append(titles, s.title)
 	}
-	for text := range strings.Lines(a.data.Text) {
-		if text = strings.TrimSpace(text); strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
+	for _, text := range a.data.lines {
+		if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
 			titles = append(titles, text[1:len(text)-1])
 		}
 	}
@@ -148,16 +121,15 @@ func (a Answer) Sections() []string {
 // answer of format raw it reads the lines `[section]` and `key=value`.
 func (a Answer) Section(title string) map[string]string {
 	keys := map[string]string{}
-	for _, s := range a.data.Sections {
-		if strings.EqualFold(s.Title, title) {
-			for _, k := range s.Keys {
-				keys[k.Name] = k.Value
+	for _, s := range a.data.sections {
+		if strings.EqualFold(s.title, title) {
+			for _, k := range s.keys {
+				keys[k.name] = k.value
 			}
 		}
 	}
 	in := ""
-	for text := range strings.Lines(a.data.Text) {
-		text = strings.TrimSpace(text)
+	for _, text := range a.data.lines {
 		if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
 			in = text[1 : len(text)-1]
 		} else if name, value, ok := strings.Cut(text, "="); ok && strings.EqualFold(in, title) {

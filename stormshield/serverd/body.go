@@ -5,23 +5,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
-	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"unicode/utf8"
 )
-
-// limits bound one answer after decompression.
-type limits struct {
-	bytes int
-	tags  int // how many `<`: a small element takes much more memory than its text
-}
-
-// largestAnswer has room for a blacklist of 300,000 entries.
-var largestAnswer = limits{bytes: 64 << 20, tags: 2_000_000}
 
 // readAnswer reads the document of a response.
 func readAnswer(response *http.Response, most limits) (root, error) {
@@ -74,26 +63,42 @@ func openReader[R io.Reader](r R, err error) (io.Reader, error) {
 	return r, nil
 }
 
-// decode reads a document of the API.
-func decode(body io.Reader, most limits) (r root, err error) {
-	decoder := xml.NewDecoder(&utf8Reader{in: bufio.NewReader(body), left: most})
-	decoder.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // in is UTF-8 already
-	err = decoder.Decode(&r)
-	return r, err
-}
-
 // utf8Reader is an answer as UTF-8, of bounded size. A byte that is not UTF-8 counts as
 // Latin-1, whatever encoding the answer declares. A wrong guess does no harm,
 // because decisions depend on ASCII only.
+//
+// encoding/xml keeps a text up to the next tag in memory. So the reader adds an empty
+// comment behind a line end of a long text, and CDATA ends there and begins again.
 type utf8Reader struct {
-	in   *bufio.Reader
-	left limits
+	in    *bufio.Reader
+	left  int // how many bytes the answer may still have
+	most  int
+	state textState
+	tag   []byte // the begin of the present markup
+	last  [2]rune
+	line  int // bytes since the last line end outside of markup, or since the last markup
+	text  int // bytes since the last markup
 }
 
-var errTooLarge = errors.New("it is too large")
+type textState int
+
+const (
+	inText textState = iota
+	inMarkup
+	inCDATA
+)
+
+const (
+	splitText  = "<!---->"
+	splitCDATA = "]]><![CDATA["
+)
+
+func newUTF8Reader(in io.Reader, most int) *utf8Reader {
+	return &utf8Reader{in: bufio.NewReader(in), left: most, most: most}
+}
 
 func (t *utf8Reader) Read(p []byte) (n int, err error) {
-	for n+utf8.UTFMax <= len(p) {
+	for n+utf8.UTFMax+len(splitCDATA) <= len(p) {
 		r, size, err := t.in.ReadRune()
 		if err != nil {
 			return n, err
@@ -106,13 +111,47 @@ func (t *utf8Reader) Read(p []byte) (n int, err error) {
 			}
 			r = rune(latin1)
 		}
-		if t.left.bytes -= size; r == '<' {
-			t.left.tags--
-		}
-		if t.left.bytes < 0 || t.left.tags < 0 {
-			return n, errTooLarge
+		if t.left -= size; t.left < 0 {
+			return n, tooLarge(mebibytes(t.most) + " of text")
 		}
 		n += utf8.EncodeRune(p[n:], r)
+		n += copy(p[n:], t.split(r, size))
+		if t.line > longestLine {
+			return n, errLongLine
+		}
 	}
 	return n, nil
+}
+
+// split returns the markup to add behind a rune.
+func (t *utf8Reader) split(r rune, size int) (markup string) {
+	last := t.last
+	t.last = [2]rune{last[1], r}
+	t.line += size
+	t.text += size
+	switch {
+	case t.state == inText && r == '<':
+		t.enter(inMarkup)
+	case t.state == inMarkup && r == '>', t.state == inCDATA && r == '>' && last == [2]rune{']', ']'}:
+		t.enter(inText)
+	case t.state == inMarkup && len(t.tag) < len("![CDATA["):
+		if t.tag = append(t.tag, byte(r)); string(t.tag) == "![CDATA[" {
+			t.enter(inCDATA)
+		}
+	case t.state != inMarkup && r == '\n':
+		t.line = 0
+		if t.text < longestLine {
+			break
+		}
+		t.text = 0
+		if t.state == inCDATA {
+			return splitCDATA
+		}
+		return splitText
+	}
+	return ""
+}
+
+func (t *utf8Reader) enter(state textState) {
+	t.state, t.tag, t.line, t.text = state, t.tag[:0], 0, 0
 }

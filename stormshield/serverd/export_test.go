@@ -15,8 +15,8 @@ func Read(body io.Reader) (Answer, error) {
 }
 
 // ReadWithin reads a response of bounded size.
-func ReadWithin(response *http.Response, bytes, tags int) (Answer, error) {
-	r, err := readAnswer(response, limits{bytes, tags})
+func ReadWithin(response *http.Response, bytes, kept int) (Answer, error) {
+	r, err := readAnswer(response, limits{bytes, kept})
 	if err != nil {
 		return Answer{}, err
 	}

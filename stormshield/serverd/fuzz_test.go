@@ -1,8 +1,10 @@
 package serverd_test
 
 import (
+	"encoding/xml"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"notification-stormshield/stormshield/serverd"
 )
@@ -21,6 +23,18 @@ func FuzzAnswersAreReadWithoutHarm(f *testing.F) {
 		answer, err := serverd.Read(strings.NewReader(text))
 		if err != nil {
 			return
+		}
+		var same struct {
+			XMLName xml.Name `xml:"nws"`
+			Code    int      `xml:"code,attr"`
+			Serverd []struct {
+				Ret int `xml:"ret,attr"`
+			} `xml:"serverd"`
+		}
+		if utf8.ValidString(text) && !strings.Contains(text, "encoding") {
+			if err := xml.Unmarshal([]byte(text), &same); err != nil || same.Code != 100 || same.Serverd[len(same.Serverd)-1].Ret != answer.Ret {
+				t.Errorf("encoding/xml reads %+v, %v from %q", same, err, text)
+			}
 		}
 		if answer.Ret < 100 || answer.Ret >= 200 {
 			t.Errorf("ret %d is taken for a success: %q", answer.Ret, text)

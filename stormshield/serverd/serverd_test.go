@@ -201,10 +201,13 @@ func TestAPageForBrowsersIsNamed(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsBoundedInBytesAndInElements(t *testing.T) {
+func TestAnAnswerIsBoundedInBytesAndInMemory(t *testing.T) {
 	lines := func(n int) string {
 		return `<nws code="100"><serverd ret="100"><data format="section_line"><section title="Result">` +
 			strings.Repeat("<line/>", n) + `</section></data></serverd></nws>`
+	}
+	raw := func(data string) string {
+		return `<nws code="100"><serverd ret="100"><data>` + data + `</data></serverd></nws>`
 	}
 	packed := func(document string) *bytes.Buffer {
 		var b bytes.Buffer
@@ -219,20 +222,57 @@ func TestAnAnswerIsBoundedInBytesAndInElements(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		document    string
-		bytes, tags int
+		bytes, kept int
 		within      bool
 	}{
-		"small":              {lines(10), 1000, 100, true},
-		"too many elements":  {lines(100), 10_000, 100, false},
-		"too many bytes":     {strings.Repeat(" ", 1001) + lines(10), 1000, 100, false},
-		"both at their most": {lines(90), len(lines(90)), strings.Count(lines(90), "<"), true},
+		"small":               {lines(10), 1000, 1000, true},
+		"too many elements":   {lines(100), 10_000, 1000, false},
+		"too many bytes":      {strings.Repeat(" ", 1001) + lines(10), 1000, 1000, false},
+		"both at their most":  {lines(90), len(lines(90)), 8*40 + len("Result") + 90*40 - 40, true},
+		"a long line":         {raw(strings.Repeat("x", 70_000)), 1e6, 1e6, false},
+		"a long attribute":    {raw(`<x y="` + strings.Repeat("x", 70_000) + `"/>`), 1e6, 1e6, false},
+		"a line of many keys": {raw(`<section><line>` + strings.Repeat(`<key name="a" value="b"/>`, 20_000) + `</line></section>`), 1e6, 1e6, false},
+		"deep":                {strings.Repeat("<nws>", 51), 1e6, 1e6, false},
 	} {
 		for encoding, body := range map[string]io.Reader{"": strings.NewReader(c.document), "gzip": packed(c.document)} {
 			response := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Encoding": {encoding}}, Body: io.NopCloser(body)}
-			_, err := serverd.ReadWithin(response, c.bytes, c.tags)
+			_, err := serverd.ReadWithin(response, c.bytes, c.kept)
 			if c.within != (err == nil) || err != nil && !strings.Contains(err.Error(), "too large") {
 				t.Errorf("%s, encoding %q: %v", name, encoding, err)
 			}
+		}
+	}
+}
+
+func TestALongTextHasTheSameLines(t *testing.T) {
+	var text strings.Builder
+	var want []string
+	for i := range 20_000 {
+		line := fmt.Sprintf("src=192.0.2.1 timeout=%d", i)
+		want = append(want, line)
+		text.WriteString(line + "\n")
+	}
+	for _, data := range []string{text.String(), "<![CDATA[" + text.String() + "]]>", "<![CDATA[<]]>" + text.String()[1:]} {
+		answer, err := serverd.Read(strings.NewReader(`<nws code="100"><serverd ret="100"><data>` + data + `</data></serverd></nws>`))
+		lines := answer.Lines()
+		if err != nil || len(lines) != len(want) || !slices.Equal(lines[1:], want[1:]) {
+			t.Errorf("%.20s: %d lines, want %d: %v", data, len(lines), len(want), err)
+		}
+	}
+}
+
+// The entries are the longest that SHOW can print for an IPv6 address.
+func TestLongABlacklistOf300000EntriesIsRead(t *testing.T) {
+	t.Parallel()
+	const entries, most = 300_000, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+	for name, data := range map[string]string{
+		"raw": strings.Repeat("src="+most+" dstrange=::-"+most+" timeout=4294967295\n", entries),
+		"section_line": `<section title="Result">` + strings.Repeat(`<line><key name="src" value="`+most+`"/><key name="dstrange" value="::-`+most+
+			`"/><key name="timeout" value="4294967295"/></line>`, entries) + `</section>`,
+	} {
+		answer, err := serverd.Read(strings.NewReader(`<nws code="100"><serverd ret="101"><data>` + data + `</data></serverd><serverd ret="100"/></nws>`))
+		if lines := answer.Lines(); err != nil || len(lines) != entries || lines[entries-1] != "src="+most+" dstrange=::-"+most+" timeout=4294967295" {
+			t.Errorf("%s: %d lines, %v", name, len(lines), err)
 		}
 	}
 }
@@ -244,6 +284,7 @@ func TestLinesReturnsEveryLineOfAnAnswer(t *testing.T) {
 		`<section title="R"><line> 192.0.2.1 </line></section>`:                                                        {"192.0.2.1"},
 		`<section title="1"><key name="src" value="192.0.2.1"/><key name="timeout" value="5"/></section>`:              {"src=192.0.2.1 timeout=5"},
 		`<entry src="192.0.2.1"/>`: {"<entry>"},
+		"<section>\n<line>\n<key name=\"a\" value=\"1\"/>\n<key name=\"b\" value=\"2\"/>\n</line>\n</section>": {"a=1 b=2"},
 	} {
 		answer, err := serverd.Read(strings.NewReader(
 			`<nws code="100"><serverd ret="101"><data format="x">` + data + `</data></serverd><serverd ret="100"/></nws>`))

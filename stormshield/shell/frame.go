@@ -5,6 +5,9 @@ import (
 	"slices"
 )
 
+// largestBefore is how much is kept of the begin and of the end of the text before a marker.
+const largestBefore = 64 << 10
+
 // frame reads one output of a command. It separates the text of the command from
 // the text that the login shell prints before and after it.
 type frame struct {
@@ -16,7 +19,7 @@ type frame struct {
 	overflowed bool
 	begun      bool
 	began      chan struct{} // closed when begun
-	before     []byte        // the text before the first marker
+	before     []byte        // the text before the first marker: its begin and its end
 	inside     pieces        // everything after the first marker
 }
 
@@ -45,6 +48,9 @@ func (f *frame) begin(p []byte) []byte {
 	f.before = append(f.before, p...)
 	i := bytes.Index(f.before[from:], line)
 	if i < 0 {
+		if n := len(f.before); n > 2*largestBefore { // the middle is needed neither for the marker nor for an error
+			f.before = slices.Delete(f.before, largestBefore, n-largestBefore)
+		}
 		return nil
 	}
 	inside := f.before[from+i+len(line):]

@@ -47,18 +47,20 @@ func (e *NoShellError) Error() string {
 type OutputError struct{ Limit int }
 
 func (e *OutputError) Error() string {
-	return fmt.Sprintf("the appliance sent more than %d MiB of output", e.Limit>>20)
+	return fmt.Sprintf("the appliance sent more than %d MiB of output; a file there is far too large", e.Limit>>20)
 }
 
 const (
-	// largestOutput is greater than an object file with 500,000 IPv6 addresses.
-	largestOutput = 64 << 20
+	// largestOutput has room for an object file with 500,000 IPv6 addresses. A line has at most
+	// 107 bytes: crowdsec_ip_, 39 digits, =, 39 characters, ",resolve=static" and the line end.
+	// That makes 51 MiB. Memory for the packets adds up to half of the output.
+	largestOutput = 56 << 20
 	// largestStderr is how much of standard error is kept.
 	largestStderr = 64 << 10
 )
 
 // Run runs a script under /bin/sh with the given standard input, which may be
-// nil, and returns its standard output, at most 64 MiB. It returns an [ExitError] if
+// nil, and returns its standard output, at most 56 MiB. It returns an [ExitError] if
 // the script ends with another status than 0, and a [NoShellError] if the login
 // shell did not run it.
 func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byte, error) {

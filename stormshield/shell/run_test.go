@@ -159,6 +159,21 @@ func TestOutputWithoutEndIsRefused(t *testing.T) {
 	}
 }
 
+// The lines are the longest that an object of an IPv6 address can have.
+func TestLong500000IPv6ObjectsAreRead(t *testing.T) {
+	t.Parallel()
+	const objects = 500_000
+	line := "crowdsec_ip_" + strings.Repeat("9", 39) + "=" + strings.Repeat("ffff:", 7) + "ffff,resolve=static\n"
+	a := snstest.Start(t)
+	a.SetFaults(func(f *snstest.Faults) {
+		f.BrokenTools = map[string]string{"cat": fmt.Sprintf("yes %s | head -n %d", strings.TrimSpace(line), objects)}
+	})
+	out, err := dial(t, a, time.Minute).Run(t.Context(), "cat object", nil)
+	if err != nil || len(out) != objects*len(line) {
+		t.Errorf("%d bytes, %v", len(out), err)
+	}
+}
+
 func TestSessionsFollowEachOtherWhereTheServerAllowsOne(t *testing.T) {
 	t.Parallel()
 	a := snstest.Start(t)
