@@ -131,6 +131,28 @@ func TestARebootBeforeTheReassertIsRepairedByIt(t *testing.T) {
 	}
 }
 
+// The files of the other member may be older than those that the plugin wrote last.
+func TestAFailoverIsRepairedByTheNextReassert(t *testing.T) {
+	runTest(t, func(h *harness) {
+		h.fw.serial = "A"
+		e, end := h.startEnforcer(func(c *enforcer.Config) {
+			edge(c)
+			withCompare(c)
+		})
+		defer end()
+		h.ban("203.0.113.7", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(45 * time.Minute)
+		h.fw.replace("B")
+		h.fw.set(func() {
+			h.fw.files = map[netip.Prefix]bool{single("203.0.113.50"): true}
+			h.fw.version++
+		})
+		h.waitUntil(56 * time.Minute)
+		h.want("after reassert_every", "203.0.113.7")
+	})
+}
+
 func TestWhileSSHIsDownAddressesAreBlockedOverTheAPI(t *testing.T) {
 	runTest(t, func(h *harness) {
 		e, end := h.startEnforcer(withCompare)

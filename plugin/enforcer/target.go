@@ -43,8 +43,8 @@ func (e *Enforcer) reportTarget(before ledger.Target) {
 	}
 }
 
-// serialEvery is how often a re-assert asks for the serial number. It does not ask each time, because it blocks everything in force
-// on any appliance that answers.
+// serialEvery is how often a re-assert with the files asks for the serial number. It does not ask each time, because it compares the
+// files of any appliance that answers. A re-assert over the API alone relies on the files, so it asks each time.
 const serialEvery = time.Hour
 
 // mustReadSerial reports whether a flush asks for the serial number. The first flush of each process does, and a re-assert once in
@@ -53,7 +53,7 @@ func (f *flush) mustReadSerial(reassert bool) bool {
 	if f.plan.Flushed.IsZero() {
 		return false
 	}
-	return f.serialReadAt.IsZero() || reassert && f.now.Sub(f.serialReadAt).Abs() >= serialEvery
+	return f.serialReadAt.IsZero() || reassert && !f.task.files || reassert && f.now.Sub(f.serialReadAt).Abs() >= serialEvery
 }
 
 // recordOtherAppliance records that another appliance answers at the same address. Everything is pending then.
