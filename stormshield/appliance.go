@@ -72,7 +72,7 @@ func (a *Appliance) OpenMonitor(ctx context.Context) (*serverd.Session, error) {
 	if _, err := session.Run(ctx, "MODIFY MONITOR FORCE ON"); err != nil {
 		_ = session.Close(context.WithoutCancel(ctx))
 		if serverd.IsForbidden(err) {
-			err = fmt.Errorf("%w; give the account %s the right mon_write", err, a.config.API.User)
+			err = fmt.Errorf("%w; give the account %s the right mon_write", err, a.config.API.Account())
 		}
 		return nil, err
 	}

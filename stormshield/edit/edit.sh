@@ -48,14 +48,15 @@ matches() { # file, sum, copy
 	fi
 }
 
-# awaitPrompt waits until a file is not empty. It gives up after two minutes, because a
+# awaitPrompt waits until a file is not empty, first without a pause, because mv asks
+# within milliseconds. It gives up after two minutes, because a
 # full disk may have no room for the prompt.
 awaitPrompt() { # file
 	n=0
 	until test -s "$1"; do
 		n=$((n + 1))
-		test $n -lt 1000 || sleep 1
-		test $n -lt 1120 || return 1
+		test $n -lt 100000 || sleep 1
+		test $n -lt 100120 || return 1
 	done
 }
 
