@@ -49,8 +49,8 @@ matches() { # file, sum, copy
 }
 
 # awaitPrompt waits until a file is not empty, first without a pause, because mv asks
-# within milliseconds. It gives up after two minutes, because a
-# full disk may have no room for the prompt.
+# within milliseconds. It gives up after two minutes, because a full disk may have no
+# room for the prompt.
 awaitPrompt() { # file
 	n=0
 	until test -s "$1"; do
