@@ -61,8 +61,12 @@ func (h *harness) spans(ctx context.Context, p batchPlan, singleMax int) ([][]sp
 	}
 	all := make([][]span, len(p.numbers))
 	for i, n := range p.numbers {
+		want := outcome{added: n}
+		if n > singleMax {
+			want = byGroup(n)
+		}
 		for range p.tries {
-			s, err := h.span(ctx, n, n > singleMax)
+			s, err := h.span(ctx, n, want)
 			if err != nil {
 				return nil, fmt.Errorf("%d bans: %w", n, err)
 			}
@@ -73,8 +77,9 @@ func (h *harness) spans(ctx context.Context, p batchPlan, singleMax int) ([][]sp
 }
 
 // span bans addresses in one alert and measures when they are blocked.
-func (h *harness) span(ctx context.Context, n int, byGroup bool) (span, error) {
-	c, prefixes, err := h.flushOfBans(ctx, n, byGroup)
+func (h *harness) span(ctx context.Context, n int, want outcome) (span, error) {
+	prefixes := h.fresh.next(n)
+	c, err := h.flushOfBans(ctx, banFor, prefixes, want)
 	if err != nil {
 		return span{}, err
 	}

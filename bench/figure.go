@@ -27,13 +27,23 @@ type line struct {
 // The diagram of a panel, in pixels.
 const width, height = 360, 270
 
-// Two colours that also colour-blind readers can distinguish.
-var colours = [ways]string{wholeFiles: "#c2500a", changeOnly: "#0b5cad"}
+// drawn are the flushes in the figure. Colour-blind readers can distinguish their colours too.
+var drawn = []struct {
+	name   string
+	kind   kind
+	way    way
+	colour string
+}{
+	{"a range, as whole files", oneRange, wholeFiles, "#c2500a"},
+	{"a range, the change alone", oneRange, changeOnly, "#0b5cad"},
+	{"an address, over the API alone", oneMore, changeOnly, "#1f2328"},
+}
 
 // figure draws, as SVG, the cost of one more ban against the bans in force: bytes,
 // and time over both networks.
 func figure(all []costs) string {
-	size := panel{title: "Bytes over SSH, both directions together", label: "bytes", tick: func(v float64) string {
+	all = slices.DeleteFunc(slices.Clone(all), func(c costs) bool { return len(c.of[changeOnly][oneMore]) == 0 })
+	size := panel{title: "Bytes of API and SSH, both directions", label: "bytes", tick: func(v float64) string {
 		return strings.Replace(bytes(int64(v)), ".0", "", 1)
 	}}
 	wall := panel{title: "Time from the first connection to the end", label: "time", tick: func(seconds float64) string {
@@ -42,29 +52,29 @@ func figure(all []costs) string {
 		}
 		return fmt.Sprintf("%g s", seconds)
 	}}
-	for way := range ways {
-		bytes := line{name: way.String(), colour: colours[way], dashes: "none"}
+	for _, d := range drawn {
+		bytes := line{name: d.name, colour: d.colour, dashes: "none"}
 		near, far := bytes, bytes
 		near.name += ", loopback"
 		far.name, far.dashes = far.name+", "+network(emulated), "6 4"
 		for _, c := range all {
-			t := typical(c.of[way][oneMore])
+			t := typical(c.of[d.way][d.kind])
 			point := [2]float64{float64(c.bans), t.wall.Seconds()}
 			if c.link != (snstest.Link{}) {
 				far.points = append(far.points, point)
 				continue
 			}
 			near.points = append(near.points, point)
-			bytes.points = append(bytes.points, [2]float64{float64(c.bans), float64(t.ssh())})
+			bytes.points = append(bytes.points, [2]float64{float64(c.bans), float64(t.bytes())})
 		}
 		size.lines, wall.lines = append(size.lines, bytes), append(wall.lines, far, near)
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" width="964" height="520" viewBox="0 0 964 520" role="img" aria-labelledby="title desc" `+
+	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" width="964" height="560" viewBox="0 0 964 560" role="img" aria-labelledby="title desc" `+
 		`font-family="system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif" font-size="12" fill="#1f2328">
 <title id="title">What one more ban costs</title>
 <desc id="desc">%s</desc>
-<rect x="0.5" y="0.5" width="963" height="519" rx="8" fill="#ffffff" stroke="#d8dee4"/>
+<rect x="0.5" y="0.5" width="963" height="559" rx="8" fill="#ffffff" stroke="#d8dee4"/>
 <text x="84" y="32" font-size="18" font-weight="600">What one more ban costs</text>
 `, escaped(describe(all)))
 	for i, p := range []panel{size, wall} {
@@ -129,11 +139,17 @@ func escaped(text string) string {
 // describe puts the figure into words, for readers who cannot see it.
 func describe(all []costs) string {
 	var out strings.Builder
-	out.WriteString("One more ban, moving both files whole against sending the change alone.")
-	for _, c := range all {
-		whole, change := typical(c.of[wholeFiles][oneMore]), typical(c.of[changeOnly][oneMore])
-		fmt.Fprintf(&out, " With %s in force, over %s: %s and %s against %s and %s.", grouped(c.bans), network(c.link),
-			bytes(whole.ssh()), brief(whole.wall), bytes(change.ssh()), brief(change.wall))
+	out.WriteString("One more ban costs, in bytes and time:")
+	for i, c := range all {
+		if i > 0 {
+			out.WriteByte(';')
+		}
+		fmt.Fprintf(&out, " with %s in force, over %s", grouped(c.bans), network(c.link))
+		for _, d := range drawn {
+			t := typical(c.of[d.way][d.kind])
+			fmt.Fprintf(&out, ", %s: %s and %s", d.name, bytes(t.bytes()), brief(t.wall))
+		}
 	}
+	out.WriteByte('.')
 	return out.String()
 }

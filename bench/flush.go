@@ -14,22 +14,30 @@ import (
 type cost struct {
 	begun, ended time.Time // the first connection, and the flush's line in the log
 
-	wall           time.Duration
-	sshUp, sshDown int64 // bytes, handshakes included; up is to the appliance
-	apiUp, apiDown int64
-	shellCPU       time.Duration // of the processes that the appliance's shell ran
-	connections    int           // over SSH
-	logins         int           // to the API
+	wall     time.Duration
+	api, ssh traffic
+	shellCPU time.Duration // of the processes that the appliance's shell ran
 }
 
-// ssh is the number of bytes over SSH in both directions.
-func (c cost) ssh() int64 { return c.sshUp + c.sshDown }
+// traffic is what a flush causes over one protocol.
+type traffic struct {
+	up, down            int64 // bytes, handshakes included; up is to the appliance
+	connections, logins int
+}
+
+func (t traffic) bytes() int64 { return t.up + t.down }
+
+// bytes is the number of bytes over both protocols.
+func (c cost) bytes() int64 { return c.api.bytes() + c.ssh.bytes() }
 
 // outcome is the result of a flush, by its line in the log.
 type outcome struct {
-	added, removed int
-	reasserted     bool
+	added, removed  int
+	reasserted, ssh bool
 }
+
+// byGroup is the outcome of a flush that writes the files and blocks everything by the group.
+func byGroup(added int) outcome { return outcome{added: added, reasserted: true, ssh: true} }
 
 // startCounting resets the appliance's counts. It returns the length of the log.
 func (h *harness) startCounting() (logged int) {
@@ -38,7 +46,8 @@ func (h *harness) startCounting() (logged int) {
 }
 
 // flush waits for the next flush after a line of the log and measures it. Any
-// outcome but the wanted one is an error.
+// outcome but the wanted one is an error. Without SSH one flush may not block
+// everything, so the measurement ends with the flush after which every ban is blocked.
 func (h *harness) flush(ctx context.Context, logged int, want outcome) (cost, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("no flush was complete in time"))
 	defer cancel()
@@ -52,82 +61,82 @@ func (h *harness) flush(ctx context.Context, logged int, want outcome) (cost, er
 		}
 	}
 	begun := time.Now()
-	end, err := h.Plugin.Log().Wait(ctx, logged, plugintest.Line.IsFlush)
+	one, err := h.Plugin.Log().Wait(ctx, logged, plugintest.Line.IsFlush)
+	if err != nil {
+		return cost{}, err
+	}
+	if got := (outcome{one.Int("added"), one.Int("removed"), one.Reasserted(), one.Fields["ssh"] == true}); got != want {
+		return cost{}, fmt.Errorf("the outcome of a flush is %+v instead of %+v: %s", got, want, one.Text)
+	}
+	end, err := h.Plugin.Log().Wait(ctx, logged, func(l plugintest.Line) bool {
+		return l.IsFlush() && (want.ssh || h.Appliance.BlacklistLen() == h.banned)
+	})
 	if err != nil {
 		return cost{}, err
 	}
 	h.nextFlush = begun.Add(h.frequency)
-	if got := (outcome{end.Int("added"), end.Int("removed"), end.Reasserted()}); got != want {
-		return cost{}, fmt.Errorf("the outcome of a flush is %+v instead of %+v: %s", got, want, end.Text)
-	}
 	s := h.Appliance.Stats()
 	return cost{
-		begun: begun, ended: end.Received, wall: end.Received.Sub(begun),
-		sshUp: s.SSHBytesIn, sshDown: s.SSHBytesOut, apiUp: s.APIBytesIn, apiDown: s.APIBytesOut,
-		shellCPU: s.ShellCPU, connections: s.SSHConnections, logins: s.APILoginsOK,
-	}, nil
+		begun: begun, ended: end.Received, wall: end.Received.Sub(begun), shellCPU: s.ShellCPU,
+		api: traffic{s.APIBytesIn, s.APIBytesOut, s.APIConnections, s.APILoginsOK},
+		ssh: traffic{s.SSHBytesIn, s.SSHBytesOut, s.SSHConnections, s.SSHAuthOK},
+	}, h.checkBlacklist()
 }
 
 // firstFlush opens the appliance's ports and measures the flush that blocks all
 // bans.
 func (h *harness) firstFlush(ctx context.Context) (cost, error) {
-	logged := h.startCounting()
+	logged, want := h.startCounting(), byGroup(h.banned)
+	switch {
+	case h.way == withoutSSH:
+		want = outcome{added: h.banned}
+	case h.banned == 0:
+		want = outcome{ssh: true}
+	}
 	h.SetReachable(true)
-	c, err := h.flush(ctx, logged, outcome{added: h.banned, reasserted: h.banned > 0})
-	if err != nil {
-		return c, err
-	}
-	return c, h.checkBlacklist()
+	return h.flush(ctx, logged, want)
 }
 
-// flushOfBans bans addresses in one alert and measures their flush.
-func (h *harness) flushOfBans(ctx context.Context, n int, byGroup bool) (c cost, prefixes []netip.Prefix, err error) {
+// flushOfBans bans prefixes in one alert and measures their flush.
+func (h *harness) flushOfBans(ctx context.Context, duration time.Duration, prefixes []netip.Prefix, want outcome) (cost, error) {
 	if err := h.waitForFrequency(ctx); err != nil {
-		return c, nil, err
+		return cost{}, err
 	}
-	prefixes, logged := h.fresh.next(n), h.startCounting()
-	if _, err := h.ban(ctx, banFor, prefixes...); err != nil {
-		return c, nil, err
+	logged := h.startCounting()
+	if _, err := h.ban(ctx, duration, prefixes...); err != nil {
+		return cost{}, err
 	}
-	c, err = h.flush(ctx, logged, outcome{added: n, reasserted: byGroup})
-	return c, prefixes, err
+	return h.flush(ctx, logged, want)
 }
-
-// margin is the least time between a flush and the end of its ban. A shorter time
-// does not separate the two flushes.
-const margin = 200 * time.Millisecond
 
 // oneMoreAndItsEnd bans one address for a short time and measures two flushes:
-// that of the ban, and that of its end. The second is not valid if it follows too
-// soon on the first.
-func (h *harness) oneMoreAndItsEnd(ctx context.Context, duration time.Duration) (more, ended cost, valid bool, err error) {
-	if err = h.waitForFrequency(ctx); err != nil {
-		return more, ended, false, err
+// that of the ban, and that of its end.
+func (h *harness) oneMoreAndItsEnd(ctx context.Context) (more, ended cost, err error) {
+	const duration = 2500 * time.Millisecond // the flush of the ban is over by then
+	if more, err = h.flushOfBans(ctx, duration, h.fresh.next(1), outcome{added: 1}); err != nil {
+		return more, ended, fmt.Errorf("one more ban: %w", err)
 	}
-	logged, end := h.startCounting(), time.Now().Add(duration)
-	if _, err = h.ban(ctx, duration, h.fresh.next(1)...); err != nil {
-		return more, ended, false, err
-	}
-	if more, err = h.flush(ctx, logged, outcome{added: 1}); err != nil {
-		return more, ended, false, fmt.Errorf("one more ban: %w", err)
-	}
-	logged = h.Plugin.Log().Len()
-	if valid = time.Until(end) > margin; valid {
-		if err = h.checkBlacklist(); err != nil {
-			return more, ended, false, err
-		}
-		logged = h.startCounting()
-	}
+	logged := h.startCounting()
 	h.banned--
 	if ended, err = h.flush(ctx, logged, outcome{removed: 1}); err != nil {
-		return more, ended, false, fmt.Errorf("one ended ban: %w", err)
+		err = fmt.Errorf("one ended ban: %w", err)
 	}
-	return more, ended, valid, h.checkBlacklist()
+	return more, ended, err
+}
+
+// oneRange bans a range for long and measures its flush.
+func (h *harness) oneRange(ctx context.Context) (cost, error) {
+	const bits = 24
+	p, err := h.fresh.next(1)[0].Addr().Prefix(bits)
+	if err != nil {
+		return cost{}, err
+	}
+	return h.flushOfBans(ctx, banFor, []netip.Prefix{p}, outcome{added: 1, ssh: true})
 }
 
 // reassert measures a re-assert without other changes. It configures the plugin
 // again with a short reassert_every that has passed, and afterwards with a long one.
-func (h *harness) reassert(ctx context.Context, last time.Time) (c cost, err error) {
+func (h *harness) reassert(ctx context.Context, last time.Time, ssh bool) (c cost, err error) {
 	const shortest = 10 * time.Second
 	if err := plugintest.Pause(ctx, time.Until(last.Add(shortest))); err != nil {
 		return c, err
@@ -136,10 +145,10 @@ func (h *harness) reassert(ctx context.Context, last time.Time) (c cost, err err
 	if err := h.configure(ctx, func(c *plugintest.Configuration) { c.ReassertEvery = shortest }); err != nil {
 		return c, err
 	}
-	if c, err = h.flush(ctx, logged, outcome{reasserted: true}); err != nil {
-		return c, err
+	if c, err = h.flush(ctx, logged, outcome{reasserted: true, ssh: ssh}); err != nil {
+		return c, fmt.Errorf("re-assert: %w", err)
 	}
-	return c, errors.Join(h.configure(ctx, unchanged), h.checkBlacklist())
+	return c, h.configure(ctx, unchanged)
 }
 
 // checkBlacklist compares the number of entries with the number of bans.

@@ -26,16 +26,19 @@ const (
 	patience = 5 * time.Minute
 )
 
-// way is how the plugin changes the appliance's files.
+// way is how the plugin changes the appliance.
 type way int
 
 const (
 	wholeFiles way = iota // the plugin sends both files whole
 	changeOnly            // the appliance edits its files, and the plugin sends the change alone
+	withoutSSH            // the plugin has no credentials for SSH, and uses the API alone
 	ways
 )
 
-func (w way) String() string { return [...]string{"whole files", "the change alone"}[w] }
+func (w way) String() string {
+	return [...]string{"whole files", "the change alone", "without SSH"}[w]
+}
 
 // The settings for lone bans and storms, and the shortest times for single flushes.
 var (
@@ -79,8 +82,11 @@ func newHarness(ctx context.Context, o options, s setting) (*harness, error) {
 	}
 	h := &harness{Harness: p, setting: s}
 	h.SetReachable(false)
-	if s.way == wholeFiles {
+	switch s.way {
+	case wholeFiles:
 		h.RemoveAwk()
+	case withoutSSH:
+		h.Configuration.SSHPassword = ""
 	}
 	if err := h.Start(ctx); err != nil {
 		h.close()

@@ -86,8 +86,6 @@ func (l *list) follow(ctx context.Context, h *harness) error {
 	if n := read.Int("added"); n != l.bans {
 		return fmt.Errorf("the plugin read %s of %s bans", grouped(n), grouped(l.bans))
 	}
-	if _, err = h.flush(ctx, logged, outcome{added: l.bans, reasserted: true}); err != nil {
-		return err
-	}
-	return h.checkBlacklist()
+	_, err = h.flush(ctx, logged, byGroup(l.bans))
+	return err
 }

@@ -2,10 +2,10 @@
 // prints Markdown tables: how soon a ban is in force, how fast the plugin answers a
 // notification, what a flush costs, and how much memory the plugin needs.
 //
-// It measures flushes in two ways and over two networks. An appliance with awk
+// It measures flushes in three ways and over two networks. An appliance with awk
 // edits its files itself, and the plugin sends the change alone. An appliance
-// without awk receives both files whole. Both ways alternate, over the loopback
-// interface and over an emulated link.
+// without awk receives both files whole. A plugin without SSH uses the API alone.
+// The ways alternate, over the loopback interface and over an emulated link.
 //
 // Every number is of this run on this machine. The simulated appliance and this
 // program share the processors with the plugin, but not its memory. So ratios of
@@ -89,7 +89,7 @@ func run(ctx context.Context, o options) error {
 func show(out io.Writer, judged []target, m measured) {
 	targetTable(judged).print(out)
 	if len(m.costs) > 0 {
-		fmt.Fprintf(out, "\nWhat a flush costs: whole files → the change alone (how many times less). Bytes, connections and\n"+
+		fmt.Fprintf(out, "\nWhat a flush costs. Where it writes the files: whole files → the change alone (how many times less). Bytes, logins and\n"+
 			"the processor's time of the appliance's shell are those over loopback; the link has %s and %s there and back.\n\n",
 			rate(emulated), brief(emulated.RoundTrip))
 		costTable(m.costs).print(out)

@@ -44,17 +44,17 @@ type batchPlan struct {
 // emulated is the network beside loopback.
 var emulated = snstest.Link{BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Millisecond}
 
-// slowTries is the number of tries where one flush takes 15 s.
-const slowTries = 2
+// fewTries is the number of tries where one flush takes 15 s, or many commands.
+const fewTries = 2
 
 func (o options) plan() (plan, error) {
 	p := plan{alert: 100_000, lists: []listPlan{{most, 1}, {most, 3}}, batches: batchPlan{bans: 10_000, numbers: []int{8, 16, 32, 64, 128}, tries: 3}}
 	lone, duration, tries := 20, 20*time.Second, 5
-	sizes, totals := []int{0, 10_000, 100_000, 300_000}, []int{1_000, 10_000, 100_000, 300_000}
+	sizes, totals, alone := []int{0, 10_000, 100_000, 300_000}, []int{1_000, 10_000, 100_000, 300_000}, []int{1_000, mostAlone}
 	if o.quick {
 		p.alert, p.lists, p.batches = 10_000, []listPlan{{10_000, 1}, {1_000, 3}}, batchPlan{bans: 1_000, numbers: []int{8, 32}, tries: 1}
 		lone, duration, tries = 5, 5*time.Second, 2
-		sizes, totals = []int{10_000}, []int{1_000, 10_000}
+		sizes, totals, alone = []int{10_000}, []int{1_000, 10_000}, []int{1_000}
 	}
 	if o.totals != "" {
 		chosen, err := numbers(o.totals)
@@ -62,15 +62,22 @@ func (o options) plan() (plan, error) {
 			return plan{}, err
 		}
 		sizes, totals = chosen, slices.DeleteFunc(slices.Clone(chosen), func(n int) bool { return n == 0 })
+		alone = slices.DeleteFunc(slices.Clone(totals), func(n int) bool { return n > mostAlone })
 	}
 	for _, bans := range sizes {
 		p.sizes = append(p.sizes, size{bans, lone, duration})
 	}
-	for _, bans := range totals {
+	for _, bans := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(totals, alone)))) {
 		for _, link := range []snstest.Link{{}, emulated} {
-			c := costPlan{bans: bans, link: link, tries: [ways]int{tries, tries}}
+			c := costPlan{bans: bans, link: link}
+			if slices.Contains(totals, bans) {
+				c.tries[wholeFiles], c.tries[changeOnly] = tries, tries
+			}
 			if bans >= 300_000 && link == emulated {
-				c.tries[wholeFiles] = min(tries, slowTries)
+				c.tries[wholeFiles] = fewTries
+			}
+			if slices.Contains(alone, bans) {
+				c.tries[withoutSSH] = fewTries
 			}
 			p.costs = append(p.costs, c)
 		}

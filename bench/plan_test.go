@@ -4,27 +4,33 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"notification-stormshield/stormshield/snstest"
 )
 
 func TestPlanHasEveryNumberOverBothNetworks(t *testing.T) {
-	for totals, want := range map[string][]int{"": {1_000, 10_000, 100_000, 300_000}, "100000, 0,1000,1000": {1_000, 100_000}} {
+	for totals, want := range map[string]struct{ withSSH, withoutSSH []int }{
+		"":                    {[]int{1_000, 10_000, 100_000, 300_000}, []int{1_000, 2_000}},
+		"100000, 0,1000,1000": {[]int{1_000, 100_000}, []int{1_000}},
+	} {
 		p, err := options{totals: totals}.plan()
 		if err != nil {
 			t.Fatal(err)
 		}
-		var near, far []int
-		for _, c := range p.costs {
-			if c.link == emulated {
-				far = append(far, c.bans)
-			} else {
-				near = append(near, c.bans)
+		for _, link := range []snstest.Link{{}, emulated} {
+			var measured [ways][]int
+			for _, c := range p.costs {
+				for i, tries := range c.tries {
+					if c.link == link && tries > 0 {
+						measured[i] = append(measured[i], c.bans)
+					}
+				}
 			}
-			if c.tries[wholeFiles] < 1 || c.tries[changeOnly] < c.tries[wholeFiles] {
-				t.Errorf("tries %v with %d over %s", c.tries, c.bans, network(c.link))
+			for i, numbers := range [ways][]int{want.withSSH, want.withSSH, want.withoutSSH} {
+				if !slices.Equal(measured[i], numbers) {
+					t.Errorf("%q over %s, %s: %v bans in force, want %v", totals, network(link), way(i), measured[i], numbers)
+				}
 			}
-		}
-		if !slices.Equal(near, want) || !slices.Equal(far, want) {
-			t.Errorf("%q: %v over loopback, %v over the link, want %v", totals, near, far, want)
 		}
 	}
 	for _, totals := range []string{"x", "1,,2", "-1", "1e6", "999999999"} {

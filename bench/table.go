@@ -52,51 +52,67 @@ func targetTable(targets []target) table {
 // networks side by side.
 func costTable(all []costs) table {
 	t := table{{
-		"Flush", ">Bans in force", ">SSH up / down", ">API up / down", ">SSH connections, API log-ins",
+		"Flush", ">Bans in force", ">API up / down", ">SSH up / down", ">Logins, API / SSH",
 		">Appliance's shell", ">Time over loopback", ">Time over the link",
 	}}
 	for k := range kinds {
 		for _, c := range all {
-			if c.link != (snstest.Link{}) {
-				continue
+			for _, w := range []way{changeOnly, withoutSSH} {
+				if c.link != (snstest.Link{}) || len(c.of[w][k]) == 0 {
+					continue
+				}
+				p := c.pair(k, w)
+				t = append(t, []string{
+					k.by(w), grouped(c.bans),
+					p.shown(func(c cost) string { return c.api.volume() }, nil),
+					p.shown(func(c cost) string { return c.ssh.volume() }, func(c cost) float64 { return float64(c.ssh.bytes()) }),
+					p.shown(func(c cost) string { return fmt.Sprintf("%d / %d", c.api.logins, c.ssh.logins) }, nil),
+					p.shown(func(c cost) string { return brief(c.shellCPU) }, nil),
+					p.times(), timesOverLink(all, c.bans, k, w),
+				})
 			}
-			whole, change := typical(c.of[wholeFiles][k]), typical(c.of[changeOnly][k])
-			t = append(t, []string{
-				k.String(), grouped(c.bans),
-				reduced(spread(bytes(whole.sshUp), bytes(whole.sshDown)), spread(bytes(change.sshUp), bytes(change.sshDown)),
-					times(float64(whole.ssh()), float64(change.ssh()))),
-				compared(spread(bytes(whole.apiUp), bytes(whole.apiDown)), spread(bytes(change.apiUp), bytes(change.apiDown))),
-				compared(fmt.Sprintf("%d, %d", whole.connections, whole.logins), fmt.Sprintf("%d, %d", change.connections, change.logins)),
-				compared(brief(whole.shellCPU), brief(change.shellCPU)),
-				wallsOf(c, k), wallsOverLink(all, c.bans, k),
-			})
 		}
 	}
 	return t
 }
 
-func wallsOf(c costs, k kind) string {
-	whole, change := typical(c.of[wholeFiles][k]), typical(c.of[changeOnly][k])
-	return reduced(brief(whole.wall), brief(change.wall), times(whole.wall.Seconds(), change.wall.Seconds()))
-}
+// pair are the tries of a kind of flush, with whole files and without. Where the plugin does not
+// write the files, whole is empty.
+type pair struct{ whole, usual []cost }
 
-// compared shows two values, or one if they are equal.
-func compared(whole, change string) string {
-	if whole == change {
-		return change
+func (c costs) pair(k kind, w way) pair {
+	if w == withoutSSH {
+		return pair{usual: c.of[w][k]}
 	}
-	return whole + " → " + change
+	return pair{whole: c.of[wholeFiles][k], usual: c.of[w][k]}
 }
 
-// reduced shows two values and their ratio.
-func reduced(whole, change, ratio string) string {
-	return fmt.Sprintf("%s → %s (%s)", whole, change, ratio)
+// shown shows a measure of both, or one value if there is no other. With a number it adds their ratio.
+func (p pair) shown(text func(cost) string, number func(cost) float64) string {
+	usual := typical(p.usual)
+	if len(p.whole) == 0 {
+		return text(usual)
+	}
+	whole := typical(p.whole)
+	switch {
+	case number != nil:
+		return fmt.Sprintf("%s → %s (%s)", text(whole), text(usual), times(number(whole), number(usual)))
+	case text(whole) == text(usual):
+		return text(usual)
+	}
+	return text(whole) + " → " + text(usual)
 }
 
-func wallsOverLink(all []costs, bans int, k kind) string {
+func (p pair) times() string {
+	return p.shown(func(c cost) string { return brief(c.wall) }, func(c cost) float64 { return c.wall.Seconds() })
+}
+
+func (t traffic) volume() string { return spread(bytes(t.up), bytes(t.down)) }
+
+func timesOverLink(all []costs, bans int, k kind, w way) string {
 	for _, c := range all {
 		if c.bans == bans && c.link != (snstest.Link{}) {
-			return wallsOf(c, k)
+			return c.pair(k, w).times()
 		}
 	}
 	return "–"

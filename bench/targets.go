@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,15 +21,17 @@ const (
 	listPeakTarget  = 128_000_000 // with the most bans, of the Local API's list
 	severalTarget   = 192_000_000 // the same with several decisions a ban
 
-	oneBanTarget = 16 << 10  // bytes over SSH, both ways, for one more or one ended ban
-	firstTarget  = 2_500_000 // bytes up over SSH, for the first flush of 100,000
+	smallTarget = 8_000     // bytes of API and SSH together, both directions, for one more or one ended ban
+	rangeTarget = 16 << 10  // bytes over SSH, both directions, for one more range
+	firstTarget = 2_500_000 // bytes up over SSH, for the first flush of 100,000
 
-	// The change alone against whole files, for one more ban among 100,000.
+	// The change alone against whole files, for one more range among 100,000.
 	lessTarget     = 500 // times fewer bytes over SSH
 	loopbackTarget = 0.5 // of the time
 	linkTarget     = 0.1
 
 	many, most = 100_000, 300_000
+	mostAlone  = 2_000 // without SSH: the default of max_bans
 )
 
 // target is a line of the report: a measurement, and its target.
@@ -67,8 +70,9 @@ func (m measured) targets() []target {
 	for _, l := range m.lists {
 		r.addList(l)
 	}
-	for _, k := range []kind{oneMore, oneEnded} {
-		r.addSmallFlushes(m.costs, k)
+	for _, k := range []kind{oneMore, oneEnded, reassertion} {
+		r.addWithoutSSH(m.costs, k, changeOnly)
+		r.addWithoutSSH(m.costs, k, withoutSSH)
 	}
 	r.addComparison(m.costs)
 	return r
@@ -142,45 +146,56 @@ func (r *report) addList(l list) {
 	r.judge(float64(l.asked.Requests)/rounds <= 2.2 && l.asked.Requests > 0 && size <= 1<<10 && l.connections == 0, "two each, ≤ 1 KiB / 0")
 }
 
-// addSmallFlushes judges every try of a small flush over both networks.
-func (r *report) addSmallFlushes(all []costs, k kind) {
-	numbers := column(all, func(c costs) int { return c.bans })
-	for _, bans := range slices.Compact(slices.Sorted(slices.Values(numbers))) {
-		var tries []cost
-		for _, c := range all {
-			if c.bans == bans {
-				tries = append(tries, c.of[changeOnly][k]...)
-			}
+// addWithoutSSH judges every try of a flush that needs no SSH, over both networks.
+func (r *report) addWithoutSSH(all []costs, k kind, w way) {
+	tries := map[int][]cost{}
+	for _, c := range all {
+		if of := c.of[w][k]; len(of) > 0 {
+			tries[c.bans] = append(tries[c.bans], of...)
 		}
-		largest := slices.Max(column(tries, cost.ssh))
-		r.add(bans, bytes(largest), "%s: bytes over SSH, up and down, the most of %d", k, len(tries))
-		if bans == many || bans == most {
-			r.judge(largest <= oneBanTarget, "≤ 16 KiB")
+	}
+	for _, bans := range slices.Sorted(maps.Keys(tries)) {
+		of := tries[bans]
+		largest := slices.Max(column(of, cost.bytes))
+		r.add(bans, bytes(largest), "%s: bytes of API and SSH, up and down, the most of %d", k.by(w), len(of))
+		if k != reassertion { // without SSH it reads the whole blacklist
+			r.judge(largest <= smallTarget, "≤ "+bytes(smallTarget))
 		}
-		connections := slices.Max(column(tries, func(c cost) int { return c.connections }))
-		logins := slices.Max(column(tries, func(c cost) int { return c.logins }))
-		r.add(bans, fmt.Sprintf("%d / %d", connections, logins), "%s: SSH connections / API log-ins, the most of %d", k, len(tries))
-		r.judge(connections == 1 && logins == 1, "1 / 1")
+		mostOf := func(measure func(cost) int) int { return slices.Max(column(of, measure)) }
+		connections, logins := mostOf(func(c cost) int { return c.api.connections }), mostOf(func(c cost) int { return c.api.logins })
+		ssh, sshLogins := mostOf(func(c cost) int { return c.ssh.connections }), mostOf(func(c cost) int { return c.ssh.logins })
+		r.add(bans, fmt.Sprintf("%d, %d / %d, %d", connections, logins, ssh, sshLogins),
+			"%s: connections and logins of the API / over SSH, the most of %d", k.by(w), len(of))
+		r.judge(connections == 1 && logins == 1 && ssh == 0, "1, 1 / 0, 0")
 	}
 }
 
-// addComparison judges the first flush, and the change alone against whole files,
-// among 100,000 bans.
+// addComparison judges flushes that write the files: the first one, one more range, and the
+// change alone against whole files.
 func (r *report) addComparison(all []costs) {
-	all = slices.DeleteFunc(slices.Clone(all), func(c costs) bool { return c.bans != many })
+	all = slices.DeleteFunc(slices.Clone(all), func(c costs) bool { return len(c.of[changeOnly][oneRange]) == 0 })
 	for _, c := range all {
-		up := c.of[changeOnly][first][0].sshUp
+		tries := c.of[changeOnly][oneRange]
+		largest := slices.Max(column(tries, func(c cost) int64 { return c.ssh.bytes() }))
+		r.add(c.bans, bytes(largest), "%s: bytes over SSH, up and down, the most of %d (%s)", oneRange, len(tries), network(c.link))
+		if c.bans >= many {
+			r.judge(largest <= rangeTarget, "≤ 16 KiB")
+		}
+	}
+	all = slices.DeleteFunc(all, func(c costs) bool { return c.bans != many })
+	for _, c := range all {
+		up := c.of[changeOnly][first][0].ssh.up
 		r.add(c.bans, bytes(up), "the first flush: bytes up over SSH (%s)", network(c.link))
 		r.judge(up <= firstTarget, "≤ "+bytes(firstTarget))
 	}
 	for _, c := range all {
-		whole, change := typical(c.of[wholeFiles][oneMore]), typical(c.of[changeOnly][oneMore])
+		whole, change := typical(c.of[wholeFiles][oneRange]), typical(c.of[changeOnly][oneRange])
 		limit := loopbackTarget
 		if c.link != (snstest.Link{}) {
 			limit = linkTarget
 		}
-		less, share := float64(whole.ssh())/float64(change.ssh()), float64(change.wall)/float64(whole.wall)
-		const what = "one more ban, the change alone against whole files: "
+		less, share := float64(whole.ssh.bytes())/float64(change.ssh.bytes()), float64(change.wall)/float64(whole.wall)
+		const what = "one more range, the change alone against whole files: "
 		r.add(c.bans, fmt.Sprintf("%.1f", less), what+"how many times fewer bytes over SSH (%s)", network(c.link))
 		r.judge(less >= lessTarget, fmt.Sprintf("≥ %d", lessTarget))
 		r.add(c.bans, fmt.Sprintf("%.3f", share), what+"share of the time (%s)", network(c.link))

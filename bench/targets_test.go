@@ -45,7 +45,7 @@ func TestEachMissedTargetIsReported(t *testing.T) {
 		}
 	}
 	all := func(i int, worsen func(*cost)) func(*measured) {
-		return func(m *measured) { worsen(&m.costs[i].of[changeOnly][oneMore][0]) }
+		return func(m *measured) { worsen(&m.costs[i].of[changeOnly][oneRange][0]) }
 	}
 	for name, c := range map[string]struct {
 		worsen func(*measured)
@@ -63,12 +63,15 @@ func TestEachMissedTargetIsReported(t *testing.T) {
 		"many requests":                   {func(m *measured) { m.lists[0].asked.Requests += rounds }, "an unchanged Local API"},
 		"long answers":                    {func(m *measured) { m.lists[0].asked.Bytes += 2 * rounds }, "an unchanged Local API"},
 		"a connection for nothing":        {func(m *measured) { m.lists[0].connections++ }, "an unchanged Local API"},
-		"one try with many bytes":         {change(2, oneMore, func(c *cost) { c.sshDown = oneBanTarget }), "one more ban: bytes"},
-		"one end with many bytes":         {change(3, oneEnded, func(c *cost) { c.sshDown = oneBanTarget }), "one ended ban: bytes"},
-		"a second SSH connection":         {change(0, oneMore, func(c *cost) { c.connections++ }), "one more ban: SSH connections"},
-		"a second log-in":                 {change(1, oneEnded, func(c *cost) { c.logins++ }), "one ended ban: SSH connections"},
-		"large first flush":               {func(m *measured) { m.costs[2].of[changeOnly][first][0].sshUp = firstTarget + 1 }, "the first flush"},
-		"bytes too alike":                 {all(2, func(c *cost) { c.sshUp = 18_003 - 1_000 }), "fewer bytes"},
+		"one try with many bytes":         {change(2, oneMore, func(c *cost) { c.api.down++ }), "one more ban: bytes"},
+		"one end with many bytes":         {change(3, oneEnded, func(c *cost) { c.ssh.up++ }), "one ended ban: bytes"},
+		"an SSH connection":               {change(0, oneMore, func(c *cost) { c.ssh.connections++ }), "one more ban: connections"},
+		"a second API connection":         {change(0, reassertion, func(c *cost) { c.api.connections++ }), "a re-assert: connections"},
+		"a second login":                  {change(1, oneEnded, func(c *cost) { c.api.logins++ }), "one ended ban: connections"},
+		"many bytes without SSH":          {func(m *measured) { m.costs[0].of[withoutSSH][oneMore][0].api.up++ }, "one more ban, without SSH: bytes"},
+		"a range with many bytes":         {change(3, oneRange, func(c *cost) { c.ssh.down = rangeTarget }), "one more range: bytes"},
+		"large first flush":               {func(m *measured) { m.costs[2].of[changeOnly][first][0].ssh.up = firstTarget + 1 }, "the first flush"},
+		"bytes too alike":                 {all(2, func(c *cost) { c.ssh.up = 18_003 - 1_000 }), "fewer bytes"},
 		"time too alike on loopback":      {all(2, func(c *cost) { c.wall = 10*time.Second + 1 }), "share of the time (loopback)"},
 		"time too alike on the link":      {all(3, func(c *cost) { c.wall = 2*time.Second + 1 }), "share of the time (20 Mbit/s"},
 	} {
@@ -89,7 +92,7 @@ func TestMeasurementWithoutTargetIsNeverMissed(t *testing.T) {
 	m.alert = bigAlert{bans: 10, answered: time.Hour, peak: 1 << 40}
 	m.lists = []list{{listPlan: listPlan{10, 1}, peak: 1 << 40, asked: m.lists[0].asked}, {listPlan: listPlan{10, 3}, peak: 1 << 40}}
 	m.costs = m.costs[:2]
-	m.costs[0].of[changeOnly][oneMore][0].sshUp = 1 << 40
+	m.costs[0].of[changeOnly][oneRange][0].ssh.up = 1 << 40
 	m.sizes[0].peak = 1 << 40
 	if missed(m.targets()) {
 		t.Error("a measurement without target is missed")

@@ -36,6 +36,7 @@ var (
 	ipRange  = netip.MustParsePrefix("192.0.2.128/25")
 	hundred  = plugintest.Addresses(netip.MustParseAddr("198.51.100.100"), 100)
 	another  = netip.MustParsePrefix("203.0.113.99/32")
+	oneMore  = netip.MustParsePrefix("203.0.113.88/32")
 )
 
 func main() {
@@ -80,7 +81,7 @@ func run(ctx context.Context, binary string) error {
 	}{
 		{"The plugin starts", d.start},
 		{"CrowdSec bans an IPv4 address, an IPv6 address and a range", d.block},
-		{"The ban of the IPv4 address ends", d.unblock},
+		{"The ban of the IPv4 address ends, and CrowdSec bans one more", d.changeLittle},
 		{"The administrator edits a file while CrowdSec bans 100 addresses", d.edit},
 		{"The plugin crashes, and a ban ends before it starts again", d.crash},
 		{"The administrator removes everything with the command cleanup", d.cleanup},
@@ -126,12 +127,23 @@ func (d *demo) block(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) unblock(ctx context.Context) error {
+func (d *demo) changeLittle(ctx context.Context) error {
+	before := d.Appliance.Stats()
 	if err := d.waitForFlush(ctx, func() bool { return !d.blocks(address) }); err != nil {
 		return err
 	}
+	if err := d.ban(ctx, time.Hour, oneMore); err != nil {
+		return err
+	}
+	if err := d.waitForFlush(ctx, func() bool { return d.blocks(oneMore) }); err != nil {
+		return err
+	}
 	d.print()
-	d.check(!d.blocks(address) && d.blocks(address6, ipRange), "the appliance no longer blocks %s, and still blocks the other two", address.Addr())
+	d.check(!d.blocks(address) && d.blocks(oneMore, address6, ipRange), "the appliance no longer blocks %s, and blocks %s and the other two",
+		address.Addr(), oneMore.Addr())
+	after := d.Appliance.Stats()
+	d.check(after.APILoginsOK == before.APILoginsOK+2 && after.SSHConnections == before.SSHConnections,
+		"each of the two changes took one login to the API, and none over SSH: the files follow later")
 	return nil
 }
 
@@ -175,7 +187,7 @@ func (d *demo) crash(ctx context.Context) error {
 	}
 	d.print()
 	d.check(!d.blocks(another), "the appliance no longer blocks %s", another.Addr())
-	d.check(d.blocks(hundred...) && d.blocks(address6, ipRange), "the appliance still blocks all other bans")
+	d.check(d.blocks(hundred...) && d.blocks(oneMore, address6, ipRange), "the appliance still blocks all other bans")
 	return nil
 }
 

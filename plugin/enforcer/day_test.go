@@ -90,7 +90,7 @@ func (u *usage) run(t *testing.T, name string, mostSSH int, test func()) {
 		first := h.fw.count()
 		test()
 		ssh, api := h.fw.logins(first)
-		fmt.Fprintf(t.Output(), "%s: %d SSH logins, %d API logins\n", name, ssh, api)
+		fmt.Fprintf(t.Output(), "%s, in simulated time: %d SSH logins (at most %d), %d API logins\n", name, ssh, mostSSH, api)
 		if ssh == 0 || ssh > mostSSH {
 			t.Errorf("%d SSH logins, want 1 to %d", ssh, mostSSH)
 		}
