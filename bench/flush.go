@@ -12,7 +12,7 @@ import (
 
 // cost is the cost of one flush.
 type cost struct {
-	begun, ended time.Time // the first connection, and the flush's line in the log
+	begun, ended time.Time // the first request, and the flush's line in the log
 
 	wall     time.Duration
 	api, ssh traffic
@@ -53,7 +53,7 @@ func (h *harness) flush(ctx context.Context, logged int, want outcome) (cost, er
 	defer cancel()
 	for {
 		s := h.Appliance.Stats()
-		if s.SSHConnections+s.APIConnections > 0 {
+		if s.SSHConnections+s.APIRequests > 0 { // a session may be open
 			break
 		}
 		if err := plugintest.Pause(ctx, time.Millisecond); err != nil {

@@ -5,15 +5,17 @@
 // For each document, the process that holds the lease also runs an enforcer, which applies the decisions to the appliance,
 // and a follower, which reads the Local API.
 //
-// The package itself contacts an appliance for the test alert only, and answers with the result of a check.
+// The package itself contacts an appliance only to log out, and for the test alert, which it answers with the result of a check.
 package plugin
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +37,8 @@ type Appliance interface {
 	enforcer.Appliance
 	// Check returns the first fault of the set-up, with a hint. A failed login is an [appliance.LoginError].
 	Check(ctx context.Context) error
+	// LogOut ends the session that stays open between flushes, if there is one. It may run beside a flush.
+	LogOut()
 }
 
 // Options connect a plugin to its surroundings.
@@ -196,6 +200,7 @@ func FlushOnce(ctx context.Context, d config.Document, store *ledger.Ledger, o O
 	if err != nil {
 		return err
 	}
+	defer n.appliance.LogOut()
 	if _, err := store.RequestFlush(ctx); err != nil {
 		return err
 	}
@@ -209,6 +214,7 @@ func FlushOnce(ctx context.Context, d config.Document, store *ledger.Ledger, o O
 func (n *notification) close() {
 	n.stop()
 	<-n.ended
+	n.appliance.LogOut()
 	if n.ledger != nil {
 		_ = n.ledger.Close()
 	}
@@ -222,6 +228,30 @@ func (p *Plugin) Close() {
 	p.mu.Unlock()
 	for _, n := range running { // closing waits for a flush, which may need the lock
 		n.close()
+	}
+}
+
+// exitTime bounds LogOut, because a process that CrowdSec ends must be gone within 100 ms.
+const exitTime = 50 * time.Millisecond
+
+// LogOut ends the sessions that stay open between flushes, as far as that takes no longer than exitTime. The caller ends the process
+// next. The appliance ends any other session by itself.
+func (p *Plugin) LogOut() {
+	p.mu.Lock()
+	running := slices.Collect(maps.Values(p.running))
+	p.mu.Unlock()
+	var leaving sync.WaitGroup
+	for _, n := range running {
+		leaving.Go(n.appliance.LogOut)
+	}
+	done := make(chan struct{})
+	go func() {
+		leaving.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(exitTime):
 	}
 }
 

@@ -27,6 +27,7 @@ type firewall struct {
 	mu     sync.Mutex
 	checks int
 	calls  int
+	left   int   // how often LogOut was called
 	fault  error // the result of a check
 }
 
@@ -42,6 +43,12 @@ func (f *firewall) Check(context.Context) error {
 	defer f.mu.Unlock()
 	f.checks++
 	return f.fault
+}
+
+func (f *firewall) LogOut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.left++
 }
 
 // harness is a plugin with one configuration, and its firewall.
@@ -133,6 +140,30 @@ func TestNotifyAnswersAfterItRecordedEveryBan(t *testing.T) {
 	}
 	if h.fw.calls+h.fw.checks > 0 {
 		t.Error("Notify talked to the appliance")
+	}
+}
+
+func TestAPluginLogsOutWhenANotificationIsReplacedAndWhenItEnds(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	left := func() int {
+		h.fw.mu.Lock()
+		defer h.fw.mu.Unlock()
+		return h.fw.left
+	}
+	if _, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(configuration(h.d.StateDir))}); err != nil {
+		t.Fatal(err)
+	}
+	if n := left(); n != 1 {
+		t.Errorf("the plugin logged out %d times at the reload, want 1", n)
+	}
+	h.p.LogOut()
+	if n := left(); n != 2 {
+		t.Errorf("the plugin logged out %d times before its process ends, want 2", n)
+	}
+	h.p.Close()
+	if n := left(); n != 3 {
+		t.Errorf("the plugin logged out %d times when it ended, want 3", n)
 	}
 }
 

@@ -47,6 +47,8 @@ func (b *blocking) Apply(_ context.Context, c appliance.Change) (appliance.Outco
 
 func (b *blocking) Check(context.Context) error { return nil }
 
+func (b *blocking) LogOut() {}
+
 func (b *blocking) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

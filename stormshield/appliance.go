@@ -1,13 +1,14 @@
 // Package stormshield blocks and unblocks addresses and ranges on one Stormshield appliance.
 //
 // It sends commands to the appliance's blacklist, and keeps the objects and groups in the appliance's files that these commands
-// name. It decides nothing about bans, keeps no state between calls, and never takes the administrator's configuration right.
+// name. It decides nothing about bans, stores nothing, and never takes the administrator's configuration right.
 // Its main type is [Appliance]:
 //
 //	client := stormshield.New(config)
 //	outcome, err := client.Apply(ctx, change) // outcome counts also with an error
 //
-// A call opens its own connections and closes them at its end. [Appliance.Cleanup] removes everything from the appliance.
+// A call closes its connections at its end. With Config.SessionIdle, Apply keeps its API session open for the next call, and
+// [Appliance.LogOut] ends it. [Appliance.Cleanup] removes everything from the appliance.
 // Package acceptance checks whether an appliance behaves as this package expects.
 package stormshield
 
@@ -43,24 +44,35 @@ type Config struct {
 	OneByOneLimit time.Duration
 	// SingleMax is up to how many changes a flush applies address by address. It applies more by group.
 	SingleMax int
+	// SessionIdle is how long an API session stays open for the next flush. Zero: each flush logs out.
+	SessionIdle time.Duration
 	// APIPasswordHint and SSHPasswordHint are added to the hint about a refused password.
 	APIPasswordHint, SSHPasswordHint string
 }
 
-// Appliance is one firewall. It holds no connection between calls.
+// Appliance is one firewall.
 type Appliance struct {
 	config Config
 	ssh    *shell.Dialer
+	idle   *idleSession
 }
 
 // New returns an appliance. It opens no connection.
-func New(c Config) *Appliance { return &Appliance{config: c, ssh: shell.NewDialer(c.SSH)} }
+func New(c Config) *Appliance {
+	return &Appliance{config: c, ssh: shell.NewDialer(c.SSH), idle: new(idleSession)}
+}
 
 func (a *Appliance) progress(format string, args ...any) {
 	if a.config.Progress != nil {
 		a.config.Progress(fmt.Sprintf(format, args...))
 	}
 }
+
+const (
+	takeMonitor    = "MODIFY MONITOR FORCE ON"
+	releaseMonitor = "MODIFY MONITOR OFF"
+	releaseTimeout = 5 * time.Second
+)
 
 // OpenMonitor opens a session that may change the blacklist. FORCE takes the monitor right from another monitor session. It
 // does not take the configuration right, which an administrator at work holds.
@@ -69,7 +81,7 @@ func (a *Appliance) OpenMonitor(ctx context.Context) (*serverd.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := session.Run(ctx, "MODIFY MONITOR FORCE ON"); err != nil {
+	if _, err := session.Run(ctx, takeMonitor); err != nil {
 		_ = session.Close(context.WithoutCancel(ctx))
 		if serverd.IsForbidden(err) {
 			err = fmt.Errorf("%w; give the account %s the right mon_write", err, a.config.API.Account())
@@ -82,8 +94,8 @@ func (a *Appliance) OpenMonitor(ctx context.Context) (*serverd.Session, error) {
 // Release gives the monitor right back and logs out. The appliance does both by itself when the session ends, so an error does
 // not matter.
 func Release(ctx context.Context, session *serverd.Session) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	_, _ = session.Run(ctx, "MODIFY MONITOR OFF")
+	_, _ = session.Run(ctx, releaseMonitor)
 	_ = session.Close(ctx)
 }

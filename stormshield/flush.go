@@ -57,7 +57,7 @@ type flush struct {
 	total       int  // how many bans are in force
 	askedSerial bool // the flush has asked for the serial number
 	session     *serverd.Session
-	stale       bool           // the session was opened before the last write of the files
+	stale       bool           // the files may have been written since the session was opened
 	background  sync.WaitGroup // logouts, and the login over SSH
 
 	files   *files
@@ -191,11 +191,11 @@ func (f *flush) monitor(ctx context.Context, afterWrite bool) (*serverd.Session,
 		f.endSession(ctx)
 	}
 	if f.session == nil {
-		session, err := f.OpenMonitor(ctx)
+		session, err := f.openSession(ctx, afterWrite)
 		if err != nil {
 			return nil, err
 		}
-		f.session, f.stale = session, false
+		f.session = session
 		// The API accepted the login, so the one over SSH may begin. Over a slow link, a small flush mostly waits.
 		if f.change.Files {
 			f.dial()
@@ -205,6 +205,19 @@ func (f *flush) monitor(ctx context.Context, afterWrite bool) (*serverd.Session,
 		}
 	}
 	return f.session, nil
+}
+
+// openSession resumes the session of an earlier flush, or opens one. Anybody may have written the files since an earlier flush, so with
+// afterWrite openSession opens one.
+func (f *flush) openSession(ctx context.Context, afterWrite bool) (*serverd.Session, error) {
+	if !afterWrite {
+		if session := f.resume(ctx); session != nil {
+			f.stale = true
+			return session, nil
+		}
+	}
+	f.stale = false
+	return f.OpenMonitor(ctx)
 }
 
 // endSession ends the session while the flush goes on.
@@ -224,6 +237,7 @@ func (f *flush) dial() {
 }
 
 func (f *flush) close(ctx context.Context) {
+	f.keepSession(ctx)
 	f.endSession(ctx)
 	f.background.Wait()
 	if f.dialed {

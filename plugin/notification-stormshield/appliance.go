@@ -45,7 +45,7 @@ func clientConfig(d config.Document) stormshield.Config {
 	if s.SSHPassword != "" && s.SSHPasswordPath == "" {
 		sshHint = dollarHint + "ssh_password_path"
 	}
-	return stormshield.Config{
+	c := stormshield.Config{
 		API: serverd.Config{
 			Host: s.Host, Port: s.APIPort, User: s.APIUsername, Password: s.APIPassword.Reveal(),
 			ClientCertPath: s.APIClientCertPath, ClientKeyPath: s.APIClientKeyPath,
@@ -65,4 +65,8 @@ func clientConfig(d config.Document) stormshield.Config {
 		ReloadCommand: s.ReloadCommand, BlacklistTimeout: s.BlacklistTimeout, SingleMax: s.APISingleMax,
 		OneByOneLimit: 30 * time.Second, APIPasswordHint: apiHint, SSHPasswordHint: sshHint,
 	}
+	if d.UpdateFrequency < 10*time.Second { // slower flushes gain little
+		c.SessionIdle = time.Minute
+	}
+	return c
 }

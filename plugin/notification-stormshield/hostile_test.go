@@ -23,8 +23,10 @@ import (
 func (h *harness) flush(l *ledger.Ledger) {
 	h.t.Helper()
 	d := h.document()
+	appliance := connect(d)
+	defer appliance.LogOut()
 	e := enforcer.New(enforcer.Config{
-		Appliance: connect(d), Ledger: l, Lockout: lockout.File{Path: plugin.StateOf(d).Lockout}, Rhythm: pacer.Rhythm{Every: d.UpdateFrequency},
+		Appliance: appliance, Ledger: l, Lockout: lockout.File{Path: plugin.StateOf(d).Lockout}, Rhythm: pacer.Rhythm{Every: d.UpdateFrequency},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans, SingleMax: d.Stormshield.APISingleMax,
 		Filter: func() ban.Filter { return ban.Filter{} }, Log: hclog.NewNullLogger(),
 	})

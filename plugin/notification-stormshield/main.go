@@ -35,8 +35,8 @@ func main() {
 	os.Exit(status)
 }
 
-// serve runs the plugin until CrowdSec ends it, and returns the exit status. SIGTERM keeps its default and ends the
-// process at once, because all records are durable.
+// serve runs the plugin until CrowdSec ends it, and returns the exit status. The process then ends at once, because all records
+// are durable.
 func serve(started time.Time, parent int) int {
 	// A flush of many bans holds the text of large files for a moment. A low percentage costs little time and keeps the
 	// process small.
@@ -45,11 +45,23 @@ func serve(started time.Time, parent int) int {
 	// plugin.Serve replaces os.Stderr and os.Stdout.
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: os.Stderr, JSONFormat: true, IndependentLevels: true})
 	stdout := os.Stdout
+	p := plugin.New(plugin.Options{Log: log, Connect: connect, Started: started, Version: version})
+	defer p.LogOut()
+	leave := func() {
+		p.LogOut()
+		os.Exit(statusDone)
+	}
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	go func() {
+		<-terminated
+		leave()
+	}()
 	go func() {
 		plugin.WaitForParentEnd(context.Background(), parent, stdout)
-		os.Exit(statusDone)
+		leave()
 	}()
-	if err := plugin.Serve(plugin.New(plugin.Options{Log: log, Connect: connect, Started: started, Version: version}), log); err != nil {
+	if err := plugin.Serve(p, log); err != nil {
 		log.Error("the plugin cannot start", "error", err)
 		return statusFailed
 	}
