@@ -228,7 +228,7 @@ func TestAnAnswerIsBoundedInBytesAndInMemory(t *testing.T) {
 		"small":               {lines(10), 1000, 1000, true},
 		"too many elements":   {lines(100), 10_000, 1000, false},
 		"too many bytes":      {strings.Repeat(" ", 1001) + lines(10), 1000, 1000, false},
-		"both at their most":  {lines(90), len(lines(90)), 8*40 + len("Result") + 90*40 - 40, true},
+		"both at their most":  {lines(90), len(lines(90)), 4*48 + 3*48 + len("Result") + 90*48, true},
 		"a long line":         {raw(strings.Repeat("x", 70_000)), 1e6, 1e6, false},
 		"a long attribute":    {raw(`<x y="` + strings.Repeat("x", 70_000) + `"/>`), 1e6, 1e6, false},
 		"a line of many keys": {raw(`<section><line>` + strings.Repeat(`<key name="a" value="b"/>`, 20_000) + `</line></section>`), 1e6, 1e6, false},
