@@ -14,7 +14,7 @@ import (
 // instead. It also sends alerts that have ended, or that end in the year 9999.
 func badClock(t *try) {
 	h := newHarness(t)
-	h.reconfigure(func(c *plugintest.Configuration) { c.ReassertEvery = 10 * time.Second })
+	h.reassertEvery(shortestReassert)
 	h.ban(100*24*time.Hour, h.draw(5+h.random.IntN(40))...)
 	h.alert(time.Now().Add(-2*time.Hour), time.Hour)
 	h.alert(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), time.Hour)
@@ -29,7 +29,7 @@ func badClock(t *try) {
 			"expires = CASE WHEN expires > 1 THEN expires + "+back+" ELSE expires END",
 		"UPDATE decision SET until = until + "+back,
 		"UPDATE flushing SET flushed = flushed + "+back+", confirmed = confirmed + "+back+", asserted = asserted + "+back+
-			", asserted_until = asserted_until + "+back,
+			", asserted_until = asserted_until + "+back+", compared = CASE WHEN compared > 1 THEN compared + "+back+" ELSE compared END",
 	))
 	for p, until := range h.expected.until {
 		if until.Before(time.Now()) {

@@ -87,14 +87,18 @@ func newCountedHarness(t *try) (*harness, *steps) {
 	return h, s
 }
 
-// lastStep is about the number of steps of a flush.
-const lastStep = 45
+// About the number of steps of a flush, and of one over the API alone.
+const (
+	lastStep        = 45
+	lastStepOverAPI = 9
+)
 
 // crashPoints kills the plugin at a step of a flush, or at any moment of it,
 // several times, while bans start and end.
 func crashPoints(t *try) {
 	h, s := newCountedHarness(t)
 	h.maybeRemoveAwk()
+	h.reassertEvery(shortestReassert)
 	h.ban(long, h.draw(30)...)
 	h.settle()
 	for range 4 {
@@ -105,17 +109,17 @@ func crashPoints(t *try) {
 
 func (h *harness) crash(s *steps) {
 	atStep := h.random.IntN(3) > 0
+	last, added, ending := lastStepOverAPI, h.drawAddresses(1+h.random.IntN(4)), h.drawAddresses(1+h.random.IntN(4))
+	if h.random.IntN(2) == 0 {
+		last, added, ending = lastStep, h.draw(30+h.random.IntN(4)), h.drawUpTo(20)
+	}
 	if atStep {
-		h.must(s.arm(1+h.random.IntN(lastStep), h.Plugin.PID()))
+		h.must(s.arm(1+h.random.IntN(last), h.Plugin.PID()))
 	}
 	h.killed = true // the plugin may be dead from here on
-	n := 1 + h.random.IntN(4)
-	if h.random.IntN(2) == 0 {
-		n += 30
-	}
 	// A plugin that is killed meanwhile may not answer.
-	_ = h.tryBan(long, h.draw(n)...)
-	_ = h.tryBan(time.Duration(1+h.random.IntN(4))*time.Second, h.drawUpTo(20)...)
+	_ = h.tryBan(long, added...)
+	_ = h.tryBan(time.Duration(1+h.random.IntN(4))*time.Second, ending...)
 	wait := time.Duration(h.random.IntN(1500)) * time.Millisecond
 	if atStep {
 		wait += 2 * time.Second
@@ -125,6 +129,9 @@ func (h *harness) crash(s *steps) {
 	}
 	h.kill()
 	h.must(s.arm(0, 0))
+	if h.random.IntN(4) == 0 { // the next process works in the other mode
+		h.setMode(!h.Configuration.APIAlone)
+	}
 	h.restart()
 	h.ban(long, h.draw(1)...)
 }

@@ -18,6 +18,8 @@ const (
 	blocks work = iota
 	unblocks
 	reasserts
+	reassertsByItself // on time, and nobody asks for it
+	changesMode       // a configuration with or without credentials for SSH replaces the other
 )
 
 // killedFlush is a kind of flush in which the plugin is killed.
@@ -28,21 +30,35 @@ type killedFlush struct {
 	ranges bool // some of the bans are ranges
 }
 
-// api_single_max is 16: the plugin blocks and unblocks more bans than that by the group.
-var killedFlushes = []killedFlush{
-	{"blocks addresses one by one", blocks, 3, false},
-	{"blocks addresses and ranges one by one", blocks, 6, true},
-	{"blocks by the group", blocks, 20, true},
-	{"unblocks addresses and ranges one by one", unblocks, 6, true},
-	{"unblocks by the group", unblocks, 20, true},
-	{"blocks everything again", reasserts, 20, true},
-}
+// api_single_max is 16: the plugin blocks and unblocks more bans than that by the group. Flushes without ranges and with fewer
+// bans work over the API alone, and so do re-asserts by themselves.
+var (
+	killedFlushes = []killedFlush{
+		{"blocks addresses over the API", blocks, 3, false},
+		{"blocks addresses and ranges one by one", blocks, 6, true},
+		{"blocks by the group", blocks, 20, true},
+		{"unblocks addresses and ranges over the API", unblocks, 6, true},
+		{"unblocks by the group", unblocks, 20, true},
+		{"blocks everything again", reasserts, 20, true},
+		{"blocks everything again over the API", reassertsByItself, 20, true},
+		{"gives up SSH", changesMode, 6, true},
+	}
+	killedFlushesAlone = []killedFlush{
+		{"blocks addresses without SSH", blocks, 3, false},
+		{"unblocks addresses without SSH", unblocks, 3, false},
+		{"blocks missing addresses without SSH", reassertsByItself, 3, false},
+		{"gets credentials for SSH", changesMode, 6, false},
+	}
+)
 
 // lanes is the number of tries that share the steps of one kind of flush.
 const lanes = 4
 
 // killedLanes is the number of tries for all steps of all kinds.
-var killedLanes = lanes * len(killedFlushes)
+var (
+	killedLanes      = lanes * len(killedFlushes)
+	killedLanesAlone = lanes * len(killedFlushesAlone)
+)
 
 // After the last step the plugin records the outcome. It is killed at this many
 // moments there, each a little later.
@@ -69,15 +85,22 @@ func (m moment) String() string {
 // again when every ban has ended. Then no entry and no object may be left. A try
 // does every step of its lane.
 func endsWhileAway(t *try) {
-	kind := killedFlushes[t.choose(len(killedFlushes))]
-	lane := t.choose(killedLanes) / len(killedFlushes)
+	kinds := killedFlushes
+	if t.alone {
+		kinds = killedFlushesAlone
+	}
+	kind, all := kinds[t.choose(len(kinds))], lanes*len(kinds)
+	lane := t.choose(all) / len(kinds)
 	if !t.Short && kind.bans > 16 {
 		kind.bans = 100
 	}
 	h, s := newCountedHarness(t)
 	h.expected.grace = 0
-	if !t.Short && t.choose(2*killedLanes) >= killedLanes {
+	if !t.Short && t.choose(2*all) >= all {
 		h.RemoveAwk()
+	}
+	if kind.work == reassertsByItself {
+		h.reassertEvery(shortestReassert)
 	}
 	h.firstFlush(s)
 	last := 0
@@ -92,7 +115,7 @@ func endsWhileAway(t *try) {
 // firstFlush waits for the first flush, which has steps that no other has.
 func (h *harness) firstFlush(s *steps) {
 	end := time.Now().Add(8 * time.Second)
-	h.ban(time.Until(end), h.draw(1)...)
+	h.ban(time.Until(end), h.drawAddresses(1)...)
 	h.pause(time.Until(end))
 	h.waitForQuiet(s)
 	h.settle()
@@ -105,15 +128,25 @@ var errMissedFlush = errors.New("the bans ended before their flush: this machine
 // flush was not complete.
 func (h *harness) killAndEnd(s *steps, kind killedFlush, at moment) (last int) {
 	h.tries++
-	for duration := 2 * time.Second; ; duration *= 2 {
+	shortest := 2 * time.Second
+	if kind.work == reassertsByItself {
+		shortest += 3*time.Second + shortestReassert
+	}
+	for duration := shortest; ; duration *= 2 {
 		last, err := h.killWithin(s, kind, at, duration)
 		missed := errors.Is(err, errMissedFlush)
-		if err != nil && (!missed || duration > 30*time.Second) {
+		if err != nil && (!missed || duration > time.Minute) {
 			h.Fatalf("a flush that %s: %v: %s", kind.name, err, h.tail())
 		}
 		h.restart()
 		h.waitForQuiet(s)
 		h.settleAfter(fmt.Sprintf("a kill %s of a flush that %s, and the end of all bans", at, kind.name))
+		if kind.work == changesMode { // back to the mode of the try
+			h.setMode(h.alone)
+			h.must(h.Plugin.Configure(h.ctx, h.Configuration.YAML()))
+			h.ban(shortest, h.drawAddresses(1)...) // the flush after it removes what the files still name
+			h.settleAfter("a second change of the mode")
+		}
 		if h.Failed() || !missed {
 			return last
 		}
@@ -151,6 +184,11 @@ func (h *harness) killWithin(s *steps, kind killedFlush, at moment, duration tim
 		until = end.Add(duration)
 	case reasserts:
 		stop = h.startFlushCommand()
+	case reassertsByItself:
+		h.Appliance.Reboot()
+	case changesMode:
+		h.setMode(!h.alone)
+		_ = h.Plugin.Configure(h.ctx, h.Configuration.YAML()) // the plugin may be killed meanwhile
 	}
 	err = h.waitForFlush(s, kind, at, from, until)
 	stop()
@@ -174,13 +212,10 @@ func (h *harness) startFlushCommand() (stop func()) {
 
 // draw draws the bans of a flush.
 func (k killedFlush) draw(h *harness) (drawn []netip.Prefix) {
-	for len(drawn) < k.bans {
-		wantsRange := k.ranges && len(drawn) < 2
-		if p := h.draw(1)[0]; p.IsSingleIP() != wantsRange {
-			drawn = append(drawn, p)
-		}
+	if k.ranges {
+		drawn = h.expected.drawKind(h.random, 2, true)
 	}
-	return drawn
+	return append(drawn, h.drawAddresses(k.bans-len(drawn))...)
 }
 
 // waitForFlush waits until the plugin has flushed or was killed, and kills it
@@ -211,7 +246,9 @@ func (k killedFlush) isIn(lines []plugintest.Line) bool {
 	for _, l := range lines {
 		switch {
 		case !l.IsFlush():
-		case k.work == blocks && l.Int("added") > 0, k.work == unblocks && l.Int("removed") > 0, k.work == reasserts && l.Reasserted():
+		case k.work == blocks && l.Int("added") > 0, k.work == unblocks && l.Int("removed") > 0,
+			k.work == reasserts && l.UsedSSH() && l.Reasserted(), k.work == reassertsByItself && !l.UsedSSH() && l.Reasserted(),
+			k.work == changesMode:
 			return true
 		}
 	}

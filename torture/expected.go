@@ -13,6 +13,7 @@ type expected struct {
 	unconfirmed map[netip.Prefix]time.Time // the latest end of each ban that the plugin did not acknowledge
 	unknownBans bool                       // there may be more bans
 	grace       time.Duration              // how long after the end of its ban an entry may stay
+	noRanges    bool                       // no range can be blocked: there are no credentials for SSH
 	drawn       int
 }
 
@@ -33,13 +34,15 @@ func extend(ends map[netip.Prefix]time.Time, prefixes []netip.Prefix, until time
 const early = 100 * time.Millisecond
 
 func (e *expected) mustBlock(p netip.Prefix, now time.Time) bool {
-	return e.until[p].After(now.Add(early))
+	return e.until[p].After(now.Add(early)) && !e.refuses(p)
 }
 
 func (e *expected) mayBlock(p netip.Prefix, now time.Time) bool {
 	since := now.Add(-e.grace)
-	return e.unknownBans || e.until[p].After(since) || e.unconfirmed[p].After(since)
+	return e.unknownBans || !e.refuses(p) && (e.until[p].After(since) || e.unconfirmed[p].After(since))
 }
+
+func (e *expected) refuses(p netip.Prefix) bool { return e.noRanges && !p.IsSingleIP() }
 
 // draw returns n prefixes that it has not returned before: mostly IPv4 addresses,
 // some IPv6 addresses and some ranges.
@@ -58,6 +61,16 @@ func (e *expected) draw(random *rand.Rand, n int) []netip.Prefix {
 			drawn = append(drawn, netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 5: 1, 6: b[2], 7: b[3]}), 64))
 		default:
 			drawn = append(drawn, netip.PrefixFrom(netip.AddrFrom4(b), 32))
+		}
+	}
+	return drawn
+}
+
+// drawKind draws prefixes that are all ranges, or all addresses.
+func (e *expected) drawKind(random *rand.Rand, n int, ranges bool) (drawn []netip.Prefix) {
+	for len(drawn) < n {
+		if p := e.draw(random, 1)[0]; p.IsSingleIP() != ranges {
+			drawn = append(drawn, p)
 		}
 	}
 	return drawn

@@ -2,10 +2,10 @@ package torture
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
-	"notification-stormshield/plugin/plugintest"
 	"notification-stormshield/stormshield/snstest"
 )
 
@@ -50,10 +50,13 @@ func ret(command string, code int) fault {
 	return set(name, func(f *snstest.Faults, _ *harness) { f.Ret = map[string]int{command: code} })
 }
 
-var linkFaults = []fault{
+var sshFaults = []fault{
 	set("SSH is cut within an upload", func(f *snstest.Faults, h *harness) { f.SSHCutAfterUpload = 1 + h.random.IntN(12000) }),
 	set("SSH refuses connections", func(f *snstest.Faults, _ *harness) { f.SSHRefuse = true }),
 	silentSSH,
+}
+
+var apiFaults = []fault{
 	set("the API refuses connections", func(f *snstest.Faults, _ *harness) { f.APIRefuse = true }),
 	silentAPI,
 	set("both refuse connections", func(f *snstest.Faults, _ *harness) { f.SSHRefuse, f.APIRefuse = true, true }),
@@ -67,6 +70,8 @@ var linkFaults = []fault{
 	ret("", 110), ret("", 111), ret("", 203), ret("", 204),
 	ret("MODIFY", 205), ret("MONITOR ADDRESSLIST ADD", 206), ret("MONITOR ADDRESSLIST DELETE", 200), ret("MONITOR ADDRESSLIST ADD", 201),
 }
+
+var linkFaults = slices.Concat(sshFaults, apiFaults)
 
 // A command of the plugin waits for its timeout under these two.
 var (
@@ -91,8 +96,15 @@ func breaking(f fault) fault {
 	}}
 }
 
-var applianceFaults = []fault{
+// blacklistFaults concern the blacklist and its sessions, and need no SSH.
+var blacklistFaults = []fault{
 	{"a reboot", func(h *harness) func() { h.Appliance.Reboot(); return nil }},
+	{"another session holds the monitor right", func(h *harness) func() { h.Appliance.HoldMonitor(); return h.Appliance.ReleaseMonitor }},
+	{"the administrator ends all sessions", func(h *harness) func() { h.Appliance.EndSessions(); return nil }},
+	set("SHOW prints an unknown format", func(f *snstest.Faults, _ *harness) { f.ShowOtherwise = true }),
+}
+
+var fileFaults = []fault{
 	{"a failover to a peer that lacks our objects", func(h *harness) func() {
 		h.Appliance.Reboot()
 		for _, file := range files {
@@ -132,9 +144,9 @@ var applianceFaults = []fault{
 		h.must(h.administrator.write(snstest.ObjectFile, text.String()+strings.Join(h.administrator.lines[snstest.ObjectFile], "\n")+"\n"))
 		return nil
 	}}),
-	{"another session holds the monitor right", func(h *harness) func() { h.Appliance.HoldMonitor(); return h.Appliance.ReleaseMonitor }},
-	{"the administrator ends all sessions", func(h *harness) func() { h.Appliance.EndSessions(); return nil }},
 }
+
+var applianceFaults = slices.Concat(blacklistFaults[:3], fileFaults)
 
 // withoutGroup returns a text without a group and its members.
 func withoutGroup(text, group string) string {
@@ -151,14 +163,21 @@ func withoutGroup(text, group string) string {
 
 func faultyLink(t *try) {
 	h := newHarness(t)
-	h.runFault(linkFaults)
+	if t.alone {
+		h.runFault(apiFaults)
+	} else {
+		h.runFault(linkFaults)
+	}
 }
 
 func faultyAppliance(t *try) {
 	h := newHarness(t)
-	// Only a re-assert repairs an emptied blacklist.
-	h.reconfigure(func(c *plugintest.Configuration) { c.ReassertEvery = 10 * time.Second })
-	h.runFault(applianceFaults)
+	h.reassertEvery(shortestReassert) // only a re-assert repairs an emptied blacklist
+	if t.alone {
+		h.runFault(blacklistFaults)
+	} else {
+		h.runFault(applianceFaults)
+	}
 }
 
 // runFault runs one of the faults for some seconds, while bans start and end.

@@ -25,6 +25,9 @@ const (
 	// recovery is how long the plugin may take until nothing differs.
 	recovery = 90 * time.Second
 
+	// shortestReassert is the least value of reassert_every.
+	shortestReassert = 10 * time.Second
+
 	// steady is how long nothing may differ before a try goes on.
 	steady = 400 * time.Millisecond
 
@@ -58,7 +61,11 @@ func newHarness(t *try, options ...func(*snstest.Options)) *harness {
 		Configuration: plugintest.Configuration{Name: "torture", UpdateFrequency: updateFrequency, Debounce: debounce},
 	})
 	t.must(err)
+	if t.alone {
+		p.Configuration.BlacklistTimeout, p.Configuration.ReassertEvery = time.Minute, shortestReassert // entries are renewed within a try
+	}
 	h := &harness{try: t, Harness: p, expected: newExpected(), administrator: newAdministrator(p.Appliance), kept: map[string]bool{}}
+	h.setMode(t.alone)
 	t.Cleanup(h.end)
 	t.must(h.start())
 	return h
@@ -84,6 +91,25 @@ func (h *harness) reconfigure(edit func(*plugintest.Configuration)) {
 	h.Helper()
 	edit(&h.Configuration)
 	h.must(h.Plugin.Configure(h.ctx, h.Configuration.YAML()))
+}
+
+// setMode takes the credentials for SSH from the configuration, or puts them back. The plugin reads it at its next start.
+// Without them the ranges in force end, and may come back with them. New ranges are refused meanwhile.
+func (h *harness) setMode(alone bool) {
+	changed := alone != h.Configuration.APIAlone
+	h.Configuration.APIAlone, h.expected.noRanges = alone, alone
+	for p, until := range h.expected.until {
+		if changed && !p.IsSingleIP() {
+			delete(h.expected.until, p)
+			extend(h.expected.unconfirmed, []netip.Prefix{p}, until)
+		}
+	}
+}
+
+// reassertEvery configures the time between two re-asserts.
+func (h *harness) reassertEvery(every time.Duration) {
+	h.Helper()
+	h.reconfigure(func(c *plugintest.Configuration) { c.ReassertEvery = every })
 }
 
 // maybeRemoveAwk draws whether the appliance has awk.
@@ -117,6 +143,9 @@ func (h *harness) restart() {
 // draw returns n new prefixes.
 func (h *harness) draw(n int) []netip.Prefix { return h.expected.draw(h.random, n) }
 
+// drawAddresses returns n new addresses.
+func (h *harness) drawAddresses(n int) []netip.Prefix { return h.expected.drawKind(h.random, n, false) }
+
 // drawUpTo returns 1 to n new prefixes.
 func (h *harness) drawUpTo(n int) []netip.Prefix { return h.draw(1 + h.random.IntN(n)) }
 
@@ -142,26 +171,51 @@ func (h *harness) tryBan(duration time.Duration, prefixes ...netip.Prefix) error
 // each difference that remains.
 func (h *harness) settle() { h.settleAfter("none") }
 
-// settleAfter is settle. If a difference remains, its report names the trouble before it.
+// settleAfter is settle. If a difference remains, its report names the trouble before it. The blacklist must become right by
+// itself. A small change does not write the files, so settleAfter asks for flushes until they are right.
 func (h *harness) settleAfter(trouble string) {
 	h.Helper()
-	deadline := time.Now().Add(recovery)
+	d := h.await(h.compareBlacklist, recovery)
+	for end := time.Now().Add(recovery); d.isEmpty() && !h.Configuration.APIAlone; {
+		out, err := h.command(h.ctx, nil, "flush")
+		if d = h.await(h.compareAll, 3*time.Second); d.isEmpty() {
+			return
+		}
+		if time.Now().Before(end) {
+			d = difference{} // bans may have ended since the flush
+		} else if err != nil {
+			h.Logf("flush: %v: %s", err, out)
+		}
+	}
+	h.reportAfter(d, trouble)
+}
+
+// reportAfter reports a difference that remains, and names the trouble before it.
+func (h *harness) reportAfter(d difference, trouble string) {
+	h.Helper()
+	if d.report(h.try); !d.isEmpty() {
+		h.Logf("this is so after the trouble: %s\n    %s", trouble, h.tail())
+	}
+}
+
+// await waits until a comparison finds no difference for some time. It returns the difference that remains.
+func (h *harness) await(compare func(time.Time) difference, within time.Duration) difference {
+	h.Helper()
+	deadline := time.Now().Add(within)
 	var since time.Time // nothing differs
 	for {
 		now := time.Now()
-		d := h.compare(now)
+		d := compare(now)
 		switch {
 		case !d.isEmpty():
 			since = time.Time{}
 		case since.IsZero():
 			since = now
 		case now.Sub(since) > steady:
-			return
+			return d
 		}
-		if now.After(deadline) {
-			d.report(h.try)
-			h.Logf("this is so %s after the trouble: %s\n    %s", recovery, trouble, h.tail())
-			return
+		if !d.isEmpty() && now.After(deadline) {
+			return d
 		}
 		h.pause(20 * time.Millisecond)
 	}

@@ -30,24 +30,35 @@ import (
 // scenario is one kind of trouble.
 type scenario struct {
 	name        string
-	short, long int // the number of tries
-	parallel    int // how many tries run at the same time
+	short, long int  // the number of tries
+	parallel    int  // how many tries run at the same time
+	alone       bool // the plugin has no credentials for SSH
 	run         func(*try)
 }
 
 // scenarios are all of them, in the order of docs/reliability.md.
 var scenarios = []scenario{
-	{name: "crash points", short: 12, long: 54, parallel: 6, run: crashPoints},
+	{name: "crash points", short: 12, long: 36, parallel: 6, run: crashPoints},
+	{name: "crash points, no SSH", short: 6, long: 18, parallel: 6, alone: true, run: crashPoints},
 	{name: "bans that end meanwhile", short: killedLanes, long: 2 * killedLanes, parallel: killedLanes, run: endsWhileAway},
-	{name: "the link", short: len(linkFaults), long: 4 * len(linkFaults), parallel: 6, run: faultyLink},
-	{name: "the appliance", short: len(applianceFaults), long: 4 * len(applianceFaults), parallel: 6, run: faultyAppliance},
+	{name: "bans that end meanwhile, no SSH", short: killedLanesAlone, long: killedLanesAlone, parallel: killedLanesAlone, alone: true, run: endsWhileAway},
+	{name: "the link", short: len(linkFaults) - 9, long: 3 * len(linkFaults), parallel: 6, run: faultyLink},
+	{name: "the link, no SSH", short: 6, long: len(apiFaults), parallel: 6, alone: true, run: faultyLink},
+	{name: "SSH down, API up", short: 2, long: 12, parallel: 4, run: sshOutages},
+	{name: "the appliance", short: len(applianceFaults), long: 3 * len(applianceFaults), parallel: 6, run: faultyAppliance},
+	{name: "the appliance, no SSH", short: len(blacklistFaults), long: 2 * len(blacklistFaults), parallel: 6, alone: true, run: faultyAppliance},
+	{name: "a reboot after a small flush", short: 1, long: 8, parallel: 4, run: rebootAfterSmallFlush},
+	{name: "a reboot after a small flush, no SSH", short: 1, long: 4, parallel: 4, alone: true, run: rebootAfterSmallFlush},
 	{name: "the administrator at work", short: 2, long: 10, parallel: 1, run: administratorAtWork},
-	{name: "lock-out", short: 2 * len(lockouts), long: 4 * len(lockouts), parallel: 4, run: lockOut},
+	{name: "lock-out", short: len(lockouts), long: 3 * len(lockouts), parallel: 4, run: lockOut},
+	{name: "lock-out, no SSH", short: len(lockouts), long: len(lockouts), parallel: 4, alone: true, run: lockOut},
 	{name: "state", short: stateKinds, long: 4 * stateKinds, parallel: 4, run: badState},
-	{name: "clock", short: 4, long: 20, parallel: 4, run: badClock},
+	{name: "clock", short: 4, long: 14, parallel: 4, run: badClock},
+	{name: "clock, no SSH", short: 2, long: 6, parallel: 4, alone: true, run: badClock},
 	{name: "input", short: 19, long: 38, parallel: 2, run: hostileInput},
 	{name: "load", short: 1, long: 1, parallel: 1, run: load},
-	{name: "processes", short: 4, long: 16, parallel: 4, run: processes},
+	{name: "processes", short: 4, long: 12, parallel: 4, run: processes},
+	{name: "processes, no SSH", short: 2, long: 4, parallel: 4, alone: true, run: processes},
 	{name: "secrets", short: 1, long: 2, parallel: 1, run: secrets},
 	{name: "identity", short: len(strangers), long: 3 * len(strangers), parallel: 5, run: stranger},
 }
@@ -67,7 +78,7 @@ type Options struct {
 type loss int
 
 const (
-	lostBans  loss = iota // a ban in force is not on the blacklist, or not in the files
+	lostBans  loss = iota // a ban in force is not on the blacklist, or not in the files after a flush that writes them
 	notEnded              // a ban has ended, and its entry or object is still there
 	lostLines             // a line of the administrator is gone or changed
 	lockedOut             // the appliance locked the account
@@ -89,6 +100,7 @@ type result struct {
 type try struct {
 	*testing.T
 	Options
+	alone  bool // the plugin has no credentials for SSH
 	ctx    context.Context
 	random *rand.Rand
 	mu     sync.Mutex
@@ -157,7 +169,7 @@ func (s scenario) start(t *testing.T, o Options) (sum result) {
 			t.Run(fmt.Sprint("seed ", one.Seed), func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), tryTimeout)
 				defer cancel()
-				y := &try{T: t, Options: one, ctx: ctx, random: rand.New(rand.NewPCG(one.Seed, 0))}
+				y := &try{T: t, Options: one, alone: s.alone, ctx: ctx, random: rand.New(rand.NewPCG(one.Seed, 0))}
 				t.Cleanup(func() { // after that of the harness
 					if y.lost == [losses]int{} && t.Failed() {
 						y.lost[others]++

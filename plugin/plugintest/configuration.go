@@ -23,6 +23,7 @@ type Configuration struct {
 	Decisions       Decisions     `yaml:"decisions,omitempty"`
 	LAPI            LAPI          `yaml:"lapi,omitempty"`
 	Target          `yaml:"stormshield"`
+	APIAlone        bool `yaml:"-"` // YAML leaves out the password of SSH
 }
 
 // Decisions is the section about decisions.
@@ -73,6 +74,9 @@ func (c *Configuration) SetPassword(password string) {
 // an indent of two spaces, so that a test can append a key to it.
 func (c Configuration) YAML() string {
 	c.Type, c.Format = pluginType, "{{.|toJson}}"
+	if c.APIAlone {
+		c.SSHPassword = ""
+	}
 	var out bytes.Buffer
 	e := yaml.NewEncoder(&out)
 	e.SetIndent(2)

@@ -34,6 +34,12 @@ func (l Line) Reasserted() bool {
 	return again
 }
 
+// UsedSSH reports whether that flush wrote or compared the files.
+func (l Line) UsedSSH() bool {
+	used, _ := l.Fields["ssh"].(bool)
+	return used
+}
+
 // Log collects the lines of a plugin's standard error.
 type Log struct {
 	mu      sync.Mutex
