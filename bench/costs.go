@@ -98,10 +98,6 @@ func (c *costs) begin(ctx context.Context, h *harness) error {
 	if _, err := h.receive(ctx, c.bans, perLarge); err != nil {
 		return err
 	}
-	// The plugin waits long after many failed flushes. A new configuration ends that wait.
-	if err := h.configure(ctx, unchanged); err != nil {
-		return err
-	}
 	cost, err := h.firstFlush(ctx)
 	c.add(h, first, cost)
 	return err

@@ -83,8 +83,7 @@ func (h *harness) flush(ctx context.Context, logged int, want outcome) (cost, er
 	}, h.checkBlacklist()
 }
 
-// firstFlush opens the appliance's ports and measures the flush that blocks all
-// bans.
+// firstFlush ends the dry run of the plugin and measures the flush that blocks all bans.
 func (h *harness) firstFlush(ctx context.Context) (cost, error) {
 	logged, want := h.startCounting(), byGroup(h.banned)
 	switch {
@@ -93,7 +92,9 @@ func (h *harness) firstFlush(ctx context.Context) (cost, error) {
 	case h.banned == 0:
 		want = outcome{ssh: true}
 	}
-	h.SetReachable(true)
+	if err := h.configure(ctx, unchanged); err != nil {
+		return cost{}, err
+	}
 	return h.flush(ctx, logged, want)
 }
 

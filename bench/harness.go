@@ -63,7 +63,7 @@ type harness struct {
 	nextFlush time.Time // the earliest by update_frequency
 }
 
-// newHarness makes an appliance that cannot be reached, and starts a plugin for it.
+// newHarness makes an appliance, and starts a plugin that sends it nothing until firstFlush.
 func newHarness(ctx context.Context, o options, s setting) (*harness, error) {
 	folder, err := os.MkdirTemp(o.dir, "stormshield-bench-")
 	if err != nil {
@@ -81,17 +81,18 @@ func newHarness(ctx context.Context, o options, s setting) (*harness, error) {
 		return nil, err
 	}
 	h := &harness{Harness: p, setting: s}
-	h.SetReachable(false)
 	switch s.way {
 	case wholeFiles:
 		h.RemoveAwk()
 	case withoutSSH:
 		h.Configuration.SSHPassword = ""
 	}
+	h.Configuration.DryRun = true
 	if err := h.Start(ctx); err != nil {
 		h.close()
 		return nil, err
 	}
+	h.Configuration.DryRun = false
 	return h, nil
 }
 
@@ -134,8 +135,8 @@ func (h *harness) ban(ctx context.Context, duration time.Duration, prefixes ...n
 	return time.Since(start), nil
 }
 
-// receive sends bans in alerts of a size, while the appliance cannot be reached.
-// It returns the time until each answer.
+// receive sends bans in alerts of a size before the first flush. It returns the time
+// until each answer.
 func (h *harness) receive(ctx context.Context, bans, perAlert int) (took []time.Duration, err error) {
 	for h.banned < bans {
 		answered, err := h.ban(ctx, banFor, h.fresh.next(min(perAlert, bans-h.banned))...)

@@ -17,6 +17,7 @@ type Configuration struct {
 	Name            string        `yaml:"name"`
 	Format          string        `yaml:"format"`
 	LogLevel        string        `yaml:"log_level,omitempty"`
+	DryRun          bool          `yaml:"dry_run,omitempty"`
 	UpdateFrequency time.Duration `yaml:"update_frequency"`
 	Debounce        time.Duration `yaml:"debounce"`
 	StateDir        string        `yaml:"state_dir"`
