@@ -83,6 +83,19 @@ func (a *Appliance) get(ctx context.Context, path string, answer any) error {
 	return json.NewDecoder(response.Body).Decode(answer)
 }
 
+// reboot restarts the appliance. Its blacklist is empty then.
+func (a *Appliance) reboot(t testing.TB) {
+	t.Helper()
+	response, err := a.ask(t.Context(), http.MethodPost, "/reboot")
+	if err != nil {
+		t.Fatalf("ask the appliance: %v", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusNoContent {
+		t.Fatalf("POST /reboot: %s", response.Status)
+	}
+}
+
 func (a *Appliance) mustGet(t testing.TB, path string, answer any) {
 	t.Helper()
 	if err := a.get(t.Context(), path, answer); err != nil {

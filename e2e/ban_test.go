@@ -13,8 +13,12 @@ func TestABanIsEnforcedWithinSecondsAndEndsOnTime(t *testing.T) {
 			{"--range", "198.51.100.64/26"},
 			{"--ip", "2001:db8:77::7"},
 		} {
+			if b.flag == "--range" && !env.Plugin.usesSSH() {
+				env.checkRangeIsRefused(t, b.value)
+				continue
+			}
 			d := env.CrowdSec.Ban(t, b.flag, b.value, 20*time.Second)
-			env.waitUntilEnforced(t, b.value, d, enforcedWithin)
+			env.waitUntilEnforced(t, b.value, d, limitFor(b.value))
 			bans[b.value] = d
 		}
 		env.waitUntilEnded(t, bans)

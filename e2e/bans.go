@@ -17,6 +17,15 @@ const (
 	endedWithin    = 3 * time.Second // from the decision's end to its absence
 )
 
+// limitFor returns how long it may take until a prefix is blocked. A range needs the files. On a busy machine, the edit waits for a
+// second before it replaces each of them.
+func limitFor(value string) time.Duration {
+	if prefix(value).IsSingleIP() {
+		return enforcedWithin
+	}
+	return enforcedWithin + 3*time.Second
+}
+
 // prefix parses an address or a network.
 func prefix(text string) netip.Prefix {
 	if address, err := netip.ParseAddr(text); err == nil {
@@ -65,15 +74,22 @@ func (env *Environment) waitUntilEnded(t testing.TB, bans map[string]Decision) {
 	}
 }
 
-// waitUntilFilesAreClean waits until the appliance's folder has its files, and no object of the plugin in them.
+// filesName reports whether the file object has an address.
+func (env *Environment) filesName(t testing.TB, value string) bool {
+	t.Helper()
+	return strings.Contains(env.Appliance.Files(t)["object"], "="+value+",")
+}
+
+// waitUntilFilesAreClean asks for a flush, because the names of ended bans leave the files with the next one that writes them. Then
+// it waits until the appliance's folder has its files, and no object of the plugin in them.
 func (env *Environment) waitUntilFilesAreClean(t testing.TB) {
 	t.Helper()
-	took := waitFor(t, 15*time.Second, "the files have no object of the plugin", func() (bool, string) {
+	env.checkCommandPrints(t, "flush", "")
+	waitFor(t, 15*time.Second, "the files have no object of the plugin", func() (bool, string) {
 		files := env.Appliance.Files(t)
 		both := files["object"] + files["objectgroup"]
 		return len(files) == len(env.before) && !strings.Contains(both, "crowdsec_ip_") && !strings.Contains(both, "crowdsec_net_"), both
 	})
-	t.Logf("MEASURED objects removed after the blacklist entries: %s", took.Round(time.Millisecond))
 }
 
 // banAndWaitUntilRecorded bans with cscli and waits until the plugin logs that it has recorded something.
@@ -86,6 +102,19 @@ func (env *Environment) banAndWaitUntilRecorded(t testing.TB, flag, value string
 		return env.CrowdSec.logged(recorded) > before, "its log does not say so"
 	})
 	return d
+}
+
+// checkRangeIsRefused bans a network. It fails the test if the plugin without credentials for SSH does not log why it refuses that.
+func (env *Environment) checkRangeIsRefused(t testing.TB, value string) {
+	t.Helper()
+	env.CrowdSec.Ban(t, "--range", value, time.Hour)
+	waitFor(t, 10*time.Second, "the plugin refuses "+value, func() (bool, string) {
+		reason := "without SSH only single addresses are blocked (hint: give ssh_password or ssh_private_key_path to block ranges)"
+		return env.CrowdSec.logged("first="+value) > 0 && env.CrowdSec.logged(reason) > 0, "its log does not say so"
+	})
+	if _, blocked := env.Appliance.Blocked(t, prefix(value)); blocked {
+		t.Errorf("%s is blocked", value)
+	}
 }
 
 // guard checks again and again that bans are on the blacklist.

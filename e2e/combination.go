@@ -18,12 +18,24 @@ type Release struct {
 	postgres *postgres
 }
 
-// Combination is a release of CrowdSec and a login shell.
+// Combination is a release of CrowdSec, a login shell, and a mode of the plugin.
 type Combination struct {
 	CrowdSec Release
-	// LoginShell is the shell of the appliance's SSH user.
-	LoginShell string
+	Mode     Mode
 }
+
+// Mode is how the plugin reaches the appliance.
+type Mode struct {
+	Name       string
+	LoginShell string // of the appliance's SSH user
+	APIAlone   bool   // the plugin has no credentials for SSH
+}
+
+var (
+	overSSH  = Mode{Name: "sh", LoginShell: "/bin/sh"}
+	overCsh  = Mode{Name: "csh", LoginShell: "/bin/csh"}
+	apiAlone = Mode{Name: "api-alone", LoginShell: "/bin/sh", APIAlone: true}
+)
 
 // CrowdSec 1.4.6 does not set remediation in alerts of `cscli decisions add`, so its default profiles do not match them. It
 // gets one more profile.
@@ -44,51 +56,38 @@ func cached(name string) string {
 	return path
 }
 
-// forEachCombination runs a scenario with both releases and both login shells, each in its own environment, and then
-// checkCleanup.
+// forEachCombination runs a scenario with both releases and all modes, each in its own environment, and then checkCleanup.
 func forEachCombination(t *testing.T, scenario func(*testing.T, *Environment)) {
 	t.Helper()
-	forEach(t, []Release{current, older}, shells, scenario)
+	forEach(t, []Release{current, older}, []Mode{overSSH, overCsh, apiAlone}, scenario)
 }
 
-// forEachShell runs a scenario with the newest release and both login shells.
-func forEachShell(t *testing.T, scenario func(*testing.T, *Environment)) {
+// forEachMode runs a scenario with the newest release and both modes.
+func forEachMode(t *testing.T, scenario func(*testing.T, *Environment)) {
 	t.Helper()
-	forEach(t, []Release{current}, shells, scenario)
-}
-
-// forEachRelease runs a scenario with both releases and one login shell.
-func forEachRelease(t *testing.T, scenario func(*testing.T, *Environment)) {
-	t.Helper()
-	forEach(t, []Release{current, older}, shells[:1], scenario)
+	forEach(t, []Release{current}, []Mode{overSSH, apiAlone}, scenario)
 }
 
 // inParallel runs a scenario that mostly waits, with each release. All such scenarios of the package run in parallel.
 func inParallel(t *testing.T, releases []Release, scenario func(*testing.T, *Environment)) {
 	t.Helper()
 	t.Parallel()
-	for _, release := range releases {
-		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
-			t.Parallel()
-			env := newEnvironment(t, Combination{CrowdSec: release, LoginShell: shells[0]})
-			scenario(t, env)
-			env.checkCleanup(t)
-		})
-	}
+	forEach(t, releases, []Mode{overSSH}, scenario)
 }
 
-var shells = []string{"/bin/sh", "/bin/csh"}
-
-func forEach(t *testing.T, releases []Release, shells []string, scenario func(*testing.T, *Environment)) {
+func forEach(t *testing.T, releases []Release, modes []Mode, scenario func(*testing.T, *Environment)) {
 	t.Helper()
 	for _, release := range releases {
 		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
-			for _, shell := range shells {
-				t.Run(filepath.Base(shell), func(t *testing.T) {
-					t.Parallel() // they mostly wait; two at once keep the time limits
-					env := newEnvironment(t, Combination{CrowdSec: release, LoginShell: shell})
+			for _, mode := range modes {
+				t.Run(mode.Name, func(t *testing.T) {
+					t.Parallel() // they mostly wait; a few at once keep the time limits
+					env := newEnvironment(t, Combination{CrowdSec: release, Mode: mode})
 					scenario(t, env)
 					env.checkCleanup(t)
+					if connections := env.SSH.logged("Connection from"); mode.APIAlone && connections > 0 {
+						t.Errorf("%d connections over SSH without credentials for it", connections)
+					}
 				})
 			}
 		})

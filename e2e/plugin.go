@@ -51,7 +51,7 @@ func installPlugin(t testing.TB, folder string, c *CrowdSec, a *Appliance, s *ss
 		"SSHPort": s.port, "SSHPassword": password, "SSHHostKey": s.hostKey,
 		"ConfigDir": a.configDir, "APIPort": a.port, "APIPassword": password, "APIFingerprint": a.fingerprint,
 		"LAPIURL": "", "LAPIKey": "", "LAPIResync": 24 * time.Hour, // alerts alone
-		"MaxBans": 0, // the default
+		"MaxBans": 0, "ReassertEvery": 10 * time.Minute, // the defaults
 	}
 	p.configure(t)
 	t.Cleanup(func() { killAll(p.binary) })
@@ -60,6 +60,19 @@ func installPlugin(t testing.TB, folder string, c *CrowdSec, a *Appliance, s *ss
 
 // CrowdSec runs plugins as this user and group, in every distribution that its deb supports.
 const nobody, nogroup = 65534, 65534
+
+// usesSSH reports whether the configuration has credentials for SSH.
+func (p *Plugin) usesSSH() bool { return p.values["SSHPassword"] != "" }
+
+// setSSH writes a configuration with or without credentials for SSH.
+func (p *Plugin) setSSH(t testing.TB, with bool) {
+	t.Helper()
+	p.values["SSHPassword"] = ""
+	if with {
+		p.values["SSHPassword"] = password
+	}
+	p.configure(t)
+}
 
 // configure writes the configuration.
 func (p *Plugin) configure(t testing.TB) {

@@ -23,8 +23,9 @@ const (
 // sshd is a private OpenSSH server with its own port, host key and accounts.
 type sshd struct {
 	*process
-	port    int
-	hostKey string // fingerprint, as `ssh-keygen -l` prints it
+	folder, private string // of its log, and of its configuration
+	port            int
+	hostKey         string // fingerprint, as `ssh-keygen -l` prints it
 }
 
 // runSSHDPrivately starts sshd with its own /etc/passwd, shadow and group, and a /run with only the folder that sshd needs.
@@ -37,6 +38,9 @@ mount -t tmpfs -o mode=0755 none /run
 mkdir -m 0755 /run/sshd
 exec /usr/sbin/sshd -D -e -f "$1/sshd_config"`
 
+// logins counts the logins.
+func (s *sshd) logins() int { return s.logged("Accepted password") }
+
 // startSSHD starts a server with one user, who has this login shell and this home and can log in with the password.
 func startSSHD(t testing.TB, folder, home, shell string) *sshd {
 	t.Helper()
@@ -44,7 +48,7 @@ func startSSHD(t testing.TB, folder, home, shell string) *sshd {
 	if err := os.Mkdir(private, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s := &sshd{port: freePort(t)}
+	s := &sshd{folder: folder, private: private, port: freePort(t)}
 	key := filepath.Join(private, "host_key")
 	run(t, exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "e2e", "-f", key))
 	s.hostKey = strings.Fields(run(t, exec.CommandContext(t.Context(), "ssh-keygen", "-l", "-E", "sha256", "-f", key+".pub")))[1]
@@ -56,15 +60,25 @@ func startSSHD(t testing.TB, folder, home, shell string) *sshd {
 	for file, mode := range map[string]os.FileMode{"passwd": 0o644, "group": 0o644, "shadow": 0o600, "sshd_config": 0o600} {
 		writeTemplate(t, file, filepath.Join(private, file), mode, values)
 	}
+	s.Start(t)
+	return s
+}
 
-	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", runSSHDPrivately, "sh", private)
+// Start starts the server and waits until it listens.
+func (s *sshd) Start(t testing.TB) {
+	t.Helper()
+	const listens = "Server listening on 127.0.0.1"
+	before := 0
+	if s.process != nil {
+		before = s.logged(listens)
+	}
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", runSSHDPrivately, "sh", s.private)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Cloneflags: syscall.CLONE_NEWPID}
-	s.process = start(t, folder, "sshd", cmd)
+	s.process = start(t, s.folder, "sshd", cmd)
 	waitFor(t, 10*time.Second, "sshd listens", func() (bool, string) {
 		s.checkRunning(t)
-		return s.logged("Server listening on 127.0.0.1") > 0, "its log does not say so"
+		return s.logged(listens) > before, "its log does not say so"
 	})
-	return s
 }
 
 // run runs a short command and returns its standard output.

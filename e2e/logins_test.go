@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+)
+
+// logins are successful logins, or flushes by their kind.
+type logins struct{ api, ssh, flushes, reasserts int }
+
+func (env *Environment) logins(t testing.TB) logins {
+	t.Helper()
+	return logins{
+		api: env.Appliance.Stats(t).APILoginsOK, ssh: env.SSH.logins(),
+		flushes: env.CrowdSec.logged("msg=flushed "), reasserts: env.CrowdSec.logged("reasserted=true"),
+	}
+}
+
+// checkOneFlush waits until one more flush is logged, and fails the test if it did not make the wanted logins.
+func (env *Environment) checkOneFlush(t testing.TB, what string, before logins, ssh int) {
+	t.Helper()
+	waitFor(t, 10*time.Second, "a flush is logged", func() (bool, string) { return env.logins(t).flushes > before.flushes, "it is not" })
+	now := env.logins(t)
+	t.Logf("MEASURED %s: logins %d over the API, %d over SSH", what, now.api-before.api, now.ssh-before.ssh)
+	if now.flushes != before.flushes+1 || now.api != before.api+1 || now.ssh != before.ssh+ssh {
+		t.Errorf("%s: before %+v, now %+v, want one flush with 1 login over the API and %d over SSH", what, before, now, ssh)
+	}
+}
+
+// waitUntilQuiet waits until the plugin is active and the first flush has ended. Without SSH, a flush without bans connects to nothing.
+func (env *Environment) waitUntilQuiet(t testing.TB) {
+	t.Helper()
+	waitFor(t, 10*time.Second, "the first flush has ended", func() (bool, string) {
+		return !env.Plugin.usesSSH() || env.CrowdSec.logged("msg=flushed ") > 0, "it is not logged"
+	})
+	env.Plugin.waitUntilIdle(t)
+}
+
+func TestASmallBanCostsOneLoginOverTheAPIAndNoneOverSSH(t *testing.T) {
+	forEachMode(t, func(t *testing.T, env *Environment) {
+		const banned = "203.0.113.60"
+		env.waitUntilQuiet(t)
+
+		before := env.logins(t)
+		d := env.CrowdSec.Ban(t, "--ip", banned, 10*time.Second)
+		env.waitUntilEnforced(t, banned, d, enforcedWithin)
+		env.checkOneFlush(t, "a ban", before, 0)
+
+		before = env.logins(t)
+		env.waitUntilEnded(t, map[string]Decision{banned: d})
+		env.checkOneFlush(t, "its end", before, 0)
+		for file, text := range env.Appliance.Files(t) {
+			if before, known := env.before[file]; !known || file == "object" && text != before {
+				t.Errorf("a ban and its end changed %s:\n%s", file, differences(before, text))
+			}
+		}
+	})
+}
+
+// A reboot empties the blacklist, and the files do not name the ban yet.
+func TestARecentBanIsBlockedAgainAfterAReboot(t *testing.T) {
+	forEachMode(t, func(t *testing.T, env *Environment) {
+		const banned, every = "203.0.113.61", 20 * time.Second
+		env.Plugin.values["ReassertEvery"] = every
+		env.Plugin.configure(t)
+		env.CrowdSec.Reload(t)
+		env.Plugin.waitUntilActive(t)
+		env.waitUntilQuiet(t)
+
+		before := env.logins(t)
+		env.waitUntilEnforced(t, banned, env.CrowdSec.Ban(t, "--ip", banned, time.Hour), enforcedWithin)
+		env.checkOneFlush(t, "a ban", before, 0)
+		if env.filesName(t, banned) {
+			t.Errorf("the files name %s after a small flush", banned)
+		}
+		env.Appliance.reboot(t)
+		if _, blocked := env.Appliance.Blocked(t, prefix(banned)); blocked {
+			t.Fatal("the reboot did not empty the blacklist")
+		}
+		env.waitUntilEnforced(t, banned, Decision{asked: time.Now()}, every+enforcedWithin)
+		if reasserts := env.logins(t).reasserts - before.reasserts; reasserts != 1 {
+			t.Errorf("%d re-asserts since the ban, want one", reasserts)
+		}
+		waitFor(t, 5*time.Second, "the files name the ban, with SSH", func() (bool, string) {
+			return env.filesName(t, banned) == env.Plugin.usesSSH(), "they do not, or they do without SSH"
+		})
+	})
+}
