@@ -66,8 +66,12 @@ func (env *Environment) waitUntilEnded(t testing.TB, bans map[string]Decision) {
 		}
 		return len(left) == len(bans), fmt.Sprintf("left so far: %v", left)
 	})
+	allowed := time.Duration(0)
+	if env.Plugin.values["LAPIKey"] != "" { // a poll may come before the alert, and the Local API gives the time that remains in whole seconds
+		allowed = time.Second
+	}
 	for value, d := range bans {
-		if early := d.ends.Sub(left[value]); early > 0 {
+		if early := d.ends.Sub(left[value]); early > allowed {
 			t.Errorf("%s left the blacklist %s before its end", value, early)
 		}
 		checkWithin(t, endedWithin, value+" unblocked after its end", left[value].Sub(d.ends))
