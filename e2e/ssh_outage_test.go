@@ -53,7 +53,7 @@ func (env *Environment) checkStatusNamesTheFiles(t testing.TB) {
 	}
 	for _, want := range []string{
 		`NOT WORKING: the appliance's files cannot be written over SSH for .*, and 1 range wait`,
-		`pending +1 to block, 0 to unblock`, `files .*addresses are blocked over the API alone`, `last error .*connection refused`,
+		`pending +1 to block`, `files .*addresses are blocked over the API alone`, `last error .*connection refused`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("status does not say %q", want)
