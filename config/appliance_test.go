@@ -49,8 +49,8 @@ func TestDocumentsThatWriteTheSameGroupAreRefused(t *testing.T) {
 	if _, err := config.Parse([]byte(minimal + "---\n" + with("name: second", "name: second", "dry_run: true"))); err != nil {
 		t.Errorf("a dry run: %v", err)
 	}
-	alone := strings.Replace(with("name: second"), "  ssh_password: 'hunter2'\n", "", 1)
-	if _, err := config.Parse([]byte(minimal + "---\n" + alone)); err != nil {
+	without := strings.Replace(with("name: second"), "  ssh_password: 'hunter2'\n", "", 1)
+	if _, err := config.Parse([]byte(minimal + "---\n" + without)); err != nil {
 		t.Errorf("a document without SSH, which uses no group: %v", err)
 	}
 }

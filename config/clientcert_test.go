@@ -29,7 +29,7 @@ func TestParseRefusesAClientCertificateThatIsNotTheOnlyOneOrNotWhole(t *testing.
 		"and a password":           {[]string{certificate, key}, "api_client_cert_path", "is set, and so is a password for the API; remove"},
 		"and a password in a file": {[]string{"  api_password: ''", "  api_password_path: /p", certificate, key}, "api_client_cert_path", "is set, and so is a password for the API; remove"},
 		"without a key":            {[]string{"  api_password: ''", certificate}, "api_client_key_path", "and api_client_cert_path belong together"},
-		"the key alone":            {[]string{"  api_password: ''", key}, "api_client_key_path", "and api_client_cert_path belong together"},
+		"without a certificate":    {[]string{"  api_password: ''", key}, "api_client_key_path", "and api_client_cert_path belong together"},
 		"a relative path":          {[]string{"  api_password: ''", "  api_client_cert_path: c", key}, "api_client_cert_path", "is not an absolute path"},
 		"neither":                  {[]string{"  api_password: ''"}, "api_password", "is empty, and so are api_password_path and api_client_cert_path"},
 	} {

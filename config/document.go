@@ -27,15 +27,15 @@ const Type = "stormshield"
 
 // Document is the configuration of one appliance. The tags of a field describe its key:
 //
-//	key       its name in the YAML
-//	default   its default, as YAML; without it the zero value
-//	alone     its default in a document without credentials for SSH, if that is another one
-//	required  the key must not be empty; the tag is the hint
-//	rule      the name of an entry of rules, for a text or each entry of a list
-//	range     the limits of a number or a duration: LEAST..MOST, LEAST.., or "0, " and one of these
-//	hint      what to write if the value is out of range; without it the default
-//	file_of   the key is the path of a file, and the file may hold the secret of that other key
-//	read_by   "crowdsec": CrowdSec reads the key itself, before it replaces variables
+//	key          its name in the YAML
+//	default      its default, as YAML; without it the zero value
+//	without_ssh  its default in a document without credentials for SSH, if that is another one
+//	required     the key must not be empty; the tag is the hint
+//	rule         the name of an entry of rules, for a text or each entry of a list
+//	range        the limits of a number or a duration: LEAST..MOST, LEAST.., or "0, " and one of these
+//	hint         what to write if the value is out of range; without it the default
+//	file_of      the key is the path of a file, and the file may hold the secret of that other key
+//	read_by      "crowdsec": CrowdSec reads the key itself, before it replaces variables
 type Document struct {
 	Type string `key:"type" required:"write stormshield" rule:"type" read_by:"crowdsec"`
 	// Name is the notification's name in CrowdSec's profiles, and the name of the state file.
@@ -76,7 +76,7 @@ type Decisions struct {
 	NeverBlock       []string `key:"never_block" default:"[loopback, link-local, multicast, private]" rule:"never_block"`
 	MinPrefixIPv4    int      `key:"min_prefix_ipv4" default:"8" range:"1..32"`
 	MinPrefixIPv6    int      `key:"min_prefix_ipv6" default:"32" range:"1..128"`
-	MaxBans          int      `key:"max_bans" default:"100000" alone:"2000" range:"1.."`
+	MaxBans          int      `key:"max_bans" default:"100000" without_ssh:"2000" range:"1.."`
 }
 
 // Stormshield is the appliance and how to reach it.
@@ -121,20 +121,14 @@ type Stormshield struct {
 	// ReassertEvery is the time between two re-asserts; 0 is half of BlacklistTimeout, so that no entry ends before its
 	// ban.
 	ReassertEvery time.Duration `key:"reassert_every" default:"10m" range:"0, 10s.." hint:"write 10m, or 0 for half of blacklist_timeout"`
-	// CompareEvery is the longest time for which a re-assert trusts that the files are as the plugin left them. 0 compares them at
-	// each re-assert.
+	// CompareEvery is how long a re-assert relies on the last comparison of the files. With 0 each re-assert compares them.
 	CompareEvery time.Duration `key:"compare_every" default:"1h" range:"0, 1m.." hint:"write 1h, or 0 to compare at each re-assert"`
 	// ReloadCommand runs over SSH after a change of the files, unless it is "".
 	ReloadCommand string `key:"reload_command" rule:"command"`
 	// APISingleMax is the largest number of changes that are sent address by address.
 	APISingleMax int `key:"api_single_max" default:"16" range:"0..1000"`
-	// CutConnections cuts the established connections of a newly blocked address.
+	// CutConnections makes a flush cut the established connections of a newly blocked address.
 	CutConnections bool `key:"cut_connections"`
-}
-
-// UsesSSH reports whether the document has credentials for SSH. Without them the plugin works over the API alone.
-func (s Stormshield) UsesSSH() bool {
-	return s.SSHPassword != "" || s.SSHPasswordPath != "" || s.SSHPrivateKeyPath != ""
 }
 
 // Filter returns the filter for decisions. It protects the appliance's own address if Host is one. It does not resolve

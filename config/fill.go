@@ -8,14 +8,14 @@ import (
 )
 
 // FillSample returns the sample with the values of a document. Comments and order stay. A line stays if the document has
-// the default or the value of the sample, so a default stays a comment. A secret that is empty or has a file is a comment.
+// the default or the value of the sample, so a default stays a comment. A secret is a comment if it is empty or in a file.
 //
 // [Parse] returns the same document from this text, if the document is valid. There is one exception: a document that has
 // the default where the sample has another value.
 func FillSample(d Document) string {
 	defaults, shown := Default(), sampleDocument()
 	if !d.Stormshield.UsesSSH() {
-		defaults.SetAPIAlone()
+		defaults.SetDefaultsWithoutSSH()
 	}
 	lines := strings.Split(sample, "\n")
 	section := ""

@@ -27,11 +27,11 @@ func answered(t *testing.T) config.Document {
 func TestAFilledSampleIsReadAsTheSameDocument(t *testing.T) {
 	withKey := parsed(t, identified())
 	withKey.Stormshield.SSHPassword, withKey.Stormshield.SSHPrivateKeyPath = "", "/etc/crowdsec/key"
-	alone := parsed(t, apiAlone())
-	limited := alone
+	without := parsed(t, sampleWithoutSSH())
+	limited := without
 	limited.Decisions.MaxBans = config.Default().Decisions.MaxBans
 	for name, want := range map[string]config.Document{
-		"everything": answered(t), "the least": parsed(t, identified()), "a key and no password": withKey, "the API alone": alone, "the API alone with a limit": limited,
+		"everything": answered(t), "the least": parsed(t, identified()), "a key and no password": withKey, "without SSH": without, "without SSH, with a limit": limited,
 	} {
 		got, err := config.ParseOne([]byte(config.FillSample(want)))
 		if err != nil || !reflect.DeepEqual(got, want) {

@@ -190,7 +190,7 @@ func parseDocument(root *yaml.Node, n int, from source) (Document, []Fault) {
 	}
 	p.lines[""] = root.Line
 	p.readMapping(root, "")
-	p.checkMode()
+	p.setDefaultsWithoutSSH()
 	p.checkValues()
 	return p.doc, p.faults
 }
@@ -260,32 +260,6 @@ func (p *parser) setValue(k key, written value) *problem {
 
 func (p *parser) addFault(line int, path string, wrong problem) {
 	p.faults = append(p.faults, Fault{Line: line, Document: p.label, Key: path, Problem: wrong.text, Hint: wrong.hint})
-}
-
-// checkMode sets the defaults of a document without credentials for SSH. A credential that is there without a value is a fault:
-// a forgotten password, or a variable without a value, must not switch SSH off. Then the rules about SSH count.
-func (p *parser) checkMode() {
-	s := &p.doc.Stormshield
-	if s.UsesSSH() {
-		return
-	}
-	for _, name := range []string{"ssh_password", "ssh_password_path", "ssh_private_key_path"} {
-		k, _ := findKey("stormshield", name)
-		line := p.lines[k.path()]
-		if line == 0 {
-			continue
-		}
-		if !p.unset[k.path()] {
-			p.addFault(line, k.path(), problem{"is empty, and there is no other credential for SSH",
-				"write it, or remove the line to work over the API alone, which blocks single addresses only"})
-		}
-		s.SSHPassword = "missing"
-	}
-	for _, k := range keys {
-		if !s.UsesSSH() && !p.given[k.path()] {
-			k.setDefault(&p.doc, k.alone)
-		}
-	}
 }
 
 // checkValues adds the faults of values, except for those that follow from a value that could not be read.

@@ -530,34 +530,34 @@ func TestParseNeedsNoPasswordWithAPrivateKey(t *testing.T) {
 	}
 }
 
-// apiAlone is the sample with a fingerprint and without ssh_password.
-func apiAlone() string {
+// sampleWithoutSSH is the sample with a fingerprint and without ssh_password.
+func sampleWithoutSSH() string {
 	text := strings.Replace(config.Sample(), "  ssh_password: 'put the password here'\n", "  # ssh_password: ''\n", 1)
 	return strings.Replace(text, `# api_cert_fingerprint: ""`, "api_cert_fingerprint: "+hostKey, 1)
 }
 
-func TestADocumentWithoutACredentialForSSHWorksOverTheAPIAlone(t *testing.T) {
+func TestADocumentWithoutACredentialForSSHDoesNotUseSSH(t *testing.T) {
 	with := parsed(t, identified())
 	if !with.Stormshield.UsesSSH() || with.Filter().AddressesOnly || with.Decisions.MaxBans != 100_000 {
 		t.Errorf("with SSH: %+v, at most %d", with.Filter(), with.Decisions.MaxBans)
 	}
-	alone := parsed(t, apiAlone())
-	if alone.Stormshield.UsesSSH() || !alone.Filter().AddressesOnly || alone.Decisions.MaxBans != 2000 {
-		t.Errorf("without SSH: %+v, at most %d", alone.Filter(), alone.Decisions.MaxBans)
+	without := parsed(t, sampleWithoutSSH())
+	if without.Stormshield.UsesSSH() || !without.Filter().AddressesOnly || without.Decisions.MaxBans != 2000 {
+		t.Errorf("without SSH: %+v, at most %d", without.Filter(), without.Decisions.MaxBans)
 	}
-	limited := parsed(t, strings.Replace(apiAlone(), "# max_bans: 100000", "max_bans: 100000", 1))
+	limited := parsed(t, strings.Replace(sampleWithoutSSH(), "# max_bans: 100000", "max_bans: 100000", 1))
 	if limited.Decisions.MaxBans != 100_000 {
 		t.Errorf("without SSH, and max_bans: 100000: at most %d", limited.Decisions.MaxBans)
 	}
 	// Keys of SSH without a credential do no harm.
-	parsed(t, apiAlone()+"  ssh_host_key: "+hostKey+"\n  ssh_username: bob\n  reload_command: enobject\n")
+	parsed(t, sampleWithoutSSH()+"  ssh_host_key: "+hostKey+"\n  ssh_username: bob\n  reload_command: enobject\n")
 }
 
 // CrowdSec 1.4.6 removes a variable that is not set.
 func TestACredentialForSSHWithoutAValueDoesNotSwitchSSHOff(t *testing.T) {
 	for _, key := range []string{"ssh_password", "ssh_password_path", "ssh_private_key_path"} {
 		for _, empty := range []string{"", " ''", " ~"} {
-			_, err := config.ParseOne([]byte(apiAlone() + "  " + key + ":" + empty + "\n"))
+			_, err := config.ParseOne([]byte(sampleWithoutSSH() + "  " + key + ":" + empty + "\n"))
 			if err == nil || !strings.Contains(err.Error(), key+": is empty") || !strings.Contains(err.Error(), "ssh_host_key: is empty") {
 				t.Errorf("%s:%s gives %v", key, empty, err)
 			}

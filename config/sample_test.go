@@ -37,8 +37,8 @@ func TestTheSampleShowsEachKeyWithItsDefault(t *testing.T) {
 		if lines := shown[k.path()]; len(lines) != 1 {
 			t.Errorf("%s is %d times in the sample: %q", k.path(), len(lines), lines)
 		}
-		if k.alone != nil && !strings.Contains(sample, "Without SSH (see ssh_password) the default is "+k.alone.Value+".\n  # "+k.name+": ") {
-			t.Errorf("the sample does not say that %s is %s without SSH", k.path(), k.alone.Value)
+		if k.withoutSSH != nil && !strings.Contains(sample, "Without SSH (see ssh_password) the default is "+k.withoutSSH.Value+".\n  # "+k.name+": ") {
+			t.Errorf("the sample does not say that %s is %s without SSH", k.path(), k.withoutSSH.Value)
 		}
 	}
 }

@@ -22,14 +22,14 @@ type key struct {
 	field     []int // its index in Document
 	isSection bool
 
-	fallback *yaml.Node // the default; nil: the type's zero value
-	usual    string     // the default as it is written; "" if there is none
-	alone    *yaml.Node // the default without credentials for SSH; nil: the same
-	required string
-	rule     rule
-	limits   limits
-	hint     string
-	fileOf   string
+	fallback   *yaml.Node // the default; nil: the type's zero value
+	usual      string     // the default as it is written; "" if there is none
+	withoutSSH *yaml.Node // the default in a document without credentials for SSH; nil: the same
+	required   string
+	rule       rule
+	limits     limits
+	hint       string
+	fileOf     string
 	// isEarly marks a key that CrowdSec reads before it replaces variables.
 	isEarly bool
 }
@@ -70,7 +70,7 @@ func keyOf(field reflect.StructField, section string, at []int) key {
 	if text := tag.Get("range"); text != "" {
 		k.limits = parseLimits(text)
 	}
-	k.fallback, k.alone = k.parseDefault(k.usual), k.parseDefault(tag.Get("alone"))
+	k.fallback, k.withoutSSH = k.parseDefault(k.usual), k.parseDefault(tag.Get("without_ssh"))
 	return k
 }
 
@@ -111,14 +111,7 @@ func Default() Document {
 	return d
 }
 
-// SetAPIAlone sets the keys whose default is another one without credentials for SSH to that default.
-func (d *Document) SetAPIAlone() {
-	for _, k := range keys {
-		k.setDefault(d, k.alone)
-	}
-}
-
-// setDefault sets the key to a default; nil changes nothing.
+// setDefault sets the key to a default; nil: the key stays as it is.
 func (k key) setDefault(d *Document, fallback *yaml.Node) {
 	if fallback == nil {
 		return

@@ -53,12 +53,13 @@ func (s Stormshield) checkCredentials(c *checks) {
 		"write the password of api_username, the path of a file that holds it, or the path of a client certificate",
 		"stormshield.api_password_path", "stormshield.api_client_cert_path", "stormshield.api_client_key_path")
 	c.require(!hasPassword || !hasCertificate, "stormshield.api_client_cert_path", "is set, and so is a password for the API",
-		"remove api_password and api_password_path, or api_client_cert_path and api_client_key_path", "stormshield.api_client_key_path", "stormshield.api_password_path")
+		"remove api_password and api_password_path, or api_client_cert_path and api_client_key_path",
+		"stormshield.api_client_key_path", "stormshield.api_password_path")
 	c.require((s.APIClientCertPath == "") == (s.APIClientKeyPath == ""), "stormshield.api_client_key_path",
 		"and api_client_cert_path belong together", "set both or neither", "stormshield.api_client_cert_path")
 }
 
-// checkIdentity demands a way to identify the appliance before it gets a password. Without credentials for SSH, SSH gets none.
+// checkIdentity demands a way to identify the appliance before it gets a password. Without SSH no host key is necessary.
 func (s Stormshield) checkIdentity(c *checks) {
 	before := len(c.faults)
 	c.require(!s.UsesSSH() || s.SSHHostKey != "" || s.SSHKnownHostsPath != "" || s.SSHInsecureIgnoreHostKey, "stormshield.ssh_host_key",

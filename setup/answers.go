@@ -87,7 +87,7 @@ func (s *setup) askForSSH(ctx context.Context) error {
 			return nil
 		}}, given)
 	if s.NoSSH = strings.HasPrefix(answer, "n"); s.NoSSH && err == nil {
-		s.document.SetAPIAlone()
+		s.document.SetDefaultsWithoutSSH()
 	}
 	return err
 }

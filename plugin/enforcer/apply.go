@@ -23,35 +23,23 @@ type flush struct {
 	now   time.Time
 	plan  ledger.Plan
 	task  task
-	first bool // no flush of this ledger compared the files yet, so an earlier installation may have left bans on the appliance
+	first bool // the first flush of this ledger with the files: an earlier installation may have left bans in them
 }
 
 // run applies the plan, and records what the appliance acknowledged.
 func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 	if f.task.isEmpty(f.plan) {
-		var err error
-		if f.plan.NeedsTidy {
-			err = f.Ledger.Tidy(ctx, f.plan)
-		}
-		return pacer.Result{Next: f.nextFlush(f.plan, f.task, f.now)}, err
+		return f.tidy(ctx)
 	}
-	start, reassert := time.Now(), f.task.reassert
-	if reassert && f.round.began.IsZero() {
+	start := time.Now()
+	if f.task.reassert && f.round.began.IsZero() {
 		f.round.began = f.now
 	}
-	readSerial := f.mustReadSerial(reassert)
-	pending, kept, err := f.keepShared(ctx)
+	change, kept, err := f.prepareChange(ctx)
 	if err != nil {
 		return pacer.Result{}, err
 	}
-	done, failed := f.Appliance.Apply(ctx, appliance.Change{
-		Pending: pending, Files: f.task.files, Reassert: reassert,
-		AskSerial: readSerial, Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
-		Begin:      func() error { return f.Ledger.RecordAttempt(ctx, f.plan, f.blocksByGroup()) },
-		AllInForce: f.allInForce,
-		EachBan:    func(ctx context.Context) ([]appliance.Ban, error) { return f.Ledger.EachBanInForce(ctx, f.plan) },
-		OneByOne:   func(ctx context.Context) ([]netip.Prefix, error) { return f.oneByOne(ctx, reassert) },
-	})
+	done, failed := f.Appliance.Apply(ctx, change)
 	done.Unblocked = append(done.Unblocked, kept...) // their entries belong to another configuration now
 	if !f.task.files && len(f.plan.Block) < f.plan.BlockCount {
 		done.Unfinished = true
@@ -62,24 +50,8 @@ func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 		f.round.began = time.Time{}
 	}
 	// The acknowledged part is recorded also if the context has ended.
-	recording := context.WithoutCancel(ctx)
-	// The warning comes first: RecordOutcome answers a request for a flush, and its sender then reads the warning.
-	if done.Warning != nil && failed == nil && !done.At.IsZero() && ctx.Err() == nil {
-		request := int64(0) // RecordOutcome answers it
-		if done.Unfinished {
-			request = f.round.request
-		}
-		f.record(recording, done.Warning, request)
-	}
-	if !done.Compared.IsZero() {
-		f.filesSucceeded(recording, done.FilesWarning)
-	}
-	if err := f.Ledger.RecordOutcome(recording, f.plan, done); err != nil {
+	if err := f.recordOutcome(context.WithoutCancel(ctx), done, failed == nil && ctx.Err() == nil); err != nil {
 		return pacer.Result{}, errors.Join(failed, done.Warning, err)
-	}
-	if done.CutWarning != nil && !f.loggedCut {
-		f.loggedCut = true
-		f.Log.Warn("the appliance refuses to cut established connections (cut_connections): bans are enforced", "error", done.CutWarning)
 	}
 	if failed != nil {
 		return pacer.Result{}, failed
@@ -90,10 +62,55 @@ func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 	if err := f.Lockout.RecordSuccess(f.Credentials); err != nil {
 		return pacer.Result{}, err
 	}
-	if readSerial || f.plan.Flushed.IsZero() {
+	if change.AskSerial || f.plan.Flushed.IsZero() {
 		f.serialReadAt = f.now
 	}
 	return f.finish(done, confirmed, time.Since(start))
+}
+
+// tidy is a flush with nothing to do.
+func (f *flush) tidy(ctx context.Context) (result pacer.Result, err error) {
+	if f.plan.NeedsTidy {
+		err = f.Ledger.Tidy(ctx, f.plan)
+	}
+	return pacer.Result{Next: f.nextFlush(f.plan, f.task, f.now)}, err
+}
+
+// prepareChange returns the change for the appliance, and the ended bans whose entries stay for another configuration.
+func (f *flush) prepareChange(ctx context.Context) (appliance.Change, []netip.Prefix, error) {
+	reassert := f.task.reassert
+	pending, kept, err := f.keepShared(ctx)
+	return appliance.Change{
+		Pending: pending, Files: f.task.files, Reassert: reassert,
+		AskSerial: f.mustReadSerial(reassert), Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
+		Begin:      func() error { return f.Ledger.RecordAttempt(ctx, f.plan, f.blocksByGroup()) },
+		AllInForce: f.allInForce,
+		EachBan:    func(ctx context.Context) ([]appliance.Ban, error) { return f.Ledger.EachBanInForce(ctx, f.plan) },
+		OneByOne:   func(ctx context.Context) ([]netip.Prefix, error) { return f.oneByOne(ctx, reassert) },
+	}, kept, err
+}
+
+// recordOutcome records the outcome of a flush in the ledger, and logs its warnings.
+func (f *flush) recordOutcome(ctx context.Context, done appliance.Outcome, succeeded bool) error {
+	// The warning comes first: RecordOutcome answers a request for a flush, and its sender then reads the warning.
+	if done.Warning != nil && succeeded && !done.At.IsZero() {
+		request := int64(0) // RecordOutcome answers it
+		if done.Unfinished {
+			request = f.round.request
+		}
+		f.record(ctx, done.Warning, request)
+	}
+	if !done.Compared.IsZero() {
+		f.recordFilesSuccess(ctx, done.FilesWarning)
+	}
+	if err := f.Ledger.RecordOutcome(ctx, f.plan, done); err != nil {
+		return err
+	}
+	if done.CutWarning != nil && !f.loggedCut {
+		f.loggedCut = true
+		f.Log.Warn("the appliance refuses to cut established connections (cut_connections): bans are enforced", "error", done.CutWarning)
+	}
+	return nil
 }
 
 // finish logs a flush that ended well, and returns when the next one is due. It returns the flush's warning as an error.
@@ -106,7 +123,8 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 		f.loggedHoldOff = time.Time{}
 	}
 	f.Log.Info("flushed", "added", f.plan.BlockCount, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
-		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero() || !done.Confirmed.IsZero(), "ssh", f.task.files, "took", took.Round(time.Millisecond).String())
+		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero() || !done.Confirmed.IsZero(),
+		"ssh", f.task.files, "took", took.Round(time.Millisecond).String())
 	after := f.plan
 	if !confirmed.IsZero() {
 		after.Confirmed = confirmed
@@ -127,7 +145,7 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 	return result, nil
 }
 
-// blocksByGroup reports whether the flush writes files that a group then stands for.
+// blocksByGroup reports whether the flush blocks bans by the group in the files.
 func (f *flush) blocksByGroup() bool {
 	return f.task.files && (f.task.reassert || len(f.plan.Block) < f.plan.BlockCount)
 }

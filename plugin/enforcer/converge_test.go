@@ -33,7 +33,7 @@ type randomFaults struct {
 // newRandomFaults sets up the appliance. With some seeds its group has foreign members.
 func newRandomFaults(h *harness, seed, stream uint64, lasting ...time.Duration) *randomFaults {
 	h.fw.singleMax, h.fw.foreign, h.fw.batch = 5, seed%6 >= 4, 7
-	h.fw.alone = seed%8 == 3
+	h.fw.withoutSSH = seed%8 == 3
 	return &randomFaults{harness: h, random: rand.New(rand.NewPCG(seed, stream)), lasting: lasting}
 }
 
@@ -62,8 +62,8 @@ func (r *randomFaults) alert() {
 func (r *randomFaults) configure(seed uint64) func(c *enforcer.Config) {
 	return func(c *enforcer.Config) {
 		c.Compare = time.Hour
-		if r.fw.alone {
-			c.APIAlone, c.Target = true, ledger.Target{}
+		if r.fw.withoutSSH {
+			c.WithoutSSH, c.Target = true, ledger.Target{}
 		}
 		if seed%2 == 0 {
 			c.Reassert = 0
@@ -107,7 +107,7 @@ func (r *randomFaults) editFiles() {
 // checkFlush compares the appliance with the bans in force after a flush.
 func (r *randomFaults) checkFlush(done appliance.Outcome, incremental bool, standing []netip.Prefix) {
 	listed := addresses(slices.Collect(maps.Keys(r.fw.files)))
-	if want := addresses(standing); incremental && done.Listed && !r.fw.alone && !slices.Equal(listed, want) {
+	if want := addresses(standing); incremental && done.Listed && !r.fw.withoutSSH && !slices.Equal(listed, want) {
 		r.t.Errorf("the files list %v after a flush, want %v", listed, want)
 	}
 	if last := r.fw.changes[len(r.fw.changes)-1]; last.Files {
@@ -184,7 +184,7 @@ func testRandomFailures(t *testing.T, seeds ...uint64) {
 					synctest.Wait()
 					h.want("after a flush on request", r.inForce()...)
 					got, want := h.fw.listed(), r.inForce()
-					if h.fw.alone || slices.Equal(got, want) {
+					if h.fw.withoutSSH || slices.Equal(got, want) {
 						break
 					}
 					if try == 2 {

@@ -20,7 +20,7 @@ const (
 	maxBans     = 100_000       // the plugin's default
 )
 
-func TestTwoHoursOfABanAMinuteNeedSSHForReassertsAlone(t *testing.T) {
+func TestTwoHoursOfABanAMinuteNeedSSHOnlyForReasserts(t *testing.T) {
 	banEachMinute(t, 2*time.Hour, 12)
 }
 

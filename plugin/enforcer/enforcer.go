@@ -13,8 +13,8 @@
 // takes over the prefixes that an earlier installation left in the group: they stay blocked for four hours.
 //
 // A flush logs in over SSH only if it needs the appliance's files: for many changes, for a range, and for a re-assert if the files
-// differ from the bans in force or were not compared for a while. If the files cannot be written, the flushes block and unblock
-// addresses over the API alone, until the next try.
+// differ from the bans in force or were not compared for Config.Compare. If the files cannot be written, flushes block and unblock
+// addresses over the API until the next try.
 //
 // The package does not know how to reach an appliance, or where decisions come from. Its caller holds the lease. Its main
 // type is [Enforcer]; [Appliance] is the interface of a firewall.
@@ -48,11 +48,11 @@ type Config struct {
 	Rhythm      pacer.Rhythm
 	Reassert    time.Duration // how often everything in force is blocked again; 0: every half EntryLife
 	EntryLife   time.Duration // how long the entries of a re-assert last
-	SingleMax   int           // how many bans the appliance blocks one by one
+	SingleMax   int           // how many bans the appliance blocks one by one, unless the flush leaves the files as they are
 	MaxBans     int           // how many bans are enforced at most
-	APIAlone    bool          // no flush can use the files
-	Compare     time.Duration // how long the files stay without a comparison
-	Cut         bool          // cut the established connections of newly blocked local detections
+	WithoutSSH  bool          // the configuration has no credentials for SSH, so no flush uses the files
+	Compare     time.Duration // how long a re-assert relies on the last comparison of the files
+	Cut         bool          // cut the established connections of newly blocked addresses of class [ban.Local]
 	Credentials string        // a login hold-off counts only for these
 	// Filter returns the filter that decisions must pass.
 	Filter func() ban.Filter
@@ -67,7 +67,7 @@ type Enforcer struct {
 	Config
 	pacer         *pacer.Pacer
 	failures      *failures.Log
-	files         files
+	filesRetry    filesRetry
 	loggedCut     bool      // a refusal to cut connections was logged
 	serialReadAt  time.Time // when this process last read the serial number of the appliance
 	round         round
@@ -86,7 +86,7 @@ type round struct {
 
 // New returns an enforcer. Run starts it.
 func New(c Config) *Enforcer {
-	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), failures: failures.NewLog(c.Log), files: files{log: failures.NewLog(c.Log)}}
+	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), failures: failures.NewLog(c.Log), filesRetry: filesRetry{log: failures.NewLog(c.Log)}}
 }
 
 // Trigger asks for a flush because this process recorded decisions. More may follow, so the flush is debounced. Trigger
@@ -108,7 +108,7 @@ func (e *Enforcer) Run(ctx context.Context) {
 	watching.Go(func() { e.watch(running) })
 	e.pacer.Run(ctx, func(ctx context.Context) (pacer.Result, error) {
 		result, err := e.Flush(ctx)
-		if isFilesError(err) { // the files have their own rhythm
+		if isFilesError(err) { // filesRetry is the rhythm of the files
 			err = nil
 		}
 		return result, err

@@ -17,21 +17,21 @@ const (
 	lastFilesRetry  = 5 * time.Minute
 )
 
-// files says when the appliance's files can be written again.
-type files struct {
+// filesRetry is when a flush tries the appliance's files again after a failure.
+type filesRetry struct {
 	log      *failures.Log
 	failures int       // in a row
-	retry    time.Time // no flush uses the files before; zero: the last one that did so succeeded
+	at       time.Time // no flush uses the files before; zero: the last flush with the files succeeded
 }
 
-// isFilesError reports whether a flush failed only in the files.
+// isFilesError reports whether a flush failed only because of the files.
 func isFilesError(err error) bool { return errors.As(err, new(*appliance.FilesError)) }
 
 // task is how a flush applies a plan.
 type task struct {
-	files    bool // write or compare the files
-	reassert bool // block everything in force again
-	held     bool // the files are needed, and not to be used before the next try
+	files         bool // write or compare the files
+	reassert      bool // block everything in force again
+	waitsForFiles bool // the plan needs the files, and their next try is not due: the flush applies what needs no files
 }
 
 // isEmpty reports whether the plan leaves nothing to do.
@@ -39,44 +39,44 @@ func (t task) isEmpty(p ledger.Plan) bool {
 	return !t.files && !t.reassert && len(p.Block)+len(p.Unblock) == 0
 }
 
-// decide decides how a flush applies a plan.
-func (e *Enforcer) decide(p ledger.Plan, now time.Time) task {
+// chooseTask chooses how a flush applies a plan.
+func (e *Enforcer) chooseTask(p ledger.Plan, now time.Time) task {
 	reassert := e.mustReassert(p, now)
-	if e.APIAlone {
+	if e.WithoutSSH {
 		return task{reassert: reassert}
 	}
 	first := p.Compared.IsZero()
 	reassert = reassert || first
 	needed := p.NeedsFiles() || p.Requested || first || reassert && e.mustCompare(p, now)
-	if needed && now.Before(e.files.retry) {
-		return task{held: true}
+	if needed && now.Before(e.filesRetry.at) {
+		return task{waitsForFiles: true}
 	}
 	return task{files: needed, reassert: reassert}
 }
 
-// mustCompare reports whether a re-assert writes or compares the files.
+// mustCompare reports whether a re-assert needs the files. A re-assert by the group relies on them otherwise.
 func (e *Enforcer) mustCompare(p ledger.Plan, now time.Time) bool {
 	return p.FilesDiffer() || p.Mark == "" || now.Before(p.Compared) || !now.Before(p.Compared.Add(e.Compare))
 }
 
-// filesFailed records and logs that the files cannot be written. Until the next try, flushes work over the API alone.
-func (e *Enforcer) filesFailed(ctx context.Context, err error) {
-	e.files.failures++
-	e.files.retry = time.Now().Add(failures.Backoff(e.files.failures, firstFilesRetry, lastFilesRetry))
-	e.files.log.Failed(hclog.Error, "the appliance's files cannot be written: addresses are still blocked over the API, ranges wait: "+err.Error())
+// recordFilesFailure records and logs that the files cannot be written. Until the next try, no flush uses them.
+func (e *Enforcer) recordFilesFailure(ctx context.Context, err error) {
+	e.filesRetry.failures++
+	e.filesRetry.at = time.Now().Add(failures.Backoff(e.filesRetry.failures, firstFilesRetry, lastFilesRetry))
+	e.filesRetry.log.Failed(hclog.Error, "the appliance's files cannot be written: addresses are still blocked over the API, ranges wait: "+err.Error())
 	if err := e.Ledger.RecordFailure(ctx, ledger.Files, err.Error(), e.round.request, time.Now()); err != nil {
 		e.log(err)
 	}
 }
 
-// filesSucceeded logs that the files can be written again. warning is about their content.
-func (e *Enforcer) filesSucceeded(ctx context.Context, warning error) {
-	e.files.failures, e.files.retry = 0, time.Time{}
+// recordFilesSuccess logs that the files can be written again, or records and logs the warning about their content.
+func (e *Enforcer) recordFilesSuccess(ctx context.Context, warning error) {
+	e.filesRetry.failures, e.filesRetry.at = 0, time.Time{}
 	if warning == nil {
-		e.files.log.Succeeded("the appliance's files can be written again")
+		e.filesRetry.log.Succeeded("the appliance's files can be written again")
 		return
 	}
-	e.files.log.Failed(hclog.Warn, warning.Error())
+	e.filesRetry.log.Failed(hclog.Warn, warning.Error())
 	if err := e.Ledger.RecordWarning(ctx, ledger.Files, warning.Error(), time.Now()); err != nil {
 		e.log(err)
 	}

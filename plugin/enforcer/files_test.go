@@ -17,14 +17,14 @@ import (
 
 // withoutSSH configures an enforcer that has no credentials for SSH.
 func withoutSSH(h *harness) func(c *enforcer.Config) {
-	h.fw.set(func() { h.fw.alone = true })
-	return func(c *enforcer.Config) { c.APIAlone, c.Target = true, ledger.Target{} }
+	h.fw.set(func() { h.fw.withoutSSH = true })
+	return func(c *enforcer.Config) { c.WithoutSSH, c.Target = true, ledger.Target{} }
 }
 
 // withCompare configures an enforcer that compares the files every hour.
 func withCompare(c *enforcer.Config) { c.Compare = time.Hour }
 
-func (h *harness) decide(prefix, origin string, d time.Duration) {
+func (h *harness) recordDecision(prefix, origin string, d time.Duration) {
 	h.t.Helper()
 	p := netip.MustParsePrefix(prefix)
 	decision := ban.Decision{Prefix: p, RangeBits: p.Bits(), Type: "ban", Origin: origin, Until: time.Now().Add(d)}
@@ -33,11 +33,11 @@ func (h *harness) decide(prefix, origin string, d time.Duration) {
 	}
 }
 
-// logins returns how many flushes used SSH.
+// sshLogins returns how many flushes used SSH.
 func (h *harness) sshLogins() int {
 	h.fw.mu.Lock()
 	defer h.fw.mu.Unlock()
-	return h.fw.withSSH
+	return h.fw.sshLogins
 }
 
 func (h *harness) status() ledger.Status {
@@ -108,11 +108,11 @@ func TestTheLastBanThatEndsLeavesTheFilesWithTheReassert(t *testing.T) {
 }
 
 func TestARebootBeforeTheReassertIsRepairedByIt(t *testing.T) {
-	for _, alone := range []bool{false, true} {
-		t.Run(fmt.Sprintf("without SSH: %v", alone), func(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		t.Run(fmt.Sprintf("without SSH: %v", without), func(t *testing.T) {
 			runTest(t, func(h *harness) {
 				change := withCompare
-				if alone {
+				if without {
 					change = withoutSSH(h)
 				}
 				e, end := h.startEnforcer(change)
@@ -157,21 +157,21 @@ func TestWhileSSHIsDownAddressesAreBlockedOverTheAPI(t *testing.T) {
 	runTest(t, func(h *harness) {
 		e, end := h.startEnforcer(withCompare)
 		defer end()
-		h.decide("203.0.113.1/32", "crowdsec", 100*time.Hour)
+		h.recordDecision("203.0.113.1/32", "crowdsec", 100*time.Hour)
 		e.Trigger()
 		h.waitUntil(15 * time.Minute) // it is in the files
 		h.fw.set(func() { h.fw.sshDown = errors.New("no route to the SSH port") })
-		h.decide("198.51.100.0/24", "crowdsec", 100*time.Hour)
+		h.recordDecision("198.51.100.0/24", "crowdsec", 100*time.Hour)
 		e.Trigger()
 		h.waitUntil(20 * time.Minute)
-		h.decide("203.0.113.7/32", "crowdsec", 100*time.Hour)
+		h.recordDecision("203.0.113.7/32", "crowdsec", 100*time.Hour)
 		e.Trigger()
 		h.waitUntil(20*time.Minute + 2*time.Second)
 		h.want("right after its alert", "203.0.113.1", "203.0.113.7")
 		var many []string
 		for i := range 200 { // more than singleMax
 			many = append(many, fmt.Sprintf("192.0.2.%d", i))
-			h.decide(many[i]+"/32", "lists:tor", 100*time.Hour)
+			h.recordDecision(many[i]+"/32", "lists:tor", 100*time.Hour)
 		}
 		e.Trigger()
 		h.waitUntil(22 * time.Minute)
@@ -305,7 +305,7 @@ func TestWithoutSSHALargeChangeTakesSeveralFlushesAndTheLastAttackerComesFirst(t
 		if n := len(h.fw.blocked()); n != 2000 {
 			t.Errorf("%d blocked by the first flush, want 2000", n)
 		}
-		h.decide("203.0.113.7/32", "crowdsec", time.Hour)
+		h.recordDecision("203.0.113.7/32", "crowdsec", time.Hour)
 		e.Trigger()
 		h.waitUntil(time.Minute + 35*time.Second)
 		if !slices.Contains(h.fw.blocked(), "203.0.113.7") {
@@ -318,7 +318,7 @@ func TestWithoutSSHALargeChangeTakesSeveralFlushesAndTheLastAttackerComesFirst(t
 	})
 }
 
-func TestAChangeOfTheModeLeavesNoBanUnblocked(t *testing.T) {
+func TestRemovingAndAddingTheCredentialsForSSHLeavesNoBanUnblocked(t *testing.T) {
 	runTest(t, func(h *harness) {
 		h.fw.singleMax = 3
 		all := []string{"203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4", "203.0.113.5"}
@@ -369,7 +369,7 @@ func TestAChangeOfTheModeLeavesNoBanUnblocked(t *testing.T) {
 			}
 			end()
 		})
-		h.fw.set(func() { h.fw.alone = false })
+		h.fw.set(func() { h.fw.withoutSSH = false })
 		watch(func() {
 			_, end := h.startEnforcer(edge)
 			h.waitUntil(32 * time.Minute)
@@ -390,9 +390,9 @@ func TestOnlyConnectionsOfNewLocalDetectionsAreCut(t *testing.T) {
 		e, end := h.startEnforcer(func(c *enforcer.Config) { c.Cut = true })
 		defer end()
 		h.waitUntil(time.Minute)
-		h.decide("203.0.113.1/32", "crowdsec", 100*time.Hour)
-		h.decide("203.0.113.2/32", "lists:tor", 100*time.Hour)
-		h.decide("203.0.113.3/32", "cscli-import", 100*time.Hour)
+		h.recordDecision("203.0.113.1/32", "crowdsec", 100*time.Hour)
+		h.recordDecision("203.0.113.2/32", "lists:tor", 100*time.Hour)
+		h.recordDecision("203.0.113.3/32", "cscli-import", 100*time.Hour)
 		e.Trigger()
 		h.waitUntil(20 * time.Hour) // with many re-asserts
 		if want := []netip.Prefix{netip.MustParsePrefix("203.0.113.1/32")}; !slices.Equal(h.fw.cut, want) {

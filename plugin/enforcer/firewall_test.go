@@ -25,9 +25,9 @@ type firewall struct {
 	changes     []appliance.Change
 	fullReads   int // how often a flush asked for all bans in force
 	fail        error
-	alone       bool  // there is no SSH
+	withoutSSH  bool  // the configuration has no credentials for SSH
 	sshDown     error // why the files cannot be used
-	withSSH     int   // how many flushes used the files
+	sshLogins   int   // how many flushes used the files
 	cut         []netip.Prefix
 	fault       func(step) error // returns the error of a step; nil: no step fails
 	panics      bool
@@ -181,7 +181,7 @@ func (r *run) reassertOverAPI(ctx context.Context) error {
 	switch {
 	case !r.c.Reassert:
 		return nil
-	case !r.alone:
+	case !r.withoutSSH:
 		return r.assert(ctx)
 	}
 	bans, err := r.c.EachBan(ctx)
@@ -196,7 +196,7 @@ func (r *run) reassertOverAPI(ctx context.Context) error {
 }
 
 func (r *run) write(ctx context.Context) error {
-	r.withSSH++
+	r.sshLogins++
 	if r.sshDown != nil {
 		return &appliance.FilesError{Err: r.sshDown}
 	}

@@ -27,7 +27,7 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	e.round.unfinished = false
 	if changes.Request != e.round.request {
 		e.round = round{request: changes.Request}
-		e.files.retry = time.Time{} // a request waits for nothing
+		e.filesRetry.at = time.Time{} // a request tries the files at once
 	}
 	if err == nil {
 		result, err = guard.Call("a flush", func() (pacer.Result, error) { return e.flushUnlessHeldOff(limited, time.Now()) })
@@ -57,7 +57,7 @@ func (e *Enforcer) log(err error) { e.failures.Failed(hclog.Error, err.Error()) 
 
 // record records an error for status.
 func (e *Enforcer) record(ctx context.Context, err error, request int64) {
-	if failed := e.Ledger.RecordFailure(ctx, ledger.Whole, err.Error(), request, time.Now()); failed != nil {
+	if failed := e.Ledger.RecordFailure(ctx, ledger.WholeFlush, err.Error(), request, time.Now()); failed != nil {
 		e.Log.Debug("the failure could not be recorded", "error", failed)
 	}
 }
@@ -107,8 +107,8 @@ func (e *Enforcer) logHoldOff(h lockout.HoldOff) {
 		"until", h.Until.Format(time.RFC3339), "failed", h.Failures, "hint", h.Advice())
 }
 
-// flush asks what is pending, applies it, and does so again if another appliance answered. If the files cannot be written, it applies
-// what needs no files, and returns the error.
+// flush asks what is pending and applies it. It does so again if another appliance answers. If the files cannot be written, it applies
+// what needs no files, and returns the error of the files.
 func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, error) {
 	if err := e.Ledger.ApplyLimit(ctx, now, e.MaxBans); err != nil {
 		return pacer.Result{}, err
@@ -137,10 +137,10 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 	if !isFilesError(err) || ctx.Err() != nil {
 		return result, err
 	}
-	e.filesFailed(context.WithoutCancel(ctx), err)
-	without, failed := e.prepare(ctx, now)
+	e.recordFilesFailure(context.WithoutCancel(ctx), err)
+	overAPI, failed := e.prepare(ctx, now)
 	if failed == nil {
-		result, failed = without.run(ctx)
+		result, failed = overAPI.run(ctx)
 	}
 	return result, cmp.Or(failed, err)
 }
@@ -152,8 +152,8 @@ func (e *Enforcer) prepare(ctx context.Context, now time.Time) (*flush, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := e.decide(p, now)
-	if t.held {
+	t := e.chooseTask(p, now)
+	if t.waitsForFiles {
 		options.OneByOne = true
 		if p, err = e.Ledger.Plan(ctx, options); err != nil {
 			return nil, err
@@ -163,14 +163,14 @@ func (e *Enforcer) prepare(ctx context.Context, now time.Time) (*flush, error) {
 	return &flush{Enforcer: e, now: now, plan: p, task: t, first: t.files && p.Compared.IsZero()}, nil
 }
 
-// mustReassert reports whether everything in force must be blocked again. That is not necessary if this flush blocks everything
-// one by one. If the last re-assert is in the future, the clock was set back, and the ends of the entries are unknown.
+// mustReassert reports whether a re-assert is due. It is not necessary if this flush blocks everything one by one. If the last
+// re-assert is in the future, the clock was set back, and the ends of the entries are unknown.
 func (e *Enforcer) mustReassert(p ledger.Plan, now time.Time) bool {
 	blocksAll := p.InForce > 0 && p.BlocksAll
 	return needsReassert(p) && !blocksAll && (p.Requested || now.Before(p.Confirmed) || !now.Before(e.reassertAt(p)))
 }
 
-// needsReassert reports whether there is anything to block again, or ended bans to remove from the files.
+// needsReassert reports whether a re-assert has work: bans to block again, or ended bans to remove from the files.
 func needsReassert(p ledger.Plan) bool { return p.InForce > 0 || p.FilesDiffer() }
 
 // reassertAt returns when everything in force must be blocked again: after Config.Reassert, or after half of an entry's life, so
@@ -185,10 +185,10 @@ func (e *Enforcer) reassertAt(p ledger.Plan) time.Time {
 
 // planOptions says that an entry is renewed if it ends before its ban and within half of its usual life.
 func (e *Enforcer) planOptions(now time.Time) ledger.PlanOptions {
-	return ledger.PlanOptions{Now: now, Renew: now.Add(e.EntryLife / 2), SingleMax: e.SingleMax, OneByOne: e.APIAlone, Cut: e.Cut}
+	return ledger.PlanOptions{Now: now, Renew: now.Add(e.EntryLife / 2), SingleMax: e.SingleMax, OneByOne: e.WithoutSSH, Cut: e.Cut}
 }
 
-// nextFlush returns when the next flush is due by the clock; zero: nothing will change by itself.
+// nextFlush returns when the next flush is due by the clock; zero: nothing is in force, and the files hold no ended ban.
 func (e *Enforcer) nextFlush(p ledger.Plan, t task, now time.Time) time.Time {
 	next := p.Next
 	consider := func(at time.Time) {
@@ -199,8 +199,8 @@ func (e *Enforcer) nextFlush(p ledger.Plan, t task, now time.Time) time.Time {
 	if p.InForce > 0 {
 		consider(e.reorderAt(p, now))
 	}
-	if t.held {
-		consider(e.files.retry)
+	if t.waitsForFiles {
+		consider(e.filesRetry.at)
 	} else if needsReassert(p) {
 		consider(e.reassertAt(p))
 	}

@@ -43,8 +43,8 @@ func (e *Enforcer) reportTarget(before ledger.Target) {
 	}
 }
 
-// serialEvery is how often a re-assert with the files asks for the serial number. It does not ask each time, because it compares the
-// files of any appliance that answers. A re-assert over the API alone relies on the files, so it asks each time.
+// serialEvery is how often a re-assert with the files asks for the serial number. It compares the files of any appliance that answers, so
+// it does not ask each time. A re-assert over the API relies on the last comparison, so it asks each time.
 const serialEvery = time.Hour
 
 // mustReadSerial reports whether a flush asks for the serial number. The first flush of each process does, and a re-assert once in

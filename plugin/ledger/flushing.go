@@ -15,12 +15,16 @@ type flushing struct {
 	target              Target
 	mark                string
 	confirmed, asserted time.Time
-	compared            time.Time
+	compared            time.Time // zero: never; comparedElsewhere milliseconds: not on this appliance
 	assertedFlush       int64
 	assertedUntil       time.Time
 	unsure              time.Time
 	requested, answered int64
 }
+
+// comparedElsewhere is the value of compared after the appliance or its groups changed. It tells this from a ledger that never compared
+// any files, whose first comparison takes over the bans of an earlier installation.
+const comparedElsewhere = 1
 
 func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until,
@@ -30,9 +34,9 @@ func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
 	return f, err
 }
 
-// lasting returns the last flush by group whose entries last until a time; 0: there is none. The bans that this flush and earlier ones
-// wrote to the files need no entries of their own.
-func (f flushing) lasting(until time.Time) int64 {
+// lastingGroupFlush returns the last flush by group, if its entries last until a time; otherwise 0. The bans that this flush and earlier
+// ones wrote to the files need no entries of their own.
+func (f flushing) lastingGroupFlush(until time.Time) int64 {
 	if f.assertedUntil.Before(until) {
 		return 0
 	}

@@ -36,8 +36,8 @@
 //	written   the flush that wrote it to the files; 0: it is not in them; -1: it may be
 //
 // A ban in force is pending until it has an entry that lasts, of its own or by the group. A ban that has ended or waits is pending as
-// long as it may have an entry. The files follow with the next flush that writes them: [Plan.FilesDiffer] reports whether they lack a
-// ban, or name an ended one. Where the configuration has no group, no ban is ever in the files.
+// long as it may have an entry. The files follow with the next flush that writes them: [Plan.FilesDiffer] reports whether they differ.
+// Without credentials for SSH the target has no group, and no ban is in the files.
 //
 // A flush may stop at any step, also by a crash. So RecordAttempt records, before the flush blocks anything, which bans may have
 // an entry. Before a flush by group it records that the files are unsure: then the next flush compares the whole files. A ban that

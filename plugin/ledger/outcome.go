@@ -107,7 +107,7 @@ func (l *Ledger) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) 
 		err = tx.QueryRowContext(ctx, `UPDATE flushing SET flushes = flushes + 1, flushed = CASE WHEN ?1 > 0 THEN ?1 ELSE flushed END,
 			mark = CASE WHEN ?2 THEN mark ELSE '' END RETURNING flushes`, milliseconds(o.At), o.Mark == p.Mark).Scan(&flush)
 		if err == nil && !o.At.IsZero() && o.Warning == nil {
-			_, err = tx.ExecContext(ctx, queryEndTrouble, Whole)
+			_, err = tx.ExecContext(ctx, queryEndTrouble, WholeFlush)
 		}
 		if err == nil && !o.Compared.IsZero() && o.FilesWarning == nil {
 			_, err = tx.ExecContext(ctx, queryEndTrouble, Files)
@@ -180,7 +180,7 @@ func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	err := l.deleteEnded(ctx, p, false)
 	if err == nil {
-		err = l.exec(ctx, queryEndTrouble+" AND warning = 0", Whole)
+		err = l.exec(ctx, queryEndTrouble+" AND warning = 0", WholeFlush)
 	}
 	return l.explain(err, "tidy up")
 }

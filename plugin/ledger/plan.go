@@ -13,9 +13,9 @@ import (
 
 // Plan is what was pending at one moment: the difference between the bans in force and the acknowledgements of the appliance.
 type Plan struct {
-	appliance.Pending           // Block has at most PlanOptions.SingleMax + 1 bans, or with OneByOne at most maxOneByOne
+	appliance.Pending           // Block has at most PlanOptions.SingleMax + 1 bans; with OneByOne at most maxOneByOne
 	BlockCount        int       // how many bans must be blocked in all
-	BlocksAll         bool      // Block has every ban in force, the flush blocks them one by one, and the files hold no ended one
+	BlocksAll         bool      // Block has every ban in force, to be blocked one by one, and the files have no ended one
 	Unsure            bool      // the whole files must be compared: a flush by group was cut, or leftovers were not unblocked
 	Waiting           int       // how many bans wait because there are more than the limit
 	Next              time.Time // when the next ban ends; zero: none is in force
@@ -36,22 +36,23 @@ type Plan struct {
 	singleMax int
 }
 
-// HasPending reports whether a flush is due. The files alone are no reason for one: they follow with the next flush that needs them.
+// HasPending reports whether a flush is due. A difference in the files is no reason for one: the files follow with the next flush that
+// needs them.
 func (p Plan) HasPending() bool {
 	return p.Unsure || len(p.Block) > 0 || len(p.Unblock) > 0 || p.hasOldGroups()
 }
 
-// NeedsFiles reports whether what is pending cannot be applied address by address: it is too much, a range is among the bans to block,
-// or the files must be compared.
+// NeedsFiles reports whether the pending changes need the files. They do if they are too many, if a range must be blocked, if the
+// files must be compared, or if old groups must be removed.
 func (p Plan) NeedsFiles() bool {
 	return p.Unsure || p.hasOldGroups() || p.BlockCount > p.singleMax || len(p.Unblock) > p.singleMax ||
 		slices.ContainsFunc(p.Block, func(b appliance.Ban) bool { return !b.Prefix.IsSingleIP() })
 }
 
-// hasOldGroups reports whether old groups must be removed from the files.
+// hasOldGroups reports whether the files may have old groups, which must be removed.
 func (p Plan) hasOldGroups() bool { return p.Target.HasFiles() && len(p.Target.OldGroups) > 0 }
 
-// FilesDiffer reports whether the files lack bans in force or hold names of ended ones.
+// FilesDiffer reports whether the files may lack a ban in force, or have one that ended or waits.
 func (p Plan) FilesDiffer() bool { return p.Target.HasFiles() && len(p.Add)+len(p.Remove) > 0 }
 
 // PlanOptions says when a plan is made, and how the flush blocks.
@@ -61,10 +62,10 @@ type PlanOptions struct {
 	Renew time.Time
 	// SingleMax is how many bans may be blocked one by one. If there are more, a group blocks them all.
 	SingleMax int
-	// OneByOne says that the flush leaves the files as they are. Then Plan.Block has addresses only, the most urgent first. Plan.Add is
-	// empty.
+	// OneByOne says that the flush leaves the files as they are. Then Plan.Block has addresses only, the most urgent first, and
+	// Plan.Add is empty.
 	OneByOne bool
-	// Cut says that Plan.Cut has the addresses of class [ban.Local] that are blocked for the first time.
+	// Cut says that Plan.Cut lists the addresses of class [ban.Local] that have no entry yet.
 	Cut bool
 }
 
@@ -97,7 +98,7 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 		if err != nil {
 			return err
 		}
-		t, err := readTrouble(ctx, tx, Whole)
+		t, err := readTrouble(ctx, tx, WholeFlush)
 		if err != nil {
 			return err
 		}
@@ -108,7 +109,7 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 		p.Requested, p.NeedsTidy = f.requested > f.answered, t.Count > 0 && !t.Warning // only a flush finds out that a warning has ended
 		p.Compared, p.Flushed = f.compared, f.flushed
 		p.Confirmed, p.Asserted, p.AssertedUntil = f.confirmed, f.asserted, f.assertedUntil
-		if err := p.findMissing(ctx, tx, q, f.lasting(q.Renew)); err != nil {
+		if err := p.findMissing(ctx, tx, q, f.lastingGroupFlush(q.Renew)); err != nil {
 			return err
 		}
 		ended, err := p.findGone(ctx, tx)
@@ -131,8 +132,8 @@ func readFirst(ctx context.Context, tx *sql.Tx, text string, now int64) (t time.
 	return t, ignoreNoRows(err)
 }
 
-// findMissing finds the bans in force that the files or the blacklist lack. asserted is the last flush whose entries by the group last
-// long enough.
+// findMissing finds the bans in force that the files or the blacklist lack. asserted is the last flush by group whose entries last
+// until q.Renew.
 func (p *Plan) findMissing(ctx context.Context, tx *sql.Tx, q PlanOptions, asserted int64) error {
 	renew, most := q.Renew.UnixMilli(), q.SingleMax+1
 	if q.OneByOne {
@@ -211,8 +212,8 @@ func (l *Ledger) BansInForce(ctx context.Context, p Plan) ([]netip.Prefix, error
 	return inForce, l.explain(err, "read the bans in force")
 }
 
-// EachBanInForce returns the bans that were in force when a plan was made and that may have an entry, with their ends. The others are
-// pending.
+// EachBanInForce returns the bans, with their ends, that were in force when a plan was made and that may have an entry. Bans without
+// an entry are pending.
 func (l *Ledger) EachBanInForce(ctx context.Context, p Plan) ([]appliance.Ban, error) {
 	bans := make([]appliance.Ban, 0, p.InForce)
 	err := l.read(ctx, func(tx *sql.Tx) error {
@@ -233,7 +234,7 @@ func (l *Ledger) BansToBlock(ctx context.Context, p Plan, q PlanOptions, least t
 			return err
 		}
 		return eachPending(ctx, tx, func(b pendingBan) { pending = append(pending, b.prefix) },
-			queryPending, p.now, p.change, q.Renew.UnixMilli(), milliseconds(least), f.lasting(q.Renew))
+			queryPending, p.now, p.change, q.Renew.UnixMilli(), milliseconds(least), f.lastingGroupFlush(q.Renew))
 	})
 	return pending, l.explain(err, "read the bans to block")
 }

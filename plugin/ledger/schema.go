@@ -58,7 +58,7 @@ CREATE TABLE flushing (
 	target         TEXT NOT NULL DEFAULT '',   -- the appliance and the groups that the acknowledgements are about, as JSON
 	mark           TEXT NOT NULL DEFAULT '',   -- of the appliance's files after the last write; '': not known
 	confirmed      INTEGER NOT NULL DEFAULT 0, -- when everything in force was last blocked
-	compared       INTEGER NOT NULL DEFAULT 0, -- when the files were last compared with the bans in force; 0: never; 1: not on this appliance
+	compared       INTEGER NOT NULL DEFAULT 0, -- when the files were last compared with the bans in force; 0: never; 1: see comparedElsewhere
 	asserted       INTEGER NOT NULL DEFAULT 0, -- when the group last blocked everything in force
 	asserted_flush INTEGER NOT NULL DEFAULT 0, -- the flush that did this
 	asserted_until INTEGER NOT NULL DEFAULT 0, -- when these entries end
@@ -67,8 +67,8 @@ CREATE TABLE flushing (
 	answered       INTEGER NOT NULL DEFAULT 0  -- the last request whose flush ended well
 );
 CREATE TABLE trouble (
-	part    INTEGER PRIMARY KEY,        -- 0: a whole flush; 1: the files
-	text    TEXT NOT NULL DEFAULT '',   -- why it failed the last time; '': it did not
+	part    INTEGER PRIMARY KEY,        -- 0: a whole flush; 1: only the appliance's files
+	text    TEXT NOT NULL DEFAULT '',   -- of the last failure or warning; '': there is none
 	since   INTEGER NOT NULL DEFAULT 0,
 	last    INTEGER NOT NULL DEFAULT 0,
 	count   INTEGER NOT NULL DEFAULT 0,

@@ -18,15 +18,15 @@ type Status struct {
 	ToBlock   int       // in force, and not acknowledged by the appliance
 	ToUnblock int       // ended or waiting, and the appliance may still have them
 	Ranges    int       // how many of ToBlock are ranges, which need the files
-	ToWrite   int       // bans that the files lack, and other names of ours that they may hold
+	ToWrite   int       // bans in force that the files lack, and other bans that they may have
 	Pending   time.Time // since when the oldest of these is pending, or the files are unsure; zero: nothing is
 	Next      time.Time // when the next ban ends; zero: none is in force
 
 	Flushed   time.Time // the last flush that ended well; zero: none yet
 	Confirmed time.Time // when everything in force was last blocked; zero: never
 	Compared  time.Time // when the files were last compared with the bans in force; zero: never
-	Trouble   Trouble   // of whole flushes
-	Files     Trouble   // of the files
+	Trouble   Trouble   // of [WholeFlush]
+	Files     Trouble   // of [Files]
 	LocalAPI  LocalAPI
 	Answered  int64 // the last request whose flush ended well
 }
@@ -62,10 +62,10 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 			return err
 		}
 		s.Flushed, s.Confirmed, s.Answered, s.Pending = f.flushed, f.confirmed, f.answered, f.unsure
-		if f.compared.UnixMilli() > 1 {
+		if f.compared.UnixMilli() > comparedElsewhere {
 			s.Compared = f.compared
 		}
-		if s.Trouble, err = readTrouble(ctx, tx, Whole); err != nil {
+		if s.Trouble, err = readTrouble(ctx, tx, WholeFlush); err != nil {
 			return err
 		}
 		if s.Files, err = readTrouble(ctx, tx, Files); err != nil {
@@ -74,44 +74,55 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		if s.LocalAPI, err = readLocalAPI(ctx, tx); err != nil {
 			return err
 		}
-		var lapsed int64 // when the entries of the last re-assert ended
-		if !f.assertedUntil.IsZero() && !f.assertedUntil.After(now) {
-			f.assertedFlush, lapsed = 0, f.assertedUntil.UnixMilli()
-		}
-		err = query(ctx, tx, func(rows *sql.Rows) error {
-			var class ban.Class
-			var enforced, waiting, toBlock, ranges, toWrite int
-			var pending, next sql.NullInt64
-			if err := rows.Scan(&class, &enforced, &waiting, &toBlock, &ranges, &toWrite, &pending, &next); err != nil {
-				return err
-			}
-			s.InForce[class], s.Waiting[class] = enforced, waiting
-			s.ToBlock += toBlock
-			s.Ranges += ranges
-			s.ToWrite += toWrite
-			s.Pending, s.Next = earlier(s.Pending, pending), earlier(s.Next, next)
-			return nil
-		}, `SELECT class, COUNT(*) FILTER (WHERE until > ?1), COUNT(*) FILTER (WHERE until = 0), COUNT(*) FILTER (WHERE pending),
-			COUNT(*) FILTER (WHERE pending AND prefix NOT LIKE CASE WHEN prefix LIKE '%:%' THEN '%/128' ELSE '%/32' END),
-			COUNT(*) FILTER (WHERE until > ?1 AND written <= 0),
-			MIN(MAX(pending_since, expires, ?3)) FILTER (WHERE pending), MIN(until) FILTER (WHERE until > ?1)
-			FROM (SELECT *, until > ?1 AND (written <= 0 OR written > ?2) AND expires <= ?1 AS pending FROM ban WHERE ends > ?1) GROUP BY class`,
-			now.UnixMilli(), f.assertedFlush, lapsed)
-		if err != nil {
+		if err := s.countBans(ctx, tx, f, now); err != nil {
 			return err
 		}
-		var ended sql.NullInt64
-		var toWrite int
-		err = tx.QueryRowContext(ctx, `SELECT COUNT(*) FILTER (WHERE written > 0 OR expires > 0), COUNT(*) FILTER (WHERE written <> 0),
-			MIN(MAX(until, pending_since)) FILTER (WHERE written > 0 OR expires > 0)
-			FROM ban WHERE until <= ? AND (written <> 0 OR expires <> 0)`, now.UnixMilli()).Scan(&s.ToUnblock, &toWrite, &ended)
-		s.Pending = earlier(s.Pending, ended)
-		if s.ToWrite += toWrite; !f.target.HasFiles() {
-			s.ToWrite = 0
-		}
-		return err
+		return s.countGone(ctx, tx, f, now)
 	})
 	return s, l.explain(err, "count the bans")
+}
+
+// countBans counts the bans that are in force or wait.
+func (s *Status) countBans(ctx context.Context, tx *sql.Tx, f flushing, now time.Time) error {
+	var lapsed int64 // when the entries of the last re-assert ended
+	if !f.assertedUntil.IsZero() && !f.assertedUntil.After(now) {
+		f.assertedFlush, lapsed = 0, f.assertedUntil.UnixMilli()
+	}
+	return query(ctx, tx, func(rows *sql.Rows) error {
+		var class ban.Class
+		var enforced, waiting, toBlock, ranges, toWrite int
+		var pending, next sql.NullInt64
+		if err := rows.Scan(&class, &enforced, &waiting, &toBlock, &ranges, &toWrite, &pending, &next); err != nil {
+			return err
+		}
+		s.InForce[class], s.Waiting[class] = enforced, waiting
+		s.ToBlock += toBlock
+		s.Ranges += ranges
+		if f.target.HasFiles() {
+			s.ToWrite += toWrite
+		}
+		s.Pending, s.Next = earlier(s.Pending, pending), earlier(s.Next, next)
+		return nil
+	}, `SELECT class, COUNT(*) FILTER (WHERE until > ?1), COUNT(*) FILTER (WHERE until = 0), COUNT(*) FILTER (WHERE pending),
+		COUNT(*) FILTER (WHERE pending AND prefix NOT LIKE CASE WHEN prefix LIKE '%:%' THEN '%/128' ELSE '%/32' END),
+		COUNT(*) FILTER (WHERE until > ?1 AND written <= 0),
+		MIN(MAX(pending_since, expires, ?3)) FILTER (WHERE pending), MIN(until) FILTER (WHERE until > ?1)
+		FROM (SELECT *, until > ?1 AND (written <= 0 OR written > ?2) AND expires <= ?1 AS pending FROM ban WHERE ends > ?1) GROUP BY class`,
+		now.UnixMilli(), f.assertedFlush, lapsed)
+}
+
+// countGone counts the bans that ended or wait, and that the appliance may still have.
+func (s *Status) countGone(ctx context.Context, tx *sql.Tx, f flushing, now time.Time) error {
+	var ended sql.NullInt64
+	var toWrite int
+	err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FILTER (WHERE written > 0 OR expires > 0), COUNT(*) FILTER (WHERE written <> 0),
+		MIN(MAX(until, pending_since)) FILTER (WHERE written > 0 OR expires > 0)
+		FROM ban WHERE until <= ? AND (written <> 0 OR expires <> 0)`, now.UnixMilli()).Scan(&s.ToUnblock, &toWrite, &ended)
+	s.Pending = earlier(s.Pending, ended)
+	if f.target.HasFiles() {
+		s.ToWrite += toWrite
+	}
+	return err
 }
 
 // earlier returns the earlier of two times, of which each may be missing.
@@ -163,7 +174,7 @@ func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
 // any more.
 func forgetFiles(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, `UPDATE flushing SET mark = '', confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0,
-		compared = MIN(compared, 1)`)
+		compared = MIN(compared, ?)`, comparedElsewhere)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, queryEndTrouble, Files)
 	}

@@ -111,7 +111,7 @@ func TestATroubleEndsWithTheFirstGoodFlush(t *testing.T) {
 	trouble := func() ledger.Trouble { return status(t, l, start).Trouble }
 	want(t, "trouble at first", trouble(), ledger.Trouble{})
 	for i, text := range []string{"refused", "no answer"} {
-		check(t, l.RecordFailure(t.Context(), ledger.Whole, text, int64(i), start.Add(time.Duration(i)*time.Minute)))
+		check(t, l.RecordFailure(t.Context(), ledger.WholeFlush, text, int64(i), start.Add(time.Duration(i)*time.Minute)))
 	}
 	want(t, "trouble", trouble(), ledger.Trouble{Text: "no answer", Since: start, Last: start.Add(time.Minute), Count: 2, Request: 1})
 	p := plan(t, l, start)
@@ -120,7 +120,7 @@ func TestATroubleEndsWithTheFirstGoodFlush(t *testing.T) {
 	recordOutcome(t, l, p, oneByOne(p, start))
 	want(t, "trouble after a good flush", trouble(), ledger.Trouble{})
 
-	check(t, l.RecordFailure(t.Context(), ledger.Whole, "no answer", 0, start))
+	check(t, l.RecordFailure(t.Context(), ledger.WholeFlush, "no answer", 0, start))
 	p = plan(t, l, start)
 	want(t, "pending, needs tidy", []bool{p.HasPending(), p.NeedsTidy}, []bool{false, true})
 	check(t, l.Tidy(t.Context(), p))

@@ -14,7 +14,7 @@ import (
 type Target struct {
 	Host        string `json:"host"`     // host and API port, in one spelling for each appliance; "": nothing was flushed yet
 	Identity    string `json:"identity"` // the keys and certificates by which the configuration identifies the appliance
-	Group       string `json:"group"`    // "": the configuration has no credentials for SSH, so the appliance has no group and no objects of ours
+	Group       string `json:"group"`    // "": the configuration has no credentials for SSH, so flushes leave the files as they are
 	DeleteGroup string `json:"delete_group"`
 	Serial      string `json:"serial,omitempty"` // the appliance's serial number; "": not known
 	// OldGroups are groups of earlier configurations that may still be in the appliance's files.
@@ -28,7 +28,7 @@ func (t Target) Matches(configured Target) bool {
 		t.Group == configured.Group && t.DeleteGroup == configured.DeleteGroup
 }
 
-// HasFiles reports whether flushes keep the bans in the appliance's files.
+// HasFiles reports whether flushes write the bans to the appliance's files.
 func (t Target) HasFiles() bool { return t.Group != "" }
 
 // IsElsewhere reports whether a configuration names another address.
@@ -90,7 +90,8 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) err
 }
 
 // makeAllPending makes everything pending: bans in force must be blocked again, and ended ones must be unblocked. The appliance may
-// have their entries. Without a group, no flush can change the files, and a later one with a group compares them whole.
+// have their entries. If the next target has no group, no flush writes the files. The first flush of a later target with a group
+// compares them whole.
 func makeAllPending(ctx context.Context, tx *sql.Tx, next Target, now time.Time) error {
 	written := maybeListed
 	if !next.HasFiles() {

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// Part is a part of the flushes that can fail while the other one succeeds.
+// Part is what failed: a whole flush, or only the appliance's files. Each has a trouble of its own.
 type Part int
 
 const (
-	// Whole is a whole flush. Its trouble ends with the first flush that ends well without a warning. A failure also ends when nothing
-	// is pending any more.
-	Whole Part = iota
-	// Files are the appliance's files. Their trouble ends with the first flush that compares them without a warning.
+	// The trouble of WholeFlush ends with the first flush that ends well without a warning. A failure also ends when nothing is
+	// pending any more.
+	WholeFlush Part = iota
+	// The trouble of Files ends with the first flush that compares the appliance's files without a warning.
 	Files
 )
 
-// Trouble is the failure of one part of the flushes, or the warning of flushes that end well.
+// Trouble is the failure of a [Part], or the warning of flushes that end well.
 type Trouble struct {
 	Text    string    // of the last failure or warning; "": there is none
 	Since   time.Time // the first failure
@@ -33,7 +33,7 @@ func readTrouble(ctx context.Context, tx *sql.Tx, part Part) (t Trouble, err err
 	return t, err
 }
 
-// RecordFailure records why a part of a flush failed, in a text for people. request is the last request for a flush when this one began.
+// RecordFailure records why a flush or its files failed, in a text for people. request is the last request for a flush when this one began.
 func (l *Ledger) RecordFailure(ctx context.Context, part Part, text string, request int64, now time.Time) error {
 	return l.recordTrouble(ctx, part, text, false, request, now)
 }

@@ -27,10 +27,11 @@ func checkCommand() command {
 		help: `Validates the file, then tries on the appliance everything that the plugin needs:
 the logins, the shell and its tools, the files, the rights. It blocks nothing and
 changes no file. It tries each login once at most. Without credentials for SSH it
-tries the API alone, and the row mode says what that costs. Before that it compares the
-document with those in the other files of the folder: two documents must not
-have the same name, nor write the same group on the same appliance. It also names
-the values that CrowdSec changes before the plugin gets them, and says whether
+tries the API alone, and the row SSH says what the plugin cannot do then. Before
+that it compares the document with those in the other files of the folder: two
+documents must not have the same name, nor write the same group on the same
+appliance. It also names the values that CrowdSec changes before the plugin gets
+them, and says whether
 profiles.yaml names the notification where decisions block.
 
 With --write it also blocks addresses for documentation (198.51.100.240/28,

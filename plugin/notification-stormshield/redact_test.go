@@ -31,15 +31,15 @@ func TestAReportHidesTheSerialNumbersOfAPair(t *testing.T) {
 	for _, arguments := range [][]string{{"check"}, {"check", "--write"}, {"check", "--write", "--json"}} {
 		_, out, _ := h.run(append(arguments, "-c", h.file)...)
 		shows := strings.Contains(out, snstest.DefaultSerialNumber) || strings.Contains(out, snstest.PeerSerialNumber)
-		if shows != (len(arguments) == 1) || !strings.Contains(out, ", which answers here, mode Active") {
+		if shows != (len(arguments) == 1) || !strings.Contains(out, ", which answers here, role Active") {
 			t.Errorf("%q:\n%s", arguments, out)
 		}
 	}
 	h.sim.SetFaults(func(f *snstest.Faults) { f.Passive = true })
 	status, out, _ := h.run("check", "-c", h.file)
 	for _, line := range []string{
-		"  DIFFERS    high availability       " + snstest.DefaultSerialNumber + ", which answers here, mode Passive",
-		"                                     " + snstest.PeerSerialNumber + ", mode Active",
+		"  DIFFERS    high availability       " + snstest.DefaultSerialNumber + ", which answers here, role Passive",
+		"                                     " + snstest.PeerSerialNumber + ", role Active",
 		"                                     hint: no traffic flows through the passive appliance: set host to the virtual address",
 	} {
 		if status != 0 || !strings.Contains(out, "\n"+line) {

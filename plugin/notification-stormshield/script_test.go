@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 // simulated appliance, and a configuration for it in notification.yaml. These commands exist beside testscript's own:
 //
 //	configure LINE                 adds a line of YAML to the configuration
-//	api-alone                      removes the credential for SSH from the configuration, and switches SSH off on the appliance
+//	remove-ssh                     removes the credential for SSH from the configuration, and switches SSH off on the appliance
 //	copy FILE OLD NEW              copies the configuration to a file and replaces OLD by NEW there
 //	plugin start|stop              starts or stops the plugin
 //	ban PREFIX DURATION            sends an alert to the plugin
@@ -83,7 +83,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"configure": withScript((*script).configureCommand), "api-alone": withScript((*script).apiAloneCommand), "copy": withScript((*script).copyCommand),
+			"configure": withScript((*script).configureCommand), "remove-ssh": withScript((*script).removeSSHCommand), "copy": withScript((*script).copyCommand),
 			"plugin": withScript((*script).pluginCommand), "ban": withScript((*script).banCommand), "appliance": withScript((*script).applianceCommand),
 			"lapi": withScript((*script).localAPICommand), "key": keyCommand,
 			"host-keys": hostKeysCommand, "blocked": blockedCommand, "json": jsonCommand,
@@ -146,10 +146,10 @@ func (s *script) configure(yaml string) error {
 	return os.WriteFile(filepath.Join(s.Folder, "notification.yaml"), []byte(s.yaml), 0o600)
 }
 
-func (s *script) apiAloneCommand(args []string) error {
+func (s *script) removeSSHCommand(args []string) error {
 	credential := fmt.Sprintf("  ssh_password: %s\n", s.Configuration.SSHPassword)
 	if len(args) != 0 || !strings.Contains(s.yaml, credential) {
-		return fmt.Errorf("api-alone, once, in a configuration with %q", credential)
+		return fmt.Errorf("remove-ssh, once, in a configuration with %q", credential)
 	}
 	s.yaml = strings.Replace(s.yaml, credential, "", 1)
 	s.healthy.SSHRefuse = true

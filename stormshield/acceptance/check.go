@@ -17,12 +17,12 @@ import (
 )
 
 // Check tries what needs no write. It changes nothing but the monitor right, which it takes if it is free, and gives back. It
-// logs in at most once to the API and once over SSH, and without credentials for SSH to the API alone. The API comes first, because it can tell a wrong password from a
-// lock-out. If it refuses the login, Check does not try SSH, because both count towards the same lock-out.
+// logs in at most once to the API and, with credentials for SSH, once over SSH. The API comes first, because it can tell a wrong
+// password from a lock-out. If it refuses the login, Check does not try SSH, because both count towards the same lock-out.
 func Check(ctx context.Context, config stormshield.Config) []Finding {
 	c := newChecker(config)
 	defer c.close(ctx)
-	c.read(ctx)
+	c.runReadRows(ctx)
 	return c.findings
 }
 
@@ -32,15 +32,15 @@ func Check(ctx context.Context, config stormshield.Config) []Finding {
 func CheckAndWrite(ctx context.Context, config stormshield.Config) []Finding {
 	c := newChecker(config)
 	defer c.close(ctx)
-	c.read(ctx)
+	c.runReadRows(ctx)
 	c.writeAndRemove(ctx)
 	return c.findings
 }
 
-// read tries what needs no write.
-func (c *checker) read(ctx context.Context) {
+// runReadRows tries what needs no write.
+func (c *checker) runReadRows(ctx context.Context) {
 	if c.config.APIAlone {
-		c.run(ctx, modeRow)
+		c.run(ctx, noSSHRow)
 	}
 	c.run(ctx, apiRows...)
 	if c.isPair {
@@ -97,9 +97,9 @@ func (c *checker) closeShell() {
 	}
 }
 
-func (c *checker) mode(context.Context) Finding {
+func (c *checker) noSSH(context.Context) Finding {
 	return Finding{
-		Detail: "over the API alone, without SSH: single addresses only, no ranges; more than about 2,000 bans, or many at once, take long",
+		Detail: "not used; over the API alone: single addresses only, no ranges; more than about 2,000 bans, or many at once, take long",
 		Hint:   "to block ranges too, switch SSH on and give ssh_password or ssh_private_key_path",
 	}
 }

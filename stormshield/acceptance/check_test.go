@@ -226,8 +226,8 @@ func TestCheckWithoutSSHTriesTheAPIAlone(t *testing.T) {
 		check    func(context.Context, stormshield.Config) []acceptance.Finding
 		subjects []string
 	}{
-		{acceptance.Check, []string{"mode", "API login", "firmware", "right to the blacklist"}},
-		{acceptance.CheckAndWrite, []string{"mode", "API login", "firmware", "right to the blacklist", "blocking an address", "what SHOW prints",
+		{acceptance.Check, []string{"SSH", "API login", "firmware", "right to the blacklist"}},
+		{acceptance.CheckAndWrite, []string{"SSH", "API login", "firmware", "right to the blacklist", "blocking an address", "what SHOW prints",
 			"renewing an entry", "unblocking an address", "IPv6 address", "nothing is left behind"}},
 	} {
 		var subjects []string
@@ -236,8 +236,8 @@ func TestCheckWithoutSSHTriesTheAPIAlone(t *testing.T) {
 			if f.Verdict != acceptance.Holds || f.Detail == "" {
 				t.Errorf("%s: %s, %s %v", f.Subject, f.Verdict, f.Detail, f.Err)
 			}
-			if f.Subject == "mode" && (!strings.Contains(f.Detail, "no ranges") || !strings.Contains(f.Hint, "ssh_password")) {
-				t.Errorf("the mode is described as %q (hint: %s)", f.Detail, f.Hint)
+			if f.Subject == "SSH" && (!strings.Contains(f.Detail, "no ranges") || !strings.Contains(f.Hint, "ssh_password")) {
+				t.Errorf("the row SSH says %q (hint: %s)", f.Detail, f.Hint)
 			}
 		}
 		if !slices.Equal(subjects, c.subjects) {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// pair describes both appliances of a pair, one a line. The form of the answer is not certain [?], so a field or an answer that
-// is missing is no fault. A section without any of the fields is about something else.
+// pair describes both appliances of a pair, each in a line of its own. No source shows the form of the answer [?], so a missing field
+// or answer is no fault. A section with none of the fields is about something else.
 func (c *checker) pair(ctx context.Context) Finding {
 	answer, err := c.session.Run(ctx, "HA INFO")
 	if err != nil {
@@ -19,7 +19,7 @@ func (c *checker) pair(ctx context.Context) Finding {
 		keys := answer.Section(serial)
 		var facts string
 		for _, field := range []struct{ key, text string }{
-			{"Mode", "mode"}, {"State", "state"}, {"LastModeChange", "in this mode since"}, {"LastConfigSync", "last synchronisation"},
+			{"Mode", "role"}, {"State", "state"}, {"LastModeChange", "in this role since"}, {"LastConfigSync", "last synchronisation"},
 		} {
 			if value := keys[field.key]; value != "" {
 				facts += fmt.Sprintf(", %s %.60s", field.text, strings.ToValidUTF8(value, "?"))

@@ -21,25 +21,25 @@ func TestCheckDescribesThePairOfHighAvailability(t *testing.T) {
 	const (
 		self = snstest.DefaultSerialNumber + ", which answers here"
 		peer = snstest.PeerSerialNumber
-		rest = ", state Running, in this mode since 2026-11-02 09:00:00, last synchronisation 2026-11-20 10:11:12"
+		rest = ", state Running, in this role since 2026-11-02 09:00:00, last synchronisation 2026-11-20 10:11:12"
 	)
 	for name, c := range map[string]struct {
 		set     func(*snstest.Faults)
 		verdict acceptance.Verdict
 		detail  string
 	}{
-		"active": {func(*snstest.Faults) {}, acceptance.Holds, self + ", mode Active" + rest + "\n" + peer + ", mode Passive" + rest},
+		"active": {func(*snstest.Faults) {}, acceptance.Holds, self + ", role Active" + rest + "\n" + peer + ", role Passive" + rest},
 		"passive": {func(f *snstest.Faults) { f.Passive = true }, acceptance.Differs,
-			self + ", mode Passive" + rest + "\n" + peer + ", mode Active" + rest},
+			self + ", role Passive" + rest + "\n" + peer + ", role Active" + rest},
 		"passive, as raw text": {func(f *snstest.Faults) {
 			f.HAInfo = "[" + snstest.DefaultSerialNumber + "]\nMode=\"passive\"\nState=\n[" + peer + "]\nMode=Active\n"
 		},
-			acceptance.Differs, self + ", mode passive\n" + peer + ", mode Active"},
-		"without a mode":    {func(f *snstest.Faults) { f.HAInfo = "[" + snstest.DefaultSerialNumber + "]\nState=1\n" }, acceptance.Holds, self + ", state 1"},
+			acceptance.Differs, self + ", role passive\n" + peer + ", role Active"},
+		"without a role":    {func(f *snstest.Faults) { f.HAInfo = "[" + snstest.DefaultSerialNumber + "]\nState=1\n" }, acceptance.Holds, self + ", state 1"},
 		"other fields":      {func(f *snstest.Faults) { f.HAInfo = "[Result]\nLinks=2\n" }, acceptance.Untried, "HA INFO names no appliance of the pair"},
 		"without a section": {func(f *snstest.Faults) { f.HAInfo = "Mode=Passive\n" }, acceptance.Untried, "HA INFO names no appliance of the pair"},
 		"no right":          {func(f *snstest.Faults) { f.Ret = map[string]int{"HA INFO": 205} }, acceptance.Untried, "HA INFO: the account has no right"},
-		"no serial number":  {func(f *snstest.Faults) { f.NoSerialNumber = true }, acceptance.Holds, snstest.DefaultSerialNumber + ", mode Active"},
+		"no serial number":  {func(f *snstest.Faults) { f.NoSerialNumber = true }, acceptance.Holds, snstest.DefaultSerialNumber + ", role Active"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := startPair(t, c.set)

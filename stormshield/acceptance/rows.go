@@ -26,10 +26,10 @@ const (
 	ipv6Object     = "IPv6 object"
 )
 
-// modeRow describes a configuration without credentials for SSH.
-var modeRow = row{"mode", "without credentials for SSH the plugin works over the API alone", nil, (*checker).mode}
+// noSSHRow is about a configuration without credentials for SSH.
+var noSSHRow = row{"SSH", "without credentials for SSH the plugin works over the API alone", nil, (*checker).noSSH}
 
-// pairRow is about an appliance that is one of a pair.
+// pairRow is about an appliance of a pair for high availability.
 var pairRow = row{"high availability", "the host in the configuration leads to the active one of the pair", nil, (*checker).pair}
 
 // writeRows block and write. The order matters: some use what the rows before them wrote.
@@ -40,7 +40,7 @@ func (c *checker) writeRows() []row {
 	return slices.Concat(addressRows, fileRows)
 }
 
-// apiRows need the API alone.
+// apiRows need no SSH.
 var apiRows = []row{
 	{apiLogin, "the account logs in to the HTTPS API with its password or its client certificate", nil, (*checker).logInToAPI},
 	{"firmware", "SYSTEM PROPERTY returns model and version", works(apiLogin), (*checker).firmware},

@@ -94,22 +94,22 @@ func commonWords(some, others []string) string {
 	return strings.Join(both, ", ")
 }
 
-// The paths of the folder with both files, one of the older component and one of the vendor's scripts. One may be a link to the
-// other [?].
+// Two paths of the folder with both files. The older component uses the first, and the vendor's scripts use the second. One may be a
+// link to the other [?].
 const (
-	dataFolder = "/data/Main/ConfigFiles"
-	linkFolder = "/usr/Firewall/ConfigFiles"
+	dataFolder   = "/data/Main/ConfigFiles"
+	scriptFolder = "/usr/Firewall/ConfigFiles"
 )
 
-// otherFolders returns the paths at which the files may be too.
+// otherFolders returns the paths, other than config_dir, at which files of these names may be.
 func (c *checker) otherFolders() []string {
 	if root, ok := strings.CutSuffix(c.config.ConfigDir, dataFolder); ok {
-		return []string{root + linkFolder}
+		return []string{root + scriptFolder}
 	}
-	if root, ok := strings.CutSuffix(c.config.ConfigDir, linkFolder); ok {
+	if root, ok := strings.CutSuffix(c.config.ConfigDir, scriptFolder); ok {
 		return []string{root + dataFolder}
 	}
-	return []string{dataFolder, linkFolder}
+	return []string{dataFolder, scriptFolder}
 }
 
 func (c *checker) folder(ctx context.Context) Finding {
@@ -134,7 +134,7 @@ func (c *checker) folder(ctx context.Context) Finding {
 	return wrong(err, c.scriptHint(err))
 }
 
-// describeFolder reads the output of the script of folder: where config_dir leads, and the other folders.
+// describeFolder says where config_dir leads, and what is in the other folders. out is the output of the script of folder.
 func (c *checker) describeFolder(out string) Finding {
 	real, others, _ := strings.Cut(strings.ToValidUTF8(out, "?"), "\n")
 	found := holds(c.config.ConfigDir)

@@ -55,13 +55,13 @@ func (h *harness) await(when string, want ...netip.Prefix) {
 	}
 }
 
-// Between the modes no address is unblocked. A range ends without SSH, and no credential for SSH is needed for that.
-func TestAChangeOfTheModeUnblocksNoAddress(t *testing.T) {
+// A range ends without SSH, and no credential for SSH is needed for that.
+func TestRemovingAndAddingTheCredentialsForSSHUnblocksNoAddress(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	addresses := plugintest.Addresses(netip.MustParseAddr("203.0.113.1"), 20) // more than api_single_max
 	network, another := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::7/128")
-	withSSH, alone := h.yaml(nil), h.yaml(map[string]string{"ssh_password": "", "ssh_host_key": ""})
+	withSSH, without := h.yaml(nil), h.yaml(map[string]string{"ssh_password": "", "ssh_host_key": ""})
 
 	p := h.startPlugin(withSSH)
 	h.ban(p, append(addresses, network)...)
@@ -69,7 +69,7 @@ func TestAChangeOfTheModeUnblocksNoAddress(t *testing.T) {
 	p.Close()
 	logins := h.sim.Stats().SSHAuthOK
 
-	p = h.startPlugin(alone)
+	p = h.startPlugin(without)
 	h.await("without SSH", addresses...)
 	h.ban(p, network, another)
 	addresses = append(addresses, another)
@@ -85,7 +85,7 @@ func TestAChangeOfTheModeUnblocksNoAddress(t *testing.T) {
 	p.Close()
 	for _, command := range h.sim.Stats().APICommands {
 		if strings.Contains(command, "DELETE") && !strings.Contains(command, "crowdsec_net_") {
-			t.Errorf("a change of the mode sent %s", command)
+			t.Errorf("a change of the credentials for SSH sent %s", command)
 		}
 	}
 }
