@@ -16,14 +16,15 @@ func (env *Environment) logins(t testing.TB) logins {
 	}
 }
 
-// checkOneFlush waits until one more flush is logged, and fails the test if it did not make the wanted logins.
+// checkOneFlush waits until one more flush is logged, and fails the test if it did not make the wanted logins. The API
+// session of an earlier flush may be open, so the flush need not log in to the API.
 func (env *Environment) checkOneFlush(t testing.TB, what string, before logins, ssh int) {
 	t.Helper()
 	waitFor(t, 10*time.Second, "a flush is logged", func() (bool, string) { return env.logins(t).flushes > before.flushes, "it is not" })
 	now := env.logins(t)
 	t.Logf("MEASURED %s: logins %d over the API, %d over SSH", what, now.api-before.api, now.ssh-before.ssh)
-	if now.flushes != before.flushes+1 || now.api != before.api+1 || now.ssh != before.ssh+ssh {
-		t.Errorf("%s: before %+v, now %+v, want one flush with 1 login over the API and %d over SSH", what, before, now, ssh)
+	if now.flushes != before.flushes+1 || now.api > before.api+1 || now.ssh != before.ssh+ssh {
+		t.Errorf("%s: before %+v, now %+v, want one flush with at most 1 login over the API and %d over SSH", what, before, now, ssh)
 	}
 }
 
