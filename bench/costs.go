@@ -46,110 +46,99 @@ type costs struct {
 	of   [ways][kinds][]cost
 }
 
-// measure alternates between the ways, so that other load on the machine affects
-// all.
-func (p costPlan) measure(ctx context.Context, o options) (costs, error) {
-	progress("flushes with %s bans in force over %s", grouped(p.bans), network(p.link))
-	c := costs{bans: p.bans, link: p.link}
+// includes reports whether a kind of flush after the first one is measured in a way.
+func (w way) includes(k kind) bool {
+	return w == changeOnly || (k >= oneRange) == (w == wholeFiles)
+}
+
+// measure measures over all networks. It alternates between all harnesses, so that
+// other load on the machine affects all, and so that update_frequency passes for one
+// while others are measured.
+func (p costPlan) measure(ctx context.Context, o options) ([]costs, error) {
+	progress("flushes with %s bans in force", grouped(p.bans))
+	all := make([]costs, len(links))
 	var harnesses []*harness
 	defer func() {
 		for _, h := range harnesses {
 			h.close()
 		}
 	}()
-	for i, tries := range p.tries {
-		if tries == 0 {
-			continue
-		}
-		s := short
-		s.link, s.way = p.link, way(i)
-		h, err := newHarness(ctx, o, s)
+	measure := func(h *harness, k kind) error {
+		progress("  %s, %s: %s", network(h.link), h.way, k)
+		cost, err := h.measure(ctx, k, p.bans)
 		if err != nil {
-			return c, fmt.Errorf("%s: %w", s.way, err)
+			return fmt.Errorf("%s over %s, %s: %w", k, network(h.link), h.way, err)
 		}
-		harnesses = append(harnesses, h)
-		if err := c.begin(ctx, h); err != nil {
-			return c, fmt.Errorf("%s: %w", s.way, err)
-		}
-	}
-	for try := range slices.Max(p.tries[:]) {
-		for _, h := range harnesses {
-			if try >= p.tries[h.way] {
-				continue
-			}
-			if err := c.try(ctx, h); err != nil {
-				return c, fmt.Errorf("%s: %w", h.way, err)
-			}
-		}
-	}
-	for _, h := range harnesses {
-		if err := c.finish(ctx, h); err != nil {
-			return c, fmt.Errorf("%s: %w", h.way, err)
-		}
-	}
-	return c, nil
-}
-
-func (c *costs) add(h *harness, k kind, of cost) { c.of[h.way][k] = append(c.of[h.way][k], of) }
-
-// begin measures the first flush.
-func (c *costs) begin(ctx context.Context, h *harness) error {
-	progress("  %s: first flush", h.way)
-	if _, err := h.receive(ctx, c.bans, perLarge); err != nil {
-		return err
-	}
-	cost, err := h.firstFlush(ctx)
-	c.add(h, first, cost)
-	return err
-}
-
-// try measures one more range, and one more ban and its end.
-func (c *costs) try(ctx context.Context, h *harness) error {
-	if h.way != withoutSSH {
-		progress("  %s: one more range", h.way)
-		cost, err := h.oneRange(ctx)
-		if err != nil {
-			return fmt.Errorf("one more range: %w", err)
-		}
-		c.add(h, oneRange, cost)
-	}
-	if h.way == wholeFiles {
+		of := &all[slices.Index(links, h.link)].of[h.way]
+		of[k] = append(of[k], cost)
 		return nil
 	}
-	progress("  %s: one more ban, and its end", h.way)
-	more, ended, err := h.oneMoreAndItsEnd(ctx)
-	c.add(h, oneMore, more)
-	c.add(h, oneEnded, ended)
-	return err
+	for i, link := range links {
+		all[i].bans, all[i].link = p.bans, link
+		for way := range ways {
+			if p.tries[way] == 0 {
+				continue
+			}
+			s := spaced
+			s.link, s.way = link, way
+			h, err := newHarness(ctx, o, s)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", way, err)
+			}
+			harnesses = append(harnesses, h)
+			if err := measure(h, first); err != nil {
+				return nil, err
+			}
+		}
+	}
+	each := func(try int, some ...kind) error {
+		for _, k := range some {
+			for _, h := range harnesses {
+				if try >= p.tries[h.way] || !h.way.includes(k) {
+					continue
+				}
+				if err := measure(h, k); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	for try := range slices.Max(p.tries[:]) {
+		if err := each(try, oneRange, oneMore, oneEnded); err != nil {
+			return nil, err
+		}
+	}
+	return all, each(0, reassertion, reassertionWithFiles, thousandMore)
 }
 
-// finish measures re-asserts and 1,000 more bans.
-func (c *costs) finish(ctx context.Context, h *harness) error {
-	progress("  %s: re-asserts, 1,000 more", h.way)
-	last := c.of[h.way][first][0].ended
-	if h.way != wholeFiles {
-		again, err := h.reassert(ctx, last, false)
-		c.add(h, reassertion, again)
-		if err != nil || h.way == withoutSSH {
-			return err
+// measure measures a flush. The kinds come in the order of costPlan.measure.
+func (h *harness) measure(ctx context.Context, k kind, bans int) (cost, error) {
+	switch k {
+	case first:
+		if _, err := h.receive(ctx, bans, perLarge); err != nil {
+			return cost{}, err
 		}
-		last = again.ended
+		return h.firstFlush(ctx)
+	case oneRange:
+		return h.oneRange(ctx)
+	case oneMore:
+		return h.oneMore(ctx)
+	case oneEnded:
+		return h.oneEnded(ctx)
+	case reassertion:
+		return h.reassert(ctx, false)
+	case reassertionWithFiles:
+		// This ban goes over the API alone, so the files lack it until the re-assert.
+		if _, err := h.flushOfBans(ctx, banFor, h.fresh.next(1), outcome{added: 1}); err != nil {
+			return cost{}, err
+		}
+		return h.reassert(ctx, true)
+	case thousandMore:
+		return h.flushOfBans(ctx, banFor, h.fresh.next(1000), byGroup(1000))
+	default:
+		panic(k.String())
 	}
-	// This ban goes over the API alone, so the files lack it until the re-assert.
-	if _, err := h.flushOfBans(ctx, banFor, h.fresh.next(1), outcome{added: 1}); err != nil {
-		return err
-	}
-	again, err := h.reassert(ctx, last, true)
-	if err != nil {
-		return err
-	}
-	c.add(h, reassertionWithFiles, again)
-	more, err := h.flushOfBans(ctx, banFor, h.fresh.next(1000), byGroup(1000))
-	if err != nil {
-		return fmt.Errorf("1,000 more bans: %w", err)
-	}
-	c.add(h, thousandMore, more)
-	return nil
 }
 
 // typical is the try with the median time.

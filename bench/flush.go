@@ -75,9 +75,12 @@ func (h *harness) flush(ctx context.Context, logged int, want outcome) (cost, er
 		return cost{}, err
 	}
 	h.nextFlush = begun.Add(h.frequency)
+	if want.reasserted {
+		h.reasserted = end.Received
+	}
 	s := h.Appliance.Stats()
 	return cost{
-		begun: begun, ended: end.Received, wall: end.Received.Sub(begun), shellCPU: s.ShellCPU,
+		begun: begun, wall: end.Received.Sub(begun), shellCPU: s.ShellCPU,
 		api: traffic{s.APIBytesIn, s.APIBytesOut, s.APIConnections, s.APILoginsOK},
 		ssh: traffic{s.SSHBytesIn, s.SSHBytesOut, s.SSHConnections, s.SSHAuthOK},
 	}, h.checkBlacklist()
@@ -110,19 +113,18 @@ func (h *harness) flushOfBans(ctx context.Context, duration time.Duration, prefi
 	return h.flush(ctx, logged, want)
 }
 
-// oneMoreAndItsEnd bans one address for a short time and measures two flushes:
-// that of the ban, and that of its end.
-func (h *harness) oneMoreAndItsEnd(ctx context.Context) (more, ended cost, err error) {
-	const duration = 2500 * time.Millisecond // the flush of the ban is over by then
-	if more, err = h.flushOfBans(ctx, duration, h.fresh.next(1), outcome{added: 1}); err != nil {
-		return more, ended, fmt.Errorf("one more ban: %w", err)
-	}
-	logged := h.startCounting()
+// oneMore bans one address for a short time and measures its flush. oneEnded follows.
+func (h *harness) oneMore(ctx context.Context) (cost, error) {
+	const duration = 5 * time.Second // longer than the flush, and shorter than update_frequency
+	c, err := h.flushOfBans(ctx, duration, h.fresh.next(1), outcome{added: 1})
 	h.banned--
-	if ended, err = h.flush(ctx, logged, outcome{removed: 1}); err != nil {
-		err = fmt.Errorf("one ended ban: %w", err)
-	}
-	return more, ended, err
+	h.beforeEnd = h.startCounting()
+	return c, err
+}
+
+// oneEnded measures the flush of the end of that ban.
+func (h *harness) oneEnded(ctx context.Context) (cost, error) {
+	return h.flush(ctx, h.beforeEnd, outcome{removed: 1})
 }
 
 // oneRange bans a range for long and measures its flush.
@@ -137,9 +139,9 @@ func (h *harness) oneRange(ctx context.Context) (cost, error) {
 
 // reassert measures a re-assert without other changes. It configures the plugin
 // again with a short reassert_every that has passed, and afterwards with a long one.
-func (h *harness) reassert(ctx context.Context, last time.Time, ssh bool) (c cost, err error) {
+func (h *harness) reassert(ctx context.Context, ssh bool) (c cost, err error) {
 	const shortest = 10 * time.Second
-	if err := plugintest.Pause(ctx, time.Until(last.Add(shortest))); err != nil {
+	if err := plugintest.Pause(ctx, time.Until(h.reasserted.Add(shortest))); err != nil {
 		return c, err
 	}
 	logged := h.startCounting()

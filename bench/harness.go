@@ -40,10 +40,12 @@ func (w way) String() string {
 	return [...]string{"whole files", "the change alone", "without SSH"}[w]
 }
 
-// The settings for lone bans and storms, and the shortest times for single flushes.
+// The settings for lone bans and storms, for the shortest times, and for flushes that
+// each log in: with an update_frequency below 10 s, one API session stays open.
 var (
 	normal = setting{way: changeOnly, frequency: 2 * time.Second, debounce: time.Second}
 	short  = setting{way: changeOnly, frequency: time.Second, debounce: 100 * time.Millisecond}
+	spaced = setting{way: changeOnly, frequency: 10 * time.Second, debounce: 100 * time.Millisecond}
 )
 
 // setting is for a new harness.
@@ -61,6 +63,9 @@ type harness struct {
 	fresh     addresses
 	banned    int       // the number of bans in force
 	nextFlush time.Time // the earliest by update_frequency
+
+	reasserted time.Time // the end of the last re-assert
+	beforeEnd  int       // the length of the log before the end of a short ban
 }
 
 // newHarness makes an appliance, and starts a plugin that sends it nothing until firstFlush.
@@ -113,10 +118,11 @@ func newBlockingHarness(ctx context.Context, o options, s setting, bans, perAler
 }
 
 // configure sends the plugin the configuration with a change. The plugin then
-// starts again on its state.
+// starts again on its state, and may flush at once.
 func (h *harness) configure(ctx context.Context, edit func(*plugintest.Configuration)) error {
 	c := h.Configuration
 	edit(&c)
+	h.nextFlush = time.Time{}
 	return h.Plugin.Configure(ctx, c.YAML())
 }
 

@@ -30,7 +30,6 @@ type size struct {
 // costPlan is for the costs of flushes with a number of bans in force.
 type costPlan struct {
 	bans  int
-	link  snstest.Link
 	tries [ways]int
 }
 
@@ -44,12 +43,12 @@ type batchPlan struct {
 // emulated is the network beside loopback.
 var emulated = snstest.Link{BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Millisecond}
 
-// fewTries is the number of tries where one flush takes 15 s, or many commands.
-const fewTries = 2
+// links are the networks.
+var links = []snstest.Link{{}, emulated}
 
 func (o options) plan() (plan, error) {
 	p := plan{alert: 100_000, lists: []listPlan{{most, 1}, {most, 3}}, batches: batchPlan{bans: 10_000, numbers: []int{8, 16, 32, 64, 128}, tries: 3}}
-	lone, duration, tries := 20, 20*time.Second, 5
+	lone, duration, tries := 20, 20*time.Second, 3
 	sizes, totals, alone := []int{0, 10_000, 100_000, 300_000}, []int{1_000, 10_000, 100_000, 300_000}, []int{1_000, mostAlone}
 	if o.quick {
 		p.alert, p.lists, p.batches = 10_000, []listPlan{{10_000, 1}, {1_000, 3}}, batchPlan{bans: 1_000, numbers: []int{8, 32}, tries: 1}
@@ -68,19 +67,14 @@ func (o options) plan() (plan, error) {
 		p.sizes = append(p.sizes, size{bans, lone, duration})
 	}
 	for _, bans := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(totals, alone)))) {
-		for _, link := range []snstest.Link{{}, emulated} {
-			c := costPlan{bans: bans, link: link}
-			if slices.Contains(totals, bans) {
-				c.tries[wholeFiles], c.tries[changeOnly] = tries, tries
-			}
-			if bans >= 300_000 && link == emulated {
-				c.tries[wholeFiles] = fewTries
-			}
-			if slices.Contains(alone, bans) {
-				c.tries[withoutSSH] = fewTries
-			}
-			p.costs = append(p.costs, c)
+		c := costPlan{bans: bans}
+		if slices.Contains(totals, bans) {
+			c.tries[wholeFiles], c.tries[changeOnly] = tries, tries
 		}
+		if slices.Contains(alone, bans) {
+			c.tries[withoutSSH] = tries
+		}
+		p.costs = append(p.costs, c)
 	}
 	return p, nil
 }
@@ -126,7 +120,7 @@ func (p plan) measure(ctx context.Context, o options) (m measured, err error) {
 		}
 		m.lists = append(m.lists, result)
 	}
-	for _, link := range []snstest.Link{{}, emulated} {
+	for _, link := range links {
 		result, err := p.batches.measure(ctx, o, link)
 		if err != nil {
 			return m, fmt.Errorf("several bans at once, over %s: %w", network(link), err)
@@ -136,9 +130,9 @@ func (p plan) measure(ctx context.Context, o options) (m measured, err error) {
 	for _, c := range p.costs {
 		result, err := c.measure(ctx, o)
 		if err != nil {
-			return m, fmt.Errorf("flushes with %s bans in force over %s: %w", grouped(c.bans), network(c.link), err)
+			return m, fmt.Errorf("flushes with %s bans in force: %w", grouped(c.bans), err)
 		}
-		m.costs = append(m.costs, result)
+		m.costs = append(m.costs, result...)
 	}
 	return m, nil
 }
