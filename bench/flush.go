@@ -12,8 +12,7 @@ import (
 
 // cost is the cost of one flush.
 type cost struct {
-	begun, ended time.Time // the first request, and the flush's line in the log
-
+	begun    time.Time // the first connection, or the first request in an open session
 	wall     time.Duration
 	api, ssh traffic
 	shellCPU time.Duration // of the processes that the appliance's shell ran
@@ -53,7 +52,7 @@ func (h *harness) flush(ctx context.Context, logged int, want outcome) (cost, er
 	defer cancel()
 	for {
 		s := h.Appliance.Stats()
-		if s.SSHConnections+s.APIRequests > 0 { // a session may be open
+		if s.SSHConnections+s.APIConnections+s.APIRequests > 0 {
 			break
 		}
 		if err := plugintest.Pause(ctx, time.Millisecond); err != nil {
