@@ -14,8 +14,11 @@ import (
 // takeoverTime is how long a prefix stays blocked that the first flush found on the appliance. CrowdSec's default ban is as long.
 const takeoverTime = 4 * time.Hour
 
-// refusedRetry is how long after a flush a ban that the appliance refused is tried again, if no other flush comes first.
-const refusedRetry = time.Minute
+// A ban that the appliance refused is tried again with the next flush, and at the latest after these times.
+const (
+	firstRefusedRetry = time.Minute
+	lastRefusedRetry  = 10 * time.Minute
+)
 
 // flush is one run that applies what is pending.
 type flush struct {
@@ -133,8 +136,14 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 		after.Add, after.Remove = nil, nil
 	}
 	result := pacer.Result{Acted: true, Next: f.nextFlush(after, f.task, f.now)}
-	if retry := f.now.Add(refusedRetry); len(done.Refused) > 0 && (result.Next.IsZero() || retry.Before(result.Next)) {
-		result.Next = retry
+	if len(done.Refused) == 0 {
+		f.refusals = 0
+	} else {
+		f.refusals++
+		retry := f.now.Add(min(firstRefusedRetry<<min(f.refusals-1, 16), lastRefusedRetry))
+		if result.Next.IsZero() || retry.Before(result.Next) {
+			result.Next = retry
+		}
 	}
 	if done.Unfinished {
 		result.Next = f.now

@@ -68,6 +68,7 @@ type Enforcer struct {
 	pacer         *pacer.Pacer
 	failures      *failures.Log
 	filesRetry    filesRetry
+	refusals      int       // how many flushes in a row left bans that the appliance refused
 	loggedCut     bool      // a refusal to cut connections was logged
 	serialReadAt  time.Time // when this process last read the serial number of the appliance
 	round         round

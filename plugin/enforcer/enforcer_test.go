@@ -207,7 +207,7 @@ func TestARefusedBanDelaysNoOther(t *testing.T) {
 			t.Errorf("the log has this line %d times:\n%s", n, h.log)
 		}
 		h.fw.set(func() { h.fw.refuses = nil })
-		h.waitUntil(11 * time.Minute)
+		h.waitUntil(19 * time.Minute)
 		h.want("when the appliance accepts both", "2001:db8::7", "203.0.113.7")
 		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || s.Trouble.Count != 0 {
 			t.Errorf("status says %+v, %v", s, err)

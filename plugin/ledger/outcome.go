@@ -44,22 +44,26 @@ func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 	return l.explain(l.recordOutcome(ctx, p, o), "record what the appliance acknowledged")
 }
 
-// ConfirmedAt returns when the flush had blocked everything in force, by the group or one by one; zero: it did not.
+// ConfirmedAt returns when the flush had blocked everything in force that the appliance does not refuse, by the group or one by one;
+// zero: it did not.
 func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 	switch {
 	case !o.Asserted.IsZero():
 		return o.Asserted
 	case !o.Confirmed.IsZero() && len(p.Block) == p.BlockCount:
 		return o.Confirmed
-	case !p.BlocksAll, len(o.Refused) > 0, o.At.IsZero():
+	case !p.BlocksAll, o.At.IsZero():
 		return time.Time{}
 	}
-	blocked := map[netip.Prefix]bool{}
+	tried := map[netip.Prefix]bool{}
 	for _, e := range o.Blocked {
-		blocked[e.Prefix] = true
+		tried[e.Prefix] = true
+	}
+	for _, p := range o.Refused {
+		tried[p] = true
 	}
 	for _, b := range p.Block {
-		if !blocked[b.Prefix] {
+		if !tried[b.Prefix] {
 			return time.Time{}
 		}
 	}
@@ -92,7 +96,7 @@ func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 			return err
 		}
 	}
-	if err := l.markUnblocked(ctx, o.Refused); err != nil { // markListed recorded them as blocked by the group
+	if err := l.markRefused(ctx, o.Refused, flush); err != nil {
 		return err
 	}
 	if err := l.deleteEnded(ctx, p, o.Cleared); err != nil {
@@ -161,6 +165,16 @@ func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) er
 	return inChunks(ctx, l, unblocked, func(tx *sql.Tx, some []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE written WHEN 0 THEN 0 ELSE ? END, expires = 0
 			WHERE prefix IN (SELECT value FROM json_each(?))`, maybeListed, jsonArray(some))
+		return err
+	})
+}
+
+// markRefused records that bans have no entry. Those in the files count as written after this flush, so that its re-assert by the group
+// does not count as their entry.
+func (l *Ledger) markRefused(ctx context.Context, refused []netip.Prefix, flush int64) error {
+	return inChunks(ctx, l, refused, func(tx *sql.Tx, some []netip.Prefix) error {
+		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE WHEN written > 0 THEN ? ELSE written END, expires = 0
+			WHERE prefix IN (SELECT value FROM json_each(?))`, flush+1, jsonArray(some))
 		return err
 	})
 }

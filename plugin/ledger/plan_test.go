@@ -88,9 +88,11 @@ func TestAFlushOneByOneConfirmsAllBansOnlyIfItBlockedEachOfThem(t *testing.T) {
 		change    func(*appliance.Outcome)
 		confirmed bool
 	}{
-		"each is blocked":      {func(*appliance.Outcome) {}, true},
-		"one is not":           {func(o *appliance.Outcome) { o.Blocked = o.Blocked[:1] }, false},
-		"one is refused":       {func(o *appliance.Outcome) { o.Refused = []netip.Prefix{o.Blocked[1].Prefix} }, false},
+		"each is blocked": {func(*appliance.Outcome) {}, true},
+		"one is not":      {func(o *appliance.Outcome) { o.Blocked = o.Blocked[:1] }, false},
+		"one is refused": {func(o *appliance.Outcome) {
+			o.Refused, o.Blocked = []netip.Prefix{o.Blocked[1].Prefix}, o.Blocked[:1]
+		}, true},
 		"the flush has failed": {func(o *appliance.Outcome) { o.At = time.Time{} }, false},
 	} {
 		l := open(t)
