@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"notification-stormshield/plugin/plugintest"
 	"notification-stormshield/stormshield/snstest"
 )
 
@@ -28,49 +27,45 @@ type batch struct {
 // entry on the blacklist.
 type span struct{ first, last time.Duration }
 
-func (p batchPlan) measure(ctx context.Context, o options, link snstest.Link) (batches, error) {
-	progress("several bans at once over %s", network(link))
-	b := batches{bans: p.bans, link: link}
-	s := short
-	s.link = link
-	h, _, err := newBlockingHarness(ctx, o, s, p.bans, perLarge)
-	if err != nil {
-		return b, err
-	}
-	defer h.close()
-	progress("  address by address")
-	single, err := h.spans(ctx, p, slices.Max(p.numbers))
-	if err != nil {
-		return b, err
-	}
-	progress("  by the group")
-	group, err := h.spans(ctx, p, 1)
-	if err != nil {
-		return b, err
-	}
-	for i, n := range p.numbers {
-		b.of = append(b.of, batch{number: n, single: single[i], group: group[i]})
-	}
-	return b, nil
-}
-
-// spans measures each number of bans with an api_single_max.
-func (h *harness) spans(ctx context.Context, p batchPlan, singleMax int) ([][]span, error) {
-	if err := h.configure(ctx, func(c *plugintest.Configuration) { c.APISingleMax = singleMax }); err != nil {
-		return nil, err
-	}
-	all := make([][]span, len(p.numbers))
-	for i, n := range p.numbers {
-		want := outcome{added: n}
-		if n > singleMax {
-			want = byGroup(n)
+// measure measures over all networks, address by address and by the group. Each
+// harness waits for its update_frequency while others are measured.
+func (p batchPlan) measure(ctx context.Context, o options) ([]batches, error) {
+	var all []batches
+	var harnesses []*harness
+	defer func() {
+		for _, h := range harnesses {
+			h.close()
 		}
-		for range p.tries {
-			s, err := h.span(ctx, n, want)
+	}()
+	for _, link := range links {
+		progress("several bans at once over %s", network(link))
+		all = append(all, batches{bans: p.bans, link: link, of: make([]batch, len(p.numbers))})
+		for _, singleMax := range []int{slices.Max(p.numbers), 1} {
+			s := spaced
+			s.link, s.singleMax = link, singleMax
+			h, _, err := newBlockingHarness(ctx, o, s, p.bans, perLarge)
 			if err != nil {
-				return nil, fmt.Errorf("%d bans: %w", n, err)
+				return nil, err
 			}
-			all[i] = append(all[i], s)
+			harnesses = append(harnesses, h)
+		}
+	}
+	for i, n := range p.numbers {
+		progress("  %d", n)
+		for range p.tries {
+			for _, h := range harnesses {
+				b := &all[slices.Index(links, h.link)].of[i]
+				b.number = n
+				spans, want := &b.single, outcome{added: n}
+				if n > h.singleMax {
+					spans, want = &b.group, byGroup(n)
+				}
+				s, err := h.span(ctx, n, want)
+				if err != nil {
+					return nil, fmt.Errorf("%d bans over %s: %w", n, network(h.link), err)
+				}
+				*spans = append(*spans, s)
+			}
 		}
 	}
 	return all, nil

@@ -54,6 +54,7 @@ type setting struct {
 	way       way
 	frequency time.Duration // update_frequency
 	debounce  time.Duration
+	singleMax int // api_single_max; 0: the default
 }
 
 // harness is one appliance and one plugin.
@@ -78,7 +79,7 @@ func newHarness(ctx context.Context, o options, s setting) (*harness, error) {
 		Binary: o.binary, Folder: folder, Appliance: snstest.Options{Link: s.link},
 		Configuration: plugintest.Configuration{
 			Name: "bench", UpdateFrequency: s.frequency, Debounce: s.debounce,
-			Decisions: plugintest.Decisions{MaxBans: maxBans}, Target: plugintest.Target{ReassertEvery: rarely},
+			Decisions: plugintest.Decisions{MaxBans: maxBans}, Target: plugintest.Target{ReassertEvery: rarely, APISingleMax: s.singleMax},
 		},
 	})
 	if err != nil {

@@ -120,12 +120,8 @@ func (p plan) measure(ctx context.Context, o options) (m measured, err error) {
 		}
 		m.lists = append(m.lists, result)
 	}
-	for _, link := range links {
-		result, err := p.batches.measure(ctx, o, link)
-		if err != nil {
-			return m, fmt.Errorf("several bans at once, over %s: %w", network(link), err)
-		}
-		m.batches = append(m.batches, result)
+	if m.batches, err = p.batches.measure(ctx, o); err != nil {
+		return m, fmt.Errorf("several bans at once: %w", err)
 	}
 	for _, c := range p.costs {
 		result, err := c.measure(ctx, o)
