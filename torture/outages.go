@@ -6,8 +6,12 @@ import (
 	"time"
 )
 
-// soon is how long an address may take to the blacklist, however long SSH is down. It is the debounce and some seconds.
-const soon = 10 * time.Second
+const (
+	// soon is how long an address may take to the blacklist while SSH is down. It is the debounce and some seconds.
+	soon = 10 * time.Second
+	// sshTimeout is how long a flush that needs the files waits for a silent server. No other flush runs meanwhile.
+	sshTimeout = time.Minute
+)
 
 // sshOutages takes SSH away again and again, and never the API. Meanwhile each new address must be blocked soon, and each ban that
 // ends must be unblocked. Ranges and the files follow when SSH is back.
@@ -15,14 +19,17 @@ func sshOutages(t *try) {
 	h := newHarness(t)
 	h.ban(long, h.draw(30)...)
 	h.settle()
-	for range 4 {
-		down := sshFaults[h.random.IntN(len(sshFaults))]
+	for i := range sshFaults {
+		down, limit := sshFaults[(i+h.choose(len(sshFaults)))%len(sshFaults)], soon
+		if down.name == silentSSH.name {
+			limit += sshTimeout
+		}
 		end := down.begin(h)
 		for range 3 {
 			addresses := h.drawAddresses(1 + h.random.IntN(25))
 			h.ban(long, addresses...)
 			h.ban(time.Duration(1+h.random.IntN(4))*time.Second, h.drawUpTo(4)...)
-			h.reportAfter(h.await(func(time.Time) difference { return h.missing(addresses) }, soon), down.name)
+			h.reportAfter(h.await(func(time.Time) difference { return h.missing(addresses) }, limit), down.name)
 			h.pauseUpTo(2 * time.Second)
 		}
 		end()
