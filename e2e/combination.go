@@ -72,7 +72,12 @@ func forEachMode(t *testing.T, scenario func(*testing.T, *Environment)) {
 func inParallel(t *testing.T, releases []Release, scenario func(*testing.T, *Environment)) {
 	t.Helper()
 	t.Parallel()
-	forEach(t, releases, []Mode{overSSH}, scenario)
+	for _, release := range releases {
+		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
+			t.Parallel()
+			runIn(t, Combination{CrowdSec: release, Mode: overSSH}, scenario)
+		})
+	}
 }
 
 func forEach(t *testing.T, releases []Release, modes []Mode, scenario func(*testing.T, *Environment)) {
@@ -82,14 +87,20 @@ func forEach(t *testing.T, releases []Release, modes []Mode, scenario func(*test
 			for _, mode := range modes {
 				t.Run(mode.Name, func(t *testing.T) {
 					t.Parallel() // they mostly wait; a few at once keep the time limits
-					env := newEnvironment(t, Combination{CrowdSec: release, Mode: mode})
-					scenario(t, env)
-					env.checkCleanup(t)
-					if connections := env.SSH.logged("Connection from"); mode.APIAlone && connections > 0 {
-						t.Errorf("%d connections over SSH without credentials for it", connections)
-					}
+					runIn(t, Combination{CrowdSec: release, Mode: mode}, scenario)
 				})
 			}
 		})
+	}
+}
+
+// runIn runs a scenario in an environment of its own, and then checkCleanup.
+func runIn(t *testing.T, c Combination, scenario func(*testing.T, *Environment)) {
+	t.Helper()
+	env := newEnvironment(t, c)
+	scenario(t, env)
+	env.checkCleanup(t)
+	if connections := env.SSH.logged("Connection from"); c.Mode.APIAlone && connections > 0 {
+		t.Errorf("%d connections over SSH without credentials for it", connections)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 // The plugin keeps each address blocked while a reload takes its credentials for SSH away, and while another one gives them back.
 func TestAChangeOfModeAtAReloadLeavesNoMomentUnblocked(t *testing.T) {
+	t.Parallel() // it mostly waits
 	forEach(t, []Release{current}, []Mode{overSSH}, func(t *testing.T, env *Environment) {
 		const single, network, between, ended = "203.0.113.62", "198.51.100.0/26", "203.0.113.63", "203.0.113.64"
 		env.follow(t)
