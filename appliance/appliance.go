@@ -43,7 +43,7 @@ type Pending struct {
 type Change struct {
 	Pending
 	// Files says that the flush logs in over SSH, and makes the files list the bans in force. A flush without Files blocks and
-	// unblocks one by one over the API alone. It leaves ranges to block pending, because a command names a range by its object.
+	// unblocks one by one over the API alone. Its Block has no range that the files lack, because a command names a range by its object.
 	Files bool
 	// Reassert says that everything in force is blocked again. Without Files, the files must list the bans in force and no others,
 	// or the appliance has no group.

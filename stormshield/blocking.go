@@ -17,11 +17,7 @@ import (
 // block blocks the pending bans of one kind, one by one.
 func (f *flush) block(ctx context.Context, kind func(netip.Prefix) bool) error {
 	some := slices.DeleteFunc(slices.Clone(f.change.Block), func(b appliance.Ban) bool { return !kind(b.Prefix) })
-	stop := never
-	if !f.change.Files {
-		stop = f.timeIsUp()
-	}
-	return f.blockEach(ctx, some, stop)
+	return f.blockEach(ctx, some, never)
 }
 
 // blockEach blocks one by one until stop reports true. An address needs no object. A range is named by its object, which a

@@ -86,7 +86,7 @@ func (f *flush) run(ctx context.Context) error {
 
 // runOverAPI applies the changes that need no files.
 func (f *flush) runOverAPI(ctx context.Context) error {
-	if err := f.block(ctx, netip.Prefix.IsSingleIP); err != nil {
+	if err := f.blockEach(ctx, f.change.Block, f.timeIsUp()); err != nil {
 		return err
 	}
 	if len(f.pending) > 0 {

@@ -208,6 +208,8 @@ func TestBansStayBlockedWhenSSHStaysDownForDays(t *testing.T) {
 			all = append(all, fmt.Sprintf("203.0.113.%d", i))
 			h.ban(all[i], 1000*time.Hour)
 		}
+		h.recordDecision("198.51.100.0/24", "crowdsec", 1000*time.Hour) // its object stays in the files
+		all = append([]string{"198.51.100.0"}, all...)
 		e.Trigger()
 		h.waitUntil(time.Minute)
 		h.fw.set(func() { h.fw.sshDown = errors.New("down") })

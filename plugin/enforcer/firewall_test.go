@@ -156,7 +156,7 @@ func (r *run) block(context.Context) error {
 		return nil
 	}
 	for _, b := range r.c.Block {
-		if !b.Prefix.IsSingleIP() { // its object must be in the files first
+		if !b.Prefix.IsSingleIP() && (r.c.Files || !r.files[b.Prefix]) { // its object must be in the files first
 			continue
 		}
 		if slices.Contains(r.c.Cut, b.Prefix) {

@@ -62,8 +62,8 @@ type PlanOptions struct {
 	Renew time.Time
 	// SingleMax is how many bans may be blocked one by one. If there are more, a group blocks them all.
 	SingleMax int
-	// OneByOne says that the flush leaves the files as they are. Then Plan.Block has addresses only, the most urgent first, and
-	// Plan.Add is empty.
+	// OneByOne says that the flush leaves the files as they are. Then Plan.Block has no range that the files lack, the most urgent ban
+	// comes first, and Plan.Add is empty.
 	OneByOne bool
 	// Cut says that Plan.Cut lists the addresses of class [ban.Local] that have no entry yet.
 	Cut bool
@@ -75,15 +75,15 @@ const maxOneByOne = 2000
 // The queries of a plan. Except for queryPending, each reads one end of an index, so its cost does not grow with the bans in
 // force. The + keeps SQLite from choosing the index of until.
 const (
-	queryUnlisted = "SELECT prefix, until, expires, class FROM ban WHERE written <= 0 AND until > 0 AND +until > ?"
+	queryUnlisted = "SELECT prefix, until, expires, written, class FROM ban WHERE written <= 0 AND until > 0 AND +until > ?"
 	// The bans that flush `asserted` and earlier flushes wrote have the entries of the re-assert, which the enforcer renews.
 	// Only bans that later flushes wrote need entries of their own.
-	queryUnasserted = "SELECT prefix, until, expires, class FROM ban WHERE written > ? AND until > 0 AND +until > ?"
+	queryUnasserted = "SELECT prefix, until, expires, written, class FROM ban WHERE written > ? AND until > 0 AND +until > ?"
 	queryGone       = "SELECT prefix, written, expires FROM ban WHERE until <= ? AND (written <> 0 OR expires <> 0)"
 	queryEnded      = "SELECT COUNT(*), COUNT(*) FILTER (WHERE written = 0 AND expires = 0) FROM ban WHERE until > 0 AND until <= ?"
 	// In a re-assert one by one, every ban in force needs an entry of its own that lasts until ?4. Otherwise ?4 is 0. Bans without an
 	// entry come first, and of these the last attackers.
-	queryPending = `SELECT prefix, until, expires, class FROM ban WHERE until > 0 AND +until > ?1 AND change <= ?2
+	queryPending = `SELECT prefix, until, expires, written, class FROM ban WHERE until > 0 AND +until > ?1 AND change <= ?2
 		AND (expires < MIN(until, ?3) AND (written <= 0 OR written > ?5) OR ?4 > 0 AND expires < MAX(?4, MIN(until, ?3)))
 		ORDER BY expires, class, newest DESC`
 	queryNext         = "SELECT until FROM ban WHERE until > 0 AND until > ? ORDER BY until LIMIT 1"
@@ -152,7 +152,7 @@ func (p *Plan) findMissing(ctx context.Context, tx *sql.Tx, q PlanOptions, asser
 	}
 	if q.OneByOne {
 		return eachPending(ctx, tx, func(b pendingBan) {
-			if b.prefix.IsSingleIP() {
+			if b.prefix.IsSingleIP() || b.written > 0 {
 				consider(b)
 			}
 		}, queryPending, p.now, p.change, renew, 0, asserted)
@@ -169,15 +169,15 @@ func (p *Plan) findMissing(ctx context.Context, tx *sql.Tx, q PlanOptions, asser
 
 // pendingBan is a ban in force that may need an entry.
 type pendingBan struct {
-	prefix         netip.Prefix
-	until, expires int64
-	class          ban.Class
+	prefix                  netip.Prefix
+	until, expires, written int64
+	class                   ban.Class
 }
 
 func eachPending(ctx context.Context, tx *sql.Tx, do func(pendingBan), text string, parameters ...any) error {
 	return query(ctx, tx, func(rows *sql.Rows) error {
 		var b pendingBan
-		err := rows.Scan(scanInto(&b.prefix), &b.until, &b.expires, &b.class)
+		err := rows.Scan(scanInto(&b.prefix), &b.until, &b.expires, &b.written, &b.class)
 		if err == nil {
 			do(b)
 		}
