@@ -186,7 +186,7 @@ func (r *run) reassertOverAPI(ctx context.Context) error {
 	}
 	bans, err := r.c.EachBan(ctx)
 	for _, b := range bans {
-		if r.entries[b.Prefix].Before(time.Now()) {
+		if r.entries[b.Prefix].Before(time.Now()) && !r.refuses[b.Prefix] {
 			r.entries[b.Prefix] = b.Until
 			r.done.Blocked = append(r.done.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: b.Until})
 		}

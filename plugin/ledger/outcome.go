@@ -169,12 +169,11 @@ func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) er
 	})
 }
 
-// markRefused records that bans have no entry. Those in the files count as written after this flush, so that its re-assert by the group
-// does not count as their entry.
+// markRefused records that refused bans in the files count as written after this flush, so that its re-assert by the group does not count
+// as their entry. An earlier entry may still stand, so the end of their own entry stays too.
 func (l *Ledger) markRefused(ctx context.Context, refused []netip.Prefix, flush int64) error {
 	return inChunks(ctx, l, refused, func(tx *sql.Tx, some []netip.Prefix) error {
-		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE WHEN written > 0 THEN ? ELSE written END, expires = 0
-			WHERE prefix IN (SELECT value FROM json_each(?))`, flush+1, jsonArray(some))
+		_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ? WHERE written > 0 AND prefix IN (SELECT value FROM json_each(?))", flush+1, jsonArray(some))
 		return err
 	})
 }

@@ -54,6 +54,24 @@ func TestAShortEntryIsRenewedOnlyWhenItsBanOutlastsIt(t *testing.T) {
 	want(t, "to block after half the time", blocks(plan(t, l, start.Add(13*time.Hour))), []string{"203.0.113.7/32"})
 }
 
+func TestABanWhoseRenewalIsRefusedIsUnblockedAtItsEnd(t *testing.T) {
+	l := open(t)
+	record(t, l, start, decided(address, start.Add(48*time.Hour)))
+	p := plan(t, l, start)
+	o := oneByOne(p, start)
+	o.Blocked[0].Expires = start.Add(24 * time.Hour)
+	recordOutcome(t, l, p, o)
+	later := start.Add(13 * time.Hour)
+	p = plan(t, l, later)
+	want(t, "to renew", blocks(p), []string{address})
+	check(t, l.RecordAttempt(t.Context(), p, false))
+	recordOutcome(t, l, p, appliance.Outcome{Refused: []netip.Prefix{p.Block[0].Prefix}, At: later})
+	want(t, "to renew after a refusal", blocks(plan(t, l, later)), []string{address})
+	_, err := l.Lift(t.Context(), netip.MustParsePrefix(address), later, noLimit)
+	check(t, err)
+	want(t, "to unblock", texts(plan(t, l, later).Unblock), []string{address})
+}
+
 func TestABanThatTheGroupBlockedNeedsNoEntryOfItsOwn(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided("203.0.113.7/32", start.Add(time.Hour)), decided("203.0.113.8/32", start.Add(48*time.Hour)))
