@@ -31,7 +31,7 @@ type Pending struct {
 	Unblock []netip.Prefix // ended or waiting, and perhaps still on the blacklist
 	Add     []netip.Prefix // in force, and not known to be in the appliance's files
 	Remove  []netip.Prefix // ended or waiting, and perhaps in the files
-	// Cut are addresses of Block, or those that the group stands for, whose established connections must be cut once they are blocked.
+	// Cut are newly blocked addresses. The flush cuts their established connections after it blocked them.
 	Cut     []netip.Prefix
 	InForce int // how many bans are in force
 	// Mark identifies the files as a flush left them; "": not known. While the files match it, only Add and Remove must be
@@ -42,11 +42,12 @@ type Pending struct {
 // Change is the task of a flush: what is pending, and functions that return more where that is not enough.
 type Change struct {
 	Pending
-	// Files says that the flush logs in over SSH, and makes the files list the bans in force. A flush without Files blocks and
-	// unblocks one by one over the API alone. Its Block has no range that the files lack, because a command names a range by its object.
+	// Files says that the flush logs in over SSH, and writes the bans in force to the files. Without Files it leaves the files as
+	// they are, and blocks and unblocks one by one over the API. Then Block has no range that the files lack, because a command
+	// names a range by its object in the files.
 	Files bool
-	// Reassert says that everything in force is blocked again. Without Files, the files must list the bans in force and no others,
-	// or the appliance has no group.
+	// Reassert says that everything in force is blocked again. Without Files, the flush uses the group as it is in the files: the
+	// caller makes sure that they list the bans in force and no others. Without SSH, the flush blocks what the blacklist lacks.
 	Reassert bool
 
 	// AskSerial asks for the serial number before anything is blocked or unblocked. Serial is the known number; "": none is
@@ -65,7 +66,7 @@ type Change struct {
 	// listed are the members of the group in the files.
 	AllInForce func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
 
-	// EachBan returns every ban in force that may have an entry. A re-assert without a group calls it.
+	// EachBan returns every ban in force that may have an entry. A re-assert without SSH calls it.
 	EachBan func(ctx context.Context) ([]Ban, error)
 
 	// OneByOne returns every ban that must be blocked one by one, for as long as an entry lives, the most urgent first. The flush
@@ -83,10 +84,10 @@ type Outcome struct {
 	Cleared   bool   // the files name no other prefix
 	Mark      string // of the files as they are now; "": not known. It is Pending.Mark if the flush did not change them
 
-	// Compared is when the files were found or made to list the bans in force and no others; zero: the flush did not look at them.
+	// Compared is when the files listed the bans in force and no others; zero: the flush left them as they are, or failed.
 	Compared time.Time
 
-	// Confirmed is when a re-assert without a group had found or made an entry for everything in force; zero: it did not.
+	// Confirmed is when a re-assert without SSH had found or made an entry for everything in force; zero: it did not.
 	Confirmed time.Time
 
 	// Asserted is when the appliance had blocked everything in force by the group; zero: it did not. The files list every

@@ -30,8 +30,8 @@ func (e *OtherApplianceError) Error() string {
 	return fmt.Sprintf("another appliance answers at %s: its serial number is %s, and was %s", e.Host, e.Serial, e.Expected)
 }
 
-// FilesError says that a flush could not write or compare the files over SSH. Changes that need no files were applied before. A refused
-// login is a [LoginError] instead.
+// FilesError says that a flush could not write or compare the files over SSH. The flush may have blocked and unblocked addresses before.
+// A refused login is a [LoginError] instead.
 type FilesError struct{ Err error }
 
 func (e *FilesError) Error() string { return e.Err.Error() }

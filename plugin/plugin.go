@@ -5,17 +5,15 @@
 // For each document, the process that holds the lease also runs an enforcer, which applies the decisions to the appliance,
 // and a follower, which reads the Local API.
 //
-// The package itself contacts an appliance only to log out, and for the test alert, which it answers with the result of a check.
+// The package itself contacts an appliance only for the test alert, which it answers with the result of a check, and to log out.
 package plugin
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -208,50 +206,6 @@ func FlushOnce(ctx context.Context, d config.Document, store *ledger.Ledger, o O
 		if _, err := n.enforcer.Flush(ctx); err != nil || !n.enforcer.IsUnfinished() {
 			return err
 		}
-	}
-}
-
-func (n *notification) close() {
-	n.stop()
-	<-n.ended
-	n.appliance.LogOut()
-	if n.ledger != nil {
-		_ = n.ledger.Close()
-	}
-}
-
-// Close stops everything. A process that ends does not need it: all records are durable.
-func (p *Plugin) Close() {
-	p.mu.Lock()
-	running := p.running
-	p.running = map[string]*notification{}
-	p.mu.Unlock()
-	for _, n := range running { // closing waits for a flush, which may need the lock
-		n.close()
-	}
-}
-
-// exitTime bounds LogOut, because a process that CrowdSec ends must be gone within 100 ms.
-const exitTime = 50 * time.Millisecond
-
-// LogOut ends the sessions that stay open between flushes, as far as that takes no longer than exitTime. The caller ends the process
-// next. The appliance ends any other session by itself.
-func (p *Plugin) LogOut() {
-	p.mu.Lock()
-	running := slices.Collect(maps.Values(p.running))
-	p.mu.Unlock()
-	var leaving sync.WaitGroup
-	for _, n := range running {
-		leaving.Go(n.appliance.LogOut)
-	}
-	done := make(chan struct{})
-	go func() {
-		leaving.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(exitTime):
 	}
 }
 

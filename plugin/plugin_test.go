@@ -24,11 +24,11 @@ import (
 
 // firewall is an appliance that only counts its calls.
 type firewall struct {
-	mu     sync.Mutex
-	checks int
-	calls  int
-	left   int   // how often LogOut was called
-	fault  error // the result of a check
+	mu      sync.Mutex
+	checks  int
+	calls   int
+	logOuts int   // how often LogOut was called
+	fault   error // the result of a check
 }
 
 func (f *firewall) Apply(context.Context, appliance.Change) (appliance.Outcome, error) {
@@ -48,7 +48,7 @@ func (f *firewall) Check(context.Context) error {
 func (f *firewall) LogOut() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.left++
+	f.logOuts++
 }
 
 // harness is a plugin with one configuration, and its firewall.
@@ -146,23 +146,23 @@ func TestNotifyAnswersAfterItRecordedEveryBan(t *testing.T) {
 func TestAPluginLogsOutWhenANotificationIsReplacedAndWhenItEnds(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	left := func() int {
+	logOuts := func() int {
 		h.fw.mu.Lock()
 		defer h.fw.mu.Unlock()
-		return h.fw.left
+		return h.fw.logOuts
 	}
 	if _, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(configuration(h.d.StateDir))}); err != nil {
 		t.Fatal(err)
 	}
-	if n := left(); n != 1 {
+	if n := logOuts(); n != 1 {
 		t.Errorf("the plugin logged out %d times at the reload, want 1", n)
 	}
 	h.p.LogOut()
-	if n := left(); n != 2 {
+	if n := logOuts(); n != 2 {
 		t.Errorf("the plugin logged out %d times before its process ends, want 2", n)
 	}
 	h.p.Close()
-	if n := left(); n != 3 {
+	if n := logOuts(); n != 3 {
 		t.Errorf("the plugin logged out %d times when it ended, want 3", n)
 	}
 }

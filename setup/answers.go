@@ -61,7 +61,7 @@ func (s *setup) askForHost(ctx context.Context) error {
 		set: func(a string) { s.document.Stormshield.Host = strings.TrimSuffix(strings.TrimPrefix(a, "["), "]") }}, s.Host)
 }
 
-// askForSSH asks whether the plugin uses SSH. A flag for SSH answers yes.
+// askForSSH asks whether the plugin uses SSH. A flag of sshFlags answers yes, and --no-ssh answers no.
 func (s *setup) askForSSH(ctx context.Context) error {
 	for _, flag := range sshFlags {
 		if s.Given(flag) && s.NoSSH {
@@ -97,7 +97,7 @@ var sshFlags = []string{"ssh-username", "ssh-password-file", "ssh-private-key-pa
 	"ssh-legacy-algorithms", "ssh-port"}
 
 const aboutSSH = `
-With SSH the plugin also writes objects and groups, and blocks addresses and ranges.
+With SSH the plugin also writes objects and groups. It blocks addresses and ranges.
 Without SSH it works over the API alone: it blocks single addresses, refuses ranges,
 and enforces at most 2,000 bans, unless you set max_bans.
 `

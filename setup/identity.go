@@ -109,7 +109,7 @@ func (s *setup) compareIdentity(i identity.Identity, certificate config.Fingerpr
 		return false, nil
 	}
 	if s.NoSSH {
-		fmt.Fprintln(s.Out, "\nIt is as expected.")
+		fmt.Fprintln(s.Out, "\nThe fingerprint is as expected.")
 	} else {
 		fmt.Fprintln(s.Out, "\nBoth are as expected.")
 	}

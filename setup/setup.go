@@ -34,7 +34,7 @@ type Options struct {
 	SSHLegacyAlgorithms                                         bool
 	NeverBlock                                                  []string
 
-	// NoSSH sets up the API alone.
+	// NoSSH writes a document without credentials for SSH.
 	NoSSH bool
 
 	Yes, NoCheck, NoLAPI, DryRun bool

@@ -30,19 +30,23 @@ func (f *flush) blockEach(ctx context.Context, bans []appliance.Ban, stop func()
 		if err != nil {
 			return err
 		}
-		timeout := f.timeout(b.Until)
+		timeout := f.entryTimeout(b.Until)
 		err = blacklist.Block(ctx, session, blacklist.Name(b.Prefix), timeout)
 		switch {
 		case err == nil:
-			err = f.cutConnections(ctx, session, b.Prefix)
 			f.done.Blocked = append(f.done.Blocked, appliance.Entry{Prefix: b.Prefix, Expires: time.Now().Add(timeout)})
+			if slices.Contains(f.change.Cut, b.Prefix) {
+				err = f.cutConnections(ctx, session, b.Prefix)
+			}
 		case serverd.IsRefused(err):
 			f.refused = cmp.Or(f.refused, fmt.Errorf("block %s: %w", b.Prefix, err))
 			f.done.Refused = append(f.done.Refused, b.Prefix)
 			err = nil
+		default:
+			err = fmt.Errorf("block %s: %w", b.Prefix, err)
 		}
 		if err != nil {
-			return fmt.Errorf("block %s: %w", b.Prefix, err)
+			return err
 		}
 		if stop() && i+1 < len(bans) {
 			f.done.Unfinished = true
@@ -52,9 +56,9 @@ func (f *flush) blockEach(ctx context.Context, bans []appliance.Ban, stop func()
 	return nil
 }
 
-// timeout returns how long the entry of a ban that ends at a time lasts. Over the API alone, flushes renew each entry by itself. So these
-// entries end at random times in the last quarter of their life, and are not all renewed at once.
-func (f *flush) timeout(until time.Time) time.Duration {
+// entryTimeout returns how long the entry of a ban lasts. Without SSH, flushes renew each entry by itself. So entries then end at random
+// times in the last quarter of their life, and flushes do not renew all of them at once.
+func (f *flush) entryTimeout(until time.Time) time.Duration {
 	left, life := time.Until(until), f.config.BlacklistTimeout
 	if f.config.APIAlone && left > life {
 		life -= rand.N(life/4 + 1) //nolint:gosec // nobody gains by guessing it
@@ -76,15 +80,18 @@ func (f *flush) cutEach(ctx context.Context, session *serverd.Session) error {
 	return nil //nolint:nilerr // CutWarning is no error of the flush
 }
 
-// cutConnections cuts the established connections of an address that is blocked now, if the change asks for that. A refusal is a warning,
-// and ends the cutting in this flush.
+// cutConnections cuts the established connections of a blocked address. A refusal is a warning, after which this flush cuts no more.
 func (f *flush) cutConnections(ctx context.Context, session *serverd.Session, p netip.Prefix) error {
-	if f.done.CutWarning != nil || !slices.Contains(f.change.Cut, p) {
+	if f.done.CutWarning != nil {
 		return nil //nolint:nilerr // CutWarning is no error of the flush
 	}
 	_, err := session.Run(ctx, "MONITOR FLUSH STATE "+p.Addr().String())
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("cut the connections of %s: %w", p.Addr(), err)
 	if serverd.IsRefused(err) || serverd.IsForbidden(err) {
-		f.done.CutWarning = fmt.Errorf("cut the connections of %s: %w", p.Addr(), err)
+		f.done.CutWarning = err
 		return nil
 	}
 	return err
@@ -118,7 +125,7 @@ func (f *flush) assert(ctx context.Context) error {
 	now := time.Now()
 	if err := blacklist.Block(ctx, session, f.config.Group, f.config.BlacklistTimeout); err != nil {
 		if serverd.IsRefused(err) {
-			f.done.Mark = "" // the files may have lost the group, such as by a failover: the next flush compares them
+			f.done.Mark = "" // the next re-assert compares the files: they may lack the group, such as after a failover
 		}
 		return fmt.Errorf("block the %d addresses of group %s: %w%s", f.total, f.config.Group, err, f.reloadHint(err))
 	}
@@ -126,8 +133,8 @@ func (f *flush) assert(ctx context.Context) error {
 	return f.cutEach(ctx, session)
 }
 
-// blockMissing blocks the bans in force that are not on the blacklist, such as after a restart of the appliance. It is the re-assert
-// over the API alone.
+// blockMissing is the re-assert without SSH. It blocks the bans in force that are not on the blacklist, such as after a restart of the
+// appliance.
 func (f *flush) blockMissing(ctx context.Context) error {
 	began := time.Now()
 	bans, err := f.change.EachBan(ctx)
@@ -144,7 +151,7 @@ func (f *flush) blockMissing(ctx context.Context) error {
 		return err
 	}
 	missing := slices.DeleteFunc(bans, func(b appliance.Ban) bool {
-		return isRange(b.Prefix) || listed.Holds(b.Prefix) || slices.Contains(f.done.Refused, b.Prefix)
+		return isRange(b.Prefix) || listed.HasEntry(b.Prefix) || slices.Contains(f.done.Refused, b.Prefix)
 	})
 	if err := f.blockEach(ctx, missing, f.timeIsUp()); err != nil {
 		return err

@@ -25,10 +25,10 @@ type Cleaned struct {
 
 // Cleanup removes everything that this program or the older Python component made: entries of the blacklist, both groups, and
 // the objects. Every other byte of the files stays. known are prefixes that may be on the blacklist though the files do not
-// name them. oldGroups are groups of earlier configurations. Over the API alone, Cleanup unblocks known and leaves the files.
+// name them. oldGroups are groups of earlier configurations. Without SSH, Cleanup unblocks known and leaves the files.
 func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups ...string) (Cleaned, error) {
 	if a.config.APIAlone {
-		return a.cleanUpAPIAlone(ctx, known)
+		return a.cleanUpWithoutSSH(ctx, known)
 	}
 	whole := *a
 	whole.config.OneByOneLimit = 0 // there is no next flush
@@ -65,8 +65,8 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups
 	return cleaned, nil
 }
 
-// cleanUpAPIAlone unblocks each known prefix.
-func (a *Appliance) cleanUpAPIAlone(ctx context.Context, known []netip.Prefix) (Cleaned, error) {
+// cleanUpWithoutSSH unblocks the known prefixes one by one.
+func (a *Appliance) cleanUpWithoutSSH(ctx context.Context, known []netip.Prefix) (Cleaned, error) {
 	cleaned := Cleaned{Kept: []string{fmt.Sprintf("the files: they are reached over SSH only, and may still hold the groups %s and %s and objects crowdsec_… "+
 		"of a configuration with SSH; to remove these, run this once with ssh_password or ssh_private_key_path", a.config.Group, a.config.DeleteGroup)}}
 	if len(known) == 0 {

@@ -108,7 +108,7 @@ func TestCleanupNamesTenOfTheObjectsThatStayAndCountsTheOthers(t *testing.T) {
 }
 
 // An entry that has ended already is no fault, and SSH is off.
-func TestCleanupOverTheAPIAloneUnblocksEachKnownPrefix(t *testing.T) {
+func TestCleanupWithoutSSHUnblocksEachKnownPrefix(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	bans := append(addresses(20), prefixes("203.0.113.0/24")...)
@@ -132,7 +132,7 @@ func TestCleanupOverTheAPIAloneUnblocksEachKnownPrefix(t *testing.T) {
 	}
 }
 
-func TestCleanupOverTheAPIAloneFailsIfTheApplianceRefusesToUnblock(t *testing.T) {
+func TestCleanupWithoutSSHFailsIfTheApplianceRefusesToUnblock(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.MustFlush(addresses(3), nil, true)

@@ -211,7 +211,7 @@ func (f *flush) monitor(ctx context.Context, afterWrite bool) (*serverd.Session,
 // afterWrite openSession opens one.
 func (f *flush) openSession(ctx context.Context, afterWrite bool) (*serverd.Session, error) {
 	if !afterWrite {
-		if session := f.resume(ctx); session != nil {
+		if session := f.resumeSession(ctx); session != nil {
 			f.stale = true
 			return session, nil
 		}

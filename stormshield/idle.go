@@ -8,16 +8,16 @@ import (
 	"notification-stormshield/stormshield/serverd"
 )
 
-// idleSession is the session that stays open between flushes, without the monitor right. A flush takes it out, so that it has one user
-// at a time. The zero value has none.
+// idleSession holds the session that stays open between flushes, without the monitor right. A flush takes the session out, so that the
+// session has one user at a time. The zero value holds none.
 type idleSession struct {
-	mu      sync.Mutex       // a logout holds it to its end
+	mu      sync.Mutex       // locked until a logout has ended
 	session *serverd.Session // nil: none
-	timer   *time.Timer      // logs out
+	timer   *time.Timer      // calls LogOut
 }
 
-// take returns the session, and leaves none. Its caller holds mu.
-func (i *idleSession) take() *serverd.Session {
+// takeOut returns the session, and leaves none. Its caller locks mu.
+func (i *idleSession) takeOut() *serverd.Session {
 	session := i.session
 	if session != nil {
 		i.session = nil
@@ -30,20 +30,20 @@ func (i *idleSession) take() *serverd.Session {
 func (a *Appliance) LogOut() {
 	a.idle.mu.Lock()
 	defer a.idle.mu.Unlock()
-	if session := a.idle.take(); session != nil {
+	if session := a.idle.takeOut(); session != nil {
 		_ = session.Close(context.Background())
 	}
 }
 
-// resumeTimeout bounds the first command in the session of an earlier flush. It is short because a login may work where the old
+// resumeTimeout bounds the first command in the session of an earlier flush. It is short, because a new login may work while the old
 // connection hangs.
 const resumeTimeout = 5 * time.Second
 
-// resume returns the session of an earlier flush, with the monitor right. It returns nil if there is none, or if its first command
+// resumeSession returns the session of an earlier flush, with the monitor right. It returns nil if there is none, or if its first command
 // fails, such as after the appliance ended it. Then the flush logs in.
-func (f *flush) resume(ctx context.Context) *serverd.Session {
+func (f *flush) resumeSession(ctx context.Context) *serverd.Session {
 	f.idle.mu.Lock()
-	session := f.idle.take()
+	session := f.idle.takeOut()
 	f.idle.mu.Unlock()
 	if session == nil {
 		return nil
@@ -57,7 +57,7 @@ func (f *flush) resume(ctx context.Context) *serverd.Session {
 	return session
 }
 
-// keepSession leaves the session of a flush that succeeded to the next flush, without the monitor right.
+// keepSession keeps the session of a flush that succeeded for the next flush, without the monitor right.
 func (f *flush) keepSession(ctx context.Context) {
 	if f.session == nil || f.done.At.IsZero() || f.config.SessionIdle == 0 {
 		return
@@ -69,7 +69,7 @@ func (f *flush) keepSession(ctx context.Context) {
 	}
 	f.idle.mu.Lock()
 	defer f.idle.mu.Unlock()
-	before := f.idle.take() // a flush that needs a later session leaves it there
+	before := f.idle.takeOut() // a flush that needed a new session did not take it out
 	f.idle.session, f.idle.timer = f.session, time.AfterFunc(f.config.SessionIdle, f.LogOut)
-	f.session = before // the flush ends it
+	f.session = before // close ends it
 }

@@ -14,7 +14,7 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// startOverAPI starts an appliance whose files list some bans. The next flushes work over the API alone.
+// startOverAPI starts an appliance whose files list some bans. The next flushes work over the API.
 func startOverAPI(t *testing.T, bans ...netip.Prefix) *harness {
 	t.Helper()
 	h := start(t)
@@ -24,8 +24,8 @@ func startOverAPI(t *testing.T, bans ...netip.Prefix) *harness {
 	return h
 }
 
-// startAlone starts an appliance whose client has no credentials for SSH.
-func startAlone(t *testing.T, edits ...func(*stormshield.Config)) *harness {
+// startWithoutSSH starts an appliance whose client has no credentials for SSH.
+func startWithoutSSH(t *testing.T, edits ...func(*stormshield.Config)) *harness {
 	t.Helper()
 	h := start(t)
 	h.OverAPI = true
@@ -139,9 +139,9 @@ func TestAPasswordThatSSHRefusesIsAFailedLoginAndNoErrorOfTheFiles(t *testing.T)
 	}
 }
 
-func TestOverTheAPIAloneAReassertBlocksWhatTheBlacklistLacks(t *testing.T) {
+func TestWithoutSSHAReassertBlocksWhatTheBlacklistLacks(t *testing.T) {
 	t.Parallel()
-	h := startAlone(t)
+	h := startWithoutSSH(t)
 	h.MustFlush(append(addresses(20), prefixes("2001:db8::1/128")...), nil, false)
 	h.WantInForce()
 	for _, missing := range []int{21, 0} {
@@ -160,9 +160,9 @@ func TestOverTheAPIAloneAReassertBlocksWhatTheBlacklistLacks(t *testing.T) {
 	}
 }
 
-func TestOverTheAPIAloneARefusedBanDelaysNoOther(t *testing.T) {
+func TestWithoutSSHARefusedBanDelaysNoOther(t *testing.T) {
 	t.Parallel()
-	h := startAlone(t)
+	h := startWithoutSSH(t)
 	refused := netip.MustParsePrefix("2001:db8::7/128")
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.NoIPv6 = true })
 	for round, add := range [][]netip.Prefix{append(addresses(5), refused), nil} {
@@ -182,7 +182,7 @@ func TestOverTheAPIAloneARefusedBanDelaysNoOther(t *testing.T) {
 }
 
 // Blocking an address twice renews its entry. A missing entry is worse.
-func TestOverTheAPIAloneAReassertBlocksWhatSHOWDoesNotShowClearly(t *testing.T) {
+func TestWithoutSSHAReassertBlocksWhatSHOWDoesNotShowClearly(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		set  func(*snstest.Faults)
@@ -198,7 +198,7 @@ func TestOverTheAPIAloneAReassertBlocksWhatSHOWDoesNotShowClearly(t *testing.T) 
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := startAlone(t)
+			h := startWithoutSSH(t)
 			h.MustFlush(addresses(10), nil, false)
 			h.Sim.SetFaults(c.set)
 			h.Sim.ResetStats()
@@ -213,10 +213,10 @@ func TestOverTheAPIAloneAReassertBlocksWhatSHOWDoesNotShowClearly(t *testing.T) 
 	}
 }
 
-func TestOverTheAPIAloneEntriesEndInTheLastQuarterOfTheirLife(t *testing.T) {
+func TestWithoutSSHEntriesEndInTheLastQuarterOfTheirLife(t *testing.T) {
 	t.Parallel()
 	const life = 20 * time.Minute
-	h := startAlone(t, func(c *stormshield.Config) { c.BlacklistTimeout = life })
+	h := startWithoutSSH(t, func(c *stormshield.Config) { c.BlacklistTimeout = life })
 	began := time.Now()
 	h.MustFlush(addresses(200), nil, false) // each ban ends in an hour
 	var left []time.Duration

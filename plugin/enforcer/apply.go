@@ -111,7 +111,8 @@ func (f *flush) recordOutcome(ctx context.Context, done appliance.Outcome, succe
 	}
 	if done.CutWarning != nil && !f.loggedCut {
 		f.loggedCut = true
-		f.Log.Warn("the appliance refuses to cut established connections (cut_connections): bans are enforced", "error", done.CutWarning)
+		f.Log.Warn("the appliance refuses to cut established connections (cut_connections): bans are enforced",
+			"error", done.CutWarning, "hint", "give the account of the API the right log, or remove cut_connections")
 	}
 	return nil
 }

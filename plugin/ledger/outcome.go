@@ -44,8 +44,8 @@ func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 	return l.explain(l.recordOutcome(ctx, p, o), "record what the appliance acknowledged")
 }
 
-// ConfirmedAt returns when the flush had blocked everything in force that the appliance does not refuse, by the group or one by one;
-// zero: it did not.
+// ConfirmedAt returns when the flush had blocked everything in force, by the group or one by one; zero: it did not. Bans that the
+// appliance refused do not count.
 func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 	switch {
 	case !o.Asserted.IsZero():
@@ -59,8 +59,8 @@ func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 	for _, e := range o.Blocked {
 		tried[e.Prefix] = true
 	}
-	for _, p := range o.Refused {
-		tried[p] = true
+	for _, refused := range o.Refused {
+		tried[refused] = true
 	}
 	for _, b := range p.Block {
 		if !tried[b.Prefix] {

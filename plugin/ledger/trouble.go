@@ -10,10 +10,9 @@ import (
 type Part int
 
 const (
-	// The trouble of WholeFlush ends with the first flush that ends well without a warning. A failure also ends when nothing is
-	// pending any more.
+	// WholeFlush has a trouble until a flush ends well without a warning. A failure also ends when nothing is pending any more.
 	WholeFlush Part = iota
-	// The trouble of Files ends with the first flush that compares the appliance's files without a warning.
+	// Files have a trouble until a flush compares the appliance's files without a warning.
 	Files
 )
 

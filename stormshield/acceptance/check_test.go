@@ -215,7 +215,7 @@ func TestCheckReadsAnswersInAnotherEncoding(t *testing.T) {
 }
 
 // Without credentials for SSH the findings are those of the API, also where SSH is off.
-func TestCheckWithoutSSHTriesTheAPIAlone(t *testing.T) {
+func TestCheckWithoutSSHTriesOnlyTheAPI(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse = true })

@@ -103,8 +103,8 @@ func (l Listing) MayHold(p netip.Prefix) bool {
 	return found || l.Unreadable != ""
 }
 
-// Holds reports whether a prefix surely has an entry of its own.
-func (l Listing) Holds(p netip.Prefix) bool {
+// HasEntry reports whether a line is surely the entry of a prefix.
+func (l Listing) HasEntry(p netip.Prefix) bool {
 	_, found := l.exact[p]
 	return found
 }

@@ -31,12 +31,12 @@ func TestAskReturnsTheAnswerOfOneEndIfTheOtherDoesNotAnswer(t *testing.T) {
 	}
 }
 
-func TestAskWithoutSSHAsksTheAPIAlone(t *testing.T) {
+func TestAskWithoutSSHAsksOnlyTheAPI(t *testing.T) {
 	sim := snstest.Start(t)
 	sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse = true })
-	alone := target(sim)
-	alone.WithoutSSH = true
-	i, err := identity.Ask(t.Context(), alone)
+	without := target(sim)
+	without.WithoutSSH = true
+	i, err := identity.Ask(t.Context(), without)
 	if err != nil || i.HostKey != "" || i.CertFingerprint != sim.CertificateFingerprint() {
 		t.Errorf("identity %+v, want the certificate alone: %v", i, err)
 	}

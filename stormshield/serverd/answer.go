@@ -36,8 +36,8 @@ type root struct {
 	Level     string
 	Serverd   []status
 
-	data data // of the last element <data>
-	read bool // the element has begun
+	data  data // of the last element <data>
+	begun bool // the decoder has read the start of the element
 }
 
 // status is an element <serverd>.

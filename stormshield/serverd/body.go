@@ -66,32 +66,12 @@ func openReader[R io.Reader](r R, err error) (io.Reader, error) {
 // utf8Reader is an answer as UTF-8, of bounded size. A byte that is not UTF-8 counts as
 // Latin-1, whatever encoding the answer declares. A wrong guess does no harm,
 // because decisions depend on ASCII only.
-//
-// encoding/xml keeps a text up to the next tag in memory. So the reader adds an empty
-// comment behind a line end of a long text, and CDATA ends there and begins again.
 type utf8Reader struct {
 	in    *bufio.Reader
 	left  int // how many bytes the answer may still have
-	most  int
-	state textState
-	tag   []byte // the begin of the present markup
-	last  [2]rune
-	line  int // bytes since the last line end outside of markup, or since the last markup
-	text  int // bytes since the last markup
+	most  int // how many bytes the answer may have
+	split textSplitter
 }
-
-type textState int
-
-const (
-	inText textState = iota
-	inMarkup
-	inCDATA
-)
-
-const (
-	splitText  = "<!---->"
-	splitCDATA = "]]><![CDATA["
-)
 
 func newUTF8Reader(in io.Reader, most int) *utf8Reader {
 	return &utf8Reader{in: bufio.NewReader(in), left: most, most: most}
@@ -115,43 +95,10 @@ func (t *utf8Reader) Read(p []byte) (n int, err error) {
 			return n, tooLarge(mebibytes(t.most) + " of text")
 		}
 		n += utf8.EncodeRune(p[n:], r)
-		n += copy(p[n:], t.split(r, size))
-		if t.line > longestLine {
+		n += copy(p[n:], t.split.follow(r, size))
+		if t.split.line > longestLine {
 			return n, errLongLine
 		}
 	}
 	return n, nil
-}
-
-// split returns the markup to add behind a rune.
-func (t *utf8Reader) split(r rune, size int) (markup string) {
-	last := t.last
-	t.last = [2]rune{last[1], r}
-	t.line += size
-	t.text += size
-	switch {
-	case t.state == inText && r == '<':
-		t.enter(inMarkup)
-	case t.state == inMarkup && r == '>', t.state == inCDATA && r == '>' && last == [2]rune{']', ']'}:
-		t.enter(inText)
-	case t.state == inMarkup && len(t.tag) < len("![CDATA["):
-		if t.tag = append(t.tag, byte(r)); string(t.tag) == "![CDATA[" {
-			t.enter(inCDATA)
-		}
-	case t.state != inMarkup && r == '\n':
-		t.line = 0
-		if t.text < longestLine {
-			break
-		}
-		t.text = 0
-		if t.state == inCDATA {
-			return splitCDATA
-		}
-		return splitText
-	}
-	return ""
-}
-
-func (t *utf8Reader) enter(state textState) {
-	t.state, t.tag, t.line, t.text = state, t.tag[:0], 0, 0
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// showCertificate adds the client certificate to a TLS configuration. Without one it changes nothing.
-func (c Config) showCertificate(to *tls.Config) error {
+// addClientCertificate adds the client certificate to a TLS configuration, if there is one.
+func (c Config) addClientCertificate(to *tls.Config) error {
 	if c.ClientCertPath == "" {
 		return nil
 	}
@@ -17,13 +17,13 @@ func (c Config) showCertificate(to *tls.Config) error {
 	if err != nil {
 		return fmt.Errorf("read the client certificate (api_client_cert_path: %s, api_client_key_path: %s): %w", c.ClientCertPath, c.ClientKeyPath, err)
 	}
-	// Certificates would leave it out if the appliance does not list its CA. The appliance shall decide.
+	// The field Certificates would send it only if the appliance lists its CA.
 	to.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil }
 	to.Renegotiation = tls.RenegotiateOnceAsClient // the appliance may ask for the certificate at the login only [?]
 	return nil
 }
 
-// certificateAlert returns the TLS alert by which the appliance refuses a client certificate; "" for any other error.
+// certificateAlert returns the TLS alert by which the appliance refused a client certificate; "": the error is another one.
 func certificateAlert(err error) string {
 	var remote *net.OpError
 	if !errors.As(err, &remote) || remote.Op != "remote error" || remote.Err == nil {

@@ -13,21 +13,21 @@ import (
 
 // limits bound one answer after decompression.
 type limits struct {
-	bytes int // of its text
-	kept  int // bytes of memory for what decode keeps of it
+	bytes int // the bytes of its text
+	kept  int // the bytes of memory that the decoder keeps of it
 }
 
 // largestAnswer has room for a blacklist of 300,000 IPv6 entries. SHOW prints an entry in at
-// most 115 bytes as a line, and 191 bytes as an element. So the text has at most 55 MiB, and
-// decode keeps 300,000 times 114 bytes and an overhead, 46.4 MiB. The garbage collector
-// may need as much again.
+// most 115 bytes as a line, and 191 bytes as an element. So the text has at most 55 MiB. The
+// decoder keeps 300,000 times 114 bytes and an overhead: 46.4 MiB. The garbage collector may
+// need as much again.
 var largestAnswer = limits{bytes: 64 << 20, kept: 47 << 20}
 
 const (
 	// longestLine bounds a line of text, a tag, and the keys of an element <line>.
 	longestLine = 64 << 10
-	// deepest bounds the nesting of elements. Those that the API uses have six levels.
-	deepest = 50
+	// mostLevels bounds the nesting of elements. The API nests six levels.
+	mostLevels = 50
 	// overhead is the memory of a kept string beside its bytes.
 	overhead = 48
 )
@@ -48,8 +48,8 @@ var parents = map[string][]string{
 // need much more memory than their text.
 type decoder struct {
 	root root
-	most int      // how much memory the document may need
-	left int      // how much of that is left
+	most int      // how many bytes of memory the decoder may keep
+	left int      // how many of these are left
 	path []string // the open elements; "": one without a meaning
 	text []byte   // the last line of <data>, without its end
 	line []byte   // the keys and the text of an open <line>
@@ -64,25 +64,25 @@ func decode(body io.Reader, most limits) (root, error) {
 		token, err := tokens.Token()
 		switch t := token.(type) {
 		case xml.StartElement:
-			err = d.start(t)
+			err = d.startElement(t)
 		case xml.CharData:
-			err = d.chars(t)
+			err = d.addText(t)
 		case xml.EndElement:
-			err = d.end()
+			err = d.endElement()
 		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return root{}, io.ErrUnexpectedEOF
 		case err != nil:
 			return root{}, err
-		case token != nil && len(d.path) == 0 && d.root.read:
+		case token != nil && len(d.path) == 0 && d.root.begun:
 			return d.root, nil
 		}
 	}
 }
 
-// keep counts the memory of strings that decode keeps.
-func (d *decoder) keep(strings ...string) error {
+// reserve counts the memory of strings that the decoder keeps.
+func (d *decoder) reserve(strings ...string) error {
 	for _, s := range strings {
 		d.left -= len(s) + overhead
 	}
@@ -92,36 +92,37 @@ func (d *decoder) keep(strings ...string) error {
 	return nil
 }
 
-func (d *decoder) parent() string {
+// innermost returns the innermost open element; "": there is none, or it has no meaning.
+func (d *decoder) innermost() string {
 	if len(d.path) == 0 {
 		return ""
 	}
 	return d.path[len(d.path)-1]
 }
 
-func (d *decoder) start(e xml.StartElement) error {
-	name, parent := e.Name.Local, d.parent()
+func (d *decoder) startElement(e xml.StartElement) error {
+	name, parent := e.Name.Local, d.innermost()
 	if len(d.path) == 0 && name != "nws" {
 		return fmt.Errorf("its root element is <%.60s>", name)
 	}
 	if len(d.path) > 0 && !slices.Contains(parents[name], parent) {
 		name = ""
 	}
-	if d.path = append(d.path, name); len(d.path) > deepest {
-		return tooLarge("more than " + strconv.Itoa(deepest) + " levels of elements")
+	if d.path = append(d.path, name); len(d.path) > mostLevels {
+		return tooLarge("more than " + strconv.Itoa(mostLevels) + " levels of elements")
 	}
 	var err error
 	r := &d.root
 	switch name {
 	case "nws":
-		r.read = true
+		r.begun = true
 		r.Msg, r.Delay = attribute(e, "msg"), attribute(e, "delay")
-		r.Code, err = number(e, "code")
+		r.Code, err = numberOf(e, "code")
 	case "serverd":
 		s := status{Code: attribute(e, "code"), Msg: attribute(e, "msg")}
-		s.Ret, err = number(e, "ret")
+		s.Ret, err = numberOf(e, "ret")
 		r.Serverd = append(r.Serverd, s)
-		return errors.Join(err, d.keep(s.Code, s.Msg, "", ""))
+		return errors.Join(err, d.reserve(s.Code, s.Msg, "", ""))
 	case "sessionid":
 		r.SessionID = ""
 	case "sessionlevel":
@@ -130,9 +131,9 @@ func (d *decoder) start(e xml.StartElement) error {
 		r.data = data{}
 	case "section":
 		r.data.sections = append(r.data.sections, section{title: attribute(e, "title")})
-		return d.keep(attribute(e, "title"), "", "")
+		return d.reserve(attribute(e, "title"), "", "")
 	case "key":
-		return d.key(parent, key{attribute(e, "name"), attribute(e, "value")})
+		return d.addKey(parent, key{attribute(e, "name"), attribute(e, "value")})
 	case "":
 		if parent == "data" {
 			return d.addLine([]byte("<" + e.Name.Local + ">"))
@@ -151,8 +152,8 @@ func attribute(e xml.StartElement, name string) string {
 	return ""
 }
 
-// number returns the value of an attribute; 0 without it.
-func number(e xml.StartElement, name string) (int, error) {
+// numberOf returns the value of an attribute; 0 without it.
+func numberOf(e xml.StartElement, name string) (int, error) {
 	text := strings.TrimSpace(attribute(e, name))
 	if text == "" {
 		return 0, nil
@@ -164,17 +165,17 @@ func number(e xml.StartElement, name string) (int, error) {
 	return n, nil
 }
 
-func (d *decoder) key(parent string, k key) error {
+func (d *decoder) addKey(parent string, k key) error {
 	if parent == "line" {
 		return appendLine(&d.line, []byte(k.name+"="+k.value+" "))
 	}
 	last := &d.root.data.sections[len(d.root.data.sections)-1]
 	last.keys = append(last.keys, k)
-	return d.keep(k.name, k.value, "")
+	return d.reserve(k.name, k.value, "")
 }
 
-func (d *decoder) chars(text []byte) error {
-	switch d.parent() {
+func (d *decoder) addText(text []byte) error {
+	switch d.innermost() {
 	case "sessionid":
 		d.root.SessionID += string(text)
 	case "sessionlevel":
@@ -189,7 +190,7 @@ func (d *decoder) chars(text []byte) error {
 				return err
 			}
 			if part[len(part)-1] == '\n' {
-				if err := d.endText(); err != nil {
+				if err := d.endLine(); err != nil {
 					return err
 				}
 			}
@@ -198,12 +199,12 @@ func (d *decoder) chars(text []byte) error {
 	return nil
 }
 
-func (d *decoder) end() error {
-	name := d.parent()
+func (d *decoder) endElement() error {
+	name := d.innermost()
 	d.path = d.path[:len(d.path)-1]
 	switch name {
 	case "data":
-		return d.endText()
+		return d.endLine()
 	case "line":
 		err := d.addLine(d.line)
 		d.line = d.line[:0]
@@ -212,8 +213,8 @@ func (d *decoder) end() error {
 	return nil
 }
 
-// endText adds the last line of <data>, unless it is empty.
-func (d *decoder) endText() (err error) {
+// endLine adds the last line of the text of <data>, unless it is empty.
+func (d *decoder) endLine() (err error) {
 	if len(bytes.TrimSpace(d.text)) > 0 {
 		err = d.addLine(d.text)
 	}
@@ -224,7 +225,7 @@ func (d *decoder) endText() (err error) {
 func (d *decoder) addLine(text []byte) error {
 	line := string(bytes.TrimSpace(text))
 	d.root.data.lines = append(d.root.data.lines, line)
-	return d.keep(line)
+	return d.reserve(line)
 }
 
 func appendLine(line *[]byte, text []byte) error {

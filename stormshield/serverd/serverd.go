@@ -45,7 +45,7 @@ type Config struct {
 	Timeout                       time.Duration // of one request; zero: DefaultTimeout
 }
 
-// Account returns the account as a text for messages.
+// Account describes the account in a message.
 func (c Config) Account() string {
 	if c.ClientCertPath != "" {
 		return "of the client certificate " + c.ClientCertPath
@@ -66,7 +66,7 @@ type Session struct {
 func Dial(ctx context.Context, c Config) (*Session, error) {
 	tls, err := c.Trust.config(c.Host)
 	if err == nil {
-		err = c.showCertificate(tls)
+		err = c.addClientCertificate(tls)
 	}
 	if err != nil {
 		return nil, err

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// largestBefore is how much is kept of the begin and of the end of the text before a marker.
+// largestBefore is how much a frame keeps of the beginning, and of the end, of the text before the first marker.
 const largestBefore = 64 << 10
 
 // frame reads one output of a command. It separates the text of the command from
@@ -19,7 +19,7 @@ type frame struct {
 	overflowed bool
 	begun      bool
 	began      chan struct{} // closed when begun
-	before     []byte        // the text before the first marker: its begin and its end
+	before     []byte        // the text before the first marker: its beginning and its end
 	inside     pieces        // everything after the first marker
 }
 

@@ -53,7 +53,7 @@ func (e *OutputError) Error() string {
 const (
 	// largestOutput has room for an object file with 500,000 IPv6 addresses. A line has at most
 	// 107 bytes: crowdsec_ip_, 39 digits, =, 39 characters, ",resolve=static" and the line end.
-	// That makes 51 MiB. Memory for the packets adds up to half of the output.
+	// That makes 51 MiB. The packets need up to half as much memory again.
 	largestOutput = 56 << 20
 	// largestStderr is how much of standard error is kept.
 	largestStderr = 64 << 10

@@ -49,7 +49,7 @@ func (i *identity) userCAs() *x509.CertPool {
 	return pool
 }
 
-// strictTLS refuses other client certificates in the handshake, if a fault says so. It is TLS 1.2, because in TLS 1.3 a client
+// strictTLS refuses foreign client certificates in the handshake, if Faults.CertificateAlert is set. It uses TLS 1.2: in TLS 1.3 a client
 // sends its request before the alert arrives, and may see a closed connection instead.
 func (a *Appliance) strictTLS(*tls.ClientHelloInfo) (*tls.Config, error) {
 	if f, _ := a.faults.current(); !f.CertificateAlert {
@@ -61,8 +61,8 @@ func (a *Appliance) strictTLS(*tls.ClientHelloInfo) (*tls.Config, error) {
 	}, nil
 }
 
-// webCertificateLogin is the first step of a login with a client certificate. A refused certificate counts as a failed login.
-// No source shows whether it does.
+// webCertificateLogin is the first step of a login with a client certificate. A refused certificate counts as a failed
+// login, which no source shows [?].
 func (a *Appliance) webCertificateLogin(w http.ResponseWriter, r *http.Request, f *Faults) string {
 	sslcert, _ := rawQuery(r, "sslcert")
 	app, _ := rawQuery(r, "app")

@@ -26,7 +26,7 @@ type Options struct {
 	// Dir is the folder that stands for the appliance's disk. Its files are kept. Empty: a temporary folder, which Close
 	// removes.
 	Dir string
-	// FolderLink adds a link to the configuration folder, at the path that vendor's scripts use. See Appliance.LinkedConfigDir.
+	// FolderLink adds a link to the configuration folder, at the path that the vendor's scripts use. See Appliance.LinkedConfigDir.
 	FolderLink bool
 	// LoginShell runs every SSH command, as LoginShell -c COMMAND. Default /bin/sh; some appliances may have /bin/csh. New
 	// fails if this machine lacks it.
@@ -47,7 +47,7 @@ type Options struct {
 	APIPort, SSHPort int
 	// Link is the network between clients and both ports. The zero value is the loopback interface as it is.
 	Link Link
-	// HighAvailability makes the appliance the active one of a pair, which SYSTEM PROPERTY and HA INFO tell.
+	// HighAvailability makes the appliance the active one of a pair, as SYSTEM PROPERTY and HA INFO say.
 	HighAvailability bool
 	// SessionIdle ends an API session that has run no command for so long, default 5 minutes.
 	SessionIdle time.Duration

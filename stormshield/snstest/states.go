@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// flushState is MONITOR FLUSH STATE <address>, which drops the established connections of an address. Only the command is
-// simulated, and no connection.
+// flushState is MONITOR FLUSH STATE <address>, which drops the established connections of an address. The appliance
+// simulates the command, and no connections.
 func (c *call) flushState(address string) answer {
 	if !c.mayMonitor("log") {
 		return plain(statusLevel)
@@ -22,8 +22,8 @@ func (c *call) flushState(address string) answer {
 	return plain(statusOK)
 }
 
-// FlushedStates returns the address of each MONITOR FLUSH STATE that the appliance did, in their order. ResetStats forgets
-// them. To have the command refused, use Faults.NoLog or Faults.Ret["MONITOR FLUSH STATE"].
+// FlushedStates returns the address of each MONITOR FLUSH STATE that the appliance did, in their order. ResetStats empties
+// the list. To refuse the command, set Faults.NoLog or Faults.Ret["MONITOR FLUSH STATE"].
 func (a *Appliance) FlushedStates() []netip.Addr {
 	a.counters.mu.Lock()
 	defer a.counters.mu.Unlock()

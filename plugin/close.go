@@ -1,0 +1,53 @@
+package plugin
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// close stops the work of a notification, logs out, and closes the ledger.
+func (n *notification) close() {
+	n.stop()
+	<-n.ended
+	n.appliance.LogOut()
+	if n.ledger != nil {
+		_ = n.ledger.Close()
+	}
+}
+
+// Close stops everything. A process that ends does not need it: all records are durable.
+func (p *Plugin) Close() {
+	p.mu.Lock()
+	running := p.running
+	p.running = map[string]*notification{}
+	p.mu.Unlock()
+	for _, n := range running { // closing waits for a flush, which may need the lock
+		n.close()
+	}
+}
+
+// exitTime bounds LogOut, because a process that CrowdSec ends must be gone within 100 ms.
+const exitTime = 50 * time.Millisecond
+
+// LogOut ends the sessions that stay open between flushes, before the caller ends the process. It waits for exitTime at most. The
+// appliance ends the other sessions by itself.
+func (p *Plugin) LogOut() {
+	p.mu.Lock()
+	running := slices.Collect(maps.Values(p.running))
+	p.mu.Unlock()
+	var leaving sync.WaitGroup
+	for _, n := range running {
+		leaving.Go(n.appliance.LogOut)
+	}
+	done := make(chan struct{})
+	go func() {
+		leaving.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(exitTime):
+	}
+}
