@@ -63,7 +63,7 @@ func (e *Enforcer) mustCompare(p ledger.Plan, now time.Time) bool {
 func (e *Enforcer) recordFilesFailure(ctx context.Context, err error) {
 	e.filesRetry.failures++
 	e.filesRetry.at = time.Now().Add(failures.Backoff(e.filesRetry.failures, firstFilesRetry, lastFilesRetry))
-	e.filesRetry.log.Failed(hclog.Error, "the appliance's files cannot be written: addresses are still blocked over the API, ranges wait: "+err.Error())
+	e.filesRetry.log.Failed(hclog.Error, "the appliance's files cannot be written (addresses are still blocked over the API, ranges wait): "+err.Error())
 	if err := e.Ledger.RecordFailure(ctx, ledger.Files, err.Error(), e.round.request, time.Now()); err != nil {
 		e.log(err)
 	}

@@ -30,7 +30,7 @@ func (e *Enforcer) reportTarget(before ledger.Target) {
 			"appliance", e.Target.Host, "before", before.Host, "hint", "to remove them, run `cleanup` with the earlier configuration")
 	case before.Host == "":
 	case before.HasFiles() && !e.Target.HasFiles():
-		e.Log.Warn("the configuration has no credentials for SSH any more: addresses stay blocked, one by one over the API; ranges end",
+		e.Log.Warn("the configuration has no credentials for SSH any more: addresses stay blocked, one by one over the API, and ranges are unblocked",
 			"appliance", e.Target.Host, "hint", "the groups and objects stay in the appliance's files; `cleanup` with the earlier configuration removes them")
 	case !before.HasFiles() && e.Target.HasFiles():
 		e.Log.Info("the configuration has credentials for SSH now: everything in force is blocked again, by group", "appliance", e.Target.Host)

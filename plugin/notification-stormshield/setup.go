@@ -28,10 +28,10 @@ It only reads config.yaml.
 
 Each question has a flag, so that a script can run this without a terminal. It
 also reads answers from standard input, one a line. With --yes it does not ask
-questions that have a usual answer (SSH: yes), and changes the profiles without a question,
-if CrowdSec's plugin folder is in order. --yes does not confirm the fingerprints:
-give both, or type yes. If the set-up does not work, it is removed, unless you
-type yes to keep it, or give --no-check.
+questions that have a usual answer (SSH: yes), and changes the profiles without a
+question, if CrowdSec's plugin folder is in order. --yes does not confirm the
+fingerprints: give both, or type yes. If the set-up does not work, it is removed,
+unless you type yes to keep it, or give --no-check.
 
 With --secrets-dir the passwords and the key are in files of their own, which only
 the plugin's user can read. A password may then contain a $. Without it they are
