@@ -1,9 +1,11 @@
 package enforcer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"notification-stormshield/appliance"
@@ -47,8 +49,9 @@ func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 	if !f.task.files && len(f.plan.Block) < f.plan.BlockCount {
 		done.Unfinished = true
 	}
+	f.recordRefused(done)
 	confirmed := f.plan.ConfirmedAt(done)
-	f.round.unfinished = done.Unfinished
+	f.round.unfinished = done.Unfinished && len(done.Blocked)+len(done.Unblocked) > 0
 	if !confirmed.IsZero() {
 		f.round.began = time.Time{}
 	}
@@ -71,6 +74,18 @@ func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 	return f.finish(done, confirmed, time.Since(start))
 }
 
+// recordRefused records which pending bans the appliance refused, so that they delay no other ban in the next flush.
+func (f *flush) recordRefused(done appliance.Outcome) {
+	before := f.refused
+	f.refused = map[netip.Prefix]int{}
+	for _, b := range f.plan.Block {
+		f.refused[b.Prefix] = before[b.Prefix]
+	}
+	for _, p := range done.Refused {
+		f.refused[p] = before[p] + 1
+	}
+}
+
 // tidy is a flush with nothing to do.
 func (f *flush) tidy(ctx context.Context) (result pacer.Result, err error) {
 	if f.plan.NeedsTidy {
@@ -83,6 +98,7 @@ func (f *flush) tidy(ctx context.Context) (result pacer.Result, err error) {
 func (f *flush) prepareChange(ctx context.Context) (appliance.Change, []netip.Prefix, error) {
 	reassert := f.task.reassert
 	pending, kept, err := f.keepShared(ctx)
+	slices.SortStableFunc(pending.Block, func(a, b appliance.Ban) int { return cmp.Compare(f.refused[a.Prefix], f.refused[b.Prefix]) })
 	return appliance.Change{
 		Pending: pending, Files: f.task.files, Reassert: reassert,
 		AskSerial: f.mustReadSerial(reassert), Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,

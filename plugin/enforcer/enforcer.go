@@ -68,9 +68,10 @@ type Enforcer struct {
 	pacer         *pacer.Pacer
 	failures      *failures.Log
 	filesRetry    filesRetry
-	refusals      int       // how many flushes in a row left bans that the appliance refused
-	loggedCut     bool      // a refusal to cut connections was logged
-	serialReadAt  time.Time // when this process last read the serial number of the appliance
+	refused       map[netip.Prefix]int // how often the appliance refused the bans that the last flush had to block
+	refusals      int                  // how many flushes in a row left bans that the appliance refused
+	loggedCut     bool                 // a refusal to cut connections was logged
+	serialReadAt  time.Time            // when this process last read the serial number of the appliance
 	round         round
 	unrecorded    lockout.HoldOff // the last hold-off, if it could not be recorded
 	loggedHoldOff time.Time       // the end of the hold-off that was logged last
@@ -82,7 +83,7 @@ type Enforcer struct {
 type round struct {
 	began      time.Time // zero: no re-assert is under way
 	request    int64     // the last request for a flush when it began; a later request begins another round
-	unfinished bool      // the last flush did not apply everything
+	unfinished bool      // the last flush applied a part, and the next one continues
 }
 
 // New returns an enforcer. Run starts it.

@@ -43,7 +43,7 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	return result, err
 }
 
-// IsUnfinished reports whether the last flush did not apply everything.
+// IsUnfinished reports whether the last flush applied a part, and left the rest to the next one.
 func (e *Enforcer) IsUnfinished() bool { return e.round.unfinished }
 
 // report logs and records an error.
