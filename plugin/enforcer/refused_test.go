@@ -55,7 +55,7 @@ func TestRefusedBansDelayNoRenewal(t *testing.T) {
 		h.ban("203.0.113.7", 100*time.Hour)
 		h.ban("2001:db8::7", 100*time.Hour)
 		e.Trigger()
-		h.waitUntil(35 * time.Minute)
+		h.waitUntil(55 * time.Minute)
 		renewed := false
 		for _, c := range h.fw.changes[1:] {
 			if len(c.Block) == 2 {
