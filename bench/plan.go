@@ -49,11 +49,11 @@ var links = []snstest.Link{{}, emulated}
 func (o options) plan() (plan, error) {
 	p := plan{alert: 100_000, lists: []listPlan{{most, 1}, {most, 3}}, batches: batchPlan{bans: 10_000, numbers: []int{8, 16, 32, 64, 128}, tries: 3}}
 	lone, duration, tries := 20, 20*time.Second, 3
-	sizes, totals, alone := []int{0, 10_000, 100_000, 300_000}, []int{1_000, 10_000, 100_000, 300_000}, []int{1_000, mostAlone}
+	sizes, totals, apiTotals := []int{0, 10_000, 100_000, 300_000}, []int{1_000, 10_000, 100_000, 300_000}, []int{1_000, mostWithoutSSH}
 	if o.quick {
 		p.alert, p.lists, p.batches = 10_000, []listPlan{{10_000, 1}, {1_000, 3}}, batchPlan{bans: 1_000, numbers: []int{8, 32}, tries: 1}
 		lone, duration, tries = 5, 5*time.Second, 2
-		sizes, totals, alone = []int{10_000}, []int{1_000, 10_000}, []int{1_000}
+		sizes, totals, apiTotals = []int{10_000}, []int{1_000, 10_000}, []int{1_000}
 	}
 	if o.totals != "" {
 		chosen, err := numbers(o.totals)
@@ -61,17 +61,17 @@ func (o options) plan() (plan, error) {
 			return plan{}, err
 		}
 		sizes, totals = chosen, slices.DeleteFunc(slices.Clone(chosen), func(n int) bool { return n == 0 })
-		alone = slices.DeleteFunc(slices.Clone(totals), func(n int) bool { return n > mostAlone })
+		apiTotals = slices.DeleteFunc(slices.Clone(totals), func(n int) bool { return n > mostWithoutSSH })
 	}
 	for _, bans := range sizes {
 		p.sizes = append(p.sizes, size{bans, lone, duration})
 	}
-	for _, bans := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(totals, alone)))) {
+	for _, bans := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(totals, apiTotals)))) {
 		c := costPlan{bans: bans}
 		if slices.Contains(totals, bans) {
 			c.tries[wholeFiles], c.tries[changeOnly] = tries, tries
 		}
-		if slices.Contains(alone, bans) {
+		if slices.Contains(apiTotals, bans) {
 			c.tries[withoutSSH] = tries
 		}
 		p.costs = append(p.costs, c)

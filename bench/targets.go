@@ -30,8 +30,8 @@ const (
 	loopbackTarget = 0.5 // of the time
 	linkTarget     = 0.1
 
-	many, most = 100_000, 300_000
-	mostAlone  = 2_000 // without SSH: the default of max_bans
+	many, most     = 100_000, 300_000
+	mostWithoutSSH = 2_000 // without SSH: the default of max_bans
 )
 
 // target is a line of the report: a measurement, and its target.

@@ -11,7 +11,7 @@ const testAddress = "10.10.10.10"
 
 // CrowdSec 1.4.6 does not have this command.
 func TestTheTestAlertReportsWhetherTheSetUpWorks(t *testing.T) {
-	forEachMode(t, func(t *testing.T, env *Environment) {
+	forEachAccess(t, func(t *testing.T, env *Environment) {
 		t.Run("a good set-up", func(t *testing.T) {
 			out := testAlert(t, env)
 			if strings.Contains(out, "level=error") || strings.Contains(out, "failed") {

@@ -18,23 +18,23 @@ type Release struct {
 	postgres *postgres
 }
 
-// Combination is a release of CrowdSec, a login shell, and a mode of the plugin.
+// Combination is a release of CrowdSec, a login shell, and whether the plugin uses SSH.
 type Combination struct {
 	CrowdSec Release
-	Mode     Mode
+	Access   Access
 }
 
-// Mode is how the plugin reaches the appliance.
-type Mode struct {
+// Access is how the plugin reaches the appliance.
+type Access struct {
 	Name       string
 	LoginShell string // of the appliance's SSH user
-	APIAlone   bool   // the plugin has no credentials for SSH
+	WithoutSSH bool   // the plugin has no credentials for SSH
 }
 
 var (
-	overSSH  = Mode{Name: "sh", LoginShell: "/bin/sh"}
-	overCsh  = Mode{Name: "csh", LoginShell: "/bin/csh"}
-	apiAlone = Mode{Name: "api-alone", LoginShell: "/bin/sh", APIAlone: true}
+	overSSH    = Access{Name: "sh", LoginShell: "/bin/sh"}
+	overCsh    = Access{Name: "csh", LoginShell: "/bin/csh"}
+	withoutSSH = Access{Name: "no-ssh", LoginShell: "/bin/sh", WithoutSSH: true}
 )
 
 // CrowdSec 1.4.6 does not set remediation in alerts of `cscli decisions add`, so its default profiles do not match them. It
@@ -56,16 +56,16 @@ func cached(name string) string {
 	return path
 }
 
-// forEachCombination runs a scenario with both releases and all modes, each in its own environment, and then checkCleanup.
+// forEachCombination runs a scenario with both releases and each access, each in its own environment, and then checkCleanup.
 func forEachCombination(t *testing.T, scenario func(*testing.T, *Environment)) {
 	t.Helper()
-	forEach(t, []Release{current, older}, []Mode{overSSH, overCsh, apiAlone}, scenario)
+	forEach(t, []Release{current, older}, []Access{overSSH, overCsh, withoutSSH}, scenario)
 }
 
-// forEachMode runs a scenario with the newest release and both modes.
-func forEachMode(t *testing.T, scenario func(*testing.T, *Environment)) {
+// forEachAccess runs a scenario with the newest release, with and without SSH.
+func forEachAccess(t *testing.T, scenario func(*testing.T, *Environment)) {
 	t.Helper()
-	forEach(t, []Release{current}, []Mode{overSSH, apiAlone}, scenario)
+	forEach(t, []Release{current}, []Access{overSSH, withoutSSH}, scenario)
 }
 
 // inParallel runs a scenario that mostly waits, with each release. All such scenarios of the package run in parallel.
@@ -75,19 +75,19 @@ func inParallel(t *testing.T, releases []Release, scenario func(*testing.T, *Env
 	for _, release := range releases {
 		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
 			t.Parallel()
-			runIn(t, Combination{CrowdSec: release, Mode: overSSH}, scenario)
+			runIn(t, Combination{CrowdSec: release, Access: overSSH}, scenario)
 		})
 	}
 }
 
-func forEach(t *testing.T, releases []Release, modes []Mode, scenario func(*testing.T, *Environment)) {
+func forEach(t *testing.T, releases []Release, accesses []Access, scenario func(*testing.T, *Environment)) {
 	t.Helper()
 	for _, release := range releases {
 		t.Run("crowdsec-"+release.Version, func(t *testing.T) {
-			for _, mode := range modes {
-				t.Run(mode.Name, func(t *testing.T) {
+			for _, access := range accesses {
+				t.Run(access.Name, func(t *testing.T) {
 					t.Parallel() // they mostly wait; a few at once keep the time limits
-					runIn(t, Combination{CrowdSec: release, Mode: mode}, scenario)
+					runIn(t, Combination{CrowdSec: release, Access: access}, scenario)
 				})
 			}
 		})
@@ -100,7 +100,7 @@ func runIn(t *testing.T, c Combination, scenario func(*testing.T, *Environment))
 	env := newEnvironment(t, c)
 	scenario(t, env)
 	env.checkCleanup(t)
-	if connections := env.SSH.logged("Connection from"); c.Mode.APIAlone && connections > 0 {
+	if connections := env.SSH.logged("Connection from"); c.Access.WithoutSSH && connections > 0 {
 		t.Errorf("%d connections over SSH without credentials for it", connections)
 	}
 }

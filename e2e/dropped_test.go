@@ -17,7 +17,7 @@ const dropped = "Cannot send alert to Plugin channel (try: 2)"
 func TestDecisionsOfDroppedAlertsAreBlocked(t *testing.T) {
 	release := current
 	release.environment = "GOMAXPROCS=1" // on one processor CrowdSec is busy sooner
-	env := newEnvironment(t, Combination{CrowdSec: release, Mode: overSSH})
+	env := newEnvironment(t, Combination{CrowdSec: release, Access: overSSH})
 	env.follow(t)
 	reported := 0
 	for bursts := 0; env.CrowdSec.logged(dropped) == 0; bursts++ {

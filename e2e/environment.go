@@ -25,10 +25,10 @@ type Environment struct {
 func newEnvironment(t *testing.T, c Combination) *Environment {
 	t.Helper()
 	folder := temporaryFolder(t)
-	env := newApplianceEnvironment(t, folder, c.Mode.LoginShell)
+	env := newApplianceEnvironment(t, folder, c.Access.LoginShell)
 	env.CrowdSec = installCrowdSec(t, folder, c.CrowdSec)
 	env.Plugin = installPlugin(t, folder, env.CrowdSec, env.Appliance, env.SSH)
-	if c.Mode.APIAlone {
+	if c.Access.WithoutSSH {
 		env.Plugin.setSSH(t, false)
 	}
 	env.CrowdSec.Start(t)

@@ -31,7 +31,7 @@ func TestAnImportOfAHundredThousandIsBlockedAndUnblocked(t *testing.T) {
 // importRepeatedly reports whether CrowdSec was too busy to import the list. Another try needs a new environment, because
 // this one may have some of the decisions already.
 func importRepeatedly(t *testing.T, release Release) (busy bool) {
-	env := newEnvironment(t, Combination{CrowdSec: release, Mode: overSSH})
+	env := newEnvironment(t, Combination{CrowdSec: release, Access: overSSH})
 	env.follow(t)
 	file, values := bansToImport(t, aHundredThousand)
 	for n := range *imports {

@@ -13,7 +13,7 @@ import (
 const receiveLimit = 4 << 20
 
 func TestAnAlertOfTwentyThousandDecisionsArrivesWhole(t *testing.T) {
-	forEach(t, []Release{current, older}, []Mode{overSSH, overCsh}, func(t *testing.T, env *Environment) {
+	forEach(t, []Release{current, older}, []Access{overSSH, overCsh}, func(t *testing.T, env *Environment) {
 		decisions := decisionsOn(18_000, 1_000, 1_000)
 		asked := time.Now()
 		size := env.CrowdSec.Report(t, decisions)

@@ -40,7 +40,7 @@ func (env *Environment) waitUntilQuiet(t testing.TB) {
 
 func TestASmallBanCostsOneLoginOverTheAPIAndNoneOverSSH(t *testing.T) {
 	t.Parallel() // it mostly waits
-	forEachMode(t, func(t *testing.T, env *Environment) {
+	forEachAccess(t, func(t *testing.T, env *Environment) {
 		const banned = "203.0.113.60"
 		env.waitUntilQuiet(t)
 
@@ -63,7 +63,7 @@ func TestASmallBanCostsOneLoginOverTheAPIAndNoneOverSSH(t *testing.T) {
 // A reboot empties the blacklist, and the files do not name the ban yet.
 func TestARecentBanIsBlockedAgainAfterAReboot(t *testing.T) {
 	t.Parallel() // it mostly waits
-	forEachMode(t, func(t *testing.T, env *Environment) {
+	forEachAccess(t, func(t *testing.T, env *Environment) {
 		const banned, every = "203.0.113.61", 20 * time.Second
 		env.Plugin.values["ReassertEvery"] = every
 		env.Plugin.configure(t)

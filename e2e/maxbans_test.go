@@ -9,7 +9,7 @@ import (
 
 // Local detections come first, then imports, then the community blocklist.
 func TestALiveBanIsBlockedAfterAnImportFilledMaxBans(t *testing.T) {
-	forEachMode(t, func(t *testing.T, env *Environment) {
+	forEachAccess(t, func(t *testing.T, env *Environment) {
 		const live = "203.0.113.77"
 		limit := 2000 // the default without credentials for SSH
 		if env.Plugin.usesSSH() {

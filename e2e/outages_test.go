@@ -30,8 +30,8 @@ var (
 // until the blacklist matches the decisions in force at CrowdSec.
 func TestTheBlacklistMatchesCrowdSecAfterEachOutage(t *testing.T) {
 	t.Logf("-seed %d", *seed)
-	for _, c := range []Combination{{current, overSSH}, {current, apiAlone}, {older, overSSH}} {
-		t.Run("crowdsec-"+c.CrowdSec.Version+"-"+c.Mode.Name, func(t *testing.T) {
+	for _, c := range []Combination{{current, overSSH}, {current, withoutSSH}, {older, overSSH}} {
+		t.Run("crowdsec-"+c.CrowdSec.Version+"-"+c.Access.Name, func(t *testing.T) {
 			t.Parallel()
 			env := newEnvironment(t, c)
 			r := &rounds{Environment: env, link: newLink(t, strings.TrimPrefix(env.CrowdSec.url(), "http://")), random: rand.New(rand.NewPCG(*seed, 0))}

@@ -13,7 +13,7 @@ func TestASlowImportIntoPostgreSQLIsBlockedWithConcurrentDecisions(t *testing.T)
 	t.Parallel() // it mostly waits
 	release := current
 	release.postgres = startPostgres(t)
-	env := newEnvironment(t, Combination{CrowdSec: release, Mode: overSSH})
+	env := newEnvironment(t, Combination{CrowdSec: release, Access: overSSH})
 	env.follow(t)
 	// CrowdSec stores the alert last. The transaction lasts longer than several polls.
 	release.postgres.sql(t, fmt.Sprintf(`CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(10); RETURN NEW; END';

@@ -39,7 +39,7 @@ func TestReloadsOfCrowdSecLoseNoBan(t *testing.T) {
 
 // CrowdSec 1.4.6 has neither `notifications test` nor `reinject`.
 func TestOtherProcessesOfThePluginChangeNothing(t *testing.T) {
-	forEachMode(t, func(t *testing.T, env *Environment) {
+	forEachAccess(t, func(t *testing.T, env *Environment) {
 		const standing = "203.0.113.96"
 		env.waitUntilEnforced(t, standing, env.CrowdSec.Ban(t, "--ip", standing, time.Hour), enforcedWithin)
 		stayedBlocked := env.guardBans(t, standing)

@@ -9,7 +9,7 @@ import (
 // While sshd is away, only what needs the files waits.
 func TestLoneBansAreBlockedWhileSSHIsDown(t *testing.T) {
 	t.Parallel() // it mostly waits
-	forEach(t, []Release{current}, []Mode{overSSH}, func(t *testing.T, env *Environment) {
+	forEach(t, []Release{current}, []Access{overSSH}, func(t *testing.T, env *Environment) {
 		const before, short, network = "203.0.113.65", "203.0.113.69", "198.51.100.128/26"
 		env.waitUntilEnforced(t, before, env.CrowdSec.Ban(t, "--ip", before, time.Hour), enforcedWithin)
 		stayedBlocked := env.guardBans(t, before)

@@ -55,7 +55,7 @@ func (c *CrowdSec) alertsOfOthers(t testing.TB, value string) map[int]bool {
 
 // Allowlists came with CrowdSec 1.6.8.
 func TestAnAllowlistEndsTheBansThatItCovers(t *testing.T) {
-	forEach(t, []Release{current}, []Mode{overSSH}, func(t *testing.T, env *Environment) {
+	forEach(t, []Release{current}, []Access{overSSH}, func(t *testing.T, env *Environment) {
 		env.follow(t)
 		const alerted = "198.18.0.200" // not in the import
 		values := env.importBans(t, 100)

@@ -1,7 +1,8 @@
 // Package stormshield blocks and unblocks addresses and ranges on one Stormshield appliance.
 //
-// It sends commands to the appliance's blacklist, and keeps the objects and groups in the appliance's files that these commands
-// name. It decides nothing about bans, stores nothing, and never takes the administrator's configuration right.
+// It sends commands to the appliance's blacklist over the API. Over SSH it writes the objects and groups that these commands name to
+// the appliance's files; with Config.WithoutSSH it leaves the files as they are. It decides nothing about bans, stores nothing, and
+// never takes the administrator's configuration right.
 // Its main type is [Appliance]:
 //
 //	client := stormshield.New(config)
@@ -26,9 +27,9 @@ type Config struct {
 	API serverd.Config
 	SSH shell.Config
 
-	// APIAlone says that there are no credentials for SSH. Then the appliance has no groups and no objects of ours, and only single
-	// addresses are blocked. SSH, ConfigDir, the groups and ReloadCommand do not count.
-	APIAlone bool
+	// WithoutSSH says that there are no credentials for SSH. Then only single addresses are blocked, and nothing reads or writes the
+	// files. SSH, ConfigDir, the groups and ReloadCommand do not count.
+	WithoutSSH bool
 
 	ConfigDir     string // the folder of object and objectgroup
 	Group         string // lists the bans in force

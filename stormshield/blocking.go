@@ -60,7 +60,7 @@ func (f *flush) blockEach(ctx context.Context, bans []appliance.Ban, stop func()
 // times in the last quarter of their life, and flushes do not renew all of them at once.
 func (f *flush) entryTimeout(until time.Time) time.Duration {
 	left, life := time.Until(until), f.config.BlacklistTimeout
-	if f.config.APIAlone && left > life {
+	if f.config.WithoutSSH && left > life {
 		life -= rand.N(life/4 + 1) //nolint:gosec // nobody gains by guessing it
 	}
 	return min(left, life)

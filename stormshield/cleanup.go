@@ -27,7 +27,7 @@ type Cleaned struct {
 // the objects. Every other byte of the files stays. known are prefixes that may be on the blacklist though the files do not
 // name them. oldGroups are groups of earlier configurations. Without SSH, Cleanup unblocks known and leaves the files.
 func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups ...string) (Cleaned, error) {
-	if a.config.APIAlone {
+	if a.config.WithoutSSH {
 		return a.cleanUpWithoutSSH(ctx, known)
 	}
 	whole := *a

@@ -117,7 +117,7 @@ func TestCleanupWithoutSSHUnblocksEachKnownPrefix(t *testing.T) {
 	h.command("MONITOR ADDRESSLIST DELETE Type=BlackList Name1=" + bans[3].Addr().String())
 	object, logins := h.Sim.Read("object"), h.Sim.Stats().SSHAuthOK
 	config := configFor(t, h.Sim)
-	config.APIAlone = true
+	config.WithoutSSH = true
 	cleaned, err := stormshield.New(config).Cleanup(t.Context(), bans)
 	if err != nil || cleaned.Unblocked != len(bans) || len(cleaned.Groups) != 0 || cleaned.Objects != 0 {
 		t.Errorf("cleaned: %+v, %v", cleaned, err)
@@ -140,7 +140,7 @@ func TestCleanupWithoutSSHFailsIfTheApplianceRefusesToUnblock(t *testing.T) {
 		f.Ret = map[string]int{"MONITOR ADDRESSLIST DELETE TYPE=BLACKLIST NAME1=198.18.0.1": 200}
 	})
 	config := configFor(t, h.Sim)
-	config.APIAlone = true
+	config.WithoutSSH = true
 	cleaned, err := stormshield.New(config).Cleanup(t.Context(), addresses(3))
 	if cleaned.Unblocked != 2 || err == nil || !strings.Contains(err.Error(), "unblock 198.18.0.1/32") {
 		t.Errorf("cleaned: %+v, %v", cleaned, err)

@@ -30,7 +30,7 @@ func startWithoutSSH(t *testing.T, edits ...func(*stormshield.Config)) *harness 
 	h := start(t)
 	h.OverAPI = true
 	config := configFor(t, h.Sim)
-	config.APIAlone, config.SSH.Password = true, ""
+	config.WithoutSSH, config.SSH.Password = true, ""
 	for _, edit := range edits {
 		edit(&config)
 	}

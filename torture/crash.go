@@ -87,7 +87,7 @@ func newCountedHarness(t *try) (*harness, *steps) {
 	return h, s
 }
 
-// About the number of steps of a flush, and of one over the API alone.
+// About the number of steps of a flush with the files, and of one over the API.
 const (
 	lastStep        = 45
 	lastStepOverAPI = 9
@@ -129,8 +129,8 @@ func (h *harness) crash(s *steps) {
 	}
 	h.kill()
 	h.must(s.arm(0, 0))
-	if h.random.IntN(4) == 0 { // the next process works in the other mode
-		h.setMode(!h.Configuration.APIAlone)
+	if h.random.IntN(4) == 0 { // the next process has other credentials
+		h.setWithoutSSH(!h.Configuration.WithoutSSH)
 	}
 	h.restart()
 	h.ban(long, h.draw(1)...)

@@ -19,7 +19,7 @@ const (
 	unblocks
 	reasserts
 	reassertsByItself // on time, and nobody asks for it
-	changesMode       // a configuration with or without credentials for SSH replaces the other
+	changesSSH        // a configuration with or without credentials for SSH replaces the other
 )
 
 // killedFlush is a kind of flush in which the plugin is killed.
@@ -30,8 +30,8 @@ type killedFlush struct {
 	ranges bool // some of the bans are ranges
 }
 
-// api_single_max is 16: the plugin blocks and unblocks more bans than that by the group. Flushes without ranges and with fewer
-// bans work over the API alone, and so do re-asserts by themselves.
+// api_single_max is 16: the plugin blocks and unblocks more bans by the group. Flushes without ranges and with fewer bans leave the files
+// as they are, and so do re-asserts of files that do not differ.
 var (
 	killedFlushes = []killedFlush{
 		{"blocks addresses over the API", blocks, 3, false},
@@ -41,13 +41,13 @@ var (
 		{"unblocks by the group", unblocks, 20, true},
 		{"blocks everything again", reasserts, 20, true},
 		{"blocks everything again over the API", reassertsByItself, 20, true},
-		{"gives up SSH", changesMode, 6, true},
+		{"gives up SSH", changesSSH, 6, true},
 	}
-	killedFlushesAlone = []killedFlush{
+	killedFlushesWithoutSSH = []killedFlush{
 		{"blocks addresses without SSH", blocks, 3, false},
 		{"unblocks addresses without SSH", unblocks, 3, false},
 		{"blocks missing addresses without SSH", reassertsByItself, 3, false},
-		{"gets credentials for SSH", changesMode, 6, false},
+		{"gets credentials for SSH", changesSSH, 6, false},
 	}
 )
 
@@ -56,8 +56,8 @@ const lanes = 4
 
 // killedLanes is the number of tries for all steps of all kinds.
 var (
-	killedLanes      = lanes * len(killedFlushes)
-	killedLanesAlone = lanes * len(killedFlushesAlone)
+	killedLanes           = lanes * len(killedFlushes)
+	killedLanesWithoutSSH = lanes * len(killedFlushesWithoutSSH)
 )
 
 // After the last step the plugin records the outcome. It is killed at this many
@@ -86,8 +86,8 @@ func (m moment) String() string {
 // does every step of its lane.
 func endsWhileAway(t *try) {
 	kinds := killedFlushes
-	if t.alone {
-		kinds = killedFlushesAlone
+	if t.withoutSSH {
+		kinds = killedFlushesWithoutSSH
 	}
 	kind, all := kinds[t.choose(len(kinds))], lanes*len(kinds)
 	lane := t.choose(all) / len(kinds)
@@ -141,11 +141,11 @@ func (h *harness) killAndEnd(s *steps, kind killedFlush, at moment) (last int) {
 		h.restart()
 		h.waitForQuiet(s)
 		h.settleAfter(fmt.Sprintf("a kill %s of a flush that %s, and the end of all bans", at, kind.name))
-		if kind.work == changesMode { // back to the mode of the try
-			h.setMode(h.alone)
+		if kind.work == changesSSH { // back to the credentials of the try
+			h.setWithoutSSH(h.withoutSSH)
 			h.must(h.Plugin.Configure(h.ctx, h.Configuration.YAML()))
 			h.ban(shortest, h.drawAddresses(1)...) // the flush after it removes what the files still name
-			h.settleAfter("a second change of the mode")
+			h.settleAfter("a second change of the credentials for SSH")
 		}
 		if h.Failed() || !missed {
 			return last
@@ -186,8 +186,8 @@ func (h *harness) killWithin(s *steps, kind killedFlush, at moment, duration tim
 		stop = h.startFlushCommand()
 	case reassertsByItself:
 		h.Appliance.Reboot()
-	case changesMode:
-		h.setMode(!h.alone)
+	case changesSSH:
+		h.setWithoutSSH(!h.withoutSSH)
 		_ = h.Plugin.Configure(h.ctx, h.Configuration.YAML()) // the plugin may be killed meanwhile
 	}
 	err = h.waitForFlush(s, kind, at, from, until)
@@ -248,7 +248,7 @@ func (k killedFlush) isIn(lines []plugintest.Line) bool {
 		case !l.IsFlush():
 		case k.work == blocks && l.Int("added") > 0, k.work == unblocks && l.Int("removed") > 0,
 			k.work == reasserts && l.UsedSSH() && l.Reasserted(), k.work == reassertsByItself && !l.UsedSSH() && l.Reasserted(),
-			k.work == changesMode:
+			k.work == changesSSH:
 			return true
 		}
 	}

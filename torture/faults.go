@@ -163,7 +163,7 @@ func withoutGroup(text, group string) string {
 
 func faultyLink(t *try) {
 	h := newHarness(t)
-	if t.alone {
+	if t.withoutSSH {
 		h.runFault(apiFaults)
 	} else {
 		h.runFault(linkFaults)
@@ -173,7 +173,7 @@ func faultyLink(t *try) {
 func faultyAppliance(t *try) {
 	h := newHarness(t)
 	h.reassertEvery(shortestReassert) // only a re-assert repairs an emptied blacklist
-	if t.alone {
+	if t.withoutSSH {
 		h.runFault(blacklistFaults)
 	} else {
 		h.runFault(applianceFaults)

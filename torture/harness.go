@@ -61,11 +61,11 @@ func newHarness(t *try, options ...func(*snstest.Options)) *harness {
 		Configuration: plugintest.Configuration{Name: "torture", UpdateFrequency: updateFrequency, Debounce: debounce},
 	})
 	t.must(err)
-	if t.alone {
+	if t.withoutSSH {
 		p.Configuration.BlacklistTimeout, p.Configuration.ReassertEvery = time.Minute, shortestReassert // entries are renewed within a try
 	}
 	h := &harness{try: t, Harness: p, expected: newExpected(), administrator: newAdministrator(p.Appliance), kept: map[string]bool{}}
-	h.setMode(t.alone)
+	h.setWithoutSSH(t.withoutSSH)
 	t.Cleanup(h.end)
 	t.must(h.start())
 	return h
@@ -93,11 +93,11 @@ func (h *harness) reconfigure(edit func(*plugintest.Configuration)) {
 	h.must(h.Plugin.Configure(h.ctx, h.Configuration.YAML()))
 }
 
-// setMode takes the credentials for SSH from the configuration, or puts them back. The plugin reads it at its next start.
+// setWithoutSSH takes the credentials for SSH from the configuration, or puts them back. The plugin reads it at its next start.
 // Without them the ranges in force end, and may come back with them. New ranges are refused meanwhile.
-func (h *harness) setMode(alone bool) {
-	changed := alone != h.Configuration.APIAlone
-	h.Configuration.APIAlone, h.expected.noRanges = alone, alone
+func (h *harness) setWithoutSSH(without bool) {
+	changed := without != h.Configuration.WithoutSSH
+	h.Configuration.WithoutSSH, h.expected.noRanges = without, without
 	for p, until := range h.expected.until {
 		if changed && !p.IsSingleIP() {
 			delete(h.expected.until, p)
@@ -176,7 +176,7 @@ func (h *harness) settle() { h.settleAfter("none") }
 func (h *harness) settleAfter(trouble string) {
 	h.Helper()
 	d := h.await(h.compareBlacklist, recovery)
-	for end := time.Now().Add(recovery); d.isEmpty() && !h.Configuration.APIAlone; {
+	for end := time.Now().Add(recovery); d.isEmpty() && !h.Configuration.WithoutSSH; {
 		out, err := h.command(h.ctx, nil, "flush")
 		if d = h.await(h.compareAll, 3*time.Second); d.isEmpty() {
 			return

@@ -41,7 +41,7 @@ func processes(t *try) {
 		h.pauseUpTo(1500 * time.Millisecond)
 	}
 	h.settle()
-	if !t.alone { // each entry is renewed by itself there
+	if !t.withoutSSH { // each entry is renewed by itself there
 		h.checkBlockedOnce(once)
 	}
 }

@@ -32,33 +32,33 @@ type scenario struct {
 	name        string
 	short, long int  // the number of tries
 	parallel    int  // how many tries run at the same time
-	alone       bool // the plugin has no credentials for SSH
+	withoutSSH  bool // the plugin has no credentials for SSH
 	run         func(*try)
 }
 
 // scenarios are all of them, in the order of docs/reliability.md.
 var scenarios = []scenario{
 	{name: "crash points", short: 12, long: 36, parallel: 6, run: crashPoints},
-	{name: "crash points, no SSH", short: 6, long: 18, parallel: 6, alone: true, run: crashPoints},
+	{name: "crash points, no SSH", short: 6, long: 18, parallel: 6, withoutSSH: true, run: crashPoints},
 	{name: "bans that end meanwhile", short: killedLanes, long: 2 * killedLanes, parallel: killedLanes, run: endsWhileAway},
-	{name: "bans that end meanwhile, no SSH", short: killedLanesAlone, long: killedLanesAlone, parallel: killedLanesAlone, alone: true, run: endsWhileAway},
+	{name: "bans that end meanwhile, no SSH", short: killedLanesWithoutSSH, long: killedLanesWithoutSSH, parallel: killedLanesWithoutSSH, withoutSSH: true, run: endsWhileAway},
 	{name: "the link", short: len(linkFaults) - 9, long: 3 * len(linkFaults), parallel: 6, run: faultyLink},
-	{name: "the link, no SSH", short: 6, long: len(apiFaults), parallel: 6, alone: true, run: faultyLink},
+	{name: "the link, no SSH", short: 6, long: len(apiFaults), parallel: 6, withoutSSH: true, run: faultyLink},
 	{name: "SSH down, API up", short: 2, long: 12, parallel: 4, run: sshOutages},
 	{name: "the appliance", short: len(applianceFaults), long: 3 * len(applianceFaults), parallel: 6, run: faultyAppliance},
-	{name: "the appliance, no SSH", short: len(blacklistFaults), long: 2 * len(blacklistFaults), parallel: 6, alone: true, run: faultyAppliance},
+	{name: "the appliance, no SSH", short: len(blacklistFaults), long: 2 * len(blacklistFaults), parallel: 6, withoutSSH: true, run: faultyAppliance},
 	{name: "a reboot after a small flush", short: 1, long: 8, parallel: 4, run: rebootAfterSmallFlush},
-	{name: "a reboot after a small flush, no SSH", short: 1, long: 4, parallel: 4, alone: true, run: rebootAfterSmallFlush},
+	{name: "a reboot after a small flush, no SSH", short: 1, long: 4, parallel: 4, withoutSSH: true, run: rebootAfterSmallFlush},
 	{name: "the administrator at work", short: 2, long: 10, parallel: 1, run: administratorAtWork},
 	{name: "lock-out", short: len(lockouts), long: 3 * len(lockouts), parallel: 4, run: lockOut},
-	{name: "lock-out, no SSH", short: len(lockouts), long: len(lockouts), parallel: 4, alone: true, run: lockOut},
+	{name: "lock-out, no SSH", short: len(lockouts), long: len(lockouts), parallel: 4, withoutSSH: true, run: lockOut},
 	{name: "state", short: stateKinds, long: 4 * stateKinds, parallel: 4, run: badState},
 	{name: "clock", short: 4, long: 14, parallel: 4, run: badClock},
-	{name: "clock, no SSH", short: 2, long: 6, parallel: 4, alone: true, run: badClock},
+	{name: "clock, no SSH", short: 2, long: 6, parallel: 4, withoutSSH: true, run: badClock},
 	{name: "input", short: 19, long: 38, parallel: 2, run: hostileInput},
 	{name: "load", short: 1, long: 1, parallel: 1, run: load},
 	{name: "processes", short: 4, long: 12, parallel: 4, run: processes},
-	{name: "processes, no SSH", short: 2, long: 4, parallel: 4, alone: true, run: processes},
+	{name: "processes, no SSH", short: 2, long: 4, parallel: 4, withoutSSH: true, run: processes},
 	{name: "secrets", short: 1, long: 2, parallel: 1, run: secrets},
 	{name: "identity", short: len(strangers), long: 3 * len(strangers), parallel: 5, run: stranger},
 }
@@ -100,10 +100,10 @@ type result struct {
 type try struct {
 	*testing.T
 	Options
-	alone  bool // the plugin has no credentials for SSH
-	ctx    context.Context
-	random *rand.Rand
-	mu     sync.Mutex
+	withoutSSH bool // the plugin has no credentials for SSH
+	ctx        context.Context
+	random     *rand.Rand
+	mu         sync.Mutex
 	result
 }
 
@@ -116,9 +116,9 @@ func Run(t *testing.T, o Options) {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "scenario\ttried\tbans lost\tnot ended\tlines lost\tlock-outs\tevictions\tcrashes\tsecrets shown\tother\ttook")
 	began, tries, results := time.Now(), 0, make([]result, len(scenarios))
-	start := func(alone bool) {
+	start := func(withoutSSH bool) {
 		for i, s := range scenarios {
-			if s.alone == alone {
+			if s.withoutSSH == withoutSSH {
 				t.Run(s.name, func(t *testing.T) { results[i] = s.start(t, o) })
 			}
 		}
@@ -181,7 +181,7 @@ func (s scenario) start(t *testing.T, o Options) (sum result) {
 			t.Run(fmt.Sprint("seed ", one.Seed), func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), tryTimeout)
 				defer cancel()
-				y := &try{T: t, Options: one, alone: s.alone, ctx: ctx, random: rand.New(rand.NewPCG(one.Seed, 0))}
+				y := &try{T: t, Options: one, withoutSSH: s.withoutSSH, ctx: ctx, random: rand.New(rand.NewPCG(one.Seed, 0))}
 				t.Cleanup(func() { // after that of the harness
 					if y.lost == [losses]int{} && t.Failed() {
 						y.lost[others]++

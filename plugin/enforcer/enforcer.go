@@ -2,7 +2,7 @@
 //
 // A flush goes through these steps:
 //
-//   - It does nothing while logins are held off. A failed login begins a hold-off.
+//   - It does nothing during a login hold-off. A failed login begins one.
 //   - It asks the ledger what is pending. If nothing is, and no re-assert is due, it ends without a connection.
 //   - The appliance applies the change. If another appliance answers than before, everything becomes pending, and the flush
 //     begins again.

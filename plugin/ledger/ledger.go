@@ -40,9 +40,11 @@
 // Without credentials for SSH the target has no group, and no ban is in the files.
 //
 // A flush may stop at any step, also by a crash. So RecordAttempt records, before the flush blocks anything, which bans may have
-// an entry. Before a flush by group it records that the files are unsure: then the next flush compares the whole files. A ban that
-// ended or waited, and comes back while it has a trace, gets the trace 1, and -1 if it was in the files: a flush may be removing its
-// entry at this moment. So does a ban that comes back during the flush that first writes it.
+// an entry. Before a flush by group it records that the files are unsure: then the next flush compares the whole files.
+//
+// A ban that ended or waited may come back at the moment at which a flush removes its entry. So a ban that comes back while it has a
+// trace gets expires 1, and written -1 if it was in the files. The same holds for a ban that comes back during the flush that first
+// writes it.
 //
 // The mark identifies the text of the appliance's files after a flush. While the files still have it, a flush sends the pending
 // changes and reads nothing. So two rules hold while the ledger has a mark: every name of ours in the files has a ban with a trace,

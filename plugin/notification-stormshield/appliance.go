@@ -60,8 +60,8 @@ func clientConfig(d config.Document) stormshield.Config {
 			HostKey: s.SSHHostKey, KnownHostsPath: s.SSHKnownHostsPath,
 			InsecureHostKey: s.SSHInsecureIgnoreHostKey, LegacyAlgorithms: s.SSHLegacyAlgorithms,
 		},
-		APIAlone:  !s.UsesSSH(),
-		ConfigDir: s.ConfigDir, Group: s.Group, DeleteGroup: s.DeleteGroup,
+		WithoutSSH: !s.UsesSSH(),
+		ConfigDir:  s.ConfigDir, Group: s.Group, DeleteGroup: s.DeleteGroup,
 		ReloadCommand: s.ReloadCommand, BlacklistTimeout: s.BlacklistTimeout, SingleMax: s.APISingleMax,
 		OneByOneLimit: 30 * time.Second, APIPasswordHint: apiHint, SSHPasswordHint: sshHint,
 	}

@@ -24,7 +24,7 @@ type Configuration struct {
 	Decisions       Decisions     `yaml:"decisions,omitempty"`
 	LAPI            LAPI          `yaml:"lapi,omitempty"`
 	Target          `yaml:"stormshield"`
-	APIAlone        bool `yaml:"-"` // YAML leaves out the password of SSH
+	WithoutSSH      bool `yaml:"-"` // YAML leaves out the password of SSH
 }
 
 // Decisions is the section about decisions.
@@ -75,7 +75,7 @@ func (c *Configuration) SetPassword(password string) {
 // an indent of two spaces, so that a test can append a key to it.
 func (c Configuration) YAML() string {
 	c.Type, c.Format = pluginType, "{{.|toJson}}"
-	if c.APIAlone {
+	if c.WithoutSSH {
 		c.SSHPassword = ""
 	}
 	var out bytes.Buffer

@@ -39,14 +39,14 @@ func CheckAndWrite(ctx context.Context, config stormshield.Config) []Finding {
 
 // runReadRows tries what needs no write.
 func (c *checker) runReadRows(ctx context.Context) {
-	if c.config.APIAlone {
+	if c.config.WithoutSSH {
 		c.run(ctx, noSSHRow)
 	}
 	c.run(ctx, apiRows...)
 	if c.isPair {
 		c.run(ctx, pairRow)
 	}
-	if !c.config.APIAlone {
+	if !c.config.WithoutSSH {
 		c.run(ctx, sshRows...)
 	}
 }

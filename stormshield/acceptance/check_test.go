@@ -220,7 +220,7 @@ func TestCheckWithoutSSHTriesOnlyTheAPI(t *testing.T) {
 	h := start(t)
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHRefuse = true })
 	config := configFor(t, h.Sim)
-	config.APIAlone, config.SSH.Password, config.SSH.HostKey = true, "", ""
+	config.WithoutSSH, config.SSH.Password, config.SSH.HostKey = true, "", ""
 	object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
 	for _, c := range []struct {
 		check    func(context.Context, stormshield.Config) []acceptance.Finding

@@ -62,7 +62,7 @@ func TestCheckDescribesThePairWithoutSSH(t *testing.T) {
 	t.Parallel()
 	h := startPair(t, func(f *snstest.Faults) { f.Passive = true })
 	config := flushtest.Config(t, h.Sim)
-	config.APIAlone = true
+	config.WithoutSSH = true
 	if f := finding(acceptance.Check(t.Context(), config), "high availability"); f.Verdict != acceptance.Differs {
 		t.Errorf("found %+v", f)
 	}

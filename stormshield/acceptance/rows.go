@@ -34,7 +34,7 @@ var pairRow = row{"high availability", "the host in the configuration leads to t
 
 // writeRows block and write. The order matters: some use what the rows before them wrote.
 func (c *checker) writeRows() []row {
-	if c.config.APIAlone {
+	if c.config.WithoutSSH {
 		return addressRows
 	}
 	return slices.Concat(addressRows, fileRows)

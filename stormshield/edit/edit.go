@@ -5,8 +5,9 @@
 // caller expects. Otherwise somebody else changed them: that edit stays, and the
 // error is [ErrChanged]. It never writes a file in place, and keeps mode and owner.
 // If the connection breaks, each file is the old one or the new one. A program that
-// runs then still works to its end, and a change that meets it gets [ErrChanged]. The
-// package knows no bans; an [objects.Patch] says what to change.
+// runs on the appliance at that moment goes on to its end. If it meets another change,
+// one of them finds a changed file and gives up. The package knows no bans; an
+// [objects.Patch] says what to change.
 //
 // There are two ways, which make the same bytes:
 //

@@ -7,9 +7,9 @@ import (
 )
 
 // The plugin keeps each address blocked while a reload takes its credentials for SSH away, and while another one gives them back.
-func TestAChangeOfModeAtAReloadLeavesNoMomentUnblocked(t *testing.T) {
+func TestAReloadThatRemovesOrAddsSSHLeavesNoMomentUnblocked(t *testing.T) {
 	t.Parallel() // it mostly waits
-	forEach(t, []Release{current}, []Mode{overSSH}, func(t *testing.T, env *Environment) {
+	forEach(t, []Release{current}, []Access{overSSH}, func(t *testing.T, env *Environment) {
 		const single, network, between, ended = "203.0.113.62", "198.51.100.0/26", "203.0.113.63", "203.0.113.64"
 		env.follow(t)
 		imported := env.importBans(t, 60) // more than api_single_max: the group blocks them
@@ -20,7 +20,7 @@ func TestAChangeOfModeAtAReloadLeavesNoMomentUnblocked(t *testing.T) {
 		}
 		stayedBlocked := env.guardBans(t, append(imported, single)...)
 
-		env.changeMode(t, false, "has no credentials for SSH any more")
+		env.changeSSH(t, false, "has no credentials for SSH any more")
 		ssh := env.SSH.logged("Connection from")
 		t.Logf("MEASURED the range is unblocked after %s", env.waitUntilUnblocked(t, network).Round(time.Millisecond))
 		env.checkCommandPrints(t, "status", "over the API alone")
@@ -31,7 +31,7 @@ func TestAChangeOfModeAtAReloadLeavesNoMomentUnblocked(t *testing.T) {
 			t.Errorf("%d connections over SSH without credentials for it", now-ssh)
 		}
 
-		env.changeMode(t, true, "has credentials for SSH now")
+		env.changeSSH(t, true, "has credentials for SSH now")
 		env.waitUntilBlocks(t, len(imported)+3, 30*time.Second) // and the range, which the Local API lists
 		stayedBlocked()
 		waitFor(t, 10*time.Second, "the files name the bans", func() (bool, string) {
@@ -41,13 +41,13 @@ func TestAChangeOfModeAtAReloadLeavesNoMomentUnblocked(t *testing.T) {
 	})
 }
 
-// changeMode reloads the plugin with or without credentials for SSH, and waits until it has logged the change and nothing is pending.
-func (env *Environment) changeMode(t *testing.T, ssh bool, logs string) {
+// changeSSH reloads the plugin with or without credentials for SSH, and waits until it has logged the change and nothing is pending.
+func (env *Environment) changeSSH(t *testing.T, ssh bool, logs string) {
 	t.Helper()
 	env.Plugin.setSSH(t, ssh)
 	env.CrowdSec.Reload(t)
 	env.Plugin.waitUntilActive(t)
-	waitFor(t, 10*time.Second, "the plugin has changed its mode", func() (bool, string) {
+	waitFor(t, 10*time.Second, "the plugin has noticed the change of its credentials", func() (bool, string) {
 		return env.CrowdSec.logged(logs) > 0, fmt.Sprintf("it does not log %q", logs)
 	})
 	env.Plugin.waitUntilIdle(t)
