@@ -91,7 +91,7 @@ func newHarness(ctx context.Context, o options, s setting) (*harness, error) {
 	case wholeFiles:
 		h.RemoveAwk()
 	case withoutSSH:
-		h.Configuration.SSHPassword = ""
+		h.Configuration.WithoutSSH = true
 	}
 	h.Configuration.DryRun = true
 	if err := h.Start(ctx); err != nil {

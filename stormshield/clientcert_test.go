@@ -16,20 +16,10 @@ func asIssued(*x509.Certificate) {}
 
 func expired(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 
-// certified returns a configuration with a client certificate of an appliance instead of a password.
-func certified(t *testing.T, h *harness, issuer *snstest.Appliance, edit func(*x509.Certificate)) stormshield.Config {
-	t.Helper()
-	config := configFor(t, h.Sim)
-	certificate, key := issuer.ClientCertificate(edit)
-	config.API.User, config.API.Password = "", ""
-	config.API.ClientCertPath, config.API.ClientKeyPath = flushtest.WriteFile(t, "cert.pem", certificate), flushtest.WriteFile(t, "key.pem", key)
-	return config
-}
-
 func TestAFlushLogsInWithAClientCertificate(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	h.Client = stormshield.New(certified(t, h, h.Sim, asIssued))
+	h.Client = stormshield.New(flushtest.Certified(t, configFor(t, h.Sim), h.Sim, asIssued))
 	h.MustFlush(addresses(10), nil, true)
 	h.WantInForce()
 }
@@ -54,7 +44,7 @@ func TestARefusedClientCertificateIsARefusedLogin(t *testing.T) {
 			if c.issuer == nil {
 				c.issuer = h.Sim
 			}
-			h.Client = stormshield.New(certified(t, h, c.issuer, c.edit))
+			h.Client = stormshield.New(flushtest.Certified(t, configFor(t, h.Sim), c.issuer, c.edit))
 			_, err := h.Flush(addresses(1), nil, false)
 			login := flushtest.FailedLogin(err)
 			if login == nil || login.Temporary || !strings.Contains(login.Hint, "api_client_cert_path") || !strings.Contains(err.Error(), c.says) {
@@ -75,7 +65,7 @@ func TestAFailureWithAClientCertificateIsNoRefusedLogin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := start(t)
-			h.Client = stormshield.New(certified(t, h, h.Sim, asIssued))
+			h.Client = stormshield.New(flushtest.Certified(t, configFor(t, h.Sim), h.Sim, asIssued))
 			h.Sim.SetFaults(set)
 			if _, err := h.Flush(addresses(1), nil, false); err == nil || flushtest.FailedLogin(err) != nil {
 				t.Errorf("error %v", err)
@@ -87,7 +77,7 @@ func TestAFailureWithAClientCertificateIsNoRefusedLogin(t *testing.T) {
 func TestARenewedClientCertificateIsUsedAtTheNextLogin(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	config := certified(t, h, h.Sim, expired)
+	config := flushtest.Certified(t, configFor(t, h.Sim), h.Sim, expired)
 	h.Client = stormshield.New(config)
 	if _, err := h.Flush(addresses(1), nil, false); flushtest.FailedLogin(err) == nil {
 		t.Fatalf("an expired certificate: %v", err)
@@ -105,14 +95,16 @@ func TestAClientCertificateThatCannotBeReadIsNamed(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	for name, spoil := range map[string]func(*stormshield.Config){
-		"no certificate":         func(c *stormshield.Config) { c.API.ClientCertPath += ".gone" },
-		"no key":                 func(c *stormshield.Config) { c.API.ClientKeyPath += ".gone" },
-		"the key of another one": func(c *stormshield.Config) { c.API.ClientKeyPath = certified(t, h, h.Sim, asIssued).API.ClientKeyPath },
+		"no certificate": func(c *stormshield.Config) { c.API.ClientCertPath += ".gone" },
+		"no key":         func(c *stormshield.Config) { c.API.ClientKeyPath += ".gone" },
+		"the key of another one": func(c *stormshield.Config) {
+			c.API.ClientKeyPath = flushtest.Certified(t, configFor(t, h.Sim), h.Sim, asIssued).API.ClientKeyPath
+		},
 		"the two files are interchanged": func(c *stormshield.Config) {
 			c.API.ClientCertPath, c.API.ClientKeyPath = c.API.ClientKeyPath, c.API.ClientCertPath
 		},
 	} {
-		config := certified(t, h, h.Sim, asIssued)
+		config := flushtest.Certified(t, configFor(t, h.Sim), h.Sim, asIssued)
 		spoil(&config)
 		h.Client = stormshield.New(config)
 		_, err := h.Flush(addresses(1), nil, false)

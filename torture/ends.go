@@ -41,13 +41,13 @@ var (
 		{"unblocks by the group", unblocks, 20, true},
 		{"blocks everything again", reasserts, 20, true},
 		{"blocks everything again over the API", reassertsByItself, 20, true},
-		{"gives up SSH", changesSSH, 6, true},
+		{"loses the credentials for SSH", changesSSH, 6, true},
 	}
 	killedFlushesWithoutSSH = []killedFlush{
 		{"blocks addresses without SSH", blocks, 3, false},
 		{"unblocks addresses without SSH", unblocks, 3, false},
 		{"blocks missing addresses without SSH", reassertsByItself, 3, false},
-		{"gets credentials for SSH", changesSSH, 6, false},
+		{"gets the credentials for SSH", changesSSH, 6, false},
 	}
 )
 

@@ -6,10 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
-	"github.com/hashicorp/go-hclog"
-
-	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/plugintest"
 	"notification-stormshield/stormshield/snstest"
 )
@@ -17,20 +13,13 @@ import (
 func TestAFastRhythmTakesOneLoginAndLeavesNoSession(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(-time.Minute)})
-	t.Cleanup(p.Close)
-	if _, err := p.Configure(t.Context(), &protobufs.Config{Config: []byte(h.yaml(nil))}); err != nil {
-		t.Fatal(err)
-	}
+	p := h.startPlugin(h.yaml(nil))
 	for i, address := range []string{"203.0.113.7/32", "203.0.113.8/32", "203.0.113.9/32"} {
 		if i == 2 { // the first flush has ended, which also writes the files
 			h.sim.ResetStats()
 		}
 		prefix := netip.MustParsePrefix(address)
-		text := plugintest.Ban(time.Hour, prefix).Text()
-		if _, err := p.Notify(t.Context(), &protobufs.Notification{Name: "test", Text: text}); err != nil {
-			t.Fatal(err)
-		}
+		h.ban(p, prefix)
 		if _, err := h.sim.WaitBlocked(t.Context(), prefix); err != nil {
 			t.Fatal(err)
 		}

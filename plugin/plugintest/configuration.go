@@ -24,7 +24,7 @@ type Configuration struct {
 	Decisions       Decisions     `yaml:"decisions,omitempty"`
 	LAPI            LAPI          `yaml:"lapi,omitempty"`
 	Target          `yaml:"stormshield"`
-	WithoutSSH      bool `yaml:"-"` // YAML leaves out the password of SSH
+	WithoutSSH      bool `yaml:"-"` // YAML writes no password for SSH
 }
 
 // Decisions is the section about decisions.
@@ -43,7 +43,7 @@ type Target struct {
 	Host             string        `yaml:"host"`
 	SSHPort          int           `yaml:"ssh_port"`
 	SSHUsername      string        `yaml:"ssh_username"`
-	SSHPassword      string        `yaml:"ssh_password,omitempty"` // "": over the API alone
+	SSHPassword      string        `yaml:"ssh_password,omitempty"` // see Configuration.WithoutSSH
 	SSHHostKey       string        `yaml:"ssh_host_key"`
 	ConfigDir        string        `yaml:"config_dir"`
 	APIPort          int           `yaml:"api_port"`

@@ -8,26 +8,15 @@ import (
 	"time"
 
 	"notification-stormshield/appliance"
-	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
 	"notification-stormshield/stormshield/flushtest"
 	"notification-stormshield/stormshield/snstest"
 )
 
-// certified returns a configuration with a client certificate instead of a password for the API.
-func certified(t *testing.T, h *harness, edit func(*x509.Certificate)) stormshield.Config {
-	t.Helper()
-	config := configFor(t, h.Sim)
-	certificate, key := h.Sim.ClientCertificate(edit)
-	config.API.User, config.API.Password = "", ""
-	config.API.ClientCertPath, config.API.ClientKeyPath = flushtest.WriteFile(t, "cert.pem", certificate), flushtest.WriteFile(t, "key.pem", key)
-	return config
-}
-
 func TestCheckLogsInWithAClientCertificate(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	config := certified(t, h, func(*x509.Certificate) {})
+	config := flushtest.Certified(t, configFor(t, h.Sim), h.Sim, func(*x509.Certificate) {})
 	findings := acceptance.CheckAndWrite(t.Context(), config)
 	if err := acceptance.FirstFault(findings); err != nil {
 		t.Error(err)
@@ -45,12 +34,12 @@ func TestCheckLogsInWithAClientCertificate(t *testing.T) {
 func TestCheckNamesTheKeysOfAClientCertificate(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	expired := certified(t, h, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) })
+	expired := flushtest.Certified(t, configFor(t, h.Sim), h.Sim, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) })
 	var refused *appliance.LoginError
 	if err := acceptance.FirstFault(acceptance.Check(t.Context(), expired)); !errors.As(err, &refused) || !strings.Contains(err.Error(), "(hint: correct api_client_cert_path and api_client_key_path:") {
 		t.Errorf("an expired certificate: %v", err)
 	}
-	missing := certified(t, h, func(*x509.Certificate) {})
+	missing := flushtest.Certified(t, configFor(t, h.Sim), h.Sim, func(*x509.Certificate) {})
 	missing.API.ClientKeyPath += ".gone"
 	if err := acceptance.FirstFault(acceptance.Check(t.Context(), missing)); err == nil ||
 		!strings.Contains(err.Error(), "api_client_key_path: "+missing.API.ClientKeyPath) || !strings.Contains(err.Error(), "see the api_ keys") {

@@ -7,6 +7,7 @@ package flushtest
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"maps"
 	"net/netip"
 	"os"
@@ -47,6 +48,15 @@ func WriteFile(t testing.TB, name string, text []byte) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// Certified returns a configuration that logs in to the API with a client certificate of issuer instead of a password.
+func Certified(t testing.TB, c stormshield.Config, issuer *snstest.Appliance, edit func(*x509.Certificate)) stormshield.Config {
+	t.Helper()
+	certificate, key := issuer.ClientCertificate(edit)
+	c.API.User, c.API.Password = "", ""
+	c.API.ClientCertPath, c.API.ClientKeyPath = WriteFile(t, "cert.pem", certificate), WriteFile(t, "key.pem", key)
+	return c
 }
 
 // Harness is a simulated appliance and its client.
