@@ -146,9 +146,10 @@ func (f *flush) runWithFiles(ctx context.Context) error {
 	return nil
 }
 
-// filesError returns the error for files that cannot be written. A refused login and the end of the context stay what they are.
+// filesError returns the error for files that cannot be written, also if a command takes all the time of the flush. A refused login and a
+// cancelled context stay what they are.
 func filesError(ctx context.Context, err error) error {
-	if errors.As(err, new(*appliance.LoginError)) || ctx.Err() != nil {
+	if errors.As(err, new(*appliance.LoginError)) || errors.Is(ctx.Err(), context.Canceled) {
 		return err
 	}
 	return &appliance.FilesError{Err: err}

@@ -2,6 +2,7 @@ package stormshield_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -288,4 +289,16 @@ func untilInAnHour(some []netip.Prefix) (bans []appliance.Ban) {
 		bans = append(bans, appliance.Ban{Prefix: p, Until: time.Now().Add(time.Hour)})
 	}
 	return bans
+}
+
+func TestACommandThatTakesAllTheTimeOfAFlushIsAFailureOfTheFiles(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.InsteadOfShell = "sleep 2" })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := h.Client.Apply(ctx, appliance.Change{Files: true, Begin: begun, AllInForce: h.AllInForce})
+	if !errors.As(err, new(*appliance.FilesError)) {
+		t.Errorf("the error is no failure of the files: %v", err)
+	}
 }

@@ -44,7 +44,9 @@ func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 	if err != nil {
 		return pacer.Result{}, err
 	}
-	done, failed := f.Appliance.Apply(ctx, change)
+	limited, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	done, failed := f.Appliance.Apply(limited, change)
 	done.Unblocked = append(done.Unblocked, kept...) // their entries belong to another configuration now
 	if !f.task.files && len(f.plan.Block) < f.plan.BlockCount {
 		done.Unfinished = true

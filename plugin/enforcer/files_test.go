@@ -198,6 +198,28 @@ func TestWhileSSHIsDownAddressesAreBlockedOverTheAPI(t *testing.T) {
 	})
 }
 
+func TestACommandOverSSHThatDoesNotEndCountsAsAFailureOfTheFiles(t *testing.T) {
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(withCompare)
+		defer end()
+		h.waitUntil(time.Minute)
+		h.fw.set(func() { h.fw.sshHangs = true })
+		h.recordDecision("198.51.100.0/24", "crowdsec", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(5 * time.Minute)
+		h.ban("203.0.113.7", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(17 * time.Minute)
+		h.want("when the time of the flush is over", "203.0.113.7")
+		if s := h.status(); s.Files.Count != 1 || s.Trouble.Count != 0 {
+			t.Errorf("status says %+v", s)
+		}
+		h.fw.set(func() { h.fw.sshHangs = false })
+		h.waitUntil(40 * time.Minute)
+		h.want("in the end", "198.51.100.0", "203.0.113.7")
+	})
+}
+
 func TestBansStayBlockedWhenSSHStaysDownForDays(t *testing.T) {
 	runTest(t, func(h *harness) {
 		h.fw.singleMax = 3

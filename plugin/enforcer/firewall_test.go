@@ -26,6 +26,7 @@ type firewall struct {
 	fullReads   int // how often a flush asked for all bans in force
 	fail        error
 	withoutSSH  bool  // the configuration has no credentials for SSH
+	sshHangs    bool  // a command over SSH does not end
 	sshDown     error // why the files cannot be used
 	sshLogins   int   // how many flushes used the files
 	cut         []netip.Prefix
@@ -197,6 +198,12 @@ func (r *run) reassertOverAPI(ctx context.Context) error {
 
 func (r *run) write(ctx context.Context) error {
 	r.sshLogins++
+	if r.sshHangs {
+		r.mu.Unlock()
+		<-ctx.Done()
+		r.mu.Lock()
+		return &appliance.FilesError{Err: ctx.Err()}
+	}
 	if r.sshDown != nil {
 		return &appliance.FilesError{Err: r.sshDown}
 	}

@@ -15,14 +15,12 @@ import (
 	"notification-stormshield/plugin/pacer"
 )
 
-// flushTimeout bounds one flush as a whole. Every step of it has its own deadline too.
+// flushTimeout bounds how long the appliance applies one change. Every step has its own deadline too.
 const flushTimeout = 15 * time.Minute
 
 // Flush applies what is pending. Its caller holds the lease.
 func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
-	limited, cancel := context.WithTimeout(ctx, flushTimeout)
-	defer cancel()
-	changes, err := e.Ledger.Changes(limited)
+	changes, err := e.Ledger.Changes(ctx)
 	var result pacer.Result
 	e.round.unfinished = false
 	if changes.Request != e.round.request {
@@ -30,7 +28,7 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 		e.filesRetry.at = time.Time{} // a request tries the files at once
 	}
 	if err == nil {
-		result, err = guard.Call("a flush", func() (pacer.Result, error) { return e.flushUnlessHeldOff(limited, time.Now()) })
+		result, err = guard.Call("a flush", func() (pacer.Result, error) { return e.flushUnlessHeldOff(ctx, time.Now()) })
 	}
 	var warned warning
 	if errors.As(err, &warned) { // for the pacer, the flush ended well
@@ -138,7 +136,7 @@ func (e *Enforcer) flush(ctx context.Context, now time.Time) (pacer.Result, erro
 		return result, err
 	}
 	e.recordFilesFailure(context.WithoutCancel(ctx), err)
-	overAPI, failed := e.prepare(ctx, now)
+	overAPI, failed := e.prepare(ctx, time.Now())
 	if failed == nil {
 		result, failed = overAPI.run(ctx)
 	}
