@@ -46,9 +46,11 @@ type Change struct {
 	// they are, and blocks and unblocks one by one over the API. Then Block has no range that the files lack, because a command
 	// names a range by its object in the files.
 	Files bool
-	// Reassert says that everything in force is blocked again. Without Files, the flush uses the group as it is in the files: the
-	// caller makes sure that they list the bans in force and no others. Without SSH, the flush blocks what the blacklist lacks.
+	// Reassert says that everything in force is blocked again. Without Files, the flush names the group if GroupListsAll is set.
+	// Otherwise it asks for the blacklist and blocks what that lacks.
 	Reassert bool
+	// GroupListsAll says that the group in the files lists the bans in force and no others.
+	GroupListsAll bool
 
 	// AskSerial asks for the serial number before anything is blocked or unblocked. Serial is the known number; "": none is
 	// known. If the appliance has another one, the flush ends with an [OtherApplianceError].
@@ -61,12 +63,15 @@ type Change struct {
 
 	// Begin is called before the flush sends anything. Its error ends the flush.
 	Begin func() error
+	// BeginFiles is called before a flush with Files changes the files or names the group in a command; may be nil. Its error ends
+	// the flush.
+	BeginFiles func() error
 
 	// AllInForce returns all bans in force. The flush calls it when it compares the whole files, at most once after each read.
 	// listed are the members of the group in the files.
 	AllInForce func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
 
-	// EachBan returns every ban in force that may have an entry. A re-assert without SSH calls it.
+	// EachBan returns every ban in force that may have an entry. A re-assert that blocks what the blacklist lacks calls it.
 	EachBan func(ctx context.Context) ([]Ban, error)
 
 	// OneByOne returns every ban that must be blocked one by one, for as long as an entry lives, the most urgent first. The flush
@@ -87,7 +92,7 @@ type Outcome struct {
 	// Compared is when the files listed the bans in force and no others; zero: the flush left them as they are, or failed.
 	Compared time.Time
 
-	// Confirmed is when a re-assert without SSH had found or made an entry for everything in force; zero: it did not.
+	// Confirmed is when a re-assert without the group had found or made an entry for everything in force; zero: it did not.
 	Confirmed time.Time
 
 	// Asserted is when the appliance had blocked everything in force by the group; zero: it did not. The files list every

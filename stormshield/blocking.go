@@ -133,12 +133,12 @@ func (f *flush) assert(ctx context.Context) error {
 	return f.cutEach(ctx, session)
 }
 
-// blockMissing is the re-assert without SSH. It blocks the bans in force that are not on the blacklist, such as after a restart of the
+// blockMissing is the re-assert that names no group. It blocks the bans in force that are not on the blacklist, such as after a restart of the
 // appliance.
 func (f *flush) blockMissing(ctx context.Context) error {
 	began := time.Now()
 	bans, err := f.change.EachBan(ctx)
-	if err != nil || len(bans) == 0 {
+	if err != nil {
 		return err
 	}
 	f.progress("comparing the blacklist with the %d bans in force", len(bans))
@@ -151,7 +151,7 @@ func (f *flush) blockMissing(ctx context.Context) error {
 		return err
 	}
 	missing := slices.DeleteFunc(bans, func(b appliance.Ban) bool {
-		return isRange(b.Prefix) || listed.HasEntry(b.Prefix) || slices.Contains(f.done.Refused, b.Prefix)
+		return listed.HasEntry(b.Prefix) || slices.Contains(f.done.Refused, b.Prefix)
 	})
 	if err := f.blockEach(ctx, missing, f.timeIsUp()); err != nil {
 		return err

@@ -97,7 +97,7 @@ func (f *flush) runOverAPI(ctx context.Context) error {
 	switch {
 	case !f.change.Reassert:
 		return nil
-	case f.config.WithoutSSH:
+	case f.config.WithoutSSH || !f.change.GroupListsAll:
 		return f.blockMissing(ctx)
 	}
 	return f.assert(ctx)

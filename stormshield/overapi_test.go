@@ -258,7 +258,7 @@ func TestConnectionsOfBlockedAddressesAreCut(t *testing.T) {
 				h := start(t)
 				h.Sim.SetFaults(func(f *snstest.Faults) { f.NoLog = refused })
 				change := changeFor(h)
-				change.Cut, change.Begin, change.AllInForce = cut, begun, h.AllInForce
+				change.Cut, change.Begin, change.AllInForce, change.GroupListsAll = cut, begun, h.AllInForce, true
 				done, err := h.Client.Apply(t.Context(), change)
 				if err != nil || done.Warning != nil || done.At.IsZero() {
 					t.Fatalf("the flush returned %v, with the warning %v", err, done.Warning)

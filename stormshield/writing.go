@@ -20,6 +20,11 @@ func (f *flush) write(ctx context.Context) (err error) {
 	if f.files, err = f.connect(); err != nil {
 		return err
 	}
+	if begin := f.change.BeginFiles; begin != nil {
+		if err := begin(); err != nil {
+			return err
+		}
+	}
 	f.progress("writing the files")
 	replaced := false // an attempt may have replaced one file before it failed
 	for attempt := 0; ; attempt++ {

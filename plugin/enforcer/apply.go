@@ -102,9 +102,10 @@ func (f *flush) prepareChange(ctx context.Context) (appliance.Change, []netip.Pr
 	pending, kept, err := f.keepShared(ctx)
 	slices.SortStableFunc(pending.Block, func(a, b appliance.Ban) int { return cmp.Compare(f.refused[a.Prefix], f.refused[b.Prefix]) })
 	return appliance.Change{
-		Pending: pending, Files: f.task.files, Reassert: reassert,
+		Pending: pending, Files: f.task.files, Reassert: reassert, GroupListsAll: f.task.groupListsAll,
 		AskSerial: f.mustReadSerial(reassert), Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
-		Begin:      func() error { return f.Ledger.RecordAttempt(ctx, f.plan, f.blocksByGroup()) },
+		Begin:      func() error { return f.Ledger.RecordAttempt(ctx, f.plan) },
+		BeginFiles: func() error { return f.beginFiles(ctx) },
 		AllInForce: f.allInForce,
 		EachBan:    func(ctx context.Context) ([]appliance.Ban, error) { return f.Ledger.EachBanInForce(ctx, f.plan) },
 		OneByOne:   func(ctx context.Context) ([]netip.Prefix, error) { return f.oneByOne(ctx, reassert) },
@@ -173,9 +174,13 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 	return result, nil
 }
 
-// blocksByGroup reports whether the flush blocks bans by the group in the files.
-func (f *flush) blocksByGroup() bool {
-	return f.task.files && (f.task.reassert || len(f.plan.Block) < f.plan.BlockCount)
+// beginFiles records that the next flush must compare the files if this one is cut, unless the rows in the ledger know all entries.
+func (f *flush) beginFiles(ctx context.Context) error {
+	blocksByGroup := f.task.reassert || len(f.plan.Block) < f.plan.BlockCount
+	if !blocksByGroup {
+		return nil
+	}
+	return f.Ledger.RecordUnsure(ctx, f.plan)
 }
 
 // warning is the error of a flush that ended well with bans that the appliance refused.

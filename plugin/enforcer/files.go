@@ -31,6 +31,7 @@ func isFilesError(err error) bool { return errors.As(err, new(*appliance.FilesEr
 type task struct {
 	files         bool // write or compare the files
 	reassert      bool // block everything in force again
+	groupListsAll bool // the group in the files lists the bans in force and no others, as far as the ledger knows
 	waitsForFiles bool // the plan needs the files, and their next try is not due: the flush applies what needs no files
 }
 
@@ -47,16 +48,18 @@ func (e *Enforcer) chooseTask(p ledger.Plan, now time.Time) task {
 	}
 	first := p.Compared.IsZero()
 	reassert = reassert || first
-	needed := p.NeedsFiles() || p.Requested || first || reassert && e.mustCompare(p, now)
-	if needed && now.Before(e.filesRetry.at) {
-		return task{waitsForFiles: true}
+	t := task{reassert: reassert, groupListsAll: !p.FilesDiffer() && p.Mark != ""}
+	t.files = p.NeedsFiles() || p.Requested || first || reassert && !(t.groupListsAll && e.areTrusted(p.Compared, now))
+	if t.files && now.Before(e.filesRetry.at) {
+		p.Requested = false // a request waits for the files
+		t.files, t.waitsForFiles, t.reassert = false, true, p.InForce > 0 && e.mustReassert(p, now)
 	}
-	return task{files: needed, reassert: reassert}
+	return t
 }
 
-// mustCompare reports whether a re-assert needs the files. A re-assert by the group relies on them otherwise.
-func (e *Enforcer) mustCompare(p ledger.Plan, now time.Time) bool {
-	return p.FilesDiffer() || p.Mark == "" || now.Before(p.Compared) || !now.Before(p.Compared.Add(e.Compare))
+// areTrusted reports whether a re-assert may rely on the last comparison of the files.
+func (e *Enforcer) areTrusted(compared, now time.Time) bool {
+	return !now.Before(compared) && now.Before(compared.Add(e.Compare))
 }
 
 // recordFilesFailure records and logs that the files cannot be written. Until the next try, no flush uses them.

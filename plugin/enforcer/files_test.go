@@ -220,6 +220,43 @@ func TestACommandOverSSHThatDoesNotEndCountsAsAFailureOfTheFiles(t *testing.T) {
 	})
 }
 
+func TestARebootWhileSSHIsDownIsRepairedByTheNextReassert(t *testing.T) {
+	for name, change := range map[string]bool{"the files differ": true, "the files are right": false} {
+		t.Run(name, func(t *testing.T) {
+			runTest(t, func(h *harness) {
+				e, end := h.startEnforcer(withCompare)
+				defer end()
+				h.recordDecision("198.51.100.0/24", "crowdsec", 100*time.Hour)
+				h.ban("203.0.113.7", 100*time.Hour)
+				e.Trigger()
+				h.waitUntil(15 * time.Minute)
+				want := []string{"198.51.100.0", "203.0.113.7"}
+				h.fw.set(func() { h.fw.sshDown = errors.New("down") })
+				if change {
+					h.ban("203.0.113.8", 100*time.Hour)
+					e.Trigger()
+					want = append(want, "203.0.113.8")
+				}
+				h.waitUntil(80 * time.Minute) // the last comparison is older than compare_every
+				h.want("before the reboot", want...)
+				h.fw.set(func() { clear(h.fw.entries) })
+				before := h.fw.count()
+				h.waitUntil(91 * time.Minute)
+				h.want("after reassert_every", want...)
+				if n := h.fw.count() - before; n > 8 {
+					t.Errorf("%d flushes in 11 minutes", n)
+				}
+				h.fw.set(func() { h.fw.sshDown = nil })
+				h.waitUntil(110 * time.Minute)
+				h.want("when SSH is back", want...)
+				if s := h.status(); s.ToWrite != 0 || s.Files.Count != 0 {
+					t.Errorf("status says %+v", s)
+				}
+			})
+		})
+	}
+}
+
 func TestBansStayBlockedWhenSSHStaysDownForDays(t *testing.T) {
 	runTest(t, func(h *harness) {
 		h.fw.singleMax = 3

@@ -182,7 +182,7 @@ func (r *run) reassertOverAPI(ctx context.Context) error {
 	switch {
 	case !r.c.Reassert:
 		return nil
-	case !r.withoutSSH:
+	case !r.withoutSSH && r.c.GroupListsAll:
 		return r.assert(ctx)
 	}
 	bans, err := r.c.EachBan(ctx)
@@ -206,6 +206,9 @@ func (r *run) write(ctx context.Context) error {
 	}
 	if r.sshDown != nil {
 		return &appliance.FilesError{Err: r.sshDown}
+	}
+	if err := r.c.BeginFiles(); err != nil {
+		return err
 	}
 	wanted := maps.Clone(r.files)
 	if r.c.Mark == r.mark() {

@@ -199,7 +199,8 @@ func (e *Enforcer) nextFlush(p ledger.Plan, t task, now time.Time) time.Time {
 	}
 	if t.waitsForFiles {
 		consider(e.filesRetry.at)
-	} else if needsReassert(p) {
+	}
+	if p.InForce > 0 || !t.waitsForFiles && p.FilesDiffer() {
 		consider(e.reassertAt(p))
 	}
 	return next

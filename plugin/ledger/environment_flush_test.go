@@ -36,7 +36,7 @@ func (e *environment) flush(faults bool) {
 	f := &flushRun{environment: e, plan: p, reassert: p.InForce > 0 && e.random.IntN(4) == 0}
 	f.writes = !e.withoutSSH && (p.NeedsFiles() || f.reassert || !faults || e.random.IntN(2) == 0)
 	f.byGroup = f.writes && (len(p.Block) > question.SingleMax || f.reassert)
-	e.check(e.ledger.RecordAttempt(e.Context(), p, f.byGroup))
+	e.check(e.ledger.RecordAttempt(e.Context(), p))
 	f.done.Mark = p.Mark
 	cut, change, changed := -1, -1, false
 	if faults {
@@ -120,6 +120,9 @@ func (f *flushRun) blockMissing() {
 // write adds bans to the files: the pending ones if the files have the mark, and otherwise all. Ended bans stay in the files until
 // they are unblocked.
 func (f *flushRun) write() {
+	if f.byGroup {
+		f.check(f.ledger.RecordUnsure(f.Context(), f.plan))
+	}
 	add := f.plan.Add
 	if f.plan.Mark != f.mark() {
 		var err error

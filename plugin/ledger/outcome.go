@@ -18,21 +18,23 @@ const (
 )
 
 // RecordAttempt records that the bans in Plan.Block may have entries from now on. A flush calls it before it blocks anything, so that
-// the flush after a crash finds every entry. A flush that writes the files and blocks by group may leave other entries too. For such a
-// flush, RecordAttempt records that the next flush must compare the whole files.
-func (l *Ledger) RecordAttempt(ctx context.Context, p Plan, byGroup bool) (err error) {
-	if byGroup {
-		err = l.exec(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
-	} else {
-		err = inChunks(ctx, l, p.Block, func(tx *sql.Tx, bans []appliance.Ban) error {
-			for _, b := range bans {
-				if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ? AND expires = 0", maybeBlocked, b.Prefix.String()); err != nil {
-					return err
-				}
+// the flush after a crash finds every entry.
+func (l *Ledger) RecordAttempt(ctx context.Context, p Plan) error {
+	err := inChunks(ctx, l, p.Block, func(tx *sql.Tx, bans []appliance.Ban) error {
+		for _, b := range bans {
+			if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ? AND expires = 0", maybeBlocked, b.Prefix.String()); err != nil {
+				return err
 			}
-			return nil
-		})
-	}
+		}
+		return nil
+	})
+	return l.explain(err, "record what the appliance is about to get")
+}
+
+// RecordUnsure records that the files may differ from the ledger from now on, and the blacklist too, so that the next flush compares the
+// whole files. A flush that blocks by the group calls it before it writes them.
+func (l *Ledger) RecordUnsure(ctx context.Context, p Plan) error {
+	err := l.exec(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
 	return l.explain(err, "record what the appliance is about to get")
 }
 

@@ -212,14 +212,17 @@ func (l *Ledger) BansInForce(ctx context.Context, p Plan) ([]netip.Prefix, error
 	return inForce, l.explain(err, "read the bans in force")
 }
 
-// EachBanInForce returns the bans, with their ends, that were in force when a plan was made and that may have an entry. Bans without
-// an entry are pending.
+// EachBanInForce returns the bans, with their ends, that were in force when a plan was made and that may have an entry. The others are
+// pending. It leaves out ranges that the files lack, because the appliance does not know their objects.
 func (l *Ledger) EachBanInForce(ctx context.Context, p Plan) ([]appliance.Ban, error) {
 	bans := make([]appliance.Ban, 0, p.InForce)
 	err := l.read(ctx, func(tx *sql.Tx) error {
-		return eachPrefix(ctx, tx, func(prefix netip.Prefix, until, _ int64) {
-			bans = append(bans, appliance.Ban{Prefix: prefix, Until: timeOf(until)})
-		}, "SELECT prefix, until, 0 FROM ban WHERE until > 0 AND until > ? AND change <= ? AND expires > 0 ORDER BY class, newest DESC", p.now, p.change)
+		return eachPrefix(ctx, tx, func(prefix netip.Prefix, until, written int64) {
+			if prefix.IsSingleIP() || written > 0 {
+				bans = append(bans, appliance.Ban{Prefix: prefix, Until: timeOf(until)})
+			}
+		}, `SELECT prefix, until, written FROM ban WHERE until > 0 AND until > ? AND change <= ? AND (expires > 0 OR written > 0)
+			ORDER BY class, newest DESC`, p.now, p.change)
 	})
 	return bans, l.explain(err, "read the bans in force")
 }

@@ -15,7 +15,7 @@ import (
 func TestARemovalIsPendingUntilItIsAcknowledgedAndTheFilesAreWritten(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided(address, start.Add(time.Hour)))
-	check(t, l.RecordAttempt(t.Context(), plan(t, l, start), false))
+	check(t, l.RecordAttempt(t.Context(), plan(t, l, start)))
 	written, err := l.OnAppliance(t.Context())
 	want(t, "prefixes that the appliance may have, error", fmt.Sprint(written, err), fmt.Sprint([]string{address}, nil))
 	later := start.Add(time.Hour)
@@ -64,7 +64,7 @@ func TestABanWhoseRenewalIsRefusedIsUnblockedAtItsEnd(t *testing.T) {
 	later := start.Add(13 * time.Hour)
 	p = plan(t, l, later)
 	want(t, "to renew", blocks(p), []string{address})
-	check(t, l.RecordAttempt(t.Context(), p, false))
+	check(t, l.RecordAttempt(t.Context(), p))
 	recordOutcome(t, l, p, appliance.Outcome{Refused: []netip.Prefix{p.Block[0].Prefix}, At: later})
 	want(t, "to renew after a refusal", blocks(plan(t, l, later)), []string{address})
 	_, err := l.Lift(t.Context(), netip.MustParsePrefix(address), later, noLimit)

@@ -82,7 +82,7 @@ func TestStatusSaysSinceWhenTheOldestBanIsPending(t *testing.T) {
 func TestAfterACrashOfAFlushByGroupTheFilesAreUnsure(t *testing.T) {
 	l := open(t)
 	record(t, l, start, numbered(0, 50)...)
-	check(t, l.RecordAttempt(t.Context(), plan(t, l, start), true))
+	check(t, l.RecordUnsure(t.Context(), plan(t, l, start)))
 	// The process dies here, whatever the appliance did.
 	later := start.Add(2 * time.Hour)
 	p := plan(t, l, later)

@@ -84,6 +84,11 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) err
 				return err
 			}
 		}
+		if before.Host != "" && !before.HasFiles() && next.HasFiles() { // an earlier target may have left names in the files
+			if _, err := tx.ExecContext(ctx, "UPDATE flushing SET unsure = ?", now.UnixMilli()); err != nil {
+				return err
+			}
+		}
 		return setTarget(ctx, tx, next)
 	})
 	return l.explain(err, "record the appliance that the decisions are for")

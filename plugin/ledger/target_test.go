@@ -129,7 +129,7 @@ func TestEverythingIsPendingAfterACleanUp(t *testing.T) {
 	l := applied(t, "A")
 	want(t, "confirmed by the group", plan(t, l, start).Confirmed, start)
 	later := start.Add(90 * time.Minute)
-	check(t, l.RecordAttempt(t.Context(), plan(t, l, later), true))
+	check(t, l.RecordUnsure(t.Context(), plan(t, l, later)))
 	check(t, l.RecordCleanup(t.Context(), later))
 	want(t, "target", target(t, l), ledger.Target{})
 	p := plan(t, l, later)

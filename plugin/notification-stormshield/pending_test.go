@@ -53,7 +53,7 @@ func TestStatusReportsACutFlushAlthoughEveryBanHasEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.openLedger().RecordAttempt(t.Context(), p, true); err != nil {
+	if err := h.openLedger().RecordUnsure(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	held := h.hold()
