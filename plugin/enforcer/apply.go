@@ -145,7 +145,11 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 		f.failures.Succeeded("flushes succeed again")
 		f.loggedHoldOff = time.Time{}
 	}
-	f.Log.Info("flushed", "added", f.plan.BlockCount, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
+	added := f.plan.BlockCount // also by the group
+	if !f.task.files {
+		added = len(done.Blocked)
+	}
+	f.Log.Info("flushed", "added", added, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
 		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero() || !done.Confirmed.IsZero(),
 		"ssh", f.task.files, "took", took.Round(time.Millisecond).String())
 	after := f.plan

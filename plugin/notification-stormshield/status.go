@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -197,12 +196,6 @@ func troubleOf(s ledger.Status) *trouble {
 // hasFilesFailure reports whether the last flush that needed the files could not write them.
 func (s status) hasFilesFailure() bool {
 	return s.Trouble != nil && s.Trouble.Files && !s.Trouble.Warning
-}
-
-// isReassertOverdue reports whether the last re-assert is older than two intervals and a minute.
-func (s status) isReassertOverdue(d config.Document, now time.Time) bool {
-	every := cmp.Or(d.Stormshield.ReassertEvery, d.Stormshield.BlacklistTimeout/2)
-	return s.BlockedAnew == nil || now.Sub(*s.BlockedAnew) > 2*every+time.Minute
 }
 
 // isOverdue reports whether something is pending for longer than a flush should need. The state may hold no trouble then,

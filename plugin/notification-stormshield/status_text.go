@@ -24,9 +24,6 @@ func (s status) problem(d config.Document, now time.Time) string {
 	case s.hasFilesFailure() && s.Files != nil && s.Files.Ranges > 0:
 		return fmt.Sprintf("the appliance's files cannot be written over SSH for %s, and %s for them (hint: the error says why; `check` tries everything)",
 			formatDuration(now.Sub(s.Trouble.Since)), formatCount(s.Files.Ranges, "range waits", "ranges wait"))
-	case s.hasFilesFailure() && s.isReassertOverdue(d, now):
-		return fmt.Sprintf("the appliance's files cannot be written over SSH for %s, so nothing repairs its blacklist "+
-			"(hint: the error says why; `check` tries everything)", formatDuration(now.Sub(s.Trouble.Since)))
 	case s.Trouble != nil && !s.Trouble.Warning && !s.Trouble.Files:
 		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", formatDuration(now.Sub(s.Trouble.Since)))
 	case s.isOverdue(d, now) && s.ToBlock+s.ToUnblock == 0:
