@@ -257,6 +257,25 @@ func TestARebootWhileSSHIsDownIsRepairedByTheNextReassert(t *testing.T) {
 	}
 }
 
+func TestAFailureOfTheFilesEndsWhenNothingNeedsThem(t *testing.T) {
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(withCompare)
+		defer end()
+		h.waitUntil(time.Minute)
+		h.fw.set(func() { h.fw.sshDown = errors.New("down") })
+		h.recordDecision("198.51.100.0/24", "crowdsec", 5*time.Minute)
+		e.Trigger()
+		h.waitUntil(5 * time.Minute)
+		if s := h.status(); s.Files.Count == 0 {
+			t.Errorf("status says %+v while a range waits", s)
+		}
+		h.waitUntil(15 * time.Minute)
+		if s := h.status(); s.Files.Count != 0 || !s.Pending.IsZero() {
+			t.Errorf("status says %+v when nothing is in force", s)
+		}
+	})
+}
+
 func TestBansStayBlockedWhenSSHStaysDownForDays(t *testing.T) {
 	runTest(t, func(h *harness) {
 		h.fw.singleMax = 3

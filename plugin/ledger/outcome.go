@@ -115,7 +115,7 @@ func (l *Ledger) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) 
 		if err == nil && !o.At.IsZero() && o.Warning == nil {
 			_, err = tx.ExecContext(ctx, queryEndTrouble, WholeFlush)
 		}
-		if err == nil && !o.Compared.IsZero() && o.FilesWarning == nil {
+		if err == nil && (!o.Compared.IsZero() && o.FilesWarning == nil || !o.At.IsZero() && p.endsFilesFailure) {
 			_, err = tx.ExecContext(ctx, queryEndTrouble, Files)
 		}
 		return err
@@ -191,11 +191,14 @@ func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 	})
 }
 
-// Tidy deletes bans that have ended, and ends the recorded failure. The caller calls it when nothing is pending.
+// Tidy deletes bans that have ended, and ends the recorded failures that no flush will end. The caller calls it when nothing is pending.
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	err := l.deleteEnded(ctx, p, false)
 	if err == nil {
 		err = l.exec(ctx, queryEndTrouble+" AND warning = 0", WholeFlush)
+	}
+	if err == nil && p.endsFilesFailure {
+		err = l.exec(ctx, queryEndTrouble, Files)
 	}
 	return l.explain(err, "tidy up")
 }

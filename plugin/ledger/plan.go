@@ -34,6 +34,8 @@ type Plan struct {
 	change    int64 // the last change
 	request   int64 // the last request for a flush
 	singleMax int
+
+	endsFilesFailure bool // nothing needs the files any more
 }
 
 // HasPending reports whether a flush is due. A difference in the files is no reason for one: the files follow with the next flush that
@@ -117,6 +119,12 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 			return err
 		}
 		p.InForce, p.Waiting = f.bans-f.waiting-ended, f.waiting
+		files, err := readTrouble(ctx, tx, Files)
+		if err != nil {
+			return err
+		}
+		p.endsFilesFailure = files.Count > 0 && !files.Warning && !p.Compared.IsZero() && p.InForce+len(p.Remove) == 0 && !p.Unsure && !p.hasOldGroups()
+		p.NeedsTidy = p.NeedsTidy || p.endsFilesFailure
 		p.BlocksAll = len(p.Block) == p.InForce && (q.OneByOne || p.InForce <= q.SingleMax) && len(p.Remove) == 0
 		if p.Next, err = readFirst(ctx, tx, queryNext, p.now); err == nil && p.Waiting > 0 {
 			p.NextDecision, err = readFirst(ctx, tx, queryNextDecision, p.now)
