@@ -51,18 +51,45 @@ func (w way) includes(k kind) bool {
 	return w == changeOnly || (k >= oneRange) == (w == wholeFiles)
 }
 
+// makeHarnesses makes a harness for each network and way that the plan measures. It returns
+// those that it made also with an error.
+func (p costPlan) makeHarnesses(ctx context.Context, o options) ([]*harness, error) {
+	var made []*harness
+	for _, link := range links {
+		for way := range ways {
+			if p.tries[way] == 0 {
+				continue
+			}
+			s := spaced
+			s.link, s.way = link, way
+			h, err := newHarness(ctx, o, s)
+			if err != nil {
+				return made, fmt.Errorf("%s: %w", way, err)
+			}
+			made = append(made, h)
+		}
+	}
+	return made, nil
+}
+
 // measure measures over all networks. It alternates between all harnesses, so that
 // other load on the machine affects all, and so that update_frequency passes for one
 // while others are measured.
 func (p costPlan) measure(ctx context.Context, o options) ([]costs, error) {
 	progress("flushes with %s bans in force", grouped(p.bans))
 	all := make([]costs, len(links))
-	var harnesses []*harness
+	for i, link := range links {
+		all[i].bans, all[i].link = p.bans, link
+	}
+	harnesses, err := p.makeHarnesses(ctx, o)
 	defer func() {
 		for _, h := range harnesses {
 			h.close()
 		}
 	}()
+	if err != nil {
+		return nil, err
+	}
 	measure := func(h *harness, k kind) error {
 		progress("  %s, %s: %s", network(h.link), h.way, k)
 		cost, err := h.measure(ctx, k, p.bans)
@@ -73,22 +100,9 @@ func (p costPlan) measure(ctx context.Context, o options) ([]costs, error) {
 		of[k] = append(of[k], cost)
 		return nil
 	}
-	for i, link := range links {
-		all[i].bans, all[i].link = p.bans, link
-		for way := range ways {
-			if p.tries[way] == 0 {
-				continue
-			}
-			s := spaced
-			s.link, s.way = link, way
-			h, err := newHarness(ctx, o, s)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", way, err)
-			}
-			harnesses = append(harnesses, h)
-			if err := measure(h, first); err != nil {
-				return nil, err
-			}
+	for _, h := range harnesses {
+		if err := measure(h, first); err != nil {
+			return nil, err
 		}
 	}
 	each := func(try int, some ...kind) error {

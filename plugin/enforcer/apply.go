@@ -1,11 +1,9 @@
 package enforcer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
 	"time"
 
 	"notification-stormshield/appliance"
@@ -15,12 +13,6 @@ import (
 
 // takeoverTime is how long a prefix stays blocked that the first flush found on the appliance. CrowdSec's default ban is as long.
 const takeoverTime = 4 * time.Hour
-
-// A ban that the appliance refused is tried again with the next flush, and at the latest after these times.
-const (
-	firstRefusedRetry = time.Minute
-	lastRefusedRetry  = 10 * time.Minute
-)
 
 // flush is one run that applies what is pending.
 type flush struct {
@@ -51,7 +43,7 @@ func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 	if !f.task.files && len(f.plan.Block) < f.plan.BlockCount {
 		done.Unfinished = true
 	}
-	f.recordRefused(done)
+	f.refused.record(f.plan.Block, done.Refused)
 	confirmed := f.plan.ConfirmedAt(done)
 	f.round.unfinished = done.Unfinished && len(done.Blocked)+len(done.Unblocked) > 0
 	if !confirmed.IsZero() {
@@ -76,18 +68,6 @@ func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 	return f.finish(done, confirmed, time.Since(start))
 }
 
-// recordRefused records which pending bans the appliance refused, so that they delay no other ban in the next flush.
-func (f *flush) recordRefused(done appliance.Outcome) {
-	before := f.refused
-	f.refused = map[netip.Prefix]int{}
-	for _, b := range f.plan.Block {
-		f.refused[b.Prefix] = before[b.Prefix]
-	}
-	for _, p := range done.Refused {
-		f.refused[p] = before[p] + 1
-	}
-}
-
 // tidy is a flush with nothing to do.
 func (f *flush) tidy(ctx context.Context) (result pacer.Result, err error) {
 	if f.plan.NeedsTidy {
@@ -100,7 +80,7 @@ func (f *flush) tidy(ctx context.Context) (result pacer.Result, err error) {
 func (f *flush) prepareChange(ctx context.Context) (appliance.Change, []netip.Prefix, error) {
 	reassert := f.task.reassert
 	pending, kept, err := f.keepShared(ctx)
-	slices.SortStableFunc(pending.Block, func(a, b appliance.Ban) int { return cmp.Compare(f.refused[a.Prefix], f.refused[b.Prefix]) })
+	f.refused.sortLast(pending.Block)
 	return appliance.Change{
 		Pending: pending, Files: f.task.files, Reassert: reassert, GroupListsAll: f.task.groupListsAll,
 		AskSerial: f.mustReadSerial(reassert), Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
@@ -160,12 +140,8 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 		after.Add, after.Remove = nil, nil
 	}
 	result := pacer.Result{Acted: true, Next: f.nextFlush(after, f.task, f.now)}
-	if len(done.Refused) == 0 {
-		f.refusals = 0
-	} else {
-		f.refusals++
-		retry := f.now.Add(min(firstRefusedRetry<<min(f.refusals-1, 16), lastRefusedRetry))
-		if result.Next.IsZero() || retry.Before(result.Next) {
+	if wait := f.refused.nextWait(len(done.Refused) > 0); wait > 0 {
+		if retry := f.now.Add(wait); result.Next.IsZero() || retry.Before(result.Next) {
 			result.Next = retry
 		}
 	}

@@ -68,10 +68,9 @@ type Enforcer struct {
 	pacer         *pacer.Pacer
 	failures      *failures.Log
 	filesRetry    filesRetry
-	refused       map[netip.Prefix]int // how often the appliance refused the bans that the last flush had to block
-	refusals      int                  // how many flushes in a row left bans that the appliance refused
-	loggedCut     bool                 // a refusal to cut connections was logged
-	serialReadAt  time.Time            // when this process last read the serial number of the appliance
+	refused       refusedBans
+	loggedCut     bool      // a refusal to cut connections was logged
+	serialReadAt  time.Time // when this process last read the serial number of the appliance
 	round         round
 	unrecorded    lockout.HoldOff // the last hold-off, if it could not be recorded
 	loggedHoldOff time.Time       // the end of the hold-off that was logged last

@@ -171,11 +171,12 @@ func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) er
 	})
 }
 
-// markRefused records that refused bans in the files count as written after this flush, so that its re-assert by the group does not count
-// as their entry. An earlier entry may still stand, so the end of their own entry stays too.
+// markRefused records that the re-assert of this flush by the group gave refused bans no entry: those in the files count as written by
+// the next flush. An earlier entry of their own may still stand, so its end stays recorded.
 func (l *Ledger) markRefused(ctx context.Context, refused []netip.Prefix, flush int64) error {
 	return inChunks(ctx, l, refused, func(tx *sql.Tx, some []netip.Prefix) error {
-		_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ? WHERE written > 0 AND prefix IN (SELECT value FROM json_each(?))", flush+1, jsonArray(some))
+		_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ? WHERE written > 0 AND prefix IN (SELECT value FROM json_each(?))",
+			flush+1, jsonArray(some))
 		return err
 	})
 }
