@@ -63,8 +63,8 @@ type Change struct {
 
 	// Begin is called before the flush sends anything. Its error ends the flush.
 	Begin func() error
-	// BeginFiles is called before a flush with Files changes the files or names the group in a command; may be nil. Its error ends
-	// the flush.
+	// BeginFiles is called before a flush with Files changes the files, or names the group in a command. Its error ends the flush.
+	// nil: the flush calls nothing.
 	BeginFiles func() error
 
 	// AllInForce returns all bans in force. The flush calls it when it compares the whole files, at most once after each read.

@@ -133,8 +133,8 @@ func (f *flush) assert(ctx context.Context) error {
 	return f.cutEach(ctx, session)
 }
 
-// blockMissing is the re-assert that names no group. It blocks the bans in force that are not on the blacklist, such as after a restart of the
-// appliance.
+// blockMissing is the re-assert that names no group. It blocks the bans in force that are not on the blacklist, such as after a restart
+// of the appliance.
 func (f *flush) blockMissing(ctx context.Context) error {
 	began := time.Now()
 	bans, err := f.change.EachBan(ctx)

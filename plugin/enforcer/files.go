@@ -31,7 +31,7 @@ func isFilesError(err error) bool { return errors.As(err, new(*appliance.FilesEr
 type task struct {
 	files         bool // write or compare the files
 	reassert      bool // block everything in force again
-	groupListsAll bool // the group in the files lists the bans in force and no others, as far as the ledger knows
+	groupListsAll bool // as far as the ledger knows, the group in the files lists the bans in force and no others
 	waitsForFiles bool // the plan needs the files, and their next try is not due: the flush applies what needs no files
 }
 
@@ -49,7 +49,7 @@ func (e *Enforcer) chooseTask(p ledger.Plan, now time.Time) task {
 	first := p.Compared.IsZero()
 	reassert = reassert || first
 	t := task{reassert: reassert, groupListsAll: !p.FilesDiffer() && p.Mark != ""}
-	t.files = p.NeedsFiles() || p.Requested || first || reassert && !(t.groupListsAll && e.areTrusted(p.Compared, now))
+	t.files = p.NeedsFiles() || p.Requested || first || reassert && (!t.groupListsAll || !e.isRecent(p.Compared, now))
 	if t.files && now.Before(e.filesRetry.at) {
 		p.Requested = false // a request waits for the files
 		t.files, t.waitsForFiles, t.reassert = false, true, p.InForce > 0 && e.mustReassert(p, now)
@@ -57,8 +57,8 @@ func (e *Enforcer) chooseTask(p ledger.Plan, now time.Time) task {
 	return t
 }
 
-// areTrusted reports whether a re-assert may rely on the last comparison of the files.
-func (e *Enforcer) areTrusted(compared, now time.Time) bool {
+// isRecent reports whether a re-assert may rely on the last comparison of the files.
+func (e *Enforcer) isRecent(compared, now time.Time) bool {
 	return !now.Before(compared) && now.Before(compared.Add(e.Compare))
 }
 

@@ -9,8 +9,7 @@
 //	err = l.RecordUnsure(ctx, plan)                           // before a flush by group changes the files
 //	err = l.RecordOutcome(ctx, plan, outcome)                 // after the flush
 //
-// Every process records decisions. Only the holder of the lease calls these but Record, and sets a damaged
-// file aside.
+// Every process calls Record. Only the holder of the lease calls the other ones, and sets a damaged file aside.
 //
 // # Decisions and bans
 //

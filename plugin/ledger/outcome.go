@@ -31,8 +31,8 @@ func (l *Ledger) RecordAttempt(ctx context.Context, p Plan) error {
 	return l.explain(err, "record what the appliance is about to get")
 }
 
-// RecordUnsure records that the files may differ from the ledger from now on, and the blacklist too, so that the next flush compares the
-// whole files. A flush that blocks by the group calls it before it writes them.
+// RecordUnsure records that files and blacklist may differ from the ledger from now on, so that the next flush compares the whole files.
+// A flush that blocks by the group calls it before it writes the files.
 func (l *Ledger) RecordUnsure(ctx context.Context, p Plan) error {
 	err := l.exec(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
 	return l.explain(err, "record what the appliance is about to get")

@@ -54,6 +54,11 @@ func (p Plan) NeedsFiles() bool {
 // hasOldGroups reports whether the files may have old groups, which must be removed.
 func (p Plan) hasOldGroups() bool { return p.Target.HasFiles() && len(p.Target.OldGroups) > 0 }
 
+// needsFilesLater reports whether a later flush still needs the files, also if nothing is pending.
+func (p Plan) needsFilesLater() bool {
+	return p.Compared.IsZero() || p.InForce+len(p.Remove) > 0 || p.Unsure || p.hasOldGroups()
+}
+
 // FilesDiffer reports whether the files may lack a ban in force, or have one that ended or waits.
 func (p Plan) FilesDiffer() bool { return p.Target.HasFiles() && len(p.Add)+len(p.Remove) > 0 }
 
@@ -123,7 +128,7 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 		if err != nil {
 			return err
 		}
-		p.endsFilesFailure = files.Count > 0 && !files.Warning && !p.Compared.IsZero() && p.InForce+len(p.Remove) == 0 && !p.Unsure && !p.hasOldGroups()
+		p.endsFilesFailure = files.Count > 0 && !files.Warning && !p.needsFilesLater()
 		p.NeedsTidy = p.NeedsTidy || p.endsFilesFailure
 		p.BlocksAll = len(p.Block) == p.InForce && (q.OneByOne || p.InForce <= q.SingleMax) && len(p.Remove) == 0
 		if p.Next, err = readFirst(ctx, tx, queryNext, p.now); err == nil && p.Waiting > 0 {

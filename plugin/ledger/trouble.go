@@ -12,7 +12,8 @@ type Part int
 const (
 	// WholeFlush has a trouble until a flush ends well without a warning. A failure also ends when nothing is pending any more.
 	WholeFlush Part = iota
-	// Files have a trouble until a flush compares the appliance's files without a warning. A failure also ends when nothing needs the files.
+	// Files have a trouble until a flush compares the appliance's files without a warning. A failure also ends when nothing needs the
+	// files.
 	Files
 )
 

@@ -108,7 +108,8 @@ func (h *Harness) Flush(add, remove []netip.Prefix, reassert bool) (appliance.Ou
 	h.T.Helper()
 	change := appliance.Change{
 		Pending: appliance.Pending{Unblock: remove, Add: add, Remove: remove, Mark: h.Mark},
-		Files:   !h.OverAPI, Reassert: reassert, GroupListsAll: true, Begin: Begin, AllInForce: h.AllInForce, EachBan: h.eachBan, OneByOne: h.notAcknowledged,
+		Files:   !h.OverAPI, Reassert: reassert, GroupListsAll: true,
+		Begin: Begin, AllInForce: h.AllInForce, EachBan: h.eachBan, OneByOne: h.notAcknowledged,
 	}
 	for _, b := range add {
 		h.InForce[b] = true
