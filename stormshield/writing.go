@@ -93,13 +93,11 @@ func (f *flush) compare(ctx context.Context) (objects.Comparison, error) {
 	return found, nil
 }
 
-// afterWrite marks the open session as older than the files, and runs the reload command, if the files changed.
+// afterWrite marks the open session as older than the files, because somebody else may have changed them while it was open. It runs the
+// reload command if this flush changed the files.
 func (f *flush) afterWrite(ctx context.Context, changed bool) error {
-	if !changed {
-		return nil
-	}
 	f.stale = true
-	if f.config.ReloadCommand == "" {
+	if !changed || f.config.ReloadCommand == "" {
 		return nil
 	}
 	if _, err := f.files.shell.Run(ctx, f.config.ReloadCommand, nil); err != nil {
