@@ -51,8 +51,7 @@ func (e *Enforcer) chooseTask(p ledger.Plan, now time.Time) task {
 	t := task{reassert: reassert, groupListsAll: !p.FilesDiffer() && p.Mark != ""}
 	t.files = p.NeedsFiles() || p.Requested || first || reassert && (!t.groupListsAll || !e.isRecent(p.Compared, now))
 	if t.files && now.Before(e.filesRetry.at) {
-		p.Requested = false // a request waits for the files
-		t.files, t.waitsForFiles, t.reassert = false, true, p.InForce > 0 && e.mustReassert(p, now)
+		t.files, t.waitsForFiles = false, true
 	}
 	return t
 }

@@ -257,6 +257,27 @@ func TestARebootWhileSSHIsDownIsRepairedByTheNextReassert(t *testing.T) {
 	}
 }
 
+func TestRangesThatWaitForSSHCostFewFlushes(t *testing.T) {
+	for _, addresses := range []int{0, 1, 200} {
+		t.Run(fmt.Sprint(addresses), func(t *testing.T) {
+			runTest(t, func(h *harness) {
+				h.fw.sshDown = errors.New("down")
+				e, end := h.startEnforcer(withCompare)
+				defer end()
+				h.recordDecision("198.51.100.0/24", "crowdsec", 100*time.Hour)
+				for i := range addresses {
+					h.ban(fmt.Sprintf("203.0.113.%d", i), 100*time.Hour)
+				}
+				e.Trigger()
+				h.waitUntil(time.Hour)
+				if n := h.fw.count(); n > 50 {
+					t.Errorf("%d flushes in an hour", n)
+				}
+			})
+		})
+	}
+}
+
 func TestAFailureOfTheFilesEndsWhenNothingNeedsThem(t *testing.T) {
 	runTest(t, func(h *harness) {
 		e, end := h.startEnforcer(withCompare)

@@ -157,6 +157,7 @@ func (e *Enforcer) prepare(ctx context.Context, now time.Time) (*flush, error) {
 			return nil, err
 		}
 		p.Requested = false // only a flush with the files answers a request
+		t.reassert = p.InForce > 0 && e.mustReassert(p, now)
 	}
 	return &flush{Enforcer: e, now: now, plan: p, task: t, first: t.files && p.Compared.IsZero()}, nil
 }
