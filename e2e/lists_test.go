@@ -189,7 +189,7 @@ func (d listedDecision) left(t testing.TB) time.Duration {
 
 // When one of several decisions on an address ends, the Local API may report any of them.
 func TestABanStaysUntilAllItsDecisionsEnd(t *testing.T) {
-	forEach(t, []Release{current, older}, []Access{overSSH}, func(t *testing.T, env *Environment) {
+	inParallel(t, []Release{current, older}, func(t *testing.T, env *Environment) {
 		env.follow(t)
 		var all []map[string]string
 		flag := map[string]string{"ip": "-i", "range": "-r"}

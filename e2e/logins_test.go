@@ -65,10 +65,7 @@ func TestARecentBanIsBlockedAgainAfterAReboot(t *testing.T) {
 	t.Parallel() // it mostly waits
 	forEachAccess(t, func(t *testing.T, env *Environment) {
 		const banned, every = "203.0.113.61", 20 * time.Second
-		env.Plugin.values["ReassertEvery"] = every
-		env.Plugin.configure(t)
-		env.CrowdSec.Reload(t)
-		env.Plugin.waitUntilActive(t)
+		env.setReassertEvery(t, every)
 		env.waitUntilQuiet(t)
 
 		before := env.logins(t)
@@ -90,4 +87,13 @@ func TestARecentBanIsBlockedAgainAfterAReboot(t *testing.T) {
 			return env.filesName(t, banned) == env.Plugin.usesSSH(), "they do not, or they do without SSH"
 		})
 	})
+}
+
+// setReassertEvery reloads the plugin with another reassert_every.
+func (env *Environment) setReassertEvery(t testing.TB, every time.Duration) {
+	t.Helper()
+	env.Plugin.values["ReassertEvery"] = every
+	env.Plugin.configure(t)
+	env.CrowdSec.Reload(t)
+	env.Plugin.waitUntilActive(t)
 }

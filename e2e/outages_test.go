@@ -29,6 +29,7 @@ var (
 // This test causes outages in random order. It changes decisions at random before, during and after each one, and then waits
 // until the blacklist matches the decisions in force at CrowdSec.
 func TestTheBlacklistMatchesCrowdSecAfterEachOutage(t *testing.T) {
+	t.Parallel() // it mostly waits
 	t.Logf("-seed %d", *seed)
 	for _, c := range []Combination{{current, overSSH}, {current, withoutSSH}, {older, overSSH}} {
 		t.Run("crowdsec-"+c.CrowdSec.Version+"-"+c.Access.Name, func(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 func TestLoneBansAreBlockedWhileSSHIsDown(t *testing.T) {
 	t.Parallel() // it mostly waits
 	forEach(t, []Release{current}, []Access{overSSH}, func(t *testing.T, env *Environment) {
-		const before, short, network = "203.0.113.65", "203.0.113.69", "198.51.100.128/26"
+		const before, short, network, every = "203.0.113.65", "203.0.113.69", "198.51.100.128/26", 20 * time.Second
+		env.setReassertEvery(t, every)
 		env.waitUntilEnforced(t, before, env.CrowdSec.Ban(t, "--ip", before, time.Hour), enforcedWithin)
 		stayedBlocked := env.guardBans(t, before)
 
@@ -27,9 +28,16 @@ func TestLoneBansAreBlockedWhileSSHIsDown(t *testing.T) {
 		if _, blocked := env.Appliance.Blocked(t, prefix(network)); blocked {
 			t.Errorf("%s is blocked without the files", network)
 		}
+		stayedBlocked()
+
+		env.Appliance.reboot(t)
+		rebooted := Decision{asked: time.Now()}
+		for _, value := range append(during, before) {
+			env.waitUntilEnforced(t, value, rebooted, every+enforcedWithin)
+		}
 
 		env.SSH.Start(t)
-		env.waitUntilEnforced(t, network, Decision{asked: time.Now()}, time.Minute)
+		env.waitUntilEnforced(t, network, Decision{asked: time.Now()}, 90*time.Second)
 		waitFor(t, 5*time.Second, "the files name the bans", func() (bool, string) {
 			for _, value := range append(during, before) {
 				if !env.filesName(t, value) {
@@ -40,7 +48,6 @@ func TestLoneBansAreBlockedWhileSSHIsDown(t *testing.T) {
 		})
 		env.Plugin.waitUntilIdle(t)
 		env.checkCommandPrints(t, "status", ": working")
-		stayedBlocked()
 	})
 }
 
