@@ -142,8 +142,8 @@ func (d *demo) changeLittle(ctx context.Context) error {
 	d.check(!d.blocks(address) && d.blocks(oneMore, address6, ipRange), "the appliance no longer blocks %s, and blocks %s and the other two",
 		address.Addr(), oneMore.Addr())
 	after := d.Appliance.Stats()
-	d.check(after.APILoginsOK == before.APILoginsOK+2 && after.SSHConnections == before.SSHConnections,
-		"each of the two changes took one login to the API, and none over SSH: the files follow later")
+	d.check(after.APILoginsOK <= before.APILoginsOK+2 && after.SSHConnections == before.SSHConnections,
+		"each of the two changes took at most one login to the API, and none over SSH: the files follow later")
 	return nil
 }
 
