@@ -52,7 +52,7 @@ type harness struct {
 // newHarness makes an appliance, and starts a plugin for it.
 func newHarness(t *try, options ...func(*snstest.Options)) *harness {
 	t.Helper()
-	var o snstest.Options
+	o := snstest.Options{SessionIdle: 20 * time.Second} // each killed plugin leaves a session
 	for _, set := range options {
 		set(&o)
 	}

@@ -85,7 +85,7 @@ func (f *flush) prepareChange(ctx context.Context) (appliance.Change, []netip.Pr
 		Pending: pending, Files: f.task.files, Reassert: reassert, GroupListsAll: f.task.groupListsAll,
 		AskSerial: f.mustReadSerial(reassert), Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
 		Begin:      func() error { return f.Ledger.RecordAttempt(ctx, f.plan) },
-		BeginFiles: func() error { return f.beginFiles(ctx) },
+		BeginFiles: func() error { return f.Ledger.RecordUnsure(ctx, f.plan) },
 		AllInForce: f.allInForce,
 		EachBan:    func(ctx context.Context) ([]appliance.Ban, error) { return f.Ledger.EachBanInForce(ctx, f.plan) },
 		OneByOne:   func(ctx context.Context) ([]netip.Prefix, error) { return f.oneByOne(ctx, reassert) },
@@ -152,15 +152,6 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 		return result, warning{done.Warning}
 	}
 	return result, nil
-}
-
-// beginFiles records that the next flush must compare the files if this one is cut, unless the rows in the ledger know all entries.
-func (f *flush) beginFiles(ctx context.Context) error {
-	blocksByGroup := f.task.reassert || len(f.plan.Block) < f.plan.BlockCount
-	if !blocksByGroup {
-		return nil
-	}
-	return f.Ledger.RecordUnsure(ctx, f.plan)
 }
 
 // warning is the error of a flush that ended well with bans that the appliance refused.

@@ -51,7 +51,11 @@ func (r *randomFaults) alert() {
 	var bans []ban.Decision
 	for range 1 + r.IntN(2*r.fw.singleMax) {
 		lasts := r.lasting[r.IntN(len(r.lasting))] * time.Duration(1+r.IntN(100)) / 100
-		bans = append(bans, ban.Decision{Prefix: single(fmt.Sprintf("203.0.113.%d", r.IntN(40))), RangeBits: 32, Type: "ban", Until: now.Add(lasts), Origin: "crowdsec"})
+		p := single(fmt.Sprintf("203.0.113.%d", r.IntN(40)))
+		if !r.fw.withoutSSH && r.IntN(8) == 0 {
+			p = netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/28", 16*r.IntN(4)))
+		}
+		bans = append(bans, ban.Decision{Prefix: p, RangeBits: p.Bits(), Type: "ban", Until: now.Add(lasts), Origin: "crowdsec"})
 	}
 	if _, err := r.ledger.Record(context.Background(), bans, now, 25); err != nil {
 		r.t.Error(err)

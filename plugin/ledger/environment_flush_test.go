@@ -120,9 +120,7 @@ func (f *flushRun) blockMissing() {
 // write adds bans to the files: the pending ones if the files have the mark, and otherwise all. Ended bans stay in the files until
 // they are unblocked.
 func (f *flushRun) write() {
-	if f.byGroup {
-		f.check(f.ledger.RecordUnsure(f.Context(), f.plan))
-	}
+	f.check(f.ledger.RecordUnsure(f.Context(), f.plan))
 	add := f.plan.Add
 	if f.plan.Mark != f.mark() {
 		var err error

@@ -6,7 +6,7 @@
 //	recorded, err := l.Record(ctx, decisions, now, limit)     // store the decisions of an alert
 //	plan, err := l.Plan(ctx, ledger.PlanOptions{Now: now, …}) // find out what is pending
 //	err = l.RecordAttempt(ctx, plan)                          // before the flush blocks anything
-//	err = l.RecordUnsure(ctx, plan)                           // before a flush by group changes the files
+//	err = l.RecordUnsure(ctx, plan)                           // before the flush changes the files
 //	err = l.RecordOutcome(ctx, plan, outcome)                 // after the flush
 //
 // Every process calls Record. Only the holder of the lease calls the other ones, and sets a damaged file aside.
@@ -40,7 +40,7 @@
 // Without credentials for SSH the target has no group, and no ban is in the files.
 //
 // A flush may stop at any step, also by a crash. So RecordAttempt records, before the flush blocks anything, which bans may have
-// an entry. Before a flush by group changes the files, RecordUnsure records that the next flush compares the whole files.
+// an entry. Before a flush changes the files, RecordUnsure records that the next flush compares the whole files.
 //
 // A ban that ended or waited may come back at the moment at which a flush removes its entry. So a ban that comes back while it has a
 // trace gets expires 1, and written -1 if it was in the files. The same holds for a ban that comes back during the flush that first

@@ -31,8 +31,8 @@ func (l *Ledger) RecordAttempt(ctx context.Context, p Plan) error {
 	return l.explain(err, "record what the appliance is about to get")
 }
 
-// RecordUnsure records that files and blacklist may differ from the ledger from now on, so that the next flush compares the whole files.
-// A flush that blocks by the group calls it before it writes the files.
+// RecordUnsure records that the files, and the entries of their group, may differ from the ledger from now on: the next flush compares the
+// whole files. A flush calls it before it changes the files. If it ends well, RecordOutcome takes that back.
 func (l *Ledger) RecordUnsure(ctx context.Context, p Plan) error {
 	err := l.exec(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
 	return l.explain(err, "record what the appliance is about to get")

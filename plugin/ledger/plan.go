@@ -16,7 +16,7 @@ type Plan struct {
 	appliance.Pending           // Block has at most PlanOptions.SingleMax + 1 bans; with OneByOne at most maxOneByOne
 	BlockCount        int       // how many bans must be blocked in all
 	BlocksAll         bool      // Block has every ban in force, to be blocked one by one, and the files have no ended one
-	Unsure            bool      // the whole files must be compared: a flush by group was cut, or leftovers were not unblocked
+	Unsure            bool      // the whole files must be compared: a flush that changes them was cut, or leftovers were not unblocked
 	Waiting           int       // how many bans wait because there are more than the limit
 	Next              time.Time // when the next ban ends; zero: none is in force
 	NextDecision      time.Time // when the next decision ends, after which other bans may wait; zero: none waits

@@ -26,6 +26,9 @@ func (s status) problem(d config.Document, now time.Time) string {
 			formatDuration(now.Sub(s.Trouble.Since)), formatCount(s.Files.Ranges, "range waits", "ranges wait"))
 	case s.Trouble != nil && !s.Trouble.Warning && !s.Trouble.Files:
 		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", formatDuration(now.Sub(s.Trouble.Since)))
+	case s.isOverdue(d, now) && s.ToBlock+s.ToUnblock == 0 && s.hasFilesFailure():
+		return fmt.Sprintf("the appliance's files cannot be written over SSH for %s, and a flush that was cut is not repaired "+
+			"(hint: the error says why; `check` tries everything)", formatDuration(now.Sub(s.Trouble.Since)))
 	case s.isOverdue(d, now) && s.ToBlock+s.ToUnblock == 0:
 		return fmt.Sprintf("a flush was cut %s ago, and the next one has not repaired the appliance's files yet "+
 			"(hint: CrowdSec's log says what the plugin does)",
