@@ -31,7 +31,7 @@ type Pending struct {
 	Unblock []netip.Prefix // ended or waiting, and perhaps still on the blacklist
 	Add     []netip.Prefix // in force, and not known to be in the appliance's files
 	Remove  []netip.Prefix // ended or waiting, and perhaps in the files
-	// Cut are newly blocked addresses. The flush cuts their established connections after it blocked them.
+	// Cut lists addresses that get their first entry in this flush, and whose established connections the flush then cuts.
 	Cut     []netip.Prefix
 	InForce int // how many bans are in force
 	// Mark identifies the files as a flush left them; "": not known. While the files match it, only Add and Remove must be
@@ -71,8 +71,8 @@ type Change struct {
 	// listed are the members of the group in the files.
 	AllInForce func(ctx context.Context, listed []netip.Prefix) ([]netip.Prefix, error)
 
-	// EachBan returns every ban in force that may have an entry. A re-assert that blocks what the blacklist lacks calls it.
-	EachBan func(ctx context.Context) ([]Ban, error)
+	// BansWithEntry returns every ban in force that may have an entry. A re-assert that blocks what the blacklist lacks calls it.
+	BansWithEntry func(ctx context.Context) ([]Ban, error)
 
 	// OneByOne returns every ban that must be blocked one by one, for as long as an entry lives, the most urgent first. The flush
 	// calls it where no command may name the group. It also returns the bans that Block leaves out, and with Reassert every ban

@@ -66,10 +66,14 @@ func (f *flush) entryTimeout(until time.Time) time.Duration {
 	return min(left, life)
 }
 
-// cutEach cuts the connections of the addresses that the group blocked.
+// cutEach cuts the connections of the addresses that the group alone blocked.
 func (f *flush) cutEach(ctx context.Context, session *serverd.Session) error {
 	stop := f.timeIsUp()
-	for _, p := range f.change.Cut {
+	var done []netip.Prefix // blockEach cut these
+	for _, e := range f.done.Blocked {
+		done = append(done, e.Prefix)
+	}
+	for _, p := range without(f.change.Cut, done) {
 		if f.done.CutWarning != nil || stop() {
 			break
 		}
@@ -137,7 +141,7 @@ func (f *flush) assert(ctx context.Context) error {
 // of the appliance.
 func (f *flush) blockMissing(ctx context.Context) error {
 	began := time.Now()
-	bans, err := f.change.EachBan(ctx)
+	bans, err := f.change.BansWithEntry(ctx)
 	if err != nil {
 		return err
 	}

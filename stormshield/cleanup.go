@@ -36,10 +36,8 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups
 		Pending: appliance.Pending{Unblock: known}, Files: true, AllInForce: noBans, OldGroups: oldGroups,
 	})
 	defer f.close(ctx)
-	var err error
 	f.progress("reading the files")
-	f.dialed = true
-	if f.files, err = f.connect(); err != nil {
+	if err := f.connectFiles(); err != nil {
 		return Cleaned{}, err
 	}
 	if err := f.files.read(ctx); err != nil {
@@ -78,7 +76,7 @@ func (a *Appliance) cleanUpWithoutSSH(ctx context.Context, known []netip.Prefix)
 	}
 	defer Release(ctx, session)
 	a.progress("unblocking %d prefixes one by one", len(known))
-	unblocked, err := blacklist.UnblockEach(ctx, session, known, func() bool { return false })
+	unblocked, err := blacklist.UnblockEach(ctx, session, known, never)
 	cleaned.Unblocked = len(unblocked)
 	return cleaned, err
 }

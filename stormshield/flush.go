@@ -112,11 +112,19 @@ func (f *flush) runWithFiles(ctx context.Context) error {
 	if few && !f.change.Reassert && len(f.pending) == 0 && !slices.ContainsFunc(f.change.Block, func(b appliance.Ban) bool { return isRange(b.Prefix) }) {
 		f.endSession(ctx)
 	}
+	err := f.connectFiles()
+	if err != nil {
+		return filesError(ctx, err)
+	}
+	if begin := f.change.BeginFiles; begin != nil {
+		if err := begin(); err != nil {
+			return err
+		}
+	}
 	if err := f.write(ctx); err != nil {
 		return filesError(ctx, err)
 	}
 	f.done.Listed = true
-	var err error
 	if f.change.Reassert || !few {
 		err = f.assert(ctx)
 	} else {
@@ -235,6 +243,13 @@ func (f *flush) dial() {
 		f.dialed = true
 		f.background.Go(func() { _, _ = f.connect() })
 	}
+}
+
+// connectFiles logs in over SSH, unless that was done.
+func (f *flush) connectFiles() (err error) {
+	f.dialed = true
+	f.files, err = f.connect()
+	return err
 }
 
 func (f *flush) close(ctx context.Context) {

@@ -249,8 +249,13 @@ func TestConnectionsOfBlockedAddressesAreCut(t *testing.T) {
 		change.Files = true
 		return change
 	}
+	both := func(h *harness) appliance.Change {
+		change := withFiles(h)
+		change.Block = untilInAnHour(addresses(3))
+		return change
+	}
 	for name, changeFor := range map[string]func(*harness) appliance.Change{
-		"one by one": one, "by the group": group, "by the group, with the files": withFiles,
+		"one by one": one, "by the group": group, "by the group, with the files": withFiles, "one by one and by the group": both,
 	} {
 		for _, refused := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
@@ -300,5 +305,22 @@ func TestACommandThatTakesAllTheTimeOfAFlushIsAFailureOfTheFiles(t *testing.T) {
 	_, err := h.Client.Apply(ctx, appliance.Change{Files: true, Begin: begun, AllInForce: h.AllInForce})
 	if !errors.As(err, new(*appliance.FilesError)) {
 		t.Errorf("the error is no failure of the files: %v", err)
+	}
+}
+
+func TestAnErrorOfTheLedgerBeforeAWriteIsNoFailureOfTheFiles(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	h.MustFlush(addresses(2), nil, true)
+	object, full := h.Sim.Read("object"), errors.New("the disk is full")
+	_, err := h.Client.Apply(t.Context(), appliance.Change{
+		Pending: appliance.Pending{Add: addresses(3)[2:], InForce: 3, Mark: h.Mark},
+		Files:   true, Begin: begun, BeginFiles: func() error { return full }, AllInForce: h.AllInForce,
+	})
+	if !errors.Is(err, full) || errors.As(err, new(*appliance.FilesError)) {
+		t.Errorf("the error is %v, want that of the ledger alone", err)
+	}
+	if !bytes.Equal(h.Sim.Read("object"), object) {
+		t.Error("the flush wrote the files")
 	}
 }

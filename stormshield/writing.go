@@ -15,16 +15,7 @@ const maxAttempts = 5
 
 // write makes the files list the bans in force, name the prefixes that must still be unblocked, and name no other prefix. If
 // their state is not known, or somebody else changed them, write reads and compares them whole.
-func (f *flush) write(ctx context.Context) (err error) {
-	f.dialed = true
-	if f.files, err = f.connect(); err != nil {
-		return err
-	}
-	if begin := f.change.BeginFiles; begin != nil {
-		if err := begin(); err != nil {
-			return err
-		}
-	}
+func (f *flush) write(ctx context.Context) error {
 	f.progress("writing the files")
 	replaced := false // an attempt may have replaced one file before it failed
 	for attempt := 0; ; attempt++ {

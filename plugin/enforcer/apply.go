@@ -84,11 +84,11 @@ func (f *flush) prepareChange(ctx context.Context) (appliance.Change, []netip.Pr
 	return appliance.Change{
 		Pending: pending, Files: f.task.files, Reassert: reassert, GroupListsAll: f.task.groupListsAll,
 		AskSerial: f.mustReadSerial(reassert), Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
-		Begin:      func() error { return f.Ledger.RecordAttempt(ctx, f.plan) },
-		BeginFiles: func() error { return f.Ledger.RecordUnsure(ctx, f.plan) },
-		AllInForce: f.allInForce,
-		EachBan:    func(ctx context.Context) ([]appliance.Ban, error) { return f.Ledger.EachBanInForce(ctx, f.plan) },
-		OneByOne:   func(ctx context.Context) ([]netip.Prefix, error) { return f.oneByOne(ctx, reassert) },
+		Begin:         func() error { return f.Ledger.RecordAttempt(ctx, f.plan) },
+		BeginFiles:    func() error { return f.Ledger.RecordUnsure(ctx, f.plan) },
+		AllInForce:    f.allInForce,
+		BansWithEntry: func(ctx context.Context) ([]appliance.Ban, error) { return f.Ledger.BansWithEntry(ctx, f.plan) },
+		OneByOne:      func(ctx context.Context) ([]netip.Prefix, error) { return f.oneByOne(ctx, reassert) },
 	}, kept, err
 }
 

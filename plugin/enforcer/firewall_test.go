@@ -185,7 +185,7 @@ func (r *run) reassertOverAPI(ctx context.Context) error {
 	case !r.withoutSSH && r.c.GroupListsAll:
 		return r.assert(ctx)
 	}
-	bans, err := r.c.EachBan(ctx)
+	bans, err := r.c.BansWithEntry(ctx)
 	for _, b := range bans {
 		if r.entries[b.Prefix].Before(time.Now()) && !r.refuses[b.Prefix] {
 			r.entries[b.Prefix] = b.Until

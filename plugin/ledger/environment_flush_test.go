@@ -107,7 +107,7 @@ func (f *flushRun) blockMissing() {
 	if !f.reassert {
 		return
 	}
-	bans, err := f.ledger.EachBanInForce(f.Context(), f.plan)
+	bans, err := f.ledger.BansWithEntry(f.Context(), f.plan)
 	f.check(err)
 	for _, b := range bans {
 		if b.Until.After(f.now) && !f.entries[b.Prefix].After(f.now) {

@@ -35,7 +35,7 @@ func (l *Ledger) RecordAttempt(ctx context.Context, p Plan) error {
 // whole files. A flush calls it before it changes the files. If it ends well, RecordOutcome takes that back.
 func (l *Ledger) RecordUnsure(ctx context.Context, p Plan) error {
 	err := l.exec(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
-	return l.explain(err, "record what the appliance is about to get")
+	return l.explain(err, "record that a flush begins to change the appliance's files")
 }
 
 // RecordOutcome records what the appliance acknowledged. A change that was recorded after the plan was made stays pending.

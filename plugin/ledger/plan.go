@@ -225,9 +225,9 @@ func (l *Ledger) BansInForce(ctx context.Context, p Plan) ([]netip.Prefix, error
 	return inForce, l.explain(err, "read the bans in force")
 }
 
-// EachBanInForce returns the bans, with their ends, that were in force when a plan was made and that may have an entry. The others are
+// BansWithEntry returns the bans, with their ends, that were in force when a plan was made and that may have an entry. The others are
 // pending. It leaves out ranges that the files lack, because the appliance does not know their objects.
-func (l *Ledger) EachBanInForce(ctx context.Context, p Plan) ([]appliance.Ban, error) {
+func (l *Ledger) BansWithEntry(ctx context.Context, p Plan) ([]appliance.Ban, error) {
 	bans := make([]appliance.Ban, 0, p.InForce)
 	err := l.read(ctx, func(tx *sql.Tx) error {
 		return eachPrefix(ctx, tx, func(prefix netip.Prefix, until, written int64) {

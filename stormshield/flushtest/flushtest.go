@@ -109,7 +109,7 @@ func (h *Harness) Flush(add, remove []netip.Prefix, reassert bool) (appliance.Ou
 	change := appliance.Change{
 		Pending: appliance.Pending{Unblock: remove, Add: add, Remove: remove, Mark: h.Mark},
 		Files:   !h.OverAPI, Reassert: reassert, GroupListsAll: true,
-		Begin: Begin, AllInForce: h.AllInForce, EachBan: h.eachBan, OneByOne: h.notAcknowledged,
+		Begin: Begin, AllInForce: h.AllInForce, BansWithEntry: h.bansWithEntry, OneByOne: h.notAcknowledged,
 	}
 	for _, b := range add {
 		h.InForce[b] = true
@@ -138,8 +138,8 @@ func (h *Harness) notAcknowledged(context.Context) ([]netip.Prefix, error) {
 	return pending, nil
 }
 
-// eachBan returns the bans in force, each for another hour.
-func (h *Harness) eachBan(context.Context) ([]appliance.Ban, error) {
+// bansWithEntry returns the bans in force, each for another hour.
+func (h *Harness) bansWithEntry(context.Context) ([]appliance.Ban, error) {
 	var bans []appliance.Ban
 	for b := range h.InForce {
 		bans = append(bans, appliance.Ban{Prefix: b, Until: time.Now().Add(time.Hour)})
