@@ -31,8 +31,7 @@ tries the API alone, and the row SSH says what the plugin cannot do then. Before
 that it compares the document with those in the other files of the folder: two
 documents must not have the same name, nor write the same group on the same
 appliance. It also names the values that CrowdSec changes before the plugin gets
-them, and says whether
-profiles.yaml names the notification where decisions block.
+them, and says whether profiles.yaml names the notification where decisions block.
 
 With --write it also blocks addresses for documentation (198.51.100.240/28,
 2001:db8::c5ec) for some seconds, writes objects and groups of its own into the
