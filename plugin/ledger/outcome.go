@@ -204,9 +204,11 @@ func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	return l.explain(err, "tidy up")
 }
 
-// queryDeletable selects bans that have ended and have no trace on the appliance. A ban with a lifted decision stays until that
-// decision ends, so that a full read does not bring it back.
+// queryDeletable selects bans that have ended and have no trace on the appliance. If a flush with the files was cut, any ban may have
+// an entry of the group, so all stay until the files are compared. A ban with a lifted decision stays until that decision ends, so
+// that a full read does not bring it back.
 const queryDeletable = `SELECT id FROM ban WHERE until > 0 AND until <= ?1 AND change <= ?2 AND +written BETWEEN ?3 AND 0 AND expires = 0
+	AND (?3 < 0 OR (SELECT unsure = 0 FROM flushing))
 	AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id AND decision.until > ?1) LIMIT ?4`
 
 // deleteEnded deletes the bans that have ended and have no trace on the appliance. cleared says that the flush removed all ended and

@@ -95,20 +95,22 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) err
 }
 
 // makeAllPending makes everything pending: bans in force must be blocked again, and ended ones must be unblocked. The appliance may
-// have their entries. If the next target has no group, no flush writes the files. The first flush of a later target with a group
-// compares them whole.
+// have their entries. If the next target has no group, no flush compares the files. So if a flush with the files was cut, each ban counts
+// as one that may have an entry. The first flush of a later target with a group compares the files whole.
 func makeAllPending(ctx context.Context, tx *sql.Tx, next Target, now time.Time) error {
 	written := maybeListed
 	if !next.HasFiles() {
 		written = 0
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE ban SET written = ?1, expires = ?2, pending_since = ?3
+		WHERE written <> 0 OR expires > 0 OR ?1 = 0 AND (SELECT unsure > 0 FROM flushing)`, written, maybeBlocked, now.UnixMilli())
+	if err != nil {
+		return err
+	}
+	if !next.HasFiles() {
 		if _, err := tx.ExecContext(ctx, "UPDATE flushing SET unsure = 0"); err != nil {
 			return err
 		}
-	}
-	_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?, expires = ?, pending_since = ? WHERE written <> 0 OR expires > 0",
-		written, maybeBlocked, now.UnixMilli())
-	if err != nil {
-		return err
 	}
 	return forgetFiles(ctx, tx)
 }

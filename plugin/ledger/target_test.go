@@ -141,3 +141,20 @@ func TestEverythingIsPendingAfterACleanUp(t *testing.T) {
 	want(t, "unsure", p.Unsure, false)
 	want(t, "pending since", status(t, l, later).Pending, later)
 }
+
+func TestEntriesOfACutGroupFlushAreUnblockedWithoutSSH(t *testing.T) {
+	l := applied(t, "A")
+	record(t, l, start, decided("203.0.113.3/32", start.Add(time.Minute)), decided("203.0.113.4/32", start.Add(2*time.Hour)))
+	p := plan(t, l, start)
+	check(t, l.RecordUnsure(t.Context(), p)) // the flush blocks the group, and is cut
+	later := start.Add(30 * time.Minute)
+	p = plan(t, l, later)
+	recordOutcome(t, l, p, appliance.Outcome{At: later}) // a flush over the API alone
+	check(t, l.Tidy(t.Context(), p))
+	withoutSSH := edge
+	withoutSSH.Group, withoutSSH.DeleteGroup = "", ""
+	setTarget(t, l, withoutSSH)
+	p = plan(t, l, later)
+	want(t, "to block", blocks(p), []string{"203.0.113.1/32", "203.0.113.2/32", "203.0.113.4/32"})
+	want(t, "to unblock", texts(p.Unblock), []string{"203.0.113.3/32"})
+}
