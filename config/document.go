@@ -129,6 +129,10 @@ type Stormshield struct {
 	APISingleMax int `key:"api_single_max" default:"16" range:"0..1000"`
 	// CutConnections makes a flush cut the established connections of a newly blocked address.
 	CutConnections bool `key:"cut_connections"`
+
+	// Enforce is blacklist, rule or both.
+	Enforce string `key:"enforce" default:"blacklist" required:"write blacklist" rule:"enforce"`
+	Rule    Rule   `key:"rule"`
 }
 
 // Filter returns the filter for decisions. It protects the appliance's own address if Host is one. It does not resolve

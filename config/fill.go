@@ -18,17 +18,14 @@ func FillSample(d Document) string {
 		defaults.SetDefaultsWithoutSSH()
 	}
 	lines := strings.Split(sample, "\n")
-	section := ""
+	sections := make(map[string]string) // the paths, by the margin of their keys
 	for i, line := range lines {
 		found := sampleLine.FindStringSubmatch(line)
 		if found == nil {
 			continue
 		}
 		margin, name := found[1], found[3]
-		if margin == "" {
-			section = ""
-		}
-		k, known := findKey(section, name)
+		k, known := findKey(sections[margin], name)
 		if !known {
 			continue
 		}
@@ -37,7 +34,7 @@ func FillSample(d Document) string {
 		isComment := found[2] != ""
 		switch {
 		case k.isSection:
-			section = name
+			sections[margin+"  "] = k.path()
 		case k.isInFile(&d), value == Secret(""):
 			lines[i] = margin + "# " + name + `: ""`
 		case isSecret && !isComment,

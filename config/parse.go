@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -195,7 +194,7 @@ func parseDocument(root *yaml.Node, n int, from source) (Document, []Fault) {
 	return p.doc, p.faults
 }
 
-// readMapping sets all keys of a section, "" for the top level.
+// readMapping sets all keys of the section at a path, "" for the top level.
 func (p *parser) readMapping(node *yaml.Node, section string) {
 	if isNull(node) {
 		return
@@ -228,7 +227,7 @@ func (p *parser) readMapping(node *yaml.Node, section string) {
 func (p *parser) readKey(k key, node *yaml.Node) {
 	switch {
 	case k.isSection:
-		p.readMapping(node, k.name)
+		p.readMapping(node, k.path())
 	case !isNull(node):
 		p.given[k.path()] = true
 		wrong := p.setValue(k, value{node, p.from})
@@ -268,16 +267,32 @@ func (p *parser) checkValues() {
 		return // the document is not a mapping
 	}
 	for _, fault := range p.doc.faults() {
-		section, _, _ := strings.Cut(fault.Key, ".")
-		follows := p.unset[fault.Key] || p.unset[section] ||
-			slices.ContainsFunc(fault.involved, func(key string) bool { return p.unset[key] })
+		follows := p.isUnset(fault.Key) || slices.ContainsFunc(fault.involved, p.isUnset)
 		if follows || fault.isIdentity && p.from.allowsUnidentified {
 			continue
 		}
 		fault.Document = p.label
-		fault.Line = cmp.Or(p.lines[fault.Key], p.lines[section], p.lines[""])
+		fault.Line = p.lineOf(fault.Key)
 		p.faults = append(p.faults, fault)
 	}
+}
+
+// isUnset reports whether the value of a key, or of a section around it, could not be read.
+func (p *parser) isUnset(path string) bool {
+	return p.unset[path] || path != "" && p.isUnset(sectionOf(path))
+}
+
+// lineOf returns the line of a key; if the key is not in the text, that of its section.
+func (p *parser) lineOf(path string) int {
+	if line := p.lines[path]; line > 0 || path == "" {
+		return line
+	}
+	return p.lineOf(sectionOf(path))
+}
+
+// sectionOf returns the path of the section that holds a key; "" is the top level.
+func sectionOf(path string) string {
+	return path[:max(strings.LastIndex(path, "."), 0)]
 }
 
 func joined(path, name string) string {

@@ -103,7 +103,9 @@ func TestParseReadsEveryKey(t *testing.T) {
 			APICAPath: "/ca.pem", APIServerName: "SN210XA000", APICertFingerprint: got.Stormshield.APICertFingerprint,
 			APIInsecureSkipVerify: true, Group: "Bad", DeleteGroup: "Gone", BlacklistTimeout: 48 * time.Hour,
 			ReassertEvery: 5 * time.Minute, CompareEvery: 2 * time.Hour, ReloadCommand: "enobject", APISingleMax: 0,
-			CutConnections: true,
+			CutConnections: true, Enforce: "both", Rule: config.Rule{
+				Action: "reset", Log: "major", Direction: "out", Slot: 10, Position: 3, Name: "Crowd.sec-2", Activate: []string{"enobject -a"}, ActivateEvery: 5 * time.Minute,
+			},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -179,6 +181,16 @@ stormshield:
   reload_command: enobject
   api_single_max: 0
   cut_connections: yes
+  enforce: Both
+  rule:
+    action: reset
+    log: major
+    direction: out
+    slot: 10
+    position: 3
+    name: Crowd.sec-2
+    activate: [enobject -a]
+    activate_every: 5m
 `
 
 // The text is everyKey as yaml.v2 writes it: CrowdSec's own keys first, then the others by name, with numbers and truth
@@ -245,10 +257,21 @@ stormshield:
   config_dir: /usr/Firewall/ConfigFiles
   cut_connections: "yes"
   delete_group: Gone
+  enforce: Both
   group: Bad
   host: '[2001:db8::1]'
   reassert_every: 5m
   reload_command: enobject
+  rule:
+    action: reset
+    activate:
+    - enobject -a
+    activate_every: 5m
+    direction: out
+    log: major
+    name: Crowd.sec-2
+    position: 3
+    slot: "10"
   ssh_host_key: ` + hostKey + `
   ssh_insecure_ignore_host_key: true
   ssh_known_hosts_path: /h

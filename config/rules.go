@@ -41,8 +41,13 @@ var rules = map[string]rule{
 	"lapi_url": {check: demand(func(text string) bool {
 		return isURL(text, "http", "https") || strings.HasPrefix(text, "unix:///") && isOneLine(text)
 	}, "is not the address of a Local API, or holds more than that", "write http://127.0.0.1:8080/, or unix:///PATH for a socket")},
-	"level": {form: strings.ToLower, check: demand(func(level string) bool { return slices.Contains(levels, level) },
-		"%s is not a level", "write one of "+strings.Join(levels, ", "))},
+	"level":     oneOf("trace", "debug", "info", "warn", "warning", "error"),
+	"enforce":   oneOf("blacklist", "rule", "both"),
+	"action":    oneOf("block", "reset", "log"),
+	"log":       oneOf("none", "minor", "major"),
+	"direction": oneOf("in", "out", "both"),
+	"rule_name": {check: demand(ruleName.MatchString,
+		"%s cannot name a filter rule", "write at most 50 letters, digits, dots, dashes and underscores")},
 	"login": {check: demand(func(name string) bool { return isOneLine(name) && len(name) <= 255 },
 		"%s is not a login", "write an administrator's login, such as admin")},
 	"name": {check: demand(documentName.MatchString,
@@ -54,6 +59,12 @@ var rules = map[string]rule{
 		return len(name) <= 253 && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' })
 	}, "%s is not the name in a certificate", "write the certificate's name, for a factory certificate the serial number")},
 	"type": {check: demand(func(text string) bool { return text == Type }, "is %s", "write "+Type)},
+}
+
+// oneOf returns the rule of a key that accepts some words, in any letter case.
+func oneOf(words ...string) rule {
+	return rule{form: strings.ToLower, check: demand(func(word string) bool { return slices.Contains(words, word) },
+		"%s is not accepted", "write one of "+strings.Join(words, ", "))}
 }
 
 // demand returns a check. A %s in the text of its problem stands for the refused text.
@@ -87,11 +98,11 @@ func checkNeverBlock(text string) *problem {
 func isOneLine(text string) bool { return !strings.ContainsFunc(text, unicode.IsControl) }
 
 var (
-	levels       = []string{"trace", "debug", "info", "warn", "warning", "error"}
 	documentName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$`)
 	hostLabel    = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 	allDigits    = regexp.MustCompile(`^[0-9]+$`)
 	configDir    = regexp.MustCompile(`^/[A-Za-z0-9._/-]*$`)
+	ruleName     = regexp.MustCompile(`^[A-Za-z0-9._-]{1,50}$`)
 	groupName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$`)
 	// reservedGroup matches names that a group must not have: those of the appliance's own objects, which may mean
 	// everybody or the appliance itself, of the plugin's objects, and of the groups of `check --write`.

@@ -10,25 +10,22 @@ import (
 
 // TestTheSampleShowsEachKeyWithItsDefault compares the sample with the tags of Document.
 func TestTheSampleShowsEachKeyWithItsDefault(t *testing.T) {
-	shown := make(map[string][]string) // the lines of a path
-	section := ""
+	shown := make(map[string][]string)  // the lines of a path
+	sections := make(map[string]string) // the paths, by the margin of their keys
 	for line := range strings.Lines(sample) {
 		found := sampleLine.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
 		if found == nil {
 			continue
 		}
 		margin, comment, name, text := found[1], found[2], found[3], found[4]
-		if margin == "" {
-			section = ""
-		}
-		k, known := findKey(section, name)
+		k, known := findKey(sections[margin], name)
 		if !known {
-			t.Errorf("the sample has %s, which is not a key", joined(section, name))
+			t.Errorf("the sample has %s, which is not a key", joined(sections[margin], name))
 			continue
 		}
 		shown[k.path()] = append(shown[k.path()], line)
 		if k.isSection {
-			section = name
+			sections[margin+"  "] = k.path()
 		} else if comment != "" && text != k.usual && !isZero(k, text) {
 			t.Errorf("the sample shows %s: %s, and the default is %q", k.path(), text, k.usual)
 		}

@@ -17,7 +17,7 @@ import (
 // key is one key of the YAML: a field of [Document], or of one of its sections, that has a tag key. [Document]
 // describes the tags.
 type key struct {
-	section   string // "" at the top level
+	section   string // the path of its section, "" at the top level
 	name      string
 	field     []int // its index in Document
 	isSection bool
@@ -37,17 +37,17 @@ type key struct {
 // keys are all keys in the order of the fields, each section before its own keys.
 var keys = keysOf(reflect.TypeFor[Document](), "", nil)
 
-func keysOf(section reflect.Type, name string, at []int) []key {
+func keysOf(section reflect.Type, path string, at []int) []key {
 	var all []key
 	for i := range section.NumField() {
 		field := section.Field(i)
 		if field.Tag.Get("key") == "" {
 			continue
 		}
-		k := keyOf(field, name, append(slices.Clone(at), i))
+		k := keyOf(field, path, append(slices.Clone(at), i))
 		all = append(all, k)
 		if k.isSection {
-			all = append(all, keysOf(field.Type, k.name, k.field)...)
+			all = append(all, keysOf(field.Type, k.path(), k.field)...)
 		}
 	}
 	return all
@@ -86,7 +86,7 @@ func (k key) parseDefault(text string) *yaml.Node {
 	return rootOf(&document)
 }
 
-// findKey returns the key of that name in a section, "" for the top level.
+// findKey returns the key of that name in the section at a path, "" for the top level.
 func findKey(section, name string) (key, bool) {
 	i := slices.IndexFunc(keys, func(k key) bool { return k.section == section && k.name == name })
 	if i < 0 {
@@ -95,7 +95,7 @@ func findKey(section, name string) (key, bool) {
 	return keys[i], true
 }
 
-// path is the name with the section in front, such as stormshield.ssh_port.
+// path is the name with the path of the section in front, such as stormshield.ssh_port.
 func (k key) path() string { return joined(k.section, k.name) }
 
 // in returns the field of a document.

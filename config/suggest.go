@@ -40,7 +40,7 @@ func unknownKey(section string, name *yaml.Node) problem {
 	return problem{"is not a known key", "did you mean " + best + ", which belongs " + place + "?"}
 }
 
-// nearest returns the known key that resembles a name most, and its section. It prefers a key of the section where the
+// nearest returns the known key that resembles a name most, and the path of its section. It prefers a key of the section where the
 // name stands.
 func nearest(section, name string) (best, where string) {
 	shortest := min(len(name)/3, 4) + 1

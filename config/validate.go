@@ -30,6 +30,7 @@ func (d Document) faults() []Fault {
 	d.Stormshield.checkCredentials(&c)
 	d.Stormshield.checkIdentity(&c)
 	d.Stormshield.checkBlacklist(&c)
+	d.Stormshield.checkEnforce(&c)
 	return c.faults
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 
@@ -47,7 +48,7 @@ func (s *setup) checkAnswersIn(path string) error {
 		return err
 	}
 	read, want := documents[0], s.document
-	if len(documents) != 1 || read.Name != want.Name || read.StateDir != want.StateDir || read.Stormshield != want.Stormshield ||
+	if len(documents) != 1 || read.Name != want.Name || read.StateDir != want.StateDir || !reflect.DeepEqual(read.Stormshield, want.Stormshield) ||
 		read.LAPI.URL != want.LAPI.URL || read.LAPI.Key != want.LAPI.Key || read.LAPI.APIKeyPath != want.LAPI.APIKeyPath ||
 		!slices.Equal(read.Decisions.NeverBlock, want.Decisions.NeverBlock) {
 		return errors.New("the file cannot hold one of the answers as it was given")

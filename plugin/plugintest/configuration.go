@@ -55,6 +55,20 @@ type Target struct {
 	BlacklistTimeout time.Duration `yaml:"blacklist_timeout,omitempty"`
 	ReassertEvery    time.Duration `yaml:"reassert_every,omitempty"`
 	APISingleMax     int           `yaml:"api_single_max,omitempty"`
+	Enforce          string        `yaml:"enforce,omitempty"`
+	Rule             Rule          `yaml:"rule,omitempty"`
+}
+
+// Rule is the section about the filter rule.
+type Rule struct {
+	Action        string        `yaml:"action,omitempty"`
+	Log           string        `yaml:"log,omitempty"`
+	Direction     string        `yaml:"direction,omitempty"`
+	Slot          int           `yaml:"slot,omitempty"`
+	Position      int           `yaml:"position,omitempty"`
+	Name          string        `yaml:"name,omitempty"`
+	Activate      []string      `yaml:"activate,omitempty"`
+	ActivateEvery time.Duration `yaml:"activate_every,omitempty"`
 }
 
 // ForAppliance returns the configuration with the addresses and credentials of an appliance.
