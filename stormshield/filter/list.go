@@ -1,0 +1,174 @@
+package filter
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"notification-stormshield/stormshield/serverd"
+)
+
+// Kind is what a line of a policy is.
+type Kind int
+
+const (
+	// Unknown is a line that cannot be read. It counts by its text.
+	Unknown Kind = iota
+	// Rule is a filter rule.
+	Rule
+	// Separator is a title between rules.
+	Separator
+)
+
+// Entry is one line of a policy.
+type Entry struct {
+	Kind     Kind
+	Position int    // counted from 1
+	Text     string // the line without its position, numbers and counters
+
+	// Of a rule only:
+	Off      bool
+	Action   string
+	From, To []string // names of objects; a leading ! excludes one
+	Comment  string
+	Name     string // "": the appliance does not show it
+}
+
+// version is one of the two versions of a policy: the argument useclone of CONFIG FILTER EXPLICIT.
+type version int
+
+const (
+	activated version = iota
+	edited
+)
+
+// readList reads a version of the policy of a slot. An appliance that refuses useclone is asked without it. Then split is false:
+// the answer does not say which of the two it is.
+func readList(ctx context.Context, session Session, slot int, v version) (entries []Entry, split bool, err error) {
+	command := fmt.Sprintf("CONFIG FILTER EXPLICIT index=%d type=filter", slot)
+	answer, err := session.Run(ctx, fmt.Sprintf("%s useclone=%d", command, v))
+	split = err == nil
+	if serverd.IsRefused(err) {
+		answer, err = session.Run(ctx, command)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return parseList(answer.Lines()), split, nil
+}
+
+// Captured lines (SNS 4.2 and 4.8; a separator's attributes from the format xml):
+//
+//	position=3; ruleid=2: off decrypt inspection ips sslfiltering:0 from Network_internals to internet # comment
+//	usage=0 match=0 ruleid=5: pass from any to firewall_all port firewall_srv|https
+//	position=4;separator;collapse=0;color=C0C0C0;comment=Default policy
+var (
+	headForm      = regexp.MustCompile(`^(?:[A-Za-z_]+=(?:"[^"]*"|[^\s;:"]*)[;\s]*)+:\s*`)
+	pairForm      = regexp.MustCompile(`([A-Za-z_]+)=(?:"([^"]*)"|([^\s;:"]*))`)
+	separatorForm = regexp.MustCompile(`(?i)(?:^|[\s;:=])separator(?:[\s;]|$)`)
+	// numberForm matches the attributes that change by themselves, or with other lines.
+	numberForm   = regexp.MustCompile(`(^|[\s;])(?:position|ruleid|index|first_ruleid|nb_elements|usage|match)=\d+`)
+	positionForm = regexp.MustCompile(`(?:^|[\s;])position=(\d+)`)
+)
+
+// parseList reads the lines of CONFIG FILTER EXPLICIT.
+func parseList(lines []string) []Entry {
+	entries := make([]Entry, 0, len(lines))
+	for _, line := range lines {
+		if strings.HasPrefix(line, "[") && strings.HasSuffix(line, "]") {
+			continue // the title of a section in the format raw
+		}
+		e := parseLine(line)
+		if e.Position == 0 {
+			e.Position = 1
+			if n := len(entries); n > 0 {
+				e.Position = entries[n-1].Position + 1
+			}
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// parseLine reads one line. Its position is 0 if the line does not say it.
+func parseLine(line string) Entry {
+	head := headForm.FindString(line)
+	body := line[len(head):]
+	if head == "" || separatorForm.MatchString(head) || separatorForm.MatchString(firstWord(body)) {
+		return parseOther(line)
+	}
+	e := Entry{Kind: Rule}
+	var kept []string
+	for _, pair := range pairForm.FindAllStringSubmatch(head, -1) {
+		name, value := strings.ToLower(pair[1]), pair[2]+pair[3]
+		switch _, err := strconv.Atoi(value); {
+		case name == "position":
+			e.Position = atLeastZero(value)
+		case err == nil: // a number or a counter
+		case name == "rulename" || name == "name":
+			e.Name = value
+			fallthrough
+		default:
+			kept = append(kept, pair[0])
+		}
+	}
+	e.Text = strings.Join(append(kept, body), " ")
+	if !e.readBody(body) {
+		e.Kind = Unknown
+	}
+	return e
+}
+
+// parseOther reads a separator, or a line that cannot be read.
+func parseOther(line string) Entry {
+	e := Entry{Text: line}
+	if separatorForm.MatchString(line) {
+		e.Kind, e.Text = Separator, strings.TrimSpace(numberForm.ReplaceAllString(line, "$1"))
+	}
+	if position := positionForm.FindStringSubmatch(line); position != nil {
+		e.Position = atLeastZero(position[1])
+	}
+	return e
+}
+
+// readBody reads `[off] ACTION … from SOURCES … to DESTINATIONS … [# COMMENT]`.
+func (e *Entry) readBody(body string) bool {
+	body, comment, _ := strings.Cut(body, "#") // no name has a #
+	e.Comment = strings.Trim(strings.TrimSpace(comment), `"`)
+	words := strings.Fields(body)
+	if len(words) > 0 && words[0] == "off" {
+		e.Off, words = true, words[1:]
+	}
+	from := slices.Index(words, "from")
+	to := slices.Index(words, "to")
+	if from < 1 || to <= from || to+1 >= len(words) {
+		return false
+	}
+	e.Action, e.From, e.To = words[0], names(words[from+1]), names(words[to+1])
+	return true
+}
+
+// names splits a list of objects. A user may stand before the object: USER@OBJECT.
+func names(list string) []string {
+	var names []string
+	for _, name := range strings.FieldsFunc(list, func(r rune) bool { return r == '|' || r == ',' }) {
+		names = append(names, strings.Trim(name[strings.LastIndex(name, "@")+1:], `"`))
+	}
+	return names
+}
+
+func firstWord(text string) string {
+	word, _, _ := strings.Cut(strings.TrimSpace(text), " ")
+	return word
+}
+
+func atLeastZero(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0 // too large
+	}
+	return n
+}

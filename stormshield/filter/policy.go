@@ -1,0 +1,102 @@
+package filter
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Policy is the policy of one slot.
+type Policy struct {
+	Slot   int
+	Active bool // the appliance runs this slot
+	// Copy is what administrators edit. Activated is what the appliance has activated.
+	Copy, Activated []Entry
+	// Unsplit says that the appliance does not tell the two versions apart. Both are then the same.
+	Unsplit bool
+}
+
+// Read reads the policy of a slot; 0 is the active one. It needs the right filter_read.
+func Read(ctx context.Context, session Session, slot int) (Policy, error) {
+	active, err := activeSlot(ctx, session)
+	if err != nil {
+		return Policy{}, err
+	}
+	if slot == 0 {
+		slot = active
+	}
+	if slot == 0 {
+		return Policy{}, fmt.Errorf("the appliance has no active filter policy (hint: activate one, or name the slot of another: stormshield.rule.slot)")
+	}
+	return readPolicy(ctx, session, slot, active)
+}
+
+func readPolicy(ctx context.Context, session Session, slot, active int) (Policy, error) {
+	p := Policy{Slot: slot, Active: slot == active}
+	var split, splitToo bool
+	var err error
+	if p.Copy, split, err = readList(ctx, session, slot, edited); err != nil {
+		return Policy{}, err
+	}
+	if p.Activated, splitToo, err = readList(ctx, session, slot, activated); err != nil {
+		return Policy{}, err
+	}
+	p.Unsplit = !split || !splitToo
+	return p, nil
+}
+
+// marker begins the comment of each rule of this program.
+const marker = "crowdsec-stormshield "
+
+// IsOf reports whether an entry is a rule of the document that has this rule name.
+func (e Entry) IsOf(name string) bool {
+	return e.Kind == Rule && strings.HasPrefix(e.Comment, marker+name+":")
+}
+
+// IsOurs reports whether an entry is a rule of this program, whatever its name.
+func (e Entry) IsOurs() bool { return e.Kind == Rule && strings.HasPrefix(e.Comment, marker) }
+
+// Of returns the rules of a version of a policy that have this name.
+func Of(entries []Entry, name string) []Entry {
+	return slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return !e.IsOf(name) })
+}
+
+// others returns the texts of the entries that are not of this name, in their order.
+func others(entries []Entry, name string) []string {
+	var texts []string
+	for _, e := range entries {
+		if !e.IsOf(name) {
+			texts = append(texts, e.Text)
+		}
+	}
+	return texts
+}
+
+// Pending returns the changes of the copy that are not active, without those of the rules with this name: "+ TEXT" and "- TEXT".
+func (p Policy) Pending(name string) []string {
+	before, after := others(p.Activated, name), others(p.Copy, name)
+	if slices.Equal(before, after) {
+		return nil
+	}
+	lines := append(missing("- ", before, after), missing("+ ", after, before)...)
+	if len(lines) == 0 {
+		return []string{"the order of the rules"}
+	}
+	return lines
+}
+
+// missing returns the texts that another list lacks, each with a prefix.
+func missing(prefix string, texts, from []string) []string {
+	count := map[string]int{}
+	for _, text := range from {
+		count[text]++
+	}
+	var lacks []string
+	for _, text := range texts {
+		if count[text]--; count[text] < 0 {
+			lacks = append(lacks, prefix+text)
+		}
+	}
+	return lacks
+}
