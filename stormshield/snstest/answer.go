@@ -31,6 +31,7 @@ var (
 	statusUnknown  = status{200, "00100200", phrase{"Unknown command", "Commande inconnue"}}
 	statusArgument = status{200, "00104100", phrase{"Missing or invalid argument", "argument manquant ou invalide"}}
 	statusFailed   = status{200, "00100300", phrase{"Command failed", "La commande a échoué"}}
+	statusErrors   = status{201, "00100400", phrase{"Errors in the policy", "Erreurs dans la politique"}}
 	statusTooMany  = status{204, "00100600", phrase{"Maximum number of users for this level reached", "Nombre maximum d'utilisateurs atteint pour ce niveau"}}
 	statusLevel    = status{205, "00100700", phrase{"Not enough privilege", "Privilèges insuffisants"}}
 	statusFault    = phrase{"Simulated answer", "Réponse simulée"}

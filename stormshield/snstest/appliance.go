@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -32,6 +33,8 @@ type Appliance struct {
 	disk      *disk
 	viewer    *viewer
 	blacklist *blacklist
+	filter    *filter
+	firmware  *firmware
 	sessions  *sessionStore
 	lockout   *lockout
 	faults    *faultStore
@@ -42,6 +45,7 @@ type Appliance struct {
 	processes *processes
 
 	power sync.RWMutex // a request holds it for reading; Reboot and Close hold it for writing
+	boots atomic.Int64
 
 	apiGate, sshGate *gate // sshGate is nil with NoSSH
 	web              *http.Server
@@ -65,6 +69,7 @@ func New(options Options) (*Appliance, error) {
 		return nil, errors.Join(fmt.Errorf("start the simulated appliance: %w", err), a.Close())
 	}
 	a.owned.Go(a.serveWeb)
+	a.owned.Go(a.serveTools)
 	if a.sshGate != nil {
 		a.owned.Go(a.serveSSH)
 	}
@@ -82,11 +87,17 @@ func (a *Appliance) assemble() (err error) {
 		}
 	}
 	a.viewer = &viewer{disk: a.disk}
+	if a.filter, err = newFilter(a.viewer.read(false)); err != nil {
+		return err
+	}
+	if a.firmware, err = openFirmware(a.disk); err != nil {
+		return err
+	}
 	if a.identity, err = newIdentity(a.options.Certificate, a.options.SerialNumber); err != nil {
 		return err
 	}
 	a.hostKeys = newHostKeys(a.options.Listen)
-	a.toolbox = &toolbox{replace: a.options.Tools}
+	a.toolbox = &toolbox{replace: a.options.Tools, firmware: a.firmware.dir}
 	var slow *link
 	if a.options.Link != (Link{}) {
 		slow = &link{Link: a.options.Link}
@@ -140,6 +151,9 @@ func (a *Appliance) Close() error {
 		}
 	}
 	a.processes.end()
+	if a.firmware != nil {
+		err = errors.Join(err, a.firmware.close())
+	}
 	a.owned.Wait()
 	a.power.Lock() // waits for the requests that are served
 	defer a.power.Unlock()
@@ -179,17 +193,24 @@ func (a *Appliance) ConfigDir() string { return a.disk.config }
 func (a *Appliance) LinkedConfigDir() string { return a.disk.linked() }
 
 // Reboot restarts the appliance at once. The blacklist, the sessions, the rights and the brute-force lock are empty
-// afterwards, and the connections and commands are cut. Files and faults stay. SSHRefuse and APIRefuse keep it away.
+// afterwards, and the connections and commands are cut. The active slot runs as it was activated, with the groups as they are in
+// the files; inactive edits are lost. Files and faults stay. SSHRefuse and APIRefuse keep it away.
 func (a *Appliance) Reboot() {
 	a.power.Lock()
+	a.boots.Add(1)
 	a.sessions.clear()
 	a.viewer.forget()
+	a.filter.reboot(a.viewer.read(false))
 	a.blacklist.flush()
 	a.lockout.unlock()
 	a.power.Unlock()
 	a.apiGate.cut()
+	a.cutSSH()
+	a.processes.kill()
+}
+
+func (a *Appliance) cutSSH() {
 	if a.sshGate != nil {
 		a.sshGate.cut()
 	}
-	a.processes.kill()
 }

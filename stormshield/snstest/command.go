@@ -23,6 +23,17 @@ var commands = map[string]func(*call) answer{
 	"MONITOR ADDRESSLIST SHOW":   (*call).addressShow,
 	"SYSTEM PROPERTY":            (*call).systemProperty,
 	"HA INFO":                    (*call).haInfo,
+
+	"CONFIG SLOT LIST":          filterCommand(false, "type global", (*call).slotList),
+	"CONFIG SLOT ACTIVATE":      filterCommand(true, "type slot global", (*call).slotActivate),
+	"CONFIG FILTER EXPLICIT":    filterCommand(false, "index type global useclone", (*call).filterExplicit),
+	"CONFIG FILTER CHECK":       filterCommand(true, "index type global", (*call).filterCheck),
+	"CONFIG FILTER ACTIVATE":    filterCommand(true, "", (*call).filterActivate),
+	"CONFIG FILTER RULE INSERT": filterCommand(true, "index type global position"+ruleArguments, (*call).ruleInsert),
+	"CONFIG FILTER RULE UPDATE": filterCommand(true, "index type global position name"+ruleArguments, (*call).ruleUpdate),
+	"CONFIG FILTER RULE REMOVE": filterCommand(true, "index type global position", (*call).ruleRemove),
+	"CONFIG FILTER RULE ADDSEP": filterCommand(true, "index type global position collapse color comment", (*call).ruleAddSeparator),
+	"MONITOR FILTER":            filterCommand(false, "", (*call).monitorFilter),
 }
 
 // runLine runs a command and returns the document of its answer.

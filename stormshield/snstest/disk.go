@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // The two files of the object base, in the configuration folder.
@@ -71,18 +70,6 @@ func (d *disk) addLink() error {
 }
 
 func (d *disk) path(file string) string { return filepath.Join(d.config, file) }
-
-// reloadMark is the file that enobject writes in its user's home.
-const reloadMark = ".enobject"
-
-// reloaded returns when enobject last ran; zero if it never did.
-func (d *disk) reloaded() time.Time {
-	info, err := os.Stat(filepath.Join(d.root, reloadMark))
-	if err != nil {
-		return time.Time{}
-	}
-	return info.ModTime()
-}
 
 // close gives write permissions back, and removes a temporary disk.
 func (d *disk) close() error {

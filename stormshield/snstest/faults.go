@@ -93,6 +93,27 @@ type Faults struct {
 	// EmptyGroupBreaks answers root code 501 if the files that the session sees have a group without members.
 	EmptyGroupBreaks bool
 
+	// EnobjectSuffices lets the running rules see the members of their groups at each enobject. Otherwise the rules must also be
+	// loaded after it, by enfilter -u or CONFIG SLOT ACTIVATE. FilesSuffice lets them see the files at once.
+	EnobjectSuffices, FilesSuffice bool
+	// RefusedTools are programs of the appliance, enobject and enfilter, that end with status 1 and a message.
+	RefusedTools []string
+	// FilterActivateLoads lets CONFIG FILTER ACTIVATE also load the active slot, as SNS 5.0.6 does.
+	FilterActivateLoads bool
+	// PaddedSlots prints the number of the active slot with two digits.
+	PaddedSlots bool
+	// FilterCounters prints each rule after counters that change, and without its position, as SNS 4.2.4 does if a command has
+	// the argument start.
+	FilterCounters bool
+	// ShowRuleNames prints the names of rules. No source shows such a list.
+	ShowRuleNames bool
+	// NoFilter takes the privilege filter from the account, which keeps filter_read. It applies to sessions that are opened
+	// later.
+	NoFilter bool
+	// Step is called before each API command, enobject and enfilter, and after it, when it has run and is not answered. It may
+	// do anything with the appliance, such as a reboot. If it returns true, the connection is cut there.
+	Step func(command string, ran bool) (cut bool) `json:"-"`
+
 	// SerialNumber replaces the serial number of the options in the answer to SYSTEM PROPERTY. When it changes, another
 	// appliance answers, such as the other member of an HA pair after a failover: it has the same files, no session and
 	// an empty blacklist.
@@ -166,6 +187,7 @@ func (f *Faults) clone() *Faults {
 	c := *f
 	c.Ret = maps.Clone(f.Ret)
 	c.MissingTools = slices.Clone(f.MissingTools)
+	c.RefusedTools = slices.Clone(f.RefusedTools)
 	c.HostKeys = slices.Clone(f.HostKeys)
 	c.BrokenTools = maps.Clone(f.BrokenTools)
 	return &c
@@ -223,6 +245,12 @@ func (a *Appliance) applyFaults(before, after *Faults) {
 	a.disk.setReadOnly(after.ReadOnlyDir)
 	a.disk.setLinked(after.ObjectIsLink)
 	_, _ = a.toolbox.path(after.MissingTools, after.BrokenTools) // a command reports the error
+}
+
+// step calls Faults.Step.
+func (a *Appliance) step(command string, ran bool) (cut bool) {
+	f, _ := a.faults.current()
+	return f.Step != nil && f.Step(command, ran)
 }
 
 // pause waits for Faults.Delay, and then while the faults hang. It returns false when gone or the appliance ends first.

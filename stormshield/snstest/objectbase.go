@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"time"
 )
 
 // view is the two files as a session sees them. It is parsed when a command first needs it. Sessions that see the same bytes
@@ -29,21 +28,18 @@ func (v *view) sees(object, groups []byte) bool {
 type viewer struct {
 	disk *disk
 
-	mu       sync.Mutex
-	last     *view
-	reloaded time.Time // when enobject last ran before it
+	mu   sync.Mutex
+	last *view
 }
 
-// read returns the files as they are now. A stale view is the one of the last session, unless enobject ran since.
+// read returns the files as they are now. A stale view is the one of the last session or of the last enobject.
 func (r *viewer) read(stale bool) *view {
-	reloaded := r.disk.reloaded()
 	object, groups := r.disk.read(ObjectFile), r.disk.read(GroupFile)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if stale && r.last != nil && !reloaded.After(r.reloaded) {
+	if stale && r.last != nil {
 		return r.last
 	}
-	r.reloaded = reloaded
 	if r.last == nil || !r.last.sees(object, groups) {
 		r.last = newView(object, groups)
 	}
@@ -60,7 +56,7 @@ func (r *viewer) forget() {
 // objectBase is the meaning of the two files.
 type objectBase struct {
 	addresses map[string]netip.Prefix // [Host] and [Network]
-	others    map[string]bool         // every other object
+	others    map[string]bool         // every other object; true if a rule may name it as a target
 	groups    map[string][]string     // members' names, in order
 }
 
@@ -83,7 +79,7 @@ func parseObjects(object, groups string) *objectBase {
 		case "Network":
 			p, err = parseNetwork(l.value)
 		default:
-			b.others[l.name] = true
+			b.others[l.name] = l.section == "Range" || l.section == "Fqdn"
 			continue
 		}
 		if err == nil {
@@ -117,7 +113,8 @@ func (b *objectBase) readGroups(text string) {
 func (b *objectBase) knows(name string) bool {
 	_, address := b.addresses[name]
 	_, group := b.groups[name]
-	return address || group || b.others[name]
+	_, other := b.others[name]
+	return address || group || other
 }
 
 // hasEmptyGroup reports whether a group has no member.

@@ -153,9 +153,10 @@ func (a *Appliance) EndSessions() {
 
 // accountLevels are the privileges of the account, in the order in which a session lists them.
 func accountLevels(f *Faults) []string {
-	levels := []string{"base", "modify", "mon_write", "filter", "object", "log", "maintenance", "other"}
+	levels := []string{"base", "modify", "mon_write", "filter", "filter_read", "object", "log", "maintenance", "other"}
 	return slices.DeleteFunc(levels, func(level string) bool {
-		return f.NoMonWrite && level == "mon_write" || f.NoModify && level == "modify" || f.NoLog && level == "log"
+		return f.NoMonWrite && level == "mon_write" || f.NoModify && level == "modify" || f.NoLog && level == "log" ||
+			f.NoFilter && level == "filter"
 	})
 }
 

@@ -41,6 +41,9 @@ type Stats struct {
 	Lockouts int
 	// Evictions counts how often a session took the configuration right from the administrator who held it.
 	Evictions int
+	// FilterCommands counts the API commands on slots and rules. Activations counts how often the active slot was loaded by
+	// CONFIG SLOT ACTIVATE, enfilter -u or Faults.FilterActivateLoads.
+	FilterCommands, Activations int
 }
 
 // counters collects Stats.

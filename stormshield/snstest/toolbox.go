@@ -12,17 +12,15 @@ import (
 	"sync"
 )
 
-// toolbox makes the PATH of SSH commands: that of this machine and enobject, or a folder of links in which some programs are
-// missing or replaced. A link goes to the real path, for programs that look at their own name.
+// toolbox makes the PATH of SSH commands: that of this machine and the appliance's own programs, or a folder of links in which
+// some programs are missing or replaced. A link goes to the real path, for programs that look at their own name.
 type toolbox struct {
-	replace map[string]string
+	replace  map[string]string
+	firmware string // the folder of the appliance's own programs
 
 	mu      sync.Mutex
 	folders map[string]string // by the missing and broken tools
 }
-
-// enobject makes the appliance read its objects again. Its duration is not simulated.
-const enobject = "#!/bin/sh\n: > \"$HOME/" + reloadMark + "\"\n"
 
 // posixTools are the programs in a folder in which some are missing. To link all programs of this machine takes long.
 const posixTools = `[ awk basename cat chgrp chmod chown cksum cmp comm cp csh cut date dd df diff dirname du echo ed env expr
@@ -79,13 +77,12 @@ func (b *toolbox) fill(folder string, missing []string, broken map[string]string
 			return err
 		}
 	}
-	if !made["enobject"] && b.replace["enobject"] == "" {
-		made["enobject"] = true
-		if err := os.WriteFile(filepath.Join(folder, "enobject"), []byte(enobject), 0o755); err != nil {
-			return err
-		}
+	links := map[string]string{}
+	for _, name := range firmwareTools {
+		links[name] = filepath.Join(b.firmware, name)
 	}
-	for name, program := range b.replace {
+	maps.Copy(links, b.replace)
+	for name, program := range links {
 		if made[name] {
 			continue
 		}

@@ -35,6 +35,8 @@ func (a *Appliance) serveRequest(w http.ResponseWriter, r *http.Request) {
 	if !a.pause(r.Context().Done(), func(f *Faults) bool { return f.APIHang }) {
 		panic(http.ErrAbortHandler)
 	}
+	command, _ := rawQuery(r, "cmd")
+	a.stepOrCut(command, false)
 	f, _ := a.faults.current()
 	if f.APIPage != "" && strings.HasPrefix(r.URL.Path, f.APIPage) {
 		sendPage(w, f.APIStatus)
@@ -67,7 +69,15 @@ func (a *Appliance) serveRequest(w http.ResponseWriter, r *http.Request) {
 	}
 	document := handle(w, r, f)
 	a.power.RUnlock()
+	a.stepOrCut(command, true)
 	send(w, r, f, document)
+}
+
+// stepOrCut calls Faults.Step for a command, and cuts the connection if the fault says so.
+func (a *Appliance) stepOrCut(command string, ran bool) {
+	if command != "" && a.step(command, ran) {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // rawQuery finds a parameter of the query. Unlike net/url it keeps a plus as a plus.
