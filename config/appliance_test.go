@@ -54,3 +54,25 @@ func TestDocumentsThatWriteTheSameGroupAreRefused(t *testing.T) {
 		t.Errorf("a document without SSH, which uses no group: %v", err)
 	}
 }
+
+func TestDocumentsThatShareAFilterRuleAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		what          string
+		first, second string
+		refused       bool
+	}{
+		{"the same name", "  enforce: rule", "  enforce: both", true},
+		{"a name in other letters", "  enforce: rule", "  enforce: rule\n  rule: {name: CrowdSec}", true},
+		{"a name of its own", "  enforce: rule", "  enforce: rule\n  rule: {name: other}", false},
+		{"another appliance", "  enforce: rule", "  enforce: rule\n  api_port: 8443", false},
+		{"the blacklist", "  enforce: rule", "  enforce: blacklist", false},
+	} {
+		_, err := config.Parse([]byte(with(c.first) + "---\n" + with("name: second", "  group: Mine\n  delete_group: Gone", c.second)))
+		if !c.refused && err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		if c.refused && (err == nil || !strings.Contains(err.Error(), "second: stormshield.rule.name: is ") || len(faultsOf(t, err)) != 1) {
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+}

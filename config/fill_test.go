@@ -21,6 +21,7 @@ func answered(t *testing.T) config.Document {
 	s.SSHPassword, s.APIPassword = "it's # 'all' \\n \"quoted\" $1 ${2} é", "0443"
 	s.SSHPrivateKeyPath, s.SSHLegacyAlgorithms = "/etc/crowdsec/key", true
 	s.APIPort, s.APIUsername = 4443, "yes"
+	s.Enforce, s.Rule.Action, s.Rule.Slot, s.Rule.Activate, s.Rule.ActivateEvery = "rule", "log", 10, []string{}, 0
 	return d
 }
 
@@ -63,7 +64,7 @@ func TestFillSampleChangesOnlyTheLinesOfAnswers(t *testing.T) {
 			changed++
 		}
 	}
-	if changed != 17 {
+	if changed != 22 {
 		t.Errorf("%d lines changed:\n%s", changed, diff.Diff("sample", []byte(config.Sample()), "filled", []byte(config.FillSample(answered(t)))))
 	}
 }

@@ -12,6 +12,7 @@ import (
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		minimal, everyKey, identified(), "", "---\n", "a: *b", "a: &a [*a]", "<<: *x", "type: stormshield\nname: [x]\n", "stormshield: 5",
+		minimal + "  rule:\n    action: log\n", minimal + "  rule: {rule: {rule: x}}\n", "stormshield: &s\n  rule: *s\n",
 		"? [a]\n: b", "stormshield: &s\n  host: x\ndecisions: *s\n", "type: !!int x\n", "type: !!binary aa==\n", "{type: stormshield, type: x}",
 		"no mapping", minimal + "  ssh_usename: x\n", "key: value # a comment\n  indented\n", strings.Replace(minimal, "name: edge", "name: yes\na_key_like_no_other: x", 1),
 		strings.Replace(minimal, hexDigits, strings.Repeat("0", 65), 1),

@@ -52,6 +52,7 @@ func installPlugin(t testing.TB, folder string, c *CrowdSec, a *Appliance, s *ss
 		"ConfigDir": a.configDir, "APIPort": a.port, "APIPassword": password, "APIFingerprint": a.fingerprint,
 		"LAPIURL": "", "LAPIKey": "", "LAPIResync": 24 * time.Hour, // alerts alone
 		"MaxBans": 0, "ReassertEvery": 10 * time.Minute, // the defaults
+		"Enforce": "blacklist", "Rule": map[string]any{}, // keys and values of the section rule
 	}
 	p.configure(t)
 	t.Cleanup(func() { killAll(p.binary) })
