@@ -137,11 +137,15 @@ func (c *call) shown(e Entry) []keyValue {
 	if c.faults.ShowRanges {
 		return []keyValue{{"range1", e.Source.Addr().String() + ":" + lastAddress(e.Source).String()}, {"range2", first + ":" + last}, left}
 	}
-	source := e.Source.String()
-	if e.Source.IsSingleIP() {
-		source = e.Source.Addr().String()
+	return []keyValue{{"src", printedPrefix(e.Source)}, {"dstrange", first + "-" + last}, left}
+}
+
+// printedPrefix is a network, or an address alone.
+func printedPrefix(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
 	}
-	return []keyValue{{"src", source}, {"dstrange", first + "-" + last}, left}
+	return p.String()
 }
 
 // lastAddress is the last address of a network.

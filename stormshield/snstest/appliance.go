@@ -10,6 +10,11 @@
 // It imports no other package of this module, so that one misunderstanding cannot hide on both sides. It listens on the
 // loopback interface only, and it needs no root.
 //
+// The appliance has ten slots of filter rules, one of them active. A running rule has the members of its groups as they were when
+// the rule was loaded: enobject reads the files, and then enfilter -u or CONFIG SLOT ACTIVATE loads the active slot.
+// [Appliance.Packet] says what happens to a packet, [Appliance.SetPolicy] replaces a policy, and [Appliance.AdminEditPolicy] edits
+// one without activating it.
+//
 // The main type is [Appliance]. [Start] makes one for a test, and [New] makes one for a program. Its methods say how to
 // reach it, what it blocks and what it was asked. They also do what happens around it: administrators edit files, the
 // appliance reboots, [Appliance.SetFaults] makes something fail. The program in snstest/appliance runs one by hand.

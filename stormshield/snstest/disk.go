@@ -194,7 +194,7 @@ func (a *Appliance) Leftovers() []string {
 	return names
 }
 
-// RenameObject renames an object in object and in every group, as an administrator does in the web administration.
+// RenameObject renames an object in object, in every group and in every policy, as an administrator does in the web administration.
 func (a *Appliance) RenameObject(from, to string) error {
 	if illegal(from) != "" || illegal(to) != "" {
 		return fmt.Errorf("%q or %q is no name of an object", from, to)
@@ -203,6 +203,7 @@ func (a *Appliance) RenameObject(from, to string) error {
 	if err != nil {
 		return err
 	}
+	a.filter.rename(from, to)
 	return a.AdminEdit(GroupFile, func(text []byte) []byte { return []byte(renamed(string(text), from, to, "")) })
 }
 

@@ -103,8 +103,12 @@ type Faults struct {
 	// PaddedSlots prints the number of the active slot with two digits.
 	PaddedSlots bool
 	// FilterCounters prints each rule after counters that change, and without its position, as SNS 4.2.4 does if a command has
-	// the argument start.
+	// the argument start. It prints each separator with the number of its rules.
 	FilterCounters bool
+	// UseCloneRefused refuses the argument useclone. The list then is that of the copy.
+	UseCloneRefused bool
+	// MonitorShowsMembers lets MONITOR FILTER print the addresses of a group instead of its name.
+	MonitorShowsMembers bool
 	// ShowRuleNames prints the names of rules. No source shows such a list.
 	ShowRuleNames bool
 	// NoFilter takes the privilege filter from the account, which keeps filter_read. It applies to sessions that are opened

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// slotCount is how many policies an appliance has. They have the numbers from 1.
-const slotCount = 10
+// Slots is how many policies an appliance has. They have the numbers from 1.
+const Slots = 10
 
 // DefaultSlot is the active slot of a new appliance. It has an administrator's policy, and the others are empty.
 const DefaultSlot = 5
@@ -15,7 +15,7 @@ const DefaultSlot = 5
 // filter is the filter policies of the appliance, and the one that runs.
 type filter struct {
 	mu      sync.Mutex
-	slots   [slotCount]slot
+	slots   [Slots]slot
 	active  int   // from 1
 	objects *view // the object base, as enobject or a reboot last read it
 	running runningPolicy
@@ -111,6 +111,10 @@ func (a *Appliance) runningRules() ([]rule, *objectBase) {
 	a.filter.mu.Lock()
 	running := a.filter.running
 	a.filter.mu.Unlock()
+	return a.seenRules(running)
+}
+
+func (a *Appliance) seenRules(running runningPolicy) ([]rule, *objectBase) {
 	if faults, _ := a.faults.current(); faults.FilesSuffice {
 		running.objects = a.filesNow()
 	}
@@ -148,7 +152,7 @@ func (a *Appliance) ActiveSlot() int {
 }
 
 // SetPolicy replaces a policy as an administrator does who then activates it: the slot has no inactive edits afterwards, and if
-// it is the active slot, its rules run. A line is what CONFIG FILTER EXPLICIT prints after the position, or a separator, which
+// it is the active slot, its rules run, with the groups as they are in the files. A line is what CONFIG FILTER EXPLICIT prints after the position, or a separator, which
 // begins with "separator; ". The text "rulename=NAME: " before a rule gives it a name.
 func (a *Appliance) SetPolicy(number int, lines ...string) error {
 	if err := a.AdminEditPolicy(number, func([]string) []string { return lines }); err != nil {
@@ -167,8 +171,8 @@ func (a *Appliance) SetPolicy(number int, lines ...string) error {
 
 // AdminEditPolicy edits the copy of a slot, as an administrator does before an activation. The lines have the form of SetPolicy.
 func (a *Appliance) AdminEditPolicy(number int, edit func(lines []string) []string) error {
-	if number < 1 || number > slotCount {
-		return fmt.Errorf("slot %d: there are the slots 1 to %d", number, slotCount)
+	if number < 1 || number > Slots {
+		return fmt.Errorf("slot %d: there are the slots 1 to %d", number, Slots)
 	}
 	f := a.filter
 	f.mu.Lock()
@@ -185,13 +189,27 @@ func (a *Appliance) AdminEditPolicy(number int, edit func(lines []string) []stri
 	return nil
 }
 
+// rename replaces the name of an object in every policy.
+func (f *filter) rename(from, to string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range f.slots {
+		f.slots[i].activated = renamedTargets(f.slots[i].activated, from, to)
+		f.slots[i].copy = renamedTargets(f.slots[i].copy, from, to)
+	}
+}
+
 // AdminActivatePolicy activates the edits of all slots, and makes a slot the active one with the files as they are, as an
 // administrator does in the web interface.
-func (a *Appliance) AdminActivatePolicy(number int) {
+func (a *Appliance) AdminActivatePolicy(number int) error {
+	if number < 1 || number > Slots {
+		return fmt.Errorf("slot %d: there are the slots 1 to %d", number, Slots)
+	}
 	f := a.filter
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.activate()
 	f.active, f.objects = number, a.filesNow()
 	f.load()
+	return nil
 }

@@ -82,6 +82,11 @@ func TestAPolicyPrintsByteForByte(t *testing.T) {
 	want[5] = "position=6; ruleid=4; rulename=mail: pass from any to srv_mail"
 	wantLines(t, "the list with names", c.listed("index=3 useclone=0"), want...)
 	a.SetFaults(func(f *snstest.Faults) { f.FilterCounters, f.ShowRuleNames = true, false })
+	counted := c.listed("index=3")
+	if counted[0] != "separator; position=1; first_ruleid=1; nb_elements=2; "+strings.TrimPrefix(administratorsLines[0], "separator; ") ||
+		!strings.HasPrefix(counted[3], "separator; position=4; first_ruleid=3; nb_elements=3; color=") {
+		t.Errorf("separators with counters: %q and %q", counted[0], counted[3])
+	}
 	if first, second := c.listed("index=3")[6], c.listed("index=3")[6]; first == second || !strings.HasSuffix(first, " ruleid=5: "+administratorsLines[6]) {
 		t.Errorf("lines with counters: %q, then %q", first, second)
 	}
@@ -252,7 +257,9 @@ func TestAnAdministratorEditsAndActivatesAPolicy(t *testing.T) {
 	wantLines(t, "the activated rules", a.Policy(5), "pass from net_lan to any")
 	wantLines(t, "the copy", a.EditedPolicy(5), "pass from net_lan to any", "block from any to any")
 	wantPacket(t, a, "192.0.2.1", "203.0.113.10", snstest.Verdict{Action: "pass"})
-	a.AdminActivatePolicy(5)
+	if err := a.AdminActivatePolicy(5); err != nil {
+		t.Fatal(err)
+	}
 	wantPacket(t, a, "192.0.2.1", "203.0.113.10", snstest.Verdict{Action: "block", By: "block from any to any"})
 	edit(func([]string) []string { return nil })
 	a.Reboot()
@@ -286,4 +293,41 @@ func TestMonitorFilterPrintsTheRunningRules(t *testing.T) {
 	if lines := strings.Split(strings.TrimSpace(text), "\n"); len(lines) != 5 || lines[4] != "ruleid=5: block from any to any # Block all" {
 		t.Errorf("rules in force:\n%s", text)
 	}
+}
+
+func TestAnApplianceMayRefuseUseclone(t *testing.T) {
+	a := snstest.Start(t)
+	setPolicy(t, a, 5, "pass from any to any")
+	c := configure(t, a)
+	c.want(100, "CONFIG FILTER RULE REMOVE index=5 type=filter position=1")
+	a.SetFaults(func(f *snstest.Faults) { f.UseCloneRefused = true })
+	c.want(200, "CONFIG FILTER EXPLICIT index=5 type=filter useclone=1")
+	if lines := c.listed("index=5"); lines != nil {
+		t.Errorf("rules of the copy: %q", lines)
+	}
+}
+
+func TestMonitorFilterMayShowTheMembersOfTheRunningGroups(t *testing.T) {
+	a := snstest.Start(t)
+	a.SetFaults(func(f *snstest.Faults) { f.MonitorShowsMembers = true })
+	setPolicy(t, a, 5, "block from admin_stations to !net_lan|internet")
+	appendTo(t, a, snstest.GroupFile, "[admin_stations]\nsrv_mail\n")
+	text := connect(t, a).want(100, "MONITOR FILTER").Serverd[0].Data.Raw
+	if want := "ruleid=1: block from 192.168.10.20|198.51.100.7 to !192.168.10.0/24|internet\n"; text != want {
+		t.Errorf("rules in force %q, want %q", text, want)
+	}
+}
+
+func TestARenamedObjectHasItsNewNameInThePolicies(t *testing.T) {
+	a := snstest.Start(t)
+	setPolicy(t, a, 5, "block from srv_mail|!srv_web to any # srv_mail")
+	if err := a.AdminEditPolicy(5, func(lines []string) []string { return append(lines, "block from any to srv_mail") }); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.RenameObject("srv_mail", "mail"); err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, "the copy", a.EditedPolicy(5), "block from mail|!srv_web to any # srv_mail", "block from any to mail")
+	wantLines(t, "the activated rules", a.Policy(5), "block from mail|!srv_web to any # srv_mail")
+	wantPacket(t, a, "203.0.113.11", "192.0.2.1", snstest.Verdict{Action: "block", By: "srv_mail"})
 }

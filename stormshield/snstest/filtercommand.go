@@ -40,7 +40,7 @@ func (c *call) mayConfigureFilter() bool {
 // slotArgument reads the number of a slot. No source shows whether 05 is accepted; here it is.
 func (c *call) slotArgument(name string) (number int, ok bool) {
 	number, err := strconv.Atoi(c.arguments[name])
-	return number, err == nil && number >= 1 && number <= slotCount
+	return number, err == nil && number >= 1 && number <= Slots
 }
 
 // position reads the argument position, from 1 to last. An absent one is the default.
@@ -73,36 +73,53 @@ func (c *call) slotActivate() answer {
 	return plain(statusOK)
 }
 
-// filterExplicit is CONFIG FILTER EXPLICIT index= type=filter [useclone=0|1]. The default of useclone is a guess.
+// filterExplicit is CONFIG FILTER EXPLICIT index= type=filter [useclone=0|1], which lists the activated rules, or the copy. The
+// default of useclone is a guess.
 func (c *call) filterExplicit() answer {
 	number, ok := c.slotArgument("index")
 	clone, given := c.arguments["useclone"]
-	if !ok || given && clone != "0" && clone != "1" {
+	if !ok || given && (clone != "0" && clone != "1" || c.faults.UseCloneRefused) {
 		return plain(statusArgument)
 	}
 	f := c.appliance.filter
 	rules := f.slots[number-1].activated
-	if clone == "1" {
+	if clone == "1" || c.faults.UseCloneRefused {
 		rules = f.slots[number-1].edited()
 	}
 	var data strings.Builder
 	ids := 0
 	for i := range rules {
-		data.WriteString(`<line>` + escape(c.listedRule(&rules[i], i+1, &ids)) + `</line>`)
+		var line string
+		if rules[i].separator == "" {
+			ids++
+			line = c.listedRule(&rules[i], i+1, ids)
+		} else {
+			line = c.listedSeparator(rules[i:], i+1, ids+1)
+		}
+		data.WriteString(`<line>` + escape(line) + `</line>`)
 	}
 	return answer{statusOK, "list", `<section title="Filter">` + data.String() + `</section>`}
 }
 
-// listedRule is a line of a list. A separator takes a position and has no number.
-func (c *call) listedRule(r *rule, position int, ids *int) string {
-	if r.separator != "" {
-		return fmt.Sprintf("position=%d; %s", position, r)
+// listedSeparator is the line of the first of rules, which is a separator. It has no ruleid. The rules that follow it are counted
+// in the format xml of an appliance.
+func (c *call) listedSeparator(rules []rule, position, next int) string {
+	text := strings.TrimPrefix(rules[0].separator, separatorPrefix)
+	if !c.faults.FilterCounters {
+		return fmt.Sprintf("position=%d; %s%s", position, separatorPrefix, text)
 	}
-	*ids++
-	head := fmt.Sprintf("position=%d; ruleid=%d", position, *ids)
+	count := slices.IndexFunc(rules[1:], func(r rule) bool { return r.separator != "" })
+	if count < 0 {
+		count = len(rules) - 1
+	}
+	return fmt.Sprintf("%sposition=%d; first_ruleid=%d; nb_elements=%d; %s", separatorPrefix, position, next, count, text)
+}
+
+func (c *call) listedRule(r *rule, position, id int) string {
+	head := fmt.Sprintf("position=%d; ruleid=%d", position, id)
 	if c.faults.FilterCounters {
 		c.appliance.filter.listed++
-		head = fmt.Sprintf("usage=0 match=%d ruleid=%d", c.appliance.filter.listed, *ids)
+		head = fmt.Sprintf("usage=0 match=%d ruleid=%d", c.appliance.filter.listed, id)
 	}
 	if c.faults.ShowRuleNames && r.name != "" {
 		head += "; " + rulePrefix + r.name
@@ -134,13 +151,37 @@ func (c *call) filterActivate() answer {
 
 // monitorFilter is MONITOR FILTER, which prints the rules in force. Its form is a guess.
 func (c *call) monitorFilter() answer {
+	rules, objects := c.appliance.seenRules(c.appliance.filter.running)
 	var text strings.Builder
 	ids := 0
-	for _, r := range c.appliance.filter.running.rules {
+	for _, r := range rules {
 		if r.separator == "" {
 			ids++
+			if c.faults.MonitorShowsMembers {
+				r.source, r.destination = members(r.source, objects), members(r.destination, objects)
+			}
 			fmt.Fprintf(&text, "ruleid=%d: %s\n", ids, &r)
 		}
 	}
 	return answer{statusOK, "raw", escape(text.String())}
+}
+
+// members replaces the names of targets by their addresses, as far as they have any.
+func members(targets string, objects *objectBase) string {
+	var all []string
+	for name := range strings.SplitSeq(targets, "|") {
+		bare, not := strings.CutPrefix(name, "!")
+		prefixes, _ := objects.resolve(bare)
+		if len(prefixes) == 0 {
+			all = append(all, name)
+		}
+		for _, p := range prefixes {
+			text := printedPrefix(p)
+			if not {
+				text = "!" + text
+			}
+			all = append(all, text)
+		}
+	}
+	return strings.Join(all, "|")
 }

@@ -8,11 +8,11 @@ import (
 
 // Verdict is what happens to a packet.
 type Verdict struct {
-	Action string // pass, block or reset
-	Logged bool   // a rule logs the packet
+	Action string `json:"action"` // pass, block or reset
+	Logged bool   `json:"logged"` // a rule logs the packet
 	// By is "blacklist", or the name, comment or text of the rule that decides. It is empty if no rule does; the packet
 	// then passes.
-	By string
+	By string `json:"by"`
 }
 
 // Packet returns what happens to a packet that no connection knows yet. The blacklist blocks its sources first. Then the first

@@ -91,7 +91,9 @@ func TestARunningRuleHasTheGroupAsItWasWhenItWasLoaded(t *testing.T) {
 				case step == "reboot":
 					a.Reboot()
 				case step == "administrator":
-					a.AdminActivatePolicy(5)
+					if err := a.AdminActivatePolicy(5); err != nil {
+						t.Fatal(err)
+					}
 				case step[0] == 'C':
 					c.want(100, step)
 				default:

@@ -157,6 +157,23 @@ func (r *rule) targets() (names []string) {
 	return names
 }
 
+// renamedTargets returns the rules with another name for an object.
+func renamedTargets(rules []rule, from, to string) []rule {
+	rules = slices.Clone(rules)
+	for i := range rules {
+		for _, targets := range []*string{&rules[i].source, &rules[i].destination} {
+			names := strings.Split(*targets, "|")
+			for n := range names {
+				if strings.TrimPrefix(names[n], "!") == from {
+					names[n] = strings.TrimSuffix(names[n], from) + to
+				}
+			}
+			*targets = strings.Join(names, "|")
+		}
+	}
+	return rules
+}
+
 // isTarget reports whether a rule may name an object.
 func (b *objectBase) isTarget(name string) bool {
 	_, address := b.addresses[name]

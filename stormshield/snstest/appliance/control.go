@@ -16,6 +16,11 @@ import (
 //	GET  /blacklist  [{"source": "192.0.2.1/32", "expires": "2026-…"}]
 //	GET  /stats      snstest.Stats
 //	GET  /problems   ["…"]
+//	GET  /packet?source=192.0.2.1&destination=203.0.113.10  snstest.Verdict
+//	GET  /policy     the slots and the running rules: see policies
+//	POST /policy     {"slot": 5, "lines": ["block from any to any"]} as snstest.Appliance.SetPolicy
+//	POST /policy/edit      the same, as AdminEditPolicy: the lines are not activated
+//	POST /policy/activate  {"slot": 5} as AdminActivatePolicy
 //	POST /faults     JSON of snstest.Faults: the named fields change, all others stay (see -list-faults)
 //	POST /reboot
 type control struct {
@@ -74,6 +79,11 @@ func routes(a *snstest.Appliance) http.Handler {
 	get("/stats", func() any { return a.Stats() })
 	get("/problems", func() any { return append([]string{}, a.Problems()...) })
 	post("/faults", func(r *http.Request) error { return setFaults(a, r.Body) })
+	mux.HandleFunc("GET /packet", func(w http.ResponseWriter, r *http.Request) { answerPacket(w, r, a) })
+	get("/policy", func() any { return policiesOf(a) })
+	for path, do := range policyChanges(a) {
+		post(path, func(r *http.Request) error { return changePolicy(r.Body, do) })
+	}
 	post("/reboot", func(*http.Request) error { a.Reboot(); return nil })
 	return mux
 }
@@ -81,13 +91,17 @@ func routes(a *snstest.Appliance) http.Handler {
 // setFaults changes the faults that the JSON names. Malformed JSON and unknown names change nothing.
 func setFaults(a *snstest.Appliance, text io.Reader) error {
 	next := a.Faults()
-	decoder := json.NewDecoder(text)
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&next); err != nil {
+	if err := decode(text, &next); err != nil {
 		return err
 	}
 	a.SetFaults(func(f *snstest.Faults) { *f = next })
 	return nil
+}
+
+func decode(text io.Reader, into any) error {
+	decoder := json.NewDecoder(text)
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(into)
 }
 
 type entry struct {

@@ -20,6 +20,7 @@ type facts struct {
 	Password           string `json:"password"`
 	Dir                string `json:"dir"`
 	ConfigDir          string `json:"config_dir"`
+	ToolDir            string `json:"tool_dir"` // has enobject and enfilter, also with -no-ssh
 	SSHHostKey         string `json:"ssh_host_key,omitempty"`
 	APICertFingerprint string `json:"api_cert_fingerprint"`
 	Control            string `json:"control,omitempty"`
@@ -30,7 +31,7 @@ func factsOf(a *snstest.Appliance) *facts {
 	return &facts{
 		Host: a.Host(), SSHPort: a.SSHPort(), APIPort: a.APIPort(),
 		User: a.User(), Password: a.Password(),
-		Dir: a.Dir(), ConfigDir: a.ConfigDir(),
+		Dir: a.Dir(), ConfigDir: a.ConfigDir(), ToolDir: a.ToolDir(),
 		SSHHostKey: a.HostKeyFingerprint(), APICertFingerprint: a.CertificateFingerprint(),
 		PID: os.Getpid(),
 	}

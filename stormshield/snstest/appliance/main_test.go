@@ -246,3 +246,50 @@ func TestEveryFaultIsDescribed(t *testing.T) {
 		}
 	}
 }
+
+func TestTheControlPortShowsAndChangesThePolicies(t *testing.T) {
+	f, _ := launch(t, "-no-ssh", "-dir", t.TempDir())
+	if _, err := os.Stat(filepath.Join(f.ToolDir, "enfilter")); err != nil {
+		t.Error(err)
+	}
+	const block, pass = "block from any to srv_web # é", "pass from any to any"
+	for _, change := range []struct {
+		path, body string
+		status     int
+	}{
+		{"", `{"slot": 5, "lines": ["` + block + `"]}`, 204}, {"", `{"slot": 5, "lines": ["nonsense"]}`, 400}, {"", `{"slot": 0}`, 400},
+		{"", `{"slots": 5}`, 400}, {"/edit", `{"slot": 5, "lines": ["` + block + `", "` + pass + `"]}`, 204},
+		{"/edit", `{"slot": 7, "lines": ["` + pass + `"]}`, 204}, {"/activate", `{"slot": 11}`, 400},
+	} {
+		if got := post(t, f.Control+"/policy"+change.path, change.body); got != change.status {
+			t.Errorf("POST /policy%s %s: status %d, want %d", change.path, change.body, got, change.status)
+		}
+	}
+	var p policies
+	get(t, f.Control+"/policy", &p)
+	if p.Active != 5 || len(p.Slots) != 10 || !reflect.DeepEqual(p.Running, []string{block}) ||
+		!reflect.DeepEqual(p.Slots[5], policy{[]string{block}, []string{block, pass}}) || !reflect.DeepEqual(p.Slots[7], policy{[]string{}, []string{pass}}) {
+		t.Errorf("policies %+v", p)
+	}
+	var verdict snstest.Verdict
+	const packet = "/packet?source=192.0.2.1&destination=203.0.113.10"
+	get(t, f.Control+packet, &verdict)
+	if want := (snstest.Verdict{Action: "block", By: "é"}); verdict != want {
+		t.Errorf("verdict %+v, want %+v", verdict, want)
+	}
+	if got := post(t, f.Control+"/policy/activate", `{"slot": 7}`); got != 204 {
+		t.Errorf("status %d", got)
+	}
+	get(t, f.Control+packet, &verdict)
+	if want := (snstest.Verdict{Action: "pass", By: pass}); verdict != want {
+		t.Errorf("verdict %+v, want %+v", verdict, want)
+	}
+	response, err := http.Get(f.Control + "/packet?source=192.0.2.1&destination=x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusBadRequest {
+		t.Errorf("status %d", response.StatusCode)
+	}
+}
