@@ -1,6 +1,7 @@
 package snstest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -48,6 +49,32 @@ func FuzzParseCommand(f *testing.F) {
 		}
 		if !ok && len(words)+len(arguments) > 0 {
 			t.Error("a refused line has words")
+		}
+	})
+}
+
+// A policy prints byte for byte after any command.
+func FuzzFilterCommand(f *testing.F) {
+	const at = "index=5 type=filter "
+	f.Add("INSERT "+at+`state=on action=log srctarget=srv_web,!net_lan dsttarget=any loglevel=minor comment=" a : b from c to d"`, "REMOVE "+at+"position=1")
+	f.Add("ADDSEP "+at+`collapse=0 color=C0C0C0 comment="; é"`, "UPDATE "+at+"name=x dstport=http,https srcif=in rulename=y count=on inspection=ids")
+	f.Add("UPDATE "+at+"position=2 action=off", "UPDATE "+at+`position=3 dstport="a # b" comment=`)
+	f.Fuzz(func(t *testing.T, first, second string) {
+		objects := newView([]byte(administratorsObjects), []byte(administratorsGroups))
+		policies, err := newFilter(objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &Appliance{filter: policies, counters: &counters{}, sessions: newSessionStore(Options{})}
+		a.sessions.setRightHolder(configRight, "id")
+		c := &call{appliance: a, session: &session{id: "id", levels: accountLevels(&Faults{}), view: objects}, faults: &Faults{}}
+		for _, line := range []string{first, second} {
+			c.run("CONFIG FILTER RULE " + line)
+		}
+		rules := policies.slots[DefaultSlot-1].edited()
+		again, err := parseRules(ruleLines(rules))
+		if err != nil || !slices.Equal(again, rules) {
+			t.Errorf("%q are not read as they were printed: %v", ruleLines(rules), err)
 		}
 	})
 }

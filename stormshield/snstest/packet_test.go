@@ -73,6 +73,7 @@ func TestARunningRuleHasTheGroupAsItWasWhenItWasLoaded(t *testing.T) {
 		"enobject is refused": {func(f *snstest.Faults) { f.RefusedTools = []string{"enobject"} }, []string{"enobject; true", "enfilter -u"}, false},
 		"enfilter is refused": {func(f *snstest.Faults) { f.RefusedTools = []string{"enfilter"} }, []string{"enobject", "enfilter -u; true"}, false},
 		"with a missing tool": {func(f *snstest.Faults) { f.MissingTools = []string{"mkfifo", "rm"} }, []string{"enobject", "enfilter -u"}, true},
+		"a read-only folder":  {func(f *snstest.Faults) { f.ReadOnlyDir = true }, []string{"enobject", "enfilter -u"}, true},
 		"a full path":         {nil, []string{"$HOME/usr/Firewall/sbin/enobject", "$HOME/usr/Firewall/sbin/enfilter -u"}, true},
 		"a reboot":            {nil, []string{"reboot"}, true},
 		"an administrator":    {nil, []string{"administrator"}, true},

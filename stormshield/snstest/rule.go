@@ -55,7 +55,7 @@ func parseRule(line string) (rule, error) {
 		r.destination, r.rest, _ = strings.Cut(to, " ")
 	}
 	switch {
-	case !utf8.ValidString(line) || strings.ContainsFunc(line, func(c rune) bool { return c < ' ' }):
+	case !isLine(line):
 		return r, fmt.Errorf("policy line %q is no line of UTF-8 text", line)
 	case r.separator == "" && (!slices.Contains(ruleActions, r.action) || r.source == "" || r.destination == ""):
 		return r, fmt.Errorf("policy line %q is not [off] ACTION from SOURCE to DESTINATION", line)
@@ -63,6 +63,11 @@ func parseRule(line string) (rule, error) {
 		return r, fmt.Errorf("policy line %q would print as %q", line, r.named())
 	}
 	return r, nil
+}
+
+// isLine reports whether a text is UTF-8 without control characters.
+func isLine(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' })
 }
 
 func parseRules(lines []string) (rules []rule, err error) {

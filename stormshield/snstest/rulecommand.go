@@ -95,9 +95,9 @@ func findRule(rules []rule, name string) int {
 }
 
 // isComment reports whether an appliance accepts a comment (vendor's reference).
-func isComment(text string) bool {
-	return !strings.ContainsAny(text, "<>#@\"") && !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' })
-}
+func isComment(text string) bool { return !strings.ContainsAny(text, "<>#@\"") && isLine(text) }
+
+func isName(text string) bool { return illegal(text) == "" && isLine(text) }
 
 // describe changes a rule as the arguments say.
 func (c *call) describe(r *rule) bool {
@@ -112,7 +112,6 @@ func (c *call) describe(r *rule) bool {
 
 func (c *call) describeBy(r *rule, name, value string) (ok bool) {
 	oneOf := func(values ...string) bool { return slices.Contains(values, value) }
-	isName := value != "" && illegal(value) == ""
 	switch name {
 	case "state":
 		r.off, ok = value == "off", oneOf("on", "off")
@@ -126,13 +125,15 @@ func (c *call) describeBy(r *rule, name, value string) (ok bool) {
 		ok = oneOf("none", "log", "minor", "major")
 		r.setLog(value)
 	case "rulename":
-		r.name, ok = value, value == "" || isName
+		r.name, ok = value, value == "" || isName(value)
 	case "comment":
 		r.comment, ok = value, isComment(value)
 	case "srcif":
-		r.interfaces, ok = "on "+value, isName
+		r.interfaces, ok = "on "+value, isName(value)
 	case "dstport":
-		r.rest, ok = "port "+strings.ReplaceAll(value, ",", "|"), value != ""
+		ports := strings.Split(value, ",")
+		ok = !slices.ContainsFunc(ports, func(port string) bool { return !isName(port) })
+		r.rest = "port " + strings.Join(ports, "|")
 		if value == "any" {
 			r.rest = ""
 		}
@@ -154,7 +155,7 @@ func (c *call) targets(value string) (joined string, ok bool) {
 	}
 	names := strings.Split(value, ",")
 	for _, name := range names {
-		if name = strings.TrimPrefix(name, "!"); !c.session.view.parse().isTarget(name) {
+		if name = strings.TrimPrefix(name, "!"); !isName(name) || !c.session.view.parse().isTarget(name) {
 			return "", false
 		}
 	}
