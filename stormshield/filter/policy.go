@@ -100,3 +100,10 @@ func missing(prefix string, texts, from []string) []string {
 	}
 	return lacks
 }
+
+// isSame reports whether a policy is as another one says: our rules at the same place with the same settings, and every other line with
+// the same text.
+func (p Policy) isSame(q Policy, name string) bool {
+	return p.Slot == q.Slot && p.Active == q.Active && p.Unsplit == q.Unsplit &&
+		isAsPlanned(p.Copy, q.Copy, name) && isAsPlanned(p.Activated, q.Activated, name)
+}

@@ -74,10 +74,11 @@ func (r root) answer() (Answer, error) {
 		return Answer{}, errors.New("the appliance's answer holds no status")
 	}
 	last := r.Serverd[len(r.Serverd)-1]
+	answer := Answer{Ret: last.Ret, Code: last.Code, Msg: last.Msg, data: r.data}
 	if last.failed() {
-		return Answer{}, last.failure()
+		return Answer{}, &CommandError{last.Ret, last.Code, last.Msg, answer.Lines()}
 	}
-	return Answer{Ret: last.Ret, Code: last.Code, Msg: last.Msg, data: r.data}, nil
+	return answer, nil
 }
 
 // Lines returns the lines of an answer of format raw, list, section or

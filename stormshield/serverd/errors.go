@@ -117,6 +117,8 @@ type CommandError struct {
 	Ret  int
 	Code string
 	Msg  string
+	// Lines are what the appliance says beside the message, as it does with ret 201.
+	Lines []string
 }
 
 func (e *CommandError) Error() string {

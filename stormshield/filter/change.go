@@ -1,0 +1,161 @@
+package filter
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Change is what [Install] or [Remove] found out: the policy, and the operations that give it the wanted rules.
+type Change struct {
+	// Policy has the rules, as they were before the change.
+	Policy Policy
+	// Unloaded says that the activated policy has the wanted rules, but the running one has not.
+	Unloaded bool
+
+	wanted     Wanted
+	rules      []rule
+	active     *Policy // of the active slot, if Policy is another one
+	operations []operation
+	states     [][]Entry // the copy before the first operation, and after each
+	done       int       // operations that the appliance confirmed
+}
+
+// Install works out the change that gives the appliance the wanted rules. It changes nothing.
+func Install(ctx context.Context, session Session, w Wanted) (*Change, error) {
+	return newChange(ctx, session, w, w.rules())
+}
+
+// Remove works out the change that removes every rule with this name. It changes nothing.
+func Remove(ctx context.Context, session Session, w Wanted) (*Change, error) {
+	return newChange(ctx, session, w, nil)
+}
+
+func newChange(ctx context.Context, session Session, w Wanted, rules []rule) (*Change, error) {
+	c := &Change{wanted: w, rules: rules}
+	var err error
+	if c.Policy, c.active, err = readBoth(ctx, session, w.Slot); err != nil {
+		return nil, err
+	}
+	for _, e := range c.Policy.Copy {
+		if e.Kind == Rule && !e.IsOurs() && slices.ContainsFunc(w.rules(), func(r rule) bool { return r.name == e.Name }) {
+			return nil, fmt.Errorf("the rule %s at position %d of slot %d is not ours: its comment does not begin with %q (hint: choose another name, stormshield.rule.name)",
+				e.Name, e.Position, c.Policy.Slot, marker+w.Name+":")
+		}
+	}
+	c.operations = plan(c.Policy.Copy, w, rules)
+	c.states = [][]Entry{c.Policy.Copy}
+	for i, o := range c.operations {
+		c.states = append(c.states, o.apply(c.states[i]))
+	}
+	if c.Policy.Active && len(c.operations) == 0 {
+		c.Unloaded = c.isUnloaded(ctx, session)
+	}
+	return c, nil
+}
+
+// readBoth reads the policy of a slot, and that of the active slot if it is another one: CONFIG FILTER ACTIVATE names no slot, and
+// may activate the edits of both.
+func readBoth(ctx context.Context, session Session, slot int) (p Policy, active *Policy, err error) {
+	if p, err = Read(ctx, session, slot); err != nil || p.Active {
+		return p, nil, err
+	}
+	number, err := activeSlot(ctx, session)
+	if err != nil || number == 0 {
+		return p, nil, err
+	}
+	running, err := readPolicy(ctx, session, number, number)
+	return p, &running, err
+}
+
+// isUnloaded asks MONITOR FILTER for the running rules, as a load of the policy may have failed. No source shows the form of the
+// answer. It counts only if it has another rule of the policy, in the form of CONFIG FILTER EXPLICIT.
+func (c *Change) isUnloaded(ctx context.Context, session Session) bool {
+	answer, err := session.Run(ctx, "MONITOR FILTER")
+	if err != nil {
+		return false
+	}
+	running := parseList(answer.Lines())
+	known := others(running, c.wanted.Name)
+	if !slices.ContainsFunc(c.Policy.Activated, func(e Entry) bool {
+		return e.Kind == Rule && !e.IsOf(c.wanted.Name) && slices.Contains(known, e.Text)
+	}) {
+		return false
+	}
+	return !hasSameRules(running, c.after(), c.wanted.Name)
+}
+
+// after returns the copy as the change makes it.
+func (c *Change) after() []Entry { return c.states[len(c.states)-1] }
+
+// IsEmpty reports whether there is nothing to do: our rules are as wanted, in the copy and activated.
+func (c *Change) IsEmpty() bool {
+	return len(c.operations) == 0 && !c.Unloaded && hasSameRules(c.Policy.Activated, c.after(), c.wanted.Name)
+}
+
+// Diff returns the difference of our rules between the activated policy and the wanted one: "- POSITION: RULE" and "+ POSITION: RULE".
+func (c *Change) Diff() []string {
+	before, after := Of(c.Policy.Activated, c.wanted.Name), Of(c.after(), c.wanted.Name)
+	lacks := func(entries []Entry, e Entry) bool {
+		return !slices.ContainsFunc(entries, func(o Entry) bool { return o.Position == e.Position && o.hasSameSettings(e) })
+	}
+	var lines []string
+	for _, e := range before {
+		if lacks(after, e) {
+			lines = append(lines, fmt.Sprintf("- %d: %s", e.Position, e.Text))
+		}
+	}
+	for _, e := range after {
+		if lacks(before, e) {
+			lines = append(lines, fmt.Sprintf("+ %d: %s", e.Position, e.Text))
+		}
+	}
+	return lines
+}
+
+// hasSameSettings compares two of our rules.
+func (e Entry) hasSameSettings(o Entry) bool {
+	return e.Off == o.Off && e.Action == o.Action && slices.Equal(e.From, o.From) && slices.Equal(e.To, o.To) && e.Comment == o.Comment
+}
+
+// hasSameRules reports whether two versions of a policy have the same rules of ours, in the same order.
+func hasSameRules(a, b []Entry, name string) bool {
+	return slices.EqualFunc(Of(a, name), Of(b, name), Entry.hasSameSettings)
+}
+
+// isAsPlanned reports whether a policy has the rules that the plan says, each at its place, and every other line as it was.
+func isAsPlanned(got, planned []Entry, name string) bool {
+	return slices.EqualFunc(got, planned, func(g, p Entry) bool {
+		if g.IsOf(name) || p.IsOf(name) {
+			return g.IsOf(name) && p.IsOf(name) && g.hasSameSettings(p)
+		}
+		return g.Text == p.Text
+	})
+}
+
+// PendingError says that an activation would also activate edits of somebody else.
+type PendingError struct {
+	Slot  int
+	Edits []string // "+ LINE" and "- LINE"; nil: the appliance does not tell
+}
+
+func (e *PendingError) Error() string {
+	if e.Edits == nil {
+		return fmt.Sprintf("the appliance does not say whether the policy of slot %d has edits that are not active yet; an activation would activate them too", e.Slot)
+	}
+	return fmt.Sprintf("the policy of slot %d has edits of somebody else that are not active yet (%d), and an activation would activate them too", e.Slot, len(e.Edits))
+}
+
+// Pending returns an error if an activation would also activate edits of somebody else, or if that is not known.
+func (c *Change) Pending() *PendingError {
+	policies := []Policy{c.Policy}
+	if c.active != nil {
+		policies = append(policies, *c.active)
+	}
+	for _, p := range policies {
+		if edits := p.Pending(c.wanted.Name); p.Unsplit || len(edits) > 0 {
+			return &PendingError{Slot: p.Slot, Edits: edits}
+		}
+	}
+	return nil
+}

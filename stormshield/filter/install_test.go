@@ -1,0 +1,542 @@
+package filter_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"notification-stormshield/stormshield/filter"
+	"notification-stormshield/stormshield/serverd"
+	"notification-stormshield/stormshield/snstest"
+)
+
+func TestInstallAndRemoveLeaveEveryOtherLineAsItIs(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(*snstest.Faults){
+		"plain": func(*snstest.Faults) {}, "counters": func(f *snstest.Faults) { f.FilterCounters = true }, "names": func(f *snstest.Faults) { f.ShowRuleNames = true },
+		"padded slots": func(f *snstest.Faults) { f.PaddedSlots = true }, "Latin-1": func(f *snstest.Faults) { f.Latin1 = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := policy()
+			sim := start(t, before...)
+			sim.SetFaults(fault)
+			session := dial(t, sim)
+			positions := []int{1, 4, 200, 500}
+			if name != "plain" {
+				positions = []int{2}
+			}
+			for _, d := range []string{"in", "out", "both"} {
+				for _, position := range positions {
+					w := wanted(direction(d), func(w *filter.Wanted) { w.Position = position })
+					if !install(t, session, w) {
+						t.Fatal("there was nothing to do")
+					}
+					wantPolicy(t, sim, slices.Insert(slices.Clone(before), min(position-1, len(before)), ours(w)...))
+					sim.ResetStats()
+					if install(t, session, w) || slices.Contains(sim.Stats().APICommands, "MODIFY ON") {
+						t.Error("the second install did something")
+					}
+					remove(t, session, w)
+					wantPolicy(t, sim, before)
+					sim.ResetStats()
+					if remove(t, session, w); slices.Contains(sim.Stats().APICommands, "MODIFY ON") {
+						t.Error("the second remove did something")
+					}
+				}
+			}
+			wantCareful(t, sim)
+		})
+	}
+}
+
+func TestAChangedConfigurationUpdatesTheRulesInPlace(t *testing.T) {
+	t.Parallel()
+	before := policy()[:20]
+	sim := start(t, before...)
+	session := dial(t, sim)
+	at := func(w filter.Wanted) []string { return slices.Insert(slices.Clone(before), 6, ours(w)...) }
+	var all []filter.Wanted
+	for _, d := range []string{"in", "out", "both"} {
+		for _, action := range []string{"block", "reset", "log"} {
+			for _, level := range []string{"none", "minor", "major"} {
+				all = append(all, wanted(direction(d), func(w *filter.Wanted) { w.Action, w.Log, w.Position = action, level, 1 }))
+			}
+		}
+	}
+	for i, w := range all {
+		for _, next := range []filter.Wanted{all[(i+1)%len(all)], all[(i+4)%len(all)], all[(i+11)%len(all)]} {
+			if err := sim.SetPolicy(snstest.DefaultSlot, at(w)...); err != nil {
+				t.Fatal(err)
+			}
+			install(t, session, next)
+			want := at(next)
+			if w.Direction == "out" && next.Direction == "both" { // the present rule keeps its place behind the separator
+				want = slices.Insert(slices.Clone(before), 6, ours(next)...)
+			}
+			wantPolicy(t, sim, want)
+		}
+	}
+	wantCareful(t, sim)
+}
+
+func TestARuleThatAnAdministratorMovedStaysWhereItIs(t *testing.T) {
+	t.Parallel()
+	before := policy()[:20]
+	sim := start(t, before...)
+	session := dial(t, sim)
+	w := wanted(direction("both"))
+	install(t, session, w)
+	moved := func(w filter.Wanted) []string {
+		lines := slices.Insert(slices.Clone(before), 15, ours(w)[0])
+		if len(ours(w)) > 1 {
+			return slices.Insert(lines, 3, ours(w)[1])
+		}
+		return lines
+	}
+	if err := sim.SetPolicy(snstest.DefaultSlot, moved(w)...); err != nil {
+		t.Fatal(err)
+	}
+	if install(t, session, w) {
+		t.Error("a moved rule is installed again")
+	}
+	w.Action = "reset"
+	install(t, session, w)
+	wantPolicy(t, sim, moved(w))
+	w.Direction = "in"
+	install(t, session, w)
+	wantPolicy(t, sim, moved(w))
+	w.Direction = "both"
+	install(t, session, w)
+	wantPolicy(t, sim, slices.Insert(slices.Clone(before), 15, ours(w)...))
+}
+
+func TestTheDifferenceNamesEachRuleThatChanges(t *testing.T) {
+	t.Parallel()
+	sim := start(t, policy()[:5]...)
+	session := dial(t, sim)
+	diff := func(w filter.Wanted) string {
+		t.Helper()
+		change, err := filter.Install(t.Context(), session, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(change.Diff(), "\n")
+	}
+	w := wanted(func(w *filter.Wanted) { w.Position = 3 })
+	const blocks = "3: block from Crowdsec to any # crowdsec-stormshield crowdsec: bans as source, block, log none"
+	if got, want := diff(w), "+ "+blocks; got != want {
+		t.Errorf("difference %q, want %q", got, want)
+	}
+	install(t, session, w)
+	if got := diff(w); got != "" {
+		t.Errorf("difference %q of an installed rule", got)
+	}
+	w.Direction, w.Action = "both", "log"
+	if got, want := diff(w), "- "+blocks+`
++ 3: log from Crowdsec to any # crowdsec-stormshield crowdsec: bans as source, log, log none
++ 4: log from any to Crowdsec # crowdsec-stormshield crowdsec: bans as destination, log, log none`; got != want {
+		t.Errorf("difference\n%s\nwant\n%s", got, want)
+	}
+	if err := sim.SetPolicy(snstest.DefaultSlot, "off block from Crowdsec to any # crowdsec-stormshield crowdsec: bans as source, block, log none"); err != nil {
+		t.Fatal(err)
+	}
+	if got := diff(wanted()); !strings.HasPrefix(got, "- 1: off block") {
+		t.Errorf("difference %q of a rule that is off", got)
+	}
+}
+
+func TestAHeldRightIsNeverTaken(t *testing.T) {
+	t.Parallel()
+	before := policy()
+	sim := start(t, before...)
+	session := dial(t, sim)
+	change, err := filter.Install(t.Context(), session, wanted())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sim.AdminTakesModify()
+	var held *filter.HeldError
+	if err := change.Apply(t.Context(), session, filter.Options{}); !errors.As(err, &held) || !strings.Contains(err.Error(), "administrator") {
+		t.Errorf("error %v", err)
+	}
+	if !sim.AdminHoldsModify() {
+		t.Error("the administrator lost the right")
+	}
+	wantPolicy(t, sim, before)
+	wantCareful(t, sim)
+}
+
+func TestInactiveEditsOfSomebodyElseAreNotActivated(t *testing.T) {
+	t.Parallel()
+	before := policy()[:20]
+	edited := slices.Concat(before[:2], []string{"pass from any to any # half done"}, before[2:])
+	sim := start(t, before...)
+	session := dial(t, sim)
+	if err := sim.AdminEditPolicy(snstest.DefaultSlot, func([]string) []string { return edited }); err != nil {
+		t.Fatal(err)
+	}
+	for _, slot := range []int{0, 3} { // ACTIVATE names no slot
+		change, err := filter.Install(t.Context(), session, wanted(func(w *filter.Wanted) { w.Slot = slot }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sim.ResetStats()
+		var pending *filter.PendingError
+		err = change.Apply(t.Context(), session, filter.Options{})
+		if !errors.As(err, &pending) || pending.Slot != snstest.DefaultSlot || !slices.Equal(pending.Edits, []string{"+ pass from any to any # half done"}) {
+			t.Errorf("slot %d: %v, %+v", slot, err, pending)
+		}
+		if commands := sim.Stats().APICommands; len(commands) > 0 {
+			t.Errorf("slot %d: commands %q", slot, commands)
+		}
+	}
+	change, err := filter.Install(t.Context(), session, wanted())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := change.Apply(t.Context(), session, filter.Options{ActivatePending: true}); err != nil {
+		t.Fatal(err)
+	}
+	wantPolicy(t, sim, append(ours(wanted()), edited...))
+	if err := sim.AdminEditPolicy(snstest.DefaultSlot, func(lines []string) []string {
+		lines[1], lines[2] = lines[2], lines[1]
+		return lines
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if change, err = filter.Remove(t.Context(), session, wanted()); err != nil || change.Pending() == nil || change.Pending().Edits == nil {
+		t.Errorf("a changed order: %v, %v", change.Pending(), err)
+	}
+}
+
+// At each step an administrator takes the right, as the web administration does, and edits the policy.
+func TestAChangeOfAnAdministratorInBetweenIsNeitherLostNorActivated(t *testing.T) {
+	t.Parallel()
+	const line = "pass from any to any # half done"
+	before := policy()[:20]
+	for n := 1; ; n++ {
+		sim := start(t, before...)
+		session := &saboteur{Session: dial(t, sim), at: n}
+		activating := false
+		session.before = func() error {
+			activating = slices.Contains(session.run[:n-1], "CONFIG FILTER ACTIVATE")
+			sim.AdminTakesModify()
+			return sim.AdminEditPolicy(snstest.DefaultSlot, func(lines []string) []string { return append(lines, line) })
+		}
+		change, err := filter.Install(t.Context(), session, wanted(direction("both")))
+		if err == nil {
+			err = change.Apply(t.Context(), session, filter.Options{})
+		}
+		if len(session.run) < n {
+			break
+		}
+		command := session.run[n-1]
+		if slices.Contains(sim.Policy(snstest.DefaultSlot), line) || slices.Contains(sim.RunningPolicy(), line) {
+			t.Errorf("the edit before %s is activated (%v)", command, err)
+		}
+		if !slices.Contains(sim.EditedPolicy(snstest.DefaultSlot), line) {
+			t.Errorf("the edit before %s is lost (%v)", command, err)
+		}
+		if !activating && err == nil && command != "MODIFY OFF" {
+			t.Errorf("the edit before %s is not noticed", command)
+		}
+		wantCareful(t, sim)
+	}
+}
+
+func TestAConnectionThatIsCutAtAnyStepLeavesTheOldRulesOrTheNewOnes(t *testing.T) {
+	t.Parallel()
+	testFaults(t, "cut after")
+}
+
+func TestLongAFaultAtAnyStepLeavesTheOldRulesOrTheNewOnes(t *testing.T) {
+	t.Parallel()
+	testFaults(t, "cut before", "cut after", "refused", "reboot before", "reboot after", "ended")
+}
+
+// testFaults makes each command of an installation, an update and a removal fail, and then runs the same again.
+func testFaults(t *testing.T, faults ...string) {
+	t.Helper()
+	before := policy()[:20]
+	old := wanted(direction("both"), func(w *filter.Wanted) { w.Position = 5 })
+	next := wanted(func(w *filter.Wanted) { w.Action, w.Log = "reset", "major" })
+	type change func(context.Context, filter.Session, filter.Wanted) (*filter.Change, error)
+	for name, c := range map[string]struct {
+		make          change
+		wanted        filter.Wanted
+		present, want []string
+	}{
+		"install": {filter.Install, old, before, slices.Insert(slices.Clone(before), 4, ours(old)...)},
+		"update":  {filter.Install, next, slices.Insert(slices.Clone(before), 4, ours(old)...), slices.Insert(slices.Clone(before), 4, ours(next)...)},
+		"remove":  {filter.Remove, old, slices.Insert(slices.Clone(before), 4, ours(old)...), before},
+	} {
+		for _, fault := range faults {
+			t.Run(name+", "+fault, func(t *testing.T) {
+				t.Parallel()
+				for n := 1; n < 40; n++ {
+					sim := start(t, c.present...)
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					session := &saboteur{Session: dial(t, sim), at: n}
+					dead := func() error {
+						sim.EndSessions()
+						return errCut
+					}
+					switch fault {
+					case "cut before":
+						session.before = dead
+					case "cut after":
+						session.after = dead
+					case "refused":
+						session.before = func() error { _, err := session.Session.Run(ctx, "NONSENSE"); return err }
+					case "reboot before":
+						session.before = func() error { sim.Reboot(); return errCut }
+					case "reboot after":
+						session.after = func() error { sim.Reboot(); return errCut }
+					case "ended":
+						session.before = func() error { cancel(); return nil }
+					}
+					change, err := c.make(ctx, session, c.wanted)
+					if err == nil {
+						err = change.Apply(ctx, session, filter.Options{})
+					}
+					if len(session.run) < n {
+						return
+					}
+					command := session.run[n-1]
+					if running := sim.RunningPolicy(); !slices.Equal(running, c.present) && !slices.Equal(running, c.want) {
+						t.Fatalf("%s (%v): the running policy is neither: %s", command, err, difference(running, c.want))
+					}
+					_ = session.Session.(*serverd.Session).Close(t.Context())
+					wantCareful(t, sim)
+					again := dial(t, sim)
+					if change, err = c.make(t.Context(), again, c.wanted); err == nil && !change.IsEmpty() {
+						err = change.Apply(t.Context(), again, filter.Options{})
+					}
+					if err != nil {
+						t.Fatalf("%s: the next run: %v", command, err)
+					}
+					wantPolicy(t, sim, c.want)
+					if t.Failed() {
+						t.Fatalf("after a fault at %s", command)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestAFailedStepIsTakenBack(t *testing.T) {
+	t.Parallel()
+	before := policy()[:20]
+	old := wanted(direction("both"), func(w *filter.Wanted) { w.Position = 20 })
+	present := append(slices.Clone(before[:19]), append(ours(old), before[19])...)
+	for _, next := range []filter.Wanted{wanted(), wanted(direction("both"), func(w *filter.Wanted) { w.Action = "log" })} {
+		for _, refused := range []string{"CONFIG FILTER RULE UPDATE", "CONFIG FILTER RULE REMOVE", "CONFIG FILTER CHECK", "CONFIG FILTER ACTIVATE"} {
+			sim := start(t, present...)
+			session := dial(t, sim)
+			change, err := filter.Install(t.Context(), session, next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			failures := 0
+			sim.SetFaults(func(f *snstest.Faults) {
+				f.Answer = func(command string) (int, int) {
+					if !strings.HasPrefix(command, refused) || failures > 0 {
+						return 0, 0
+					}
+					failures++
+					return 0, 201
+				}
+			})
+			err = change.Apply(t.Context(), session, filter.Options{})
+			if failures == 0 {
+				continue
+			}
+			if err == nil || !strings.HasSuffix(err.Error(), "our rules in the policy are as before") {
+				t.Errorf("%s: %v", refused, err)
+			}
+			wantPolicy(t, sim, present)
+			wantCareful(t, sim)
+		}
+	}
+}
+
+func TestAFailedCheckSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	before := []string{"pass from any to srv_web", "block from any to any"}
+	sim := start(t, before...)
+	if err := sim.RenameObject("srv_web", "other"); err != nil {
+		t.Fatal(err)
+	}
+	session := dial(t, sim)
+	change, err := filter.Install(t.Context(), session, wanted())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := change.Apply(t.Context(), session, filter.Options{}); err == nil || !strings.Contains(err.Error(), "position 2: unknown object srv_web") {
+		t.Errorf("error %v", err)
+	}
+	wantPolicy(t, sim, before)
+}
+
+func TestAnApplianceWithoutTheGroupSaysSo(t *testing.T) {
+	t.Parallel()
+	before := policy()
+	sim := start(t, before...)
+	session := dial(t, sim)
+	change, err := filter.Install(t.Context(), session, wanted(func(w *filter.Wanted) { w.Group = "Unknown" }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unknown *filter.UnknownGroupError
+	if err := change.Apply(t.Context(), session, filter.Options{}); !errors.As(err, &unknown) || unknown.Group != "Unknown" {
+		t.Errorf("error %v", err)
+	}
+	wantPolicy(t, sim, before)
+	wantCareful(t, sim)
+}
+
+func TestARuleOfOurNameWithoutOurCommentIsSomebodyElses(t *testing.T) {
+	t.Parallel()
+	before := []string{"rulename=crowdsec: block from any to srv_web # mine"}
+	sim := start(t, before...)
+	sim.SetFaults(func(f *snstest.Faults) { f.ShowRuleNames = true })
+	session := dial(t, sim)
+	for _, make := range []func(context.Context, filter.Session, filter.Wanted) (*filter.Change, error){filter.Install, filter.Remove} {
+		if _, err := make(t.Context(), session, wanted()); err == nil || !strings.Contains(err.Error(), "is not ours") {
+			t.Errorf("error %v", err)
+		}
+	}
+	wantPolicy(t, sim, before)
+}
+
+func TestRemoveTakesOnlyTheRulesOfItsName(t *testing.T) {
+	t.Parallel()
+	other := wanted(direction("both"), func(w *filter.Wanted) { w.Name = "crowdsec-2" })
+	before := append(policy()[:10], ours(other)...)
+	sim := start(t, before...)
+	session := dial(t, sim)
+	install(t, session, wanted(direction("both")))
+	// An administrator copied a rule of ours.
+	if err := sim.SetPolicy(snstest.DefaultSlot, append(sim.Policy(snstest.DefaultSlot), strings.TrimPrefix(ours(wanted())[0], "rulename=crowdsec: "))...); err != nil {
+		t.Fatal(err)
+	}
+	remove(t, session, wanted())
+	wantPolicy(t, sim, before)
+}
+
+func TestAnotherSlotThanTheActiveOneIsNotMadeActive(t *testing.T) {
+	t.Parallel()
+	before := policy()
+	sim := start(t, before...)
+	session := dial(t, sim)
+	w := wanted(func(w *filter.Wanted) { w.Slot = 7 })
+	install(t, session, w)
+	wantPolicy(t, sim, before)
+	if got := sim.Policy(7); !slices.Equal(got, ours(w)) || sim.ActiveSlot() != snstest.DefaultSlot {
+		t.Errorf("slot 7 has %q, slot %d is active", got, sim.ActiveSlot())
+	}
+	if install(t, session, w) {
+		t.Error("the second install did something")
+	}
+}
+
+func TestAnApplianceThatRefusesUseCloneNeedsActivatePending(t *testing.T) {
+	t.Parallel()
+	for name, plain := range map[string]string{"shows what is activated": "", "shows the copy": " useclone=1"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := policy()
+			sim := start(t, before...)
+			session := withoutUseClone{dial(t, sim), plain}
+			change, err := filter.Install(t.Context(), session, wanted())
+			if err != nil || !change.Policy.Unsplit {
+				t.Fatal(err)
+			}
+			var pending *filter.PendingError
+			if err := change.Apply(t.Context(), session, filter.Options{}); !errors.As(err, &pending) || pending.Edits != nil {
+				t.Errorf("error %v", err)
+			}
+			wantPolicy(t, sim, before)
+			if err := change.Apply(t.Context(), session, filter.Options{ActivatePending: true}); err != nil {
+				t.Fatal(err)
+			}
+			wantPolicy(t, sim, append(ours(wanted()), before...))
+			wantCareful(t, sim)
+		})
+	}
+}
+
+func TestInForceSeesTheEnabledRulesOfTheActiveSlot(t *testing.T) {
+	t.Parallel()
+	sim := start(t)
+	session := dial(t, sim)
+	for _, c := range []struct {
+		lines []string
+		want  filter.Use
+	}{
+		{nil, filter.Use{}},
+		{ours(wanted()), filter.Use{AsSource: true}},
+		{ours(wanted(direction("both"))), filter.Use{AsSource: true, AsDestination: true}},
+		{[]string{"log from any to net_lan|Crowdsec # of an administrator"}, filter.Use{AsDestination: true}},
+		{[]string{"off block from Crowdsec to any"}, filter.Use{}},
+		{[]string{"pass from Crowdsec to any"}, filter.Use{}},
+		{[]string{"block from !Crowdsec to any"}, filter.Use{}},
+		{[]string{"block from srv_web to any # from Crowdsec to any"}, filter.Use{}},
+	} {
+		if err := sim.SetPolicy(snstest.DefaultSlot, c.lines...); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []filter.Session{session, withoutUseClone{session, ""}} {
+			if got, err := filter.InForce(t.Context(), s, "Crowdsec"); err != nil || got != c.want {
+				t.Errorf("%q: %+v, %v, want %+v", c.lines, got, err, c.want)
+			}
+		}
+	}
+	if err := sim.AdminEditPolicy(snstest.DefaultSlot, func([]string) []string { return ours(wanted()) }); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := filter.InForce(t.Context(), session, "Crowdsec"); err != nil || got != (filter.Use{}) {
+		t.Errorf("an inactive edit: %+v, %v", got, err)
+	}
+	sim.SetFaults(func(f *snstest.Faults) { f.Ret = map[string]int{"CONFIG SLOT LIST": 205} })
+	if _, err := filter.InForce(t.Context(), session, "Crowdsec"); err == nil {
+		t.Error("no answer is no error")
+	}
+}
+
+func TestAnInstalledRuleDecidesAboutPackets(t *testing.T) {
+	t.Parallel()
+	sim := start(t, policy()...)
+	session := dial(t, sim)
+	banned, other := netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("203.0.113.10")
+	for _, action := range []string{"block", "reset", "log"} {
+		for _, d := range []string{"in", "out", "both"} {
+			t.Run(fmt.Sprint(action, " ", d), func(t *testing.T) {
+				sim.Reboot() // the running rules read the files
+				session = dial(t, sim)
+				w := wanted(direction(d), func(w *filter.Wanted) { w.Action = action })
+				install(t, session, w)
+				for _, packet := range []struct {
+					from, to netip.Addr
+					met      bool
+				}{{banned, other, d != "out"}, {other, banned, d != "in"}} {
+					verdict := sim.Packet(packet.from, packet.to)
+					if isOurs := strings.HasPrefix(verdict.By, "crowdsec"); action != "log" && (packet.met != isOurs || isOurs && verdict.Action != action) {
+						t.Errorf("from %s to %s: %+v", packet.from, packet.to, verdict)
+					}
+					if action == "log" && verdict.Logged != packet.met {
+						t.Errorf("from %s to %s: %+v", packet.from, packet.to, verdict)
+					}
+				}
+				remove(t, session, w)
+			})
+		}
+	}
+}
