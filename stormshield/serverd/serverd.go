@@ -211,6 +211,10 @@ func (s *Session) request(ctx context.Context, method, path string, body io.Read
 	if err != nil {
 		return nil, withoutURL(err)
 	}
+	if body == nil {
+		// net/http sends a request without a body again if its connection breaks, but the appliance may have run the command.
+		request.Body = io.NopCloser(strings.NewReader(""))
+	}
 	request.Header.Set("Accept-Encoding", "identity")
 	request.Header.Set("User-Agent", "notification-stormshield")
 	if body != nil {

@@ -111,3 +111,24 @@ func TestARedirectGetsNoCredentials(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// A command may not be harmless twice, such as the removal of the first rule of a policy.
+func TestACommandWhoseConnectionBreaksIsNotSentAgain(t *testing.T) {
+	var commands atomic.Int32
+	config := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/command" && commands.Add(1) == 2 {
+			panic(http.ErrAbortHandler)
+		}
+		api{login: loggedIn, open: opened, command: done}.ServeHTTP(w, r)
+	}))
+	session, err := serverd.Dial(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := session.Run(t.Context(), "NOP"); err != nil { // the connection stays open
+		t.Fatal(err)
+	}
+	if _, err := session.Run(t.Context(), "NOP"); err == nil || commands.Load() != 2 {
+		t.Errorf("the appliance got %d commands, and the error is %v", commands.Load(), err)
+	}
+}
