@@ -32,8 +32,10 @@ type Pending struct {
 	Add     []netip.Prefix // in force, and not known to be in the appliance's files
 	Remove  []netip.Prefix // ended or waiting, and perhaps in the files
 	// Cut lists addresses that get their first entry in this flush, and whose established connections the flush then cuts.
-	Cut     []netip.Prefix
-	InForce int // how many bans are in force
+	Cut []netip.Prefix
+	// EntriesLeft says that bans in force may have entries on the blacklist that must go, because the filter rule alone enforces now.
+	EntriesLeft bool
+	InForce     int // how many bans are in force
 	// Mark identifies the files as a flush left them; "": not known. While the files match it, only Add and Remove must be
 	// changed in them. Only the client of the appliance reads it.
 	Mark string
@@ -51,6 +53,11 @@ type Change struct {
 	Reassert bool
 	// GroupListsAll says that the group in the files lists the bans in force and no others.
 	GroupListsAll bool
+
+	// Activate says that the flush may run the commands that make the running filter rule see the group. It runs them if it changed the
+	// files, or if Stale says that an earlier change is missing there. BeginActivation is called before. Its error ends the flush.
+	Activate, Stale bool
+	BeginActivation func() error
 
 	// AskSerial asks for the serial number before anything is blocked or unblocked. Serial is the known number; "": none is
 	// known. If the appliance has another one, the flush ends with an [OtherApplianceError].
@@ -88,6 +95,14 @@ type Outcome struct {
 	Listed    bool   // the files list every ban that was in force when the flush began
 	Cleared   bool   // the files name no other prefix
 	Mark      string // of the files as they are now; "": not known. It is Pending.Mark if the flush did not change them
+
+	Changed   bool      // the flush changed the files
+	Activated time.Time // when the running filter rule had all changes of the files; zero: the flush did not activate it
+
+	// RuleMissing says that no filter rule in force names the group. The flush failed then.
+	RuleMissing bool
+	// EntriesGone says that no ban in force has an entry any more.
+	EntriesGone bool
 
 	// Compared is when the files listed the bans in force and no others; zero: the flush left them as they are, or failed.
 	Compared time.Time

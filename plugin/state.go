@@ -109,7 +109,7 @@ func (s State) awaitLease(ctx context.Context) (*lease.Lease, error) {
 	}
 }
 
-// TargetOf returns the appliance that a configuration names, and its groups if there are credentials for SSH.
+// TargetOf returns the appliance that a configuration names, its groups if there are credentials for SSH, and what enforces the bans.
 func TargetOf(d config.Document) ledger.Target {
 	s := d.Stormshield
 	identity := []string{s.SSHHostKey, s.SSHKnownHostsPath, s.APICAPath, s.APIServerName}
@@ -120,6 +120,7 @@ func TargetOf(d config.Document) ledger.Target {
 	if s.UsesSSH() {
 		target.Group, target.DeleteGroup = s.Group, s.DeleteGroup
 	}
+	target.ByRule, target.WithoutBlacklist = s.UsesRule(), !s.UsesBlacklist()
 	return target
 }
 

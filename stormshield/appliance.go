@@ -36,6 +36,7 @@ type Config struct {
 	DeleteGroup   string // lists ended bans until they are unblocked
 	ReloadCommand string // run over SSH after a write; "" for none
 
+	Rule Rule
 	// BlacklistTimeout is how long an entry stays on the blacklist at most, unless a flush renews it.
 	BlacklistTimeout time.Duration
 	// Progress is called when a step begins, for a user who waits; may be nil.
@@ -49,6 +50,16 @@ type Config struct {
 	SessionIdle time.Duration
 	// APIPasswordHint and SSHPasswordHint are added to the hint about a refused password.
 	APIPasswordHint, SSHPasswordHint string
+}
+
+// Rule describes the filter rule that enforces bans. The zero value is none. An administrator installs the rule.
+type Rule struct {
+	Enforces bool // each change of the files must reach the running rule
+	Alone    bool // the blacklist does not enforce
+	// Observing says that the rule blocks nothing, and only logs.
+	Observing               bool
+	AsSource, AsDestination bool     // where the rule names the group
+	Activate                []string // commands of the appliance's shell that make the running rule see the group
 }
 
 // Appliance is one firewall.

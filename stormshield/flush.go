@@ -94,8 +94,18 @@ func (f *flush) runOverAPI(ctx context.Context) error {
 			return err
 		}
 	}
+	if !f.change.Reassert {
+		return nil
+	}
+	if err := f.reassertOverAPI(ctx); err != nil {
+		return err
+	}
+	return f.confirmRule(ctx)
+}
+
+func (f *flush) reassertOverAPI(ctx context.Context) error {
 	switch {
-	case !f.change.Reassert:
+	case f.config.Rule.Alone:
 		return nil
 	case f.config.WithoutSSH || !f.change.GroupListsAll:
 		return f.blockMissing(ctx)
@@ -106,6 +116,11 @@ func (f *flush) runOverAPI(ctx context.Context) error {
 // runWithFiles applies all changes. Those that need no files come first.
 func (f *flush) runWithFiles(ctx context.Context) error {
 	few := len(f.change.Block) <= f.config.SingleMax
+	if f.config.Rule.Alone && f.change.AskSerial {
+		if _, err := f.monitor(ctx, false); err != nil {
+			return err
+		}
+	}
 	if err := f.applySingles(ctx, few); err != nil {
 		return err
 	}
@@ -125,24 +140,18 @@ func (f *flush) runWithFiles(ctx context.Context) error {
 		return filesError(ctx, err)
 	}
 	f.done.Listed = true
-	if f.change.Reassert || !few {
+	switch {
+	case f.config.Rule.Alone:
+	case f.change.Reassert || !few:
 		err = f.assert(ctx)
-	} else {
+	default:
 		err = f.block(ctx, isRange)
 	}
 	if err != nil {
 		return err
 	}
-	for len(f.pending) > 0 {
-		if err := f.unblock(ctx); err != nil {
-			return err
-		}
-		if err := f.write(ctx); err != nil { // a comparison may find more that is pending
-			return filesError(ctx, err)
-		}
-		if f.done.Unfinished {
-			break
-		}
+	if err := f.unblockPending(ctx); err != nil {
+		return err
 	}
 	if !f.done.Unfinished { // everything is blocked
 		if err := f.removeOldGroups(ctx); err != nil {
@@ -150,7 +159,23 @@ func (f *flush) runWithFiles(ctx context.Context) error {
 		}
 	}
 	f.done.Cleared = len(f.pending) == 0
+	if err := f.activateRule(ctx); err != nil {
+		return filesError(ctx, err)
+	}
 	f.done.Compared = time.Now()
+	return f.finishRule(ctx)
+}
+
+// unblockPending unblocks what is pending, and then removes it from the files.
+func (f *flush) unblockPending(ctx context.Context) error {
+	for len(f.pending) > 0 && !f.done.Unfinished {
+		if err := f.unblock(ctx); err != nil {
+			return err
+		}
+		if err := f.write(ctx); err != nil { // a comparison may find more that is pending
+			return filesError(ctx, err)
+		}
+	}
 	return nil
 }
 

@@ -32,6 +32,9 @@ func (f *flush) removeOldGroups(ctx context.Context) error {
 		return nil
 	}
 	f.progress("removing old groups")
+	if err := f.keepNamedGroups(ctx); err != nil {
+		return err
+	}
 	for attempt := 0; ; attempt++ {
 		if err := f.files.read(ctx); err != nil {
 			return err
@@ -43,7 +46,7 @@ func (f *flush) removeOldGroups(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.done.OldGroupsGone, f.done.Kept = true, f.keptOldGroups()
+		f.done.OldGroupsGone, f.done.Kept = true, append(f.done.Kept, f.keptOldGroups()...)
 		return f.afterWrite(ctx, changed)
 	}
 }

@@ -88,6 +88,7 @@ func (f *flush) compare(ctx context.Context) (objects.Comparison, error) {
 // reload command if this flush changed the files.
 func (f *flush) afterWrite(ctx context.Context, changed bool) error {
 	f.stale = true
+	f.done.Changed = f.done.Changed || changed
 	if !changed || f.config.ReloadCommand == "" {
 		return nil
 	}

@@ -84,12 +84,20 @@ func (f *flush) prepareChange(ctx context.Context) (appliance.Change, []netip.Pr
 	return appliance.Change{
 		Pending: pending, Files: f.task.files, Reassert: reassert, GroupListsAll: f.task.groupListsAll,
 		AskSerial: f.mustReadSerial(reassert), Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
-		Begin:         func() error { return f.Ledger.RecordAttempt(ctx, f.plan) },
-		BeginFiles:    func() error { return f.Ledger.RecordUnsure(ctx, f.plan) },
-		AllInForce:    f.allInForce,
-		BansWithEntry: func(ctx context.Context) ([]appliance.Ban, error) { return f.Ledger.BansWithEntry(ctx, f.plan) },
-		OneByOne:      func(ctx context.Context) ([]netip.Prefix, error) { return f.oneByOne(ctx, reassert) },
+		Activate: f.task.activate, Stale: !f.plan.Stale.IsZero(),
+		Begin:           func() error { return f.Ledger.RecordAttempt(ctx, f.plan) },
+		BeginFiles:      func() error { return f.Ledger.RecordUnsure(ctx, f.plan) },
+		BeginActivation: func() error { return f.recordActivation(ctx) },
+		AllInForce:      f.allInForce,
+		BansWithEntry:   func(ctx context.Context) ([]appliance.Ban, error) { return f.Ledger.BansWithEntry(ctx, f.plan) },
+		OneByOne:        func(ctx context.Context) ([]netip.Prefix, error) { return f.oneByOne(ctx, reassert) },
 	}, kept, err
+}
+
+// recordActivation records that the flush begins to activate the filter rule.
+func (f *flush) recordActivation(ctx context.Context) error {
+	f.plan.Activated = time.Now()
+	return f.Ledger.RecordActivation(ctx, f.plan.Activated)
 }
 
 // recordOutcome records the outcome of a flush in the ledger, and logs its warnings.
@@ -102,7 +110,7 @@ func (f *flush) recordOutcome(ctx context.Context, done appliance.Outcome, succe
 		}
 		f.record(ctx, done.Warning, request)
 	}
-	if !done.Compared.IsZero() {
+	if f.plan.EndsFilesFailure(done) {
 		f.recordFilesSuccess(ctx, done.FilesWarning)
 	}
 	if err := f.Ledger.RecordOutcome(ctx, f.plan, done); err != nil {
@@ -126,7 +134,10 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 		f.loggedHoldOff = time.Time{}
 	}
 	added := f.plan.BlockCount // also by the group
-	if !f.task.files {
+	switch {
+	case f.plan.Target.WithoutBlacklist:
+		added = len(f.plan.Add)
+	case !f.task.files:
 		added = len(done.Blocked)
 	}
 	f.Log.Info("flushed", "added", added, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
@@ -138,6 +149,12 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 	}
 	if f.task.files {
 		after.Add, after.Remove = nil, nil
+	}
+	switch {
+	case !done.Activated.IsZero():
+		after.Stale = time.Time{}
+	case done.Changed && f.plan.Target.ByRule:
+		after.Stale = f.now
 	}
 	result := pacer.Result{Acted: true, Next: f.nextFlush(after, f.task, f.now)}
 	if wait := f.refused.nextWait(len(done.Refused) > 0); wait > 0 {

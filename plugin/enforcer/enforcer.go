@@ -16,6 +16,10 @@
 // differ from the bans in force or were not compared for Config.Compare. If the files cannot be written, flushes block and unblock
 // addresses over the API until the next try.
 //
+// If a filter rule enforces (Target.ByRule), each change is written to the files, and the flush activates the rule at most once per
+// Config.Activate. If the rule alone enforces (Target.WithoutBlacklist), no ban gets an entry on the blacklist, and a re-assert asks
+// whether a rule in force names the group.
+//
 // The package does not know how to reach an appliance, or where decisions come from. Its caller holds the lease. Its main
 // type is [Enforcer]; [Appliance] is the interface of a firewall.
 package enforcer
@@ -52,6 +56,7 @@ type Config struct {
 	MaxBans     int           // how many bans are enforced at most
 	WithoutSSH  bool          // the configuration has no credentials for SSH, so no flush uses the files
 	Compare     time.Duration // how long a re-assert relies on the last comparison of the files
+	Activate    time.Duration // a filter rule is activated at most once in this time
 	Cut         bool          // cut the established connections of newly blocked addresses of class [ban.Local]
 	Credentials string        // a login hold-off counts only for these
 	// Filter returns the filter that decisions must pass.

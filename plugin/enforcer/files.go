@@ -32,6 +32,7 @@ type task struct {
 	files         bool // write or compare the files
 	reassert      bool // block everything in force again
 	groupListsAll bool // as far as the ledger knows, the group in the files lists the bans in force and no others
+	activate      bool // the flush may activate the filter rule
 	waitsForFiles bool // the plan needs the files, and their next try is not due: the flush applies what needs no files
 }
 
@@ -48,12 +49,20 @@ func (e *Enforcer) chooseTask(p ledger.Plan, now time.Time) task {
 	}
 	first := p.Compared.IsZero()
 	reassert = reassert || first
-	t := task{reassert: reassert, groupListsAll: !p.FilesDiffer() && p.Mark != ""}
-	t.files = p.NeedsFiles() || p.Requested || first || reassert && (!t.groupListsAll || !e.isRecent(p.Compared, now))
+	t := task{reassert: reassert, groupListsAll: !p.FilesDiffer() && p.Mark != "", activate: p.Target.ByRule && !now.Before(e.activateAt(p, now))}
+	t.files = p.NeedsFiles() || t.activate && !p.Stale.IsZero() || p.Requested || first || reassert && (!t.groupListsAll || !e.isRecent(p.Compared, now))
 	if t.files && now.Before(e.filesRetry.at) {
 		t.files, t.waitsForFiles = false, true
 	}
 	return t
+}
+
+// activateAt returns from when a flush may activate the filter rule. If the last time is in the future, the clock was set back.
+func (e *Enforcer) activateAt(p ledger.Plan, now time.Time) time.Time {
+	if now.Before(p.Activated) {
+		return now
+	}
+	return p.Activated.Add(e.Activate)
 }
 
 // isRecent reports whether a re-assert may rely on the last comparison of the files.
@@ -65,10 +74,21 @@ func (e *Enforcer) isRecent(compared, now time.Time) bool {
 func (e *Enforcer) recordFilesFailure(ctx context.Context, err error) {
 	e.filesRetry.failures++
 	e.filesRetry.at = time.Now().Add(failures.Backoff(e.filesRetry.failures, firstFilesRetry, lastFilesRetry))
-	e.filesRetry.log.Failed(hclog.Error, "the appliance's files cannot be written (addresses are still blocked over the API, ranges wait): "+err.Error())
+	e.filesRetry.log.Failed(hclog.Error, e.describeFilesFailure(err)+": "+err.Error())
 	if err := e.Ledger.RecordFailure(ctx, ledger.Files, err.Error(), e.round.request, time.Now()); err != nil {
 		e.log(err)
 	}
+}
+
+// describeFilesFailure says what a failure over SSH means for the bans.
+func (e *Enforcer) describeFilesFailure(err error) string {
+	switch {
+	case errors.As(err, new(*appliance.ActivationError)):
+		return "the filter rule cannot be activated (it keeps the bans that it has)"
+	case e.Target.WithoutBlacklist:
+		return "the appliance's files cannot be written (the filter rule keeps the bans that it has)"
+	}
+	return "the appliance's files cannot be written (addresses are still blocked over the API, ranges wait)"
 }
 
 // recordFilesSuccess logs that the files can be written again, or records and logs the warning about their content.

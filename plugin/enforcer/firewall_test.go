@@ -38,6 +38,11 @@ type firewall struct {
 	foreign     bool                  // the group has foreign members: a flush warns, and blocks one by one
 	batch       int                   // how many bans such a flush blocks
 
+	byRule, alone bool                  // a filter rule enforces, and no ban gets an entry
+	noRule        bool                  // the rule is not in force
+	running       map[netip.Prefix]bool // the group as the running rule has it
+	activations   []time.Time
+
 	// afterFlush checks the appliance after a flush. standing are the bans that were in force when the flush began.
 	afterFlush func(done appliance.Outcome, incremental bool, standing []netip.Prefix)
 }
@@ -55,6 +60,7 @@ const (
 	afterWriting
 	afterAsserting
 	afterUnblocking
+	beforeActivating
 	steps
 	whileBlocking // one by one, where the group cannot be named
 )
@@ -130,9 +136,9 @@ func (r *run) identify() error {
 
 func (r *run) apply(ctx context.Context) error {
 	done := func(context.Context) error { return nil }
-	all := []func(context.Context) error{r.block, r.write, r.assert, r.unblock, done}
+	all := []func(context.Context) error{r.block, r.write, r.assert, r.unblock, done, r.activate, r.confirmRule}
 	if !r.c.Files {
-		all = []func(context.Context) error{r.block, done, r.reassertOverAPI, r.unblock, done}
+		all = []func(context.Context) error{r.block, done, r.reassertOverAPI, r.unblock, done, done, r.confirmRule}
 	}
 	for at, do := range all {
 		if r.fault != nil {
@@ -180,7 +186,7 @@ func (r *run) block(context.Context) error {
 // reassertOverAPI blocks everything in force by the group as it is in the files, or the bans that the blacklist lacks.
 func (r *run) reassertOverAPI(ctx context.Context) error {
 	switch {
-	case !r.c.Reassert:
+	case !r.c.Reassert || r.alone:
 		return nil
 	case !r.withoutSSH && r.c.GroupListsAll:
 		return r.assert(ctx)
@@ -237,6 +243,7 @@ func (r *run) write(ctx context.Context) error {
 	if !maps.Equal(wanted, r.files) || r.version == 0 {
 		r.files = wanted
 		r.version++
+		r.done.Changed = true
 	}
 	r.done.Listed, r.done.Mark = true, r.mark()
 	for _, b := range r.c.Block {
@@ -251,7 +258,7 @@ func (r *run) write(ctx context.Context) error {
 func (f *firewall) mark() string { return fmt.Sprintf("version %d", f.version) }
 
 func (r *run) assert(ctx context.Context) error {
-	if len(r.files) == 0 || !r.c.Reassert && len(r.c.Block) <= r.singleMax {
+	if r.alone || len(r.files) == 0 || !r.c.Reassert && len(r.c.Block) <= r.singleMax {
 		return nil
 	}
 	if r.foreign {
@@ -285,6 +292,40 @@ func (r *run) assertEach(ctx context.Context) error {
 	}
 	if r.c.Reassert {
 		r.done.Asserted, r.done.AssertedUntil = time.Now(), time.Now().Add(r.life)
+	}
+	return nil
+}
+
+// activate makes the running rule see the files.
+func (r *run) activate(context.Context) error {
+	if !r.byRule || !r.c.Activate || !r.done.Changed && !r.c.Stale {
+		return nil
+	}
+	if err := r.c.BeginActivation(); err != nil {
+		return err
+	}
+	r.activations = append(r.activations, time.Now())
+	if r.sshDown != nil {
+		return &appliance.FilesError{Err: &appliance.ActivationError{Err: r.sshDown}}
+	}
+	r.running, r.done.Activated = maps.Clone(r.files), time.Now()
+	return nil
+}
+
+func (r *run) confirmRule(context.Context) error {
+	if !r.byRule || !r.c.Reassert && !r.c.EntriesLeft {
+		return nil
+	}
+	if r.noRule {
+		r.done.RuleMissing = true
+		return errors.New("no rule in force")
+	}
+	if r.alone {
+		r.done.Confirmed = time.Now()
+	}
+	if r.c.EntriesLeft {
+		clear(r.entries)
+		r.done.EntriesGone = true
 	}
 	return nil
 }

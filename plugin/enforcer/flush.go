@@ -157,7 +157,7 @@ func (e *Enforcer) prepare(ctx context.Context, now time.Time) (*flush, error) {
 			return nil, err
 		}
 		p.Requested = false // only a flush with the files answers a request
-		t.reassert = p.InForce > 0 && e.mustReassert(p, now)
+		t.reassert = p.InForce > 0 && e.mustReassert(p, now) && !p.Target.WithoutBlacklist
 	}
 	return &flush{Enforcer: e, now: now, plan: p, task: t, first: t.files && p.Compared.IsZero()}, nil
 }
@@ -200,8 +200,10 @@ func (e *Enforcer) nextFlush(p ledger.Plan, t task, now time.Time) time.Time {
 	}
 	if t.waitsForFiles {
 		consider(e.filesRetry.at)
+	} else if !p.Stale.IsZero() {
+		consider(e.activateAt(p, now))
 	}
-	if p.InForce > 0 || !t.waitsForFiles && p.FilesDiffer() {
+	if p.InForce > 0 && !(t.waitsForFiles && p.Target.WithoutBlacklist) || !t.waitsForFiles && p.FilesDiffer() {
 		consider(e.reassertAt(p))
 	}
 	return next

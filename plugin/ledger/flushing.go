@@ -19,6 +19,8 @@ type flushing struct {
 	assertedFlush       int64
 	assertedUntil       time.Time
 	unsure              time.Time
+	entries             bool
+	stale, activated    time.Time
 	requested, answered int64
 }
 
@@ -28,9 +30,10 @@ const comparedElsewhere = 1
 
 func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until,
-		compared, unsure, requested, answered FROM flushing`).
+		compared, unsure, entries, stale, activated, requested, answered FROM flushing`).
 		Scan(&f.changes, &f.bans, &f.waiting, &f.flushes, scanInto(&f.flushed), &f.target, &f.mark, scanInto(&f.confirmed), scanInto(&f.asserted),
-			&f.assertedFlush, scanInto(&f.assertedUntil), scanInto(&f.compared), scanInto(&f.unsure), &f.requested, &f.answered)
+			&f.assertedFlush, scanInto(&f.assertedUntil), scanInto(&f.compared), scanInto(&f.unsure),
+			&f.entries, scanInto(&f.stale), scanInto(&f.activated), &f.requested, &f.answered)
 	return f, err
 }
 

@@ -47,9 +47,11 @@ func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 }
 
 // ConfirmedAt returns when the flush had blocked everything in force, by the group or one by one; zero: it did not. Bans that the
-// appliance refused do not count.
+// appliance refused do not count. A filter rule that is missing leaves the next flush to do it again.
 func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 	switch {
+	case o.RuleMissing:
+		return time.Time{}
 	case !o.Asserted.IsZero():
 		return o.Asserted
 	case !o.Confirmed.IsZero() && len(p.Block) == p.BlockCount:
@@ -72,6 +74,12 @@ func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 	return timeOf(p.now)
 }
 
+// EndsFilesFailure reports whether a flush used the files with success. If the running filter rule still lacks an earlier change, the
+// failure to activate it stays.
+func (p Plan) EndsFilesFailure(o appliance.Outcome) bool {
+	return !o.Compared.IsZero() && (p.Stale.IsZero() || !o.Activated.IsZero())
+}
+
 // recordOutcome needs several transactions, and a crash may happen between any two. So it removes the mark before it changes rows,
 // and stores the new mark after that. If the files did not change, their mark stays.
 func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome) error {
@@ -90,7 +98,11 @@ func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 	if err != nil {
 		return err
 	}
-	if err := l.markUnblocked(ctx, o.Unblocked); err != nil {
+	gone := o.Unblocked
+	if p.Target.WithoutBlacklist && o.Cleared {
+		gone = slices.Concat(gone, p.Remove) // they had no entry
+	}
+	if err := l.markUnblocked(ctx, gone); err != nil {
 		return err
 	}
 	if o.Listed {
@@ -100,6 +112,11 @@ func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 	}
 	if err := l.markRefused(ctx, o.Refused, flush); err != nil {
 		return err
+	}
+	if o.EntriesGone {
+		if err := l.forgetEntries(ctx); err != nil {
+			return err
+		}
 	}
 	if err := l.deleteEnded(ctx, p, o.Cleared); err != nil {
 		return err
@@ -115,7 +132,7 @@ func (l *Ledger) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) 
 		if err == nil && !o.At.IsZero() && o.Warning == nil {
 			_, err = tx.ExecContext(ctx, queryEndTrouble, WholeFlush)
 		}
-		if err == nil && (!o.Compared.IsZero() && o.FilesWarning == nil || !o.At.IsZero() && p.endsFilesFailure) {
+		if err == nil && (p.EndsFilesFailure(o) && o.FilesWarning == nil || !o.At.IsZero() && p.endsFilesFailure) {
 			_, err = tx.ExecContext(ctx, queryEndTrouble, Files)
 		}
 		return err
@@ -153,13 +170,45 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 		if !o.Compared.IsZero() {
 			f.compared = o.Compared
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE flushing SET
+		if o.EntriesGone {
+			f.entries = false
+		}
+		switch {
+		case !p.Target.ByRule:
+		case !o.Activated.IsZero():
+			f.stale = time.Time{}
+		case f.stale.IsZero() && (o.Changed || p.Unsure):
+			f.stale = timeOf(p.now)
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE flushing SET entries = ?, stale = ?,
 			mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, compared = ?,
 			unsure = ?, answered = ?`,
-			o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), milliseconds(f.compared),
+			f.entries, milliseconds(f.stale), o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), milliseconds(f.compared),
 			milliseconds(f.unsure), f.answered)
 		return err
 	})
+}
+
+// RecordActivation records that a flush begins to activate the filter rule. Its commands may run for long and may fail, so the next flush
+// waits from now on.
+func (l *Ledger) RecordActivation(ctx context.Context, now time.Time) error {
+	return l.explain(l.exec(ctx, "UPDATE flushing SET activated = ?", now.UnixMilli()), "record that a flush activates the filter rule")
+}
+
+// forgetEntries records that no ban has an entry on the blacklist.
+func (l *Ledger) forgetEntries(ctx context.Context) error {
+	for last, more := int64(0), int64(1); more > 0; last += chunk {
+		err := l.write(ctx, func(tx *sql.Tx) (err error) {
+			if _, err = tx.ExecContext(ctx, "UPDATE ban SET expires = 0 WHERE id > ?1 AND id <= ?1 + ?2 AND expires <> 0", last, chunk); err == nil {
+				err = tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM (SELECT id FROM ban WHERE id > ?1 + ?2 LIMIT 1)", last, chunk).Scan(&more)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // markUnblocked records that prefixes have no entry on the blacklist. A prefix that was in the files may still be there.

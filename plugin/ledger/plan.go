@@ -28,6 +28,8 @@ type Plan struct {
 	Flushed       time.Time // the last flush that ended well; zero: none yet
 	Confirmed     time.Time // when everything in force was last blocked, by the group or one by one; zero: never
 	Asserted      time.Time // when everything in force was last blocked by the group; zero: never
+	Stale         time.Time // since when the running filter rule may lack changes of the files; zero: it lacks none
+	Activated     time.Time // when a flush last began to activate the filter rule; zero: never
 	AssertedUntil time.Time // when the group's entries end
 
 	now       int64
@@ -38,16 +40,19 @@ type Plan struct {
 	endsFilesFailure bool // nothing needs the files any more
 }
 
-// HasPending reports whether a flush is due. A difference in the files is no reason for one: the files follow with the next flush that
-// needs them.
+// HasPending reports whether a flush is due. Without a filter rule, a difference in the files is no reason for one: the files follow
+// with the next flush that needs them.
 func (p Plan) HasPending() bool {
-	return p.Unsure || len(p.Block) > 0 || len(p.Unblock) > 0 || p.hasOldGroups()
+	return p.Unsure || len(p.Block) > 0 || len(p.Unblock) > 0 || p.hasOldGroups() || p.mustWrite() || p.EntriesLeft
 }
 
+// mustWrite reports whether the files lack a change that the filter rule needs.
+func (p Plan) mustWrite() bool { return p.Target.ByRule && p.FilesDiffer() }
+
 // NeedsFiles reports whether the pending changes need the files. They do if they are too many, if a range must be blocked, if the
-// files must be compared, or if old groups must be removed.
+// files must be compared, if old groups must be removed, or if a filter rule needs the changes.
 func (p Plan) NeedsFiles() bool {
-	return p.Unsure || p.hasOldGroups() || p.BlockCount > p.singleMax || len(p.Unblock) > p.singleMax ||
+	return p.Unsure || p.hasOldGroups() || p.mustWrite() || p.EntriesLeft || p.BlockCount > p.singleMax || len(p.Unblock) > p.singleMax ||
 		slices.ContainsFunc(p.Block, func(b appliance.Ban) bool { return !b.Prefix.IsSingleIP() })
 }
 
@@ -116,6 +121,10 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 		p.Requested, p.NeedsTidy = f.requested > f.answered, t.Count > 0 && !t.Warning // only a flush finds out that a warning has ended
 		p.Compared, p.Flushed = f.compared, f.flushed
 		p.Confirmed, p.Asserted, p.AssertedUntil = f.confirmed, f.asserted, f.assertedUntil
+		p.EntriesLeft, p.Stale, p.Activated = f.entries, f.stale, f.activated
+		if p.Target.ByRule && p.Stale.IsZero() {
+			p.Stale = f.unsure // a flush that was cut may have changed the files
+		}
 		if err := p.findMissing(ctx, tx, q, f.lastingGroupFlush(q.Renew)); err != nil {
 			return err
 		}
@@ -153,7 +162,7 @@ func (p *Plan) findMissing(ctx context.Context, tx *sql.Tx, q PlanOptions, asser
 		most = maxOneByOne
 	}
 	consider := func(b pendingBan) {
-		if b.expires >= min(b.until, renew) {
+		if b.expires >= min(b.until, renew) || p.Target.WithoutBlacklist {
 			return
 		}
 		if p.BlockCount++; len(p.Block) < most {
@@ -163,7 +172,7 @@ func (p *Plan) findMissing(ctx context.Context, tx *sql.Tx, q PlanOptions, asser
 			p.Cut = append(p.Cut, b.prefix)
 		}
 	}
-	if q.OneByOne {
+	if q.OneByOne && !p.Target.WithoutBlacklist {
 		return eachPending(ctx, tx, func(b pendingBan) {
 			if b.prefix.IsSingleIP() || b.written > 0 {
 				consider(b)
@@ -174,7 +183,7 @@ func (p *Plan) findMissing(ctx context.Context, tx *sql.Tx, q PlanOptions, asser
 		p.Add = append(p.Add, b.prefix)
 		consider(b)
 	}, queryUnlisted, p.now)
-	if err != nil {
+	if err != nil || p.Target.WithoutBlacklist {
 		return err
 	}
 	return eachPending(ctx, tx, consider, queryUnasserted, asserted, p.now)
@@ -201,7 +210,7 @@ func eachPending(ctx context.Context, tx *sql.Tx, do func(pendingBan), text stri
 // findGone finds the bans that are not in force and that the appliance may still have. It returns how many bans have ended.
 func (p *Plan) findGone(ctx context.Context, tx *sql.Tx) (ended int, err error) {
 	err = eachPrefix(ctx, tx, func(prefix netip.Prefix, written, expires int64) {
-		if written > 0 || expires > 0 {
+		if p.Target.WithoutBlacklist && p.EntriesLeft || !p.Target.WithoutBlacklist && written > 0 || expires > 0 {
 			p.Unblock = append(p.Unblock, prefix)
 		}
 		if written != 0 {

@@ -8,7 +8,7 @@ import (
 )
 
 // version is the version of the schema. SQLite keeps it as user_version.
-const version = 14
+const version = 15
 
 // schema makes the tables. Times are milliseconds since 1970; 0 is none.
 const schema = `
@@ -63,6 +63,9 @@ CREATE TABLE flushing (
 	asserted_flush INTEGER NOT NULL DEFAULT 0, -- the flush that did this
 	asserted_until INTEGER NOT NULL DEFAULT 0, -- when these entries end
 	unsure         INTEGER NOT NULL DEFAULT 0, -- since when the rows may lack a trace, so that the whole files must be compared; 0: they lack none
+	entries        INTEGER NOT NULL DEFAULT 0, -- 1: the filter rule alone enforces now, and bans may have entries of before
+	stale          INTEGER NOT NULL DEFAULT 0, -- since when the running filter rule lacks changes of the files; 0: it lacks none
+	activated      INTEGER NOT NULL DEFAULT 0, -- when a flush last began to activate the filter rule; 0: never
 	requested      INTEGER NOT NULL DEFAULT 0, -- the number of the last request for a flush
 	answered       INTEGER NOT NULL DEFAULT 0  -- the last request whose flush ended well
 );

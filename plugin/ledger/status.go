@@ -19,6 +19,7 @@ type Status struct {
 	ToUnblock int       // ended or waiting, and the appliance may still have them
 	Ranges    int       // how many of ToBlock are ranges, which need the files
 	ToWrite   int       // bans in force that the files lack, and other bans that they may have
+	Stale     time.Time // since when the running filter rule lacks changes of the files; zero: it lacks none
 	Pending   time.Time // since when the oldest of these is pending, or the files are unsure; zero: nothing is
 	Next      time.Time // when the next ban ends; zero: none is in force
 
@@ -61,7 +62,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		if err != nil {
 			return err
 		}
-		s.Flushed, s.Confirmed, s.Answered, s.Pending = f.flushed, f.confirmed, f.answered, f.unsure
+		s.Flushed, s.Confirmed, s.Answered, s.Pending, s.Stale = f.flushed, f.confirmed, f.answered, f.unsure, f.stale
 		if f.compared.UnixMilli() > comparedElsewhere {
 			s.Compared = f.compared
 		}
@@ -107,8 +108,9 @@ func (s *Status) countBans(ctx context.Context, tx *sql.Tx, f flushing, now time
 		COUNT(*) FILTER (WHERE pending AND prefix NOT LIKE CASE WHEN prefix LIKE '%:%' THEN '%/128' ELSE '%/32' END),
 		COUNT(*) FILTER (WHERE until > ?1 AND written <= 0),
 		MIN(MAX(pending_since, expires, ?3)) FILTER (WHERE pending), MIN(until) FILTER (WHERE until > ?1)
-		FROM (SELECT *, until > ?1 AND (written <= 0 OR written > ?2) AND expires <= ?1 AS pending FROM ban WHERE ends > ?1) GROUP BY class`,
-		now.UnixMilli(), f.assertedFlush, lapsed)
+		FROM (SELECT *, until > ?1 AND (?4 AND written <= 0 OR NOT ?5 AND (written <= 0 OR written > ?2) AND expires <= ?1) AS pending
+			FROM ban WHERE ends > ?1) GROUP BY class`,
+		now.UnixMilli(), f.assertedFlush, lapsed, f.target.ByRule, f.target.WithoutBlacklist)
 }
 
 // countGone counts the bans that ended or wait, and that the appliance may still have.

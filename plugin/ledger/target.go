@@ -17,13 +17,22 @@ type Target struct {
 	Group       string `json:"group"`    // "": the configuration has no credentials for SSH, so flushes leave the files as they are
 	DeleteGroup string `json:"delete_group"`
 	Serial      string `json:"serial,omitempty"` // the appliance's serial number; "": not known
+	// ByRule says that a filter rule names the group, so that each change must reach the files and the running rule.
+	ByRule bool `json:"by_rule,omitempty"`
+	// WithoutBlacklist says that the filter rule alone enforces the bans.
+	WithoutBlacklist bool `json:"without_blacklist,omitempty"`
 	// OldGroups are groups of earlier configurations that may still be in the appliance's files.
 	OldGroups []string `json:"old_groups,omitempty"`
 }
 
-// Matches reports whether a configuration names this appliance and these groups. It does not compare the serial number and the old
-// groups, which no configuration has.
+// Matches reports whether a configuration names this appliance, these groups, and the same ways to enforce. It does not compare the
+// serial number and the old groups, which no configuration has.
 func (t Target) Matches(configured Target) bool {
+	return t.hasPlace(configured) && t.ByRule == configured.ByRule && t.WithoutBlacklist == configured.WithoutBlacklist
+}
+
+// hasPlace reports whether a configuration names this appliance and these groups.
+func (t Target) hasPlace(configured Target) bool {
 	return t.Host == configured.Host && t.Identity == configured.Identity &&
 		t.Group == configured.Group && t.DeleteGroup == configured.DeleteGroup
 }
@@ -50,7 +59,7 @@ func (t Target) Next(named Target) (next Target, same bool) {
 		next.OldGroups = t.oldGroups(named)
 	}
 	changedSerial := t.Serial != "" && next.Serial != t.Serial
-	return next, t.Matches(named) && !changedSerial
+	return next, t.hasPlace(named) && !changedSerial
 }
 
 // oldGroups returns the groups of t that a configuration no longer names.
@@ -89,6 +98,9 @@ func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) err
 				return err
 			}
 		}
+		if err := changeWays(ctx, tx, before, next, !same, now); err != nil {
+			return err
+		}
 		return setTarget(ctx, tx, next)
 	})
 	return l.explain(err, "record the appliance that the decisions are for")
@@ -102,8 +114,9 @@ func makeAllPending(ctx context.Context, tx *sql.Tx, next Target, now time.Time)
 	if !next.HasFiles() {
 		written = 0
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE ban SET written = ?1, expires = ?2, pending_since = ?3
-		WHERE written <> 0 OR expires > 0 OR ?1 = 0 AND (SELECT unsure > 0 FROM flushing)`, written, maybeBlocked, now.UnixMilli())
+	_, err := tx.ExecContext(ctx, `UPDATE ban SET written = ?1, expires = CASE WHEN ?4 THEN expires ELSE ?2 END, pending_since = ?3
+		WHERE written <> 0 OR expires > 0 OR ?1 = 0 AND (SELECT unsure > 0 FROM flushing)`,
+		written, maybeBlocked, now.UnixMilli(), next.WithoutBlacklist)
 	if err != nil {
 		return err
 	}
@@ -113,6 +126,31 @@ func makeAllPending(ctx context.Context, tx *sql.Tx, next Target, now time.Time)
 		}
 	}
 	return forgetFiles(ctx, tx)
+}
+
+// changeWays records what a change of the ways to enforce leaves to do. With the filter rule alone, the entries on the blacklist must
+// go. With the blacklist again, everything needs an entry. A filter rule must see the group as it is now.
+func changeWays(ctx context.Context, tx *sql.Tx, before, next Target, elsewhere bool, now time.Time) error {
+	var statements []string
+	switch {
+	case next.WithoutBlacklist && !before.WithoutBlacklist:
+		statements = append(statements, "UPDATE flushing SET entries = 1")
+	case before.WithoutBlacklist && !next.WithoutBlacklist:
+		statements = append(statements, "UPDATE flushing SET entries = 0, confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0",
+			"UPDATE ban SET pending_since = ?1 WHERE until > ?1")
+	}
+	switch {
+	case next.ByRule && (elsewhere || !before.ByRule):
+		statements = append(statements, "UPDATE flushing SET stale = ?1")
+	case !next.ByRule:
+		statements = append(statements, "UPDATE flushing SET stale = 0")
+	}
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement, now.UnixMilli()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // learnTarget records an unknown serial number that a flush learned, and that the old groups are gone.

@@ -63,10 +63,22 @@ func clientConfig(d config.Document) stormshield.Config {
 		WithoutSSH: !s.UsesSSH(),
 		ConfigDir:  s.ConfigDir, Group: s.Group, DeleteGroup: s.DeleteGroup,
 		ReloadCommand: s.ReloadCommand, BlacklistTimeout: s.BlacklistTimeout, SingleMax: s.APISingleMax,
+		Rule:          ruleOf(s),
 		OneByOneLimit: 30 * time.Second, APIPasswordHint: apiHint, SSHPasswordHint: sshHint,
 	}
 	if d.UpdateFrequency < 10*time.Second { // slower flushes gain little
 		c.SessionIdle = time.Minute
 	}
 	return c
+}
+
+// ruleOf returns how the filter rule of a configuration enforces.
+func ruleOf(s config.Stormshield) stormshield.Rule {
+	if !s.UsesRule() {
+		return stormshield.Rule{}
+	}
+	return stormshield.Rule{
+		Enforces: true, Alone: !s.UsesBlacklist(), Observing: s.IsObserving(),
+		AsSource: s.Rule.Direction != "out", AsDestination: s.Rule.Direction != "in", Activate: s.Rule.Activate,
+	}
 }

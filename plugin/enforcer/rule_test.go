@@ -1,0 +1,252 @@
+package enforcer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"notification-stormshield/plugin/enforcer"
+)
+
+// byRule configures an enforcer whose filter rule enforces, alone or beside the blacklist.
+func byRule(h *harness, alone bool) func(c *enforcer.Config) {
+	h.fw.set(func() { h.fw.byRule, h.fw.alone = true, alone })
+	return func(c *enforcer.Config) {
+		edge(c)
+		c.Activate = time.Minute
+		c.Target.ByRule, c.Target.WithoutBlacklist = true, alone
+	}
+}
+
+// eachWay runs a test with the rule alone, and with both.
+func eachWay(t *testing.T, test func(h *harness, alone bool)) {
+	t.Helper()
+	for what, alone := range map[string]bool{"rule": true, "both": false} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			runTest(t, func(h *harness) { test(h, alone) })
+		})
+	}
+}
+
+func (h *harness) running() []string {
+	h.fw.mu.Lock()
+	defer h.fw.mu.Unlock()
+	return addresses(slices.Collect(maps.Keys(h.fw.running)))
+}
+
+func (h *harness) wantRunning(when string, addresses ...string) {
+	h.t.Helper()
+	if got := h.running(); !slices.Equal(got, addresses) {
+		h.t.Errorf("%s: the running rule has %v, want %v", when, got, addresses)
+	}
+}
+
+func TestABanIsInTheRunningRuleWithinDebounceAndTheTimeBetweenActivations(t *testing.T) {
+	eachWay(t, func(h *harness, alone bool) {
+		e, end := h.startEnforcer(byRule(h, alone))
+		defer end()
+		h.waitUntil(10 * time.Minute)
+		h.ban("203.0.113.1", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(10*time.Minute + 2*time.Second)
+		h.wantRunning("after the debounce", "203.0.113.1")
+		h.waitUntil(10*time.Minute + 40*time.Second)
+		h.ban("203.0.113.2", 100*time.Hour)
+		h.ban("203.0.113.1", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(10*time.Minute + 42*time.Second)
+		if got := h.fw.listed(); len(got) != 2 {
+			h.t.Errorf("after the debounce the files list %v", got)
+		}
+		h.wantRunning("before the next activation", "203.0.113.1")
+		if s := h.status(); s.Stale.IsZero() {
+			h.t.Errorf("status says %+v", s)
+		}
+		h.waitUntil(11*time.Minute + 12*time.Second) // the next flush after a minute
+		h.wantRunning("after a minute", "203.0.113.1", "203.0.113.2")
+		if s := h.status(); !s.Stale.IsZero() || s.ToBlock+s.ToUnblock+s.ToWrite > 0 || !s.Pending.IsZero() {
+			h.t.Errorf("status says %+v", s)
+		}
+		logins := h.sshLogins()
+		h.waitUntil(19 * time.Minute)
+		if n := h.sshLogins() - logins; n > 0 {
+			h.t.Errorf("%d logins over SSH with nothing to do", n)
+		}
+		if blocked := h.fw.blocked(); (len(blocked) == 0) != alone {
+			h.t.Errorf("the blacklist has %v", blocked)
+		}
+	})
+}
+
+func TestABanThatEndsLeavesTheRunningRule(t *testing.T) {
+	eachWay(t, func(h *harness, alone bool) {
+		e, end := h.startEnforcer(byRule(h, alone))
+		defer end()
+		h.ban("203.0.113.1", 100*time.Hour)
+		h.ban("203.0.113.2", 5*time.Minute)
+		e.Trigger()
+		h.waitUntil(4 * time.Minute)
+		h.wantRunning("before", "203.0.113.1", "203.0.113.2")
+		h.waitUntil(5*time.Minute + 2*time.Second)
+		h.wantRunning("after", "203.0.113.1")
+		if s := h.status(); s.InForce.Total() != 1 || s.ToWrite+s.ToUnblock > 0 {
+			h.t.Errorf("status says %+v", s)
+		}
+	})
+}
+
+func TestManyBansAreActivatedOnceInEachTime(t *testing.T) {
+	eachWay(t, func(h *harness, alone bool) {
+		e, end := h.startEnforcer(byRule(h, alone))
+		defer end()
+		for i := range 600 { // ten minutes
+			h.ban(fmt.Sprintf("203.0.113.%d", i%250), 100*time.Hour)
+			e.Trigger()
+			h.waitUntil(time.Duration(i) * time.Second)
+		}
+		h.waitUntil(12 * time.Minute)
+		for i, at := range h.fw.activations[1:] {
+			if wait := at.Sub(h.fw.activations[i]); wait < time.Minute-time.Millisecond { // the ledger stores milliseconds
+				h.t.Errorf("%v between two activations", wait)
+			}
+		}
+		if n := len(h.running()); n != 250 {
+			h.t.Errorf("the running rule has %d", n)
+		}
+	})
+}
+
+func TestAnActivationThatFailsIsTriedAgainAndStaysPending(t *testing.T) {
+	eachWay(t, func(h *harness, alone bool) {
+		e, end := h.startEnforcer(byRule(h, alone))
+		defer end()
+		h.ban("203.0.113.1", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(2 * time.Minute)
+		h.fw.set(func() {
+			h.fw.fault = func(at step) error {
+				if h.fw.sshDown = nil; at == beforeActivating {
+					h.fw.sshDown = errors.New("no space left")
+				}
+				return nil
+			}
+		})
+		h.ban("203.0.113.2", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(20 * time.Minute)
+		h.wantRunning("while it fails", "203.0.113.1")
+		if s := h.status(); s.Stale.IsZero() || s.Files.Count == 0 {
+			h.t.Errorf("status says %+v", s)
+		}
+		if !strings.Contains(h.log.String(), "the filter rule cannot be activated") {
+			h.t.Errorf("the log lacks this line:\n%s", h.log)
+		}
+		h.fw.set(func() { h.fw.fault, h.fw.sshDown = nil, nil })
+		h.waitUntil(26 * time.Minute)
+		h.wantRunning("later", "203.0.113.1", "203.0.113.2")
+		for i, at := range h.fw.activations[1:] {
+			if wait := at.Sub(h.fw.activations[i]); wait < time.Minute-time.Millisecond { // the ledger stores milliseconds
+				h.t.Errorf("%v between two activations", wait)
+			}
+		}
+	})
+}
+
+func TestTheEntriesGoWhenARuleInForceReplacesThem(t *testing.T) {
+	runTest(t, func(h *harness) {
+		e, end := h.startEnforcer(edge)
+		h.ban("203.0.113.1", 100*time.Hour)
+		h.ban("203.0.113.2", 5*time.Minute)
+		h.ban("203.0.113.3", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(time.Minute)
+		end()
+		h.fw.set(func() { h.fw.noRule = true })
+		_, end = h.startEnforcer(byRule(h, true))
+		h.waitUntil(20 * time.Minute)
+		h.want("while no rule is in force", "203.0.113.1", "203.0.113.3")
+		if s := h.status(); !strings.Contains(s.Trouble.Text, "no rule in force") {
+			t.Errorf("status says %+v", s)
+		}
+		h.fw.set(func() { h.fw.noRule = false })
+		h.waitUntil(26 * time.Minute)
+		h.want("when it is in force")
+		h.wantRunning("when it is in force", "203.0.113.1", "203.0.113.3")
+		if s := h.status(); s.Trouble.Text != "" || s.ToBlock+s.ToUnblock+s.ToWrite > 0 || !s.Pending.IsZero() || time.Since(s.Confirmed) > 11*time.Minute {
+			t.Errorf("status says %+v", s)
+		}
+		end()
+		h.fw.set(func() { h.fw.byRule, h.fw.alone = false, false })
+		_, end = h.startEnforcer(edge)
+		defer end()
+		h.waitUntil(28 * time.Minute)
+		h.want("by the blacklist again", "203.0.113.1", "203.0.113.3")
+	})
+}
+
+func TestARuleThatGoesAwayIsReported(t *testing.T) {
+	eachWay(t, func(h *harness, alone bool) {
+		e, end := h.startEnforcer(byRule(h, alone))
+		defer end()
+		h.ban("203.0.113.1", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(time.Minute)
+		h.fw.set(func() { h.fw.noRule = true })
+		for _, minute := range []int{12, 15, 19, 25} {
+			h.waitUntil(time.Duration(minute) * time.Minute)
+			if s := h.status(); !strings.Contains(s.Trouble.Text, "no rule in force") || s.Trouble.Warning {
+				h.t.Errorf("after %d minutes status says %+v", minute, s)
+			}
+		}
+		h.fw.set(func() { h.fw.noRule = false })
+		h.waitUntil(31 * time.Minute)
+		if s := h.status(); s.Trouble.Text != "" {
+			h.t.Errorf("status says %+v", s)
+		}
+	})
+}
+
+// A crash between any two steps leaves neither a ban out of the running rule nor one in it for too long.
+func TestAfterRandomFailuresTheRunningRuleHasTheBansInForce(t *testing.T) {
+	eachWay(t, func(h *harness, alone bool) {
+		random := rand.New(rand.NewPCG(1, 2))
+		h.fw.fault = func(step) error {
+			h.fw.sshDown = nil
+			switch random.IntN(12) {
+			case 0:
+				return errors.New("cut")
+			case 1:
+				panic("crash")
+			case 2:
+				h.fw.sshDown = errors.New("SSH is down")
+			}
+			return nil
+		}
+		e, end := h.startEnforcer(byRule(h, alone))
+		for i := range 200 {
+			h.ban(fmt.Sprintf("203.0.113.%d", random.IntN(60)), time.Duration(1+random.IntN(40))*time.Minute)
+			e.Trigger()
+			time.Sleep(time.Duration(random.IntN(40)) * time.Second)
+			if i%40 == 39 {
+				end()
+				e, end = h.startEnforcer(byRule(h, alone))
+			}
+		}
+		h.fw.set(func() { h.fw.fault, h.fw.sshDown = nil, nil })
+		h.ban("203.0.113.200", 100*time.Hour)
+		e.Trigger()
+		time.Sleep(50 * time.Minute) // all others have ended
+		h.wantRunning("at the end", "203.0.113.200")
+		end()
+		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || !s.Stale.IsZero() || s.ToBlock+s.ToUnblock+s.ToWrite > 0 {
+			h.t.Errorf("status says %+v, %v", s, err)
+		}
+	})
+}

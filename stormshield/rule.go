@@ -1,0 +1,162 @@
+package stormshield
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"notification-stormshield/appliance"
+	"notification-stormshield/stormshield/blacklist"
+	"notification-stormshield/stormshield/filter"
+	"notification-stormshield/stormshield/serverd"
+)
+
+// activateRule makes the running filter rule see the files, if it lacks a change and the time for that has come. If no command is
+// configured, the rule sees the files by itself.
+func (f *flush) activateRule(ctx context.Context) error {
+	rule := f.config.Rule
+	if !rule.Enforces || !f.done.Changed && !f.change.Stale || !f.change.Activate && len(rule.Activate) > 0 {
+		return nil
+	}
+	if len(rule.Activate) > 0 {
+		f.progress("activating the filter rule")
+		if err := f.change.BeginActivation(); err != nil {
+			return err
+		}
+	}
+	for _, command := range rule.Activate {
+		if _, err := f.files.shell.Run(ctx, command, nil); err != nil {
+			return &appliance.ActivationError{Command: command, Err: err}
+		}
+	}
+	f.done.Activated = time.Now()
+	return nil
+}
+
+// finishRule ends a flush with the files where a filter rule enforces. It takes the entries of before off the blacklist when a rule in
+// force replaces them.
+func (f *flush) finishRule(ctx context.Context) error {
+	if f.config.Rule.Observing {
+		if err := f.removeEntries(ctx); err != nil {
+			return err
+		}
+	}
+	if f.change.Reassert || f.change.EntriesLeft {
+		if err := f.confirmRule(ctx); err != nil {
+			return err
+		}
+	}
+	return f.removeEntries(ctx)
+}
+
+// confirmRule asks whether a filter rule in force names the group. An appliance that does not say it does not fail the flush.
+func (f *flush) confirmRule(ctx context.Context) error {
+	rule := f.config.Rule
+	if !rule.Enforces {
+		return nil
+	}
+	began := time.Now()
+	session, err := f.monitor(ctx, false)
+	if err != nil {
+		return err
+	}
+	f.progress("looking for the filter rule")
+	use, err := filter.InForce(ctx, session, f.config.Group)
+	switch {
+	case serverd.IsRefused(err), serverd.IsForbidden(err): // check says that the account has no right to read the policy
+		use = filter.Use{AsSource: true, AsDestination: true}
+	case err != nil:
+		return err
+	}
+	var missing string
+	switch {
+	case rule.AsSource && !use.AsSource:
+		missing = "source"
+	case rule.AsDestination && !use.AsDestination:
+		missing = "destination"
+	}
+	if missing != "" {
+		f.done.RuleMissing = true
+		return fmt.Errorf("no filter rule in force names the group %s as %s, so the rule does not enforce the bans "+
+			"(hint: run `crowdsec-stormshield rule install`; `rule show` prints what is in force)", f.config.Group, missing)
+	}
+	if rule.Alone {
+		f.done.Confirmed = began
+	}
+	return nil
+}
+
+// removeEntries takes the entries of bans in force off the blacklist, where the filter rule alone enforces now.
+func (f *flush) removeEntries(ctx context.Context) error {
+	if !f.config.Rule.Alone || !f.change.EntriesLeft || f.done.EntriesGone || len(f.pending) > 0 {
+		return nil
+	}
+	if f.total > 0 {
+		f.progress("unblocking the %d bans that the filter rule enforces", f.total)
+		session, err := f.monitor(ctx, true)
+		if err != nil {
+			return err
+		}
+		gone := false
+		if !f.isForeign(f.config.Group) {
+			err = blacklist.Unblock(ctx, session, f.config.Group)
+			gone = err == nil
+			if err != nil && !serverd.IsRefused(err) {
+				return fmt.Errorf("unblock the %d addresses of group %s: %w", f.total, f.config.Group, err)
+			}
+		}
+		if !gone { // such as because some entries have timed out
+			if gone, err = f.removeEachEntry(ctx, session); err != nil {
+				return err
+			}
+		}
+		if !gone {
+			f.done.Unfinished = true
+			return nil
+		}
+	}
+	f.done.EntriesGone = true
+	return nil
+}
+
+// removeEachEntry unblocks the bans in force one by one, and reports whether none is left on the blacklist.
+func (f *flush) removeEachEntry(ctx context.Context, session *serverd.Session) (gone bool, err error) {
+	listed, err := blacklist.Show(ctx, session)
+	if err != nil {
+		return false, err
+	}
+	all, err := f.change.AllInForce(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	entries := slices.DeleteFunc(slices.Clone(all), func(p netip.Prefix) bool { return !listed.MayHold(p) })
+	removed, err := blacklist.UnblockEach(ctx, session, entries, f.timeIsUp())
+	return len(removed) == len(entries), err
+}
+
+// keepNamedGroups leaves out the old groups that a filter rule in force names. A rule without its group might stop the whole policy.
+func (f *flush) keepNamedGroups(ctx context.Context) error {
+	if !f.config.Rule.Enforces {
+		return nil
+	}
+	session, err := f.monitor(ctx, false)
+	if err != nil {
+		return err
+	}
+	var unnamed []string
+	for _, group := range f.change.OldGroups {
+		use, err := filter.InForce(ctx, session, group)
+		if err != nil && !serverd.IsRefused(err) && !serverd.IsForbidden(err) {
+			return err
+		}
+		if err != nil || use.AsSource || use.AsDestination {
+			f.done.Kept = append(f.done.Kept, fmt.Sprintf("group %s: a filter rule may name it (run `crowdsec-stormshield rule install`)", group))
+			continue
+		}
+		unnamed = append(unnamed, group)
+	}
+	f.change.OldGroups = unnamed
+	return nil
+}
