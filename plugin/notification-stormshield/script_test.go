@@ -52,6 +52,9 @@ func TestMain(m *testing.M) {
 //	appliance old-algorithms       the SSH server knows only old algorithms
 //	appliance rename OBJECT NAME   renames an object
 //	appliance member GROUP NAME    adds a group with one member
+//	appliance policy LINE...       the active policy has these lines, and one more that blocks everything
+//	appliance edit LINE            an administrator adds a line at the end of the policy, and does not activate it
+//	appliance modify taken|free    an administrator takes the configuration right, or gives it back
 //	host-keys KIND...              gives the SSH server these keys; their fingerprints are in $HOST_KEY_KIND
 //	lapi serve                     adds the Local API to the configuration
 //	lapi add|delete ADDRESS        adds or deletes a decision, with the UUID of the last alert on the address
@@ -218,6 +221,9 @@ func (s *script) applianceCommand(args []string) error {
 	if len(args) == 0 {
 		return errors.New("appliance COMMAND")
 	}
+	if args[0] == "policy" {
+		return s.Appliance.SetPolicy(snstest.DefaultSlot, append(args[1:], "block from any to any # the rest")...)
+	}
 	fault := map[string]func(*snstest.Faults){
 		"refuse": func(f *snstest.Faults) { f.APIRefuse = true }, "no-ipv6": func(f *snstest.Faults) { f.NoIPv6 = true },
 		"stale": func(f *snstest.Faults) { f.StaleUntilReload = true }, "old-algorithms": func(f *snstest.Faults) { f.LegacyAlgorithmsOnly = true },
@@ -225,6 +231,14 @@ func (s *script) applianceCommand(args []string) error {
 		"heal": func(f *snstest.Faults) { *f = s.healthy },
 	}
 	switch usage := fmt.Sprint(args[0], " ", len(args)-1); usage {
+	case "modify 1":
+		if args[1] == "taken" {
+			s.Appliance.AdminTakesModify()
+		} else {
+			s.Appliance.AdminReleasesModify()
+		}
+	case "edit 1":
+		return s.Appliance.AdminEditPolicy(snstest.DefaultSlot, func(lines []string) []string { return append(lines, args[1]) })
 	case "refuse 0", "no-ipv6 0", "stale 0", "old-algorithms 0", "heal 0", "without 1", "serial 1":
 		s.Appliance.SetFaults(fault[args[0]])
 	case "reboot 0":

@@ -23,7 +23,7 @@ type Options struct {
 type HeldError struct{ Err error }
 
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("an administrator is changing the configuration of the appliance: %v (hint: nothing was changed; run this again when the administrator has left the web administration)", e.Err)
+	return fmt.Sprintf("an administrator is changing the configuration of the appliance: %v; nothing was changed (hint: run this again when the administrator has left the web administration)", e.Err)
 }
 
 func (e *HeldError) Unwrap() error { return e.Err }
@@ -82,7 +82,7 @@ func takeRight(ctx context.Context, session Session) error {
 	case err == nil:
 		return nil
 	case serverd.IsForbidden(err):
-		return fmt.Errorf("%w (hint: give the account the rights modify and filter)", err)
+		return err
 	case errors.As(err, &refused):
 		return &HeldError{err}
 	}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"notification-stormshield/config"
+	"notification-stormshield/stormshield/filter"
+	"notification-stormshield/stormshield/serverd"
+)
+
+// ruleChangeOptions are the options of rule install and rule remove.
+type ruleChangeOptions struct {
+	selection
+	in              io.Reader // of the answer
+	yes             bool
+	activatePending bool
+}
+
+func (o *ruleChangeOptions) bind(flags *pflag.FlagSet) {
+	o.in = os.Stdin
+	o.selection.bind(flags)
+	flags.BoolVar(&o.yes, "yes", false, "change the policy without a question")
+	flags.BoolVar(&o.activatePending, "activate-pending", false, "also activate the edits of others that are not active yet")
+}
+
+const helpOfChange = `It shows the change and asks. Then it takes the configuration right of the
+appliance, but never from an administrator who holds it. It edits the policy,
+checks it, reads it back and activates it. It changes no other rule. If somebody
+changes the policy meanwhile, or if any step fails before the activation, it takes
+its edit back and activates nothing.
+
+An activation also activates edits of administrators that are not active yet. If
+there are any, this command changes nothing without --activate-pending.
+
+The account needs the rights filter and modify.`
+
+func ruleInstallCommand() command {
+	var o ruleChangeOptions
+	return command{
+		usage:   "install [-c FILE] [-n NAME]",
+		summary: "Install the rule, or update it",
+		help: `Installs the rule that the configuration describes, under stormshield.rule. With
+direction: both there are two rules. A rule that is there already is updated, and
+stays where it is. A slot that is not the active one does not become active.
+
+` + helpOfChange + `
+
+With --json: host, slot, active (whether the slot is the active one), diff (a list
+of texts, as rule diff prints them), changed.`,
+		example: "  crowdsec-stormshield rule install\n  crowdsec-stormshield rule install --yes",
+		bind:    o.bind,
+		run:     func(ctx context.Context, _ []string, out output) error { return runRuleInstall(ctx, o, out) },
+	}
+}
+
+func ruleRemoveCommand() command {
+	var o ruleChangeOptions
+	return command{
+		usage:   "remove [-c FILE] [-n NAME]",
+		summary: "Remove the rule",
+		help: `Removes the rules of this configuration from the policy.
+
+` + helpOfChange + `
+
+With --json: host, slot, active (whether the slot is the active one), diff (a list
+of texts, as rule diff prints them), changed.`,
+		example: "  crowdsec-stormshield rule remove",
+		bind:    o.bind,
+		run:     func(ctx context.Context, _ []string, out output) error { return runRuleRemove(ctx, o, out) },
+	}
+}
+
+func runRuleInstall(ctx context.Context, o ruleChangeOptions, out output) error {
+	d, change, err := changeRules(ctx, o, filter.Install, "install the rule?", out)
+	if err != nil || change == nil {
+		return err
+	}
+	if !d.Stormshield.UsesRule() {
+		out.warn("enforce is %s: the plugin does not keep the group %s up to date for a rule (hint: enforce: rule or both)",
+			d.Stormshield.Enforce, d.Stormshield.Group)
+	}
+	if d.Stormshield.Rule.Action == "log" {
+		out.warn("the rule only logs: it blocks nothing (rule.action is log)")
+	}
+	switch {
+	case o.json:
+		return out.printJSON(newRuleChange(d, change))
+	case change.IsEmpty():
+		_, err = fmt.Fprintf(out.stdout, "%s: nothing to do, the rule in %s is as configured\n", d.Stormshield.Host, slotName(change.Policy))
+	case change.Policy.Active:
+		_, err = fmt.Fprintf(out.stdout, "%s: the rule is installed and in force\n", d.Stormshield.Host)
+	default:
+		_, err = fmt.Fprintf(out.stdout, "%s: the rule is installed, and not in force, because slot %d is not the active one\n", d.Stormshield.Host, change.Policy.Slot)
+	}
+	return err
+}
+
+func runRuleRemove(ctx context.Context, o ruleChangeOptions, out output) error {
+	d, change, err := changeRules(ctx, o, filter.Remove, "remove the rule?", out)
+	if err != nil || change == nil {
+		return err
+	}
+	switch {
+	case o.json:
+		return out.printJSON(newRuleChange(d, change))
+	case change.IsEmpty():
+		_, err = fmt.Fprintf(out.stdout, "%s: nothing to do, %s has no rule of this configuration\n", d.Stormshield.Host, slotName(change.Policy))
+	default:
+		_, err = fmt.Fprintf(out.stdout, "%s: the rule is removed\n", d.Stormshield.Host)
+	}
+	return err
+}
+
+// planRules is [filter.Install] or [filter.Remove].
+type planRules func(context.Context, filter.Session, filter.Wanted) (*filter.Change, error)
+
+// changeRules plans a change, asks, and makes it. It returns nil if the answer is no. While it waits for an answer it is logged out.
+func changeRules(ctx context.Context, o ruleChangeOptions, plan planRules, question string, out output) (config.Document, *filter.Change, error) {
+	d, err := o.load(config.Load)
+	if err == nil && d.DryRun {
+		err = errors.New("dry_run is set in the configuration: nothing would be sent")
+	}
+	if err != nil {
+		return d, nil, err
+	}
+	holdOff, err := prepareLogin(&d)
+	if err != nil {
+		return d, nil, err
+	}
+	var change *filter.Change
+	err = withSession(ctx, d, holdOff, func(session *serverd.Session) (err error) {
+		if change, err = plan(ctx, session, wantedRules(d)); err != nil || change.IsEmpty() {
+			return err
+		}
+		if err := o.present(d, change, out); err != nil || !o.yes {
+			return err
+		}
+		return o.apply(ctx, session, change, out)
+	})
+	if err != nil || change.IsEmpty() || o.yes {
+		return d, change, err
+	}
+	if agreed, err := o.confirm(ctx, question, out); !agreed || err != nil {
+		return d, nil, err
+	}
+	return d, change, withSession(ctx, d, holdOff, func(session *serverd.Session) error { return o.apply(ctx, session, change, out) })
+}
+
+// mostPending is how many edits of others an error lists.
+const mostPending = 10
+
+// present prints a change. It returns an error if the change must not be made.
+func (o ruleChangeOptions) present(d config.Document, change *filter.Change, out output) error {
+	switch {
+	case !o.json:
+		printDiff(out.stdout, d, change)
+	case !o.yes:
+		printDiff(out.stderr, d, change)
+	}
+	pending := change.Pending()
+	if pending == nil {
+		return nil
+	}
+	for i, edit := range pending.Edits {
+		if i == mostPending {
+			fmt.Fprintf(out.stderr, "  … and %d more\n", len(pending.Edits)-i)
+			break
+		}
+		fmt.Fprintf(out.stderr, "  not active yet: %s\n", edit)
+	}
+	if !o.activatePending {
+		return fmt.Errorf("%w; nothing was changed (hint: look at the policy in the web administration; --activate-pending activates them)", pending)
+	}
+	out.warn("%v", pending)
+	return nil
+}
+
+func (o ruleChangeOptions) apply(ctx context.Context, session *serverd.Session, change *filter.Change, out output) error {
+	progress := showProgress(out.stderr)
+	defer progress.end()
+	return change.Apply(ctx, session, filter.Options{
+		ActivatePending: o.activatePending, Progress: progress.show, Warn: func(text string) { out.warn("%s", text) },
+	})
+}
+
+// confirm asks a question to which only a typed yes means yes.
+func (o ruleChangeOptions) confirm(ctx context.Context, question string, out output) (bool, error) {
+	if !isTerminal(o.in) {
+		return false, errors.New("nothing was changed, because there is no terminal to ask on (hint: a script gives --yes)")
+	}
+	fmt.Fprintf(out.stderr, "%s [y/N]: ", question)
+	answer := make(chan string, 1)
+	// Nothing interrupts a read from a terminal. After Ctrl-C it lasts until the process ends, which is at once.
+	go func() {
+		text, _ := bufio.NewReader(o.in).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(text))
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(out.stderr)
+		return false, errors.New("interrupted; nothing was changed")
+	case text := <-answer:
+		if text != "y" && text != "yes" {
+			fmt.Fprintln(out.stderr, "nothing was changed")
+			return false, nil
+		}
+		return true, nil
+	}
+}
