@@ -371,7 +371,7 @@ func TestAFailedCheckSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	before := []string{"pass from any to srv_web", "block from any to any"}
 	sim := start(t, before...)
-	if err := sim.RenameObject("srv_web", "other"); err != nil {
+	if err := sim.Write(snstest.ObjectFile, []byte("[Host]\ncrowdsec_ip_3325256711=198.51.100.7,resolve=static\n")); err != nil {
 		t.Fatal(err)
 	}
 	session := dial(t, sim)
