@@ -11,6 +11,7 @@ import (
 	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield/blacklist"
 	"notification-stormshield/stormshield/edit"
+	"notification-stormshield/stormshield/filter"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
 )
@@ -24,7 +25,8 @@ type Cleaned struct {
 }
 
 // Cleanup removes everything that this program or the older Python component made: entries of the blacklist, both groups, and
-// the objects. Every other byte of the files stays. known are prefixes that may be on the blacklist though the files do not
+// the objects. Every other byte of the files stays. A group that a filter rule names stays without members, because a rule
+// without its group might stop the whole policy. known are prefixes that may be on the blacklist though the files do not
 // name them. oldGroups are groups of earlier configurations. Without SSH, Cleanup unblocks known and leaves the files.
 func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups ...string) (Cleaned, error) {
 	if a.config.WithoutSSH {
@@ -44,6 +46,10 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups
 		return Cleaned{}, err
 	}
 	had, groups := count(objects.Defined(f.files.text.Object)), f.presentGroups()
+	named, err := f.namedGroups(ctx, groups)
+	if err != nil {
+		return Cleaned{}, err
+	}
 	refused, err := f.unblockForeign(ctx)
 	if err != nil {
 		return Cleaned{}, err
@@ -54,12 +60,20 @@ func (a *Appliance) Cleanup(ctx context.Context, known []netip.Prefix, oldGroups
 		return Cleaned{Unblocked: len(f.done.Unblocked)}, err
 	}
 	cleaned := Cleaned{Unblocked: len(f.done.Unblocked)}
-	if err := f.removeGroups(ctx); err != nil {
+	if err := f.removeGroups(ctx, named); err != nil {
 		return cleaned, err
+	}
+	if len(named) > 0 {
+		if err := f.config.Rule.activate(ctx, f.files.shell); err != nil {
+			cleaned.Kept = append(cleaned.Kept, fmt.Sprintf("the bans in the running filter rule, until the policy is activated again: %v", err))
+		}
 	}
 	cleaned.Objects = had - count(objects.Defined(f.files.text.Object))
 	cleaned.Groups = slices.DeleteFunc(groups, func(group string) bool { return slices.Contains(f.presentGroups(), group) })
-	cleaned.Kept = append(f.keptGroups(refused), f.keptObjects()...)
+	for _, group := range named {
+		cleaned.Kept = append(cleaned.Kept, fmt.Sprintf("group %s, without our members: a filter rule names it", group))
+	}
+	cleaned.Kept = slices.Concat(cleaned.Kept, f.keptGroups(refused), f.keptObjects())
 	return cleaned, nil
 }
 
@@ -118,13 +132,41 @@ func (f *flush) unblockForeign(ctx context.Context) (refused []string, err error
 // noBans is the AllInForce of a cleanup.
 func noBans(context.Context, []netip.Prefix) ([]netip.Prefix, error) { return nil, nil }
 
-// removeGroups removes the groups, and the sections that this program made.
-func (f *flush) removeGroups(ctx context.Context) error {
+// namedGroups returns the groups that a filter rule names. An account that may not read the policies names none, unless the
+// configuration has a rule.
+func (f *flush) namedGroups(ctx context.Context, groups []string) ([]string, error) {
+	if len(groups) == 0 {
+		return nil, nil
+	}
+	session, err := f.monitor(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	named, err := filter.Named(ctx, session, groups...)
+	if !serverd.IsRefused(err) && !serverd.IsForbidden(err) {
+		return named, err
+	}
+	if f.config.Rule.Enforces {
+		return groups, nil
+	}
+	return nil, nil
+}
+
+// removeGroups removes the groups, and the sections that this program made. It only empties the groups that filter rules name.
+func (f *flush) removeGroups(ctx context.Context, named []string) error {
 	for attempt := 0; ; attempt++ {
 		if err := f.files.read(ctx); err != nil {
 			return err
 		}
-		groups := objects.RemoveGroup(objects.RemoveGroup(f.files.text.Objectgroup, f.config.DeleteGroup), f.config.Group)
+		groups := f.files.text.Objectgroup
+		for _, group := range named {
+			groups = objects.EmptyGroup(groups, group)
+		}
+		for _, group := range f.allGroups() {
+			if !slices.Contains(named, group) {
+				groups = objects.RemoveGroup(groups, group)
+			}
+		}
 		object := objects.Remove(f.files.text.Object, objects.Referenced(groups))
 		changed, err := f.files.replace(ctx, objects.Patched{Defined: f.files.text.Object, Objectgroup: groups, Object: object})
 		if !errors.Is(err, edit.ErrChanged) || attempt == maxAttempts {

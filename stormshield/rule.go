@@ -2,6 +2,7 @@ package stormshield
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,8 +10,11 @@ import (
 
 	"notification-stormshield/appliance"
 	"notification-stormshield/stormshield/blacklist"
+	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/filter"
+	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
+	"notification-stormshield/stormshield/shell"
 )
 
 // activateRule makes the running filter rule see the files, if it lacks a change and the time for that has come. If no command is
@@ -26,13 +30,51 @@ func (f *flush) activateRule(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, command := range rule.Activate {
-		if _, err := f.files.shell.Run(ctx, command, nil); err != nil {
-			return &appliance.ActivationError{Command: command, Err: err}
-		}
+	if err := rule.activate(ctx, f.files.shell); err != nil {
+		return err
 	}
 	f.done.Activated = time.Now()
 	return nil
+}
+
+func (r Rule) activate(ctx context.Context, client *shell.Client) error {
+	for _, command := range r.Activate {
+		if _, err := client.Run(ctx, command, nil); err != nil {
+			return &appliance.ActivationError{Command: command, Err: err}
+		}
+	}
+	return nil
+}
+
+// ActivateRule makes the running filter rule see the files.
+func (a *Appliance) ActivateRule(ctx context.Context) error {
+	client, err := a.DialSSH(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	a.progress("activating the filter rule")
+	return a.config.Rule.activate(ctx, client)
+}
+
+// WriteGroups adds the groups to the files if they lack them, so that a filter rule can name the group of bans.
+func (a *Appliance) WriteGroups(ctx context.Context) error {
+	files, err := a.openFiles(ctx, edit.State{})
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	a.progress("writing the groups")
+	for attempt := 0; ; attempt++ {
+		if err := files.read(ctx); err != nil {
+			return err
+		}
+		patch := objects.Patch{Group: a.config.Group, DeleteGroup: a.config.DeleteGroup}
+		_, err := files.replace(ctx, patch.Apply(files.text.Object, files.text.Objectgroup))
+		if !errors.Is(err, edit.ErrChanged) || attempt == maxAttempts {
+			return err
+		}
+	}
 }
 
 // finishRule ends a flush with the files where a filter rule enforces. It takes the entries of before off the blacklist when a rule in
@@ -136,27 +178,15 @@ func (f *flush) removeEachEntry(ctx context.Context, session *serverd.Session) (
 	return len(removed) == len(entries), err
 }
 
-// keepNamedGroups leaves out the old groups that a filter rule in force names. A rule without its group might stop the whole policy.
+// keepNamedGroups leaves out the old groups that a filter rule names. A rule without its group might stop the whole policy.
 func (f *flush) keepNamedGroups(ctx context.Context) error {
-	if !f.config.Rule.Enforces {
-		return nil
-	}
-	session, err := f.monitor(ctx, false)
+	named, err := f.namedGroups(ctx, f.change.OldGroups)
 	if err != nil {
 		return err
 	}
-	var unnamed []string
-	for _, group := range f.change.OldGroups {
-		use, err := filter.InForce(ctx, session, group)
-		if err != nil && !serverd.IsRefused(err) && !serverd.IsForbidden(err) {
-			return err
-		}
-		if err != nil || use.AsSource || use.AsDestination {
-			f.done.Kept = append(f.done.Kept, fmt.Sprintf("group %s: a filter rule may name it (run `crowdsec-stormshield rule install`)", group))
-			continue
-		}
-		unnamed = append(unnamed, group)
+	for _, group := range named {
+		f.done.Kept = append(f.done.Kept, fmt.Sprintf("group %s: a filter rule names it, and keeps its bans (run `crowdsec-stormshield rule install`)", group))
 	}
-	f.change.OldGroups = unnamed
+	f.change.OldGroups = slices.DeleteFunc(slices.Clone(f.change.OldGroups), func(group string) bool { return slices.Contains(named, group) })
 	return nil
 }

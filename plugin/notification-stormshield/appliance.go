@@ -72,13 +72,10 @@ func clientConfig(d config.Document) stormshield.Config {
 	return c
 }
 
-// ruleOf returns how the filter rule of a configuration enforces.
+// ruleOf returns how the filter rule of a configuration enforces, and how it is activated.
 func ruleOf(s config.Stormshield) stormshield.Rule {
-	if !s.UsesRule() {
-		return stormshield.Rule{}
-	}
 	return stormshield.Rule{
-		Enforces: true, Alone: !s.UsesBlacklist(), Observing: s.IsObserving(),
+		Enforces: s.UsesRule(), Alone: !s.UsesBlacklist(), Observing: s.IsObserving(),
 		AsSource: s.Rule.Direction != "out", AsDestination: s.Rule.Direction != "in", Activate: s.Rule.Activate,
 	}
 }

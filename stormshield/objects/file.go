@@ -139,7 +139,13 @@ func isValueOf(value []byte, p netip.Prefix) bool {
 // RemoveGroup returns the text of `objectgroup` without our members of the group, and
 // without its header if it has no other members.
 func RemoveGroup(objectgroup []byte, group string) []byte {
-	keepHeader := len(ForeignMembers(objectgroup, group)) > 0
+	return emptyGroup(objectgroup, group, len(ForeignMembers(objectgroup, group)) > 0)
+}
+
+// EmptyGroup returns the text of `objectgroup` without our members of the group. The header stays.
+func EmptyGroup(objectgroup []byte, group string) []byte { return emptyGroup(objectgroup, group, true) }
+
+func emptyGroup(objectgroup []byte, group string, keepHeader bool) []byte {
 	return edit{
 		line: func(section string, line []byte) []byte {
 			if section != group {

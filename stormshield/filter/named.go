@@ -1,0 +1,43 @@
+package filter
+
+import (
+	"context"
+	"slices"
+
+	"notification-stormshield/stormshield/serverd"
+)
+
+// slots is how many policies an appliance has.
+const slots = 10
+
+// Named returns those of some groups that a rule of any slot names, activated or only edited, on or off. It needs the right
+// filter_read. A slot that the appliance refuses to list names none.
+func Named(ctx context.Context, session Session, groups ...string) ([]string, error) {
+	if _, err := activeSlot(ctx, session); err != nil {
+		return nil, err
+	}
+	var named []string
+	for slot := 1; slot <= slots; slot++ {
+		for _, v := range []version{activated, edited} {
+			entries, split, err := readList(ctx, session, slot, v)
+			if err != nil && !serverd.IsRefused(err) {
+				return nil, err
+			}
+			for _, group := range groups {
+				if !slices.Contains(named, group) && slices.ContainsFunc(entries, func(e Entry) bool { return e.names(group) }) {
+					named = append(named, group)
+				}
+			}
+			if !split {
+				break
+			}
+		}
+	}
+	return named, nil
+}
+
+// names reports whether an entry names a group, also as an excluded one.
+func (e Entry) names(group string) bool {
+	targets := slices.Concat(e.From, e.To)
+	return slices.Contains(targets, group) || slices.Contains(targets, "!"+group)
+}
