@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Change is what [Install] or [Remove] found out: the policy, and the operations that give it the wanted rules.
@@ -37,6 +38,9 @@ func newChange(ctx context.Context, session Session, w Wanted, rules []rule) (*C
 	if c.Policy, c.active, err = readBoth(ctx, session, w.Slot); err != nil {
 		return nil, err
 	}
+	if err := checkReadable(c.Policy.Copy); err != nil {
+		return nil, err
+	}
 	for _, e := range c.Policy.Copy {
 		if e.Kind == Rule && !e.IsOurs() && slices.ContainsFunc(w.rules(), func(r rule) bool { return r.name == e.Name }) {
 			return nil, fmt.Errorf("the rule %s at position %d of slot %d is not ours: its comment does not begin with %q (hint: choose another name, stormshield.rule.name)",
@@ -52,6 +56,18 @@ func newChange(ctx context.Context, session Session, w Wanted, rules []rule) (*C
 		c.Unloaded = c.isUnloaded(ctx, session)
 	}
 	return c, nil
+}
+
+// checkReadable returns an error if the list is in another form than the known one. A rule of ours would then not be found.
+func checkReadable(entries []Entry) error {
+	isUnreadable := func(e Entry) bool { return e.Kind == Unknown && strings.Contains(e.Text, marker) }
+	if !slices.ContainsFunc(entries, func(e Entry) bool { return e.Kind == Rule }) {
+		isUnreadable = func(e Entry) bool { return e.Kind == Unknown }
+	}
+	if i := slices.IndexFunc(entries, isUnreadable); i >= 0 {
+		return fmt.Errorf("the appliance lists its rules in an unknown form: %.200q (hint: make the rule by hand, and report this line)", entries[i].Text)
+	}
+	return nil
 }
 
 // readBoth reads the policy of a slot, and that of the active slot if it is another one: CONFIG FILTER ACTIVATE names no slot, and

@@ -49,26 +49,29 @@ type Use struct {
 }
 
 // InForce reports how the rules of the active slot use a group, as they were activated last. Only a rule counts that is on, and
-// whose action is block, reset or log. InForce looks at no other condition of a rule, such as an interface or a port, and not at the rules before it.
-// It does not know which members of the group the running rule has. It only reads, and needs the right filter_read. An error says
-// that the appliance gave no answer.
+// whose action is block, reset or log. A line that cannot be read counts as both if it has the name of the group.
+//
+// InForce looks at no other condition of a rule, such as an interface or a port, and not at the rules before it. It does not know
+// which members of the group the running rule has. It only reads, and needs the right filter_read. An error says that the
+// appliance gave no answer.
 func InForce(ctx context.Context, session Session, group string) (Use, error) {
 	active, err := activeSlot(ctx, session)
 	if err != nil || active == 0 {
 		return Use{}, err
 	}
 	entries, _, err := readList(ctx, session, active, activated)
-	if err != nil {
-		return Use{}, err
-	}
+	return useOf(entries, group), err
+}
+
+func useOf(entries []Entry, group string) Use {
 	var use Use
 	for _, e := range entries {
-		if e.Kind == Rule && !e.Off && slices.Contains([]string{"block", "reset", "log"}, e.Action) {
-			use.AsSource = use.AsSource || slices.Contains(e.From, group)
-			use.AsDestination = use.AsDestination || slices.Contains(e.To, group)
-		}
+		acts := e.Kind == Rule && !e.Off && slices.Contains([]string{"block", "reset", "log"}, e.Action)
+		unclear := e.Kind == Unknown && e.mentions(group)
+		use.AsSource = use.AsSource || unclear || acts && slices.Contains(e.From, group)
+		use.AsDestination = use.AsDestination || unclear || acts && slices.Contains(e.To, group)
 	}
-	return use, nil
+	return use
 }
 
 // activeSlot returns the slot that the appliance runs; 0: none.

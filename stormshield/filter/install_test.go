@@ -486,7 +486,7 @@ func TestInForceSeesTheEnabledRulesOfTheActiveSlot(t *testing.T) {
 		{ours(wanted(direction("both"))), filter.Use{AsSource: true, AsDestination: true}},
 		{[]string{"log from any to net_lan|Crowdsec # of an administrator"}, filter.Use{AsDestination: true}},
 		{[]string{"off block from Crowdsec to any"}, filter.Use{}},
-		{[]string{"pass from Crowdsec to any"}, filter.Use{}},
+		{[]string{"pass from Crowdsec to any", "separator; color=C0C0C0; collapse=0; comment=Crowdsec"}, filter.Use{}},
 		{[]string{"block from !Crowdsec to any"}, filter.Use{}},
 		{[]string{"block from srv_web to any # from Crowdsec to any"}, filter.Use{}},
 	} {

@@ -160,6 +160,12 @@ func names(list string) []string {
 	return names
 }
 
+// mentions reports whether the text has a name as a word.
+func (e Entry) mentions(name string) bool {
+	isBetween := func(r rune) bool { return strings.ContainsRune(" \t|,;:!@\"=()<>", r) }
+	return slices.Contains(strings.FieldsFunc(e.Text, isBetween), name)
+}
+
 func firstWord(text string) string {
 	word, _, _ := strings.Cut(strings.TrimSpace(text), " ")
 	return word

@@ -99,6 +99,31 @@ func TestOnlyTheMarkerWithTheNameMakesARuleOurs(t *testing.T) {
 	}
 }
 
+func TestAListOfAnotherFormIsNotChangedAndCountsForTheGroup(t *testing.T) {
+	t.Parallel()
+	const others, ours = "position=1; ruleid=1: pass from a to b", "position=2; ruleid=2: block from Crowdsec to any # crowdsec-stormshield crowdsec: bans as source"
+	for _, c := range []struct {
+		others, ours string
+		readable     bool
+		use          Use
+	}{
+		{others, ours, true, Use{AsSource: true}},
+		{"pass (a,b)", ours, true, Use{AsSource: true}},
+		{others, "block (Crowdsec,any) crowdsec-stormshield crowdsec: bans as source", false, Use{true, true}},
+		{others, "block Crowdsec any crowdsec-stormshield crowdsec: bans as source", false, Use{true, true}},
+		{"pass a b", "block Crowdsec any", false, Use{true, true}},
+		{"pass a b", "block c any", false, Use{}},
+	} {
+		entries := parseList([]string{c.others, c.ours})
+		if err := checkReadable(entries); (err == nil) != c.readable {
+			t.Errorf("%q: %v", c.ours, err)
+		}
+		if use := useOf(entries, "Crowdsec"); use != c.use {
+			t.Errorf("%q: %+v", c.ours, use)
+		}
+	}
+}
+
 func FuzzParseLine(f *testing.F) {
 	for _, line := range []string{
 		"position=1; ruleid=1: pass log from any to firewall_all port https # a", "position=4;separator;collapse=0;comment=x: from a to b",

@@ -36,8 +36,11 @@ func Named(ctx context.Context, session Session, groups ...string) ([]string, er
 	return named, nil
 }
 
-// names reports whether an entry names a group, also as an excluded one.
+// names reports whether an entry names a group, also as an excluded one. A line that cannot be read names it if it has the word.
 func (e Entry) names(group string) bool {
+	if e.Kind == Unknown {
+		return e.mentions(group)
+	}
 	targets := slices.Concat(e.From, e.To)
 	return slices.Contains(targets, group) || slices.Contains(targets, "!"+group)
 }
