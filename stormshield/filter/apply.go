@@ -120,7 +120,7 @@ func (c *Change) checkUnchanged(ctx context.Context, session Session, done int) 
 	return nil
 }
 
-// edit runs the operations on the copy, and checks it.
+// edit runs the operations on the copy, lets the appliance check it, and reads it back.
 func (c *Change) edit(ctx context.Context, session Session, o Options) error {
 	o.progress("editing the policy")
 	for _, op := range c.operations {
@@ -128,9 +128,6 @@ func (c *Change) edit(ctx context.Context, session Session, o Options) error {
 			return err
 		}
 		c.done++
-	}
-	if err := c.checkUnchanged(ctx, session, len(c.operations)); err != nil {
-		return err
 	}
 	o.progress("checking the policy")
 	answer, err := session.Run(ctx, fmt.Sprintf("CONFIG FILTER CHECK type=filter index=%d", c.Policy.Slot))
@@ -146,7 +143,7 @@ func (c *Change) edit(ctx context.Context, session Session, o Options) error {
 			o.Warn("the check of the policy says: " + line)
 		}
 	}
-	return c.checkUnchanged(ctx, session, len(c.operations)) // CHECK may take long
+	return c.checkUnchanged(ctx, session, len(c.operations))
 }
 
 // run runs an operation. If the appliance refuses it, run asks whether the group is the reason.

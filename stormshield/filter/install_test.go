@@ -214,38 +214,51 @@ func TestInactiveEditsOfSomebodyElseAreNotActivated(t *testing.T) {
 	}
 }
 
-// At each step an administrator takes the right, as the web administration does, and edits the policy.
+// At each step an administrator edits the policy. Most take the right, as the web administration does. Another way to edit, which takes no
+// right, is noticed until a command that edits or activates.
 func TestAChangeOfAnAdministratorInBetweenIsNeitherLostNorActivated(t *testing.T) {
 	t.Parallel()
-	const line = "pass from any to any # half done"
+	const line, activate = "pass from any to any # half done", "CONFIG FILTER ACTIVATE"
 	before := policy()[:20]
-	for n := 1; ; n++ {
-		sim := start(t, before...)
-		session := &saboteur{Session: dial(t, sim), at: n}
-		activating := false
-		session.before = func() error {
-			activating = slices.Contains(session.run[:n-1], "CONFIG FILTER ACTIVATE")
-			sim.AdminTakesModify()
-			return sim.AdminEditPolicy(snstest.DefaultSlot, func(lines []string) []string { return append(lines, line) })
+	old := wanted(direction("both"), func(w *filter.Wanted) { w.Position = 5 })
+	present := slices.Insert(slices.Clone(before), 4, ours(old)...)
+	edited := slices.Insert(slices.Clone(before), 0, line) // every position changes
+	for name, plan := range map[string]func(context.Context, filter.Session, filter.Wanted) (*filter.Change, error){"update": filter.Install, "remove": filter.Remove} {
+		for _, takesRight := range []bool{true, false} {
+			for n := 1; ; n++ {
+				sim := start(t, present...)
+				session := &saboteur{Session: dial(t, sim), at: n}
+				session.before = func() error {
+					if takesRight {
+						sim.AdminTakesModify()
+					}
+					return sim.AdminEditPolicy(snstest.DefaultSlot, func(lines []string) []string { return append([]string{line}, lines...) })
+				}
+				change, err := plan(t.Context(), session, wanted())
+				if err == nil {
+					err = change.Apply(t.Context(), session, filter.Options{})
+				}
+				if len(session.run) < n {
+					break
+				}
+				command := session.run[n-1]
+				if !takesRight && (command == activate || strings.HasPrefix(command, "CONFIG FILTER RULE")) {
+					continue // nobody can notice it
+				}
+				about := fmt.Sprintf("%s, the administrator takes the right: %t: the edit before %s", name, takesRight, command)
+				if slices.Contains(sim.Policy(snstest.DefaultSlot), line) || slices.Contains(sim.RunningPolicy(), line) {
+					t.Errorf("%s is activated (%v)", about, err)
+				}
+				others := slices.DeleteFunc(sim.EditedPolicy(snstest.DefaultSlot), func(l string) bool { return strings.Contains(l, "# crowdsec-stormshield ") })
+				if !slices.Equal(others, edited) {
+					t.Errorf("%s: the policy differs (%v): %s", about, err, difference(others, edited))
+				}
+				if wasActivated := slices.Contains(session.run[:n-1], activate); !wasActivated && err == nil {
+					t.Errorf("%s is not noticed", about)
+				}
+				wantCareful(t, sim)
+			}
 		}
-		change, err := filter.Install(t.Context(), session, wanted(direction("both")))
-		if err == nil {
-			err = change.Apply(t.Context(), session, filter.Options{})
-		}
-		if len(session.run) < n {
-			break
-		}
-		command := session.run[n-1]
-		if slices.Contains(sim.Policy(snstest.DefaultSlot), line) || slices.Contains(sim.RunningPolicy(), line) {
-			t.Errorf("the edit before %s is activated (%v)", command, err)
-		}
-		if !slices.Contains(sim.EditedPolicy(snstest.DefaultSlot), line) {
-			t.Errorf("the edit before %s is lost (%v)", command, err)
-		}
-		if !activating && err == nil && command != "MODIFY OFF" {
-			t.Errorf("the edit before %s is not noticed", command)
-		}
-		wantCareful(t, sim)
 	}
 }
 

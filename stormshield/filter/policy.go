@@ -36,10 +36,11 @@ func readPolicy(ctx context.Context, session Session, slot, active int) (Policy,
 	p := Policy{Slot: slot, Active: slot == active}
 	var split, splitToo bool
 	var err error
-	if p.Copy, split, err = readList(ctx, session, slot, edited); err != nil {
+	if p.Activated, split, err = readList(ctx, session, slot, activated); err != nil {
 		return Policy{}, err
 	}
-	if p.Activated, splitToo, err = readList(ctx, session, slot, activated); err != nil {
+	// The copy is read last, because the next command may activate it.
+	if p.Copy, splitToo, err = readList(ctx, session, slot, edited); err != nil {
 		return Policy{}, err
 	}
 	p.Unsplit = !split || !splitToo
