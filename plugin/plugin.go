@@ -187,8 +187,8 @@ func (o Options) prepare(ctx context.Context, d config.Document, store *ledger.L
 		Rhythm:   pacer.Rhythm{Every: d.UpdateFrequency, Debounce: d.Debounce},
 		Reassert: d.Stormshield.ReassertEvery, EntryLife: d.Stormshield.BlacklistTimeout, MaxBans: d.Decisions.MaxBans,
 		SingleMax: d.Stormshield.APISingleMax, WithoutSSH: !d.Stormshield.UsesSSH(), Compare: d.Stormshield.CompareEvery,
-		Activate: d.Stormshield.Rule.ActivateEvery,
-		Cut:      d.Stormshield.CutConnections, Credentials: n.credentials, Filter: func() ban.Filter { return n.filter }, Log: log,
+		Activate: d.Stormshield.Rule.ActivateEvery, Observing: d.Stormshield.IsObserving(),
+		Cut: d.Stormshield.CutConnections, Credentials: n.credentials, Filter: func() ban.Filter { return n.filter }, Log: log,
 	})
 	return n, nil
 }

@@ -57,6 +57,7 @@ type Config struct {
 	WithoutSSH  bool          // the configuration has no credentials for SSH, so no flush uses the files
 	Compare     time.Duration // how long a re-assert relies on the last comparison of the files
 	Activate    time.Duration // a filter rule is activated at most once in this time
+	Observing   bool          // the filter rule only logs
 	Cut         bool          // cut the established connections of newly blocked addresses of class [ban.Local]
 	Credentials string        // a login hold-off counts only for these
 	// Filter returns the filter that decisions must pass.
@@ -108,6 +109,9 @@ func (e *Enforcer) ReapplyFilter() { e.reapply.Store(true) }
 
 // Run enforces until the context ends.
 func (e *Enforcer) Run(ctx context.Context) {
+	if e.Observing {
+		e.Log.Warn("observing: the filter rule only logs (rule.action: log), and nothing is blocked")
+	}
 	e.applyFilter(ctx)
 	var watching sync.WaitGroup
 	running, stop := context.WithCancel(ctx)

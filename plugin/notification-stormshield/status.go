@@ -26,7 +26,10 @@ last flush was, which process of the plugin flushes, and the last error. It read
 the plugin's state alone, and connects to nothing. The exit status is 1 if the
 first line says NOT WORKING. Bans that wait because of max_bans are no reason.
 
-With --json: name, host, ssh (false: over the API alone), max_bans, state (a
+With --json: name, host, ssh (false: over the API alone), enforce (blacklist, rule
+or both), observing (true: the filter rule only logs, and nothing is blocked),
+rule_stale_since (since when the running filter rule lacks changes of the group; a
+time, or null), max_bans, state (a
 path), working, problem (text; absent if working), process (null: none runs),
 in_force, of_lists (bans in force of the class lists), in_force_by_class and
 waiting_by_class (numbers: local, imports, lists), to_block, to_unblock,
@@ -69,9 +72,14 @@ func runStatus(ctx context.Context, o statusOptions, out output) error {
 
 // status is the health of one notification.
 type status struct {
-	Name    string `json:"name"`
-	Host    string `json:"host"`
-	SSH     bool   `json:"ssh"`
+	Name string `json:"name"`
+	Host string `json:"host"`
+	SSH  bool   `json:"ssh"`
+
+	Enforce        string     `json:"enforce"`
+	Observing      bool       `json:"observing"`
+	RuleStaleSince *time.Time `json:"rule_stale_since"`
+
 	MaxBans int    `json:"max_bans"`
 	State   string `json:"state"`
 	Working bool   `json:"working"`
@@ -142,7 +150,7 @@ func readStatus(ctx context.Context, d config.Document, l *ledger.Ledger, now ti
 	s := status{
 		Name: d.Name, Host: d.Stormshield.Host, SSH: d.Stormshield.UsesSSH(), MaxBans: d.Decisions.MaxBans, State: state.Path,
 		InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], InForceByClass: read.InForce, WaitingByClass: read.Waiting,
-		NextEnd: jsonTime(read.Next),
+		NextEnd: jsonTime(read.Next), Enforce: d.Stormshield.Enforce, Observing: d.Stormshield.IsObserving(),
 	}
 	if problem, err := targetProblem(ctx, d, l); err != nil || problem != "" {
 		s.Problem, s.ToBlock = problem, s.InForce
@@ -161,6 +169,9 @@ func readStatus(ctx context.Context, d config.Document, l *ledger.Ledger, now ti
 		return status{}, err
 	}
 	s.ToBlock, s.ToUnblock, s.PendingSince = read.ToBlock, read.ToUnblock, jsonTime(read.Pending)
+	if d.Stormshield.UsesRule() {
+		s.RuleStaleSince = jsonTime(read.Stale)
+	}
 	s.LastFlush, s.BlockedAnew = jsonTime(read.Flushed), jsonTime(read.Confirmed)
 	if pid != 0 {
 		s.Process = &pid
@@ -196,6 +207,11 @@ func troubleOf(s ledger.Status) *trouble {
 // hasFilesFailure reports whether the last flush that needed the files could not write them.
 func (s status) hasFilesFailure() bool {
 	return s.Trouble != nil && s.Trouble.Files && !s.Trouble.Warning
+}
+
+// isRuleOverdue reports whether the running filter rule lacks changes for longer than a flush and an activation should need.
+func (s status) isRuleOverdue(d config.Document, now time.Time) bool {
+	return s.RuleStaleSince != nil && now.Sub(*s.RuleStaleSince) > 3*d.UpdateFrequency+d.Stormshield.Rule.ActivateEvery+time.Minute
 }
 
 // isOverdue reports whether something is pending for longer than a flush should need. The state may hold no trouble then,

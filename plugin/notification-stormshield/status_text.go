@@ -21,11 +21,17 @@ func (s status) problem(d config.Document, now time.Time) string {
 	case s.HoldOff != nil:
 		return fmt.Sprintf("no login is tried for %s (hint: %s)",
 			formatDuration(s.HoldOff.Until.Sub(now)), s.HoldOff.Hint)
+	case s.hasFilesFailure() && d.Stormshield.UsesRule():
+		return fmt.Sprintf("the filter rule cannot be kept up to date over SSH for %s (hint: the error says why; `check` tries everything)",
+			formatDuration(now.Sub(s.Trouble.Since)))
 	case s.hasFilesFailure() && s.Files != nil && s.Files.Ranges > 0:
 		return fmt.Sprintf("the appliance's files cannot be written over SSH for %s, and %s for them (hint: the error says why; `check` tries everything)",
 			formatDuration(now.Sub(s.Trouble.Since)), formatCount(s.Files.Ranges, "range waits", "ranges wait"))
 	case s.Trouble != nil && !s.Trouble.Warning && !s.Trouble.Files:
 		return fmt.Sprintf("flushes have failed for %s (hint: the error says why; `check` tries everything)", formatDuration(now.Sub(s.Trouble.Since)))
+	case s.isRuleOverdue(d, now):
+		return fmt.Sprintf("the running filter rule has lacked changes of the group %s for %s (hint: CrowdSec's log says what the plugin does)",
+			d.Stormshield.Group, formatDuration(now.Sub(*s.RuleStaleSince)))
 	case s.isOverdue(d, now) && s.ToBlock+s.ToUnblock == 0 && s.hasFilesFailure():
 		return fmt.Sprintf("the appliance's files cannot be written over SSH for %s, and a flush that was cut is not repaired "+
 			"(hint: the error says why; `check` tries everything)", formatDuration(now.Sub(s.Trouble.Since)))
@@ -56,6 +62,9 @@ type statusTable struct {
 func (s status) print(out io.Writer, now time.Time) error {
 	paint := painter(out)
 	verdict := paint(green, "working")
+	if s.Observing {
+		verdict += ", observing: the filter rule only logs, nothing is blocked"
+	}
 	if !s.Working {
 		verdict = paint(red, "NOT WORKING: ") + s.Problem
 	}
@@ -64,6 +73,9 @@ func (s status) print(out io.Writer, now time.Time) error {
 	t.addBans()
 	if s.Files != nil {
 		t.addFiles()
+	}
+	if s.Enforce != "blacklist" {
+		t.addRule()
 	}
 	t.row("last flush", "%s", t.ago(s.LastFlush))
 	t.row("last re-assert", "%s", t.ago(s.BlockedAnew))
@@ -121,12 +133,35 @@ func (t statusTable) addBans() {
 // addFiles adds the row about the appliance's files.
 func (t statusTable) addFiles() {
 	text := "compared " + t.ago(t.Files.Compared)
-	if t.hasFilesFailure() {
+	if t.hasFilesFailure() && t.Enforce != "blacklist" {
+		text += fmt.Sprintf("; not written or not activated for %s", t.since(t.Trouble.Since))
+	} else if t.hasFilesFailure() {
 		text += fmt.Sprintf("; not written for %s, addresses are blocked over the API alone", t.since(t.Trouble.Since))
 	} else if t.Files.ToWrite > 0 {
-		text += fmt.Sprintf("; %s with the next re-assert", formatCount(t.Files.ToWrite, "change follows", "changes follow"))
+		follows := "with the next re-assert"
+		if t.Enforce != "blacklist" {
+			follows = "with the next flush"
+		}
+		text += fmt.Sprintf("; %s %s", formatCount(t.Files.ToWrite, "change follows", "changes follow"), follows)
 	}
 	t.row("files", "%s", text)
+}
+
+// addRule adds the row about the filter rule.
+func (t statusTable) addRule() {
+	text := "enforces beside the blacklist"
+	switch {
+	case t.Observing:
+		text = "only logs"
+	case t.Enforce == "rule":
+		text = "enforces alone"
+	}
+	if t.RuleStaleSince != nil {
+		text += fmt.Sprintf("; the last changes are not activated for %s", t.since(*t.RuleStaleSince))
+	} else {
+		text += "; it has all changes"
+	}
+	t.row("filter rule", "%s", text)
 }
 
 func (t statusTable) row(title, format string, args ...any) {
