@@ -8,11 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/stormshield"
+	"notification-stormshield/stormshield/filter"
+	"notification-stormshield/stormshield/serverd"
 )
 
 type cleanupOptions struct {
@@ -25,15 +28,18 @@ func cleanupCommand() command {
 		usage:   "cleanup [-c FILE] [-n NAME]",
 		summary: "Remove everything that this plugin made from the appliance",
 		help: `Removes from the appliance what this plugin, or the older Python component, made:
-the entries of the blacklist, both groups, and the objects. Every other byte of
-the appliance's files stays as it is. Without credentials for SSH it unblocks the
+the filter rule, the entries of the blacklist, both groups, and the objects. Every
+other byte of the appliance's files stays as it is. It removes the rule as 'rule
+remove --yes' does: never while an administrator holds the configuration right, and
+never if that activates edits of others. A group that a filter rule still names
+stays without members. Without credentials for SSH it unblocks the
 entries that the state lists, one by one, and leaves the files.
 
 Stop CrowdSec first, or remove the notification from profiles.yaml and the
 notifications folder: this command refuses while the plugin runs. When the plugin
 starts again, it blocks the bans that are still in force.
 
-With --json: host, unblocked, objects (numbers), kept (a list of texts: objects
+With --json: host, rules, unblocked, objects (numbers), kept (a list of texts: objects
 and groups that stay because others use them; ten objects at most, then how many
 more).`,
 		example: "  systemctl stop crowdsec\n  crowdsec-stormshield cleanup",
@@ -90,17 +96,57 @@ func runCleanup(ctx context.Context, o cleanupOptions, out output) error {
 	return printCleaned(cleaned, d.Stormshield.Host, o.json, out)
 }
 
-// cleanAppliance removes the known entries, our groups and the old groups from the appliance.
-func cleanAppliance(ctx context.Context, d config.Document, known []netip.Prefix, oldGroups []string, out output) (stormshield.Cleaned, error) {
+// cleaned is the result of a cleanup.
+type cleaned struct {
+	stormshield.Cleaned
+	rules int // how many filter rules are removed
+}
+
+// removeRules removes the filter rules of a configuration, and returns how many. An account that may not read the policies has none,
+// unless the configuration has a rule.
+func removeRules(ctx context.Context, d config.Document, c stormshield.Config) (int, error) {
+	c.Progress("looking for filter rules")
+	session, err := stormshield.New(c).DialAPI(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = session.Close(context.WithoutCancel(ctx)) }()
+	change, err := filter.Remove(ctx, session, wantedRules(d))
+	if (serverd.IsRefused(err) || serverd.IsForbidden(err)) && !d.Stormshield.UsesRule() {
+		return 0, nil
+	}
+	if err != nil || change.IsEmpty() {
+		return 0, err
+	}
+	rules := len(filter.Of(change.Policy.Copy, d.Stormshield.Rule.Name))
+	if err := change.Apply(ctx, session, filter.Options{Progress: c.Progress}); err != nil {
+		return 0, err
+	}
+	return rules, nil
+}
+
+// cleanAppliance removes the filter rules, the known entries, our groups and the old groups from the appliance.
+func cleanAppliance(ctx context.Context, d config.Document, known []netip.Prefix, oldGroups []string, out output) (cleaned, error) {
 	holdOff, err := prepareLogin(&d)
 	if err != nil {
-		return stormshield.Cleaned{}, err
+		return cleaned{}, err
 	}
 	progress := showProgress(out.stderr)
 	c := clientConfig(d)
 	c.Progress = progress.show
-	cleaned, failed := stormshield.New(c).Cleanup(ctx, known, oldGroups...)
+	rules, failed := removeRules(ctx, d, c)
+	var login *appliance.LoginError
+	if errors.As(failed, &login) {
+		progress.end()
+		return cleaned{}, errors.Join(holdOff.record(failed), failed)
+	}
+	done, err := stormshield.New(c).Cleanup(ctx, known, oldGroups...)
 	progress.end()
+	cleaned := cleaned{Cleaned: done, rules: rules}
+	if failed != nil {
+		cleaned.Kept = append([]string{"the filter rule: " + failed.Error()}, cleaned.Kept...)
+	}
+	failed = err
 	if err := holdOff.record(failed); err != nil {
 		return cleaned, err
 	}
@@ -113,14 +159,18 @@ func cleanAppliance(ctx context.Context, d config.Document, known []netip.Prefix
 // cleanupResult is the result of a cleanup, as JSON.
 type cleanupResult struct {
 	Host      string   `json:"host"`
+	Rules     int      `json:"rules"`
 	Unblocked int      `json:"unblocked"`
 	Objects   int      `json:"objects"`
 	Kept      []string `json:"kept"`
 }
 
-func printCleaned(cleaned stormshield.Cleaned, host string, asJSON bool, out output) error {
+func printCleaned(cleaned cleaned, host string, asJSON bool, out output) error {
 	if asJSON {
-		return out.printJSON(cleanupResult{host, cleaned.Unblocked, cleaned.Objects, append([]string{}, cleaned.Kept...)})
+		return out.printJSON(cleanupResult{host, cleaned.rules, cleaned.Unblocked, cleaned.Objects, append([]string{}, cleaned.Kept...)})
+	}
+	if cleaned.rules > 0 {
+		fmt.Fprintf(out.stdout, "%s: %s removed\n", host, formatCount(cleaned.rules, "filter rule", "filter rules"))
 	}
 	groups := "no group"
 	if len(cleaned.Groups) == 1 {

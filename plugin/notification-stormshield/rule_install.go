@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"notification-stormshield/config"
+	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/filter"
 	"notification-stormshield/stormshield/serverd"
 )
@@ -53,6 +54,10 @@ stays where it is. A slot that is not the active one does not become active.
 
 ` + helpOfChange + `
 
+If the appliance does not know the group yet, the command writes it to the
+appliance's files over SSH. At the end it runs the commands of rule.activate, so
+that the rule sees the members of the group.
+
 With --json: host, slot, active (whether the slot is the active one), diff (a list
 of texts, as rule diff prints them), changed.`,
 		example: "  crowdsec-stormshield rule install\n  crowdsec-stormshield rule install --yes",
@@ -83,6 +88,9 @@ func runRuleInstall(ctx context.Context, o ruleChangeOptions, out output) error 
 	if err != nil || change == nil {
 		return err
 	}
+	if !change.IsEmpty() && change.Policy.Active {
+		activateMembers(ctx, d, out)
+	}
 	if !d.Stormshield.UsesRule() {
 		out.warn("enforce is %s: the plugin does not keep the group %s up to date for a rule (hint: enforce: rule or both)",
 			d.Stormshield.Enforce, d.Stormshield.Group)
@@ -101,6 +109,20 @@ func runRuleInstall(ctx context.Context, o ruleChangeOptions, out output) error 
 		_, err = fmt.Fprintf(out.stdout, "%s: the rule is installed, and not in force, because slot %d is not the active one\n", d.Stormshield.Host, change.Policy.Slot)
 	}
 	return err
+}
+
+// activateMembers makes the new rule see the members of the group. If that fails, the plugin does it later.
+func activateMembers(ctx context.Context, d config.Document, out output) {
+	if !d.Stormshield.UsesSSH() || len(d.Stormshield.Rule.Activate) == 0 {
+		return
+	}
+	holdOff, err := prepareLogin(&d)
+	if err == nil {
+		err = withFiles(ctx, d, holdOff, out, (*stormshield.Appliance).ActivateRule)
+	}
+	if err != nil {
+		out.warn("the rule may lack members of the group until the plugin activates it: %v", err)
+	}
 }
 
 func runRuleRemove(ctx context.Context, o ruleChangeOptions, out output) error {
@@ -140,18 +162,40 @@ func changeRules(ctx context.Context, o ruleChangeOptions, plan planRules, quest
 		if change, err = plan(ctx, session, wantedRules(d)); err != nil || change.IsEmpty() {
 			return err
 		}
-		if err := o.present(d, change, out); err != nil || !o.yes {
-			return err
-		}
-		return o.apply(ctx, session, change, out)
+		return o.present(d, change, out)
 	})
-	if err != nil || change.IsEmpty() || o.yes {
+	if err != nil || change.IsEmpty() {
 		return d, change, err
 	}
-	if agreed, err := o.confirm(ctx, question, out); !agreed || err != nil {
-		return d, nil, err
+	if !o.yes {
+		if agreed, err := o.confirm(ctx, question, out); !agreed || err != nil {
+			return d, nil, err
+		}
 	}
-	return d, change, withSession(ctx, d, holdOff, func(session *serverd.Session) error { return o.apply(ctx, session, change, out) })
+	apply := func(session *serverd.Session) error { return o.apply(ctx, session, change, out) }
+	err = withSession(ctx, d, holdOff, apply)
+	if errors.As(err, new(*filter.UnknownGroupError)) && d.Stormshield.UsesSSH() {
+		if err = withFiles(ctx, d, holdOff, out, (*stormshield.Appliance).WriteGroups); err == nil {
+			err = withSession(ctx, d, holdOff, apply) // it sees the groups
+		}
+	}
+	return d, change, err
+}
+
+// withFiles runs a step that logs in over SSH, and records a failed login.
+func withFiles(ctx context.Context, d config.Document, holdOff loginHoldOff, out output, step func(*stormshield.Appliance, context.Context) error) error {
+	progress := showProgress(out.stderr)
+	defer progress.end()
+	c := clientConfig(d)
+	c.Progress = progress.show
+	err := step(stormshield.New(c), ctx)
+	if failed := holdOff.record(err); failed != nil {
+		return failed
+	}
+	if err != nil {
+		err = fmt.Errorf("the files of the appliance at %s: %w", d.Stormshield.Host, err)
+	}
+	return err
 }
 
 // mostPending is how many edits of others an error lists.

@@ -60,6 +60,7 @@ func TestMain(m *testing.M) {
 //	lapi add|delete ADDRESS        adds or deletes a decision, with the UUID of the last alert on the address
 //	lapi refuse|heal               the Local API refuses its key, or accepts it again
 //	key FILE PASSPHRASE            makes a private key that the SSH account accepts
+//	packet SOURCE ACTION           waits until a packet of this address meets pass, block or reset
 //	[!] blocked PREFIX             waits until the appliance blocks a prefix, or does not block it
 //	json PATH WANT                 compares one value of the JSON that was printed: .a.0.b
 func TestScripts(t *testing.T) {
@@ -89,7 +90,7 @@ func TestScripts(t *testing.T) {
 			"configure": withScript((*script).configureCommand), "remove-ssh": withScript((*script).removeSSHCommand), "copy": withScript((*script).copyCommand),
 			"plugin": withScript((*script).pluginCommand), "ban": withScript((*script).banCommand), "appliance": withScript((*script).applianceCommand),
 			"lapi": withScript((*script).localAPICommand), "key": keyCommand,
-			"host-keys": hostKeysCommand, "blocked": blockedCommand, "json": jsonCommand,
+			"host-keys": hostKeysCommand, "blocked": blockedCommand, "packet": packetCommand, "json": jsonCommand,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -312,6 +313,21 @@ func blockedCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	_, err = wait(ctx, prefix)
 	ts.Check(err)
+}
+
+func packetCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 || neg {
+		ts.Fatalf("packet SOURCE ACTION, not %q", args)
+	}
+	appliance := ts.Value(scriptKey{}).(*script).Appliance
+	source := netip.MustParseAddr(args[0])
+	var verdict snstest.Verdict
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if verdict = appliance.Packet(source, netip.MustParseAddr("192.0.2.80")); verdict.Action == args[1] {
+			return
+		}
+	}
+	ts.Fatalf("a packet of %s meets %+v", source, verdict)
 }
 
 // jsonCommand compares one value of the JSON that the last command printed.
