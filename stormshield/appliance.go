@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"time"
 
+	"notification-stormshield/stormshield/filter"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
 )
@@ -60,6 +61,8 @@ type Rule struct {
 	Observing               bool
 	AsSource, AsDestination bool     // where the rule names the group
 	Activate                []string // commands of the appliance's shell that make the running rule see the group
+	// Wanted is the rule that the configuration describes, also if it does not enforce. Only package acceptance reads it.
+	Wanted filter.Wanted
 }
 
 // Appliance is one firewall.

@@ -63,7 +63,7 @@ func clientConfig(d config.Document) stormshield.Config {
 		WithoutSSH: !s.UsesSSH(),
 		ConfigDir:  s.ConfigDir, Group: s.Group, DeleteGroup: s.DeleteGroup,
 		ReloadCommand: s.ReloadCommand, BlacklistTimeout: s.BlacklistTimeout, SingleMax: s.APISingleMax,
-		Rule:          ruleOf(s),
+		Rule:          ruleOf(d),
 		OneByOneLimit: 30 * time.Second, APIPasswordHint: apiHint, SSHPasswordHint: sshHint,
 	}
 	if d.UpdateFrequency < 10*time.Second { // slower flushes gain little
@@ -73,9 +73,10 @@ func clientConfig(d config.Document) stormshield.Config {
 }
 
 // ruleOf returns how the filter rule of a configuration enforces, and how it is activated.
-func ruleOf(s config.Stormshield) stormshield.Rule {
+func ruleOf(d config.Document) stormshield.Rule {
+	s := d.Stormshield
 	return stormshield.Rule{
-		Enforces: s.UsesRule(), Alone: !s.UsesBlacklist(), Observing: s.IsObserving(),
+		Enforces: s.UsesRule(), Alone: !s.UsesBlacklist(), Observing: s.IsObserving(), Wanted: wantedRules(d),
 		AsSource: s.Rule.Direction != "out", AsDestination: s.Rule.Direction != "in", Activate: s.Rule.Activate,
 	}
 }

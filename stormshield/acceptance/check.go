@@ -27,8 +27,10 @@ func Check(ctx context.Context, config stormshield.Config) []Finding {
 }
 
 // CheckAndWrite does what Check does, and then tries what only writing shows. It blocks addresses for documentation, writes
-// their objects and groups into the files, compares how the appliance behaves, and removes everything. It touches nothing
-// else on the appliance. A flush may run at the same time. It opens several sessions of the API, one after another.
+// their objects and groups into the files, compares how the appliance behaves, and removes everything. Where a filter rule enforces,
+// it also inserts a rule that is off into an inactive policy, and adds an address to the group of bans, to see when the running rule
+// shows it. It never activates an edit of a policy. It touches nothing else on the appliance. A flush may run at the same time. It
+// opens several sessions of the API, one after another.
 func CheckAndWrite(ctx context.Context, config stormshield.Config) []Finding {
 	c := newChecker(config)
 	defer c.close(ctx)
@@ -46,8 +48,16 @@ func (c *checker) runReadRows(ctx context.Context) {
 	if c.isPair {
 		c.run(ctx, pairRow)
 	}
+	if c.config.Rule.Enforces {
+		c.run(ctx, ruleRows...)
+	} else {
+		c.findUnusedRule(ctx)
+	}
 	if !c.config.WithoutSSH {
 		c.run(ctx, sshRows...)
+		if c.config.Rule.Enforces {
+			c.run(ctx, activationRow)
+		}
 	}
 }
 
@@ -66,6 +76,7 @@ type checker struct {
 	serial   string           // of the appliance that answers; "": not known
 	isPair   bool             // the appliance is one of a pair for high availability
 	writeState
+	ruleState
 }
 
 func newChecker(config stormshield.Config) *checker {

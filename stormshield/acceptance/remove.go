@@ -17,6 +17,14 @@ func (c *checker) remove(ctx context.Context) Finding {
 	c.progress("removing everything again")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
+	rule := c.removeTestRule(ctx)
+	if rule != nil { // the session may be lost
+		c.closeSession(ctx)
+		rule = c.removeTestRule(ctx)
+	}
+	if rule != nil {
+		rule = fmt.Errorf("remove the rule that is off from the copy of slot %d, which is not activated: %w", c.slot, rule)
+	}
 	unblocked := c.unblockAll(ctx)
 	c.closeSession(ctx)
 	var inFiles error
@@ -29,7 +37,7 @@ func (c *checker) remove(ctx context.Context) Finding {
 		unblocked = c.unblockAll(ctx)
 		c.closeSession(ctx)
 	}
-	switch err := errors.Join(inFiles, unblocked); {
+	switch err := errors.Join(rule, inFiles, unblocked); {
 	case err != nil:
 		return wrong(err, fmt.Sprintf("run this again; entries end by themselves within %s", 2*testTime))
 	case !c.wrote:
@@ -81,6 +89,9 @@ func (c *checker) removeFromFilesOnce(ctx context.Context) (err error) {
 	p := testPatch()
 	p.Removed = objects.NewSet(testPrefixes)
 	patched := p.Apply(c.text.Object, c.text.Objectgroup)
+	if c.inGroup {
+		patched = c.inGroupPatch(false).Apply(patched.Object, patched.Objectgroup)
+	}
 	groups := objects.RemoveGroup(objects.RemoveGroup(patched.Objectgroup, testGroup), testEndedGroup)
 	object := objects.RemoveSections(patched.Object, c.sectionsBefore()...)
 	if err := c.files.Replace(ctx, c.text, objects.Patched{Defined: c.text.Object, Objectgroup: groups, Object: object}); err != nil {

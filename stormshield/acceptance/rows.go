@@ -24,6 +24,8 @@ const (
 	editing        = "editing on the appliance"
 	groupBlock     = "blocking a group"
 	ipv6Object     = "IPv6 object"
+	emptyGroup     = "empty group"
+	filterRule     = "filter rule"
 )
 
 // noSSHRow is about a configuration without credentials for SSH.
@@ -37,7 +39,11 @@ func (c *checker) writeRows() []row {
 	if c.config.WithoutSSH {
 		return addressRows
 	}
-	return slices.Concat(addressRows, fileRows)
+	rows := slices.Concat(addressRows, fileRows)
+	if c.config.Rule.Enforces {
+		rows = append(rows, ruleWriteRows...)
+	}
+	return rows
 }
 
 // apiRows need no SSH.
@@ -46,6 +52,15 @@ var apiRows = []row{
 	{"firmware", "SYSTEM PROPERTY returns model and version", works(apiLogin), (*checker).firmware},
 	{blacklistRight, "MODIFY MONITOR gives the right to the blacklist", works(apiLogin), (*checker).monitorRight},
 }
+
+// ruleRows are about the filter rule, where it enforces.
+var ruleRows = []row{
+	{filterRule, "the filter rule in force is as configured", works(apiLogin), (*checker).filterRule},
+	{"edits of the policy", "useclone tells the activated policy from the copy that administrators edit", readsPolicy, (*checker).policyVersions},
+}
+
+// activationRow needs SSH.
+var activationRow = row{"activation commands", "the appliance has the programs of rule.activate", overSSH(loginShell), (*checker).activationCommands}
 
 // sshRows need SSH.
 var sshRows = []row{
@@ -78,7 +93,19 @@ var fileRows = []row{
 	{"unblocking a group", "DELETE of a group unblocks its members", works(groupBlock), (*checker).unblockGroup},
 	{"blocking a range", "an object of [Network] is blocked by its name, and as a member of a group", works(groupBlock), (*checker).blockRange},
 	{ipv6Object, "an object of [Host] may have an IPv6 address, and is blocked by its name", seesWrites, (*checker).ipv6Object},
-	{"empty group", "a group may be a header alone", seesWrites, (*checker).emptyGroup},
+	{emptyGroup, "a group may be a header alone", seesWrites, (*checker).emptyGroup},
+}
+
+// ruleWriteRows edit the copy of an inactive policy, and activate the group of the filter rule. They name the group of the check.
+var ruleWriteRows = []row{
+	{"inserting a rule", "with the configuration right, RULE INSERT inserts a rule that is off into the copy of an inactive policy",
+		func(c *checker) bool { return seesWrites(c) && works(emptyGroup)(c) }, (*checker).insertRule},
+	{"what the list prints", "the list prints a rule with its state, action, source, destination and comment", hasTestRule, (*checker).readRule},
+	{"updating a rule", "RULE UPDATE changes a rule in its place", hasTestRule, (*checker).updateRule},
+	{"checking a policy", "FILTER CHECK accepts the copy of the policy", hasTestRule, (*checker).checkPolicy},
+	{"removing a rule", "RULE REMOVE removes the rule, and the copy is as before", hasTestRule, (*checker).removeRule},
+	{"activating a rule", "the running rule sees a new member of the group after the last command of rule.activate, and not before",
+		func(c *checker) bool { return overSSH(editing, activationRow.subject)(c) && c.inForce }, (*checker).activateRule},
 }
 
 // lastRow removes what the others blocked and wrote.
@@ -100,6 +127,9 @@ func overSSH(subjects ...string) func(*checker) bool {
 func hasBlocked(c *checker) bool { return c.accepted }
 func isListed(c *checker) bool   { return c.listed }
 func seesWrites(c *checker) bool { return c.seesWrites }
+
+func readsPolicy(c *checker) bool { return c.ruleChange != nil }
+func hasTestRule(c *checker) bool { return c.testLine.Text != "" }
 
 func (c *checker) run(ctx context.Context, rows ...row) {
 	for _, r := range rows {

@@ -1,0 +1,162 @@
+package acceptance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"notification-stormshield/stormshield/filter"
+	"notification-stormshield/stormshield/serverd"
+)
+
+// ruleState is the state of the rows about the filter rule.
+type ruleState struct {
+	ruleChange *filter.Change // what an installation would change; nil: the policy cannot be read
+	inForce    bool           // a rule in force names the group, as source and destination as configured
+
+	slot     int            // its copy may have the test rule; 0: none
+	original []filter.Entry // the copy before the test rule
+	testLine filter.Entry   // the test rule, as the list prints it
+	inGroup  bool           // the group of bans may list a test address
+}
+
+const ruleInstallHint = "run `crowdsec-stormshield rule install`; `rule diff` shows what it changes"
+
+// filterRule compares the rule in force with the configuration.
+func (c *checker) filterRule(ctx context.Context) Finding {
+	rule := c.config.Rule
+	change, err := filter.Install(ctx, c.session, rule.Wanted)
+	var use filter.Use
+	if err == nil {
+		use, err = filter.InForce(ctx, c.session, c.config.Group)
+	}
+	if err != nil {
+		return c.unreadPolicy(err)
+	}
+	c.ruleChange = change
+	var lacks []string
+	if rule.AsSource && !use.AsSource {
+		lacks = append(lacks, "source")
+	}
+	if rule.AsDestination && !use.AsDestination {
+		lacks = append(lacks, "destination")
+	}
+	if c.inForce = len(lacks) == 0; c.inForce {
+		return c.compareRule()
+	}
+	hint := ruleInstallHint
+	if !change.Policy.Active {
+		hint = fmt.Sprintf("rule.slot is %d, which is not the active slot: activate it on the appliance, or set rule.slot: 0", change.Policy.Slot)
+	}
+	return wrong(fmt.Errorf("no rule in force names the group %s as %s", c.config.Group, strings.Join(lacks, " or as ")), hint)
+}
+
+// compareRule compares the rules with the configuration, while a rule in force names the group.
+func (c *checker) compareRule() Finding {
+	policy, wanted := c.ruleChange.Policy, c.config.Rule.Wanted
+	ours := filter.Of(policy.Activated, wanted.Name)
+	switch {
+	case !policy.Active:
+		return differs(fmt.Sprintf("a rule of the active slot names the group, and rule.slot is %d, which is not the active one", policy.Slot),
+			"set rule.slot: 0, so that this check compares the rule in force with the configuration")
+	case c.ruleChange.IsEmpty():
+		return holds(describeRules(policy.Slot, ours))
+	case c.ruleChange.Unloaded:
+		return wrong(errors.New("the appliance activated the rule, and MONITOR FILTER does not show it among the running ones"), ruleInstallHint)
+	case len(ours) == 0:
+		return holds("a rule that this program did not make names the group " + c.config.Group)
+	case slices.ContainsFunc(ours, func(e filter.Entry) bool { return e.Action != wanted.Action }):
+		return wrong(fmt.Errorf("rule.action is %s, and the appliance has %s", wanted.Action, describeRules(policy.Slot, ours)), ruleInstallHint)
+	case len(c.ruleChange.Diff()) == 0:
+		return differs("the activated rule is as configured, and the copy that administrators edit is not", ruleInstallHint)
+	}
+	return differs(strings.Join(c.ruleChange.Diff(), "\n"), ruleInstallHint)
+}
+
+// unreadPolicy is the finding about a policy that cannot be read.
+func (c *checker) unreadPolicy(err error) Finding {
+	const unseen = "until then the plugin does not notice that no rule is in force"
+	switch {
+	case serverd.IsForbidden(err):
+		return differs(err.Error(), fmt.Sprintf("give the account %s the right filter_read; %s", c.config.API.Account(), unseen))
+	case serverd.IsRefused(err):
+		return differs(err.Error(), pasteReport+"; "+unseen)
+	}
+	if text, hint, found := strings.Cut(err.Error(), " (hint: "); found {
+		return wrong(errors.New(text), strings.TrimSuffix(hint, ")"))
+	}
+	return wrong(err, c.commandHint(err, "filter_read"))
+}
+
+func describeRules(slot int, rules []filter.Entry) string {
+	lines := make([]string, len(rules))
+	for i, e := range rules {
+		lines[i] = fmt.Sprintf("slot %d, position %d: %s", slot, e.Position, e.Text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// policyVersions looks at edits that are not active yet. It does not print them, because the report is public.
+func (c *checker) policyVersions(context.Context) Finding {
+	switch pending := c.ruleChange.Pending(); {
+	case pending == nil:
+		return holds("it does; no edit of somebody else waits for its activation")
+	case pending.Edits == nil:
+		return differs("the appliance does not tell them apart (it refuses useclone)",
+			"an activation may also activate edits of an administrator, so `rule install` and `rule remove` need --activate-pending")
+	default:
+		return holds(fmt.Sprintf("it does; slot %d has edits of somebody else that are not active yet (%d): `rule install` and `rule remove` need "+
+			"--activate-pending", pending.Slot, len(pending.Edits)))
+	}
+}
+
+// findUnusedRule tries the row about a rule that is there although the blacklist alone enforces, if there is one and the account
+// may read the policy.
+func (c *checker) findUnusedRule(ctx context.Context) {
+	if c.session == nil || c.config.Rule.Wanted.Name == "" {
+		return
+	}
+	policy, err := filter.Read(ctx, c.session, c.config.Rule.Wanted.Slot)
+	if err != nil {
+		return
+	}
+	if ours := filter.Of(policy.Activated, c.config.Rule.Wanted.Name); len(ours) > 0 {
+		c.run(ctx, row{filterRule, "with enforce: blacklist, the policy has no rule of this program", nil, func(*checker, context.Context) Finding {
+			return differs(describeRules(policy.Slot, ours),
+				"the plugin does not activate the policy with enforce: blacklist, so the rule sees new bans late: run `crowdsec-stormshield rule remove`")
+		}})
+	}
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
+
+// activationCommands looks whether the programs exist. It does not run them.
+func (c *checker) activationCommands(ctx context.Context) Finding {
+	var has, lacks []string
+	for _, command := range c.config.Rule.Activate {
+		program := strings.Fields(command)[0]
+		if !plainWord.MatchString(program) {
+			return notTried("the command does not begin with the name of a program: " + command)
+		}
+		out, err := c.runShort(ctx, "command -v "+program+" || echo")
+		switch path := strings.TrimSpace(strings.ToValidUTF8(string(out), "?")); {
+		case err != nil:
+			return wrong(err, c.scriptHint(err))
+		case path == "":
+			lacks = append(lacks, program)
+		default:
+			has = append(has, path)
+		}
+	}
+	switch {
+	case len(lacks) > 0:
+		return wrong(fmt.Errorf("the appliance has no %s", strings.Join(lacks, ", ")),
+			"a new ban does not reach the running rule: correct rule.activate")
+	case len(has) == 0:
+		return holds("rule.activate names no command")
+	}
+	return holds(strings.Join(has, ", "))
+}
