@@ -21,6 +21,7 @@ type Appliance struct {
 	port        int
 	fingerprint string // of the API's certificate
 	configDir   string
+	toolDir     string // has the appliance's own programs
 	control     string
 }
 
@@ -35,6 +36,7 @@ func startAppliance(t testing.TB, folder, disk string) *Appliance {
 		APIPort            int    `json:"api_port"`
 		APICertFingerprint string `json:"api_cert_fingerprint"`
 		ConfigDir          string `json:"config_dir"`
+		ToolDir            string `json:"tool_dir"`
 		Control            string `json:"control"`
 	}
 	waitFor(t, 10*time.Second, "the appliance is ready", func() (bool, string) {
@@ -47,7 +49,7 @@ func startAppliance(t testing.TB, folder, disk string) *Appliance {
 		return err == nil, fmt.Sprint(err)
 	})
 	a.port, a.fingerprint = facts.APIPort, facts.APICertFingerprint
-	a.configDir, a.control = facts.ConfigDir, facts.Control
+	a.configDir, a.toolDir, a.control = facts.ConfigDir, facts.ToolDir, facts.Control
 
 	err := filepath.WalkDir(disk, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
@@ -144,11 +146,12 @@ func (a *Appliance) Problems(t testing.TB) []string {
 	return problems
 }
 
-// Stats counts requests to the appliance's API.
+// Stats counts requests to the appliance's API, and activations of its filter policy.
 type Stats struct {
 	APILoginsOK, APILoginsFailed int
 	APICommands                  []string
 	Lockouts, Evictions          int
+	Activations                  int
 }
 
 // Stats returns the requests to the appliance's API so far.
@@ -157,6 +160,36 @@ func (a *Appliance) Stats(t testing.TB) Stats {
 	var s Stats
 	a.mustGet(t, "/stats", &s)
 	return s
+}
+
+// Policy returns the filter policies as JSON: the running one, and each slot with its inactive edits.
+func (a *Appliance) Policy(t testing.TB) string {
+	t.Helper()
+	var policies json.RawMessage
+	a.mustGet(t, "/policy", &policies)
+	return string(policies)
+}
+
+// Verdict is what the appliance does with a packet.
+type Verdict struct {
+	Action string // pass, block or reset
+	Logged bool
+	By     string // blacklist, or the name of the filter rule; "" if neither decides
+}
+
+func (a *Appliance) packet(ctx context.Context, source, destination string) (v Verdict, err error) {
+	err = a.get(ctx, "/packet?source="+source+"&destination="+destination, &v)
+	return v, err
+}
+
+// Packet returns what the appliance does with a packet.
+func (a *Appliance) Packet(t testing.TB, source, destination string) Verdict {
+	t.Helper()
+	v, err := a.packet(t.Context(), source, destination)
+	if err != nil {
+		t.Fatalf("ask the appliance: %v", err)
+	}
+	return v
 }
 
 // Files returns the texts of all files in the configuration folder. A folder, such as that of a flush, has an empty text.

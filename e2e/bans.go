@@ -121,16 +121,34 @@ func (env *Environment) checkRangeIsRefused(t testing.TB, value string) {
 	}
 }
 
-// guard checks again and again that bans are on the blacklist.
+// guard looks for faults again and again.
 type guard struct {
 	stop   chan struct{}
 	owner  sync.WaitGroup
-	checks int
-	absent []string
+	looks  int
+	faults []string
 }
 
-// guardBans starts a guard. The returned function stops it, and fails the test if a ban was missing.
+// guardBans checks that bans are on the blacklist, until the returned function is called.
 func (env *Environment) guardBans(t testing.TB, values ...string) (stayedBlocked func()) {
+	t.Helper()
+	return guardAgainst(t, func(ctx context.Context) []string {
+		list, err := env.Appliance.blacklist(ctx)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		var absent []string
+		for _, value := range values {
+			if _, blocked := list[prefix(value)]; !blocked {
+				absent = append(absent, value+" is not on the blacklist")
+			}
+		}
+		return absent
+	})
+}
+
+// guardAgainst looks for faults, until the returned function is called, which fails the test if there was a fault.
+func guardAgainst(t testing.TB, look func(context.Context) (faults []string)) (stayedRight func()) {
 	t.Helper()
 	g := &guard{stop: make(chan struct{})}
 	g.owner.Go(func() {
@@ -141,7 +159,8 @@ func (env *Environment) guardBans(t testing.TB, values ...string) (stayedBlocked
 			case <-g.stop:
 				return
 			case <-ticker.C:
-				g.check(t.Context(), env.Appliance, values)
+				g.looks++
+				g.add(look(t.Context()))
 			}
 		}
 	})
@@ -153,27 +172,16 @@ func (env *Environment) guardBans(t testing.TB, values ...string) (stayedBlocked
 	return func() {
 		t.Helper()
 		stop()
-		if g.checks == 0 || len(g.absent) > 0 {
-			t.Errorf("%d checks of the blacklist found these bans missing: %v", g.checks, g.absent)
+		if g.looks == 0 || len(g.faults) > 0 {
+			t.Errorf("the guard looked %d times and found: %q", g.looks, g.faults)
 		}
 	}
 }
 
-func (g *guard) check(ctx context.Context, a *Appliance, values []string) {
-	list, err := a.blacklist(ctx)
-	g.checks++
-	for _, value := range values {
-		if _, blocked := list[prefix(value)]; !blocked {
-			g.addAbsent(value, err)
+func (g *guard) add(faults []string) {
+	for _, fault := range faults {
+		if !slices.Contains(g.faults, fault) {
+			g.faults = append(g.faults, fault)
 		}
-	}
-}
-
-func (g *guard) addAbsent(value string, err error) {
-	if err != nil {
-		value = err.Error()
-	}
-	if !slices.Contains(g.absent, value) {
-		g.absent = append(g.absent, value)
 	}
 }

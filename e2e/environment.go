@@ -19,6 +19,7 @@ type Environment struct {
 	Plugin    *Plugin
 
 	before map[string]string // the appliance's files, before the plugin
+	policy string            // its filter policies, before the plugin
 }
 
 // newEnvironment starts all programs and waits until the plugin is ready to flush. The test stops them at its end.
@@ -57,8 +58,8 @@ func newApplianceEnvironment(t testing.TB, folder, loginShell string) *Environme
 	env := &Environment{}
 	disk := filepath.Join(folder, "appliance")
 	env.Appliance = startAppliance(t, folder, disk)
-	env.SSH = startSSHD(t, folder, disk, loginShell)
-	env.before = env.Appliance.Files(t)
+	env.SSH = startSSHD(t, folder, disk, loginShell, env.Appliance.toolDir)
+	env.before, env.policy = env.Appliance.Files(t), env.Appliance.Policy(t)
 	return env
 }
 
@@ -88,6 +89,9 @@ func (env *Environment) checkCleanup(t *testing.T) {
 		if after := env.Appliance.Files(t)[file]; after != before {
 			t.Errorf("%s is not as it was before the plugin:\n%s", file, differences(before, after))
 		}
+	}
+	if after := env.Appliance.Policy(t); after != env.policy {
+		t.Errorf("the filter policies are not as before the plugin:\n%s\nbefore:\n%s", after, env.policy)
 	}
 	if list := env.Appliance.Blacklist(t); len(list) > 0 {
 		t.Errorf("%d entries are left on the blacklist, such as %v", len(list), slices.Collect(maps.Keys(list))[0])

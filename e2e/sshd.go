@@ -41,8 +41,9 @@ exec /usr/sbin/sshd -D -e -f "$1/sshd_config"`
 // logins counts the logins.
 func (s *sshd) logins() int { return s.logged("Accepted password") }
 
-// startSSHD starts a server with one user, who has this login shell and this home and can log in with the password.
-func startSSHD(t testing.TB, folder, home, shell string) *sshd {
+// startSSHD starts a server with one user, who has this login shell and this home and can log in with the password. The folder tools
+// comes first in the user's PATH.
+func startSSHD(t testing.TB, folder, home, shell, tools string) *sshd {
 	t.Helper()
 	private := filepath.Join(folder, "sshd")
 	if err := os.Mkdir(private, 0o700); err != nil {
@@ -55,7 +56,7 @@ func startSSHD(t testing.TB, folder, home, shell string) *sshd {
 
 	values := map[string]any{
 		"User": user, "UID": userID, "Home": home, "Shell": shell, "PasswordHash": passwordHash,
-		"Port": s.port, "HostKey": key,
+		"Port": s.port, "HostKey": key, "Path": tools + ":/usr/local/bin:/usr/bin:/bin",
 	}
 	for file, mode := range map[string]os.FileMode{"passwd": 0o644, "group": 0o644, "shadow": 0o600, "sshd_config": 0o600} {
 		writeTemplate(t, file, filepath.Join(private, file), mode, values)
