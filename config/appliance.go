@@ -34,9 +34,9 @@ func SharedGroup(a, b Document) string {
 	return ""
 }
 
-// sharesRule reports whether two documents use a filter rule of the same name on the same appliance. To install the rule of
+// SharesRule reports whether two documents use a filter rule of the same name on the same appliance. To install the rule of
 // one document would change that of the other.
-func sharesRule(a, b Document) bool {
+func SharesRule(a, b Document) bool {
 	return !a.DryRun && !b.DryRun && a.Stormshield.UsesRule() && b.Stormshield.UsesRule() &&
 		a.Stormshield.Address() == b.Stormshield.Address() && strings.EqualFold(a.Stormshield.Rule.Name, b.Stormshield.Rule.Name)
 }

@@ -118,7 +118,7 @@ func conflicts(earlier []Document, lines []int, doc Document, line int) []Fault 
 			SharedGroup(earlier[i], doc), doc.Stormshield.Host, earlier[i].Name, lines[i]),
 			"give each a group and a delete_group of its own, or remove one of the documents")
 	}
-	if i := slices.IndexFunc(earlier, func(e Document) bool { return sharesRule(e, doc) }); i >= 0 && doc.Stormshield.Host != "" {
+	if i := slices.IndexFunc(earlier, func(e Document) bool { return SharesRule(e, doc) }); i >= 0 && doc.Stormshield.Host != "" {
 		add("stormshield.rule.name", fmt.Sprintf("is %s on the appliance at %s, as in %s on line %d", doc.Stormshield.Rule.Name,
 			doc.Stormshield.Host, earlier[i].Name, lines[i]), "give each rule a name of its own")
 	}

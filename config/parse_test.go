@@ -528,6 +528,7 @@ func TestParseRefusesEachFaultyValue(t *testing.T) {
 		"  rule: {name: ''}":                 "is missing",
 		"  rule: {name: a b}":                "cannot name a filter rule",
 		"  rule: {name: 'a#b'}":              "cannot name a filter rule",
+		"  rule: {name: a_out}":              "cannot name a filter rule",
 		"  rule: {name: é}":                  "cannot name a filter rule",
 		"  rule: {name: nobody@all}":         "cannot name a filter rule",
 		"  rule: {activate: enobject}":       "is not a list",

@@ -30,8 +30,12 @@ func (p *Plugin) checkConflicts(d config.Document) error {
 	return nil
 }
 
-// CheckGroups returns an error if two configurations write the same group on the same appliance.
+// CheckGroups returns an error if two configurations write the same group on the same appliance, or have the same filter rule there.
 func CheckGroups(a, b config.Document) error {
+	if config.SharesRule(a, b) {
+		return fmt.Errorf("the notifications %s and %s both have the filter rule %s on the appliance at %s "+
+			"(hint: give each a rule.name of its own)", a.Name, b.Name, b.Stormshield.Rule.Name, a.Stormshield.Host)
+	}
 	group := config.SharedGroup(a, b)
 	if group == "" {
 		return nil
@@ -41,13 +45,13 @@ func CheckGroups(a, b config.Document) error {
 		a.Name, b.Name, group, a.Stormshield.Host)
 }
 
-// endsOfOtherBans returns those of some prefixes that other configurations of this process ban on the same appliance, each
-// with the end of its ban.
+// endsOfOtherBans returns those of some prefixes that other configurations of this process block by the blacklist of the same
+// appliance, each with the end of its ban.
 func (p *Plugin) endsOfOtherBans(ctx context.Context, n *notification, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
 	var others []*notification
 	p.mu.Lock()
 	for name, other := range p.running {
-		applies := other.stateless == nil && !other.document.DryRun
+		applies := other.stateless == nil && !other.document.DryRun && other.document.Stormshield.UsesBlacklist()
 		if name != n.document.Name && applies && other.document.Stormshield.Address() == n.document.Stormshield.Address() {
 			others = append(others, other)
 		}

@@ -107,7 +107,9 @@ func (f *flush) confirmRule(ctx context.Context) error {
 	f.progress("looking for the filter rule")
 	use, err := filter.InForce(ctx, session, f.config.Group)
 	switch {
-	case serverd.IsRefused(err), serverd.IsForbidden(err): // check says that the account has no right to read the policy
+	case rule.Alone && serverd.IsForbidden(err):
+		return fmt.Errorf("nobody can tell whether a filter rule enforces the bans: %w (hint: give the account %s the right filter_read)", err, f.config.API.Account())
+	case serverd.IsRefused(err), serverd.IsForbidden(err): // the appliance does not say it
 		use = filter.Use{AsSource: true, AsDestination: true}
 	case err != nil:
 		return err
@@ -130,9 +132,11 @@ func (f *flush) confirmRule(ctx context.Context) error {
 	return nil
 }
 
-// removeEntries takes the entries of bans in force off the blacklist, where the filter rule alone enforces now.
+// removeEntries takes the entries of bans in force off the blacklist, where the filter rule alone enforces now. While the running rule
+// lacks a change, they stay, unless nothing shall be blocked.
 func (f *flush) removeEntries(ctx context.Context) error {
-	if !f.config.Rule.Alone || !f.change.EntriesLeft || f.done.EntriesGone || len(f.pending) > 0 {
+	isStale := f.done.Activated.IsZero() && (f.done.Changed || f.change.Stale)
+	if !f.config.Rule.Alone || !f.change.EntriesLeft || f.done.EntriesGone || len(f.pending) > 0 || isStale && !f.config.Rule.Observing {
 		return nil
 	}
 	if f.total > 0 {

@@ -108,7 +108,17 @@ func TestTheEntriesGoOnlyIfARuleInForceNamesTheGroup(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.config.Rule.Alone = true
-			change := appliance.Change{Pending: appliance.Pending{EntriesLeft: true}, Activate: true, Stale: true}
+			change := appliance.Change{Pending: appliance.Pending{EntriesLeft: true}, Stale: true}
+			if err := r.sim.SetPolicy(5, ruleText); err != nil {
+				t.Fatal(err)
+			}
+			if done, err := r.flush(change, bans...); err != nil || done.EntriesGone || len(r.sim.Blacklist()) != 6 {
+				t.Errorf("before the activation: %+v, %v; the blacklist has %v", done, err, r.sim.Blacklist())
+			}
+			if err := r.sim.SetPolicy(5, "pass from any to any"); err != nil {
+				t.Fatal(err)
+			}
+			change.Activate = true
 			done, err := r.flush(change, bans...)
 			if err == nil || !strings.Contains(err.Error(), "no filter rule in force names the group Crowdsec as source") || !done.RuleMissing {
 				t.Errorf("%+v, %v", done, err)
@@ -149,8 +159,12 @@ func TestTheRuleIsConfirmedOverTheAPI(t *testing.T) {
 		t.Errorf("%+v, %v", done, err)
 	}
 	r.sim.SetFaults(func(f *snstest.Faults) { f.Ret = map[string]int{"CONFIG SLOT": 205} })
-	if done, err := confirm(); err != nil || done.Confirmed.IsZero() {
+	if done, err := confirm(); err == nil || !strings.Contains(err.Error(), "give the account admin the right filter_read") || !done.Confirmed.IsZero() {
 		t.Errorf("without the right to read the policy: %+v, %v", done, err)
+	}
+	r.sim.SetFaults(func(f *snstest.Faults) { f.Ret = map[string]int{"CONFIG SLOT": 200} })
+	if done, err := confirm(); err != nil || done.Confirmed.IsZero() {
+		t.Errorf("on an appliance that refuses the question: %+v, %v", done, err)
 	}
 	r.sim.SetFaults(func(f *snstest.Faults) { f.Ret = nil })
 	if err := r.sim.SetPolicy(5, "off "+ruleText); err != nil {

@@ -153,6 +153,11 @@ func changeRules(ctx context.Context, o ruleChangeOptions, plan planRules, quest
 	if err != nil {
 		return d, nil, err
 	}
+	using := d // also before the configuration uses the rule
+	using.Stormshield.Enforce = "rule"
+	if err := checkFolder(out, o.file, using); err != nil {
+		return d, nil, err
+	}
 	holdOff, err := prepareLogin(&d)
 	if err != nil {
 		return d, nil, err
