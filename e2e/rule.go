@@ -18,9 +18,11 @@ const activated = time.Minute
 // settings are keys of the configuration's section rule.
 type settings map[string]any
 
-// enforceBy installs the filter rule of another way to enforce, and reloads the plugin.
+// enforceBy installs the filter rule of another way to enforce, and reloads the plugin. It waits for the first flush before, because
+// `rule install` and a flush that write the same group at once may fail.
 func (env *Environment) enforceBy(t testing.TB, enforce string, rule settings) {
 	t.Helper()
+	env.waitUntilQuiet(t)
 	env.configureRule(t, enforce, rule)
 	if enforce != "blacklist" {
 		env.checkRuleCommand(t, "install")
