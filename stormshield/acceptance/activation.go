@@ -24,10 +24,8 @@ func (c *checker) activateRule(ctx context.Context) Finding {
 		}
 		c.session = session
 	}
-	if unseen, err := c.cannotSeeMembers(ctx); err != nil {
+	if err := c.lookBefore(ctx); err != nil {
 		return notTried(err.Error())
-	} else if unseen != "" {
-		return notTried(unseen)
 	}
 	c.inGroup = true
 	_, err := c.write(ctx, c.inGroupPatch(true))
@@ -44,28 +42,19 @@ func (c *checker) activateRule(ctx context.Context) Finding {
 	return found
 }
 
-// cannotSeeMembers returns why MONITOR FILTER does not show a new member; "": it may show one.
-func (c *checker) cannotSeeMembers(ctx context.Context) (string, error) {
-	text, err := c.files.Read(ctx)
-	if err != nil {
-		return "", err
+// lookBefore returns why the appliance cannot show a new member.
+func (c *checker) lookBefore(ctx context.Context) (err error) {
+	if c.text, err = c.files.Read(ctx); err != nil {
+		return err
 	}
-	c.text = text
-	if !objects.HasSection(text.Objectgroup, c.config.Group) {
-		return fmt.Sprintf("the files have no group %s yet: check again after the first flush", c.config.Group), nil
+	if !objects.HasSection(c.text.Objectgroup, c.config.Group) {
+		return fmt.Errorf("the files have no group %s yet: check again after the first flush", c.config.Group)
 	}
 	running, err := c.runningRules(ctx)
-	if err != nil {
-		return "", err
+	if err == nil && showsAddress(running, testAddress.Addr()) {
+		err = fmt.Errorf("the running rules name %s already", testAddress.Addr())
 	}
-	members := slices.Collect(objects.Members(text.Objectgroup, c.config.Group))
-	switch {
-	case showsAddress(running, testAddress.Addr()):
-		return fmt.Sprintf("the running rules name %s already", testAddress.Addr()), nil
-	case len(members) > 0 && !slices.ContainsFunc(members, func(p netip.Prefix) bool { return showsAddress(running, p.Addr()) }):
-		return "MONITOR FILTER shows no member of the group, so the appliance does not tell what the running rule sees", nil
-	}
-	return "", nil
+	return err
 }
 
 func (c *checker) runningRules(ctx context.Context) (string, error) {
@@ -104,11 +93,12 @@ func (c *checker) leaveGroup(ctx context.Context) error {
 	if err := c.runReload(ctx); err != nil {
 		return err
 	}
-	return c.runEach(ctx, c.config.Rule.Activate)
+	return c.runEach(ctx, c.activated)
 }
 
 func (c *checker) runEach(ctx context.Context, commands []string) error {
 	for _, command := range commands {
+		c.activated = append(c.activated, command)
 		if _, err := c.runShort(ctx, command); err != nil {
 			return fmt.Errorf("run %s: %w", command, err)
 		}

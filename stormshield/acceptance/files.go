@@ -127,10 +127,10 @@ func (c *checker) writeOnce(ctx context.Context, p objects.Patch) (result writte
 		return written{}, err
 	}
 	want := p.Apply(c.text.Object, c.text.Objectgroup)
-	result.want = edit.Texts{Object: want.Object, Objectgroup: want.Objectgroup}.State(testGroup)
+	result.want = edit.Texts{Object: want.Object, Objectgroup: want.Objectgroup}.State(p.Group)
 	err = errNUL
 	if !bytes.ContainsRune(c.text.Object, 0) && !bytes.ContainsRune(c.text.Objectgroup, 0) {
-		result.state, err = c.files.Patch(ctx, c.text.State(testGroup), p)
+		result.state, err = c.files.Patch(ctx, c.text.State(p.Group), p)
 	}
 	var unable *edit.UnableError
 	if errors.As(err, &unable) || errors.Is(err, errNUL) {

@@ -17,10 +17,11 @@ type ruleState struct {
 	ruleChange *filter.Change // what an installation would change; nil: the policy cannot be read
 	inForce    bool           // a rule in force names the group, as source and destination as configured
 
-	slot     int            // its copy may have the test rule; 0: none
-	original []filter.Entry // the copy before the test rule
-	testLine filter.Entry   // the test rule, as the list prints it
-	inGroup  bool           // the group of bans may list a test address
+	slot      int            // its copy may have the test rule; 0: none
+	original  []filter.Entry // the copy before the test rule
+	testLine  filter.Entry   // the test rule, as the list prints it
+	inGroup   bool           // the group of bans may list a test address
+	activated []string       // commands that ran to activate it
 }
 
 const ruleInstallHint = "run `crowdsec-stormshield rule install`; `rule diff` shows what it changes"

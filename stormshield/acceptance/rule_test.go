@@ -205,7 +205,7 @@ func TestCheckAndWriteEditsAnInactivePolicy(t *testing.T) {
 		want   verdicts
 		says   string
 	}{
-		"as configured":  {func(*harness, *stormshield.Config) {}, activation, "MONITOR FILTER shows no member"},
+		"as configured":  {func(*harness, *stormshield.Config) {}, activation, "MONITOR FILTER does not show the new member after: enobject, enfilter -u"},
 		"padded slots":   {faults(func(f *snstest.Faults) { f.PaddedSlots = true }), activation, ""},
 		"names of rules": {faults(func(f *snstest.Faults) { f.ShowRuleNames = true }), activation, ""},
 		"log":            {func(_ *harness, c *stormshield.Config) { c.Rule.Wanted.Action = "log" }, plus(activation, verdicts{"filter rule": wrong}), ""},
