@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"notification-stormshield/appliance"
+	"notification-stormshield/plugin/failures"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/pacer"
 )
@@ -53,9 +54,15 @@ func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 	if err := f.recordOutcome(context.WithoutCancel(ctx), done, failed == nil && ctx.Err() == nil); err != nil {
 		return pacer.Result{}, errors.Join(failed, done.Warning, err)
 	}
+	if done.RuleMissing && failed != nil {
+		f.missingRule.failures++
+		f.missingRule.at = time.Now().Add(failures.Backoff(f.missingRule.failures, firstFilesRetry, lastFilesRetry))
+		return pacer.Result{Acted: true, Next: f.nextFlush(f.planAfter(done, confirmed), f.task, f.now)}, ruleMissing{failed}
+	}
 	if failed != nil {
 		return pacer.Result{}, failed
 	}
+	f.missingRule = missingRule{}
 	if done.At.IsZero() { // a dry run
 		return pacer.Result{Acted: true, Next: f.plan.Next}, nil
 	}
@@ -70,6 +77,7 @@ func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 
 // tidy is a flush with nothing to do.
 func (f *flush) tidy(ctx context.Context) (result pacer.Result, err error) {
+	f.missingRule = missingRule{}
 	if f.plan.NeedsTidy {
 		err = f.Ledger.Tidy(ctx, f.plan)
 	}
@@ -143,20 +151,7 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 	f.Log.Info("flushed", "added", added, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
 		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero() || !done.Confirmed.IsZero(),
 		"ssh", f.task.files, "took", took.Round(time.Millisecond).String())
-	after := f.plan
-	if !confirmed.IsZero() {
-		after.Confirmed = confirmed
-	}
-	if f.task.files {
-		after.Add, after.Remove = nil, nil
-	}
-	switch {
-	case !done.Activated.IsZero():
-		after.Stale = time.Time{}
-	case done.Changed && f.plan.Target.ByRule:
-		after.Stale = f.now
-	}
-	result := pacer.Result{Acted: true, Next: f.nextFlush(after, f.task, f.now)}
+	result := pacer.Result{Acted: true, Next: f.nextFlush(f.planAfter(done, confirmed), f.task, f.now)}
 	if wait := f.refused.nextWait(len(done.Refused) > 0); wait > 0 {
 		if retry := f.now.Add(wait); result.Next.IsZero() || retry.Before(result.Next) {
 			result.Next = retry
@@ -171,8 +166,35 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 	return result, nil
 }
 
+// planAfter returns what is left of the plan after a flush.
+func (f *flush) planAfter(done appliance.Outcome, confirmed time.Time) ledger.Plan {
+	after := f.plan
+	if !confirmed.IsZero() {
+		after.Confirmed = confirmed
+	}
+	if f.task.files {
+		after.Add, after.Remove = nil, nil
+	}
+	switch {
+	case !done.Activated.IsZero():
+		after.Stale = time.Time{}
+	case done.Changed && f.plan.Target.ByRule:
+		after.Stale = f.now
+	}
+	return after
+}
+
 // warning is the error of a flush that ended well with bans that the appliance refused.
 type warning struct{ error }
+
+// ruleMissing is the error of a flush that applied everything, and found no filter rule in force.
+type ruleMissing struct{ error }
+
+// missingRule is when a flush looks again for a filter rule that is missing. Flushes for new bans do not wait for that time.
+type missingRule struct {
+	failures int       // in a row
+	at       time.Time // zero: the rule is not known to be missing
+}
 
 // oneByOne returns the bans that must be blocked one by one. It leaves out those that an earlier flush of the same re-assert
 // blocked.

@@ -75,6 +75,7 @@ type Enforcer struct {
 	failures      *failures.Log
 	filesRetry    filesRetry
 	refused       refusedBans
+	missingRule   missingRule
 	loggedCut     bool      // a refusal to cut connections was logged
 	serialReadAt  time.Time // when this process last read the serial number of the appliance
 	round         round

@@ -323,7 +323,7 @@ func (r *run) confirmRule(context.Context) error {
 	if r.alone {
 		r.done.Confirmed = time.Now()
 	}
-	if r.c.EntriesLeft {
+	if isStale := r.done.Activated.IsZero() && (r.done.Changed || r.c.Stale); r.c.EntriesLeft && !isStale {
 		clear(r.entries)
 		r.done.EntriesGone = true
 	}

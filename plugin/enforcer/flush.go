@@ -38,6 +38,9 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 	if ctx.Err() == nil && err != nil && !isFilesError(err) {
 		e.report(context.WithoutCancel(ctx), err, changes.Request)
 	}
+	if errors.As(err, new(ruleMissing)) { // new bans do not wait for the rule
+		return result, nil
+	}
 	return result, err
 }
 
@@ -203,7 +206,10 @@ func (e *Enforcer) nextFlush(p ledger.Plan, t task, now time.Time) time.Time {
 	} else if !p.Stale.IsZero() {
 		consider(e.activateAt(p, now))
 	}
-	if p.InForce > 0 && !(t.waitsForFiles && p.Target.WithoutBlacklist) || !t.waitsForFiles && p.FilesDiffer() {
+	switch {
+	case !e.missingRule.at.IsZero():
+		consider(e.missingRule.at)
+	case p.InForce > 0 && (!t.waitsForFiles || !p.Target.WithoutBlacklist), !t.waitsForFiles && p.FilesDiffer():
 		consider(e.reassertAt(p))
 	}
 	return next

@@ -1,11 +1,9 @@
 package enforcer_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -213,40 +211,49 @@ func TestARuleThatGoesAwayIsReported(t *testing.T) {
 	})
 }
 
-// A crash between any two steps leaves neither a ban out of the running rule nor one in it for too long.
-func TestAfterRandomFailuresTheRunningRuleHasTheBansInForce(t *testing.T) {
+func TestAMissingRuleDelaysNoBan(t *testing.T) {
 	eachWay(t, func(h *harness, alone bool) {
-		random := rand.New(rand.NewPCG(1, 2))
-		h.fw.fault = func(step) error {
-			h.fw.sshDown = nil
-			switch random.IntN(12) {
-			case 0:
-				return errors.New("cut")
-			case 1:
-				panic("crash")
-			case 2:
-				h.fw.sshDown = errors.New("SSH is down")
-			}
-			return nil
-		}
 		e, end := h.startEnforcer(byRule(h, alone))
-		for i := range 200 {
-			h.ban(fmt.Sprintf("203.0.113.%d", random.IntN(60)), time.Duration(1+random.IntN(40))*time.Minute)
+		defer end()
+		h.ban("203.0.113.1", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(time.Minute)
+		h.fw.set(func() { h.fw.noRule = true })
+		h.waitUntil(40 * time.Minute)
+		before := h.fw.count()
+		h.waitUntil(50 * time.Minute)
+		if n := h.fw.count() - before; n > 4 {
+			h.t.Errorf("%d flushes in ten minutes without a change", n)
+		}
+		for minute := time.Duration(51); minute < 54; minute++ {
+			address := fmt.Sprintf("203.0.113.%d", minute)
+			h.waitUntil(minute * time.Minute)
+			h.ban(address, 100*time.Hour)
 			e.Trigger()
-			time.Sleep(time.Duration(random.IntN(40)) * time.Second)
-			if i%40 == 39 {
-				end()
-				e, end = h.startEnforcer(byRule(h, alone))
+			h.waitUntil(minute*time.Minute + 31*time.Second) // a look for the rule may have come just before
+			if got := h.fw.blocked(); !alone && !slices.Contains(got, address) {
+				h.t.Errorf("after %d minutes the blacklist has %v", minute, got)
+			}
+			if got := h.fw.listed(); !slices.Contains(got, address) {
+				h.t.Errorf("after %d minutes the files have %v", minute, got)
+			}
+			if s := h.status(); !strings.Contains(s.Trouble.Text, "no rule in force") || s.Trouble.Warning {
+				h.t.Errorf("after %d minutes status says %+v", minute, s.Trouble)
 			}
 		}
-		h.fw.set(func() { h.fw.fault, h.fw.sshDown = nil, nil })
-		h.ban("203.0.113.200", 100*time.Hour)
-		e.Trigger()
-		time.Sleep(50 * time.Minute) // all others have ended
-		h.wantRunning("at the end", "203.0.113.200")
+	})
+}
+
+func TestTheLogOfAnotherWayNamesNoOtherGroups(t *testing.T) {
+	runTest(t, func(h *harness) {
+		_, end := h.startEnforcer(edge)
+		h.waitUntil(time.Minute)
 		end()
-		if s, err := h.ledger.Status(context.Background(), time.Now()); err != nil || !s.Stale.IsZero() || s.ToBlock+s.ToUnblock+s.ToWrite > 0 {
-			h.t.Errorf("status says %+v, %v", s, err)
+		_, end = h.startEnforcer(byRule(h, true))
+		h.waitUntil(2 * time.Minute)
+		end()
+		if log := h.log.String(); strings.Contains(log, "other groups") || !strings.Contains(log, "enforces in another way") {
+			t.Errorf("the log says:\n%s", log)
 		}
 	})
 }

@@ -34,6 +34,9 @@ func (e *Enforcer) reportTarget(before ledger.Target) {
 			"appliance", e.Target.Host, "hint", "the groups and objects stay in the appliance's files; `cleanup` with the earlier configuration removes them")
 	case !before.HasFiles() && e.Target.HasFiles():
 		e.Log.Info("the configuration has credentials for SSH now: everything in force is blocked again, by group", "appliance", e.Target.Host)
+	case before.Group == e.Target.Group && before.DeleteGroup == e.Target.DeleteGroup && before.Identity == e.Target.Identity:
+		e.Log.Info("the configuration enforces in another way: the next flushes change the appliance accordingly (enforce)",
+			"appliance", e.Target.Host, "blacklist", !e.Target.WithoutBlacklist, "rule", e.Target.ByRule)
 	case before.Identity != e.Target.Identity:
 		e.Log.Info("the configuration identifies the appliance by other keys: everything in force is blocked again, because it may be another appliance",
 			"appliance", e.Target.Host)
