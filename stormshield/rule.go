@@ -108,7 +108,7 @@ func (f *flush) confirmRule(ctx context.Context) error {
 	use, err := filter.InForce(ctx, session, f.config.Group)
 	switch {
 	case rule.Alone && serverd.IsForbidden(err):
-		return fmt.Errorf("nobody can tell whether a filter rule enforces the bans: %w (hint: give the account %s the right filter_read)", err, f.config.API.Account())
+		return fmt.Errorf("the plugin cannot read whether a filter rule enforces the bans: %w (hint: give the account %s the right filter_read)", err, f.config.API.Account())
 	case serverd.IsRefused(err), serverd.IsForbidden(err): // the appliance does not say it
 		use = filter.Use{AsSource: true, AsDestination: true}
 	case err != nil:

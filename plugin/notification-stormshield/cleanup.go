@@ -29,11 +29,13 @@ func cleanupCommand() command {
 		summary: "Remove everything that this plugin made from the appliance",
 		help: `Removes from the appliance what this plugin, or the older Python component, made:
 the filter rule, the entries of the blacklist, both groups, and the objects. Every
-other byte of the appliance's files stays as it is. It removes the rule as 'rule
-remove --yes' does: never while an administrator holds the configuration right, and
-never if that activates edits of others. A group that a filter rule still names
-stays without members. Without credentials for SSH it unblocks the
-entries that the state lists, one by one, and leaves the files.
+other byte of the appliance's files stays as it is.
+
+The command removes the rule as 'rule remove --yes' does: never while an
+administrator holds the configuration right, and never if edits of others would
+become active too. A group that a filter rule still names stays without members.
+Without credentials for SSH the command unblocks the entries that the state lists,
+one by one, and leaves the files.
 
 Stop CrowdSec first, or remove the notification from profiles.yaml and the
 notifications folder: this command refuses while the plugin runs. When the plugin
@@ -99,11 +101,11 @@ func runCleanup(ctx context.Context, o cleanupOptions, out output) error {
 // cleaned is the result of a cleanup.
 type cleaned struct {
 	stormshield.Cleaned
-	rules int // how many filter rules are removed
+	rules int // how many filter rules the cleanup removed
 }
 
-// removeRules removes the filter rules of a configuration, and returns how many. An account that may not read the policies has none,
-// unless the configuration has a rule.
+// removeRules removes the filter rules of a configuration, and returns how many it removed. If the account may not read the policies and
+// enforce uses no rule, there is none to remove.
 func removeRules(ctx context.Context, d config.Document, c stormshield.Config) (int, error) {
 	c.Progress("looking for filter rules")
 	session, err := stormshield.New(c).DialAPI(ctx)

@@ -37,7 +37,7 @@ func wantedRules(d config.Document) filter.Wanted {
 	}
 }
 
-// withSession logs in to the API for as long as do runs. It adds to an error on which appliance it is.
+// withSession logs in to the API for as long as do runs. An error names the appliance.
 func withSession(ctx context.Context, d config.Document, holdOff loginHoldOff, do func(*serverd.Session) error) error {
 	api := clientConfig(d)
 	session, err := stormshield.New(api).DialAPI(ctx)
@@ -60,7 +60,7 @@ func withSession(ctx context.Context, d config.Document, holdOff loginHoldOff, d
 // slotName names a slot.
 func slotName(p filter.Policy) string {
 	if p.Active {
-		return fmt.Sprintf("slot %d, the active one", p.Slot)
+		return fmt.Sprintf("slot %d (active)", p.Slot)
 	}
-	return fmt.Sprintf("slot %d, which is not the active one", p.Slot)
+	return fmt.Sprintf("slot %d (not active)", p.Slot)
 }

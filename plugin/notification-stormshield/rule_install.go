@@ -32,14 +32,14 @@ func (o *ruleChangeOptions) bind(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.activatePending, "activate-pending", false, "also activate the edits of others that are not active yet")
 }
 
-const helpOfChange = `It shows the change and asks. Then it takes the configuration right of the
-appliance, but never from an administrator who holds it. It edits the policy,
-checks it, reads it back and activates it. It changes no other rule. If somebody
-changes the policy meanwhile, or if any step fails before the activation, it takes
-its edit back and activates nothing.
+const helpOfChange = `The command shows the change and asks. Then it takes the configuration right of
+the appliance, but never from an administrator who holds this right. It edits the
+policy, lets the appliance check it, reads it back and activates it. It changes no
+other rule. If somebody changes the policy meanwhile, or if a step fails before
+the policy is activated, the command takes its edit back and activates nothing.
 
-An activation also activates edits of administrators that are not active yet. If
-there are any, this command changes nothing without --activate-pending.
+To activate the policy also activates edits of administrators that are not active
+yet. If there are any, this command changes nothing without --activate-pending.
 
 The account needs the rights filter and modify.`
 
@@ -48,9 +48,10 @@ func ruleInstallCommand() command {
 	return command{
 		usage:   "install [-c FILE] [-n NAME]",
 		summary: "Install the rule, or update it",
-		help: `Installs the rule that the configuration describes, under stormshield.rule. With
-direction: both there are two rules. A rule that is there already is updated, and
-stays where it is. A slot that is not the active one does not become active.
+		help: `Installs the rule that stormshield.rule in the configuration describes, or two
+rules with direction: both. If the policy has the rule already, the command
+updates it and leaves it where it is. The command never changes which slot is the
+active one.
 
 ` + helpOfChange + `
 
@@ -144,7 +145,7 @@ func runRuleRemove(ctx context.Context, o ruleChangeOptions, out output) error {
 // planRules is [filter.Install] or [filter.Remove].
 type planRules func(context.Context, filter.Session, filter.Wanted) (*filter.Change, error)
 
-// changeRules plans a change, asks, and makes it. It returns nil if the answer is no. While it waits for an answer it is logged out.
+// changeRules plans a change, asks, and makes it. It returns no change if the answer is no. It has no session while it waits for the answer.
 func changeRules(ctx context.Context, o ruleChangeOptions, plan planRules, question string, out output) (config.Document, *filter.Change, error) {
 	d, err := o.load(config.Load)
 	if err == nil && d.DryRun {
@@ -153,7 +154,7 @@ func changeRules(ctx context.Context, o ruleChangeOptions, plan planRules, quest
 	if err != nil {
 		return d, nil, err
 	}
-	using := d // also before the configuration uses the rule
+	using := d // the check also counts before enforce uses the rule
 	using.Stormshield.Enforce = "rule"
 	if err := checkFolder(out, o.file, using); err != nil {
 		return d, nil, err
@@ -181,7 +182,7 @@ func changeRules(ctx context.Context, o ruleChangeOptions, plan planRules, quest
 	err = withSession(ctx, d, holdOff, apply)
 	if errors.As(err, new(*filter.UnknownGroupError)) && d.Stormshield.UsesSSH() {
 		if err = withFiles(ctx, d, holdOff, out, (*stormshield.Appliance).WriteGroups); err == nil {
-			err = withSession(ctx, d, holdOff, apply) // it sees the groups
+			err = withSession(ctx, d, holdOff, apply) // a new session, because a session sees the files as they were when it was opened
 		}
 	}
 	return d, change, err

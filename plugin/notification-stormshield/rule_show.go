@@ -13,18 +13,14 @@ import (
 	"notification-stormshield/stormshield/serverd"
 )
 
-type ruleShowOptions struct {
-	selection
-}
-
 func ruleShowCommand() command {
-	var o ruleShowOptions
+	var o selection
 	return command{
 		usage:   "show [-c FILE] [-n NAME]",
 		summary: "Show the rules of this program on the appliance",
-		help: `Lists the rules of this program in the policy: those of this configuration, and
-those of others. It says of each whether it is in force. A rule is not in force
-if it is off, if its slot is not the active one, or if it is not activated yet. It
+		help: `Lists the rules of this program in the policy, of this configuration and of
+others, and says which rules are in force. A rule is not in force if it is off, if
+its slot is not the active one, or if it is not activated yet. This command
 changes nothing, and needs the right filter_read.
 
 With --json: host, slot, active (whether the slot is the active one), rules (a
@@ -51,17 +47,9 @@ type shownRule struct {
 	InForce   bool   `json:"in_force"`
 }
 
-func runRuleShow(ctx context.Context, o ruleShowOptions, out output) error {
-	d, err := o.load(config.Load)
-	if err != nil {
-		return err
-	}
-	holdOff, err := prepareLogin(&d)
-	if err != nil {
-		return err
-	}
+func runRuleShow(ctx context.Context, o selection, out output) error {
 	var policy filter.Policy
-	err = withSession(ctx, d, holdOff, func(session *serverd.Session) (err error) {
+	d, err := readRules(ctx, o, func(d config.Document, session *serverd.Session) (err error) {
 		policy, err = filter.Read(ctx, session, d.Stormshield.Rule.Slot)
 		return err
 	})
@@ -75,7 +63,20 @@ func runRuleShow(ctx context.Context, o ruleShowOptions, out output) error {
 	return shown.print(out.stdout, policy)
 }
 
-// showPolicy returns the activated rules of this program, and then those that are only in the copy.
+// readRules loads the configuration, and logs in to the API for as long as read runs.
+func readRules(ctx context.Context, o selection, read func(config.Document, *serverd.Session) error) (config.Document, error) {
+	d, err := o.load(config.Load)
+	if err != nil {
+		return d, err
+	}
+	holdOff, err := prepareLogin(&d)
+	if err != nil {
+		return d, err
+	}
+	return d, withSession(ctx, d, holdOff, func(session *serverd.Session) error { return read(d, session) })
+}
+
+// showPolicy returns the rules of this program: first the activated ones, then those that only the copy has.
 func showPolicy(d config.Document, p filter.Policy) shownPolicy {
 	shown := shownPolicy{Host: d.Stormshield.Host, Slot: p.Slot, Active: p.Active, Rules: []shownRule{}}
 	add := func(e filter.Entry, activated bool) {
@@ -101,38 +102,35 @@ func (s shownPolicy) print(out io.Writer, p filter.Policy) error {
 	}
 	fmt.Fprintf(out, "%s: %s in %s\n", s.Host, formatCount(len(s.Rules), "rule of this program", "rules of this program"), slotName(p))
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "POSITION\tIN FORCE\tOF\tRULE")
+	fmt.Fprintln(table, "POSITION\tIN FORCE\tCONFIGURATION\tRULE")
 	for _, r := range s.Rules {
-		inForce, of := "no", "another"
-		if r.InForce {
+		inForce, configuration := "no", "another"
+		switch {
+		case r.InForce:
 			inForce = "yes"
-		} else if !r.Activated {
+		case !r.Activated:
 			inForce = "not activated"
 		}
 		if r.Own {
-			of = "this"
+			configuration = "this"
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", r.Position, inForce, of, r.Rule)
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", r.Position, inForce, configuration, r.Rule)
 	}
 	return table.Flush()
 }
 
-type ruleDiffOptions struct {
-	selection
-}
-
 func ruleDiffCommand() command {
-	var o ruleDiffOptions
+	var o selection
 	return command{
 		usage:   "diff [-c FILE] [-n NAME]",
 		summary: "Compare the rule on the appliance with the configuration",
 		help: `Prints what 'rule install' would change: a line with - is a rule of the appliance,
 and a line with + is one of the configuration, each with its position. The exit
-status is 0 if the rule is as configured, and otherwise 1. It changes nothing, and
-needs the right filter_read.
+status is 0 if the rule is as configured, and otherwise 1. This command changes
+nothing, and needs the right filter_read.
 
 With --json: host, slot, active (whether the slot is the active one), diff (a list
-of texts), changed (whether 'rule install' would do something).`,
+of texts), changed (whether 'rule install' would change the policy).`,
 		example: "  crowdsec-stormshield rule diff",
 		bind:    o.bind,
 		run:     func(ctx context.Context, _ []string, out output) error { return runRuleDiff(ctx, o, out) },
@@ -152,17 +150,9 @@ func newRuleChange(d config.Document, c *filter.Change) ruleChange {
 	return ruleChange{d.Stormshield.Host, c.Policy.Slot, c.Policy.Active, append([]string{}, c.Diff()...), !c.IsEmpty()}
 }
 
-func runRuleDiff(ctx context.Context, o ruleDiffOptions, out output) error {
-	d, err := o.load(config.Load)
-	if err != nil {
-		return err
-	}
-	holdOff, err := prepareLogin(&d)
-	if err != nil {
-		return err
-	}
+func runRuleDiff(ctx context.Context, o selection, out output) error {
 	var change *filter.Change
-	err = withSession(ctx, d, holdOff, func(session *serverd.Session) (err error) {
+	d, err := readRules(ctx, o, func(d config.Document, session *serverd.Session) (err error) {
 		change, err = filter.Install(ctx, session, wantedRules(d))
 		return err
 	})
@@ -197,8 +187,8 @@ func printDiff(out io.Writer, d config.Document, change *filter.Change) {
 	switch {
 	case len(change.Diff()) > 0:
 	case change.Unloaded:
-		fmt.Fprintln(out, "the activated rules are as wanted, but the running ones are not")
+		fmt.Fprintln(out, "the activated rules are as wanted, but the running rules are not")
 	default:
-		fmt.Fprintln(out, "the activated rules are as wanted, but those that administrators edit are not")
+		fmt.Fprintln(out, "the activated rules are as wanted, but the edited policy is not")
 	}
 }

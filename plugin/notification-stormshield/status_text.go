@@ -157,7 +157,7 @@ func (t statusTable) addRule() {
 		text = "enforces alone"
 	}
 	if t.RuleStaleSince != nil {
-		text += fmt.Sprintf("; the last changes are not activated for %s", t.since(*t.RuleStaleSince))
+		text += fmt.Sprintf("; it has lacked changes of the group for %s", t.since(*t.RuleStaleSince))
 	} else {
 		text += "; it has all changes"
 	}
