@@ -2,6 +2,7 @@ package snstest
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 )
@@ -142,6 +143,13 @@ func (a *Appliance) EditedPolicy(number int) []string {
 func (a *Appliance) RunningPolicy() []string {
 	rules, _ := a.runningRules()
 	return ruleLines(rules)
+}
+
+// RunningMembers returns the addresses and networks of a group, as the rules in force see it.
+func (a *Appliance) RunningMembers(group string) []netip.Prefix {
+	_, objects := a.runningRules()
+	members, _ := objects.resolve(group)
+	return members
 }
 
 // ActiveSlot returns the number of the active slot.

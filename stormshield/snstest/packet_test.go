@@ -1,6 +1,7 @@
 package snstest_test
 
 import (
+	"slices"
 	"testing"
 
 	"notification-stormshield/stormshield/snstest"
@@ -108,6 +109,9 @@ func TestARunningRuleHasTheGroupAsItWasWhenItWasLoaded(t *testing.T) {
 				want = snstest.Verdict{Action: "block", By: "b"}
 			}
 			wantPacket(t, a, "203.0.113.11", "198.51.100.1", want)
+			if has := slices.Contains(a.RunningMembers("admin_stations"), prefix("203.0.113.11/32")); has != test.sees {
+				t.Errorf("the running rules have the new member: %v", has)
+			}
 			wantPacket(t, a, "192.168.10.20", "198.51.100.1", snstest.Verdict{Action: "block", By: "b"}) // a member of before
 		})
 	}
