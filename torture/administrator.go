@@ -9,18 +9,19 @@ import (
 	"notification-stormshield/stormshield/snstest"
 )
 
-// administrator edits the appliance's files, and remembers every line that they
-// must have beside those of the plugin.
+// administrator edits the appliance's files and its policy, and remembers every
+// line that they must have beside those of the plugin.
 type administrator struct {
 	appliance *snstest.Appliance
 	lines     map[string][]string // by file
+	policy    []string            // of the active slot
 	edits     int
 }
 
 var files = []string{snstest.ObjectFile, snstest.GroupFile}
 
 func newAdministrator(appliance *snstest.Appliance) administrator {
-	a := administrator{appliance: appliance, lines: map[string][]string{}}
+	a := administrator{appliance: appliance, lines: map[string][]string{}, policy: appliance.Policy(snstest.DefaultSlot)}
 	for _, file := range files {
 		_, a.lines[file] = plugintest.SplitFile(string(appliance.Read(file)))
 	}
@@ -48,6 +49,11 @@ func (a *administrator) write(file, text string) error {
 // compareLines returns the administrator's lines that are gone, and the lines
 // that nobody wrote.
 func (a *administrator) compareLines() (lost, added []string) {
+	for name, policy := range a.policies() {
+		if _, present := splitPolicy(policy); !slices.Equal(present, a.policy) {
+			lost = append(lost, fmt.Sprintf("the %s policy is %q", name, policy))
+		}
+	}
 	for _, file := range files {
 		_, present := plugintest.SplitFile(string(a.appliance.Read(file)))
 		if slices.Equal(present, a.lines[file]) {

@@ -2,16 +2,18 @@ package torture
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"notification-stormshield/stormshield/snstest"
 )
 
-// steps counts the steps of a flush on the appliance: commands of the API, and
-// tools that the appliance's shell runs. It can kill a process right before a step.
+// steps counts the steps of a flush on the appliance: commands of the API, tools
+// that the appliance's shell runs, and those that activate the filter rule. It can kill a process right before a step.
 type steps struct{ dir string }
 
 // tools are the programs that the plugin's shell program runs.
@@ -83,18 +85,27 @@ func newCountedHarness(t *try) (*harness, *steps) {
 			}
 			return 0, 0
 		}
+		f.Step = func(command string, _ bool) bool { // before a command and after it
+			if slices.Contains(activation, command) && s.add() {
+				h.kill()
+			}
+			return false
+		}
 	})
 	return h, s
 }
 
-// About the number of steps of a flush with the files, and of one over the API.
+// About the number of steps of a flush with the files, with a filter rule too, and
+// of one over the API.
 const (
 	lastStep        = 45
+	lastStepByRule  = 50
 	lastStepOverAPI = 9
 )
 
 // crashPoints kills the plugin at a step of a flush, or at any moment of it,
-// several times, while bans start and end.
+// several times, while bans start and end. The next process may have another way
+// to enforce. No ban may be unprotected at the change.
 func crashPoints(t *try) {
 	h, s := newCountedHarness(t)
 	h.maybeRemoveAwk()
@@ -102,6 +113,7 @@ func crashPoints(t *try) {
 	h.ban(long, h.draw(30)...)
 	h.settle()
 	for range 4 {
+		h.protected = slices.Collect(maps.Keys(h.expected.until))
 		h.crash(s)
 		h.settle()
 	}
@@ -112,6 +124,9 @@ func (h *harness) crash(s *steps) {
 	last, added, ending := lastStepOverAPI, h.drawAddresses(1+h.random.IntN(4)), h.drawAddresses(1+h.random.IntN(4))
 	if h.random.IntN(2) == 0 {
 		last, added, ending = lastStep, h.draw(30+h.random.IntN(4)), h.drawUpTo(20)
+	}
+	if h.usesRule() {
+		last = lastStepByRule // each flush writes the files
 	}
 	if atStep {
 		h.must(s.arm(1+h.random.IntN(last), h.Plugin.PID()))
@@ -129,7 +144,10 @@ func (h *harness) crash(s *steps) {
 	}
 	h.kill()
 	h.must(s.arm(0, 0))
-	if h.random.IntN(4) == 0 { // the next process has other credentials
+	switch {
+	case h.byRule:
+		h.Configuration.Enforce = ways[h.random.IntN(len(ways))]
+	case h.random.IntN(4) == 0: // the next process has other credentials
 		h.setWithoutSSH(!h.Configuration.WithoutSSH)
 	}
 	h.restart()

@@ -35,27 +35,50 @@ func (d difference) report(t *try) {
 	}
 }
 
-// compareBlacklist compares the blacklist, and the administrator's lines, with what is expected.
-func (h *harness) compareBlacklist(now time.Time) (d difference) {
-	blocked := map[netip.Prefix]bool{}
-	for _, e := range h.Appliance.Blacklist() {
+// compareEnforced compares the blacklist and the running filter rule, and the administrator's lines, with what is expected.
+func (h *harness) compareEnforced(now time.Time) (d difference) {
+	blocked, inRule := map[netip.Prefix]bool{}, map[netip.Prefix]bool{}
+	for _, e := range h.Appliance.Blacklist() { // first, because an entry goes only when the rule has the ban
 		blocked[e.Source] = true
-		if !h.expected.mayBlock(e.Source, now) {
-			d.unended = append(d.unended, e.Source.String()+" is blocked")
+	}
+	if h.byRule {
+		for _, p := range h.Appliance.RunningMembers("Crowdsec") {
+			inRule[p] = true
+		}
+		h.checkProtected(blocked, inRule, now)
+	}
+	if h.Configuration.Enforce != "rule" {
+		d.compare(h.expected, "on the blacklist", blocked, now)
+	} else {
+		for p := range blocked {
+			d.unended = append(d.unended, p.String()+" on the blacklist")
 		}
 	}
-	for p := range h.expected.until {
-		if h.expected.mustBlock(p, now) && !blocked[p] {
-			d.missing = append(d.missing, p.String()+" on the blacklist")
-		}
+	if h.usesRule() {
+		d.compare(h.expected, "in the running rule", inRule, now)
+		d.missing = append(d.missing, h.compareRules(now)...)
 	}
 	d.lost, d.unwanted = h.administrator.compareLines()
 	return d
 }
 
-// compareAll also compares the plugin's objects and groups. They follow the blacklist with a flush that writes the files.
+// compare compares the bans that are in a place with those that must be there.
+func (d *difference) compare(e expected, place string, present map[netip.Prefix]bool, now time.Time) {
+	for p := range present {
+		if !e.mayBlock(p, now) {
+			d.unended = append(d.unended, p.String()+" "+place)
+		}
+	}
+	for p := range e.until {
+		if e.mustBlock(p, now) && !present[p] {
+			d.missing = append(d.missing, p.String()+" "+place)
+		}
+	}
+}
+
+// compareAll also compares the plugin's objects and groups. Without a filter rule, they follow with the next flush that writes the files.
 func (h *harness) compareAll(now time.Time) difference {
-	d := h.compareBlacklist(now)
+	d := h.compareEnforced(now)
 	groups := string(h.Appliance.Read(snstest.GroupFile))
 	members, objects := membersOf(groups, "Crowdsec"), objectsOf(string(h.Appliance.Read(snstest.ObjectFile)))
 	inGroup, inObject := setOf(members), setOf(objects)

@@ -28,6 +28,9 @@ const (
 	// shortestReassert is the least value of reassert_every.
 	shortestReassert = 10 * time.Second
 
+	// activateEvery is the least value of activate_every.
+	activateEvery = time.Second
+
 	// steady is how long nothing may differ before a try goes on.
 	steady = 400 * time.Millisecond
 
@@ -47,6 +50,8 @@ type harness struct {
 	kept          map[string]bool // objects that stay, because the administrator uses them
 	broken        bool            // the administrator's own lines have faults
 	killed        bool            // the torture killed the plugin
+	protected     []netip.Prefix  // bans that must be enforced all the time
+	rules         []string        // of the plugin, on the appliance
 }
 
 // newHarness makes an appliance, and starts a plugin for it.
@@ -64,9 +69,16 @@ func newHarness(t *try, options ...func(*snstest.Options)) *harness {
 	if t.withoutSSH {
 		p.Configuration.BlacklistTimeout, p.Configuration.ReassertEvery = time.Minute, shortestReassert // entries are renewed within a try
 	}
+	if t.byRule {
+		p.Configuration.Enforce, p.Configuration.Rule.ActivateEvery = ways[t.random.IntN(2)], activateEvery
+	}
 	h := &harness{try: t, Harness: p, expected: newExpected(), administrator: newAdministrator(p.Appliance), kept: map[string]bool{}}
 	h.setWithoutSSH(t.withoutSSH)
 	t.Cleanup(h.end)
+	if t.byRule {
+		h.must(h.administrator.writePolicy(manyRules()))
+		h.installRule()
+	}
 	t.must(h.start())
 	return h
 }
@@ -171,11 +183,15 @@ func (h *harness) tryBan(duration time.Duration, prefixes ...netip.Prefix) error
 // each difference that remains.
 func (h *harness) settle() { h.settleAfter("none") }
 
-// settleAfter is settle. If a difference remains, its report names the trouble before it. The blacklist must become right by
-// itself. A small change does not write the files, so settleAfter asks for flushes until they are right.
+// settleAfter is settle. If a difference remains, its report names the trouble before it. What enforces must become right by itself.
+// Without a filter rule, a small change does not write the files, so settleAfter asks for flushes until they are right.
 func (h *harness) settleAfter(trouble string) {
 	h.Helper()
-	d := h.await(h.compareBlacklist, recovery)
+	if h.usesRule() {
+		h.reportAfter(h.await(h.compareAll, recovery), trouble)
+		return
+	}
+	d := h.await(h.compareEnforced, recovery)
 	for end := time.Now().Add(recovery); d.isEmpty() && !h.Configuration.WithoutSSH; {
 		out, err := h.command(h.ctx, nil, "flush")
 		if d = h.await(h.compareAll, 3*time.Second); d.isEmpty() {

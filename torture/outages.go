@@ -69,7 +69,7 @@ func rebootAfterSmallFlush(t *try) {
 		h.ban(long, addresses...)
 		h.reportAfter(h.await(func(time.Time) difference { return h.missing(addresses) }, soon), "none")
 		h.Appliance.Reboot()
-		h.reportAfter(h.await(h.compareBlacklist, shortestReassert+soon/2), fmt.Sprintf("a reboot after a flush of %d addresses", len(addresses)))
+		h.reportAfter(h.await(h.compareEnforced, shortestReassert+soon/2), fmt.Sprintf("a reboot after a flush of %d addresses", len(addresses)))
 	}
 	h.settle()
 }

@@ -93,7 +93,7 @@ func (h *harness) runOther(kind other) {
 
 // command runs a command of the binary, as a user who can read the configuration.
 // The user nil is root.
-func (h *harness) command(ctx context.Context, user *syscall.Credential, name string) (string, error) {
+func (h *harness) command(ctx context.Context, user *syscall.Credential, words string) (string, error) {
 	file, err := h.WriteConfiguration("*.yaml")
 	if err == nil && user != nil {
 		err = os.Chown(file, int(user.Uid), int(user.Gid))
@@ -101,7 +101,7 @@ func (h *harness) command(ctx context.Context, user *syscall.Credential, name st
 	if err != nil {
 		return "", err
 	}
-	return h.Command(ctx, user, name, file)
+	return h.Command(ctx, user, words, file)
 }
 
 // checkBlockedOnce looks for addresses that the appliance had to block more than

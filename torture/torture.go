@@ -33,6 +33,7 @@ type scenario struct {
 	short, long int  // the number of tries
 	parallel    int  // how many tries run at the same time
 	withoutSSH  bool // the plugin has no credentials for SSH
+	byRule      bool // a filter rule enforces, alone or beside the blacklist
 	run         func(*try)
 }
 
@@ -59,6 +60,10 @@ var scenarios = []scenario{
 	{name: "load", short: 1, long: 1, parallel: 1, run: load},
 	{name: "processes", short: 4, long: 12, parallel: 4, run: processes},
 	{name: "processes, no SSH", short: 2, long: 4, parallel: 4, withoutSSH: true, run: processes},
+	{name: "crash points, rule", short: 6, long: 24, parallel: 6, byRule: true, run: crashPoints},
+	{name: "faults, rule", short: 12, long: 3 * len(ruleFaults), parallel: 6, byRule: true, run: faultyRule},
+	{name: "rule commands", short: 6, long: 24, parallel: 6, byRule: true, run: ruleCommands},
+	{name: "processes, rule", short: 2, long: 8, parallel: 4, byRule: true, run: processes},
 	{name: "secrets", short: 1, long: 2, parallel: 1, run: secrets},
 	{name: "identity", short: len(strangers), long: 3 * len(strangers), parallel: 5, run: stranger},
 }
@@ -78,9 +83,9 @@ type Options struct {
 type loss int
 
 const (
-	lostBans  loss = iota // a ban in force is not on the blacklist, or not in the files after a flush that writes them
-	notEnded              // a ban has ended, and its entry or object is still there
-	lostLines             // a line of the administrator is gone or changed
+	lostBans  loss = iota // a ban in force is not enforced, or not in the files after a flush that writes them
+	notEnded              // a ban has ended, and its entry or object is still there, or the running rule still has it
+	lostLines             // a line or a rule of the administrator is gone or changed
 	lockedOut             // the appliance locked the account
 	evictions             // the administrator lost the configuration right
 	crashes               // the plugin ended by itself
@@ -101,6 +106,7 @@ type try struct {
 	*testing.T
 	Options
 	withoutSSH bool // the plugin has no credentials for SSH
+	byRule     bool // a filter rule enforces
 	ctx        context.Context
 	random     *rand.Rand
 	mu         sync.Mutex
@@ -116,9 +122,9 @@ func Run(t *testing.T, o Options) {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "scenario\ttried\tbans lost\tnot ended\tlines lost\tlock-outs\tevictions\tcrashes\tsecrets shown\tother\ttook")
 	began, tries, results := time.Now(), 0, make([]result, len(scenarios))
-	start := func(withoutSSH bool) {
+	start := func(second bool) {
 		for i, s := range scenarios {
-			if s.withoutSSH == withoutSSH {
+			if (s.withoutSSH || s.byRule) == second {
 				t.Run(s.name, func(t *testing.T) { results[i] = s.start(t, o) })
 			}
 		}
@@ -181,7 +187,7 @@ func (s scenario) start(t *testing.T, o Options) (sum result) {
 			t.Run(fmt.Sprint("seed ", one.Seed), func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), tryTimeout)
 				defer cancel()
-				y := &try{T: t, Options: one, withoutSSH: s.withoutSSH, ctx: ctx, random: rand.New(rand.NewPCG(one.Seed, 0))}
+				y := &try{T: t, Options: one, withoutSSH: s.withoutSSH, byRule: s.byRule, ctx: ctx, random: rand.New(rand.NewPCG(one.Seed, 0))}
 				t.Cleanup(func() { // after that of the harness
 					if y.lost == [losses]int{} && t.Failed() {
 						y.lost[others]++

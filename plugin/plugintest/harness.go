@@ -94,9 +94,10 @@ func (h *Harness) WriteConfiguration(name string) (path string, err error) {
 }
 
 // Command runs a command of the binary with a configuration file, as a user;
-// nil is the user of this process. It returns everything that the command prints.
-func (h *Harness) Command(ctx context.Context, user *syscall.Credential, name, file string) (string, error) {
-	command := exec.CommandContext(ctx, h.options.Binary, name, "-c", file)
+// nil is the user of this process. The words are its name and its options. It
+// returns everything that the command prints. The end of the context kills it.
+func (h *Harness) Command(ctx context.Context, user *syscall.Credential, words, file string) (string, error) {
+	command := exec.CommandContext(ctx, h.options.Binary, append(strings.Fields(words), "-c", file)...)
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	out, err := command.CombinedOutput()
 	return string(out), err
