@@ -32,10 +32,15 @@ that it compares the document with those in the other files of the folder: two
 documents must not have the same name, nor write the same group on the same
 appliance. It also names the values that CrowdSec changes before the plugin gets
 them, and says whether profiles.yaml names the notification where decisions block.
+With a filter rule it compares the rule in force with the configuration, and looks
+for the commands that activate it.
 
 With --write it also blocks addresses for documentation (198.51.100.240/28,
 2001:db8::c5ec) for some seconds, writes objects and groups of its own into the
-files, compares the results, and removes everything again. CrowdSec may run
+files, compares the results, and removes everything again. With a filter rule it
+also takes the configuration right, if nobody holds it, and inserts a rule that is
+off into an inactive policy. It adds 198.51.100.253 to the group of bans, and runs
+the commands that activate the rule, to see which ones it needs. CrowdSec may run
 meanwhile; a flush at that moment may need a second try. The output is a report to
 paste into a bug report: it has no secret and no address of yours.
 

@@ -89,8 +89,7 @@ func (c *checker) refusedEdit(err error) Finding {
 	case errors.Is(err, errHeld):
 		return notTried(err.Error())
 	case serverd.IsForbidden(err):
-		return differs(err.Error(), fmt.Sprintf("`rule install` and `rule remove` need the rights modify and filter of the account %s; the plugin does not need them",
-			c.config.API.Account()))
+		return notTried(err.Error() + "; only `rule install`, `rule remove` and this row need the rights modify and filter")
 	}
 	return wrong(err, "`rule install` may not work: "+pasteReport)
 }

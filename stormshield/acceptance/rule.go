@@ -127,7 +127,7 @@ func (c *checker) findUnusedRule(ctx context.Context) {
 	if ours := filter.Of(policy.Activated, c.config.Rule.Wanted.Name); len(ours) > 0 {
 		c.run(ctx, row{filterRule, "with enforce: blacklist, the policy has no rule of this program", nil, func(*checker, context.Context) Finding {
 			return differs(describeRules(policy.Slot, ours),
-				"the plugin does not activate the policy with enforce: blacklist, so the rule sees new bans late: run `crowdsec-stormshield rule remove`")
+				"the plugin does not activate the policy with enforce: blacklist, so the rule sees new bans late: set enforce: rule or both, or run `crowdsec-stormshield rule remove`")
 		}})
 	}
 }
