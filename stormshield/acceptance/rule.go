@@ -80,9 +80,12 @@ func (c *checker) compareRule() Finding {
 // unreadPolicy is the finding about a policy that cannot be read.
 func (c *checker) unreadPolicy(err error) Finding {
 	const unseen = "until then the plugin does not notice that no rule is in force"
+	right := fmt.Sprintf("give the account %s the right filter_read", c.config.API.Account())
 	switch {
+	case serverd.IsForbidden(err) && c.config.Rule.Alone:
+		return wrong(err, right+": without it each re-assert fails")
 	case serverd.IsForbidden(err):
-		return differs(err.Error(), fmt.Sprintf("give the account %s the right filter_read; %s", c.config.API.Account(), unseen))
+		return differs(err.Error(), right+"; "+unseen)
 	case serverd.IsRefused(err):
 		return differs(err.Error(), pasteReport+"; "+unseen)
 	}

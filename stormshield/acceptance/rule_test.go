@@ -133,6 +133,10 @@ func TestCheckComparesTheFilterRule(t *testing.T) {
 		}, verdicts{}, ""},
 		"useclone refused":        {faults(func(f *snstest.Faults) { f.UseCloneRefused = true }), verdicts{"edits of the policy": differs}, "--activate-pending"},
 		"the policy is forbidden": {forbidden, verdicts{"filter rule": differs, "edits of the policy": untried}, "filter_read"},
+		"the policy is forbidden, and the rule enforces alone": {func(h *harness, c *stormshield.Config) {
+			forbidden(h, c)
+			c.Rule.Alone = true
+		}, verdicts{"filter rule": wrong, "edits of the policy": untried}, "each re-assert fails"},
 		"the policy is refused": {faults(func(f *snstest.Faults) { f.Ret = map[string]int{"CONFIG FILTER EXPLICIT": 200} }),
 			verdicts{"filter rule": differs, "edits of the policy": untried}, "does not notice"},
 		"no enfilter": {faults(func(f *snstest.Faults) { f.MissingTools = []string{"enfilter"} }), verdicts{"activation commands": wrong}, "no enfilter"},
