@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
@@ -132,4 +133,32 @@ func TestAnInterruptedCheckAndWriteRemovesItsRule(t *testing.T) {
 	}
 	h.wantPoliciesKept(before)
 	h.wantUntouched(object, objectgroup)
+}
+
+func TestFlushesSucceedDuringACheckAndWriteOfTheRule(t *testing.T) {
+	t.Parallel()
+	h, config := startWithRule(t)
+	h.Sim.SetFaults(func(f *snstest.Faults) { f.MonitorShowsMembers = true })
+	before := policies(h.Sim)
+	h.Sim.ResetStats()
+	done := make(chan []acceptance.Finding)
+	go func() { done <- acceptance.CheckAndWrite(t.Context(), config) }()
+	for n := 4; ; n++ {
+		began := time.Now()
+		h.flushUntilDone(n)
+		select {
+		case <-time.After(time.Since(began)): // half of the time is for the check, also on a slow machine
+		case findings := <-done:
+			for _, f := range findings {
+				cameBetween := f.Subject == "activating a rule" && strings.Contains(f.Detail, "came in between")
+				if f.Verdict != acceptance.Holds && !cameBetween {
+					t.Errorf("%s: %s, %s %v", f.Subject, f.Verdict, f.Detail, f.Err)
+				}
+			}
+			h.MustFlush(nil, nil, true)
+			h.WantInForce()
+			h.wantPoliciesKept(before)
+			return
+		}
+	}
 }
