@@ -63,6 +63,69 @@ func changeList(t *testing.T, length time.Duration, most int) {
 	})
 }
 
+func TestTwoHoursOfOneStandingBanNeedOneAPILoginPerReassert(t *testing.T) {
+	standingBan(t, 2*time.Hour)
+}
+
+func TestLongADayOfOneStandingBanNeedsOneAPILoginPerReassert(t *testing.T) { standingBan(t, day) }
+
+// standingBan waits while one ban is in force. Each re-assert logs in to the API, and each comparison of the files over SSH.
+func standingBan(t *testing.T, length time.Duration) {
+	for _, way := range ruleWays {
+		u := &usage{way: way, before: func(u *usage) { u.add(1, 100*time.Hour) }}
+		u.mostAPI = int(length/(10*time.Minute)) + 1
+		u.run(t, fmt.Sprintf("%g hours of one standing ban, %s", length.Hours(), way), int(length/time.Hour)+1, func() { time.Sleep(length) })
+	}
+}
+
+func TestTwoHoursOfABanAMinuteInTheRule(t *testing.T) { banEachMinuteByRule(t, 2*time.Hour) }
+
+func TestLongADayOfABanAMinuteInTheRule(t *testing.T) { banEachMinuteByRule(t, day) }
+
+// banEachMinuteByRule bans an address at the beginning of each minute, and 20 of them stay in force. Each beginning and each end of a ban
+// must reach the files, and is activated at most once a minute.
+func banEachMinuteByRule(t *testing.T, length time.Duration) {
+	for _, way := range ruleWays {
+		u := &usage{way: way, before: func(u *usage) { u.add(1, 100*time.Hour) }}
+		minutes := int(length / time.Minute)
+		u.mostAPI = map[string]int{"rule": int(length/(10*time.Minute)) + 1, "both": 2*minutes + minutes/5}[way]
+		u.run(t, fmt.Sprintf("%g hours of one ban a minute, %s", length.Hours(), way), 2*minutes+minutes/5, func() {
+			for range minutes {
+				u.add(1, 20*time.Minute+20*time.Second)
+				u.Trigger()
+				time.Sleep(time.Minute)
+			}
+		})
+		if u.activations > minutes+1 {
+			t.Errorf("%s: %d activations in %d minutes", way, u.activations, minutes)
+		}
+	}
+}
+
+// ruleWays are the ways to enforce by a filter rule.
+var ruleWays = []string{"rule", "both"}
+
+func TestALoneBanInTheRuleNeedsOneSSHLoginAndNoAPILogin(t *testing.T) {
+	u := &usage{way: "rule", before: func(u *usage) { u.add(1, 100*time.Hour) }}
+	u.run(t, "a lone ban, rule", 1, func() {
+		time.Sleep(5 * time.Minute) // the next re-assert is not due
+		u.add(1, 100*time.Hour)
+		u.Trigger()
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestAnIdleDayWithAFilterRuleIsSilent(t *testing.T) {
+	eachWay(t, func(h *harness, alone bool) {
+		_, end := h.startEnforcer(byRule(h, alone))
+		defer end()
+		h.waitUntil(day)
+		if n := h.fw.count(); n != 1 {
+			h.t.Errorf("%d flushes in a day without a ban, want only the first", n)
+		}
+	})
+}
+
 // usage is a time in which bans come and go, with the plugin's default settings.
 type usage struct {
 	*harness
@@ -70,31 +133,45 @@ type usage struct {
 	before    func(u *usage) // records the bans at the start
 	decisions []ban.Decision // of all bans that were not removed
 	last      int            // the number of the last decision
+
+	way         string // rule or both; "": blacklist
+	mostAPI     int    // logins to the API; 0 for the blacklist: any number
+	activations int
 }
 
 // run counts the logins while the test runs. The first flush is over then.
 func (u *usage) run(t *testing.T, name string, mostSSH int, test func()) {
 	t.Helper()
-	t.Parallel()
+	if u.way == "" {
+		t.Parallel()
+	}
 	runTest(t, func(h *harness) {
 		u.harness = h
-		h.fw.singleMax = 16
+		h.fw.singleMax, h.fw.byRule, h.fw.alone = 16, u.way != "", u.way == "rule"
 		u.before(u)
 		var end func()
 		u.Enforcer, end = h.startEnforcer(func(c *enforcer.Config) {
 			c.Appliance, c.MaxBans, c.Compare = slowFirewall{h.fw}, maxBans, time.Hour
+			c.Activate, c.Target.ByRule, c.Target.WithoutBlacklist = time.Minute, h.fw.byRule, h.fw.alone
 		})
 		defer end()
 		time.Sleep(time.Minute)
 		u.checkBlocked()
-		first := h.fw.count()
+		first, activations := h.fw.count(), len(h.fw.activations)
 		test()
+		u.activations = len(h.fw.activations) - activations
 		ssh, api := h.fw.logins(first)
-		fmt.Fprintf(t.Output(), "%s, in simulated time: %d SSH logins (at most %d), %d API logins\n", name, ssh, mostSSH, api)
+		fmt.Fprintf(t.Output(), "%s, in simulated time: %d SSH logins (at most %d), %d API logins, %d activations\n", name, ssh, mostSSH, api, u.activations)
+		if u.way != "" && api > u.mostAPI {
+			t.Errorf("%s: %d API logins, want at most %d", name, api, u.mostAPI)
+		}
 		if ssh == 0 || ssh > mostSSH {
 			t.Errorf("%d SSH logins, want 1 to %d", ssh, mostSSH)
 		}
 		time.Sleep(time.Minute)
+		if u.way != "" {
+			time.Sleep(25 * time.Minute) // the last bans end, and the rule is activated after that
+		}
 		u.checkBlocked()
 	})
 }
@@ -133,8 +210,11 @@ func (u *usage) checkBlocked() {
 		}
 	}
 	slices.Sort(want)
-	if got := u.fw.blocked(); !slices.Equal(got, want) {
+	if got := u.fw.blocked(); u.way != "rule" && !slices.Equal(got, want) {
 		u.t.Errorf("after %s %d addresses are blocked, want %d", time.Since(u.start), len(got), len(want))
+	}
+	if got := u.running(); u.way != "" && !slices.Equal(got, want) {
+		u.t.Errorf("after %s the running rule has %d addresses, want %d", time.Since(u.start), len(got), len(want))
 	}
 }
 
@@ -152,7 +232,9 @@ func (f *firewall) logins(first int) (ssh, api int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range f.changes[first:] {
-		api++
+		if !f.alone || !c.Files || c.Reassert || c.EntriesLeft || c.AskSerial || len(c.Unblock) > 0 {
+			api++
+		}
 		if !c.Files {
 			continue
 		}

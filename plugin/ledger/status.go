@@ -161,7 +161,7 @@ func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
 		for _, statement := range []string{
 			"UPDATE ban SET written = 0, expires = 0, pending_since = ?1",
 			"DELETE FROM ban WHERE until > 0 AND until <= ?1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id AND decision.until > ?1)",
-			"UPDATE flushing SET bans = (SELECT COUNT(*) FROM ban), target = '', unsure = 0",
+			"UPDATE flushing SET bans = (SELECT COUNT(*) FROM ban), target = '', unsure = 0, entries = 0, stale = 0",
 		} {
 			if _, err := tx.ExecContext(ctx, statement, now.UnixMilli()); err != nil {
 				return err

@@ -150,6 +150,10 @@ func changeWays(ctx context.Context, tx *sql.Tx, before, next Target, elsewhere 
 			return err
 		}
 	}
+	if before.ByRule && !next.ByRule { // the failure may be that of an activation, which no flush tries again
+		_, err := tx.ExecContext(ctx, queryEndTrouble, Files)
+		return err
+	}
 	return nil
 }
 

@@ -158,3 +158,28 @@ func TestEntriesOfACutGroupFlushAreUnblockedWithoutSSH(t *testing.T) {
 	want(t, "to block", blocks(p), []string{"203.0.113.1/32", "203.0.113.2/32", "203.0.113.4/32"})
 	want(t, "to unblock", texts(p.Unblock), []string{"203.0.113.3/32"})
 }
+
+func TestNothingOfTheFilterRuleIsLeftWhenTheBlacklistEnforcesAgain(t *testing.T) {
+	both, rule := edge, edge
+	both.ByRule = true
+	rule.ByRule, rule.WithoutBlacklist = true, true
+	for what, back := range map[string]func(*ledger.Ledger){
+		"from both": func(l *ledger.Ledger) { setTarget(t, l, both) },
+		"from rule": func(l *ledger.Ledger) { setTarget(t, l, rule) },
+		"from rule, with a clean-up between": func(l *ledger.Ledger) {
+			setTarget(t, l, rule)
+			check(t, l.RecordCleanup(t.Context(), start))
+		},
+	} {
+		l := applied(t, "A")
+		check(t, l.RecordFailure(t.Context(), ledger.Files, "run enfilter -u", 0, start))
+		back(l)
+		setTarget(t, l, edge)
+		if p := plan(t, l, start); p.EntriesLeft || !p.Stale.IsZero() {
+			t.Errorf("%s: %+v", what, p)
+		}
+		if s := status(t, l, start); !s.Stale.IsZero() || s.Files.Count > 0 {
+			t.Errorf("%s: status says %+v", what, s)
+		}
+	}
+}

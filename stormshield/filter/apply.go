@@ -62,6 +62,7 @@ func (c *Change) Apply(ctx context.Context, session Session, o Options) error {
 	if err := c.checkUnchanged(ctx, session, 0); err != nil {
 		return fmt.Errorf("%w; nothing was changed", err)
 	}
+	c.done = 0 // an earlier try took back what it did
 	if err := c.edit(ctx, session, o); err != nil {
 		return c.takeBack(ctx, session, err)
 	}

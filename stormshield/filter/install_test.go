@@ -380,6 +380,35 @@ func TestAFailedStepIsTakenBack(t *testing.T) {
 	}
 }
 
+// The command applies a change again when it has written the group.
+func TestAStepThatFailsAtTheSecondTryIsTakenBackToo(t *testing.T) {
+	t.Parallel()
+	old := wanted(direction("both"))
+	present := append(ours(old), "block from any to any")
+	sim := start(t, present...)
+	session := dial(t, sim)
+	change, err := filter.Install(t.Context(), session, wanted(func(w *filter.Wanted) { w.Action = "reset" }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, refused := range []string{"CONFIG FILTER RULE UPDATE", "CONFIG FILTER CHECK"} {
+		sim.SetFaults(func(f *snstest.Faults) {
+			failures := 0
+			f.Answer = func(command string) (int, int) {
+				if !strings.HasPrefix(command, refused) || failures > 0 {
+					return 0, 0
+				}
+				failures++
+				return 0, 201
+			}
+		})
+		if err := change.Apply(t.Context(), session, filter.Options{}); err == nil || !strings.HasSuffix(err.Error(), "our rules in the policy are as before") {
+			t.Errorf("%s: %v", refused, err)
+		}
+		wantPolicy(t, sim, present)
+	}
+}
+
 func TestAFailedCheckSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	before := []string{"pass from any to srv_web", "block from any to any"}
