@@ -48,6 +48,7 @@ func (s *setup) askForAnswers(ctx context.Context) error {
 	}
 	for _, ask := range []func(context.Context) error{
 		s.askForHost, s.askForSSH, s.askForSSHAccount, s.askForSSHSecret, s.askForAPIAccount, s.askForAPIPassword, s.askForNeverBlock,
+		s.askForEnforcement,
 	} {
 		if err := ask(ctx); err != nil {
 			return err
@@ -64,12 +65,13 @@ func (s *setup) askForHost(ctx context.Context) error {
 // askForSSH asks whether the plugin uses SSH. A flag of sshFlags answers yes, and --no-ssh answers no.
 func (s *setup) askForSSH(ctx context.Context) error {
 	for _, flag := range sshFlags {
-		if s.Given(flag) && s.NoSSH {
+		if !s.Given(flag) || flag == "enforce" && strings.EqualFold(s.Enforce, "blacklist") {
+			continue
+		}
+		if s.NoSSH {
 			return UsageError{fmt.Errorf("--no-ssh and --%s exclude each other", flag)}
 		}
-		if s.Given(flag) {
-			return nil
-		}
+		return nil
 	}
 	given := "yes"
 	if s.NoSSH {
@@ -94,7 +96,7 @@ func (s *setup) askForSSH(ctx context.Context) error {
 
 // sshFlags are the flags that only SSH needs.
 var sshFlags = []string{"ssh-username", "ssh-password-file", "ssh-private-key-path", "ssh-private-key-passphrase-file", "ssh-host-key",
-	"ssh-legacy-algorithms", "ssh-port"}
+	"ssh-legacy-algorithms", "ssh-port", "enforce", "rule-action", "rule-direction", "install-rule"}
 
 const aboutSSH = `
 With SSH the plugin also writes objects and groups. It blocks addresses and ranges.

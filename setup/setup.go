@@ -1,6 +1,6 @@
 // Package setup is the guided set-up of one appliance. [Run] is its only entry: it asks what [Options] leave open, lets
-// the user confirm the appliance's fingerprints, writes the notification's file, checks it, and names the notification
-// in CrowdSec's profiles. Each of these steps is a file of this package.
+// the user confirm the appliance's fingerprints, writes the notification's file, checks it, offers the filter rule, and
+// names the notification in CrowdSec's profiles. Each of these steps is a file of this package.
 //
 // It overwrites no file, sends no password before the fingerprints are confirmed, and never reloads CrowdSec. If the
 // check fails, it removes all that it has made.
@@ -9,6 +9,7 @@ package setup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"notification-stormshield/config"
@@ -37,6 +38,10 @@ type Options struct {
 	// NoSSH writes a document without credentials for SSH.
 	NoSSH bool
 
+	// Enforce, RuleAction and RuleDirection are keys of the document. InstallRule changes the filter policy without a question.
+	Enforce, RuleAction, RuleDirection string
+	InstallRule                        bool
+
 	Yes, NoCheck, NoLAPI, DryRun bool
 }
 
@@ -48,6 +53,8 @@ type Program struct {
 	Check func(ctx context.Context, file, name string) error
 	// PingLocalAPI returns an error if the Local API does not accept the document's key.
 	PingLocalAPI func(context.Context, config.Document) error
+	// RuleDiff runs the command rule diff, and RuleInstall runs rule install. Both print their errors.
+	RuleDiff, RuleInstall func(ctx context.Context, file, name string) (RuleChange, error)
 }
 
 // UsageError is an error of the command line itself.
@@ -84,7 +91,12 @@ func Run(ctx context.Context, o Options, p Program) error {
 	if err := s.check(ctx); err != nil {
 		return errors.Join(s.undoAll(ctx), err)
 	}
-	err := s.nameInProfiles(ctx)
+	err := s.offerRule(ctx)
+	if ctx.Err() == nil {
+		err = errors.Join(err, s.nameInProfiles(ctx))
+	} else {
+		err = errors.Join(err, fmt.Errorf("%w; the profiles are unchanged", errInterrupted))
+	}
 	s.printNextSteps()
 	return err
 }
@@ -99,4 +111,5 @@ type setup struct {
 	faulty   bool // CrowdSec would start no plugin with its present configuration
 	document config.Document
 	done     []change
+	ruleStep string // what the user must do before the filter rule enforces; "": nothing
 }

@@ -118,3 +118,26 @@ func TestNoPasswordIsSentBeforeTheApplianceIsConfirmed(t *testing.T) {
 		t.Errorf("left: %s", left)
 	}
 }
+
+func TestAnInstalledRuleInAnInactiveSlotIsNotCalledInForce(t *testing.T) {
+	var out bytes.Buffer
+	inactive := func(context.Context, string, string) (RuleChange, error) {
+		return RuleChange{Slot: 7, Diff: []string{"+ 1: block from Crowdsec to any"}, Changed: true}, nil
+	}
+	s := setup{Options: Options{File: DefaultFile, InstallRule: true}, Program: Program{Out: &out, RuleDiff: inactive, RuleInstall: inactive},
+		document: config.Default()}
+	s.document.Stormshield.Enforce = "rule"
+	if err := s.offerRule(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.printNextSteps()
+	for _, want := range []string{
+		"The filter rule is installed in slot 7, which is not the active one.",
+		"# Make slot 7 the active one on the appliance. Until then the rule enforces nothing.\n  systemctl reload crowdsec",
+		"\n  crowdsec-stormshield rule remove\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out.String())
+		}
+	}
+}

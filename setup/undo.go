@@ -27,12 +27,12 @@ func (s *setup) undoAll(ctx context.Context) error {
 
 // printNextSteps prints what the user must still do, and how to undo the set-up.
 func (s *setup) printNextSteps() {
-	selection := ""
-	if s.File != DefaultFile {
-		selection = " -c " + shellWord(s.File)
+	fmt.Fprint(s.Out, "\nNow run:\n\n")
+	if s.ruleStep != "" {
+		fmt.Fprintf(s.Out, "  %s\n", s.ruleStep)
 	}
-	fmt.Fprintf(s.Out, "\nNow run:\n\n  systemctl reload crowdsec\n  cscli notifications test %s    # blocks nothing\n  crowdsec-stormshield status%s\n",
-		s.Name, selection)
+	fmt.Fprintf(s.Out, "  systemctl reload crowdsec\n  cscli notifications test %s    # blocks nothing\n  crowdsec-stormshield status%s\n",
+		s.Name, s.selection())
 	if !s.document.LAPI.Followed() {
 		fmt.Fprintf(s.Out, "\nTo enforce the community blocklist, other lists and unbans too:\n\n"+
 			"  cscli bouncers add %s    # prints a key, for lapi in %s\n", s.Name, s.File)
@@ -44,6 +44,14 @@ func (s *setup) printNextSteps() {
 		}
 	}
 	fmt.Fprint(s.Out, "  systemctl reload crowdsec\n")
+}
+
+// selection returns the options of a command that select the notification.
+func (s *setup) selection() string {
+	if s.File == DefaultFile {
+		return ""
+	}
+	return " -c " + shellWord(s.File)
 }
 
 var plainShellWord = regexp.MustCompile(`^[A-Za-z0-9._/@%+:-]+$`)

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 
@@ -36,6 +40,12 @@ unless you type yes to keep it, or give --no-check.
 With --secrets-dir the passwords and the key are in files of their own, which only
 the plugin's user can read. A password may then contain a $. Without it they are
 in the notification's file.
+
+With --enforce rule or both, a filter rule on the appliance enforces the bans, or
+only logs packets. The set-up shows how the policy must change, and installs the
+rule if you type yes or give --install-rule. --yes alone does not change a filter
+policy. Until the rule is in force it enforces nothing, so install it before you
+reload CrowdSec: 'rule install' does the same later.
 
 With --no-ssh the plugin works over the API alone: it blocks single addresses,
 refuses ranges, and enforces at most 2,000 bans, unless you set max_bans.
@@ -78,6 +88,10 @@ func bindSetup(flags *pflag.FlagSet, o *setup.Options) {
 	flags.StringVar(&o.APICertFingerprint, "api-cert-fingerprint", "", "the `fingerprint` that the API's certificate must have")
 	flags.StringVar(&o.ConfigDir, "config-dir", defaults.Stormshield.ConfigDir, "the `folder` of the files object and objectgroup on the appliance")
 	flags.StringVar(&o.SecretsDir, "secrets-dir", "", "put each secret into a file of this `folder`, for the plugin's user alone, and not into the YAML")
+	flags.StringVar(&o.Enforce, "enforce", "", "what enforces the bans: `blacklist`, rule or both (usually blacklist)")
+	flags.StringVar(&o.RuleAction, "rule-action", "", "what the filter rule does: `block`, reset or log (usually block)")
+	flags.StringVar(&o.RuleDirection, "rule-direction", "", "packets from banned addresses (`in`), to them (out), or both (usually in)")
+	flags.BoolVar(&o.InstallRule, "install-rule", false, "install the filter rule in the policy, without a question")
 	flags.StringSliceVar(&o.NeverBlock, "never-block", nil, "`addresses` or prefixes of your own that must never be blocked")
 	flags.BoolVar(&o.Yes, "yes", false, "use the usual answers, and change profiles, without a question")
 	flags.BoolVar(&o.NoLAPI, "no-lapi", false, "make no key for CrowdSec's Local API: alerts alone")
@@ -89,16 +103,19 @@ func bindSetup(flags *pflag.FlagSet, o *setup.Options) {
 func runSetup(ctx context.Context, o setup.Options, out output) error {
 	return setup.Run(ctx, o, setup.Program{
 		In: os.Stdin, Out: out.stdout, Warnings: out.stderr,
-		// check is a process of its own: it gives up root, and then sees whether the plugin's user can read the files.
 		Check: func(ctx context.Context, file, name string) error {
-			program, err := os.Executable()
-			if err != nil {
-				return err
+			return runSelf(ctx, out, "check", "--unnamed", "-c", file, "-n", name)
+		},
+		RuleDiff: func(ctx context.Context, file, name string) (setup.RuleChange, error) {
+			var printed bytes.Buffer
+			change, err := runRule(ctx, &printed, "rule", "diff", "--json", "-c", file, "-n", name)
+			if err != nil { // a difference is none
+				_, _ = printed.WriteTo(out.stderr)
 			}
-			check := exec.CommandContext(ctx, program, "check", "--unnamed", "-c", file, "-n", name) //nolint:gosec // this program itself
-			check.Args[0] = os.Args[0]
-			check.Stdout, check.Stderr = out.stdout, out.stderr
-			return check.Run()
+			return change, err
+		},
+		RuleInstall: func(ctx context.Context, file, name string) (setup.RuleChange, error) {
+			return runRule(ctx, out.stderr, "rule", "install", "--yes", "--json", "-c", file, "-n", name)
 		},
 		PingLocalAPI: func(ctx context.Context, d config.Document) error {
 			client, err := plugin.LocalAPI(d, version)
@@ -108,4 +125,29 @@ func runSetup(ctx context.Context, o setup.Options, out output) error {
 			return client.Ping(ctx)
 		},
 	})
+}
+
+// runSelf runs a command of this program in a process of its own. The command gives up root, and then sees whether the plugin's user
+// can read the files. An interrupt does not kill it, so that it can take back what it has begun.
+func runSelf(ctx context.Context, out output, arguments ...string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	self := exec.CommandContext(ctx, program, arguments...) //nolint:gosec // this program itself
+	self.Args[0] = os.Args[0]
+	self.Cancel = func() error { return self.Process.Signal(os.Interrupt) }
+	self.Stdout, self.Stderr = out.stdout, out.stderr
+	return self.Run()
+}
+
+// runRule runs a command about the rule. The command has succeeded if it prints JSON: rule diff also fails if there is a difference.
+func runRule(ctx context.Context, stderr io.Writer, arguments ...string) (setup.RuleChange, error) {
+	var printed bytes.Buffer
+	failed := runSelf(ctx, output{&printed, stderr}, arguments...)
+	var change ruleChange
+	if err := json.Unmarshal(printed.Bytes(), &change); err != nil {
+		return setup.RuleChange{}, cmp.Or(failed, err)
+	}
+	return setup.RuleChange{Slot: change.Slot, Active: change.Active, Diff: change.Diff, Changed: change.Changed}, nil
 }
