@@ -56,7 +56,7 @@ func hasSibling(proc string, self int) bool {
 // stat identifies the processes of one program under one parent.
 type stat struct{ command, parent string }
 
-// readStat reads /proc/PID/stat: "PID (command) state parent …" (proc(5)). It returns false for a process that has ended.
+// readStat reads /proc/PID/stat: "PID (command) state parent …" (proc(5)). A zombie counts, because CrowdSec has not noticed its end.
 func readStat(proc, pid string) (stat, bool) {
 	text, err := os.ReadFile(filepath.Join(proc, pid, "stat"))
 	if err != nil {
@@ -68,7 +68,7 @@ func readStat(proc, pid string) (stat, bool) {
 		return stat{}, false
 	}
 	fields := strings.Fields(rest[end+1:])
-	if len(fields) < 2 || fields[0] == "Z" || fields[0] == "X" {
+	if len(fields) < 2 || fields[0] == "X" {
 		return stat{}, false
 	}
 	return stat{command: rest[:end], parent: fields[1]}, true

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-func TestOnlyALivingProcessOfTheSameProgramAndParentIsASibling(t *testing.T) {
+func TestOnlyAProcessOfTheSameProgramAndParentIsASibling(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		stat string
 		want bool
 	}{
 		"the old plugin":             {"20 (notification-st) S 7 1 1", true},
-		"ended already":              {"20 (notification-st) Z 7 1 1", false},
+		"ended, and not noticed":     {"20 (notification-st) Z 7 1 1", true},
 		"of `crowdsec -t`":           {"20 (notification-st) S 8 1 1", false},
 		"another plugin":             {"20 (notification-sl) S 7 1 1", false},
 		"a name with brackets":       {"20 (a) b) S 7 1 1", false},
