@@ -57,24 +57,34 @@ func (a *Appliance) ActivateRule(ctx context.Context) error {
 	return a.config.Rule.activate(ctx, client)
 }
 
-// WriteGroups adds the groups to the files if they lack them, so that a filter rule can name the group of bans.
+// WriteGroups adds the groups to the files if they lack them, so that a filter rule can name the group of bans. It does not hold the
+// lease, so a flush at the same time may remove its working folder. Then it begins again.
 func (a *Appliance) WriteGroups(ctx context.Context) error {
+	for attempt := 0; ; attempt++ {
+		err := a.writeGroups(ctx)
+		if err == nil || attempt == maxAttempts || ctx.Err() != nil || errors.As(err, new(*appliance.LoginError)) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (a *Appliance) writeGroups(ctx context.Context) error {
 	files, err := a.openFiles(ctx, edit.State{})
 	if err != nil {
 		return err
 	}
 	defer files.close()
 	a.progress("writing the groups")
-	for attempt := 0; ; attempt++ {
-		if err := files.read(ctx); err != nil {
-			return err
-		}
-		patch := objects.Patch{Group: a.config.Group, DeleteGroup: a.config.DeleteGroup}
-		_, err := files.replace(ctx, patch.Apply(files.text.Object, files.text.Objectgroup))
-		if !errors.Is(err, edit.ErrChanged) || attempt == maxAttempts {
-			return err
-		}
+	if err := files.read(ctx); err != nil {
+		return err
 	}
+	patch := objects.Patch{Group: a.config.Group, DeleteGroup: a.config.DeleteGroup}
+	_, err = files.replace(ctx, patch.Apply(files.text.Object, files.text.Objectgroup))
+	return err
 }
 
 // finishRule ends a flush with the files where a filter rule enforces. It takes the entries of before off the blacklist when a rule in

@@ -212,3 +212,17 @@ func TestARuleNeverTakesTheConfigurationRight(t *testing.T) {
 		t.Error("the administrator lost the configuration right")
 	}
 }
+
+// A flush of the plugin may remove the working folder of another run for its group.
+func TestWriteGroupsBeginsAgainIfItsFolderGoes(t *testing.T) {
+	t.Parallel()
+	sim := snstest.Start(t)
+	sim.SetFaults(func(f *snstest.Faults) { f.BrokenTools = map[string]string{"cp": "exit 1"} })
+	time.AfterFunc(500*time.Millisecond, func() { sim.SetFaults(func(f *snstest.Faults) { f.BrokenTools = nil }) })
+	if err := stormshield.New(configFor(t, sim)).WriteGroups(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text := string(sim.Read(snstest.GroupFile)); !strings.Contains(text, "[Crowdsec]") || !strings.Contains(text, "[CrowdsecDeleteGroup]") {
+		t.Errorf("the groups are:\n%s", text)
+	}
+}
