@@ -56,6 +56,7 @@ type flush struct {
 
 	total       int  // how many bans are in force
 	askedSerial bool // the flush has asked for the serial number
+	keepsNamed  bool // filter rules name old groups
 	session     *serverd.Session
 	stale       bool           // the files may have been written since the session was opened
 	background  sync.WaitGroup // logouts, and the login over SSH

@@ -95,7 +95,7 @@ func (f *flush) finishRule(ctx context.Context) error {
 			return err
 		}
 	}
-	if f.change.Reassert || f.change.EntriesLeft {
+	if f.change.Reassert || f.change.EntriesLeft || f.keepsNamed {
 		if err := f.confirmRule(ctx); err != nil {
 			return err
 		}
@@ -133,6 +133,7 @@ func (f *flush) confirmRule(ctx context.Context) error {
 	}
 	if missing != "" {
 		f.done.RuleMissing = true
+		f.done.OldGroupsGone = false // the rule may still name one of them
 		return fmt.Errorf("no filter rule in force names the group %s as %s, so the rule does not enforce the bans "+
 			"(hint: run `crowdsec-stormshield rule install`; `rule show` prints what is in force)", f.config.Group, missing)
 	}
@@ -201,6 +202,7 @@ func (f *flush) keepNamedGroups(ctx context.Context) error {
 	for _, group := range named {
 		f.done.Kept = append(f.done.Kept, fmt.Sprintf("group %s: a filter rule names it, and keeps its bans (run `crowdsec-stormshield rule install`)", group))
 	}
+	f.keepsNamed = len(named) > 0
 	f.change.OldGroups = slices.DeleteFunc(slices.Clone(f.change.OldGroups), func(group string) bool { return slices.Contains(named, group) })
 	return nil
 }

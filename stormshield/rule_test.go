@@ -201,6 +201,40 @@ func TestAGroupThatARuleNamesStays(t *testing.T) {
 	}
 }
 
+// The administrator renames the group, and installs the rule for it later. In between the rule names the old group.
+func TestAnOldGroupGoesWhenTheRuleNamesTheNewOne(t *testing.T) {
+	t.Parallel()
+	for what, bans := range map[string][]netip.Prefix{"with bans": addresses(3), "after the last ban": nil} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r := startRuled(t, true, ruleText)
+			if _, err := r.flush(appliance.Change{Pending: appliance.Pending{Add: addresses(3)}}, addresses(3)...); err != nil {
+				t.Fatal(err)
+			}
+			r.config.Group, r.config.DeleteGroup, r.mark = "Blocked", "Unblocked", ""
+			change := appliance.Change{Activate: true, Reassert: len(bans) > 0, OldGroups: []string{"Crowdsec", "CrowdsecDeleteGroup"}}
+			done, err := r.flush(change, bans...)
+			if err == nil || !done.RuleMissing || done.OldGroupsGone {
+				t.Errorf("%+v, %v", done, err)
+			}
+			if err := r.sim.SetPolicy(5, strings.ReplaceAll(ruleText, "Crowdsec", "Blocked")); err != nil {
+				t.Fatal(err)
+			}
+			r.mark = ""
+			done, err = r.flush(change, bans...)
+			if err != nil || !done.OldGroupsGone || len(done.Kept) > 0 {
+				t.Errorf("%+v, %v", done, err)
+			}
+			if text := string(r.sim.Read(snstest.GroupFile)); strings.Contains(text, "Crowdsec") || !strings.Contains(text, "[Blocked]") {
+				t.Errorf("the groups are:\n%s", text)
+			}
+			if named := strings.Count(string(r.sim.Read(snstest.ObjectFile)), "crowdsec_ip_"); named != len(bans) {
+				t.Errorf("%d objects, want %d:\n%s", named, len(bans), r.sim.Read(snstest.ObjectFile))
+			}
+		})
+	}
+}
+
 func TestARuleNeverTakesTheConfigurationRight(t *testing.T) {
 	t.Parallel()
 	r := startRuled(t, false, ruleText)
