@@ -54,8 +54,8 @@ type Change struct {
 	// GroupListsAll says that the group in the files lists the bans in force and no others.
 	GroupListsAll bool
 
-	// Activate says that the flush may run the commands that make the running filter rule see the group. It runs them if it changed the
-	// files, or if Stale says that an earlier change is missing there. BeginActivation is called before. Its error ends the flush.
+	// Activate says that the flush may run the commands that make the running filter rule see the group. The flush runs them if it changed
+	// the files, or if the running rule lacks an earlier change (Stale). It calls BeginActivation before; an error of it ends the flush.
 	Activate, Stale bool
 	BeginActivation func() error
 
@@ -99,9 +99,9 @@ type Outcome struct {
 	Changed   bool      // the flush changed the files
 	Activated time.Time // when the running filter rule had all changes of the files; zero: the flush did not activate it
 
-	// RuleMissing says that no filter rule in force names the group. The flush failed then.
+	// RuleMissing says that the flush failed because no filter rule in force names the group.
 	RuleMissing bool
-	// EntriesGone says that no ban in force has an entry any more.
+	// EntriesGone says that the flush took the entries of EntriesLeft off the blacklist.
 	EntriesGone bool
 
 	// Compared is when the files listed the bans in force and no others; zero: the flush left them as they are, or failed.

@@ -34,16 +34,18 @@ func (e *OtherApplianceError) Error() string {
 // A refused login is a [LoginError] instead.
 type FilesError struct{ Err error }
 
+func (e *FilesError) Error() string { return e.Err.Error() }
+
+func (e *FilesError) Unwrap() error { return e.Err }
+
 // ActivationError says that a command of the appliance that activates the filter rule failed. It comes within a [FilesError].
 type ActivationError struct {
 	Command string
 	Err     error
 }
 
-func (e *ActivationError) Error() string { return fmt.Sprintf("run %s (rule.activate): %v", e.Command, e.Err) }
+func (e *ActivationError) Error() string {
+	return fmt.Sprintf("run %s (rule.activate): %v", e.Command, e.Err)
+}
 
 func (e *ActivationError) Unwrap() error { return e.Err }
-
-func (e *FilesError) Error() string { return e.Err.Error() }
-
-func (e *FilesError) Unwrap() error { return e.Err }

@@ -34,8 +34,8 @@ func SharedGroup(a, b Document) string {
 	return ""
 }
 
-// SharesRule reports whether two documents use a filter rule of the same name on the same appliance. To install the rule of
-// one document would change that of the other.
+// SharesRule reports whether two documents use a filter rule of the same name on the same appliance. `rule install` for one document
+// would change the rule of the other.
 func SharesRule(a, b Document) bool {
 	return !a.DryRun && !b.DryRun && a.Stormshield.UsesRule() && b.Stormshield.UsesRule() &&
 		a.Stormshield.Address() == b.Stormshield.Address() && strings.EqualFold(a.Stormshield.Rule.Name, b.Stormshield.Rule.Name)

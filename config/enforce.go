@@ -15,7 +15,7 @@ type Rule struct {
 	// Position is the place of a new rule in the policy, counted from 1.
 	Position int    `key:"position" default:"1" range:"1.."`
 	Name     string `key:"name" default:"crowdsec" required:"write crowdsec" rule:"rule_name"`
-	// Activate are commands that run over SSH after a change of the files, so that the running rule sees the members of the
+	// Activate has commands that run over SSH after a change of the files, so that the running rule sees the members of the
 	// group.
 	Activate []string `key:"activate" default:"[enobject, enfilter -u]" rule:"command"`
 	// ActivateEvery is the least time between the starts of two activations.
@@ -25,7 +25,7 @@ type Rule struct {
 // UsesBlacklist reports whether bans go to the blacklist.
 func (s Stormshield) UsesBlacklist() bool { return s.Enforce != "rule" }
 
-// UsesRule reports whether a filter rule enforces bans, or logs them.
+// UsesRule reports whether a filter rule enforces bans, or only logs their packets.
 func (s Stormshield) UsesRule() bool { return s.Enforce == "rule" || s.Enforce == "both" }
 
 // IsObserving reports whether the filter rule only logs, and nothing is blocked.

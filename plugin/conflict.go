@@ -45,7 +45,7 @@ func CheckGroups(a, b config.Document) error {
 		a.Name, b.Name, group, a.Stormshield.Host)
 }
 
-// endsOfOtherBans returns those of some prefixes that other configurations of this process block by the blacklist of the same
+// endsOfOtherBans returns those of some prefixes that other configurations of this process block on the blacklist of the same
 // appliance, each with the end of its ban.
 func (p *Plugin) endsOfOtherBans(ctx context.Context, n *notification, some []netip.Prefix) (map[netip.Prefix]time.Time, error) {
 	var others []*notification

@@ -53,12 +53,11 @@ type Config struct {
 	APIPasswordHint, SSHPasswordHint string
 }
 
-// Rule describes the filter rule that enforces bans. The zero value is none. An administrator installs the rule.
+// Rule describes the filter rule that enforces bans. The zero value is no rule. A flush never installs the rule.
 type Rule struct {
-	Enforces bool // each change of the files must reach the running rule
-	Alone    bool // the blacklist does not enforce
-	// Observing says that the rule blocks nothing, and only logs.
-	Observing               bool
+	Enforces                bool     // each change of the files must reach the running rule
+	Alone                   bool     // bans get no entry on the blacklist
+	Observing               bool     // the rule only logs, so nothing is blocked
 	AsSource, AsDestination bool     // where the rule names the group
 	Activate                []string // commands of the appliance's shell that make the running rule see the group
 	// Wanted is the rule that the configuration describes, also if it does not enforce. Only package acceptance reads it.

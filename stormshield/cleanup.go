@@ -132,8 +132,8 @@ func (f *flush) unblockForeign(ctx context.Context) (refused []string, err error
 // noBans is the AllInForce of a cleanup.
 func noBans(context.Context, []netip.Prefix) ([]netip.Prefix, error) { return nil, nil }
 
-// namedGroups returns the groups that a filter rule names. An account that may not read the policies names none, unless the
-// configuration has a rule.
+// namedGroups returns those of some groups that a filter rule names. If the account may not read the policies, these are all groups if a
+// rule enforces, and none if not.
 func (f *flush) namedGroups(ctx context.Context, groups []string) ([]string, error) {
 	if len(groups) == 0 {
 		return nil, nil
@@ -152,7 +152,8 @@ func (f *flush) namedGroups(ctx context.Context, groups []string) ([]string, err
 	return nil, nil
 }
 
-// removeGroups removes the groups, and the sections that this program made. It only empties the groups that filter rules name.
+// removeGroups removes the groups, and the sections that this program made. It empties the named groups, which filter rules name, and
+// leaves their sections.
 func (f *flush) removeGroups(ctx context.Context, named []string) error {
 	for attempt := 0; ; attempt++ {
 		if err := f.files.read(ctx); err != nil {

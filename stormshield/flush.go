@@ -58,7 +58,7 @@ type flush struct {
 	askedSerial bool // the flush has asked for the serial number
 	keepsNamed  bool // filter rules name old groups
 	session     *serverd.Session
-	stale       bool           // the files may have been written since the session was opened
+	outdated    bool           // the files may have been written since the session was opened
 	background  sync.WaitGroup // logouts, and the login over SSH
 
 	files   *files
@@ -167,7 +167,7 @@ func (f *flush) runWithFiles(ctx context.Context) error {
 	return f.finishRule(ctx)
 }
 
-// unblockPending unblocks what is pending, and then removes it from the files.
+// unblockPending unblocks the pending prefixes, and then removes them from the files.
 func (f *flush) unblockPending(ctx context.Context) error {
 	for len(f.pending) > 0 && !f.done.Unfinished {
 		if err := f.unblock(ctx); err != nil {
@@ -222,7 +222,7 @@ func (f *flush) setUnblocked(prefixes []netip.Prefix) {
 // monitor returns the session that may change the blacklist, and opens one if there is none. With afterWrite it returns a session
 // that was opened after the last write of the files, and so sees it.
 func (f *flush) monitor(ctx context.Context, afterWrite bool) (*serverd.Session, error) {
-	if f.session != nil && afterWrite && f.stale {
+	if f.session != nil && afterWrite && f.outdated {
 		f.endSession(ctx)
 	}
 	if f.session == nil {
@@ -247,11 +247,11 @@ func (f *flush) monitor(ctx context.Context, afterWrite bool) (*serverd.Session,
 func (f *flush) openSession(ctx context.Context, afterWrite bool) (*serverd.Session, error) {
 	if !afterWrite {
 		if session := f.resumeSession(ctx); session != nil {
-			f.stale = true
+			f.outdated = true
 			return session, nil
 		}
 	}
-	f.stale = false
+	f.outdated = false
 	return f.OpenMonitor(ctx)
 }
 

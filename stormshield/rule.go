@@ -17,8 +17,8 @@ import (
 	"notification-stormshield/stormshield/shell"
 )
 
-// activateRule makes the running filter rule see the files, if it lacks a change and the time for that has come. If no command is
-// configured, the rule sees the files by itself.
+// activateRule makes the running filter rule see the files, if the rule lacks a change and the flush may activate it. Without
+// configured commands, the rule is taken to see the files by itself.
 func (f *flush) activateRule(ctx context.Context) error {
 	rule := f.config.Rule
 	if !rule.Enforces || !f.done.Changed && !f.change.Stale || !f.change.Activate && len(rule.Activate) > 0 {
@@ -46,7 +46,7 @@ func (r Rule) activate(ctx context.Context, client *shell.Client) error {
 	return nil
 }
 
-// ActivateRule makes the running filter rule see the files.
+// ActivateRule runs the commands that make the running filter rule see the files.
 func (a *Appliance) ActivateRule(ctx context.Context) error {
 	client, err := a.DialSSH(ctx)
 	if err != nil {
@@ -57,8 +57,8 @@ func (a *Appliance) ActivateRule(ctx context.Context) error {
 	return a.config.Rule.activate(ctx, client)
 }
 
-// WriteGroups adds the groups to the files if they lack them, so that a filter rule can name the group of bans. It does not hold the
-// lease, so a flush at the same time may remove its working folder. Then it begins again.
+// WriteGroups adds the groups that the files lack, so that a filter rule can name the group of bans. Its caller may not hold the lease.
+// Then a flush at the same time can remove the working folder, and WriteGroups begins again.
 func (a *Appliance) WriteGroups(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
 		err := a.writeGroups(ctx)
@@ -87,8 +87,8 @@ func (a *Appliance) writeGroups(ctx context.Context) error {
 	return err
 }
 
-// finishRule ends a flush with the files where a filter rule enforces. It takes the entries of before off the blacklist when a rule in
-// force replaces them.
+// finishRule ends a flush with the files where a filter rule enforces. Entries of before stay on the blacklist until a rule in force
+// replaces them. A rule that only logs replaces nothing, so they go at once.
 func (f *flush) finishRule(ctx context.Context) error {
 	if f.config.Rule.Observing {
 		if err := f.removeEntries(ctx); err != nil {
@@ -103,7 +103,8 @@ func (f *flush) finishRule(ctx context.Context) error {
 	return f.removeEntries(ctx)
 }
 
-// confirmRule asks whether a filter rule in force names the group. An appliance that does not say it does not fail the flush.
+// confirmRule asks whether a filter rule in force names the group, and returns an error if none does. If the appliance refuses to answer,
+// the flush goes on, unless the rule enforces alone and the account lacks the right.
 func (f *flush) confirmRule(ctx context.Context) error {
 	rule := f.config.Rule
 	if !rule.Enforces {
@@ -119,7 +120,7 @@ func (f *flush) confirmRule(ctx context.Context) error {
 	switch {
 	case rule.Alone && serverd.IsForbidden(err):
 		return fmt.Errorf("the plugin cannot read whether a filter rule enforces the bans: %w (hint: give the account %s the right filter_read)", err, f.config.API.Account())
-	case serverd.IsRefused(err), serverd.IsForbidden(err): // the appliance does not say it
+	case serverd.IsRefused(err), serverd.IsForbidden(err):
 		use = filter.Use{AsSource: true, AsDestination: true}
 	case err != nil:
 		return err
@@ -143,8 +144,8 @@ func (f *flush) confirmRule(ctx context.Context) error {
 	return nil
 }
 
-// removeEntries takes the entries of bans in force off the blacklist, where the filter rule alone enforces now. While the running rule
-// lacks a change, they stay, unless nothing shall be blocked.
+// removeEntries takes the entries of bans in force off the blacklist, where the filter rule alone enforces now. The entries stay while
+// the running rule lacks a change, unless the rule only logs.
 func (f *flush) removeEntries(ctx context.Context) error {
 	isStale := f.done.Activated.IsZero() && (f.done.Changed || f.change.Stale)
 	if !f.config.Rule.Alone || !f.change.EntriesLeft || f.done.EntriesGone || len(f.pending) > 0 || isStale && !f.config.Rule.Observing {
@@ -164,7 +165,7 @@ func (f *flush) removeEntries(ctx context.Context) error {
 				return fmt.Errorf("unblock the %d addresses of group %s: %w", f.total, f.config.Group, err)
 			}
 		}
-		if !gone { // such as because some entries have timed out
+		if !gone { // for example because some entries have ended
 			if gone, err = f.removeEachEntry(ctx, session); err != nil {
 				return err
 			}
@@ -178,7 +179,7 @@ func (f *flush) removeEntries(ctx context.Context) error {
 	return nil
 }
 
-// removeEachEntry unblocks the bans in force one by one, and reports whether none is left on the blacklist.
+// removeEachEntry unblocks the bans in force one by one, and reports whether it unblocked them all.
 func (f *flush) removeEachEntry(ctx context.Context, session *serverd.Session) (gone bool, err error) {
 	listed, err := blacklist.Show(ctx, session)
 	if err != nil {
@@ -193,7 +194,8 @@ func (f *flush) removeEachEntry(ctx context.Context, session *serverd.Session) (
 	return len(removed) == len(entries), err
 }
 
-// keepNamedGroups leaves out the old groups that a filter rule names. A rule without its group might stop the whole policy.
+// keepNamedGroups takes the groups that a filter rule names from the old groups to remove. A rule without its group might stop the whole
+// policy.
 func (f *flush) keepNamedGroups(ctx context.Context) error {
 	named, err := f.namedGroups(ctx, f.change.OldGroups)
 	if err != nil {

@@ -87,7 +87,7 @@ func (f *flush) compare(ctx context.Context) (objects.Comparison, error) {
 // afterWrite marks the open session as older than the files, because somebody else may have changed them while it was open. It runs the
 // reload command if this flush changed the files.
 func (f *flush) afterWrite(ctx context.Context, changed bool) error {
-	f.stale = true
+	f.outdated = true
 	f.done.Changed = f.done.Changed || changed
 	if !changed || f.config.ReloadCommand == "" {
 		return nil

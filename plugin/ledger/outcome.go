@@ -47,7 +47,7 @@ func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 }
 
 // ConfirmedAt returns when the flush had blocked everything in force, by the group or one by one; zero: it did not. Bans that the
-// appliance refused do not count. A filter rule that is missing leaves the next flush to do it again.
+// appliance refused do not count. It is also zero if the filter rule is missing, so that the next flush re-asserts.
 func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 	switch {
 	case o.RuleMissing:
@@ -74,8 +74,8 @@ func (p Plan) ConfirmedAt(o appliance.Outcome) time.Time {
 	return timeOf(p.now)
 }
 
-// EndsFilesFailure reports whether a flush used the files with success. If the running filter rule still lacks an earlier change, the
-// failure to activate it stays.
+// EndsFilesFailure reports whether a flush ends a recorded failure of the files. It does if it used the files with success. But if the
+// running filter rule still lacks an earlier change, the failure may be one of the activation, so it stays.
 func (p Plan) EndsFilesFailure(o appliance.Outcome) bool {
 	return !o.Compared.IsZero() && (p.Stale.IsZero() || !o.Activated.IsZero())
 }
@@ -100,7 +100,7 @@ func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 	}
 	gone := o.Unblocked
 	if p.Target.WithoutBlacklist && o.Cleared {
-		gone = slices.Concat(gone, p.Remove) // they had no entry
+		gone = slices.Concat(gone, p.Remove) // these had no entry
 	}
 	if err := l.markUnblocked(ctx, gone); err != nil {
 		return err
@@ -189,8 +189,8 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 	})
 }
 
-// RecordActivation records that a flush begins to activate the filter rule. Its commands may run for long and may fail, so the next flush
-// waits from now on.
+// RecordActivation records when a flush begins to activate the filter rule. The time until the next activation also counts from a begin
+// that fails.
 func (l *Ledger) RecordActivation(ctx context.Context, now time.Time) error {
 	return l.explain(l.exec(ctx, "UPDATE flushing SET activated = ?", now.UnixMilli()), "record that a flush activates the filter rule")
 }

@@ -63,7 +63,7 @@ CREATE TABLE flushing (
 	asserted_flush INTEGER NOT NULL DEFAULT 0, -- the flush that did this
 	asserted_until INTEGER NOT NULL DEFAULT 0, -- when these entries end
 	unsure         INTEGER NOT NULL DEFAULT 0, -- since when the rows may lack a trace, so that the whole files must be compared; 0: they lack none
-	entries        INTEGER NOT NULL DEFAULT 0, -- 1: the filter rule alone enforces now, and bans may have entries of before
+	entries        INTEGER NOT NULL DEFAULT 0, -- 1: the filter rule enforces alone now, and bans may still have entries on the blacklist
 	stale          INTEGER NOT NULL DEFAULT 0, -- since when the running filter rule lacks changes of the files; 0: it lacks none
 	activated      INTEGER NOT NULL DEFAULT 0, -- when a flush last began to activate the filter rule; 0: never
 	requested      INTEGER NOT NULL DEFAULT 0, -- the number of the last request for a flush

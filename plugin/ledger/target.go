@@ -25,8 +25,8 @@ type Target struct {
 	OldGroups []string `json:"old_groups,omitempty"`
 }
 
-// Matches reports whether a configuration names this appliance, these groups, and the same ways to enforce. It does not compare the
-// serial number and the old groups, which no configuration has.
+// Matches reports whether a configuration names this appliance, these groups, and the same ways to enforce (blacklist, rule or both). It
+// does not compare the serial number and the old groups, which no configuration has.
 func (t Target) Matches(configured Target) bool {
 	return t.hasPlace(configured) && t.ByRule == configured.ByRule && t.WithoutBlacklist == configured.WithoutBlacklist
 }
@@ -128,8 +128,8 @@ func makeAllPending(ctx context.Context, tx *sql.Tx, next Target, now time.Time)
 	return forgetFiles(ctx, tx)
 }
 
-// changeWays records what a change of the ways to enforce leaves to do. With the filter rule alone, the entries on the blacklist must
-// go. With the blacklist again, everything needs an entry. A filter rule must see the group as it is now.
+// changeWays makes pending what a change of the ways to enforce needs. If the filter rule now enforces alone, the entries must leave the
+// blacklist. If the blacklist enforces again, every ban needs an entry. A filter rule that is new must see the group.
 func changeWays(ctx context.Context, tx *sql.Tx, before, next Target, elsewhere bool, now time.Time) error {
 	var statements []string
 	switch {

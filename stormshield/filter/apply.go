@@ -13,9 +13,9 @@ import (
 
 // Options say how to apply a change.
 type Options struct {
-	// ActivatePending also activates edits of somebody else.
+	// ActivatePending also activates edits of somebody else that are not active yet.
 	ActivatePending bool
-	// Progress is called when a step begins, and Warn with a warning of the appliance; may be nil.
+	// Progress is called when a step begins, and Warn with a warning of the appliance. Both may be nil.
 	Progress, Warn func(text string)
 }
 
@@ -23,7 +23,8 @@ type Options struct {
 type HeldError struct{ Err error }
 
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("an administrator is changing the configuration of the appliance: %v; nothing was changed (hint: run this again when the administrator has left the web administration)", e.Err)
+	return fmt.Sprintf("an administrator is changing the configuration of the appliance: %v; nothing was changed "+
+		"(hint: run this again when the administrator has left the web administration)", e.Err)
 }
 
 func (e *HeldError) Unwrap() error { return e.Err }
@@ -41,15 +42,15 @@ func (e *UnknownGroupError) Error() string {
 func (e *UnknownGroupError) Unwrap() error { return e.Err }
 
 const (
-	// givingBackTimeout limits how long a failed or interrupted run takes back its edit, and how long it gives back the right.
+	// givingBackTimeout limits how long a failed run takes back its edit, and how long a run gives back the right.
 	givingBackTimeout = 15 * time.Second
-	// activationTimeout limits an activation. The end of the caller's context does not cut it, so that its outcome is known.
+	// activationTimeout limits the activation of the policy. An interrupt does not cut the activation, so that its outcome is known.
 	activationTimeout = 2 * time.Minute
 )
 
-// Apply makes a change and activates it. Before that it takes the configuration right, unless somebody else holds it, and at its end
-// it gives the right back. If the policy is not the one that the change was made for, or if any step before the activation fails, it
-// takes its edit back. The running rules are the old ones or the wanted ones, never a part of both. The error says which.
+// Apply makes a change and activates it. Meanwhile it holds the configuration right, which it never takes from somebody else. If
+// somebody changed the policy after the change was worked out, or if any step before the activation fails, Apply takes its edit back.
+// The running rules are the old ones or the wanted ones, never a part of both. The error says which.
 func (c *Change) Apply(ctx context.Context, session Session, o Options) error {
 	if pending := c.Pending(); pending != nil && !o.ActivatePending {
 		return pending
@@ -75,7 +76,7 @@ func (o Options) progress(step string) {
 	}
 }
 
-// takeRight takes the configuration right. It never takes it from somebody.
+// takeRight takes the configuration right, unless somebody holds it.
 func takeRight(ctx context.Context, session Session) error {
 	_, err := session.Run(ctx, "MODIFY ON")
 	var refused *serverd.CommandError
@@ -90,7 +91,7 @@ func takeRight(ctx context.Context, session Session) error {
 	return fmt.Errorf("%w; nothing was changed", err)
 }
 
-// giveBack gives the configuration right back. The appliance does it by itself when the session ends, so an error does not matter.
+// giveBack gives the configuration right back. The appliance takes the right back when the session ends, so an error does not matter.
 func giveBack(ctx context.Context, session Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), givingBackTimeout)
 	defer cancel()
@@ -100,8 +101,8 @@ func giveBack(ctx context.Context, session Session) {
 // ErrChanged says that somebody changed the policy after it was read.
 var ErrChanged = errors.New("the policy changed meanwhile (hint: run the command again)")
 
-// checkUnchanged reads the policy again. It returns an error unless the copy is as planned after some operations, and everything else as
-// it was.
+// checkUnchanged reads the policy again. It returns an error unless the copy is as planned after the first done operations, and
+// everything else is as it was.
 func (c *Change) checkUnchanged(ctx context.Context, session Session, done int) error {
 	policy, active, err := readBoth(ctx, session, c.Policy.Slot)
 	if err != nil {
@@ -121,7 +122,7 @@ func (c *Change) checkUnchanged(ctx context.Context, session Session, done int) 
 	return nil
 }
 
-// edit runs the operations on the copy, lets the appliance check it, and reads it back.
+// edit runs the operations, lets the appliance check the copy, and reads the copy back.
 func (c *Change) edit(ctx context.Context, session Session, o Options) error {
 	o.progress("editing the policy")
 	for _, op := range c.operations {
@@ -158,12 +159,12 @@ func (c *Change) run(ctx context.Context, session Session, o operation) error {
 	return err
 }
 
-// takeBack takes back the operations that were done, and adds to the error in which state the policy is.
+// takeBack takes back the operations that were done. The error that it returns also says in which state the policy is.
 func (c *Change) takeBack(ctx context.Context, session Session, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), givingBackTimeout)
 	defer cancel()
 	if err := c.undo(ctx, session); err != nil {
-		return fmt.Errorf("%w; nothing was activated, and a part of the edit may be left in the policy of slot %d, not active (%w); the same command goes on with it",
+		return fmt.Errorf("%w; nothing was activated, and a part of the edit may be left in the policy of slot %d, not active (%w) (hint: run the same command again)",
 			cause, c.Policy.Slot, err)
 	}
 	return fmt.Errorf("%w; nothing was activated, and our rules in the policy are as before", cause)
@@ -171,8 +172,8 @@ func (c *Change) takeBack(ctx context.Context, session Session, cause error) err
 
 var errUnknownState = errors.New("the policy does not show our rules as expected")
 
-// undo finds out by our own rules which operations were done, since the answer to the last one may be lost, and runs the inverse
-// ones. Somebody may have moved our rules meanwhile.
+// undo runs the inverse operations. The answer to the last operation may be lost, so undo compares our own rules with each planned
+// state to find out which operations were done. It finds a rule that somebody moved by its settings.
 func (c *Change) undo(ctx context.Context, session Session) error {
 	name := c.wanted.Name
 	entries, _, err := readList(ctx, session, c.Policy.Slot, edited)
@@ -206,7 +207,7 @@ func (c *Change) undo(ctx context.Context, session Session) error {
 	return err
 }
 
-// activate activates the copy, loads the slot if it is the active one, and reads the result.
+// activate activates the copy, and reads the result. If the slot is the active one, it also loads the slot.
 func (c *Change) activate(ctx context.Context, session Session, o Options) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), activationTimeout)
 	defer cancel()
@@ -217,17 +218,18 @@ func (c *Change) activate(ctx context.Context, session Session, o Options) error
 		return c.takeBack(ctx, session, err)
 	}
 	if err != nil {
-		return fmt.Errorf("%w; it is not known whether the appliance activated the rules (hint: `rule show` tells; the same command goes on)", err)
+		return fmt.Errorf("%w; it is not known whether the appliance activated the rules (hint: run `rule show`, then the same command again)", err)
 	}
 	if err := c.load(ctx, session); err != nil {
 		return fmt.Errorf("%w; the appliance activated the rules, and may still run those of before (hint: run the same command again)", err)
 	}
 	entries, _, err := readList(ctx, session, c.Policy.Slot, activated)
 	if err != nil {
-		return fmt.Errorf("%w; the appliance activated the rules, and did not show them (hint: `rule show` tells)", err)
+		return fmt.Errorf("%w; the appliance activated the rules, and did not show them (hint: run `rule show`)", err)
 	}
 	if !isAsPlanned(entries, c.after(), c.wanted.Name) {
-		return errors.New("the appliance activated other rules than the copy had: somebody else changed the policy at the same time (hint: look at the policy; `rule show` shows our rules)")
+		return errors.New("the appliance activated other rules than the copy had: somebody else changed the policy at the same time " +
+			"(hint: look at the policy; `rule show` shows our rules)")
 	}
 	return nil
 }

@@ -11,14 +11,14 @@ import (
 type Change struct {
 	// Policy has the rules, as they were before the change.
 	Policy Policy
-	// Unloaded says that the activated policy has the wanted rules, but the running one has not.
+	// Unloaded says that the activated policy has the wanted rules, and the running rules are others.
 	Unloaded bool
 
 	wanted     Wanted
 	rules      []rule
 	active     *Policy // of the active slot, if Policy is another one
 	operations []operation
-	states     [][]Entry // the copy before the first operation, and after each
+	states     [][]Entry // the copy before the first operation, and after each operation
 	done       int       // operations that the appliance confirmed
 }
 
@@ -58,7 +58,7 @@ func newChange(ctx context.Context, session Session, w Wanted, rules []rule) (*C
 	return c, nil
 }
 
-// checkReadable returns an error if the list is in another form than the known one. A rule of ours would then not be found.
+// checkReadable returns an error if the list has an unknown form. A change would then not find our rules.
 func checkReadable(entries []Entry) error {
 	isUnreadable := func(e Entry) bool { return e.Kind == Unknown && strings.Contains(e.Text, marker) }
 	if !slices.ContainsFunc(entries, func(e Entry) bool { return e.Kind == Rule }) {
@@ -84,8 +84,8 @@ func readBoth(ctx context.Context, session Session, slot int) (p Policy, active 
 	return p, &running, err
 }
 
-// isUnloaded asks MONITOR FILTER for the running rules, as a load of the policy may have failed. No source shows the form of the
-// answer. It counts only if it has another rule of the policy, in the form of CONFIG FILTER EXPLICIT.
+// isUnloaded asks MONITOR FILTER for the running rules, because an earlier load of the policy may have failed. No source shows the
+// form of the answer. So the answer counts only if it has another rule of the policy, in the form of CONFIG FILTER EXPLICIT.
 func (c *Change) isUnloaded(ctx context.Context, session Session) bool {
 	answer, err := session.Run(ctx, "MONITOR FILTER")
 	if err != nil {
@@ -109,7 +109,7 @@ func (c *Change) IsEmpty() bool {
 	return len(c.operations) == 0 && !c.Unloaded && hasSameRules(c.Policy.Activated, c.after(), c.wanted.Name)
 }
 
-// Diff returns the difference of our rules between the activated policy and the wanted one: "- POSITION: RULE" and "+ POSITION: RULE".
+// Diff returns how our activated rules differ from the wanted ones: "- POSITION: RULE" and "+ POSITION: RULE".
 func (c *Change) Diff() []string {
 	before, after := Of(c.Policy.Activated, c.wanted.Name), Of(c.after(), c.wanted.Name)
 	lacks := func(entries []Entry, e Entry) bool {
@@ -139,7 +139,7 @@ func hasSameRules(a, b []Entry, name string) bool {
 	return slices.EqualFunc(Of(a, name), Of(b, name), Entry.hasSameSettings)
 }
 
-// isAsPlanned reports whether a policy has the rules that the plan says, each at its place, and every other line as it was.
+// isAsPlanned reports whether a version of a policy has our rules at their places with the planned settings, and each other line as it was.
 func isAsPlanned(got, planned []Entry, name string) bool {
 	return slices.EqualFunc(got, planned, func(g, p Entry) bool {
 		if g.IsOf(name) || p.IsOf(name) {
@@ -149,7 +149,7 @@ func isAsPlanned(got, planned []Entry, name string) bool {
 	})
 }
 
-// PendingError says that an activation would also activate edits of somebody else.
+// PendingError says that to activate the policy would also activate edits of somebody else.
 type PendingError struct {
 	Slot  int
 	Edits []string // "+ LINE" and "- LINE"; nil: the appliance does not tell
@@ -157,12 +157,12 @@ type PendingError struct {
 
 func (e *PendingError) Error() string {
 	if e.Edits == nil {
-		return fmt.Sprintf("the appliance does not say whether the policy of slot %d has edits that are not active yet; an activation would activate them too", e.Slot)
+		return fmt.Sprintf("the appliance does not say whether the policy of slot %d has edits that are not active yet; to activate the policy would activate them too", e.Slot)
 	}
-	return fmt.Sprintf("the policy of slot %d has edits of somebody else that are not active yet (%d), and an activation would activate them too", e.Slot, len(e.Edits))
+	return fmt.Sprintf("the policy of slot %d has edits of somebody else that are not active yet (%d), and to activate the policy would activate them too", e.Slot, len(e.Edits))
 }
 
-// Pending returns an error if an activation would also activate edits of somebody else, or if that is not known.
+// Pending returns an error if to activate the policy would also activate edits of somebody else, or if the appliance does not say that.
 func (c *Change) Pending() *PendingError {
 	policies := []Policy{c.Policy}
 	if c.active != nil {

@@ -8,12 +8,12 @@
 //	for _, line := range change.Diff() { … }
 //	err = change.Apply(ctx, session, filter.Options{})
 //
-// An appliance has two versions of a policy: the activated one, and the copy that administrators edit. A change first goes into
-// the copy. Every rule has a position in its policy, and so has every separator.
+// An appliance has two versions of a policy: the activated one, and the copy that administrators edit. A change edits the copy, and
+// then activates it. Every rule and every separator has a position in its policy.
 //
-// Our rules are those whose comment begins with "crowdsec-stormshield NAME:". The package changes no other rule, never takes the
-// configuration right from its holder, and activates nothing if the policy is not the one that the change was made for. It
-// opens no session, writes no group, and knows no configuration file.
+// Our rules are those whose comment begins with "crowdsec-stormshield NAME:". The package changes no other rule, and never takes the
+// configuration right from its holder. If somebody changed the policy after the change was worked out, the package activates
+// nothing. It opens no session, writes no group, and knows no configuration file.
 //
 // The commands are those of the vendor's CLI reference (CONFIG FILTER, CONFIG SLOT, MODIFY).
 package filter
@@ -37,7 +37,7 @@ type Wanted struct {
 	Name      string // of the rule, and in the marker of its comment
 	Group     string // has the banned addresses
 	Action    string // block, reset or log
-	Log       string // none, minor or major; with the action log, none is the level log
+	Log       string // none, minor or major; a rule with action log and none gets the level log of the appliance
 	Direction string // in (bans are sources), out (bans are destinations) or both
 	Slot      int    // 0: the active one
 	Position  int    // of a new rule
@@ -48,10 +48,10 @@ type Use struct {
 	AsSource, AsDestination bool
 }
 
-// InForce reports how the rules of the active slot use a group, as they were activated last. Only a rule counts that is on, and
-// whose action is block, reset or log. A line that cannot be read counts as both if it has the name of the group.
+// InForce reports how the activated rules of the active slot use a group. A rule counts if it is on, and if its action is block,
+// reset or log. A line that cannot be read counts as both if it has the name of the group.
 //
-// InForce looks at no other condition of a rule, such as an interface or a port, and not at the rules before it. It does not know
+// InForce does not look at other conditions of a rule, such as an interface or a port, nor at the rules before it. It does not know
 // which members of the group the running rule has. It only reads, and needs the right filter_read. An error says that the
 // appliance gave no answer.
 func InForce(ctx context.Context, session Session, group string) (Use, error) {

@@ -45,8 +45,8 @@ const (
 	edited
 )
 
-// readList reads a version of the policy of a slot. An appliance that refuses useclone is asked without it. Then split is false:
-// the answer does not say which of the two it is.
+// readList reads a version of the policy of a slot. If the appliance refuses the argument useclone, readList leaves it out and returns
+// split = false: the answer does not say which version it is.
 func readList(ctx context.Context, session Session, slot int, v version) (entries []Entry, split bool, err error) {
 	command := fmt.Sprintf("CONFIG FILTER EXPLICIT index=%d type=filter", slot)
 	answer, err := session.Run(ctx, fmt.Sprintf("%s useclone=%d", command, v))
@@ -69,7 +69,7 @@ var (
 	headForm      = regexp.MustCompile(`^(?:[A-Za-z_]+=(?:"[^"]*"|[^\s;:"]*)[;\s]*)+:\s*`)
 	pairForm      = regexp.MustCompile(`([A-Za-z_]+)=(?:"([^"]*)"|([^\s;:"]*))`)
 	separatorForm = regexp.MustCompile(`(?i)(?:^|[\s;:=])separator(?:[\s;]|$)`)
-	// numberForm matches the attributes that change by themselves, or with other lines.
+	// numberForm matches the attributes that change by themselves, or when other lines change.
 	numberForm   = regexp.MustCompile(`(^|[\s;])(?:position|ruleid|index|first_ruleid|nb_elements|usage|match)=\d+`)
 	positionForm = regexp.MustCompile(`(?:^|[\s;])position=(\d+)`)
 )

@@ -10,8 +10,8 @@ import (
 // slots is how many policies an appliance has.
 const slots = 10
 
-// Named returns those of some groups that a rule of any slot names, activated or only edited, on or off. It needs the right
-// filter_read. A slot that the appliance refuses to list names none.
+// Named returns those of some groups that a rule of any slot names. The rule may be activated or only edited, on or off. Named needs
+// the right filter_read. A slot that the appliance refuses to list counts as one without rules.
 func Named(ctx context.Context, session Session, groups ...string) ([]string, error) {
 	if _, err := activeSlot(ctx, session); err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func Named(ctx context.Context, session Session, groups ...string) ([]string, er
 	return named, nil
 }
 
-// names reports whether an entry names a group, also as an excluded one. A line that cannot be read names it if it has the word.
+// names reports whether an entry names a group, also as an excluded one. For a line that cannot be read, the name as a word is enough.
 func (e Entry) names(group string) bool {
 	if e.Kind == Unknown {
 		return e.mentions(group)

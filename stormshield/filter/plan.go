@@ -45,7 +45,7 @@ func side(comment string) string {
 	return strings.TrimPrefix(side, "bans as ")
 }
 
-// isMetBy reports whether a rule of the appliance has these settings. It looks at no other setting: an administrator may have added some.
+// isMetBy reports whether a rule of the appliance has these settings. An administrator may have added other settings.
 func (r rule) isMetBy(e Entry) bool {
 	return e.Off != r.on && e.Action == r.action && slices.Equal(e.From, []string{r.from}) && slices.Equal(e.To, []string{r.to}) &&
 		e.Comment == r.text && (e.Name == "" || e.Name == r.name)
@@ -53,7 +53,7 @@ func (r rule) isMetBy(e Entry) bool {
 
 var logForm = regexp.MustCompile(`, log (none|minor|major)$`)
 
-// settings returns the settings that an entry of ours had, to give them back. A list may not show its name.
+// settings returns the settings of one of our rules, to restore them. A list may not show the name of the rule.
 func (e Entry) settings(present []Entry, name string) rule {
 	isSource := func(e Entry) bool { return side(e.Comment) == "source" }
 	if !isSource(e) && slices.ContainsFunc(Of(present, name), isSource) {
@@ -89,7 +89,7 @@ func (r rule) arguments() string {
 	return fmt.Sprintf(`state=%s action=%s srctarget=%s dsttarget=%s%s rulename=%s comment="%s"`, state, r.action, r.from, r.to, level, r.name, r.text)
 }
 
-// operation is one command on the copy of a slot. Before has the entry that it changes or removes; After has the one that it makes.
+// operation is one command on the copy of a slot. before is the entry that the command changes or removes, after the one that it makes.
 type operation struct {
 	before, after *Entry
 	settings      rule // of after
@@ -135,7 +135,7 @@ func (o operation) apply(entries []Entry) []Entry {
 	return out
 }
 
-// inverse returns the operation that takes another one back. entries is the policy after it, and original the one before all operations.
+// inverse returns the operation that takes this one back. entries is the policy after it, and original the policy before all operations.
 func (o operation) inverse(entries, original []Entry, name string) operation {
 	inverse := operation{before: o.after, after: o.before}
 	if o.before != nil {
@@ -170,7 +170,7 @@ func plan(entries []Entry, w Wanted, wanted []rule) (operations []operation) {
 		operations = append(operations, o)
 		entries = o.apply(entries)
 	}
-	for _, e := range slices.Backward(present) { // the positions of the others stay true
+	for _, e := range slices.Backward(present) { // from the end, so that the other positions stay true
 		add(operation{before: &e})
 		for _, k := range kept {
 			if k != nil && k.Position > e.Position {

@@ -13,7 +13,7 @@ type Policy struct {
 	Active bool // the appliance runs this slot
 	// Copy is what administrators edit. Activated is what the appliance has activated.
 	Copy, Activated []Entry
-	// Unsplit says that the appliance does not tell the two versions apart. Both are then the same.
+	// Unsplit says that the appliance lists only one version. Copy and Activated are then equal.
 	Unsplit bool
 }
 
@@ -74,7 +74,7 @@ func others(entries []Entry, name string) []string {
 	return texts
 }
 
-// Pending returns the changes of the copy that are not active, without those of the rules with this name: "+ TEXT" and "- TEXT".
+// Pending returns the edits of the copy that are not active, except those of the rules with this name: "+ TEXT" and "- TEXT".
 func (p Policy) Pending(name string) []string {
 	before, after := others(p.Activated, name), others(p.Copy, name)
 	if slices.Equal(before, after) {
@@ -87,7 +87,7 @@ func (p Policy) Pending(name string) []string {
 	return lines
 }
 
-// missing returns the texts that another list lacks, each with a prefix.
+// missing returns the texts that the list from lacks, each with a prefix.
 func missing(prefix string, texts, from []string) []string {
 	count := map[string]int{}
 	for _, text := range from {
@@ -102,8 +102,8 @@ func missing(prefix string, texts, from []string) []string {
 	return lacks
 }
 
-// isSame reports whether a policy is as another one says: our rules at the same place with the same settings, and every other line with
-// the same text.
+// isSame reports whether two policies are the same: our rules at the same places with the same settings, and every other line with the
+// same text.
 func (p Policy) isSame(q Policy, name string) bool {
 	return p.Slot == q.Slot && p.Active == q.Active && p.Unsplit == q.Unsplit &&
 		isAsPlanned(p.Copy, q.Copy, name) && isAsPlanned(p.Activated, q.Activated, name)

@@ -117,7 +117,7 @@ type CommandError struct {
 	Ret  int
 	Code string
 	Msg  string
-	// Lines are what the appliance says beside the message, as it does with ret 201.
+	// Lines are further lines of the answer, such as the faults of a policy with ret 201.
 	Lines []string
 }
 

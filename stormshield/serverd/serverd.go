@@ -212,7 +212,7 @@ func (s *Session) request(ctx context.Context, method, path string, body io.Read
 		return nil, withoutURL(err)
 	}
 	if body == nil {
-		// net/http sends a request without a body again if its connection breaks, but the appliance may have run the command.
+		// If a connection breaks, net/http sends a request without a body again. The appliance may have run the command already.
 		request.Body = io.NopCloser(strings.NewReader(""))
 	}
 	request.Header.Set("Accept-Encoding", "identity")
