@@ -7,13 +7,13 @@
 // groups that are resolved once, translated messages, and a certificate without a name that Go accepts. Where no source
 // shows how an appliance behaves, the stricter behaviour is the default, and a switch of [Faults] gives the other.
 //
-// It imports no other package of this module, so that one misunderstanding cannot hide on both sides. It listens on the
-// loopback interface only, and it needs no root.
-//
 // The appliance has ten slots of filter rules, one of them active. A running rule has the members of its groups as they were when
 // the rule was loaded: enobject reads the files, and then enfilter -u or CONFIG SLOT ACTIVATE loads the active slot.
 // [Appliance.Packet] says what happens to a packet, [Appliance.SetPolicy] replaces a policy, and [Appliance.AdminEditPolicy] edits
 // one without activating it.
+//
+// The package imports no other package of this module, so that one misunderstanding cannot hide on both sides. It listens on the
+// loopback interface only, and it needs no root.
 //
 // The main type is [Appliance]. [Start] makes one for a test, and [New] makes one for a program. Its methods say how to
 // reach it, what it blocks and what it was asked. They also do what happens around it: administrators edit files, the
@@ -198,8 +198,8 @@ func (a *Appliance) ConfigDir() string { return a.disk.config }
 func (a *Appliance) LinkedConfigDir() string { return a.disk.linked() }
 
 // Reboot restarts the appliance at once. The blacklist, the sessions, the rights and the brute-force lock are empty
-// afterwards, and the connections and commands are cut. The active slot runs as it was activated, with the groups as they are in
-// the files; inactive edits are lost. Files and faults stay. SSHRefuse and APIRefuse keep it away.
+// afterwards, and the connections and commands are cut. The activated rules of the active slot run, with the groups as they are in
+// the files. Inactive edits are lost. Files and faults stay. SSHRefuse and APIRefuse keep it away.
 func (a *Appliance) Reboot() {
 	a.power.Lock()
 	a.boots.Add(1)

@@ -93,8 +93,8 @@ type Faults struct {
 	// EmptyGroupBreaks answers root code 501 if the files that the session sees have a group without members.
 	EmptyGroupBreaks bool
 
-	// EnobjectSuffices lets the running rules see the members of their groups at each enobject. Otherwise the rules must also be
-	// loaded after it, by enfilter -u or CONFIG SLOT ACTIVATE. FilesSuffice lets them see the files at once.
+	// EnobjectSuffices lets the running rules see the members of their groups after enobject. Without it, the rules must also be
+	// loaded after enobject, by enfilter -u or CONFIG SLOT ACTIVATE. FilesSuffice lets the running rules see the files at once.
 	EnobjectSuffices, FilesSuffice bool
 	// RefusedTools are programs of the appliance, enobject and enfilter, that end with status 1 and a message.
 	RefusedTools []string
@@ -105,7 +105,7 @@ type Faults struct {
 	// FilterCounters prints each rule after counters that change, and without its position, as SNS 4.2.4 does if a command has
 	// the argument start. It prints each separator with the number of its rules.
 	FilterCounters bool
-	// UseCloneRefused refuses the argument useclone. The list then is that of the copy.
+	// UseCloneRefused refuses the argument useclone. The list without it is that of the copy.
 	UseCloneRefused bool
 	// MonitorShowsMembers lets MONITOR FILTER print the addresses of a group instead of its name.
 	MonitorShowsMembers bool
@@ -114,8 +114,8 @@ type Faults struct {
 	// NoFilter takes the privilege filter from the account, which keeps filter_read. It applies to sessions that are opened
 	// later.
 	NoFilter bool
-	// Step is called before each API command, enobject and enfilter, and after it, when it has run and is not answered. It may
-	// do anything with the appliance, such as a reboot. If it returns true, the connection is cut there.
+	// Step is called before each API command, enobject and enfilter. It is called again when the command has run, before the answer
+	// (ran is true). It may do anything with the appliance, such as a reboot. If it returns true, the connection is cut there.
 	Step func(command string, ran bool) (cut bool) `json:"-"`
 
 	// SerialNumber replaces the serial number of the options in the answer to SYSTEM PROPERTY. When it changes, another

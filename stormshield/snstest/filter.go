@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// Slots is how many policies an appliance has. They have the numbers from 1.
+// Slots is how many slots of filter rules an appliance has. Their numbers begin with 1.
 const Slots = 10
 
-// DefaultSlot is the active slot of a new appliance. It has an administrator's policy, and the others are empty.
+// DefaultSlot is the active slot of a new appliance. It has the policy of an administrator; the other slots are empty.
 const DefaultSlot = 5
 
-// filter is the filter policies of the appliance, and the one that runs.
+// filter is the filter policies of the appliance, and the running one.
 type filter struct {
 	mu      sync.Mutex
 	slots   [Slots]slot
@@ -101,7 +101,7 @@ func (a *Appliance) reloadFilter() {
 	a.loadFilter()
 }
 
-// loadFilter counts, and loads the active slot. The caller holds filter.mu.
+// loadFilter loads the active slot, and counts that. The caller holds filter.mu.
 func (a *Appliance) loadFilter() {
 	a.filter.load()
 	a.counters.count(func(s *Stats) { s.Activations++ })
@@ -132,7 +132,7 @@ func (a *Appliance) Policy(number int) []string {
 	return ruleLines(a.filter.slots[number-1].activated)
 }
 
-// EditedPolicy returns the copy of a slot that administrators edit. It is equal to Policy if nothing is edited.
+// EditedPolicy returns the copy of a slot that administrators edit. It is equal to Policy if there are no inactive edits.
 func (a *Appliance) EditedPolicy(number int) []string {
 	a.filter.mu.Lock()
 	defer a.filter.mu.Unlock()
@@ -159,9 +159,11 @@ func (a *Appliance) ActiveSlot() int {
 	return a.filter.active
 }
 
-// SetPolicy replaces a policy as an administrator does who then activates it: the slot has no inactive edits afterwards, and if
-// it is the active slot, its rules run, with the groups as they are in the files. A line is what CONFIG FILTER EXPLICIT prints after the position, or a separator, which
-// begins with "separator; ". The text "rulename=NAME: " before a rule gives it a name.
+// SetPolicy replaces a policy and activates it, as an administrator does. The slot has no inactive edits afterwards. If it is the
+// active slot, its rules run, with the groups as they are in the files.
+//
+// A line is what CONFIG FILTER EXPLICIT prints after the position, or a separator, which begins with "separator; ". The text
+// "rulename=NAME: " before a rule gives it a name.
 func (a *Appliance) SetPolicy(number int, lines ...string) error {
 	if err := a.AdminEditPolicy(number, func([]string) []string { return lines }); err != nil {
 		return err
@@ -207,8 +209,8 @@ func (f *filter) rename(from, to string) {
 	}
 }
 
-// AdminActivatePolicy activates the edits of all slots, and makes a slot the active one with the files as they are, as an
-// administrator does in the web interface.
+// AdminActivatePolicy activates the edits of all slots, and makes a slot the active one, as an administrator does in the web
+// administration. The rules run with the groups as they are in the files.
 func (a *Appliance) AdminActivatePolicy(number int) error {
 	if number < 1 || number > Slots {
 		return fmt.Errorf("slot %d: there are the slots 1 to %d", number, Slots)

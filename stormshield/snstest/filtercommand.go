@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// filterCommand makes a command on policies. It checks what all have in common: the privileges, the names of the arguments and
-// the type. A command that changes something also needs the configuration right.
+// filterCommand makes a command on policies. It checks the privileges, the names of the arguments and the type. A command that
+// changes something also needs the configuration right.
 func filterCommand(changes bool, arguments string, run func(*call) answer) func(*call) answer {
 	known := strings.Fields(arguments)
 	return func(c *call) answer {
@@ -43,7 +43,7 @@ func (c *call) slotArgument(name string) (number int, ok bool) {
 	return number, err == nil && number >= 1 && number <= Slots
 }
 
-// position reads the argument position, from 1 to last. An absent one is the default.
+// position reads the argument position, from 1 to last. absent is the position without the argument; 0: the argument must be given.
 func (c *call) position(last, absent int) (position int, ok bool) {
 	text, given := c.arguments["position"]
 	if !given {
@@ -101,8 +101,8 @@ func (c *call) filterExplicit() answer {
 	return answer{statusOK, "list", `<section title="Filter">` + data.String() + `</section>`}
 }
 
-// listedSeparator is the line of the first of rules, which is a separator. It has no ruleid. The rules that follow it are counted
-// in the format xml of an appliance.
+// listedSeparator is the line of the first of rules, which is a separator. It has no ruleid. With Faults.FilterCounters it has the number
+// of the rules that follow, as in the format xml of an appliance.
 func (c *call) listedSeparator(rules []rule, position, next int) string {
 	text := strings.TrimPrefix(rules[0].separator, separatorPrefix)
 	if !c.faults.FilterCounters {
@@ -166,7 +166,7 @@ func (c *call) monitorFilter() answer {
 	return answer{statusOK, "raw", escape(text.String())}
 }
 
-// members replaces the names of targets by their addresses, as far as they have any.
+// members replaces the name of each target by its addresses. A target without addresses keeps its name.
 func members(targets string, objects *objectBase) string {
 	var all []string
 	for name := range strings.SplitSeq(targets, "|") {

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// firmware is the appliance's own programs, enobject and enfilter. They are scripts on the disk, also for an SSH server that
-// another program runs. A script asks the appliance over a named pipe, and waits for the answer on a pipe of its own.
+// firmware is the appliance's own programs, enobject and enfilter. They are scripts on the disk, so that the SSH server of another
+// program can run them. A script asks the appliance over a named pipe, and waits for the answer on a pipe of its own.
 type firmware struct {
 	dir, pipes string
 	requests   *os.File // nil after close
@@ -20,7 +20,7 @@ type firmware struct {
 
 var firmwareTools = []string{"enobject", "enfilter"}
 
-// toolScript sends its process, its name and its arguments. The answer is the exit status and a message.
+// toolScript sends its process ID, its name and its arguments. The answer is the exit status and a message.
 const toolScript = `#!/bin/sh
 PATH='%[3]s'
 pipe='%[1]s'/$$
@@ -49,7 +49,7 @@ func openFirmware(d *disk) (*firmware, error) {
 		return nil, err
 	}
 	var err error
-	f.requests, err = os.OpenFile(path, os.O_RDWR, 0) // with a writer of its own, the pipe never ends
+	f.requests, err = os.OpenFile(path, os.O_RDWR, 0) // O_RDWR keeps a writer open, so that the pipe never ends
 	return f, err
 }
 
@@ -94,7 +94,7 @@ func (a *Appliance) serveTool(process, line string) {
 	fmt.Fprintln(answer, status, message)
 }
 
-// runTool returns a message if it fails. The options of enobject are in the vendor's documents.
+// runTool runs a program with its options, and returns a message if it fails. The vendor's documents have the options of enobject.
 func (a *Appliance) runTool(words []string) (message string) {
 	faults, _ := a.faults.current()
 	known := map[string][]string{"enobject": {"-a", "--no-log"}, "enfilter": {"-u"}}

@@ -10,17 +10,17 @@ import (
 type Verdict struct {
 	Action string `json:"action"` // pass, block or reset
 	Logged bool   `json:"logged"` // a rule logs the packet
-	// By is "blacklist", or the name, comment or text of the rule that decides. It is empty if no rule does; the packet
+	// By is "blacklist", or the name, comment or text of the rule that decides. It is empty if no rule decides: the packet
 	// then passes.
 	By string `json:"by"`
 }
 
-// Packet returns what happens to a packet that no connection knows yet. The blacklist blocks its sources first. Then the first
-// running rule decides that matches. A rule that is off is skipped; the actions log, deleg and decrypt let the next rules decide.
+// Packet returns what happens to the first packet of a connection. The blacklist blocks its sources first. Then the first running
+// rule that matches decides. A rule that is off is skipped. The actions log, deleg and decrypt let the next rules decide.
 //
-// A rule matches by its two targets: any, hosts, networks, groups of them, and !object. A rule matches no packet here if it
-// has other conditions (a port, an interface, a protocol), or if it names an object that it does not know, a range, a domain
-// name or an object that the appliance makes by itself, such as internet.
+// A rule matches by its two targets: any, hosts, networks, groups of them, and !object. In this simulation a rule matches no packet
+// if it has other conditions (a port, an interface, a protocol), or if it names an unknown object, a range, a domain name, or an
+// object that the appliance makes by itself, such as internet.
 func (a *Appliance) Packet(source, destination netip.Addr) Verdict {
 	if a.blacklist.covers(source) {
 		return Verdict{Action: "block", By: "blacklist"}
@@ -58,7 +58,8 @@ func (r *rule) label() string {
 	return r.String()
 }
 
-// matches reports whether targets cover an address: one of those without "!", if there are any, and none of those with "!".
+// matches reports whether targets cover an address. A target without "!" must cover it, if there are such targets. No target with "!"
+// may cover it.
 func matches(targets string, addr netip.Addr, objects *objectBase) bool {
 	wanted, covered := false, false
 	for name := range strings.SplitSeq(targets, "|") {

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// rule is one line of a policy: a filter rule or a separator. It keeps the text of every part, so that it prints byte for byte
-// as it was read.
+// rule is one line of a policy: a filter rule or a separator. It keeps the text of every part, and so prints byte for byte as it
+// was read.
 type rule struct {
 	separator string // the whole line of a separator; "" for a rule
 
@@ -113,7 +113,7 @@ func ruleLines(rules []rule) []string {
 	return lines
 }
 
-// logs reports whether the rule logs the packets that it matches. A rule with action log and without a log level logs none.
+// logs reports whether the rule logs the packets that it matches. A rule with action log and no log level logs no packet.
 func (r *rule) logs() bool { return strings.HasPrefix(r.options+" ", "log ") }
 
 // setLog replaces the log level. The forms "log minor" and "log major" are guesses.
@@ -162,7 +162,7 @@ func (r *rule) targets() (names []string) {
 	return names
 }
 
-// renamedTargets returns the rules with another name for an object.
+// renamedTargets returns the rules after an object got another name.
 func renamedTargets(rules []rule, from, to string) []rule {
 	rules = slices.Clone(rules)
 	for i := range rules {

@@ -10,7 +10,7 @@ import (
 // ruleArguments are the arguments that describe a rule.
 const ruleArguments = " state action srctarget dsttarget loglevel rulename comment srcif dstport inspection count"
 
-// editRules runs a change of the rules in the copy of the slot that the argument index names. The change gets rules of its own.
+// editRules changes the copy of the slot that the argument index names. change gets a clone of the rules.
 func (c *call) editRules(change func(rules []rule) ([]rule, bool)) answer {
 	number, ok := c.slotArgument("index")
 	if !ok {
@@ -99,9 +99,9 @@ func isComment(text string) bool { return !strings.ContainsAny(text, "<>#@\"") &
 
 func isName(text string) bool { return illegal(text) == "" && isLine(text) }
 
-// describe changes a rule as the arguments say.
+// describe gives a rule the settings in the arguments.
 func (c *call) describe(r *rule) bool {
-	for name := range strings.FieldsSeq(ruleArguments) { // in this order, so that options always print in the same order
+	for name := range strings.FieldsSeq(ruleArguments) { // a fixed order, so that options always print in the same order
 		value, given := c.arguments[name]
 		if given && !c.describeBy(r, name, value) {
 			return false
@@ -147,8 +147,8 @@ func (c *call) describeBy(r *rule, name, value string) (ok bool) {
 	return ok
 }
 
-// targets reads any, or objects that the session sees, each with or without "!". A list prints joined by "|", like the ports in
-// captured answers.
+// targets reads any, or a list of objects that the session sees, each with or without "!". The list prints joined by "|", like the
+// ports in captured answers.
 func (c *call) targets(value string) (joined string, ok bool) {
 	if value == "any" {
 		return value, true

@@ -19,7 +19,7 @@ import (
 //	GET  /packet?source=192.0.2.1&destination=203.0.113.10  snstest.Verdict
 //	GET  /policy     the slots and the running rules: see policies
 //	POST /policy     {"slot": 5, "lines": ["block from any to any"]} as snstest.Appliance.SetPolicy
-//	POST /policy/edit      the same, as AdminEditPolicy: the lines are not activated
+//	POST /policy/edit      the same body, as AdminEditPolicy: the lines are not activated
 //	POST /policy/activate  {"slot": 5} as AdminActivatePolicy
 //	POST /faults     JSON of snstest.Faults: the named fields change, all others stay (see -list-faults)
 //	POST /reboot
