@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
@@ -137,28 +136,24 @@ func TestAnInterruptedCheckAndWriteRemovesItsRule(t *testing.T) {
 
 func TestFlushesSucceedDuringACheckAndWriteOfTheRule(t *testing.T) {
 	t.Parallel()
-	h, config := startWithRule(t)
-	h.Sim.SetFaults(func(f *snstest.Faults) { f.MonitorShowsMembers = true })
-	before := policies(h.Sim)
-	h.Sim.ResetStats()
-	done := make(chan []acceptance.Finding)
-	go func() { done <- acceptance.CheckAndWrite(t.Context(), config) }()
-	for n := 4; ; n++ {
-		began := time.Now()
-		h.flushUntilDone(n)
-		select {
-		case <-time.After(time.Since(began)): // half of the time is for the check, also on a slow machine
-		case findings := <-done:
-			for _, f := range findings {
-				cameBetween := f.Subject == "activating a rule" && strings.Contains(f.Detail, "came in between")
-				if f.Verdict != acceptance.Holds && !cameBetween {
-					t.Errorf("%s: %s, %s %v", f.Subject, f.Verdict, f.Detail, f.Err)
-				}
+	for command, between := range map[string]bool{"CONFIG FILTER RULE UPDATE": false, "CONFIG FILTER CHECK": false, "enobject": true} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			h, config := startWithRule(t)
+			h.Sim.SetFaults(func(f *snstest.Faults) { f.MonitorShowsMembers = true })
+			before := policies(h.Sim)
+			h.Sim.ResetStats()
+			h.at(command, false, func() bool { h.flushUntilDone(4); return false })
+			findings := acceptance.CheckAndWrite(t.Context(), config)
+			if f := finding(findings, "activating a rule"); strings.Contains(f.Detail, "came in between") != between {
+				t.Errorf("%s: %s, %s %v", f.Subject, f.Verdict, f.Detail, f.Err)
+			}
+			if err := acceptance.FirstFault(findings); err != nil {
+				t.Error(err)
 			}
 			h.MustFlush(nil, nil, true)
 			h.WantInForce()
 			h.wantPoliciesKept(before)
-			return
-		}
+		})
 	}
 }
