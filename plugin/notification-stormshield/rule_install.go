@@ -204,8 +204,8 @@ func withFiles(ctx context.Context, d config.Document, holdOff loginHoldOff, out
 	return err
 }
 
-// mostPending is how many edits of others an error lists.
-const mostPending = 10
+// mostEdits is how many edits of others an error lists.
+const mostEdits = 10
 
 // present prints a change. It returns an error if the change must not be made.
 func (o ruleChangeOptions) present(d config.Document, change *filter.Change, out output) error {
@@ -215,21 +215,21 @@ func (o ruleChangeOptions) present(d config.Document, change *filter.Change, out
 	case !o.yes:
 		printDiff(out.stderr, d, change)
 	}
-	pending := change.Pending()
-	if pending == nil {
+	inactive := change.InactiveEdits()
+	if inactive == nil {
 		return nil
 	}
-	for i, edit := range pending.Edits {
-		if i == mostPending {
-			fmt.Fprintf(out.stderr, "  … and %d more\n", len(pending.Edits)-i)
+	for i, edit := range inactive.Edits {
+		if i == mostEdits {
+			fmt.Fprintf(out.stderr, "  … and %d more\n", len(inactive.Edits)-i)
 			break
 		}
 		fmt.Fprintf(out.stderr, "  not active yet: %s\n", edit)
 	}
 	if !o.activatePending {
-		return fmt.Errorf("%w; nothing was changed (hint: look at the policy in the web administration; --activate-pending activates them)", pending)
+		return fmt.Errorf("%w; nothing was changed (hint: look at the policy in the web administration; --activate-pending activates them)", inactive)
 	}
-	out.warn("%v", pending)
+	out.warn("%v", inactive)
 	return nil
 }
 

@@ -79,7 +79,7 @@ func readRules(ctx context.Context, o selection, read func(config.Document, *ser
 // showPolicy returns the rules of this program: first the activated ones, then those that only the copy has.
 func showPolicy(d config.Document, p filter.Policy) shownPolicy {
 	shown := shownPolicy{Host: d.Stormshield.Host, Slot: p.Slot, Active: p.Active, Rules: []shownRule{}}
-	add := func(e filter.Entry, activated bool) {
+	add := func(e filter.Line, activated bool) {
 		shown.Rules = append(shown.Rules, shownRule{e.Position, e.Text, e.IsOf(d.Stormshield.Rule.Name), activated, activated && p.Active && !e.Off})
 	}
 	for _, e := range p.Activated {
@@ -88,7 +88,7 @@ func showPolicy(d config.Document, p filter.Policy) shownPolicy {
 		}
 	}
 	for _, e := range p.Copy {
-		if e.IsOurs() && !slices.ContainsFunc(p.Activated, func(a filter.Entry) bool { return a.Text == e.Text }) {
+		if e.IsOurs() && !slices.ContainsFunc(p.Activated, func(a filter.Line) bool { return a.Text == e.Text }) {
 			add(e, false)
 		}
 	}

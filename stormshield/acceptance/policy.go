@@ -112,7 +112,7 @@ func (c *checker) chooseSlot(ctx context.Context) (chosen filter.Policy, err err
 			if err := c.removePosition(ctx, slot, e.Position); err != nil {
 				return filter.Policy{}, err
 			}
-			p.Copy = slices.DeleteFunc(p.Copy, func(o filter.Entry) bool { return o.Position == e.Position })
+			p.Copy = slices.DeleteFunc(p.Copy, func(o filter.Line) bool { return o.Position == e.Position })
 		}
 		isEdited := !slices.Equal(texts(p.Copy), texts(p.Activated))
 		if !isEdited && (chosen.Slot == 0 || len(p.Copy) == 0 && len(chosen.Copy) > 0) {
@@ -127,9 +127,9 @@ func (c *checker) removePosition(ctx context.Context, slot, position int) error 
 	return err
 }
 
-func texts(entries []filter.Entry) []string {
-	lines := make([]string, len(entries))
-	for i, e := range entries {
+func texts(policy []filter.Line) []string {
+	lines := make([]string, len(policy))
+	for i, e := range policy {
 		lines[i] = e.Text
 	}
 	return lines
@@ -157,25 +157,25 @@ func (c *checker) testSettings(level, comment string) string {
 }
 
 // readTestRule returns the line of the copy that was not there before.
-func (c *checker) readTestRule(ctx context.Context) (filter.Entry, error) {
+func (c *checker) readTestRule(ctx context.Context) (filter.Line, error) {
 	copied, err := c.readCopy(ctx)
 	if err != nil {
-		return filter.Entry{}, err
+		return filter.Line{}, err
 	}
 	at := addedLine(c.original, copied)
 	if at < 0 {
-		return filter.Entry{}, fmt.Errorf("the list of slot %d does not show the rule as one more line", c.slot)
+		return filter.Line{}, fmt.Errorf("the list of slot %d does not show the rule as one more line", c.slot)
 	}
 	return copied[at], nil
 }
 
-func (c *checker) readCopy(ctx context.Context) ([]filter.Entry, error) {
+func (c *checker) readCopy(ctx context.Context) ([]filter.Line, error) {
 	policy, err := filter.Read(ctx, c.session, c.slot)
 	return policy.Copy, err
 }
 
 // addedLine returns the index of the line that a list has in addition to another one; -1: they differ in another way.
-func addedLine(before, after []filter.Entry) int {
+func addedLine(before, after []filter.Line) int {
 	without := texts(after)
 	for i := range after {
 		if i == len(before) || before[i].Text != after[i].Text {

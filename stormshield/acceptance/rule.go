@@ -18,8 +18,8 @@ type ruleState struct {
 	inForce    bool           // a rule in force names the group, as source and destination as configured
 
 	slot      int            // its copy may have the test rule; 0: none
-	original  []filter.Entry // the copy before the test rule
-	testLine  filter.Entry   // the test rule, as the list prints it
+	original  []filter.Line // the copy before the test rule
+	testLine  filter.Line   // the test rule, as the list prints it
 	inGroup   bool           // the group of bans may list a test address
 	activated []string       // commands that ran to activate it
 }
@@ -69,7 +69,7 @@ func (c *checker) compareRule() Finding {
 		return wrong(errors.New("the appliance activated the rule, and MONITOR FILTER does not show it among the running ones"), ruleInstallHint)
 	case len(ours) == 0:
 		return holds("a rule that this program did not make names the group " + c.config.Group)
-	case slices.ContainsFunc(ours, func(e filter.Entry) bool { return e.Action != wanted.Action }):
+	case slices.ContainsFunc(ours, func(e filter.Line) bool { return e.Action != wanted.Action }):
 		return wrong(fmt.Errorf("rule.action is %s, and the appliance has %s", wanted.Action, describeRules(policy.Slot, ours)), ruleInstallHint)
 	case len(c.ruleChange.Diff()) == 0:
 		return differs("the activated rule is as configured, and the copy that administrators edit is not", ruleInstallHint)
@@ -95,7 +95,7 @@ func (c *checker) unreadPolicy(err error) Finding {
 	return wrong(err, c.commandHint(err, "filter_read"))
 }
 
-func describeRules(slot int, rules []filter.Entry) string {
+func describeRules(slot int, rules []filter.Line) string {
 	lines := make([]string, len(rules))
 	for i, e := range rules {
 		lines[i] = fmt.Sprintf("slot %d, position %d: %s", slot, e.Position, e.Text)
@@ -105,15 +105,15 @@ func describeRules(slot int, rules []filter.Entry) string {
 
 // policyVersions looks at edits that are not active yet. It does not print them, because the report is public.
 func (c *checker) policyVersions(context.Context) Finding {
-	switch pending := c.ruleChange.Pending(); {
-	case pending == nil:
+	switch inactive := c.ruleChange.InactiveEdits(); {
+	case inactive == nil:
 		return holds("it does; no edit of somebody else waits for its activation")
-	case pending.Edits == nil:
+	case inactive.Edits == nil:
 		return differs("the appliance does not tell them apart (it refuses useclone)",
 			"an activation may also activate edits of an administrator, so `rule install` and `rule remove` need --activate-pending")
 	default:
 		return holds(fmt.Sprintf("it does; slot %d has edits of somebody else that are not active yet (%d): `rule install` and `rule remove` need "+
-			"--activate-pending", pending.Slot, len(pending.Edits)))
+			"--activate-pending", inactive.Slot, len(inactive.Edits)))
 	}
 }
 

@@ -52,8 +52,8 @@ const (
 // somebody changed the policy after the change was worked out, or if any step before the activation fails, Apply takes its edit back.
 // The running rules are the old ones or the wanted ones, never a part of both. The error says which.
 func (c *Change) Apply(ctx context.Context, session Session, o Options) error {
-	if pending := c.Pending(); pending != nil && !o.ActivatePending {
-		return pending
+	if inactive := c.InactiveEdits(); inactive != nil && !o.ActivatePending {
+		return inactive
 	}
 	o.progress("taking the configuration right")
 	defer giveBack(ctx, session)
@@ -176,32 +176,32 @@ var errUnknownState = errors.New("the policy does not show our rules as expected
 // state to find out which operations were done. It finds a rule that somebody moved by its settings.
 func (c *Change) undo(ctx context.Context, session Session) error {
 	name := c.wanted.Name
-	entries, _, err := readList(ctx, session, c.Policy.Slot, edited)
+	lines, _, err := readList(ctx, session, c.Policy.Slot, edited)
 	if err != nil {
 		return err
 	}
 	done := len(c.operations)
-	for ; done >= c.done && !hasSameRules(entries, c.states[done], name); done-- {
+	for ; done >= c.done && !hasSameRules(lines, c.states[done], name); done-- {
 	}
 	if done < c.done {
 		return errUnknownState
 	}
 	for i := range slices.Backward(c.operations[:done]) {
-		o := c.operations[i].inverse(entries, c.states[0], name)
+		o := c.operations[i].inverse(lines, c.states[0], name)
 		if o.before != nil {
-			found := slices.IndexFunc(entries, func(e Entry) bool { return e.IsOf(name) && e.hasSameSettings(*o.before) })
+			found := slices.IndexFunc(lines, func(l Line) bool { return l.IsOf(name) && l.hasSameSettings(*o.before) })
 			if found < 0 {
 				return errUnknownState
 			}
-			o.before = &entries[found]
+			o.before = &lines[found]
 		}
 		if _, err := session.Run(ctx, o.command(c.Policy.Slot)); err != nil {
 			return err
 		}
-		entries = o.apply(entries)
+		lines = o.apply(lines)
 	}
-	entries, _, err = readList(ctx, session, c.Policy.Slot, edited)
-	if err == nil && !hasSameRules(entries, c.states[0], name) {
+	lines, _, err = readList(ctx, session, c.Policy.Slot, edited)
+	if err == nil && !hasSameRules(lines, c.states[0], name) {
 		err = errUnknownState
 	}
 	return err
@@ -223,11 +223,11 @@ func (c *Change) activate(ctx context.Context, session Session, o Options) error
 	if err := c.load(ctx, session); err != nil {
 		return fmt.Errorf("%w; the appliance activated the rules, and may still run those of before (hint: run the same command again)", err)
 	}
-	entries, _, err := readList(ctx, session, c.Policy.Slot, activated)
+	lines, _, err := readList(ctx, session, c.Policy.Slot, activated)
 	if err != nil {
 		return fmt.Errorf("%w; the appliance activated the rules, and did not show them (hint: run `rule show`)", err)
 	}
-	if !isAsPlanned(entries, c.after(), c.wanted.Name) {
+	if !isAsPlanned(lines, c.after(), c.wanted.Name) {
 		return errors.New("the appliance activated other rules than the copy had: somebody else changed the policy at the same time " +
 			"(hint: look at the policy; `rule show` shows our rules)")
 	}

@@ -18,8 +18,8 @@ type Change struct {
 	rules      []rule
 	active     *Policy // of the active slot, if Policy is another one
 	operations []operation
-	states     [][]Entry // the copy before the first operation, and after each operation
-	done       int       // operations that the appliance confirmed
+	states     [][]Line // the copy before the first operation, and after each operation
+	done       int      // operations that the appliance confirmed
 }
 
 // Install works out the change that gives the appliance the wanted rules. It changes nothing.
@@ -41,14 +41,14 @@ func newChange(ctx context.Context, session Session, w Wanted, rules []rule) (*C
 	if err := checkReadable(c.Policy.Copy); err != nil {
 		return nil, err
 	}
-	for _, e := range c.Policy.Copy {
-		if e.Kind == Rule && !e.IsOurs() && slices.ContainsFunc(w.rules(), func(r rule) bool { return r.name == e.Name }) {
+	for _, l := range c.Policy.Copy {
+		if l.Kind == Rule && !l.IsOurs() && slices.ContainsFunc(w.rules(), func(r rule) bool { return r.name == l.Name }) {
 			return nil, fmt.Errorf("the rule %s at position %d of slot %d is not ours: its comment does not begin with %q (hint: choose another name, stormshield.rule.name)",
-				e.Name, e.Position, c.Policy.Slot, marker+w.Name+":")
+				l.Name, l.Position, c.Policy.Slot, marker+w.Name+":")
 		}
 	}
 	c.operations = plan(c.Policy.Copy, w, rules)
-	c.states = [][]Entry{c.Policy.Copy}
+	c.states = [][]Line{c.Policy.Copy}
 	for i, o := range c.operations {
 		c.states = append(c.states, o.apply(c.states[i]))
 	}
@@ -59,13 +59,13 @@ func newChange(ctx context.Context, session Session, w Wanted, rules []rule) (*C
 }
 
 // checkReadable returns an error if the list has an unknown form. A change would then not find our rules.
-func checkReadable(entries []Entry) error {
-	isUnreadable := func(e Entry) bool { return e.Kind == Unknown && strings.Contains(e.Text, marker) }
-	if !slices.ContainsFunc(entries, func(e Entry) bool { return e.Kind == Rule }) {
-		isUnreadable = func(e Entry) bool { return e.Kind == Unknown }
+func checkReadable(lines []Line) error {
+	isUnreadable := func(l Line) bool { return l.Kind == Unknown && strings.Contains(l.Text, marker) }
+	if !slices.ContainsFunc(lines, func(l Line) bool { return l.Kind == Rule }) {
+		isUnreadable = func(l Line) bool { return l.Kind == Unknown }
 	}
-	if i := slices.IndexFunc(entries, isUnreadable); i >= 0 {
-		return fmt.Errorf("the appliance lists its rules in an unknown form: %.200q (hint: make the rule by hand, and report this line)", entries[i].Text)
+	if i := slices.IndexFunc(lines, isUnreadable); i >= 0 {
+		return fmt.Errorf("the appliance lists its rules in an unknown form: %.200q (hint: make the rule by hand, and report this line)", lines[i].Text)
 	}
 	return nil
 }
@@ -93,8 +93,8 @@ func (c *Change) isUnloaded(ctx context.Context, session Session) bool {
 	}
 	running := parseList(answer.Lines())
 	known := others(running, c.wanted.Name)
-	if !slices.ContainsFunc(c.Policy.Activated, func(e Entry) bool {
-		return e.Kind == Rule && !e.IsOf(c.wanted.Name) && slices.Contains(known, e.Text)
+	if !slices.ContainsFunc(c.Policy.Activated, func(l Line) bool {
+		return l.Kind == Rule && !l.IsOf(c.wanted.Name) && slices.Contains(known, l.Text)
 	}) {
 		return false
 	}
@@ -102,7 +102,7 @@ func (c *Change) isUnloaded(ctx context.Context, session Session) bool {
 }
 
 // after returns the copy as the change makes it.
-func (c *Change) after() []Entry { return c.states[len(c.states)-1] }
+func (c *Change) after() []Line { return c.states[len(c.states)-1] }
 
 // IsEmpty reports whether there is nothing to do: our rules are as wanted, in the copy and activated.
 func (c *Change) IsEmpty() bool {
@@ -112,36 +112,36 @@ func (c *Change) IsEmpty() bool {
 // Diff returns how our activated rules differ from the wanted ones: "- POSITION: RULE" and "+ POSITION: RULE".
 func (c *Change) Diff() []string {
 	before, after := Of(c.Policy.Activated, c.wanted.Name), Of(c.after(), c.wanted.Name)
-	lacks := func(entries []Entry, e Entry) bool {
-		return !slices.ContainsFunc(entries, func(o Entry) bool { return o.Position == e.Position && o.hasSameSettings(e) })
+	lacks := func(in []Line, l Line) bool {
+		return !slices.ContainsFunc(in, func(o Line) bool { return o.Position == l.Position && o.hasSameSettings(l) })
 	}
 	var lines []string
-	for _, e := range before {
-		if lacks(after, e) {
-			lines = append(lines, fmt.Sprintf("- %d: %s", e.Position, e.Text))
+	for _, l := range before {
+		if lacks(after, l) {
+			lines = append(lines, fmt.Sprintf("- %d: %s", l.Position, l.Text))
 		}
 	}
-	for _, e := range after {
-		if lacks(before, e) {
-			lines = append(lines, fmt.Sprintf("+ %d: %s", e.Position, e.Text))
+	for _, l := range after {
+		if lacks(before, l) {
+			lines = append(lines, fmt.Sprintf("+ %d: %s", l.Position, l.Text))
 		}
 	}
 	return lines
 }
 
 // hasSameSettings compares two of our rules.
-func (e Entry) hasSameSettings(o Entry) bool {
-	return e.Off == o.Off && e.Action == o.Action && slices.Equal(e.From, o.From) && slices.Equal(e.To, o.To) && e.Comment == o.Comment
+func (l Line) hasSameSettings(o Line) bool {
+	return l.Off == o.Off && l.Action == o.Action && slices.Equal(l.From, o.From) && slices.Equal(l.To, o.To) && l.Comment == o.Comment
 }
 
 // hasSameRules reports whether two versions of a policy have the same rules of ours, in the same order.
-func hasSameRules(a, b []Entry, name string) bool {
-	return slices.EqualFunc(Of(a, name), Of(b, name), Entry.hasSameSettings)
+func hasSameRules(a, b []Line, name string) bool {
+	return slices.EqualFunc(Of(a, name), Of(b, name), Line.hasSameSettings)
 }
 
 // isAsPlanned reports whether a version of a policy has our rules at their places with the planned settings, and each other line as it was.
-func isAsPlanned(got, planned []Entry, name string) bool {
-	return slices.EqualFunc(got, planned, func(g, p Entry) bool {
+func isAsPlanned(got, planned []Line, name string) bool {
+	return slices.EqualFunc(got, planned, func(g, p Line) bool {
 		if g.IsOf(name) || p.IsOf(name) {
 			return g.IsOf(name) && p.IsOf(name) && g.hasSameSettings(p)
 		}
@@ -149,28 +149,28 @@ func isAsPlanned(got, planned []Entry, name string) bool {
 	})
 }
 
-// PendingError says that to activate the policy would also activate edits of somebody else.
-type PendingError struct {
+// InactiveEditsError says that to activate the policy would also activate edits of somebody else.
+type InactiveEditsError struct {
 	Slot  int
 	Edits []string // "+ LINE" and "- LINE"; nil: the appliance does not tell
 }
 
-func (e *PendingError) Error() string {
+func (e *InactiveEditsError) Error() string {
 	if e.Edits == nil {
 		return fmt.Sprintf("the appliance does not say whether the policy of slot %d has edits that are not active yet; to activate the policy would activate them too", e.Slot)
 	}
 	return fmt.Sprintf("the policy of slot %d has edits of somebody else that are not active yet (%d), and to activate the policy would activate them too", e.Slot, len(e.Edits))
 }
 
-// Pending returns an error if to activate the policy would also activate edits of somebody else, or if the appliance does not say that.
-func (c *Change) Pending() *PendingError {
+// InactiveEdits returns an error if Apply would also activate edits of somebody else, or if the appliance does not say whether there are any.
+func (c *Change) InactiveEdits() *InactiveEditsError {
 	policies := []Policy{c.Policy}
 	if c.active != nil {
 		policies = append(policies, *c.active)
 	}
 	for _, p := range policies {
-		if edits := p.Pending(c.wanted.Name); p.Unsplit || len(edits) > 0 {
-			return &PendingError{Slot: p.Slot, Edits: edits}
+		if edits := p.InactiveEdits(c.wanted.Name); p.Unsplit || len(edits) > 0 {
+			return &InactiveEditsError{Slot: p.Slot, Edits: edits}
 		}
 	}
 	return nil

@@ -59,17 +59,17 @@ func InForce(ctx context.Context, session Session, group string) (Use, error) {
 	if err != nil || active == 0 {
 		return Use{}, err
 	}
-	entries, _, err := readList(ctx, session, active, activated)
-	return useOf(entries, group), err
+	lines, _, err := readList(ctx, session, active, activated)
+	return useOf(lines, group), err
 }
 
-func useOf(entries []Entry, group string) Use {
+func useOf(lines []Line, group string) Use {
 	var use Use
-	for _, e := range entries {
-		acts := e.Kind == Rule && !e.Off && slices.Contains([]string{"block", "reset", "log"}, e.Action)
-		unclear := e.Kind == Unknown && e.mentions(group)
-		use.AsSource = use.AsSource || unclear || acts && slices.Contains(e.From, group)
-		use.AsDestination = use.AsDestination || unclear || acts && slices.Contains(e.To, group)
+	for _, l := range lines {
+		acts := l.Kind == Rule && !l.Off && slices.Contains([]string{"block", "reset", "log"}, l.Action)
+		unclear := l.Kind == Unknown && l.mentions(group)
+		use.AsSource = use.AsSource || unclear || acts && slices.Contains(l.From, group)
+		use.AsDestination = use.AsDestination || unclear || acts && slices.Contains(l.To, group)
 	}
 	return use
 }

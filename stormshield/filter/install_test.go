@@ -186,10 +186,10 @@ func TestInactiveEditsOfSomebodyElseAreNotActivated(t *testing.T) {
 			t.Fatal(err)
 		}
 		sim.ResetStats()
-		var pending *filter.PendingError
+		var inactive *filter.InactiveEditsError
 		err = change.Apply(t.Context(), session, filter.Options{})
-		if !errors.As(err, &pending) || pending.Slot != snstest.DefaultSlot || !slices.Equal(pending.Edits, []string{"+ pass from any to any # half done"}) {
-			t.Errorf("slot %d: %v, %+v", slot, err, pending)
+		if !errors.As(err, &inactive) || inactive.Slot != snstest.DefaultSlot || !slices.Equal(inactive.Edits, []string{"+ pass from any to any # half done"}) {
+			t.Errorf("slot %d: %v, %+v", slot, err, inactive)
 		}
 		if commands := sim.Stats().APICommands; len(commands) > 0 {
 			t.Errorf("slot %d: commands %q", slot, commands)
@@ -209,8 +209,8 @@ func TestInactiveEditsOfSomebodyElseAreNotActivated(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if change, err = filter.Remove(t.Context(), session, wanted()); err != nil || change.Pending() == nil || change.Pending().Edits == nil {
-		t.Errorf("a changed order: %v, %v", change.Pending(), err)
+	if change, err = filter.Remove(t.Context(), session, wanted()); err != nil || change.InactiveEdits() == nil || change.InactiveEdits().Edits == nil {
+		t.Errorf("a changed order: %v, %v", change.InactiveEdits(), err)
 	}
 }
 
@@ -501,8 +501,8 @@ func TestAnApplianceThatRefusesUseCloneNeedsActivatePending(t *testing.T) {
 			if err != nil || !change.Policy.Unsplit {
 				t.Fatal(err)
 			}
-			var pending *filter.PendingError
-			if err := change.Apply(t.Context(), session, filter.Options{}); !errors.As(err, &pending) || pending.Edits != nil {
+			var inactive *filter.InactiveEditsError
+			if err := change.Apply(t.Context(), session, filter.Options{}); !errors.As(err, &inactive) || inactive.Edits != nil {
 				t.Errorf("error %v", err)
 			}
 			wantPolicy(t, sim, before)

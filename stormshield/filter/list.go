@@ -23,8 +23,8 @@ const (
 	Separator
 )
 
-// Entry is one line of a policy.
-type Entry struct {
+// Line is one line of a policy: a rule or a separator.
+type Line struct {
 	Kind     Kind
 	Position int    // counted from 1
 	Text     string // the line without its position, numbers and counters
@@ -47,7 +47,7 @@ const (
 
 // readList reads a version of the policy of a slot. If the appliance refuses the argument useclone, readList leaves it out and returns
 // split = false: the answer does not say which version it is.
-func readList(ctx context.Context, session Session, slot int, v version) (entries []Entry, split bool, err error) {
+func readList(ctx context.Context, session Session, slot int, v version) (lines []Line, split bool, err error) {
 	command := fmt.Sprintf("CONFIG FILTER EXPLICIT index=%d type=filter", slot)
 	answer, err := session.Run(ctx, fmt.Sprintf("%s useclone=%d", command, v))
 	split = err == nil
@@ -75,79 +75,79 @@ var (
 )
 
 // parseList reads the lines of CONFIG FILTER EXPLICIT.
-func parseList(lines []string) []Entry {
-	entries := make([]Entry, 0, len(lines))
-	for _, line := range lines {
-		if strings.HasPrefix(line, "[") && strings.HasSuffix(line, "]") {
+func parseList(texts []string) []Line {
+	lines := make([]Line, 0, len(texts))
+	for _, text := range texts {
+		if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
 			continue // the title of a section in the format raw
 		}
-		e := parseLine(line)
-		if e.Position == 0 {
-			e.Position = 1
-			if n := len(entries); n > 0 {
-				e.Position = entries[n-1].Position + 1
+		l := parseLine(text)
+		if l.Position == 0 {
+			l.Position = 1
+			if n := len(lines); n > 0 {
+				l.Position = lines[n-1].Position + 1
 			}
 		}
-		entries = append(entries, e)
+		lines = append(lines, l)
 	}
-	return entries
+	return lines
 }
 
 // parseLine reads one line. Its position is 0 if the line does not say it.
-func parseLine(line string) Entry {
+func parseLine(line string) Line {
 	head := headForm.FindString(line)
 	body := line[len(head):]
 	if head == "" || separatorForm.MatchString(head) || separatorForm.MatchString(firstWord(body)) {
 		return parseOther(line)
 	}
-	e := Entry{Kind: Rule}
+	l := Line{Kind: Rule}
 	var kept []string
 	for _, pair := range pairForm.FindAllStringSubmatch(head, -1) {
 		name, value := strings.ToLower(pair[1]), pair[2]+pair[3]
 		switch _, err := strconv.Atoi(value); {
 		case name == "position":
-			e.Position = atLeastZero(value)
+			l.Position = atLeastZero(value)
 		case err == nil: // a number or a counter
 		case name == "rulename" || name == "name":
-			e.Name = value
+			l.Name = value
 			fallthrough
 		default:
 			kept = append(kept, pair[0])
 		}
 	}
-	e.Text = strings.Join(append(kept, body), " ")
-	if !e.readBody(body) {
-		e.Kind = Unknown
+	l.Text = strings.Join(append(kept, body), " ")
+	if !l.readBody(body) {
+		l.Kind = Unknown
 	}
-	return e
+	return l
 }
 
 // parseOther reads a separator, or a line that cannot be read.
-func parseOther(line string) Entry {
-	e := Entry{Text: line}
+func parseOther(line string) Line {
+	l := Line{Text: line}
 	if separatorForm.MatchString(line) {
-		e.Kind, e.Text = Separator, strings.TrimSpace(numberForm.ReplaceAllString(line, "$1"))
+		l.Kind, l.Text = Separator, strings.TrimSpace(numberForm.ReplaceAllString(line, "$1"))
 	}
 	if position := positionForm.FindStringSubmatch(line); position != nil {
-		e.Position = atLeastZero(position[1])
+		l.Position = atLeastZero(position[1])
 	}
-	return e
+	return l
 }
 
 // readBody reads `[off] ACTION … from SOURCES … to DESTINATIONS … [# COMMENT]`.
-func (e *Entry) readBody(body string) bool {
+func (l *Line) readBody(body string) bool {
 	body, comment, _ := strings.Cut(body, "#") // no name has a #
-	e.Comment = strings.Trim(strings.TrimSpace(comment), `"`)
+	l.Comment = strings.Trim(strings.TrimSpace(comment), `"`)
 	words := strings.Fields(body)
 	if len(words) > 0 && words[0] == "off" {
-		e.Off, words = true, words[1:]
+		l.Off, words = true, words[1:]
 	}
 	from := slices.Index(words, "from")
 	to := slices.Index(words, "to")
 	if from < 1 || to <= from || to+1 >= len(words) {
 		return false
 	}
-	e.Action, e.From, e.To = words[0], names(words[from+1]), names(words[to+1])
+	l.Action, l.From, l.To = words[0], names(words[from+1]), names(words[to+1])
 	return true
 }
 
@@ -161,9 +161,9 @@ func names(list string) []string {
 }
 
 // mentions reports whether the text has a name as a word.
-func (e Entry) mentions(name string) bool {
+func (l Line) mentions(name string) bool {
 	isBetween := func(r rune) bool { return strings.ContainsRune(" \t|,;:!@\"=()<>", r) }
-	return slices.Contains(strings.FieldsFunc(e.Text, isBetween), name)
+	return slices.Contains(strings.FieldsFunc(l.Text, isBetween), name)
 }
 
 func firstWord(text string) string {

@@ -8,7 +8,7 @@ import (
 
 func TestALineOfThePolicyIsRead(t *testing.T) {
 	t.Parallel()
-	for line, want := range map[string]Entry{
+	for line, want := range map[string]Line{
 		"position=1; ruleid=1: pass log from any to firewall_all port firewall_srv|https # Admin from everywhere": {
 			Kind: Rule, Position: 1, Action: "pass", From: []string{"any"}, To: []string{"firewall_all"}, Comment: "Admin from everywhere",
 			Text: "pass log from any to firewall_all port firewall_srv|https # Admin from everywhere",
@@ -74,10 +74,10 @@ func TestTheTextOfALineLeavesOutWhatChangesByItself(t *testing.T) {
 
 func TestALineWithoutAPositionFollowsTheOneBefore(t *testing.T) {
 	t.Parallel()
-	entries := parseList([]string{"[Filter]", "ruleid=1: pass from a to b", "position=4; ruleid=2: pass from c to d", "else"})
+	lines := parseList([]string{"[Filter]", "ruleid=1: pass from a to b", "position=4; ruleid=2: pass from c to d", "else"})
 	var positions []int
-	for _, e := range entries {
-		positions = append(positions, e.Position)
+	for _, l := range lines {
+		positions = append(positions, l.Position)
 	}
 	if want := []int{1, 4, 5}; !reflect.DeepEqual(positions, want) {
 		t.Errorf("positions %v, want %v", positions, want)
@@ -92,8 +92,8 @@ func TestOnlyTheMarkerWithTheNameMakesARuleOurs(t *testing.T) {
 		"crowdsec-stormshield":                              {false, false},
 		"see crowdsec-stormshield crowdsec: bans as source": {false, false},
 	} {
-		e := parseLine("position=1; ruleid=1: block from Crowdsec to any # " + comment)
-		if got := [2]bool{e.IsOurs(), e.IsOf("crowdsec")}; got != want {
+		l := parseLine("position=1; ruleid=1: block from Crowdsec to any # " + comment)
+		if got := [2]bool{l.IsOurs(), l.IsOf("crowdsec")}; got != want {
 			t.Errorf("%s: %v, want %v", comment, got, want)
 		}
 	}
@@ -114,11 +114,11 @@ func TestAListOfAnotherFormIsNotChangedAndCountsForTheGroup(t *testing.T) {
 		{"pass a b", "block Crowdsec any", false, Use{true, true}},
 		{"pass a b", "block c any", false, Use{}},
 	} {
-		entries := parseList([]string{c.others, c.ours})
-		if err := checkReadable(entries); (err == nil) != c.readable {
+		lines := parseList([]string{c.others, c.ours})
+		if err := checkReadable(lines); (err == nil) != c.readable {
 			t.Errorf("%q: %v", c.ours, err)
 		}
-		if use := useOf(entries, "Crowdsec"); use != c.use {
+		if use := useOf(lines, "Crowdsec"); use != c.use {
 			t.Errorf("%q: %+v", c.ours, use)
 		}
 	}
@@ -132,16 +132,16 @@ func FuzzParseLine(f *testing.F) {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		e := parseLine(line)
-		if e.Position < 0 || e.Kind == Rule && (e.Action == "" || e.Off && e.Action == "off" && !strings.Contains(line, "off off")) {
-			t.Errorf("%q is %+v", line, e)
+		l := parseLine(line)
+		if l.Position < 0 || l.Kind == Rule && (l.Action == "" || l.Off && l.Action == "off" && !strings.Contains(line, "off off")) {
+			t.Errorf("%q is %+v", line, l)
 		}
-		if e.Kind != Rule && e.Comment != "" && e.IsOurs() {
+		if l.Kind != Rule && l.Comment != "" && l.IsOurs() {
 			t.Errorf("%q is ours", line)
 		}
 		// A rule that moves keeps its text.
-		if again := parseLine("position=77; ruleid=3: " + e.Text); e.Kind == Rule && e.Name == "" && again.Kind == Rule && again.Position != 77 {
-			t.Errorf("%q loses its position", e.Text)
+		if again := parseLine("position=77; ruleid=3: " + l.Text); l.Kind == Rule && l.Name == "" && again.Kind == Rule && again.Position != 77 {
+			t.Errorf("%q loses its position", l.Text)
 		}
 	})
 }

@@ -19,12 +19,12 @@ func Named(ctx context.Context, session Session, groups ...string) ([]string, er
 	var named []string
 	for slot := 1; slot <= slots; slot++ {
 		for _, v := range []version{activated, edited} {
-			entries, split, err := readList(ctx, session, slot, v)
+			lines, split, err := readList(ctx, session, slot, v)
 			if err != nil && !serverd.IsRefused(err) {
 				return nil, err
 			}
 			for _, group := range groups {
-				if !slices.Contains(named, group) && slices.ContainsFunc(entries, func(e Entry) bool { return e.names(group) }) {
+				if !slices.Contains(named, group) && slices.ContainsFunc(lines, func(l Line) bool { return l.names(group) }) {
 					named = append(named, group)
 				}
 			}
@@ -36,11 +36,11 @@ func Named(ctx context.Context, session Session, groups ...string) ([]string, er
 	return named, nil
 }
 
-// names reports whether an entry names a group, also as an excluded one. For a line that cannot be read, the name as a word is enough.
-func (e Entry) names(group string) bool {
-	if e.Kind == Unknown {
-		return e.mentions(group)
+// names reports whether a line names a group, also as an excluded one. For a line that cannot be read, the name as a word is enough.
+func (l Line) names(group string) bool {
+	if l.Kind == Unknown {
+		return l.mentions(group)
 	}
-	targets := slices.Concat(e.From, e.To)
+	targets := slices.Concat(l.From, l.To)
 	return slices.Contains(targets, group) || slices.Contains(targets, "!"+group)
 }

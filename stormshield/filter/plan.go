@@ -46,29 +46,29 @@ func side(comment string) string {
 }
 
 // isMetBy reports whether a rule of the appliance has these settings. An administrator may have added other settings.
-func (r rule) isMetBy(e Entry) bool {
-	return e.Off != r.on && e.Action == r.action && slices.Equal(e.From, []string{r.from}) && slices.Equal(e.To, []string{r.to}) &&
-		e.Comment == r.text && (e.Name == "" || e.Name == r.name)
+func (r rule) isMetBy(l Line) bool {
+	return l.Off != r.on && l.Action == r.action && slices.Equal(l.From, []string{r.from}) && slices.Equal(l.To, []string{r.to}) &&
+		l.Comment == r.text && (l.Name == "" || l.Name == r.name)
 }
 
 var logForm = regexp.MustCompile(`, log (none|minor|major)$`)
 
 // settings returns the settings of one of our rules, to restore them. A list may not show the name of the rule.
-func (e Entry) settings(present []Entry, name string) rule {
-	isSource := func(e Entry) bool { return side(e.Comment) == "source" }
-	if !isSource(e) && slices.ContainsFunc(Of(present, name), isSource) {
+func (l Line) settings(present []Line, name string) rule {
+	isSource := func(l Line) bool { return side(l.Comment) == "source" }
+	if !isSource(l) && slices.ContainsFunc(Of(present, name), isSource) {
 		name += secondSuffix
 	}
-	r := rule{on: !e.Off, action: e.Action, from: strings.Join(e.From, ","), to: strings.Join(e.To, ","), name: cmp.Or(e.Name, name), text: e.Comment}
-	if level := logForm.FindStringSubmatch(e.Comment); level != nil {
+	r := rule{on: !l.Off, action: l.Action, from: strings.Join(l.From, ","), to: strings.Join(l.To, ","), name: cmp.Or(l.Name, name), text: l.Comment}
+	if level := logForm.FindStringSubmatch(l.Comment); level != nil {
 		r.log = level[1]
 	}
 	return r
 }
 
-// entry returns the line that a new rule becomes.
-func (r rule) entry(position int) Entry {
-	return Entry{
+// line returns the line that a new rule becomes.
+func (r rule) line(position int) Line {
+	return Line{
 		Kind: Rule, Position: position, Off: !r.on, Action: r.action, From: []string{r.from}, To: []string{r.to}, Comment: r.text,
 		Text: fmt.Sprintf("%s from %s to %s # %s", r.action, r.from, r.to, r.text),
 	}
@@ -89,9 +89,9 @@ func (r rule) arguments() string {
 	return fmt.Sprintf(`state=%s action=%s srctarget=%s dsttarget=%s%s rulename=%s comment="%s"`, state, r.action, r.from, r.to, level, r.name, r.text)
 }
 
-// operation is one command on the copy of a slot. before is the entry that the command changes or removes, after the one that it makes.
+// operation is one command on the copy of a slot. before is the line that the command changes or removes, after the one that it makes.
 type operation struct {
-	before, after *Entry
+	before, after *Line
 	settings      rule // of after
 	atEnd         bool // INSERT without a position
 }
@@ -110,24 +110,24 @@ func (o operation) command(slot int) string {
 }
 
 // apply returns a policy after an operation.
-func (o operation) apply(entries []Entry) []Entry {
-	var out []Entry
-	for _, e := range entries {
+func (o operation) apply(lines []Line) []Line {
+	var out []Line
+	for _, l := range lines {
 		switch {
-		case o.before != nil && e.Position == o.before.Position:
+		case o.before != nil && l.Position == o.before.Position:
 			if o.after != nil {
 				out = append(out, *o.after)
 			}
 			continue
-		case o.after == nil && e.Position > o.before.Position:
-			e.Position--
-		case o.before == nil && e.Position >= o.after.Position:
-			if e.Position == o.after.Position {
+		case o.after == nil && l.Position > o.before.Position:
+			l.Position--
+		case o.before == nil && l.Position >= o.after.Position:
+			if l.Position == o.after.Position {
 				out = append(out, *o.after)
 			}
-			e.Position++
+			l.Position++
 		}
-		out = append(out, e)
+		out = append(out, l)
 	}
 	if o.before == nil && o.atEnd {
 		out = append(out, *o.after)
@@ -135,31 +135,31 @@ func (o operation) apply(entries []Entry) []Entry {
 	return out
 }
 
-// inverse returns the operation that takes this one back. entries is the policy after it, and original the policy before all operations.
-func (o operation) inverse(entries, original []Entry, name string) operation {
+// inverse returns the operation that takes this one back. lines is the policy after it, and original the policy before all operations.
+func (o operation) inverse(lines, original []Line, name string) operation {
 	inverse := operation{before: o.after, after: o.before}
 	if o.before != nil {
 		inverse.settings = o.before.settings(original, name)
-		inverse.atEnd = o.after == nil && o.before.Position > lastPosition(entries)
+		inverse.atEnd = o.after == nil && o.before.Position > lastPosition(lines)
 	}
 	return inverse
 }
 
-func lastPosition(entries []Entry) int {
-	if len(entries) == 0 {
+func lastPosition(lines []Line) int {
+	if len(lines) == 0 {
 		return 0
 	}
-	return entries[len(entries)-1].Position
+	return lines[len(lines)-1].Position
 }
 
 // plan returns the operations that give a copy the wanted rules. First it gives each wanted rule one of our present rules,
 // preferably the one of the same side. A present rule keeps its place.
-func plan(entries []Entry, w Wanted, wanted []rule) (operations []operation) {
-	present := Of(entries, w.Name)
-	kept := make([]*Entry, len(wanted))
+func plan(lines []Line, w Wanted, wanted []rule) (operations []operation) {
+	present := Of(lines, w.Name)
+	kept := make([]*Line, len(wanted))
 	for _, sameSide := range []bool{true, false} {
 		for i, r := range wanted {
-			found := slices.IndexFunc(present, func(e Entry) bool { return !sameSide || side(e.Comment) == side(r.text) })
+			found := slices.IndexFunc(present, func(l Line) bool { return !sameSide || side(l.Comment) == side(r.text) })
 			if kept[i] == nil && found >= 0 {
 				kept[i] = &present[found]
 				present = slices.Concat(present[:found], present[found+1:])
@@ -168,12 +168,12 @@ func plan(entries []Entry, w Wanted, wanted []rule) (operations []operation) {
 	}
 	add := func(o operation) {
 		operations = append(operations, o)
-		entries = o.apply(entries)
+		lines = o.apply(lines)
 	}
-	for _, e := range slices.Backward(present) { // from the end, so that the other positions stay true
-		add(operation{before: &e})
+	for _, l := range slices.Backward(present) { // from the end, so that the other positions stay true
+		add(operation{before: &l})
 		for _, k := range kept {
-			if k != nil && k.Position > e.Position {
+			if k != nil && k.Position > l.Position {
 				k.Position--
 			}
 		}
@@ -182,7 +182,7 @@ func plan(entries []Entry, w Wanted, wanted []rule) (operations []operation) {
 	renames := len(operations) > 0 || slices.Contains(kept, nil) && len(kept) > 1
 	for i, r := range wanted {
 		if k := kept[i]; k != nil && (renames || !r.isMetBy(*k)) {
-			before, after := *k, r.entry(k.Position)
+			before, after := *k, r.line(k.Position)
 			add(operation{before: &before, after: &after, settings: r})
 		}
 	}
@@ -196,8 +196,8 @@ func plan(entries []Entry, w Wanted, wanted []rule) (operations []operation) {
 			position = kept[1].Position // the first of two goes before the second
 			kept[1].Position++
 		}
-		last := lastPosition(entries)
-		after := r.entry(min(position, last+1))
+		last := lastPosition(lines)
+		after := r.line(min(position, last+1))
 		add(operation{after: &after, settings: r, atEnd: position > last})
 		position = after.Position + 1
 	}

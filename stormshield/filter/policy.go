@@ -12,7 +12,7 @@ type Policy struct {
 	Slot   int
 	Active bool // the appliance runs this slot
 	// Copy is what administrators edit. Activated is what the appliance has activated.
-	Copy, Activated []Entry
+	Copy, Activated []Line
 	// Unsplit says that the appliance lists only one version. Copy and Activated are then equal.
 	Unsplit bool
 }
@@ -50,32 +50,32 @@ func readPolicy(ctx context.Context, session Session, slot, active int) (Policy,
 // marker begins the comment of each rule of this program.
 const marker = "crowdsec-stormshield "
 
-// IsOf reports whether an entry is a rule of the document that has this rule name.
-func (e Entry) IsOf(name string) bool {
-	return e.Kind == Rule && strings.HasPrefix(e.Comment, marker+name+":")
+// IsOf reports whether a line is a rule of the document that has this rule name.
+func (l Line) IsOf(name string) bool {
+	return l.Kind == Rule && strings.HasPrefix(l.Comment, marker+name+":")
 }
 
-// IsOurs reports whether an entry is a rule of this program, whatever its name.
-func (e Entry) IsOurs() bool { return e.Kind == Rule && strings.HasPrefix(e.Comment, marker) }
+// IsOurs reports whether a line is a rule of this program, whatever its name.
+func (l Line) IsOurs() bool { return l.Kind == Rule && strings.HasPrefix(l.Comment, marker) }
 
 // Of returns the rules of a version of a policy that have this name.
-func Of(entries []Entry, name string) []Entry {
-	return slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return !e.IsOf(name) })
+func Of(lines []Line, name string) []Line {
+	return slices.DeleteFunc(slices.Clone(lines), func(l Line) bool { return !l.IsOf(name) })
 }
 
-// others returns the texts of the entries that are not of this name, in their order.
-func others(entries []Entry, name string) []string {
+// others returns the texts of the lines that are not of this name, in their order.
+func others(lines []Line, name string) []string {
 	var texts []string
-	for _, e := range entries {
-		if !e.IsOf(name) {
-			texts = append(texts, e.Text)
+	for _, l := range lines {
+		if !l.IsOf(name) {
+			texts = append(texts, l.Text)
 		}
 	}
 	return texts
 }
 
-// Pending returns the edits of the copy that are not active, except those of the rules with this name: "+ TEXT" and "- TEXT".
-func (p Policy) Pending(name string) []string {
+// InactiveEdits returns the edits of the copy that are not active, except those of the rules with this name: "+ TEXT" and "- TEXT".
+func (p Policy) InactiveEdits(name string) []string {
 	before, after := others(p.Activated, name), others(p.Copy, name)
 	if slices.Equal(before, after) {
 		return nil
