@@ -17,7 +17,7 @@
 // addresses over the API until the next try.
 //
 // If a filter rule enforces (Target.ByRule), each change is written to the files, and the flush activates the rule at most once per
-// Config.Activate. If the rule alone enforces (Target.WithoutBlacklist), no ban gets an entry on the blacklist, and a re-assert asks
+// Config.Activate, or on request at once. If the rule alone enforces (Target.WithoutBlacklist), no ban gets an entry on the blacklist, and a re-assert asks
 // whether a rule in force names the group.
 //
 // The package does not know how to reach an appliance, or where decisions come from. Its caller holds the lease. Its main

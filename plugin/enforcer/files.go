@@ -49,7 +49,8 @@ func (e *Enforcer) chooseTask(p ledger.Plan, now time.Time) task {
 	}
 	first := p.Compared.IsZero()
 	reassert = reassert || first
-	t := task{reassert: reassert, groupListsAll: !p.FilesDiffer() && p.Mark != "", activate: p.Target.ByRule && !now.Before(e.activateAt(p, now))}
+	t := task{reassert: reassert, groupListsAll: !p.FilesDiffer() && p.Mark != ""}
+	t.activate = p.Target.ByRule && (p.Requested || !now.Before(e.activateAt(p, now)))
 	t.files = p.NeedsFiles() || t.activate && !p.Stale.IsZero() || p.Requested || first || reassert && (!t.groupListsAll || !e.isRecent(p.Compared, now))
 	if t.files && now.Before(e.filesRetry.at) {
 		t.files, t.waitsForFiles = false, true

@@ -1,6 +1,7 @@
 package enforcer_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -255,5 +256,24 @@ func TestTheLogOfAnotherWayNamesNoOtherGroups(t *testing.T) {
 		if log := h.log.String(); strings.Contains(log, "other groups") || !strings.Contains(log, "enforces in another way") {
 			t.Errorf("the log says:\n%s", log)
 		}
+	})
+}
+
+func TestARequestActivatesTheRuleAtOnce(t *testing.T) {
+	eachWay(t, func(h *harness, alone bool) {
+		e, end := h.startEnforcer(byRule(h, alone))
+		defer end()
+		h.ban("203.0.113.1", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(10*time.Minute + time.Second)
+		h.ban("203.0.113.2", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(10*time.Minute + 40*time.Second)
+		h.ban("203.0.113.3", 100*time.Hour)
+		if _, err := h.ledger.RequestFlush(context.Background()); err != nil {
+			h.t.Fatal(err)
+		}
+		h.waitUntil(10*time.Minute + 45*time.Second)
+		h.wantRunning("after a request", "203.0.113.1", "203.0.113.2", "203.0.113.3")
 	})
 }
