@@ -18,17 +18,17 @@ type RuleChange struct {
 const aboutEnforcement = `
 How the appliance enforces the bans:
   blacklist  It drops packets from banned addresses at once.
-  rule       A filter rule acts on packets from banned addresses, to them, or both:
-             it blocks, resets or only logs. A new ban waits up to a minute.
+  rule       A filter rule acts on packets from or to banned addresses: it blocks,
+             resets or only logs them. A new ban waits up to a minute.
   both       The blacklist and the rule.
 A rule enforces nothing until it is in force in your filter policy. This program
-can install it, after you have seen the change.
+can install the rule. It shows you the change first.
 `
 
 const aboutAction = `
 What the rule does with a packet:
   block      The appliance drops it.
-  reset      The appliance also tells the sender.
+  reset      The appliance drops it and answers with a reset.
 `
 
 const aboutLog = `  log        The appliance only logs it: nothing is blocked.
@@ -126,7 +126,7 @@ func (s *setup) confirmRule(ctx context.Context, c RuleChange) (bool, error) {
 	return agreed, err
 }
 
-// recordRule says whether the installed rule is in force.
+// recordRule prints whether the installed rule is in force, and records how to remove it.
 func (s *setup) recordRule(c RuleChange) {
 	fmt.Fprintf(s.Out, "\nThe filter rule is installed in slot %d, which is %s.\n", c.Slot, activity(c))
 	if s.ruleStep = ""; !c.Active {

@@ -166,7 +166,7 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 	return result, nil
 }
 
-// planAfter returns what is left of the plan after a flush.
+// planAfter returns the plan as it is after a flush.
 func (f *flush) planAfter(done appliance.Outcome, confirmed time.Time) ledger.Plan {
 	after := f.plan
 	if !confirmed.IsZero() {
@@ -190,7 +190,7 @@ type warning struct{ error }
 // ruleMissing is the error of a flush that applied everything, and found no filter rule in force.
 type ruleMissing struct{ error }
 
-// missingRule is when a flush looks again for a filter rule that is missing. Flushes for new bans do not wait for that time.
+// missingRule says when a flush looks again for a missing filter rule. Flushes for new bans do not wait for that time.
 type missingRule struct {
 	failures int       // in a row
 	at       time.Time // zero: the rule is not known to be missing

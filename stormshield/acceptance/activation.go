@@ -14,7 +14,7 @@ import (
 // usualActivation makes the running rule see the group (vendor's reference), but no source says whether less is enough.
 var usualActivation = []string{"enobject", "enfilter -u"}
 
-// activateRule adds a test address to the group of bans, and looks after which command MONITOR FILTER shows it.
+// activateRule adds a test address to the group of bans, and looks after which command MONITOR FILTER shows the address.
 func (c *checker) activateRule(ctx context.Context) Finding {
 	c.progress("looking when the running rule sees a new member")
 	if c.session == nil {
@@ -42,7 +42,7 @@ func (c *checker) activateRule(ctx context.Context) Finding {
 	return found
 }
 
-// lookBefore returns why the appliance cannot show a new member.
+// lookBefore returns an error if MONITOR FILTER cannot show a new member of the group.
 func (c *checker) lookBefore(ctx context.Context) (err error) {
 	if c.text, err = c.files.Read(ctx); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (c *checker) runningRules(ctx context.Context) (string, error) {
 	return strings.Join(answer.Lines(), "\n"), err
 }
 
-// showsAddress reports whether a text has an address, and not only as a part of a longer one.
+// showsAddress reports whether a text has an address. A part of a longer address does not count.
 func showsAddress(text string, address netip.Addr) bool {
 	isPart := func(r rune) bool { return strings.ContainsRune("0123456789abcdefABCDEF:.", r) }
 	for before, after, found := strings.Cut(text, address.String()); found; before, after, found = strings.Cut(after, address.String()) {

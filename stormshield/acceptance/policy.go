@@ -47,7 +47,7 @@ func (c *checker) insertTestRule(ctx context.Context) Finding {
 	case err != nil:
 		return c.refusedEdit(err)
 	case policy.Slot == 0:
-		return notTried("the appliance has no inactive policy without edits that wait for their activation")
+		return notTried("the appliance has no inactive policy without edits that are not active yet")
 	}
 	c.slot, c.original = policy.Slot, policy.Copy
 	_, err = c.session.Run(ctx, fmt.Sprintf("CONFIG FILTER RULE INSERT index=%d type=filter position=1 %s", c.slot, c.testSettings(c.firstLevel(), firstComment)))
@@ -66,7 +66,7 @@ func (c *checker) insertTestRule(ctx context.Context) Finding {
 
 var errHeld = errors.New("an administrator, or another program, holds the configuration right")
 
-// takeRight takes the configuration right. It never takes it from somebody.
+// takeRight takes the configuration right, unless somebody holds it.
 func (c *checker) takeRight(ctx context.Context) error {
 	_, err := c.session.Run(ctx, "MODIFY ON")
 	var refused *serverd.CommandError
@@ -76,7 +76,7 @@ func (c *checker) takeRight(ctx context.Context) error {
 	return err
 }
 
-// giveRightBack gives the configuration right back. The appliance does it by itself when the session ends.
+// giveRightBack gives the configuration right back. The appliance takes the right back when the session ends, so an error does not matter.
 func (c *checker) giveRightBack(ctx context.Context) {
 	if c.session != nil {
 		_, _ = c.session.Run(context.WithoutCancel(ctx), "MODIFY OFF")
@@ -94,8 +94,8 @@ func (c *checker) refusedEdit(err error) Finding {
 	return wrong(err, "`rule install` may not work: "+pasteReport)
 }
 
-// chooseSlot returns an inactive policy whose copy is as activated, and preferably an empty one. It removes the rules of earlier checks
-// that were interrupted.
+// chooseSlot returns an inactive policy without inactive edits, and preferably an empty one. It removes the test rules that interrupted
+// checks left.
 func (c *checker) chooseSlot(ctx context.Context) (chosen filter.Policy, err error) {
 	for slot := 1; slot <= slots; slot++ {
 		p, err := filter.Read(ctx, c.session, slot)
@@ -174,7 +174,7 @@ func (c *checker) readCopy(ctx context.Context) ([]filter.Line, error) {
 	return policy.Copy, err
 }
 
-// addedLine returns the index of the line that a list has in addition to another one; -1: they differ in another way.
+// addedLine returns the index of the one line that after has and before lacks; -1: they differ in another way.
 func addedLine(before, after []filter.Line) int {
 	without := texts(after)
 	for i := range after {

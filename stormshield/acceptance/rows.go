@@ -96,7 +96,7 @@ var fileRows = []row{
 	{emptyGroup, "a group may be a header alone", seesWrites, (*checker).emptyGroup},
 }
 
-// ruleWriteRows edit the copy of an inactive policy, and activate the group of the filter rule. They name the group of the check.
+// ruleWriteRows edit the copy of an inactive policy, and activate the filter rule. Their test rule names the group of the check.
 var ruleWriteRows = []row{
 	{"inserting a rule", "with the configuration right, RULE INSERT inserts a rule that is off into the copy of an inactive policy",
 		func(c *checker) bool { return seesWrites(c) && works(emptyGroup)(c) }, (*checker).insertRule},

@@ -14,14 +14,14 @@ import (
 
 // ruleState is the state of the rows about the filter rule.
 type ruleState struct {
-	ruleChange *filter.Change // what an installation would change; nil: the policy cannot be read
+	ruleChange *filter.Change // what rule install would change; nil: the policy cannot be read
 	inForce    bool           // a rule in force names the group, as source and destination as configured
 
-	slot      int            // its copy may have the test rule; 0: none
+	slot      int           // its copy may have the test rule; 0: none
 	original  []filter.Line // the copy before the test rule
 	testLine  filter.Line   // the test rule, as the list prints it
-	inGroup   bool           // the group of bans may list a test address
-	activated []string       // commands that ran to activate it
+	inGroup   bool          // the group of bans may list a test address
+	activated []string      // commands that ran to activate it
 }
 
 const ruleInstallHint = "run `crowdsec-stormshield rule install`; `rule diff` shows what it changes"
@@ -72,7 +72,7 @@ func (c *checker) compareRule() Finding {
 	case slices.ContainsFunc(ours, func(e filter.Line) bool { return e.Action != wanted.Action }):
 		return wrong(fmt.Errorf("rule.action is %s, and the appliance has %s", wanted.Action, describeRules(policy.Slot, ours)), ruleInstallHint)
 	case len(c.ruleChange.Diff()) == 0:
-		return differs("the activated rule is as configured, and the copy that administrators edit is not", ruleInstallHint)
+		return differs("the activated rule is as configured, and the edited policy is not", ruleInstallHint)
 	}
 	return differs(strings.Join(c.ruleChange.Diff(), "\n"), ruleInstallHint)
 }
@@ -107,18 +107,18 @@ func describeRules(slot int, rules []filter.Line) string {
 func (c *checker) policyVersions(context.Context) Finding {
 	switch inactive := c.ruleChange.InactiveEdits(); {
 	case inactive == nil:
-		return holds("it does; no edit of somebody else waits for its activation")
+		return holds("it does; somebody else has no edits that are not active yet")
 	case inactive.Edits == nil:
-		return differs("the appliance does not tell them apart (it refuses useclone)",
-			"an activation may also activate edits of an administrator, so `rule install` and `rule remove` need --activate-pending")
+		return differs("the appliance refuses useclone, so the two versions look the same",
+			"`rule install` and `rule remove` may also activate edits of an administrator, so they need --activate-pending")
 	default:
 		return holds(fmt.Sprintf("it does; slot %d has edits of somebody else that are not active yet (%d): `rule install` and `rule remove` need "+
 			"--activate-pending", inactive.Slot, len(inactive.Edits)))
 	}
 }
 
-// findUnusedRule tries the row about a rule that is there although the blacklist alone enforces, if there is one and the account
-// may read the policy.
+// findUnusedRule adds a row if the blacklist alone enforces and the policy has our rule. It adds none if the account may not read the
+// policy.
 func (c *checker) findUnusedRule(ctx context.Context) {
 	if c.session == nil || c.config.Rule.Wanted.Name == "" {
 		return
@@ -130,7 +130,7 @@ func (c *checker) findUnusedRule(ctx context.Context) {
 	if ours := filter.Of(policy.Activated, c.config.Rule.Wanted.Name); len(ours) > 0 {
 		c.run(ctx, row{filterRule, "with enforce: blacklist, the policy has no rule of this program", nil, func(*checker, context.Context) Finding {
 			return differs(describeRules(policy.Slot, ours),
-				"the plugin does not activate the policy with enforce: blacklist, so the rule sees new bans late: set enforce: rule or both, or run `crowdsec-stormshield rule remove`")
+				"with enforce: blacklist the plugin does not activate the rule, so the rule sees new bans late: set enforce: rule or both, or run `crowdsec-stormshield rule remove`")
 		}})
 	}
 }
