@@ -58,7 +58,8 @@ func (e *Enforcer) chooseTask(p ledger.Plan, now time.Time) task {
 	return t
 }
 
-// activateAt returns from when a flush may activate the filter rule. If the last time is in the future, the clock was set back.
+// activateAt returns the time from which a flush may activate the filter rule. If the last activation is in the future, the clock was set
+// back.
 func (e *Enforcer) activateAt(p ledger.Plan, now time.Time) time.Time {
 	if now.Before(p.Activated) {
 		return now
