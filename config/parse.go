@@ -98,33 +98,6 @@ func parse(text []byte, from source) ([]Document, error) {
 	return docs, nil
 }
 
-// conflicts returns a fault for each earlier document that the document cannot run beside. line and lines are the lines on
-// which the document and the earlier ones begin.
-func conflicts(earlier []Document, lines []int, doc Document, line int) []Fault {
-	var faults []Fault
-	add := func(key, problem, hint string) {
-		faults = append(faults, Fault{Line: line, Document: doc.Name, Key: key, Problem: problem, Hint: hint})
-	}
-	if i := slices.IndexFunc(earlier, func(e Document) bool { return e.Name == doc.Name }); i >= 0 && doc.Name != "" {
-		add("name", fmt.Sprintf("is also the name of the document on line %d", lines[i]), "give each its own")
-	}
-	client := doc.LAPI.ClientID()
-	if i := slices.IndexFunc(earlier, func(e Document) bool { return e.LAPI.ClientID() == client }); i >= 0 && client != "" {
-		add("lapi.key", fmt.Sprintf("is also that of the document on line %d, and each would miss what the other reads", lines[i]),
-			"give each a key of its own, with `cscli bouncers add`")
-	}
-	if i := slices.IndexFunc(earlier, func(e Document) bool { return SharedGroup(e, doc) != "" }); i >= 0 && doc.Stormshield.Host != "" {
-		add("stormshield.group", fmt.Sprintf("holds %s on the appliance at %s, as does %s on line %d: each would remove the other's bans",
-			SharedGroup(earlier[i], doc), doc.Stormshield.Host, earlier[i].Name, lines[i]),
-			"give each a group and a delete_group of its own, or remove one of the documents")
-	}
-	if i := slices.IndexFunc(earlier, func(e Document) bool { return SharesRule(e, doc) }); i >= 0 && doc.Stormshield.Host != "" {
-		add("stormshield.rule.name", fmt.Sprintf("is %s on the appliance at %s, as in %s on line %d", doc.Stormshield.Rule.Name,
-			doc.Stormshield.Host, earlier[i].Name, lines[i]), "give each rule a name of its own")
-	}
-	return faults
-}
-
 // rootOf returns the value of a YAML document.
 func rootOf(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.DocumentNode && len(node.Content) > 0 {

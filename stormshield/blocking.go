@@ -113,6 +113,17 @@ func (f *flush) refusal() error {
 	}
 }
 
+// blockListed blocks the bans of the files: by the group, or one by one the ranges alone if the few addresses are blocked already.
+func (f *flush) blockListed(ctx context.Context, few bool) error {
+	switch {
+	case f.config.Rule.Alone:
+		return nil
+	case f.change.Reassert || !few:
+		return f.assert(ctx)
+	}
+	return f.block(ctx, isRange)
+}
+
 // assert blocks everything in force by the group, or one by one if the group has foreign members.
 func (f *flush) assert(ctx context.Context) error {
 	if f.total == 0 {

@@ -128,8 +128,7 @@ func (f *flush) runWithFiles(ctx context.Context) error {
 	if few && !f.change.Reassert && len(f.pending) == 0 && !slices.ContainsFunc(f.change.Block, func(b appliance.Ban) bool { return isRange(b.Prefix) }) {
 		f.endSession(ctx)
 	}
-	err := f.connectFiles()
-	if err != nil {
+	if err := f.connectFiles(); err != nil {
 		return filesError(ctx, err)
 	}
 	if begin := f.change.BeginFiles; begin != nil {
@@ -141,14 +140,7 @@ func (f *flush) runWithFiles(ctx context.Context) error {
 		return filesError(ctx, err)
 	}
 	f.done.Listed = true
-	switch {
-	case f.config.Rule.Alone:
-	case f.change.Reassert || !few:
-		err = f.assert(ctx)
-	default:
-		err = f.block(ctx, isRange)
-	}
-	if err != nil {
+	if err := f.blockListed(ctx, few); err != nil {
 		return err
 	}
 	if err := f.unblockPending(ctx); err != nil {
