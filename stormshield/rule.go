@@ -52,7 +52,7 @@ func (a *Appliance) ActivateRule(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	a.progress("activating the filter rule")
 	return a.config.Rule.activate(ctx, client)
 }
