@@ -18,8 +18,8 @@ const activated = time.Minute
 // settings are keys of the configuration's section rule.
 type settings map[string]any
 
-// enforceBy installs the filter rule of another way to enforce, and reloads the plugin. It waits for the first flush before, because
-// `rule install` and a flush that write the same group at once may fail.
+// enforceBy installs the filter rule of another way to enforce, and reloads the plugin. It waits for the first flush before, so that
+// `rule install` and a flush do not write the same group at once.
 func (env *Environment) enforceBy(t testing.TB, enforce string, rule settings) {
 	t.Helper()
 	env.waitUntilQuiet(t)

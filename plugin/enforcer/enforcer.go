@@ -17,8 +17,8 @@
 // addresses over the API until the next try.
 //
 // If a filter rule enforces (Target.ByRule), each change is written to the files, and the flush activates the rule at most once per
-// Config.Activate, or on request at once. If the rule alone enforces (Target.WithoutBlacklist), no ban gets an entry on the blacklist, and a re-assert asks
-// whether a rule in force names the group.
+// Config.Activate. A requested flush activates it at once. If the rule alone enforces (Target.WithoutBlacklist), no ban gets an entry on
+// the blacklist, and a re-assert asks whether a rule in force names the group.
 //
 // The package does not know how to reach an appliance, or where decisions come from. Its caller holds the lease. Its main
 // type is [Enforcer]; [Appliance] is the interface of a firewall.
@@ -56,7 +56,7 @@ type Config struct {
 	MaxBans     int           // how many bans are enforced at most
 	WithoutSSH  bool          // the configuration has no credentials for SSH, so no flush uses the files
 	Compare     time.Duration // how long a re-assert relies on the last comparison of the files
-	Activate    time.Duration // a filter rule is activated at most once in this time
+	Activate    time.Duration // a filter rule is activated at most once in this time, unless a flush is requested
 	Observing   bool          // the filter rule only logs
 	Cut         bool          // cut the established connections of newly blocked addresses of class [ban.Local]
 	Credentials string        // a login hold-off counts only for these
