@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -275,5 +276,55 @@ func TestARequestActivatesTheRuleAtOnce(t *testing.T) {
 		}
 		h.waitUntil(10*time.Minute + 45*time.Second)
 		h.wantRunning("after a request", "203.0.113.1", "203.0.113.2", "203.0.113.3")
+	})
+}
+
+// The other node has the files of the last synchronisation, and its running rule has no member.
+func TestAFailoverActivatesTheRuleOfTheOtherNode(t *testing.T) {
+	eachWay(t, func(h *harness, alone bool) {
+		h.fw.serial = "A"
+		e, end := h.startEnforcer(byRule(h, alone))
+		defer end()
+		h.ban("203.0.113.1", 100*time.Hour)
+		h.ban("203.0.113.2", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(15 * time.Minute)
+		h.fw.replace("B")
+		h.fw.set(func() {
+			h.fw.files, h.fw.running = map[netip.Prefix]bool{single("203.0.113.9"): true}, nil
+			h.fw.version++
+		})
+		h.waitUntil(27 * time.Minute)
+		h.wantRunning("after the next re-assert", "203.0.113.1", "203.0.113.2")
+		if !alone {
+			h.want("after the next re-assert", "203.0.113.1", "203.0.113.2")
+		}
+		if s := h.status(); s.Trouble.Text != "" || !s.Stale.IsZero() || s.ToBlock+s.ToUnblock+s.ToWrite > 0 {
+			h.t.Errorf("status says %+v", s)
+		}
+		n := h.fw.count()
+		h.waitUntil(35 * time.Minute)
+		if more := h.fw.count() - n; more > 1 {
+			h.t.Errorf("%d flushes with nothing to do", more)
+		}
+	})
+}
+
+func TestTheRuleIsActivatedAlsoIfItNeedsNoWait(t *testing.T) {
+	eachWay(t, func(h *harness, alone bool) {
+		configure := byRule(h, alone)
+		e, end := h.startEnforcer(func(c *enforcer.Config) {
+			configure(c)
+			c.Activate = 0
+		})
+		defer end()
+		for i := range 10 {
+			h.ban(fmt.Sprintf("203.0.113.%d", i), 100*time.Hour)
+			e.Trigger()
+			time.Sleep(32 * time.Second)
+			if n := len(h.running()); n != i+1 {
+				h.t.Errorf("the running rule has %d bans, want %d", n, i+1)
+			}
+		}
 	})
 }

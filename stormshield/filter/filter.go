@@ -68,8 +68,8 @@ func useOf(lines []Line, group string) Use {
 	for _, l := range lines {
 		acts := l.Kind == Rule && !l.Off && slices.Contains([]string{"block", "reset", "log"}, l.Action)
 		unclear := l.Kind == Unknown && l.mentions(group)
-		use.AsSource = use.AsSource || unclear || acts && slices.Contains(l.From, group)
-		use.AsDestination = use.AsDestination || unclear || acts && slices.Contains(l.To, group)
+		use.AsSource = use.AsSource || unclear || acts && hasName(l.From, group)
+		use.AsDestination = use.AsDestination || unclear || acts && hasName(l.To, group)
 	}
 	return use
 }

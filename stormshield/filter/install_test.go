@@ -434,3 +434,20 @@ func TestAnInstalledRuleDecidesAboutPackets(t *testing.T) {
 		}
 	}
 }
+
+// A group that a rule names must not be removed because the list spells it in other letters.
+func TestAGroupInOtherLettersIsTheSameGroup(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]filter.Use{
+		"block from Crowdsec to any": {AsSource: true}, "block from any to Crowdsec": {AsDestination: true}, "pass from !Crowdsec to any": {},
+	} {
+		session := dial(t, start(t, line))
+		named, err := filter.Named(t.Context(), session, "CROWDSEC", "other")
+		if err != nil || !slices.Equal(named, []string{"CROWDSEC"}) {
+			t.Errorf("%s: named are %v, %v", line, named, err)
+		}
+		if use, err := filter.InForce(t.Context(), session, "CROWDSEC"); err != nil || use != want {
+			t.Errorf("%s: %+v, %v", line, use, err)
+		}
+	}
+}

@@ -160,10 +160,15 @@ func names(list string) []string {
 	return names
 }
 
+// hasName reports whether a list has a name. No source says that letter case makes a difference.
+func hasName(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
 // mentions reports whether the text has a name as a word.
 func (l Line) mentions(name string) bool {
 	isBetween := func(r rune) bool { return strings.ContainsRune(" \t|,;:!@\"=()<>", r) }
-	return slices.Contains(strings.FieldsFunc(l.Text, isBetween), name)
+	return hasName(strings.FieldsFunc(l.Text, isBetween), name)
 }
 
 func firstWord(text string) string {
@@ -173,8 +178,8 @@ func firstWord(text string) string {
 
 func atLeastZero(text string) int {
 	n, err := strconv.Atoi(text)
-	if err != nil {
-		return 0 // too large
+	if err != nil || n < 0 {
+		return 0
 	}
 	return n
 }

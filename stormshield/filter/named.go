@@ -42,5 +42,5 @@ func (l Line) names(group string) bool {
 		return l.mentions(group)
 	}
 	targets := slices.Concat(l.From, l.To)
-	return slices.Contains(targets, group) || slices.Contains(targets, "!"+group)
+	return hasName(targets, group) || hasName(targets, "!"+group)
 }
