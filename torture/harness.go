@@ -28,9 +28,6 @@ const (
 	// shortestReassert is the least value of reassert_every.
 	shortestReassert = 10 * time.Second
 
-	// activateEvery is the least value of activate_every.
-	activateEvery = time.Second
-
 	// steady is how long nothing may differ before a try goes on.
 	steady = 400 * time.Millisecond
 
@@ -50,7 +47,7 @@ type harness struct {
 	kept          map[string]bool // objects that stay, because the administrator uses them
 	broken        bool            // the administrator's own lines have faults
 	killed        bool            // the torture killed the plugin
-	protected     []netip.Prefix  // bans that must be enforced all the time
+	protected     []netip.Prefix  // bans that must stay enforced
 	rules         []string        // of the plugin, on the appliance
 }
 
@@ -70,7 +67,7 @@ func newHarness(t *try, options ...func(*snstest.Options)) *harness {
 		p.Configuration.BlacklistTimeout, p.Configuration.ReassertEvery = time.Minute, shortestReassert // entries are renewed within a try
 	}
 	if t.byRule {
-		p.Configuration.Enforce, p.Configuration.Rule.ActivateEvery = ways[t.random.IntN(2)], activateEvery
+		p.Configuration.Enforce, p.Configuration.Rule.ActivateEvery = ways[t.random.IntN(2)], activateEvery[t.random.IntN(3)]
 	}
 	h := &harness{try: t, Harness: p, expected: newExpected(), administrator: newAdministrator(p.Appliance), kept: map[string]bool{}}
 	h.setWithoutSSH(t.withoutSSH)

@@ -16,6 +16,9 @@ import (
 // ways are those to enforce. The first two use a filter rule.
 var ways = []string{"rule", "both", "blacklist"}
 
+// activateEvery are values of activate_every. With the last one, a new process often may not activate at once.
+var activateEvery = []time.Duration{time.Second, time.Second, 10 * time.Second}
+
 // activation is the default of rule.activate.
 var activation = []string{"enobject", "enfilter -u"}
 
@@ -30,6 +33,17 @@ func (h *harness) installRule() {
 	h.rules, _ = splitPolicy(h.Appliance.Policy(snstest.DefaultSlot))
 	if len(h.rules) == 0 {
 		h.Fatal("rule install installed no rule")
+	}
+}
+
+// protect notes the bans that the blacklist or the running rule has. They must stay enforced.
+func (h *harness) protect() {
+	inRule := h.Appliance.RunningMembers("Crowdsec")
+	h.protected = nil
+	for p := range h.expected.until {
+		if _, blocked := h.Appliance.BlockedPrefix(p); blocked || slices.Contains(inRule, p) {
+			h.protected = append(h.protected, p)
+		}
 	}
 }
 
