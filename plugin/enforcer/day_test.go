@@ -157,9 +157,9 @@ func (u *usage) run(t *testing.T, name string, mostSSH int, test func()) {
 		defer end()
 		time.Sleep(time.Minute)
 		u.checkBlocked()
-		first, activations := h.fw.count(), len(h.fw.activations)
+		first, activations := h.fw.count(), h.fw.activationCount()
 		test()
-		u.activations = len(h.fw.activations) - activations
+		u.activations = h.fw.activationCount() - activations
 		ssh, api := h.fw.logins(first)
 		fmt.Fprintf(t.Output(), "%s, in simulated time: %d SSH logins (at most %d), %d API logins, %d activations\n", name, ssh, mostSSH, api, u.activations)
 		if u.way != "" && api > u.mostAPI {

@@ -380,6 +380,12 @@ func (f *firewall) count() int {
 	return len(f.attempts)
 }
 
+func (f *firewall) activationCount() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.activations)
+}
+
 func (f *firewall) serialReadCount() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
