@@ -141,14 +141,14 @@ func (f *flush) finish(done appliance.Outcome, confirmed time.Time, took time.Du
 		f.failures.Succeeded("flushes succeed again")
 		f.loggedHoldOff = time.Time{}
 	}
-	added := f.plan.BlockCount // also by the group
+	added, removed := f.plan.BlockCount, len(f.plan.Unblock) // also by the group
 	switch {
 	case f.plan.Target.WithoutBlacklist:
-		added = len(f.plan.Add)
+		added, removed = len(f.plan.Add), len(f.plan.Remove)
 	case !f.task.files:
 		added = len(done.Blocked)
 	}
-	f.Log.Info("flushed", "added", added, "removed", len(f.plan.Unblock), "leftovers", done.Leftovers,
+	f.Log.Info("flushed", "added", added, "removed", removed, "leftovers", done.Leftovers,
 		"total", f.plan.InForce, "reasserted", !done.Asserted.IsZero() || !done.Confirmed.IsZero(),
 		"ssh", f.task.files, "took", took.Round(time.Millisecond).String())
 	result := pacer.Result{Acted: true, Next: f.nextFlush(f.planAfter(done, confirmed), f.task, f.now)}

@@ -96,6 +96,9 @@ func TestABanThatEndsLeavesTheRunningRule(t *testing.T) {
 		h.wantRunning("before", "203.0.113.1", "203.0.113.2")
 		h.waitUntil(5*time.Minute + 2*time.Second)
 		h.wantRunning("after", "203.0.113.1")
+		if !strings.Contains(h.log.String(), "removed=1") {
+			h.t.Errorf("the log lacks the removed ban:\n%s", h.log)
+		}
 		if s := h.status(); s.InForce.Total() != 1 || s.ToWrite+s.ToUnblock > 0 {
 			h.t.Errorf("status says %+v", s)
 		}
