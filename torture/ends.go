@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ const (
 	reasserts
 	reassertsByItself // on time, and nobody asks for it
 	changesSSH        // a configuration with or without credentials for SSH replaces the other
+	changesWay        // a configuration with another way to enforce replaces the other
 )
 
 // killedFlush is a kind of flush in which the plugin is killed.
@@ -49,6 +51,11 @@ var (
 		{"blocks missing addresses without SSH", reassertsByItself, 3, false},
 		{"gets the credentials for SSH", changesSSH, 6, false},
 	}
+	killedFlushesByRule = []killedFlush{
+		{"adds members to the running rule", blocks, 6, true},
+		{"takes members from the running rule", unblocks, 6, true},
+		{"enforces in another way", changesWay, 6, true},
+	}
 )
 
 // lanes is the number of tries that share the steps of one kind of flush.
@@ -58,6 +65,7 @@ const lanes = 4
 var (
 	killedLanes           = lanes * len(killedFlushes)
 	killedLanesWithoutSSH = lanes * len(killedFlushesWithoutSSH)
+	killedLanesByRule     = lanes * len(killedFlushesByRule)
 )
 
 // After the last step the plugin records the outcome. It is killed at this many
@@ -86,8 +94,11 @@ func (m moment) String() string {
 // does every step of its lane.
 func endsWhileAway(t *try) {
 	kinds := killedFlushes
-	if t.withoutSSH {
+	switch {
+	case t.withoutSSH:
 		kinds = killedFlushesWithoutSSH
+	case t.byRule:
+		kinds = killedFlushesByRule
 	}
 	kind, all := kinds[t.choose(len(kinds))], lanes*len(kinds)
 	lane := t.choose(all) / len(kinds)
@@ -101,6 +112,9 @@ func endsWhileAway(t *try) {
 	}
 	if kind.work == reassertsByItself {
 		h.reassertEvery(shortestReassert)
+	}
+	if t.byRule { // no step is a wait for the next activation
+		h.reconfigure(func(c *plugintest.Configuration) { c.Rule.ActivateEvery = activateEvery[0] })
 	}
 	h.firstFlush(s)
 	last := 0
@@ -132,6 +146,7 @@ func (h *harness) killAndEnd(s *steps, kind killedFlush, at moment) (last int) {
 	if kind.work == reassertsByItself {
 		shortest += 3*time.Second + shortestReassert
 	}
+	way := h.Configuration.Enforce
 	for duration := shortest; ; duration *= 2 {
 		last, err := h.killWithin(s, kind, at, duration)
 		missed := errors.Is(err, errMissedFlush)
@@ -146,6 +161,10 @@ func (h *harness) killAndEnd(s *steps, kind killedFlush, at moment) (last int) {
 			h.must(h.Plugin.Configure(h.ctx, h.Configuration.YAML()))
 			h.ban(shortest, h.drawAddresses(1)...) // the flush after it removes what the files still name
 			h.settleAfter("a second change of the credentials for SSH")
+		}
+		if kind.work == changesWay {
+			h.must(h.enforce(way))
+			h.settleAfter("a second change of the way to enforce")
 		}
 		if h.Failed() || !missed {
 			return last
@@ -189,6 +208,8 @@ func (h *harness) killWithin(s *steps, kind killedFlush, at moment, duration tim
 	case changesSSH:
 		h.setWithoutSSH(!h.withoutSSH)
 		_ = h.Plugin.Configure(h.ctx, h.Configuration.YAML()) // the plugin may be killed meanwhile
+	case changesWay:
+		_ = h.enforce(ways[(slices.Index(ways, h.Configuration.Enforce)+1+h.random.IntN(2))%len(ways)])
 	}
 	err = h.waitForFlush(s, kind, at, from, until)
 	stop()
@@ -248,7 +269,7 @@ func (k killedFlush) isIn(lines []plugintest.Line) bool {
 		case !l.IsFlush():
 		case k.work == blocks && l.Int("added") > 0, k.work == unblocks && l.Int("removed") > 0,
 			k.work == reasserts && l.UsedSSH() && l.Reasserted(), k.work == reassertsByItself && !l.UsedSSH() && l.Reasserted(),
-			k.work == changesSSH:
+			k.work == changesSSH, k.work == changesWay:
 			return true
 		}
 	}

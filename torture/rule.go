@@ -24,6 +24,12 @@ var activation = []string{"enobject", "enfilter -u"}
 
 func (h *harness) usesRule() bool { return slices.Contains(ways[:2], h.Configuration.Enforce) }
 
+// enforce configures another way to enforce.
+func (h *harness) enforce(way string) error {
+	h.Configuration.Enforce = way
+	return h.Plugin.Configure(h.ctx, h.Configuration.YAML())
+}
+
 // installRule installs the filter rule by the plugin's command.
 func (h *harness) installRule() {
 	h.Helper()

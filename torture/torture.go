@@ -61,6 +61,7 @@ var scenarios = []scenario{
 	{name: "processes", short: 4, long: 12, parallel: 4, run: processes},
 	{name: "processes, no SSH", short: 2, long: 4, parallel: 4, withoutSSH: true, run: processes},
 	{name: "crash points, rule", short: 6, long: 24, parallel: 6, byRule: true, run: crashPoints},
+	{name: "bans that end meanwhile, rule", short: 3, long: 2 * killedLanesByRule, parallel: killedLanesByRule / 2, byRule: true, run: endsWhileAway},
 	{name: "faults, rule", short: 12, long: 3 * len(ruleFaults), parallel: 6, byRule: true, run: faultyRule},
 	{name: "rule commands", short: 6, long: 24, parallel: 6, byRule: true, run: ruleCommands},
 	{name: "processes, rule", short: 2, long: 8, parallel: 4, byRule: true, run: processes},
@@ -122,19 +123,20 @@ func Run(t *testing.T, o Options) {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "scenario\ttried\tbans lost\tnot ended\tlines lost\tlock-outs\tevictions\tcrashes\tsecrets shown\tother\ttook")
 	began, tries, results := time.Now(), 0, make([]result, len(scenarios))
-	start := func(second bool) {
+	start := func(withoutSSH, byRule bool) {
 		for i, s := range scenarios {
-			if (s.withoutSSH || s.byRule) == second {
+			if s.withoutSSH == withoutSSH && s.byRule == byRule {
 				t.Run(s.name, func(t *testing.T) { results[i] = s.start(t, o) })
 			}
 		}
 	}
 	var running sync.WaitGroup
-	running.Go(func() { start(true) })
+	running.Go(func() { start(true, false) })
+	running.Go(func() { start(false, true) })
 	if !o.Short { // the long form measures the load on an idle machine
 		running.Wait()
 	}
-	start(false)
+	start(false, false)
 	running.Wait()
 	for i, r := range results {
 		r.print(table, scenarios[i].name)
