@@ -48,6 +48,19 @@ func (h *harness) wantRunning(when string, addresses ...string) {
 	}
 }
 
+// checkTimeBetweenActivations reports two activations within the time that byRule configures. The ledger stores milliseconds.
+func (h *harness) checkTimeBetweenActivations() {
+	h.t.Helper()
+	if len(h.fw.activations) < 2 {
+		h.t.Errorf("%d activations", len(h.fw.activations))
+	}
+	for i, at := range h.fw.activations[1:] {
+		if wait := at.Sub(h.fw.activations[i]); wait < time.Minute-time.Millisecond {
+			h.t.Errorf("%v between two activations", wait)
+		}
+	}
+}
+
 func TestABanIsInTheRunningRuleWithinDebounceAndTheTimeBetweenActivations(t *testing.T) {
 	eachWay(t, func(h *harness, alone bool) {
 		e, end := h.startEnforcer(byRule(h, alone))
@@ -115,11 +128,7 @@ func TestManyBansAreActivatedOnceInEachTime(t *testing.T) {
 			h.waitUntil(time.Duration(i) * time.Second)
 		}
 		h.waitUntil(12 * time.Minute)
-		for i, at := range h.fw.activations[1:] {
-			if wait := at.Sub(h.fw.activations[i]); wait < time.Minute-time.Millisecond { // the ledger stores milliseconds
-				h.t.Errorf("%v between two activations", wait)
-			}
-		}
+		h.checkTimeBetweenActivations()
 		if n := len(h.running()); n != 250 {
 			h.t.Errorf("the running rule has %d", n)
 		}
@@ -154,11 +163,7 @@ func TestAnActivationThatFailsIsTriedAgainAndStaysPending(t *testing.T) {
 		h.fw.set(func() { h.fw.fault, h.fw.sshDown = nil, nil })
 		h.waitUntil(26 * time.Minute)
 		h.wantRunning("later", "203.0.113.1", "203.0.113.2")
-		for i, at := range h.fw.activations[1:] {
-			if wait := at.Sub(h.fw.activations[i]); wait < time.Minute-time.Millisecond { // the ledger stores milliseconds
-				h.t.Errorf("%v between two activations", wait)
-			}
-		}
+		h.checkTimeBetweenActivations()
 	})
 }
 

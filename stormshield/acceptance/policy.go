@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// slots is how many policies an appliance has (vendor's CLI reference, CONFIG SLOT).
-	slots = 10
 	// testRule is the name in the comment of the test rule. No configuration can have it, because it has spaces.
 	testRule     = "check --write"
 	testRuleName = "CrowdsecCheck"
@@ -97,7 +95,7 @@ func (c *checker) refusedEdit(err error) Finding {
 // chooseSlot returns an inactive policy without inactive edits, and preferably an empty one. It removes the test rules that interrupted
 // checks left.
 func (c *checker) chooseSlot(ctx context.Context) (chosen filter.Policy, err error) {
-	for slot := 1; slot <= slots; slot++ {
+	for slot := 1; slot <= filter.Slots; slot++ {
 		p, err := filter.Read(ctx, c.session, slot)
 		if serverd.IsRefused(err) {
 			continue // it does not exist

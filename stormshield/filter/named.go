@@ -7,8 +7,8 @@ import (
 	"notification-stormshield/stormshield/serverd"
 )
 
-// slots is how many policies an appliance has.
-const slots = 10
+// Slots is how many policies an appliance has.
+const Slots = 10
 
 // Named returns those of some groups that a rule of any slot names. The rule may be activated or only edited, on or off. Named needs
 // the right filter_read. A slot that the appliance refuses to list counts as one without rules.
@@ -17,7 +17,7 @@ func Named(ctx context.Context, session Session, groups ...string) ([]string, er
 		return nil, err
 	}
 	var named []string
-	for slot := 1; slot <= slots; slot++ {
+	for slot := 1; slot <= Slots; slot++ {
 		for _, v := range []version{activated, edited} {
 			lines, split, err := readList(ctx, session, slot, v)
 			if err != nil && !serverd.IsRefused(err) {
