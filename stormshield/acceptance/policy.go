@@ -37,7 +37,7 @@ func (c *checker) insertRule(ctx context.Context) Finding {
 }
 
 func (c *checker) insertTestRule(ctx context.Context) Finding {
-	if err := c.takeRight(ctx); err != nil {
+	if err := filter.TakeRight(ctx, c.session); err != nil {
 		return c.refusedEdit(err)
 	}
 	policy, err := c.chooseSlot(ctx)
@@ -62,30 +62,19 @@ func (c *checker) insertTestRule(ctx context.Context) Finding {
 	return holds(fmt.Sprintf("in the copy of slot %d, which has %d lines", c.slot, len(c.original)))
 }
 
-var errHeld = errors.New("an administrator, or another program, holds the configuration right")
-
-// takeRight takes the configuration right, unless somebody holds it.
-func (c *checker) takeRight(ctx context.Context) error {
-	_, err := c.session.Run(ctx, "MODIFY ON")
-	var refused *serverd.CommandError
-	if errors.As(err, &refused) && !serverd.IsForbidden(err) {
-		return fmt.Errorf("%w: %w", errHeld, err)
-	}
-	return err
-}
-
-// giveRightBack gives the configuration right back. The appliance takes the right back when the session ends, so an error does not matter.
+// giveRightBack gives the configuration right back, if there is still a session.
 func (c *checker) giveRightBack(ctx context.Context) {
 	if c.session != nil {
-		_, _ = c.session.Run(context.WithoutCancel(ctx), "MODIFY OFF")
+		filter.GiveBack(ctx, c.session)
 	}
 }
 
 // refusedEdit is the finding about an edit that did not begin.
 func (c *checker) refusedEdit(err error) Finding {
+	var held *filter.HeldError
 	switch {
-	case errors.Is(err, errHeld):
-		return notTried(err.Error())
+	case errors.As(err, &held):
+		return notTried(fmt.Sprintf("an administrator, or another program, holds the configuration right: %v", held.Err))
 	case serverd.IsForbidden(err):
 		return notTried(err.Error() + "; only `rule install`, `rule remove` and this row need the rights modify and filter")
 	}
@@ -264,7 +253,7 @@ func (c *checker) removeTestRule(ctx context.Context) error {
 		c.session = session
 	}
 	defer c.giveRightBack(ctx)
-	if err := c.takeRight(ctx); err != nil {
+	if err := filter.TakeRight(ctx, c.session); err != nil {
 		return err
 	}
 	copied, err := c.readCopy(ctx)

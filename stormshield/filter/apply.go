@@ -56,8 +56,8 @@ func (c *Change) Apply(ctx context.Context, session Session, o Options) error {
 		return inactive
 	}
 	o.progress("taking the configuration right")
-	defer giveBack(ctx, session)
-	if err := takeRight(ctx, session); err != nil {
+	defer GiveBack(ctx, session)
+	if err := TakeRight(ctx, session); err != nil {
 		return err
 	}
 	if err := c.checkUnchanged(ctx, session, 0); err != nil {
@@ -76,8 +76,8 @@ func (o Options) progress(step string) {
 	}
 }
 
-// takeRight takes the configuration right, unless somebody holds it.
-func takeRight(ctx context.Context, session Session) error {
+// TakeRight takes the configuration right. If somebody else holds it, the error is a [HeldError].
+func TakeRight(ctx context.Context, session Session) error {
 	_, err := session.Run(ctx, "MODIFY ON")
 	var refused *serverd.CommandError
 	switch {
@@ -91,8 +91,8 @@ func takeRight(ctx context.Context, session Session) error {
 	return fmt.Errorf("%w; nothing was changed", err)
 }
 
-// giveBack gives the configuration right back. The appliance takes the right back when the session ends, so an error does not matter.
-func giveBack(ctx context.Context, session Session) {
+// GiveBack gives the configuration right back. The appliance takes the right back when the session ends, so an error does not matter.
+func GiveBack(ctx context.Context, session Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), givingBackTimeout)
 	defer cancel()
 	_, _ = session.Run(ctx, "MODIFY OFF")
