@@ -107,7 +107,7 @@ func runCheck(ctx context.Context, o checkOptions, out output) error {
 // expectNoRule makes a missing filter rule no fault: setup offers it after the check.
 func expectNoRule(findings []acceptance.Finding) {
 	for i := range findings {
-		if f := &findings[i]; f.Subject == "filter rule" && f.Verdict == acceptance.Wrong {
+		if f := &findings[i]; f.Subject == acceptance.FilterRule && f.Verdict == acceptance.Wrong {
 			f.Verdict, f.Detail, f.Err = acceptance.Differs, f.Err.Error(), nil
 		}
 	}

@@ -25,8 +25,10 @@ const (
 	groupBlock     = "blocking a group"
 	ipv6Object     = "IPv6 object"
 	emptyGroup     = "empty group"
-	filterRule     = "filter rule"
 )
+
+// FilterRule is the subject of the finding about the filter rule in force.
+const FilterRule = "filter rule"
 
 // noSSHRow is about a configuration without credentials for SSH.
 var noSSHRow = row{"SSH", "without credentials for SSH the plugin works over the API alone", nil, (*checker).noSSH}
@@ -55,7 +57,7 @@ var apiRows = []row{
 
 // ruleRows are about the filter rule, where it enforces.
 var ruleRows = []row{
-	{filterRule, "the filter rule in force is as configured", works(apiLogin), (*checker).filterRule},
+	{FilterRule, "the filter rule in force is as configured", works(apiLogin), (*checker).FilterRule},
 	{"edits of the policy", "useclone tells the activated policy from the copy that administrators edit", readsPolicy, (*checker).policyVersions},
 }
 

@@ -26,8 +26,8 @@ type ruleState struct {
 
 const ruleInstallHint = "run `crowdsec-stormshield rule install`; `rule diff` shows what it changes"
 
-// filterRule compares the rule in force with the configuration.
-func (c *checker) filterRule(ctx context.Context) Finding {
+// FilterRule compares the rule in force with the configuration.
+func (c *checker) FilterRule(ctx context.Context) Finding {
 	rule := c.config.Rule
 	change, err := filter.Install(ctx, c.session, rule.Wanted)
 	var use filter.Use
@@ -128,7 +128,7 @@ func (c *checker) findUnusedRule(ctx context.Context) {
 		return
 	}
 	if ours := filter.Of(policy.Activated, c.config.Rule.Wanted.Name); len(ours) > 0 {
-		c.run(ctx, row{filterRule, "with enforce: blacklist, the policy has no rule of this program", nil, func(*checker, context.Context) Finding {
+		c.run(ctx, row{FilterRule, "with enforce: blacklist, the policy has no rule of this program", nil, func(*checker, context.Context) Finding {
 			return differs(describeRules(policy.Slot, ours),
 				"with enforce: blacklist the plugin does not activate the rule, so the rule sees new bans late: set enforce: rule or both, or run `crowdsec-stormshield rule remove`")
 		}})
