@@ -1,0 +1,79 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Counters count what this process does for one document. They begin with zero in each process.
+type Counters struct {
+	refused        *prometheus.CounterVec
+	flushes        *prometheus.CounterVec
+	errors         *prometheus.CounterVec
+	localAPIErrors prometheus.Counter
+	duration       prometheus.Histogram
+	latency        prometheus.Histogram
+}
+
+// The results of a flush.
+const (
+	Succeeded = "success"
+	Warned    = "warning" // it ended well, and part of it must be looked at
+	Failed    = "failure"
+)
+
+// NewCounters returns counters for the document with this name, and for its appliance.
+func NewCounters(name, host string) *Counters {
+	labels := prometheus.Labels{"name": name, "host": host}
+	counter := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}
+	}
+	// Native histograms have buckets of 10 % width. The classic buckets are for a Prometheus that does not scrape native ones.
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: name, Help: help, ConstLabels: labels, Buckets: buckets,
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
+		})
+	}
+	return &Counters{
+		refused: prometheus.NewCounterVec(counter("decisions_refused_total",
+			"Decisions that ask for a block and get none, by reason."), []string{"reason"}),
+		flushes: prometheus.NewCounterVec(counter("flushes_total",
+			"Flushes that contacted the appliance, by result."), []string{"result"}),
+		errors: prometheus.NewCounterVec(counter("errors_total",
+			"Failures of flushes, by kind."), []string{"kind"}),
+		localAPIErrors: prometheus.NewCounter(counter("local_api_errors_total",
+			"Reads of the Local API that failed.")),
+		duration: histogram("flush_duration_seconds",
+			"How long flushes took that contacted the appliance.", []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}),
+		latency: histogram("decision_to_blocked_seconds",
+			"Time from the record of a decision until the appliance acknowledged the new ban.", []float64{.5, 1, 2, 5, 10, 30, 60, 120, 300, 900}),
+	}
+}
+
+// Refused counts decisions that were refused for a reason.
+func (c *Counters) Refused(reason string, decisions int) { c.refused.WithLabelValues(reason).Add(float64(decisions)) }
+
+// Flushed counts a flush that contacted the appliance.
+func (c *Counters) Flushed(result string, took time.Duration) {
+	c.flushes.WithLabelValues(result).Inc()
+	c.duration.Observe(took.Seconds())
+}
+
+// Blocked records how long each new ban waited until the appliance acknowledged it.
+func (c *Counters) Blocked(waited []time.Duration) {
+	for _, w := range waited {
+		c.latency.Observe(w.Seconds())
+	}
+}
+
+// Failed counts the failure of a flush.
+func (c *Counters) Failed(kind string) { c.errors.WithLabelValues(kind).Inc() }
+
+// LocalAPIFailed counts a read of the Local API that failed.
+func (c *Counters) LocalAPIFailed() { c.localAPIErrors.Inc() }
+
+func (c *Counters) collectors() []prometheus.Collector {
+	return []prometheus.Collector{c.refused, c.flushes, c.errors, c.localAPIErrors, c.duration, c.latency}
+}
