@@ -53,7 +53,9 @@ func NewCounters(name, host string) *Counters {
 }
 
 // Refused counts decisions that were refused for a reason.
-func (c *Counters) Refused(reason string, decisions int) { c.refused.WithLabelValues(reason).Add(float64(decisions)) }
+func (c *Counters) Refused(reason string, decisions int) {
+	c.refused.WithLabelValues(reason).Add(float64(decisions))
+}
 
 // Flushed counts a flush that contacted the appliance.
 func (c *Counters) Flushed(result string, took time.Duration) {
