@@ -37,6 +37,8 @@ type Appliance interface {
 	Check(ctx context.Context) error
 	// LogOut ends the session that stays open between flushes, if there is one. It may run beside a flush.
 	LogOut()
+	// Observed returns what the client saw of its appliance since it was made. It may run beside a flush.
+	Observed() appliance.Observed
 }
 
 // Options connect a plugin to its surroundings.

@@ -45,6 +45,8 @@ func (f *firewall) Check(context.Context) error {
 	return f.fault
 }
 
+func (f *firewall) Observed() appliance.Observed { return appliance.Observed{} }
+
 func (f *firewall) LogOut() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

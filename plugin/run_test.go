@@ -49,6 +49,8 @@ func (b *blocking) Check(context.Context) error { return nil }
 
 func (b *blocking) LogOut() {}
 
+func (b *blocking) Observed() appliance.Observed { return appliance.Observed{} }
+
 func (b *blocking) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
