@@ -60,6 +60,7 @@ type Document struct {
 
 	Decisions   Decisions   `key:"decisions"`
 	LAPI        LAPI        `key:"lapi"`
+	Prometheus  Prometheus  `key:"prometheus"`
 	Stormshield Stormshield `key:"stormshield"`
 
 	// References are the values that hold a $. A document that CrowdSec sends has none, because CrowdSec has replaced

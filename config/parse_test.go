@@ -96,6 +96,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 			Timeout: time.Minute, Proxy: "http://192.0.2.2:3128", UpdateFrequency: 10 * time.Second, ResyncEvery: 24 * time.Hour, Origins: []string{"CAPI", "lists"}, Scopes: []string{"ip"},
 			IncludeScenarios: []string{"scan"}, ExcludeScenarios: []string{"crawl"},
 		},
+		Prometheus: config.Prometheus{Enabled: true, ListenAddr: "::1", ListenPort: 9100, WebConfigPath: "/web.yml"},
 		Stormshield: config.Stormshield{
 			Host: "2001:db8::1", SSHPort: 2222, SSHUsername: "bob", SSHPassword: "0443", SSHPrivateKeyPath: "/k",
 			SSHPrivateKeyPassphrase: "12345", SSHHostKey: hostKey, SSHKnownHostsPath: "/h", SSHInsecureIgnoreHostKey: true,
@@ -154,6 +155,11 @@ lapi:
   scopes: [ip]
   include_scenarios_containing: [scan]
   exclude_scenarios_containing: [crawl]
+prometheus:
+  enabled: true
+  listen_addr: "[0:0::1]"
+  listen_port: 9100
+  web_config_path: /web.yml
 stormshield:
   host: "[2001:db8::1]"
   ssh_port: 2222
@@ -242,6 +248,11 @@ lapi:
   update_frequency: 10s
   url: https://192.0.2.9:8080/
 log_level: DEBUG
+prometheus:
+  enabled: "true"
+  listen_addr: 0:0::1
+  listen_port: "9100"
+  web_config_path: /web.yml
 state_dir: /srv/state
 stormshield:
   api_ca_path: /ca.pem
@@ -543,6 +554,19 @@ func TestParseRefusesEachFaultyValue(t *testing.T) {
 		"  activate_every: 1m":               "activate_every belongs under stormshield.rule",
 		"activate: []":                       "activate belongs under stormshield.rule",
 
+		"prometheus: on":                       "is not a mapping",
+		"prometheus: {enabled: perhaps}":       "neither true nor false",
+		"prometheus: {listen_addr: ''}":        "is missing",
+		"prometheus: {listen_addr: host}":      "not an IP address; write 127.0.0.1",
+		"prometheus: {listen_addr: ':9'}":      "not an IP address",
+		"prometheus: {listen_addr: 1.2.3}":     "not an IP address",
+		"prometheus: {listen_addr: 224.0.0.1}": "not an IP address",
+		"prometheus: {listen_addr: '[::1]:9'}": "not an IP address",
+		"prometheus: {listen_port: 0}":         "from 1 to 65535",
+		"prometheus: {listen_port: 65536}":     "from 1 to 65535",
+		"prometheus: {web_config_path: a}":     "not an absolute path",
+		"prometheus: {listen_prt: 1}":          "did you mean listen_port?",
+
 		"  enforce: both\n  rule: {action: log}":          "the blacklist would still block; write rule to observe",
 		"  enforce: rule\n  cut_connections: on":          "write enforce: both, or remove cut_connections",
 		"  rule: {name: " + strings.Repeat("n", 51) + "}": "at most 50",
@@ -570,6 +594,7 @@ func TestParseAcceptsEachValidValue(t *testing.T) {
 	for _, line := range []string{
 		"timeout: 1s", "debounce: 0s", "debounce: 30s", "update_frequency: 1h", "log_level: Warning", "dry_run: \"False\"", "dry_run: off",
 		"format: '{{range . -}} {{toRawJson .}} {{- end}}'", "decisions: {never_block: []}", "decisions: {never_block: [Private, '::1', 10.0.0.0/8]}",
+		"prometheus: {listen_addr: 0.0.0.0}", "prometheus: {listen_addr: '::'}", "prometheus: {listen_addr: '[fe80::1%eth0]', listen_port: 65535}",
 		"name: _edge-1.B", "  host: fw.example.org", "  host: fw", "  host: fw.example.org.", "  host: '2001:db8::1'", "  host: fe80::1%eth0",
 		"  api_password: 12345", "  api_password: 1.5", "  api_password: 2026-11-20", "  api_password: 'yes'", "  api_password: 0443",
 		"  api_password: 'a!\"#$%'", "  config_dir: /", "  group: 7_Any-All.bans", "  group: " + strings.Repeat("g", 255), "  delete_group: Internet2", "  group: Firewalls", "  reassert_every: 0", "  compare_every: 0", "  reassert_every: 12h",

@@ -41,6 +41,8 @@ var rules = map[string]rule{
 	"lapi_url": {check: demand(func(text string) bool {
 		return isURL(text, "http", "https") || strings.HasPrefix(text, "unix:///") && isOneLine(text)
 	}, "is not the address of a Local API, or holds more than that", "write http://127.0.0.1:8080/, or unix:///PATH for a socket")},
+	"listen_addr": {form: canonicalAddress, check: demand(isListenAddress,
+		"%s is not an IP address", "write 127.0.0.1, or 0.0.0.0 for all addresses; the port has a key of its own")},
 	"level":     oneOf("trace", "debug", "info", "warn", "warning", "error"),
 	"enforce":   oneOf("blacklist", "rule", "both"),
 	"action":    oneOf("block", "reset", "log"),

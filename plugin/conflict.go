@@ -23,18 +23,23 @@ func (p *Plugin) checkConflicts(d config.Document) error {
 			return fmt.Errorf("%s: lapi.key is also that of %s, and each misses changes that the other reads "+
 				"(hint: give each a key of its own, with `cscli bouncers add`)", d.Name, name)
 		}
-		if err := CheckGroups(n.document, d); err != nil {
+		if err := CheckPair(n.document, d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// CheckGroups returns an error if two configurations write the same group on the same appliance, or have the same filter rule there.
-func CheckGroups(a, b config.Document) error {
+// CheckPair returns an error if two configurations write the same group on the same appliance, have the same filter rule there, or
+// name different listeners for the metrics.
+func CheckPair(a, b config.Document) error {
 	if config.SharesRule(a, b) {
 		return fmt.Errorf("the notifications %s and %s both have the filter rule %s on the appliance at %s "+
 			"(hint: give each a rule.name of its own)", a.Name, b.Name, b.Stormshield.Rule.Name, a.Stormshield.Host)
+	}
+	if a.Prometheus.Disagrees(b.Prometheus) {
+		return fmt.Errorf("the notifications %s and %s name different listeners under prometheus, and one process has one listener "+
+			"(hint: write the same listen_addr, listen_port and web_config_path in both)", a.Name, b.Name)
 	}
 	group := config.SharedGroup(a, b)
 	if group == "" {

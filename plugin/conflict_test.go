@@ -37,3 +37,24 @@ func TestConfigureRefusesASecondDocumentForTheSameApplianceAndGroup(t *testing.T
 		})
 	}
 }
+
+// All documents of a process share one listener for the metrics.
+func TestConfigureRefusesADocumentWithAnotherListener(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	configure := func(name, host, prometheus string) error {
+		text := strings.Replace(configuration(h.d.StateDir), "name: test", "name: "+name, 1)
+		text = strings.Replace(text, "host: 192.0.2.1", "host: "+host, 1)
+		_, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte("prometheus: {" + prometheus + "}\n" + text)})
+		return err
+	}
+	if err := configure("second", "192.0.2.2", "enabled: on, listen_port: 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := configure("third", "192.0.2.3", "enabled: on, listen_port: 1"); err != nil {
+		t.Errorf("the same listener: %v", err)
+	}
+	if err := configure("fourth", "192.0.2.4", "enabled: on"); err == nil || !strings.Contains(err.Error(), "different listeners under prometheus") {
+		t.Errorf("another port: %v", err)
+	}
+}

@@ -29,8 +29,8 @@ the logins, the shell and its tools, the files, the rights. It blocks nothing an
 changes no file. It tries each login once at most. Without credentials for SSH it
 tries the API alone, and the row SSH says what the plugin cannot do then. Before
 that it compares the document with those in the other files of the folder: two
-documents must not have the same name, nor write the same group on the same
-appliance. It also names the values that CrowdSec changes before the plugin gets
+documents must not have the same name, write the same group on the same
+appliance, or name different listeners for metrics. It also names the values that CrowdSec changes before the plugin gets
 them, and says whether profiles.yaml names the notification where decisions block.
 With a filter rule it compares the rule in force with the configuration, and looks
 for the commands that activate it.

@@ -18,7 +18,7 @@ type documentAt struct {
 }
 
 // checkFolder compares a document with all others in the folder of its file. It warns of documents with the same name,
-// and returns an error for documents that write the same group on the same appliance.
+// and returns an error for documents that cannot run in one process.
 func checkFolder(out output, file string, d config.Document) error {
 	var all []error
 	used := map[string]documentAt{} // by name; CrowdSec uses the last document of a name
@@ -36,7 +36,7 @@ func checkFolder(out output, file string, d config.Document) error {
 		if name == d.Name {
 			continue
 		}
-		if err := plugin.CheckGroups(d, other.Document); err != nil {
+		if err := plugin.CheckPair(d, other.Document); err != nil {
 			all = append(all, fmt.Errorf("%s and %s: %w", file, other.file, err))
 		}
 	}
