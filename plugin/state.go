@@ -14,8 +14,10 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"notification-stormshield/config"
+	"notification-stormshield/plugin/health"
 	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
 )
 
 // State has the paths of a configuration's state.
@@ -106,6 +108,15 @@ func (s State) awaitLease(ctx context.Context) (*lease.Lease, error) {
 		if time.Now().After(deadline) || !pause(ctx, 100*time.Millisecond) {
 			return nil, errLeaseHeld
 		}
+	}
+}
+
+// HealthSource returns where the health of a configuration is read. Its secrets were read.
+func HealthSource(d config.Document, store *ledger.Ledger) health.Source {
+	state := StateOf(d)
+	return health.Source{
+		Document: d, Ledger: store, Lockout: lockout.File{Path: state.Lockout}, Lease: state.Lease, State: state.Path,
+		Credentials: Credentials(d), Target: TargetOf(d),
 	}
 }
 

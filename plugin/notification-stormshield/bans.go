@@ -9,6 +9,7 @@ import (
 
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/health"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -108,7 +109,7 @@ func printBans(out output, bans []banInForce, now time.Time) error {
 		} else if !b.Blocked {
 			blocked = "not yet"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", formatPrefix(b.Prefix), formatDuration(b.Until.Sub(now)), blocked, b.Origin, b.Scenario)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", formatPrefix(b.Prefix), health.FormatDuration(b.Until.Sub(now)), blocked, b.Origin, b.Scenario)
 	}
 	return table.Flush()
 }

@@ -10,6 +10,7 @@ import (
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/health"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -80,7 +81,7 @@ type removedBan struct {
 func (r removedBan) print(out io.Writer) error {
 	parts := ""
 	if len(r.Parts) > 0 {
-		parts = fmt.Sprintf(" (%s, around addresses that are never blocked)", formatCount(len(r.Parts), "part", "parts"))
+		parts = fmt.Sprintf(" (%s, around addresses that are never blocked)", health.FormatCount(len(r.Parts), "part", "parts"))
 	}
 	_, err := fmt.Fprintf(out, "the ban of %s%s has ended; the next flush unblocks it\n", formatPrefix(r.Prefix), parts)
 	if err == nil && r.CSCLI != "" {
@@ -122,7 +123,7 @@ func noSuchBan(ctx context.Context, state *ledger.Ledger, prefix netip.Prefix, n
 	err = fmt.Errorf("no ban of %s is in force", formatPrefix(prefix))
 	if len(overlapping) > 0 {
 		err = fmt.Errorf("%w (hint: `bans %s` lists %s; end each by its own prefix)",
-			err, formatPrefix(prefix), formatCount(len(overlapping), "ban that covers it or lies inside it", "bans that cover it or lie inside it"))
+			err, formatPrefix(prefix), health.FormatCount(len(overlapping), "ban that covers it or lies inside it", "bans that cover it or lie inside it"))
 	}
 	return err
 }

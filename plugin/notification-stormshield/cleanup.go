@@ -11,6 +11,7 @@ import (
 	"notification-stormshield/appliance"
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/health"
 	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/stormshield"
@@ -59,7 +60,7 @@ func runCleanup(ctx context.Context, o cleanupOptions, out output) error {
 	unreadable := errors.Is(err, ledger.ErrUnreadable)
 	if unreadable && !d.Stormshield.UsesSSH() {
 		return fmt.Errorf("%w; without SSH only the state says what is blocked (hint: each entry ends by itself, at the latest after %s (blacklist_timeout))",
-			err, formatDuration(d.Stormshield.BlacklistTimeout))
+			err, health.FormatDuration(d.Stormshield.BlacklistTimeout))
 	}
 	if unreadable {
 		out.warn("only what the appliance's own files list is removed: %v", err)
@@ -172,7 +173,7 @@ func printCleaned(cleaned cleaned, host string, asJSON bool, out output) error {
 		return out.printJSON(cleanupResult{host, cleaned.rules, cleaned.Unblocked, cleaned.Objects, append([]string{}, cleaned.Kept...)})
 	}
 	if cleaned.rules > 0 {
-		fmt.Fprintf(out.stdout, "%s: %s removed\n", host, formatCount(cleaned.rules, "filter rule", "filter rules"))
+		fmt.Fprintf(out.stdout, "%s: %s removed\n", host, health.FormatCount(cleaned.rules, "filter rule", "filter rules"))
 	}
 	groups := "no group"
 	if len(cleaned.Groups) == 1 {
@@ -181,7 +182,7 @@ func printCleaned(cleaned cleaned, host string, asJSON bool, out output) error {
 		groups = "the groups " + strings.Join(cleaned.Groups, " and ")
 	}
 	fmt.Fprintf(out.stdout, "%s: %s unblocked, %s and %s removed\n", host,
-		formatCount(cleaned.Unblocked, "entry", "entries"), formatCount(cleaned.Objects, "object", "objects"), groups)
+		health.FormatCount(cleaned.Unblocked, "entry", "entries"), health.FormatCount(cleaned.Objects, "object", "objects"), groups)
 	for _, kept := range cleaned.Kept {
 		fmt.Fprintf(out.stdout, "kept %s\n", kept)
 	}

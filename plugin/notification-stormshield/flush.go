@@ -11,6 +11,7 @@ import (
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/health"
 	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 )
@@ -93,7 +94,7 @@ func flush(ctx context.Context, d config.Document, state *ledger.Ledger, out out
 // looks at the lease also seems to hold it for a moment.
 func requestFlush(ctx context.Context, path string, state *ledger.Ledger, holdOff loginHoldOff, progress *progress) (*lease.Lease, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, flushTimeout,
-		fmt.Errorf("the plugin has not finished a flush for %s (hint: see `status`, and CrowdSec's log)", formatDuration(flushTimeout)))
+		fmt.Errorf("the plugin has not finished a flush for %s (hint: see `status`, and CrowdSec's log)", health.FormatDuration(flushTimeout)))
 	defer cancel()
 	tick := time.NewTicker(flushPollInterval)
 	defer tick.Stop()
@@ -156,13 +157,13 @@ func printFlushResult(ctx context.Context, d config.Document, state *ledger.Ledg
 		_, err = fmt.Fprintln(out.stdout, "no ban is in force, and nothing is pending")
 	default:
 		_, err = fmt.Fprintf(out.stdout, "flushed the appliance at %s: %s in force, %d still to block, %d still to unblock\n",
-			d.Stormshield.Host, formatCount(s.InForce.Total(), "ban", "bans"), s.ToBlock, s.ToUnblock)
+			d.Stormshield.Host, health.FormatCount(s.InForce.Total(), "ban", "bans"), s.ToBlock, s.ToUnblock)
 	}
 	if err != nil {
 		return err
 	}
 	if waiting := s.Waiting.Total(); waiting > 0 {
-		out.warn("%s for room: %s (hint: %s)", formatCount(waiting, "ban waits", "bans wait"), s.Waiting, enforcer.WaitingHint)
+		out.warn("%s for room: %s (hint: %s)", health.FormatCount(waiting, "ban waits", "bans wait"), s.Waiting, enforcer.WaitingHint)
 	}
 	for _, t := range []ledger.Trouble{s.Trouble, s.Files} {
 		if t.Last.After(started) && !t.Warning {

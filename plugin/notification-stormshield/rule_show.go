@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"notification-stormshield/config"
+	"notification-stormshield/plugin/health"
 	"notification-stormshield/stormshield/filter"
 	"notification-stormshield/stormshield/serverd"
 )
@@ -100,7 +101,7 @@ func (s shownPolicy) print(out io.Writer, p filter.Policy) error {
 		_, err := fmt.Fprintf(out, "%s: no rule of this program in %s\n", s.Host, slotName(p))
 		return err
 	}
-	fmt.Fprintf(out, "%s: %s in %s\n", s.Host, formatCount(len(s.Rules), "rule of this program", "rules of this program"), slotName(p))
+	fmt.Fprintf(out, "%s: %s in %s\n", s.Host, health.FormatCount(len(s.Rules), "rule of this program", "rules of this program"), slotName(p))
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "POSITION\tIN FORCE\tCONFIGURATION\tRULE")
 	for _, r := range s.Rules {

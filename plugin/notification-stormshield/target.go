@@ -3,22 +3,16 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
+	"notification-stormshield/plugin/health"
 	"notification-stormshield/plugin/ledger"
 )
 
 // targetProblem returns a text if a state belongs to another appliance than the configuration names, and otherwise "".
 func targetProblem(ctx context.Context, d config.Document, state *ledger.Ledger) (string, error) {
-	target, err := state.Target(ctx)
-	if err != nil || !target.IsElsewhere(plugin.TargetOf(d)) {
-		return "", err
-	}
-	return fmt.Sprintf("the state %s belongs to the appliance at %s, not to the one at %s "+
-		"(hint: another file of the notifications folder has the same name, or the host was changed and the plugin has not started with it yet: give each document a name of its own, then restart CrowdSec)",
-		d.Name, target.Host, d.Stormshield.Address()), nil
+	return health.Source{Document: d, Ledger: state, Target: plugin.TargetOf(d)}.TargetProblem(ctx)
 }
 
 // checkTarget returns an error if the state belongs to another appliance.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"notification-stormshield/plugin/health"
 )
 
 func isTerminal(stream any) bool {
@@ -76,7 +78,7 @@ func (p *progress) run() {
 		step := p.step
 		p.mu.Unlock()
 		if step != "" {
-			fmt.Fprintf(p.out, "\r\x1b[K%s … %s", step, formatDuration(time.Since(p.started)))
+			fmt.Fprintf(p.out, "\r\x1b[K%s … %s", step, health.FormatDuration(time.Since(p.started)))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package health
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// formatDuration writes a duration in its two largest units: 3h12m, 2d4h, 45s.
-func formatDuration(d time.Duration) string {
+// FormatDuration writes a duration in its two largest units: 3h12m, 2d4h, 45s.
+func FormatDuration(d time.Duration) string {
 	if d < time.Second {
 		return "0s"
 	}
@@ -32,8 +32,8 @@ func formatDuration(d time.Duration) string {
 	return text.String()
 }
 
-// formatCount writes a number of things.
-func formatCount(n int, singular, plural string) string {
+// FormatCount writes a number of things.
+func FormatCount(n int, singular, plural string) string {
 	if n == 1 {
 		return "1 " + singular
 	}

@@ -1,0 +1,104 @@
+// Package health reads the health of one notification: whether its bans are enforced, and why not. The command `status`, the status page
+// and the metrics show it.
+//
+// A [Source] names where the health is stored. [Source.Read] returns a [Report]. Package plugin makes the source of a configuration:
+//
+//	report, err := plugin.HealthSource(document, ledger).Read(ctx, now)
+//	fmt.Println(report.Sentence())
+//
+// Read connects to nothing, logs in nowhere and writes nothing. Several goroutines may call it at once.
+package health
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"notification-stormshield/config"
+	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/lease"
+	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/lockout"
+)
+
+// Source has the places that a report is read from. Package plugin fills it for a configuration.
+type Source struct {
+	Document    config.Document
+	Ledger      *ledger.Ledger
+	Lockout     lockout.File
+	Lease       string        // the path of the lease
+	State       string        // the path of the ledger
+	Credentials string        // those of the configuration, for the login hold-off
+	Target      ledger.Target // that of the configuration
+}
+
+// Read reads the health as it is now.
+func (s Source) Read(ctx context.Context, now time.Time) (Report, error) {
+	d := s.Document
+	read, err := s.Ledger.Status(ctx, now)
+	if err != nil {
+		return Report{}, err
+	}
+	r := Report{
+		Name: d.Name, Host: d.Stormshield.Host, SSH: d.Stormshield.UsesSSH(), MaxBans: d.Decisions.MaxBans, State: s.State,
+		InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], InForceByClass: read.InForce, WaitingByClass: read.Waiting,
+		NextEnd: jsonTime(read.Next), Enforce: d.Stormshield.Enforce, Observing: d.Stormshield.IsObserving(),
+	}
+	if problem, err := s.TargetProblem(ctx); err != nil || problem != "" {
+		r.Problem, r.ToBlock = problem, r.InForce
+		return r, err
+	}
+	hold, isHeld, err := s.Lockout.CurrentReadOnly(s.Credentials, now)
+	if err != nil {
+		return Report{}, err
+	}
+	pid, err := lease.Holder(s.Lease)
+	if err != nil {
+		return Report{}, err
+	}
+	r.ToBlock, r.ToUnblock, r.PendingSince = read.ToBlock, read.ToUnblock, jsonTime(read.Pending)
+	if d.Stormshield.UsesRule() {
+		r.RuleStaleSince = jsonTime(read.Stale)
+	}
+	r.LastFlush, r.BlockedAnew = jsonTime(read.Flushed), jsonTime(read.Confirmed)
+	if pid != 0 {
+		r.Process = &pid
+	}
+	r.Trouble = troubleOf(read)
+	if d.Stormshield.UsesSSH() {
+		r.Files = &Files{Compared: jsonTime(read.Compared), ToWrite: read.ToWrite, Ranges: read.Ranges}
+	}
+	if d.LAPI.Followed() {
+		f := read.LocalAPI
+		r.LocalAPI = &LocalAPI{LastRead: jsonTime(f.LastRead), UnreadSince: jsonTime(f.FailingSince), Error: f.Error, LeftOut: read.Waiting.Total()}
+	}
+	if isHeld {
+		r.HoldOff = &HoldOff{Until: hold.Until, Refused: hold.Failures, Reason: hold.Reason, Hint: hold.Advice()}
+	}
+	r.Problem = s.problem(r, now)
+	r.Working = r.Problem == ""
+	return r, nil
+}
+
+// TargetProblem returns a text if the state belongs to another appliance than the configuration names, and otherwise "".
+func (s Source) TargetProblem(ctx context.Context) (string, error) {
+	target, err := s.Ledger.Target(ctx)
+	if err != nil || !target.IsElsewhere(s.Target) {
+		return "", err
+	}
+	return fmt.Sprintf("the state %s belongs to the appliance at %s, not to the one at %s "+
+		"(hint: another file of the notifications folder has the same name, or the host was changed and the plugin has not started with it yet: give each document a name of its own, then restart CrowdSec)",
+		s.Document.Name, target.Host, s.Document.Stormshield.Address()), nil
+}
+
+// troubleOf returns the trouble that matters more: that of whole flushes before that of the files, and a failure before a warning.
+func troubleOf(s ledger.Status) *Trouble {
+	t, ofFiles := s.Trouble, false
+	if s.Files.Count > 0 && (t.Count == 0 || t.Warning && !s.Files.Warning) {
+		t, ofFiles = s.Files, true
+	}
+	if t.Count == 0 {
+		return nil
+	}
+	return &Trouble{Text: t.Text, Since: t.Since, Last: t.Last, Count: t.Count, Warning: t.Warning, Files: ofFiles}
+}
