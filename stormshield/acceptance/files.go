@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -51,15 +50,12 @@ func (c *checker) edit(ctx context.Context) Finding {
 
 // bannedTestPrefix returns a test prefix that the group of bans lists.
 func (c *checker) bannedTestPrefix() (netip.Prefix, bool) {
-	if !objects.HasSection(c.text.Objectgroup, c.config.Group) {
-		return netip.Prefix{}, false
+	for p := range objects.Members(c.text.Objectgroup, c.config.Group) {
+		if testPrefixes.Has(p) {
+			return p, true
+		}
 	}
-	members := slices.Collect(objects.Members(c.text.Objectgroup, c.config.Group))
-	i := slices.IndexFunc(testPrefixes, func(p netip.Prefix) bool { return slices.Contains(members, p) })
-	if i < 0 {
-		return netip.Prefix{}, false
-	}
-	return testPrefixes[i], true
+	return netip.Prefix{}, false
 }
 
 // removeEarlier removes objects and groups of an earlier check that was interrupted.

@@ -54,7 +54,7 @@ func (c *checker) unblockAll(ctx context.Context) error {
 		return nil
 	}
 	var errs []error
-	for _, p := range testPrefixes {
+	for p := range testPrefixes.All() {
 		line, err := c.show(ctx, p)
 		if err == nil && line.Text == "" && c.shows {
 			continue
@@ -87,7 +87,7 @@ func (c *checker) removeFromFilesOnce(ctx context.Context) (err error) {
 		return err
 	}
 	p := testPatch()
-	p.Removed = objects.NewSet(testPrefixes)
+	p.Removed = testPrefixes
 	patched := p.Apply(c.text.Object, c.text.Objectgroup)
 	if c.inGroup {
 		patched = c.inGroupPatch(false).Apply(patched.Object, patched.Objectgroup)

@@ -7,6 +7,7 @@ import (
 
 	"notification-stormshield/stormshield/blacklist"
 	"notification-stormshield/stormshield/edit"
+	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
 )
 
@@ -17,7 +18,7 @@ var (
 	testRange   = netip.MustParsePrefix("198.51.100.240/29")
 	testIPv6    = netip.MustParsePrefix("2001:db8::c5ec/128")
 
-	testPrefixes = []netip.Prefix{testAddress, testEnded, testRange, testIPv6}
+	testPrefixes = objects.NewSet([]netip.Prefix{testAddress, testEnded, testRange, testIPv6})
 )
 
 const (

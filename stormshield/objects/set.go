@@ -12,7 +12,7 @@ type Set struct {
 	sorted []netip.Prefix
 }
 
-// NewSet returns the set of the given prefixes. It keeps the slice.
+// NewSet returns the set of the given prefixes. It sorts the slice, and keeps it.
 func NewSet(prefixes []netip.Prefix) Set {
 	slices.SortFunc(prefixes, netip.Prefix.Compare)
 	return Set{slices.Compact(prefixes)}
