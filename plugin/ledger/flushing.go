@@ -10,7 +10,7 @@ import (
 type flushing struct {
 	changes             int64
 	bans, waiting       int
-	flushes             int64
+	decisions, flushes  int64
 	flushed             time.Time
 	target              Target
 	mark                string
@@ -29,9 +29,9 @@ type flushing struct {
 const comparedElsewhere = 1
 
 func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until,
+	err = tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, decisions, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until,
 		compared, unsure, entries, stale, activated, requested, answered FROM flushing`).
-		Scan(&f.changes, &f.bans, &f.waiting, &f.flushes, scanInto(&f.flushed), &f.target, &f.mark, scanInto(&f.confirmed), scanInto(&f.asserted),
+		Scan(&f.changes, &f.bans, &f.waiting, &f.decisions, &f.flushes, scanInto(&f.flushed), &f.target, &f.mark, scanInto(&f.confirmed), scanInto(&f.asserted),
 			&f.assertedFlush, scanInto(&f.assertedUntil), scanInto(&f.compared), scanInto(&f.unsure),
 			&f.entries, scanInto(&f.stale), scanInto(&f.activated), &f.requested, &f.answered)
 	return f, err

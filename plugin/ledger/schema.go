@@ -8,7 +8,7 @@ import (
 )
 
 // version is the version of the schema. SQLite keeps it as user_version.
-const version = 15
+const version = 16
 
 // schema makes the tables. Times are milliseconds since 1970; 0 is none.
 const schema = `
@@ -82,6 +82,13 @@ CREATE TABLE local_api (
 	last_read     INTEGER NOT NULL DEFAULT 0,
 	failing_since INTEGER NOT NULL DEFAULT 0, -- 0: it can be read
 	error         TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE sample (
+	place    INTEGER PRIMARY KEY, -- in the ring of the last 24 hours: one place for each five minutes
+	at       INTEGER NOT NULL,
+	in_force INTEGER NOT NULL,
+	waiting  INTEGER NOT NULL,
+	pending  INTEGER NOT NULL     -- bans to block and bans to unblock
 );
 INSERT INTO flushing DEFAULT VALUES;
 INSERT INTO trouble (part) VALUES (0), (1);

@@ -15,6 +15,7 @@ import (
 type Status struct {
 	InForce   Counts    // bans that must be enforced
 	Waiting   Counts    // bans that wait because there are more than the limit
+	Recorded  int64     // decisions that were recorded since the ledger was made; each part of a split range counts
 	ToBlock   int       // in force, and not acknowledged by the appliance
 	ToUnblock int       // ended or waiting, and the appliance may still have them
 	Ranges    int       // how many of ToBlock are ranges, which need the files
@@ -62,7 +63,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		if err != nil {
 			return err
 		}
-		s.Flushed, s.Confirmed, s.Answered, s.Pending, s.Stale = f.flushed, f.confirmed, f.answered, f.unsure, f.stale
+		s.Flushed, s.Confirmed, s.Answered, s.Pending, s.Stale, s.Recorded = f.flushed, f.confirmed, f.answered, f.unsure, f.stale, f.decisions
 		if f.compared.UnixMilli() > comparedElsewhere {
 			s.Compared = f.compared
 		}

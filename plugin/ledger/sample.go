@@ -1,0 +1,76 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"net/netip"
+	"time"
+
+	"notification-stormshield/plugin/ban"
+)
+
+// Sample is how many bans there were at one time.
+type Sample struct {
+	At      time.Time
+	InForce int
+	Waiting int
+	Pending int // bans to block and bans to unblock
+}
+
+const (
+	// sampleEvery is the time that one sample stands for.
+	sampleEvery = 5 * time.Minute
+	// historyOf is the time of all samples together.
+	historyOf = 24 * time.Hour
+)
+
+// RecordSample records a sample of the bans for [Ledger.History]. It replaces the sample of the same five minutes.
+func (l *Ledger) RecordSample(ctx context.Context, now time.Time) error {
+	s, err := l.Status(ctx, now)
+	if err != nil {
+		return err
+	}
+	place := now.UnixMilli() / sampleEvery.Milliseconds() % int64(historyOf/sampleEvery)
+	err = l.exec(ctx, "INSERT OR REPLACE INTO sample (place, at, in_force, waiting, pending) VALUES (?, ?, ?, ?, ?)",
+		place, now.UnixMilli(), s.InForce.Total(), s.Waiting.Total(), s.ToBlock+s.ToUnblock)
+	return l.explain(err, "record a sample of the bans")
+}
+
+// History returns the samples of the last 24 hours, the oldest first.
+func (l *Ledger) History(ctx context.Context, now time.Time) (samples []Sample, err error) {
+	err = query(ctx, l.db, func(rows *sql.Rows) error {
+		var s Sample
+		err := rows.Scan(scanInto(&s.At), &s.InForce, &s.Waiting, &s.Pending)
+		samples = append(samples, s)
+		return err
+	}, "SELECT at, in_force, waiting, pending FROM sample WHERE at > ? AND at <= ? ORDER BY at", now.Add(-historyOf).UnixMilli(), now.UnixMilli())
+	return samples, l.explain(err, "read the samples of the bans")
+}
+
+// RecentBan is a ban that is enforced.
+type RecentBan struct {
+	Prefix   netip.Prefix
+	Until    time.Time
+	Class    ban.Class
+	Origin   string // of its decision that was recorded last
+	Scenario string
+	Blocked  bool // the appliance acknowledged it
+}
+
+// queryRecent reads the newest bans of each class by one end of an index. Classes are 1 to 3.
+const queryRecent = `SELECT prefix, ban.until, ban.class, origin, scenario, written > 0 OR expires > ?1
+	FROM (SELECT 1 AS of UNION ALL SELECT 2 UNION ALL SELECT 3)
+	JOIN ban ON ban.id IN (SELECT id FROM ban WHERE class = of AND until > 0 AND until > ?1 ORDER BY newest DESC LIMIT ?2)
+	JOIN decision ON decision.ban = ban.id AND decision.id = newest
+	ORDER BY newest DESC LIMIT ?2`
+
+// Recent returns the bans that are enforced and have the newest decisions, at most n, the newest first.
+func (l *Ledger) Recent(ctx context.Context, now time.Time, n int) (bans []RecentBan, err error) {
+	err = query(ctx, l.db, func(rows *sql.Rows) error {
+		var b RecentBan
+		err := rows.Scan(scanInto(&b.Prefix), scanInto(&b.Until), &b.Class, &b.Origin, &b.Scenario, &b.Blocked)
+		bans = append(bans, b)
+		return err
+	}, queryRecent, now.UnixMilli(), n)
+	return bans, l.explain(err, "list the newest bans")
+}
