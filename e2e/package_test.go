@@ -20,7 +20,7 @@ const (
 	ownFolder        = "/usr/lib/crowdsec-stormshield/plugins"
 )
 
-// debFiles are the files of the deb, without the documents.
+// debFiles are the files of the deb, without some documents.
 var debFiles = []string{
 	"-r-xr-x--x 0:0 " + debPlugin,
 	"Lrwxrwxrwx 0:0 /usr/bin/crowdsec-stormshield -> ../lib/crowdsec/plugins/notification-stormshield",
@@ -31,6 +31,9 @@ var debFiles = []string{
 	"-rw-r--r-- 0:0 /usr/share/bash-completion/completions/crowdsec-stormshield",
 	"-rw-r--r-- 0:0 /usr/share/zsh/vendor-completions/_crowdsec-stormshield",
 	"-rw-r--r-- 0:0 /usr/share/fish/vendor_completions.d/crowdsec-stormshield.fish",
+	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/docs/operations.md",
+	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/prometheus/crowdsec-stormshield.rules.yml",
+	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/grafana/crowdsec-stormshield.json",
 }
 
 // setUp runs `setup` in a Debian, with a line for each answer. Then it sets the update_frequency of the tests, and adds the

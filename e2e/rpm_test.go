@@ -20,6 +20,9 @@ var rpmFiles = []string{
 	"-rw-r--r-- 0:0 /usr/share/zsh/site-functions/_crowdsec-stormshield",
 	"-rw-r--r-- 0:0 /usr/share/fish/vendor_completions.d/crowdsec-stormshield.fish",
 	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/README.md",
+	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/docs/operations.md",
+	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/prometheus/crowdsec-stormshield.rules.yml",
+	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/grafana/crowdsec-stormshield.json",
 	"-rw-r--r-- 0:0 /usr/share/licenses/crowdsec-stormshield/LICENSE",
 	"-rw-r--r-- 0:0 /usr/share/licenses/crowdsec-stormshield/third-party.txt",
 }

@@ -105,6 +105,10 @@ make_archive() {
 	cp "$work/$1/notification-stormshield" "$work/install.sh" "$work/third-party.txt" "$work/$folder"
 	cp -r "$work/completion" packaging/crowdsec-stormshield.8 README.md CHANGELOG.md LICENSE "$work/$folder"
 	cp config/sample.yaml "$work/$folder/stormshield.yaml.sample"
+	mkdir "$work/$folder/docs" "$work/$folder/prometheus" "$work/$folder/grafana"
+	cp docs/operations.md "$work/$folder/docs"
+	cp packaging/prometheus/crowdsec-stormshield.rules.yml "$work/$folder/prometheus"
+	cp packaging/grafana/crowdsec-stormshield.json "$work/$folder/grafana"
 	echo "$1" > "$work/$folder/architecture"
 	tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u+rw,go=u-w \
 		--format=ustar -cf - "$folder" | gzip -9n > "$work/dist/crowdsec-stormshield_${VERSION}_linux_$1.tar.gz"

@@ -43,6 +43,9 @@ list_files() {
 		0644 completion/fish share/fish/vendor_completions.d/crowdsec-stormshield.fish
 		0644 stormshield.yaml.sample $doc/stormshield.yaml.sample
 		0644 README.md $doc/README.md
+		0644 docs/operations.md $doc/docs/operations.md
+		0644 prometheus/crowdsec-stormshield.rules.yml $doc/prometheus/crowdsec-stormshield.rules.yml
+		0644 grafana/crowdsec-stormshield.json $doc/grafana/crowdsec-stormshield.json
 		0644 CHANGELOG.md $doc/CHANGELOG.md
 		0644 LICENSE $doc/LICENSE
 		0644 third-party.txt $doc/third-party.txt
