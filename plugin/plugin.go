@@ -27,6 +27,7 @@ import (
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/lockout"
+	"notification-stormshield/plugin/metrics"
 	"notification-stormshield/plugin/pacer"
 )
 
@@ -47,6 +48,8 @@ type Options struct {
 	Connect func(config.Document) Appliance // makes the client of an appliance; opens nothing
 	Started time.Time                       // when the process started
 	Version string                          // of this program, for the Local API
+	// IsCommandError reports whether an error says that the appliance refused a command; nil: none does.
+	IsCommandError func(error) bool
 	// Interfaces returns the addresses of this machine; nil: [net.InterfaceAddrs].
 	Interfaces func() ([]net.Addr, error)
 	// Resolve returns the addresses of a name; nil: the system's resolver.
@@ -56,8 +59,9 @@ type Options struct {
 // Plugin is the service. It is safe for concurrent use.
 type Plugin struct {
 	protobufs.UnimplementedNotifierServer
-	options Options
-	awaited sync.Once // Configure has awaited the end of the process before a reload
+	options  Options
+	awaited  sync.Once // Configure has awaited the end of the process before a reload
+	exporter *metrics.Exporter
 
 	mu      sync.Mutex
 	running map[string]*notification // by name
@@ -66,7 +70,9 @@ type Plugin struct {
 
 // New returns a plugin without a configuration.
 func New(o Options) *Plugin {
-	return &Plugin{options: o, running: map[string]*notification{}, turns: map[string]chan struct{}{}}
+	return &Plugin{
+		options: o, exporter: metrics.New(o.Version, o.Log), running: map[string]*notification{}, turns: map[string]chan struct{}{},
+	}
 }
 
 // notification runs one configuration.
@@ -84,6 +90,8 @@ type notification struct {
 	credentials string       // a login hold-off counts for these
 	own         *ownAddresses
 	emptyAlerts emptyAlerts
+	counters    *metrics.Counters
+	exporter    *metrics.Exporter // of the process
 
 	work  func(ctx context.Context) // the work that start begins
 	stop  context.CancelFunc
@@ -143,6 +151,7 @@ func (p *Plugin) makeWithState(ctx context.Context, d config.Document, store *le
 		return p.endsOfOtherBans(ctx, n, some)
 	}
 	n.enforcer.Appliance = sharedAppliance{n.enforcer.Appliance, p.turnOf(d.Stormshield.Address())}
+	n.exporter = p.exporter
 	n.work = n.run
 	log.Debug("configured", "host", d.Stormshield.Host, "state", StateOf(d).Path, "ssh", d.Stormshield.UsesSSH())
 	return n, nil
@@ -170,6 +179,7 @@ func (o Options) prepare(ctx context.Context, d config.Document, store *ledger.L
 	n := &notification{
 		options: o, document: d, filter: d.Filter(), log: log, ledger: store, lockout: lockout.File{Path: StateOf(d).Lockout},
 		appliance: o.Connect(d), credentials: Credentials(d), ended: make(chan struct{}),
+		counters: metrics.NewCounters(d.Name, d.Stormshield.Host),
 	}
 	if d.LAPI.Followed() {
 		var err error
@@ -191,6 +201,7 @@ func (o Options) prepare(ctx context.Context, d config.Document, store *ledger.L
 		SingleMax: d.Stormshield.APISingleMax, WithoutSSH: !d.Stormshield.UsesSSH(), Compare: d.Stormshield.CompareEvery,
 		Activate: d.Stormshield.Rule.ActivateEvery, Observing: d.Stormshield.IsObserving(),
 		Cut: d.Stormshield.CutConnections, Credentials: n.credentials, Filter: func() ban.Filter { return n.filter }, Log: log,
+		OnFlush: n.countFlush,
 	})
 	return n, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"notification-stormshield/plugin/failures"
 	"notification-stormshield/plugin/lease"
+	"notification-stormshield/plugin/metrics"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 )
 
 // run watches this machine's addresses until the context ends. It waits for the lease. While it holds the lease, it also
-// enforces and follows the Local API.
+// enforces, follows the Local API and shows the metrics.
 func (n *notification) run(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
@@ -36,6 +37,12 @@ func (n *notification) run(ctx context.Context) {
 	var acting sync.WaitGroup
 	acting.Go(func() { n.enforcer.Run(ctx) })
 	acting.Go(func() { n.follow(ctx) })
+	acting.Go(func() { n.keepHistory(ctx) })
+	if n.document.Prometheus.Enabled {
+		acting.Go(func() {
+			n.exporter.Run(ctx, metrics.Source{Health: HealthSource(n.document, n.ledger), Counters: n.counters, Observed: n.appliance.Observed})
+		})
+	}
 	acting.Wait()
 }
 

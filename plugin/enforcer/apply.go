@@ -39,6 +39,7 @@ func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 	}
 	limited, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
+	f.contacted = true
 	done, failed := f.Appliance.Apply(limited, change)
 	done.Unblocked = append(done.Unblocked, kept...) // their entries belong to another configuration now
 	if !f.task.files && len(f.plan.Block) < f.plan.BlockCount {
@@ -186,6 +187,12 @@ func (f *flush) planAfter(done appliance.Outcome, confirmed time.Time) ledger.Pl
 
 // warning is the error of a flush that ended well with bans that the appliance refused.
 type warning struct{ error }
+
+// IsWarning reports whether an error is the warning of a flush that ended well.
+func IsWarning(err error) bool { return errors.As(err, new(warning)) }
+
+// IsRuleMissing reports whether a flush failed only because no filter rule in force names the group.
+func IsRuleMissing(err error) bool { return errors.As(err, new(ruleMissing)) }
 
 // ruleMissing is the error of a flush that applied everything, and found no filter rule in force.
 type ruleMissing struct{ error }

@@ -66,6 +66,15 @@ type Config struct {
 	// Shared returns which of some prefixes other configurations ban on the same appliance, and until when; nil: no other
 	// configuration uses this appliance.
 	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
+	// OnFlush is called at the end of each flush; nil: nobody asks.
+	OnFlush func(Flushed)
+}
+
+// Flushed describes a flush that has ended.
+type Flushed struct {
+	Contacted bool // it had something to do at the appliance
+	Took      time.Duration
+	Err       error // a failure, or a warning (see IsWarning); nil: it ended well
 }
 
 // Enforcer is the loop for one appliance.
@@ -76,6 +85,7 @@ type Enforcer struct {
 	filesRetry    filesRetry
 	refused       refusedBans
 	missingRule   missingRule
+	contacted     bool      // the flush under way asked the appliance
 	loggedCut     bool      // a refusal to cut connections was logged
 	serialReadAt  time.Time // when this process last read the serial number of the appliance
 	round         round

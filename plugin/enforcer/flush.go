@@ -73,7 +73,12 @@ func (e *Enforcer) flushUnlessHeldOff(ctx context.Context, now time.Time) (pacer
 		e.logHoldOff(hold)
 		return pacer.Result{Next: hold.Until}, nil
 	}
+	start := time.Now()
+	e.contacted = false
 	result, err := e.flush(ctx, now)
+	if e.OnFlush != nil && ctx.Err() == nil {
+		e.OnFlush(Flushed{Contacted: e.contacted, Took: time.Since(start), Err: err})
+	}
 	var login *appliance.LoginError
 	if errors.As(err, &login) {
 		now := time.Now()

@@ -30,6 +30,8 @@ type Report struct {
 	InForceByClass ledger.Counts `json:"in_force_by_class"`
 	WaitingByClass ledger.Counts `json:"waiting_by_class"`
 
+	Recorded int64 `json:"decisions_recorded"`
+
 	PendingSince *time.Time `json:"pending_since"`
 
 	NextEnd     *time.Time `json:"next_end"`

@@ -23,6 +23,22 @@ const (
 	Failed    = "failure"
 )
 
+// The kinds of failures of a flush.
+const (
+	LoginError      = "login"      // the appliance did not accept a login
+	FilesError      = "files"      // the files could not be written over SSH
+	ActivationError = "activation" // the filter rule could not be activated
+	RuleError       = "rule"       // no filter rule in force names the group
+	TimeoutError    = "timeout"
+	NetworkError    = "network"
+	CommandError    = "command" // the appliance refused a command
+	StateError      = "state"   // the state could not be read or written
+	OtherError      = "other"
+)
+
+// kinds are the kinds of failures. Each is exported from the start, so that Prometheus sees its first increase.
+var kinds = []string{LoginError, FilesError, ActivationError, RuleError, TimeoutError, NetworkError, CommandError, StateError, OtherError}
+
 // NewCounters returns counters for the document with this name, and for its appliance.
 func NewCounters(name, host string) *Counters {
 	labels := prometheus.Labels{"name": name, "host": host}
@@ -36,7 +52,7 @@ func NewCounters(name, host string) *Counters {
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
 		})
 	}
-	return &Counters{
+	c := &Counters{
 		refused: prometheus.NewCounterVec(counter("decisions_refused_total",
 			"Decisions that ask for a block and get none, by reason."), []string{"reason"}),
 		flushes: prometheus.NewCounterVec(counter("flushes_total",
@@ -50,6 +66,13 @@ func NewCounters(name, host string) *Counters {
 		latency: histogram("decision_to_blocked_seconds",
 			"Time from the record of a decision until the appliance acknowledged the new ban.", []float64{.5, 1, 2, 5, 10, 30, 60, 120, 300, 900}),
 	}
+	for _, kind := range kinds {
+		c.errors.WithLabelValues(kind)
+	}
+	for _, result := range []string{Succeeded, Warned, Failed} {
+		c.flushes.WithLabelValues(result)
+	}
+	return c
 }
 
 // Refused counts decisions that were refused for a reason.

@@ -1,5 +1,15 @@
 // Package metrics shows the plugin from outside: metrics for Prometheus, and a status page for people.
+//
+// An [Exporter] serves them over HTTP. It listens while it runs for at least one document, so that only the process that holds
+// a lease listens. A port that another process holds is logged once and tried again. The package reads the state, and
+// changes nothing.
+//
+//	/           the status page
+//	/metrics    the metrics
+//	/-/healthy  200 if all is well, and 503 if not, as `status` exits
+//
+// [Counters] count what this process does. All other figures are read when somebody asks for them.
 package metrics
 
-// namespace begins the name of each metric.
+// namespace begins the name of each metric of ours.
 const namespace = "crowdsec_stormshield"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"notification-stormshield/config"
@@ -33,6 +34,9 @@ func connectWithProgress(show func(step string)) func(config.Document) plugin.Ap
 		return client{stormshield.New(c), c}
 	}
 }
+
+// isCommandError reports whether the appliance refused a command of the API.
+func isCommandError(err error) bool { return errors.As(err, new(*serverd.CommandError)) }
 
 // clientConfig returns the configuration of the appliance's client.
 func clientConfig(d config.Document) stormshield.Config {

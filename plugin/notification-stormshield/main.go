@@ -45,7 +45,7 @@ func serve(started time.Time, parent int) int {
 	// plugin.Serve replaces os.Stderr and os.Stdout.
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: os.Stderr, JSONFormat: true, IndependentLevels: true})
 	stdout := os.Stdout
-	p := plugin.New(plugin.Options{Log: log, Connect: connect, Started: started, Version: version})
+	p := plugin.New(plugin.Options{Log: log, Connect: connect, Started: started, Version: version, IsCommandError: isCommandError})
 	defer p.LogOut()
 	leave := func() {
 		p.LogOut()

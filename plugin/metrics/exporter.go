@@ -1,0 +1,232 @@
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/exporter-toolkit/web"
+
+	"notification-stormshield/appliance"
+	"notification-stormshield/config"
+	"notification-stormshield/plugin/failures"
+	"notification-stormshield/plugin/health"
+)
+
+// Source is one document, as the exporter shows it.
+type Source struct {
+	Health   health.Source
+	Counters *Counters
+	Observed func() appliance.Observed // what the client of the appliance saw
+}
+
+const (
+	// listenEvery is how often the exporter tries a port that it cannot have.
+	listenEvery = time.Second
+	// readTimeout bounds how long a request reads the state.
+	readTimeout = 10 * time.Second
+	// mostRequests is how many requests read the state at once.
+	mostRequests = 4
+	// recentBans is how many bans the page lists.
+	recentBans = 20
+)
+
+// Exporter serves the metrics and the page of all documents of a process.
+type Exporter struct {
+	version string
+	log     *failures.Log
+	handler http.Handler  // answers every Host header
+	turn    chan struct{} // holds a value while the exporter listens
+
+	mu    sync.Mutex
+	shown []Source // by name
+}
+
+// New returns an exporter that shows nothing yet.
+func New(version string, log hclog.Logger) *Exporter {
+	e := &Exporter{version: version, log: failures.NewLog(log), turn: make(chan struct{}, 1)}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(version), stateCollector{e})
+	routes := http.NewServeMux()
+	routes.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError}))
+	routes.HandleFunc("GET /{$}", e.servePage)
+	routes.HandleFunc("GET /-/healthy", e.serveHealthy)
+	e.handler = limit(routes)
+	return e
+}
+
+// Run shows a document until the context ends. The first document that runs also listens, and another one takes over when it
+// ends. All documents of a process have the same address.
+func (e *Exporter) Run(ctx context.Context, s Source) {
+	e.show(s)
+	defer e.hide(s)
+	select {
+	case e.turn <- struct{}{}:
+		defer func() { <-e.turn }()
+	case <-ctx.Done():
+		return
+	}
+	where := s.Health.Document.Prometheus
+	for ctx.Err() == nil {
+		if err := e.listenAndServe(ctx, where); err != nil && ctx.Err() == nil {
+			e.log.Failed(hclog.Warn, "the metrics and the status page are not served: "+err.Error(),
+				"hint", "see prometheus in the notification's YAML; bans are enforced all the same")
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(listenEvery):
+		}
+	}
+}
+
+// listenAndServe serves until the context ends.
+func (e *Exporter) listenAndServe(ctx context.Context, where config.Prometheus) error {
+	if err := web.Validate(where.WebConfigPath); err != nil {
+		return fmt.Errorf("read web_config_path: %w", err)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", where.Address())
+	if err != nil {
+		return err
+	}
+	e.log.Succeeded("the metrics and the status page are served")
+	handler := e.handler
+	if where.WebConfigPath == "" { // otherwise a password or the name in the certificate protects the page
+		handler = ownHostOnly(handler)
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: 2 * readTimeout, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	flags := &web.FlagConfig{WebConfigFile: &where.WebConfigPath}
+	err = web.Serve(listener, server, flags, slog.New(slog.DiscardHandler))
+	_ = listener.Close()
+	return err
+}
+
+func (e *Exporter) show(s Source) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.shown = append(e.shown, s)
+	slices.SortFunc(e.shown, func(a, b Source) int { return strings.Compare(a.Health.Document.Name, b.Health.Document.Name) })
+}
+
+func (e *Exporter) hide(s Source) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.shown = slices.DeleteFunc(e.shown, func(shown Source) bool { return shown.Counters == s.Counters })
+}
+
+func (e *Exporter) sources() []Source {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.shown)
+}
+
+// read reads the health of a document. A state that cannot be read is a health of its own.
+func (s Source) read(ctx context.Context, now time.Time) health.Report {
+	report, err := s.Health.Read(ctx, now)
+	if err != nil {
+		d := s.Health.Document
+		return health.Report{Name: d.Name, Host: d.Stormshield.Host, Problem: "the state cannot be read: " + err.Error()}
+	}
+	return report
+}
+
+// serveHealthy answers as `status` exits.
+func (e *Exporter) serveHealthy(w http.ResponseWriter, r *http.Request) {
+	code := http.StatusOK
+	var text strings.Builder
+	for _, s := range e.sources() {
+		report := s.read(r.Context(), time.Now())
+		if !report.Working {
+			code = http.StatusServiceUnavailable
+		}
+		fmt.Fprintf(&text, "%s: %s\n", report.Name, report.Sentence())
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, text.String())
+}
+
+// servePage sends the status page.
+func (e *Exporter) servePage(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	p := page{Version: e.version, At: now}
+	for _, s := range e.sources() {
+		v := view{Report: s.read(r.Context(), now)}
+		// Without these the page shows the health alone, which says why the state cannot be read.
+		v.History, _ = s.Health.Ledger.History(r.Context(), now)
+		v.Recent, _ = s.Health.Ledger.Recent(r.Context(), now, recentBans)
+		p.Appliances = append(p.Appliances, v)
+	}
+	var text strings.Builder
+	if err := renderPage(&text, p); err != nil {
+		http.Error(w, "the page cannot be made: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	pageHeaders(w.Header())
+	_, _ = io.WriteString(w, text.String())
+}
+
+// limit bounds how many requests read the state at once, and for how long.
+func limit(next http.Handler) http.Handler {
+	running := make(chan struct{}, mostRequests)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+		defer cancel()
+		select {
+		case running <- struct{}{}:
+			defer func() { <-running }()
+			next.ServeHTTP(w, r.WithContext(ctx))
+		case <-ctx.Done():
+			http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
+		}
+	})
+}
+
+// ownHostOnly refuses a request whose Host header is no name of this machine. A web page whose name an attacker points at this
+// machine (DNS rebinding) would otherwise read the page in the browser of an administrator.
+func ownHostOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isOwnHost(r.Host) {
+			http.Error(w, "refused: without web_config_path the Host header must be an IP address, localhost or the host name of this machine",
+				http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isOwnHost reports whether a Host header is an IP address, localhost, or the host name of this machine with or without its domain.
+func isOwnHost(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil || name == "localhost" {
+		return true
+	}
+	own, err := os.Hostname()
+	own = strings.ToLower(own)
+	short, _, _ := strings.Cut(own, ".")
+	return err == nil && name != "" && (name == own || name == short)
+}

@@ -1,0 +1,66 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"notification-stormshield/appliance"
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/metrics"
+)
+
+// countFlush counts a flush that has ended.
+func (n *notification) countFlush(f enforcer.Flushed) {
+	result := metrics.Succeeded
+	switch {
+	case enforcer.IsWarning(f.Err):
+		result = metrics.Warned
+	case f.Err != nil:
+		result = metrics.Failed
+		n.counters.Failed(n.kindOf(f.Err, f.Contacted))
+	}
+	if f.Contacted {
+		n.counters.Flushed(result, f.Took)
+	}
+}
+
+// kindOf returns the kind of a failure.
+func (n *notification) kindOf(err error, contacted bool) string {
+	var network net.Error
+	switch {
+	case !contacted:
+		return metrics.StateError
+	case errors.As(err, new(*appliance.LoginError)):
+		return metrics.LoginError
+	case errors.As(err, new(*appliance.ActivationError)):
+		return metrics.ActivationError
+	case errors.As(err, new(*appliance.FilesError)):
+		return metrics.FilesError
+	case enforcer.IsRuleMissing(err):
+		return metrics.RuleError
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return metrics.TimeoutError
+	case errors.As(err, &network):
+		return metrics.NetworkError
+	case n.options.IsCommandError != nil && n.options.IsCommandError(err):
+		return metrics.CommandError
+	}
+	return metrics.OtherError
+}
+
+// sampleEvery is how often the numbers of bans are stored, for the last 24 hours.
+const sampleEvery = 5 * time.Minute
+
+// keepHistory stores the numbers of bans until the context ends.
+func (n *notification) keepHistory(ctx context.Context) {
+	for {
+		if err := n.ledger.RecordSample(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			n.log.Debug("the numbers of bans could not be stored", "error", err)
+		}
+		if !pause(ctx, sampleEvery) {
+			return
+		}
+	}
+}
