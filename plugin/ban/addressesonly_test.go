@@ -22,11 +22,11 @@ func TestAFilterForAddressesOnlyRefusesRanges(t *testing.T) {
 
 			text := `[{"decisions":[{"duration":"4h","origin":"cscli","scope":"Range","type":"ban","value":"` + prefix + `"}]}]`
 			result, err := ban.Read(text, filter, now)
-			if err != nil || (len(result.Decisions) > 0) != admits || (result.Refused.Total == 0) != admits {
+			if err != nil || (len(result.Decisions) > 0) != admits || (result.Refused.ByKind[ban.Scope] == 0) != admits {
 				t.Errorf("an alert on %s, addresses only %t: %+v, %v", prefix, only, result, err)
 			}
-			decisions, skip, refused := filter.AdmitListed(ban.Listed{Origin: "lists", Scope: "Range", Type: "ban", Value: prefix, Left: time.Hour}, now)
-			if (len(decisions) > 0) != admits || refused == admits {
+			decisions, skip := filter.AdmitListed(ban.Listed{Origin: "lists", Scope: "Range", Type: "ban", Value: prefix, Left: time.Hour}, now)
+			if (len(decisions) > 0) != admits || (skip.Kind == ban.Scope) == admits {
 				t.Errorf("a listed decision on %s, addresses only %t: %v, %+v", prefix, only, decisions, skip)
 			}
 			if !admits && !strings.Contains(skip.Reason, "give ssh_password or ssh_private_key_path") {

@@ -4,8 +4,8 @@
 // [Filter.AdmitStored] for a stored one. A [Filter] chooses the decisions that count. It also knows the addresses that are
 // never blocked, and the widest range. If a range contains such addresses, the remaining parts are blocked.
 //
-// Each decision that blocks nothing has a reason ([Skip]). It is refused if it asks for a block and may not get it. It is
-// ignored if it asks for no block.
+// Each decision that blocks nothing has a reason ([Skip]). It is refused if it asks for a block and may not get it ([Kind]). It
+// is ignored if it asks for no block.
 //
 // The package does not trust the text. A decision that cannot be read is refused, and the others count. Foreign text is
 // shortened and escaped before it reaches a log. The package stores nothing and reads no clock: the caller passes the

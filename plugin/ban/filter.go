@@ -1,7 +1,6 @@
 package ban
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -72,7 +71,7 @@ func (f Filter) scenarioReason(scenario string) string {
 // checkWidth refuses a range with fewer bits than the configuration allows.
 func (f Filter) checkWidth(prefix netip.Prefix) error {
 	if f.AddressesOnly && !prefix.IsSingleIP() {
-		return fmt.Errorf("range /%d: without SSH only single addresses are blocked (hint: give ssh_password or ssh_private_key_path to block ranges)",
+		return refuse(Scope, "range /%d: without SSH only single addresses are blocked (hint: give ssh_password or ssh_private_key_path to block ranges)",
 			prefix.Bits())
 	}
 	least, key := f.MinPrefixIPv6, "min_prefix_ipv6"
@@ -80,7 +79,7 @@ func (f Filter) checkWidth(prefix netip.Prefix) error {
 		least, key = f.MinPrefixIPv4, "min_prefix_ipv4"
 	}
 	if prefix.Bits() < least {
-		return fmt.Errorf("range /%d is wider than decisions.%s (%d)", prefix.Bits(), key, least)
+		return refuse(TooWide, "range /%d is wider than decisions.%s (%d)", prefix.Bits(), key, least)
 	}
 	return nil
 }

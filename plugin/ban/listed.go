@@ -13,24 +13,24 @@ type Listed struct {
 	Left                                 time.Duration
 }
 
-// AdmitListed returns one decision for each prefix that a listed decision blocks. If there are none, skip has the reason, and
-// refused reports whether the decision asked for a block. For a deleted decision, it returns the prefixes that it blocked.
-func (f Filter) AdmitListed(l Listed, now time.Time) (decisions []Decision, skip Skip, refused bool) {
+// AdmitListed returns one decision for each prefix that a listed decision blocks. If there are none, skip has the reason. For a
+// deleted decision, it returns the prefixes that it blocked.
+func (f Filter) AdmitListed(l Listed, now time.Time) (decisions []Decision, skip Skip) {
 	d := decision{Origin: l.Origin, Scenario: l.Scenario, Scope: l.Scope, Type: l.Type, Value: l.Value}
 	reason := f.ignoreReason(&d)
 	if reason == "" {
 		reason = f.scenarioReason(l.Scenario)
 	}
 	if reason != "" {
-		return nil, Skip{shorten(l.Value), reason}, false
+		return nil, ignored(l.Value, reason)
 	}
 	prefix, err := ParsePrefix(l.Value)
 	if err != nil {
-		return nil, Skip{shorten(l.Value), err.Error()}, true
+		return nil, refused(l.Value, err)
 	}
 	parts, err := f.Admit(prefix)
 	if err != nil {
-		return nil, Skip{shorten(l.Value), err.Error()}, true
+		return nil, refused(l.Value, err)
 	}
 	until := now.UTC().Round(0).Add(l.Left)
 	if until.After(latestEnd) {
@@ -43,5 +43,5 @@ func (f Filter) AdmitListed(l Listed, now time.Time) (decisions []Decision, skip
 			Type: strings.Clone(cleanLabel(l.Type)), Origin: strings.Clone(cleanLabel(l.Origin)), Scenario: strings.Clone(cleanLabel(l.Scenario)),
 		})
 	}
-	return decisions, Skip{}, false
+	return decisions, Skip{}
 }

@@ -76,7 +76,7 @@ func (f Filter) appendAdmitted(parts []netip.Prefix, prefix netip.Prefix) ([]net
 			continue
 		}
 		if protected.Bits() <= prefix.Bits() {
-			return parts, fmt.Errorf("lies in %s, which is never blocked", protected)
+			return parts, refuse(NeverBlocked, "lies in %s, which is never blocked", protected)
 		}
 		inside = append(inside, protected)
 	}
@@ -87,9 +87,9 @@ func (f Filter) appendAdmitted(parts []netip.Prefix, prefix netip.Prefix) ([]net
 	parts = subtract(parts, prefix, inside, before+mostParts+1)
 	switch n := len(parts) - before; {
 	case n == 0:
-		return parts, errors.New("all of it is never blocked")
+		return parts, refuse(NeverBlocked, "all of it is never blocked")
 	case n > mostParts:
-		return parts[:before], fmt.Errorf("leaving out what is never blocked takes more than %d prefixes", mostParts)
+		return parts[:before], refuse(Other, "leaving out what is never blocked takes more than %d prefixes", mostParts)
 	}
 	return parts, nil
 }

@@ -1,7 +1,6 @@
 package ban
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"sync/atomic"
@@ -40,7 +39,7 @@ func (o *OwnAddresses) appendInside(found []netip.Prefix, prefix netip.Prefix) (
 		switch {
 		case !p.Overlaps(prefix):
 		case p.Bits() <= prefix.Bits():
-			return found, fmt.Errorf("it is a loopback address of this machine (%s)", p)
+			return found, refuse(OwnAddress, "it is a loopback address of this machine (%s)", p)
 		default:
 			found = append(found, p)
 		}
@@ -51,7 +50,7 @@ func (o *OwnAddresses) appendInside(found []netip.Prefix, prefix netip.Prefix) (
 	}
 	if prefix.IsSingleIP() {
 		if whose, own := (*current)[prefix.Addr()]; own {
-			return found, fmt.Errorf("it is %s", whose)
+			return found, refuse(OwnAddress, "it is %s", whose)
 		}
 		return found, nil
 	}

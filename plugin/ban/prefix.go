@@ -2,7 +2,6 @@ package ban
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 )
@@ -47,7 +46,7 @@ func canonicalPrefix(prefix netip.Prefix) (netip.Prefix, error) {
 		return prefix, nil
 	}
 	if prefix.Bits() < ipv4Mapped.Bits() {
-		return netip.Prefix{}, errors.New("range covers every IPv4-mapped address, which is all of IPv4")
+		return netip.Prefix{}, refuse(TooWide, "range covers every IPv4-mapped address, which is all of IPv4")
 	}
 	return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-ipv4Mapped.Bits()), nil
 }
@@ -58,13 +57,13 @@ func checkBlockable(prefix netip.Prefix) error {
 	address := prefix.Addr()
 	switch {
 	case prefix.Bits() == 0:
-		return errors.New("range covers every address")
+		return refuse(TooWide, "range covers every address")
 	case address.IsUnspecified():
-		return fmt.Errorf("%s is no host's address", address)
+		return refuse(Other, "%s is no host's address", address)
 	case address == broadcast:
-		return errors.New("255.255.255.255 is the broadcast address")
+		return refuse(Other, "255.255.255.255 is the broadcast address")
 	case address.Is6() && ipv4Compatible.Overlaps(prefix):
-		return errors.New("addresses in ::/96 are reserved")
+		return refuse(Other, "addresses in ::/96 are reserved")
 	}
 	return nil
 }

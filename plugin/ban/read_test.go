@@ -389,8 +389,8 @@ func TestReadCountsAllSkipsAndKeepsTwenty(t *testing.T) {
 	t.Parallel()
 	bad := decisionOf(map[string]any{"value": "nowhere"})
 	text := "[" + alertOf(strings.Repeat(bad+",", 999)+bad) + "]"
-	if refused := read(t, text, ban.Filter{}).Refused; refused.Total != 1000 || len(refused.First) != 20 {
-		t.Errorf("kept %d of %d, want 20 of 1000", len(refused.First), refused.Total)
+	if refused := read(t, text, ban.Filter{}).Refused; refused.Total != 1000 || len(refused.First) != 20 || refused.ByKind[ban.Malformed] != 1000 {
+		t.Errorf("kept %d of %d, want 20 of 1000: %v", len(refused.First), refused.Total, refused.ByKind)
 	}
 }
 

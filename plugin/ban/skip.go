@@ -1,6 +1,7 @@
 package ban
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"unicode"
@@ -18,19 +19,39 @@ const (
 type Skip struct {
 	Value  string // of the decision, shortened and quoted: safe to log
 	Reason string // for a reader of the log
+	Kind   Kind   // of the refusal; "": the decision was ignored
+}
+
+func ignored(value, reason string) Skip { return Skip{Value: shorten(value), Reason: reason} }
+
+func refused(value string, err error) Skip {
+	kind := Malformed
+	if r := new(refusal); errors.As(err, &r) {
+		kind = r.kind
+	}
+	return Skip{shorten(value), err.Error(), kind}
 }
 
 // Skips counts all skips, and keeps the first ones.
 type Skips struct {
-	First []Skip // at most 20
-	Total int
+	First  []Skip // at most 20
+	Total  int
+	ByKind map[Kind]int // the refused ones; nil: there are none
 }
 
-func (s *Skips) add(value, reason string) {
+// Add adds one skip.
+func (s *Skips) Add(k Skip) {
 	s.Total++
 	if len(s.First) < keptSkips {
-		s.First = append(s.First, Skip{Value: shorten(value), Reason: reason})
+		s.First = append(s.First, k)
 	}
+	if k.Kind == "" {
+		return
+	}
+	if s.ByKind == nil {
+		s.ByKind = map[Kind]int{}
+	}
+	s.ByKind[k.Kind]++
 }
 
 // shorten makes foreign text safe to log. It cuts the text to about 64 characters. It quotes a cut text, and one with other

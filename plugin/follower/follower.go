@@ -59,7 +59,10 @@ type Config struct {
 	MaxBans     int           // how many bans are enforced at most
 	Usage       lapi.Usage    // the follower sets Window, Active and LeftOut
 	OnChange    func()        // called when a ban was added, was extended or has ended
-	Log         hclog.Logger
+	// OnRefused counts refused decisions. A decision counts when the Local API first lists it. Nil: nobody counts.
+	OnRefused func(kind ban.Kind, n int)
+	OnFailure func() // called when the Local API could not be read; nil: nobody counts
+	Log       hclog.Logger
 }
 
 // Follower follows one Local API for one ledger.
@@ -137,6 +140,9 @@ func (f *Follower) isFullReadDue(now time.Time) bool {
 func (f *Follower) recordFailure(ctx context.Context, err error, now time.Time) {
 	f.needsFullRead = true
 	f.failed++
+	if f.OnFailure != nil {
+		f.OnFailure()
+	}
 	f.failures.Failed(hclog.Error, "the Local API is not followed: known bans stay, new ones come from alerts alone, and none ends early",
 		"error", err, "hint", "see lapi in the notification's YAML; `check` tries it")
 	if failed := f.Ledger.RecordReadFailure(context.WithoutCancel(ctx), err.Error(), now); failed != nil {

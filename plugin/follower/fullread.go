@@ -16,6 +16,7 @@ func (u *update) readAll(ctx context.Context, now time.Time) (err error) {
 	if u.fullRead, err = u.Ledger.BeginFullRead(ctx); err != nil {
 		return err
 	}
+	u.before = u.ids.highest()
 	u.lastPoll, u.nextFullRead, u.deletedIDs = now, time.Time{}, map[int64]bool{}
 	seen, err := u.stream(ctx, true)
 	if err != nil {
@@ -23,6 +24,7 @@ func (u *update) readAll(ctx context.Context, now time.Time) (err error) {
 	}
 	u.lastFullRead = now
 	u.ids.reset(now, seen.HighestID)
+	u.reportRefused()
 	if !u.canAsk() {
 		if _, err := u.stream(ctx, false); err != nil || !u.canAsk() { // no decision may end unless the Local API was asked
 			return err

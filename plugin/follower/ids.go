@@ -48,8 +48,13 @@ func (h *idHistory) addAnswer(at time.Time, highest int64) {
 // oldHighest is the highest ID of five minutes ago.
 func (h *idHistory) oldHighest() int64 { return h.points[0].highest }
 
-// highest is the highest ID.
-func (h *idHistory) highest() int64 { return h.points[len(h.points)-1].highest }
+// highest is the highest ID; 0 before the first full read.
+func (h *idHistory) highest() int64 {
+	if len(h.points) == 0 {
+		return 0
+	}
+	return h.points[len(h.points)-1].highest
+}
 
 // nextQuestion returns the ID above which the follower asks for decisions. before is the highest ID before the last poll. Once
 // a minute, the question goes back to the highest ID of five minutes ago, because transactions may take that long. If polls
@@ -74,10 +79,15 @@ type idSet struct {
 // mostIDs bounds a set to 512 KiB.
 const mostIDs = 1 << 22
 
-func (s *idSet) add(id int64) {
-	if n := id - s.above - 1; n >= 0 && n < mostIDs {
-		s.bits.Set(uint(n))
+// add adds an ID. It returns false if the ID is in the set, or not above the number.
+func (s *idSet) add(id int64) (isNew bool) {
+	n := id - s.above - 1
+	if n < 0 || n >= mostIDs {
+		return n >= 0
 	}
+	isNew = !s.bits.Test(uint(n))
+	s.bits.Set(uint(n))
+	return isNew
 }
 
 // countAbove returns how many IDs above one are in the set.

@@ -36,10 +36,10 @@ type update struct {
 
 	added, deleted []ban.Decision // one batch
 
-	recorded     ledger.Recorded
-	refused      int
-	firstRefused ban.Skip
-	unreadable   int
+	before     int64 // of a full read: the highest ID before it
+	recorded   ledger.Recorded
+	refused    ban.Skips // of the current question
+	unreadable int
 }
 
 // poll asks what changed, and then for the decisions that polls missed. It makes a full read due if changes may be lacking:
@@ -55,6 +55,7 @@ func (u *update) poll(ctx context.Context, now time.Time) error {
 	}
 	isNewDatabase := u.recorded.LowestID > 0 && u.recorded.LowestID <= before
 	u.ids.addAnswer(now, seen.HighestID)
+	u.reportRefused()
 	above, goesBack := u.ids.nextQuestion(now, before)
 	switch {
 	case !u.canAsk():
@@ -92,6 +93,7 @@ func (u *update) readAbove(ctx context.Context, now time.Time, id int64) error {
 		return err
 	}
 	u.ids.addAnswer(now, seen.HighestID)
+	u.reportRefused()
 	return nil
 }
 
@@ -138,22 +140,23 @@ func (u *update) stream(ctx context.Context, everything bool) (lapi.Summary, err
 
 // add filters one decision and adds it to the batch. It stores a full batch.
 func (u *update) add(ctx context.Context, e lapi.Event) error {
+	isKnown := false // another answer listed it
 	switch {
 	case e.ID == 0:
 	case u.fullRead != nil && !e.Deleted && u.deletedIDs[e.ID]:
 		return nil
-	case u.fullRead == nil && !e.Deleted:
-		u.ids.listed.add(e.ID)
-	case u.fullRead == nil && u.deletedIDs != nil:
+	case u.fullRead != nil:
+		isKnown = e.ID <= u.before
+	case !e.Deleted:
+		isKnown = !u.ids.listed.add(e.ID)
+	case u.deletedIDs != nil:
 		u.deletedIDs[e.ID] = true
 	}
-	decisions, skip, refused := u.filter.AdmitListed(ban.Listed{
+	decisions, skip := u.filter.AdmitListed(ban.Listed{
 		UUID: e.UUID, ID: e.ID, Origin: e.Origin, Scenario: e.Scenario, Scope: e.Scope, Type: e.Type, Value: e.Value, Left: e.Left,
 	}, time.Now())
-	if refused && !e.Deleted {
-		if u.refused++; u.refused == 1 {
-			u.firstRefused = skip
-		}
+	if skip.Kind != "" && !e.Deleted && !isKnown {
+		u.refused.Add(skip)
 	}
 	if e.Deleted {
 		u.deleted = append(u.deleted, decisions...)
@@ -196,6 +199,22 @@ func (u *update) store(ctx context.Context) error {
 	return err
 }
 
+// reportRefused reports the decisions that the answer to one question lists for the first time, and that the filter refuses. It
+// does so when the follower has recorded the highest ID of that answer, so that a decision counts once.
+func (u *update) reportRefused() {
+	if u.refused.Total == 0 {
+		return
+	}
+	first := u.refused.First[0]
+	u.Log.Warn("decisions of the Local API were not turned into bans", "refused", u.refused.Total, "first", first.Value, "reason", first.Reason)
+	if u.OnRefused != nil {
+		for kind, n := range u.refused.ByKind {
+			u.OnRefused(kind, n)
+		}
+	}
+	u.refused = ban.Skips{}
+}
+
 // report calls OnChange if bans changed, also after an error. It logs an update that changed something, and each full read.
 func (u *update) report(err error) {
 	if u.recorded.Added+u.recorded.Extended+u.recorded.Ended > 0 {
@@ -206,10 +225,6 @@ func (u *update) report(err error) {
 	}
 	if u.recorded.Added+u.recorded.Ended > 0 || u.fullRead != nil {
 		u.Log.Info("read the Local API", "added", u.recorded.Added, "ended", u.recorded.Ended, "full", u.fullRead != nil)
-	}
-	if u.refused > 0 {
-		u.Log.Warn("decisions of the Local API were not turned into bans", "refused", u.refused,
-			"first", u.firstRefused.Value, "reason", u.firstRefused.Reason)
 	}
 	if u.unreadable > 0 {
 		u.Log.Warn("decisions of the Local API cannot be read, and block nothing", "unreadable", u.unreadable)
