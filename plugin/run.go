@@ -20,30 +20,30 @@ const (
 	leaseEvery = 500 * time.Millisecond
 )
 
-// run watches this machine's addresses until the context ends. It waits for the lease. While it holds the lease, it also
-// enforces, follows the Local API and shows the metrics.
+// run watches this machine's addresses until the context ends. While it holds the lease, it also shows the metrics and, from the age at
+// which a process may flush, enforces and follows the Local API.
 func (n *notification) run(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watching.Go(func() { n.watchOwnAddresses(ctx) })
-	if !pause(ctx, time.Until(n.options.Started.Add(firstFlushAfter))) {
-		return
-	}
 	held := n.takeLease(ctx)
 	if held == nil {
 		return
 	}
 	defer func() { _ = held.Release() }()
 	var acting sync.WaitGroup
-	acting.Go(func() { n.enforcer.Run(ctx) })
-	acting.Go(func() { n.follow(ctx) })
-	acting.Go(func() { n.keepHistory(ctx) })
+	defer acting.Wait()
 	if n.document.Prometheus.Enabled {
 		acting.Go(func() {
 			n.exporter.Run(ctx, metrics.Source{Health: HealthSource(n.document, n.ledger), Counters: n.counters, Observed: n.appliance.Observed})
 		})
 	}
-	acting.Wait()
+	if !pause(ctx, time.Until(n.options.Started.Add(firstFlushAfter))) {
+		return
+	}
+	acting.Go(func() { n.enforcer.Run(ctx) })
+	acting.Go(func() { n.follow(ctx) })
+	acting.Go(func() { n.keepHistory(ctx) })
 }
 
 // takeLease waits for the lease; nil: the context has ended.
