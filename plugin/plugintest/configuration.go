@@ -2,7 +2,12 @@ package plugintest
 
 import (
 	"bytes"
+	"crypto/rand"
 	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -23,6 +28,7 @@ type Configuration struct {
 	StateDir        string        `yaml:"state_dir"`
 	Decisions       Decisions     `yaml:"decisions,omitempty"`
 	LAPI            LAPI          `yaml:"lapi,omitempty"`
+	Prometheus      Prometheus    `yaml:"prometheus,omitempty"`
 	Target          `yaml:"stormshield"`
 	WithoutSSH      bool `yaml:"-"` // YAML writes no password for SSH
 }
@@ -36,6 +42,27 @@ type Decisions struct {
 type LAPI struct {
 	URL string `yaml:"url"`
 	Key string `yaml:"key"`
+}
+
+// Prometheus is the section about the metrics and the status page.
+type Prometheus struct {
+	Enabled       bool   `yaml:"enabled"`
+	ListenAddr    string `yaml:"listen_addr"`
+	ListenPort    int    `yaml:"listen_port"`
+	WebConfigPath string `yaml:"web_config_path,omitempty"`
+}
+
+// NewPrometheus returns a section that serves the metrics on a loopback address that no other harness has.
+func NewPrometheus() Prometheus {
+	var b [3]byte
+	_, _ = rand.Read(b[:])                                             // never fails
+	address := netip.AddrFrom4([4]byte{127, 1 + b[0]%254, b[1], b[2]}) // neither 127.0.0.1 nor the broadcast address
+	return Prometheus{Enabled: true, ListenAddr: address.String(), ListenPort: 60602}
+}
+
+// URL returns the URL of a path of the listener, such as /metrics.
+func (p Prometheus) URL(path string) string {
+	return (&url.URL{Scheme: "http", Host: net.JoinHostPort(p.ListenAddr, strconv.Itoa(p.ListenPort)), Path: path}).String()
 }
 
 // Target is the section about the appliance.

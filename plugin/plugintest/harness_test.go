@@ -1,6 +1,8 @@
 package plugintest
 
 import (
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -27,5 +29,28 @@ func TestSplitFileSeparatesTheLinesOfThePluginFromAllOthers(t *testing.T) {
 	_, others := SplitFile("[Crowdsec]\ncrowdsec_ip_5\npc_admin\n[Other]\n")
 	if want := []string{"pc_admin", "[Other]"}; !slices.Equal(others, want) {
 		t.Errorf("the administrator's member of our group: %q, want %q", others, want)
+	}
+}
+
+func TestEachHarnessHasAnAddressForItsMetrics(t *testing.T) {
+	for range 20 {
+		p := NewPrometheus()
+		u, err := url.Parse(p.URL("/metrics"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", u.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+	}
+	c := Configuration{}
+	if strings.Contains(c.YAML(), "prometheus") {
+		t.Errorf("a configuration without metrics names them:\n%s", c.YAML())
+	}
+	c.Prometheus = Prometheus{Enabled: true, ListenAddr: "127.1.2.3", ListenPort: 4}
+	if want := "prometheus:\n  enabled: true\n  listen_addr: 127.1.2.3\n  listen_port: 4\n"; !strings.Contains(c.YAML(), want) {
+		t.Errorf("the configuration lacks\n%s:\n%s", want, c.YAML())
 	}
 }
