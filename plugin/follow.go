@@ -39,6 +39,6 @@ func (n *notification) follow(ctx context.Context) {
 		Query:     lapi.Query{Scopes: l.Scopes, Origins: l.Origins, Include: l.IncludeScenarios, Exclude: l.ExcludeScenarios},
 		PollEvery: cmp.Or(l.UpdateFrequency, n.document.UpdateFrequency), ResyncEvery: l.ResyncEvery, MaxBans: n.document.Decisions.MaxBans,
 		Usage:    lapi.Usage{Type: Component, Version: cmp.Or(n.options.Version, "unknown"), OS: runtime.GOOS, Started: n.options.Started},
-		OnChange: n.enforcer.TriggerNow, Log: n.log,
+		OnChange: n.enforcer.TriggerNow, OnRefused: n.counters.Refused, OnFailure: n.counters.LocalAPIFailed, Log: n.log,
 	}).Run(ctx)
 }

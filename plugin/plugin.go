@@ -261,9 +261,12 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 	return nil
 }
 
-// report logs the decisions that block nothing.
+// report logs and counts the decisions that block nothing.
 func (n *notification) report(r ban.Result, now time.Time) {
 	n.emptyAlerts.add(r.WithoutDecisions, now, n.log)
+	for kind, decisions := range r.Refused.ByKind {
+		n.counters.Refused(kind, decisions)
+	}
 	if r.Refused.Total > 0 {
 		first := r.Refused.First[0]
 		n.log.Warn("decisions were not turned into bans", "refused", r.Refused.Total, "first", first.Value, "reason", first.Reason)

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"notification-stormshield/plugin/ban"
 )
 
 // Counters count what this process does for one document. They begin with zero in each process.
@@ -65,6 +67,9 @@ func NewCounters(name, host string) *Counters {
 			"How long flushes took that contacted the appliance.", []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}),
 		latency: histogram("decision_to_blocked_seconds",
 			"Time from the record of a decision until the appliance acknowledged the new ban.", []float64{.5, 1, 2, 5, 10, 30, 60, 120, 300, 900}),
+	}
+	for _, reason := range ban.Kinds() {
+		c.refused.WithLabelValues(string(reason))
 	}
 	for _, kind := range kinds {
 		c.errors.WithLabelValues(kind)

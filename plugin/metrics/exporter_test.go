@@ -146,7 +146,7 @@ func TestTheMetricsAreThoseOfTheState(t *testing.T) {
 	s.record(t, "203.0.113.77/32", "2001:db8::77/128")
 	s.Counters.Flushed(Failed, 2*time.Second)
 	s.Counters.Failed(NetworkError)
-	s.Counters.Refused("scope", 3)
+	s.Counters.Refused(ban.Scope, 3)
 	s.Counters.Blocked([]time.Duration{time.Second, 3 * time.Second})
 	run(t, New("1.2.3", hclog.NewNullLogger()), s)
 	status, text := get(t, port, "/metrics")
