@@ -71,19 +71,39 @@ const leaseWait = 5 * time.Second
 var errLeaseHeld = errors.New("another process holds the lease")
 
 // openOrReplace opens the ledger for the plugin. It replaces an unreadable one by a new one. Only the holder of the lease does
-// that: otherwise two processes could each move away the new file of the other. While another process holds the lease, the
-// error is an [errLeaseHeld].
+// that: otherwise two processes could each move away the new file of the other. While another process holds the lease and does not
+// replace it, the error is an [errLeaseHeld].
 func (s State) openOrReplace(ctx context.Context, log hclog.Logger) (*ledger.Ledger, error) {
+	for deadline := time.Now().Add(leaseWait); ; {
+		store, err := s.Open(ctx)
+		if !errors.Is(err, ledger.ErrUnreadable) {
+			return store, err
+		}
+		held, failed := s.tryLease()
+		switch {
+		case failed != nil:
+			return nil, fmt.Errorf("%w, and %w", err, failed)
+		case held != nil:
+			defer func() { _ = held.Release() }()
+			return s.replace(ctx, log)
+		case time.Now().After(deadline) || !pause(ctx, 100*time.Millisecond):
+			return nil, fmt.Errorf("%w, and %w", err, errLeaseHeld)
+		}
+	}
+}
+
+// tryLease takes the lease; nil: another process holds it.
+func (s State) tryLease() (*lease.Lease, error) {
+	if err := s.makeFiles(); err != nil {
+		return nil, err
+	}
+	return lease.Try(s.Lease)
+}
+
+// replace sets an unreadable ledger aside and opens a new one. Its caller holds the lease.
+func (s State) replace(ctx context.Context, log hclog.Logger) (*ledger.Ledger, error) {
 	store, err := s.Open(ctx)
 	if !errors.Is(err, ledger.ErrUnreadable) {
-		return store, err
-	}
-	held, failed := s.awaitLease(ctx)
-	if failed != nil {
-		return nil, fmt.Errorf("%w, and %w", err, failed)
-	}
-	defer func() { _ = held.Release() }()
-	if store, err = s.Open(ctx); !errors.Is(err, ledger.ErrUnreadable) {
 		return store, err // the holder before this one replaced it
 	}
 	aside, failed := ledger.SetAside(s.Path, time.Now())
@@ -93,22 +113,6 @@ func (s State) openOrReplace(ctx context.Context, log hclog.Logger) (*ledger.Led
 	log.Error("the state could not be read: it was set aside, and a new one begins; its bans stay on the appliance for four hours",
 		"error", err, "aside", aside)
 	return s.Open(ctx)
-}
-
-// awaitLease takes the lease. It waits up to leaseWait for another holder.
-func (s State) awaitLease(ctx context.Context) (*lease.Lease, error) {
-	if err := s.makeFiles(); err != nil {
-		return nil, err
-	}
-	for deadline := time.Now().Add(leaseWait); ; {
-		held, err := lease.Try(s.Lease)
-		if held != nil || err != nil {
-			return held, err
-		}
-		if time.Now().After(deadline) || !pause(ctx, 100*time.Millisecond) {
-			return nil, errLeaseHeld
-		}
-	}
 }
 
 // HealthSource returns where the health of a configuration is read. Its secrets were read.

@@ -81,8 +81,8 @@ func NewCounters(name, host string) *Counters {
 }
 
 // Refused counts decisions that were refused for a reason.
-func (c *Counters) Refused(reason string, decisions int) {
-	c.refused.WithLabelValues(reason).Add(float64(decisions))
+func (c *Counters) Refused(reason ban.Kind, decisions int) {
+	c.refused.WithLabelValues(string(reason)).Add(float64(decisions))
 }
 
 // Flushed counts a flush that contacted the appliance.
