@@ -11,6 +11,13 @@ import (
 	"notification-stormshield/plugin/metrics"
 )
 
+// source returns what the metrics and the status page show of the notification.
+func (n *notification) source() metrics.Source {
+	return metrics.Source{
+		Health: HealthSource(n.document, n.ledger), NoState: n.stateless, Counters: n.counters, Observed: n.appliance.Observed,
+	}
+}
+
 // countFlush counts a flush that has ended.
 func (n *notification) countFlush(f enforcer.Flushed) {
 	result := metrics.Succeeded

@@ -9,7 +9,6 @@ import (
 
 	"notification-stormshield/plugin/failures"
 	"notification-stormshield/plugin/lease"
-	"notification-stormshield/plugin/metrics"
 )
 
 const (
@@ -34,9 +33,7 @@ func (n *notification) run(ctx context.Context) {
 	var acting sync.WaitGroup
 	defer acting.Wait()
 	if n.document.Prometheus.Enabled {
-		acting.Go(func() {
-			n.exporter.Run(ctx, metrics.Source{Health: HealthSource(n.document, n.ledger), Counters: n.counters, Observed: n.appliance.Observed})
-		})
+		acting.Go(func() { n.exporter.Run(ctx, n.source()) })
 	}
 	if !pause(ctx, time.Until(n.options.Started.Add(firstFlushAfter))) {
 		return

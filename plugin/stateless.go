@@ -32,6 +32,9 @@ func (p *Plugin) makeStateless(ctx context.Context, d config.Document, log hclog
 
 // awaitState opens the state as soon as possible, and then replaces the stateless notification.
 func (p *Plugin) awaitState(ctx context.Context, stateless *notification) {
+	if stateless.document.Prometheus.Enabled { // another document may hold its lease, and listen
+		defer p.exporter.Show(stateless.source())()
+	}
 	for pause(ctx, leaseEvery) {
 		store, err := StateOf(stateless.document).openOrReplace(ctx, stateless.log)
 		if err != nil {

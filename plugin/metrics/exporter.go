@@ -29,6 +29,7 @@ import (
 // Source is one document, as the exporter shows it.
 type Source struct {
 	Health   health.Source
+	NoState  error // why the state cannot be opened, so that Health has no ledger; nil: it is open
 	Counters *Counters
 	Observed func() appliance.Observed // what the client of the appliance saw
 }
@@ -72,8 +73,7 @@ func New(version string, log hclog.Logger) *Exporter {
 // Run shows a document until the context ends. The first document that runs also listens, and another one takes over when it
 // ends. All documents of a process have the same address.
 func (e *Exporter) Run(ctx context.Context, s Source) {
-	e.show(s)
-	defer e.hide(s)
+	defer e.Show(s)()
 	select {
 	case e.turn <- struct{}{}:
 		defer func() { <-e.turn }()
@@ -119,17 +119,17 @@ func (e *Exporter) listenAndServe(ctx context.Context, where config.Prometheus) 
 	return err
 }
 
-func (e *Exporter) show(s Source) {
+// Show shows a document until the returned function is called, and does not listen.
+func (e *Exporter) Show(s Source) (hide func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.shown = append(e.shown, s)
 	slices.SortFunc(e.shown, func(a, b Source) int { return strings.Compare(a.Health.Document.Name, b.Health.Document.Name) })
-}
-
-func (e *Exporter) hide(s Source) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.shown = slices.DeleteFunc(e.shown, func(shown Source) bool { return shown.Counters == s.Counters })
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.shown = slices.DeleteFunc(e.shown, func(shown Source) bool { return shown.Counters == s.Counters })
+	}
 }
 
 func (e *Exporter) sources() []Source {
@@ -140,7 +140,10 @@ func (e *Exporter) sources() []Source {
 
 // read reads the health of a document. A state that cannot be read is a health of its own.
 func (s Source) read(ctx context.Context, now time.Time) health.Report {
-	report, err := s.Health.Read(ctx, now)
+	report, err := health.Report{}, s.NoState
+	if err == nil {
+		report, err = s.Health.Read(ctx, now)
+	}
 	if err != nil {
 		d := s.Health.Document
 		return health.Report{Name: d.Name, Host: d.Stormshield.Host, Problem: "the state cannot be read: " + err.Error()}
@@ -172,9 +175,10 @@ func (e *Exporter) servePage(w http.ResponseWriter, r *http.Request) {
 	p := page{Version: e.version, At: now}
 	for _, s := range e.sources() {
 		v := view{Report: s.read(r.Context(), now)}
-		// Without these the page shows the health alone, which says why the state cannot be read.
-		v.History, _ = s.Health.Ledger.History(r.Context(), now)
-		v.Recent, _ = s.Health.Ledger.Recent(r.Context(), now, recentBans)
+		if s.NoState == nil { // if these fail, the health says why
+			v.History, _ = s.Health.Ledger.History(r.Context(), now)
+			v.Recent, _ = s.Health.Ledger.Recent(r.Context(), now, recentBans)
+		}
 		p.Appliances = append(p.Appliances, v)
 	}
 	var text strings.Builder

@@ -3,6 +3,7 @@ package metrics
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -194,6 +195,17 @@ func TestTheHealthIsThatOfEachDocument(t *testing.T) {
 		t.Errorf("%d %s", status, text)
 	}
 	stop()
+	hide := e.Show(Source{Health: ill.Health, NoState: errors.New("the disk is full"), Counters: ill.Counters, Observed: ill.Observed})
+	if status, text := get(t, port, "/-/healthy"); status != http.StatusServiceUnavailable || !strings.Contains(text, "the disk is full") {
+		t.Errorf("%d %s", status, text)
+	}
+	if _, text := get(t, port, "/metrics"); !strings.Contains(text, `working{host="firewall.example",name="ill"} 0`) {
+		t.Error("the metrics of a document without its state lack crowdsec_stormshield_working")
+	}
+	if status, _ := get(t, port, "/"); status != http.StatusOK {
+		t.Errorf("the page without a state: %d", status)
+	}
+	hide()
 	if status, text := get(t, port, "/-/healthy"); status != http.StatusOK || strings.Contains(text, "ill") {
 		t.Errorf("%d %s", status, text)
 	}
