@@ -66,15 +66,21 @@ type Rule struct {
 
 // Appliance is one firewall.
 type Appliance struct {
-	config Config
-	ssh    *shell.Dialer
-	idle   *idleSession
+	config   Config
+	ssh      *shell.Dialer
+	idle     *idleSession
+	observer *observer
 }
 
 // New returns an appliance. It opens no connection.
 func New(c Config) *Appliance {
-	return &Appliance{config: c, ssh: shell.NewDialer(c.SSH), idle: new(idleSession)}
+	o := new(observer)
+	c.API.Wrap, c.API.Trusted, c.SSH.Wrap = o.api.connect, o.trusted, o.ssh.connect
+	return &Appliance{config: c, ssh: shell.NewDialer(c.SSH), idle: new(idleSession), observer: o}
 }
+
+// Config returns the configuration.
+func (a *Appliance) Config() Config { return a.config }
 
 func (a *Appliance) progress(format string, args ...any) {
 	if a.config.Progress != nil {

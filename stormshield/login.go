@@ -14,7 +14,9 @@ import (
 func (a *Appliance) DialAPI(ctx context.Context) (*serverd.Session, error) {
 	session, err := serverd.Dial(ctx, a.config.API)
 	var refused *serverd.AuthError
-	if errors.As(err, &refused) {
+	failed := errors.As(err, &refused)
+	a.observer.api.countLogin(err == nil, failed && refused.Refused())
+	if failed {
 		hint := apiLoginHint(refused)
 		if refused.Refused() && !refused.NeedsTOTP() {
 			hint += a.config.APIPasswordHint
@@ -29,7 +31,9 @@ func (a *Appliance) DialAPI(ctx context.Context) (*serverd.Session, error) {
 func (a *Appliance) DialSSH(ctx context.Context) (*shell.Client, error) {
 	client, err := a.ssh.Dial(ctx)
 	var refused *shell.AuthError
-	if errors.As(err, &refused) {
+	failed := errors.As(err, &refused)
+	a.observer.ssh.countLogin(err == nil, failed && refused.Refusal != shell.Dropped) // the appliance dropped it without an answer
+	if failed {
 		hint := sshLoginHint(refused)
 		if refused.Refusal == shell.Refused {
 			hint += a.config.SSHPasswordHint

@@ -15,7 +15,11 @@ import (
 // logIn logs in to the API and over SSH, and out again.
 func logIn(t *testing.T, c stormshield.Config) error {
 	t.Helper()
-	a := stormshield.New(c)
+	return logInAs(t, stormshield.New(c))
+}
+
+func logInAs(t *testing.T, a *stormshield.Appliance) error {
+	t.Helper()
 	session, err := a.DialAPI(t.Context())
 	if err != nil {
 		return err

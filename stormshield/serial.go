@@ -13,11 +13,11 @@ func (f *flush) identify(ctx context.Context, session *serverd.Session) error {
 		return nil
 	}
 	f.askedSerial = true
-	answer, err := session.Run(ctx, "SYSTEM PROPERTY")
+	properties, err := f.Properties(ctx, session)
 	if err != nil {
 		return nil //nolint:nilerr // a broken session fails at its next command
 	}
-	f.done.Serial = answer.Section("Result")["SerialNumber"]
+	f.done.Serial = properties["SerialNumber"]
 	if f.change.Serial != "" && f.done.Serial != "" && f.done.Serial != f.change.Serial {
 		return &appliance.OtherApplianceError{Host: f.config.API.Host, Serial: f.done.Serial, Expected: f.change.Serial}
 	}

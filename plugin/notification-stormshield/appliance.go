@@ -14,14 +14,11 @@ import (
 )
 
 // client is an appliance for the plugin.
-type client struct {
-	*stormshield.Appliance
-	config stormshield.Config
-}
+type client struct{ *stormshield.Appliance }
 
 // Check returns the first fault of the set-up.
 func (c client) Check(ctx context.Context) error {
-	return acceptance.FirstFault(acceptance.Check(ctx, c.config))
+	return acceptance.FirstFault(acceptance.Check(ctx, c.Appliance))
 }
 
 func connect(d config.Document) plugin.Appliance { return connectWithProgress(nil)(d) }
@@ -31,7 +28,7 @@ func connectWithProgress(show func(step string)) func(config.Document) plugin.Ap
 	return func(d config.Document) plugin.Appliance {
 		c := clientConfig(d)
 		c.Progress = show
-		return client{stormshield.New(c), c}
+		return client{stormshield.New(c)}
 	}
 }
 

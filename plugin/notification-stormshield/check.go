@@ -9,6 +9,7 @@ import (
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
+	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
 )
 
@@ -124,7 +125,7 @@ func checkAppliance(ctx context.Context, d config.Document, write bool, out outp
 	if write {
 		check = acceptance.CheckAndWrite
 	}
-	findings := check(ctx, c)
+	findings := check(ctx, stormshield.New(c))
 	if d.LAPI.Followed() {
 		progress.show("asking the Local API")
 		findings = append(findings, checkLocalAPI(ctx, d))

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
 	"notification-stormshield/stormshield/snstest"
 )
@@ -65,7 +66,7 @@ func TestCheckAndWriteFindsWhatActivatesARule(t *testing.T) {
 			}
 			before, object, objectgroup := policies(h.Sim), h.Sim.Read("object"), h.Sim.Read("objectgroup")
 			h.Sim.ResetStats()
-			findings := acceptance.CheckAndWrite(t.Context(), config)
+			findings := acceptance.CheckAndWrite(t.Context(), stormshield.New(config))
 			f := finding(findings, "activating a rule")
 			if said := f.Detail + f.Hint + errorText(f.Err); f.Verdict != c.verdict || !strings.Contains(said, c.says) {
 				t.Errorf("%s: %s, want %s and %q", f.Verdict, said, c.verdict, c.says)

@@ -19,8 +19,8 @@ import (
 // Check tries what needs no write. It changes nothing but the monitor right, which it takes if it is free, and gives back. It
 // logs in at most once to the API and, with credentials for SSH, once over SSH. The API comes first, because it can tell a wrong
 // password from a lock-out. If it refuses the login, Check does not try SSH, because both count towards the same lock-out.
-func Check(ctx context.Context, config stormshield.Config) []Finding {
-	c := newChecker(config)
+func Check(ctx context.Context, client *stormshield.Appliance) []Finding {
+	c := newChecker(client)
 	defer c.close(ctx)
 	c.runReadRows(ctx)
 	return c.findings
@@ -31,8 +31,8 @@ func Check(ctx context.Context, config stormshield.Config) []Finding {
 // it also inserts a rule that is off into an inactive policy, and adds an address to the group of bans, to see when the running rule
 // shows it. It never activates an edit of a policy. It touches nothing else on the appliance. A flush may run at the same time. It
 // opens several sessions of the API, one after another.
-func CheckAndWrite(ctx context.Context, config stormshield.Config) []Finding {
-	c := newChecker(config)
+func CheckAndWrite(ctx context.Context, client *stormshield.Appliance) []Finding {
+	c := newChecker(client)
 	defer c.close(ctx)
 	c.runReadRows(ctx)
 	c.writeAndRemove(ctx)
@@ -79,8 +79,8 @@ type checker struct {
 	ruleState
 }
 
-func newChecker(config stormshield.Config) *checker {
-	return &checker{Appliance: stormshield.New(config), config: config}
+func newChecker(client *stormshield.Appliance) *checker {
+	return &checker{Appliance: client, config: client.Config()}
 }
 
 func (c *checker) progress(step string) {
@@ -126,13 +126,12 @@ func (c *checker) logInToAPI(ctx context.Context) Finding {
 }
 
 func (c *checker) firmware(ctx context.Context) Finding {
-	answer, err := c.session.Run(ctx, "SYSTEM PROPERTY")
+	properties, err := c.Properties(ctx, c.session)
 	if err != nil {
 		return wrong(err, c.commandHint(err, "base"))
 	}
-	result := answer.Section("Result")
-	detail := strings.TrimSpace(result["Model"] + " " + result["Version"])
-	c.serial, c.isPair = result["SerialNumber"], result["HighAvail"] == "1"
+	detail := strings.TrimSpace(properties["Model"] + " " + properties["Version"])
+	c.serial, c.isPair = properties["SerialNumber"], properties["HighAvail"] == "1"
 	if c.isPair {
 		detail += ", one of a pair: a failover empties the blacklist, and reassert_every fills it again"
 	}

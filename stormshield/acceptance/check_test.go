@@ -76,7 +76,7 @@ func TestCheckNamesEachFaultWithAHint(t *testing.T) {
 			h := start(t)
 			config := configFor(t, h.Sim)
 			c.prepare(h, &config)
-			findings := acceptance.Check(t.Context(), config)
+			findings := acceptance.Check(t.Context(), stormshield.New(config))
 			var bad []acceptance.Finding
 			for _, f := range findings {
 				if f.Err != nil {
@@ -102,7 +102,7 @@ func TestCheckDoesNotTryALockedAccountOverSSH(t *testing.T) {
 	config := configFor(t, h.Sim)
 	config.API.Password = "wrong"
 	for range 3 {
-		acceptance.Check(t.Context(), config)
+		acceptance.Check(t.Context(), stormshield.New(config))
 	}
 	if h.Sim.Locked() == 0 {
 		t.Fatal("the appliance does not lock")
@@ -127,7 +127,7 @@ func TestFirstFaultPrefersAFailedLogin(t *testing.T) {
 	h.Sim.SetFaults(func(f *snstest.Faults) { f.NoMonWrite = true })
 	config := configFor(t, h.Sim)
 	config.SSH.Password = "wrong"
-	findings := acceptance.Check(t.Context(), config)
+	findings := acceptance.Check(t.Context(), stormshield.New(config))
 	if flushtest.FailedLogin(acceptance.FirstFault(findings)) == nil {
 		t.Errorf("found %v", findings)
 	}
@@ -186,7 +186,7 @@ func TestCheckNamesAMissingRightOnlyIfTheAnswerDoes(t *testing.T) {
 				config.API.Timeout = 2 * time.Second
 			}
 			found := map[string]acceptance.Finding{}
-			for _, f := range acceptance.Check(t.Context(), config) {
+			for _, f := range acceptance.Check(t.Context(), stormshield.New(config)) {
 				found[f.Subject] = f
 			}
 			f := found["right to the blacklist"]
@@ -223,7 +223,7 @@ func TestCheckWithoutSSHTriesOnlyTheAPI(t *testing.T) {
 	config.WithoutSSH, config.SSH.Password, config.SSH.HostKey = true, "", ""
 	object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
 	for _, c := range []struct {
-		check    func(context.Context, stormshield.Config) []acceptance.Finding
+		check    func(context.Context, *stormshield.Appliance) []acceptance.Finding
 		subjects []string
 	}{
 		{acceptance.Check, []string{"SSH", "API login", "firmware", "right to the blacklist"}},
@@ -231,7 +231,7 @@ func TestCheckWithoutSSHTriesOnlyTheAPI(t *testing.T) {
 			"renewing an entry", "unblocking an address", "IPv6 address", "nothing is left behind"}},
 	} {
 		var subjects []string
-		for _, f := range c.check(t.Context(), config) {
+		for _, f := range c.check(t.Context(), stormshield.New(config)) {
 			subjects = append(subjects, f.Subject)
 			if f.Verdict != acceptance.Holds || f.Detail == "" {
 				t.Errorf("%s: %s, %s %v", f.Subject, f.Verdict, f.Detail, f.Err)

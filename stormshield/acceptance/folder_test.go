@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
 	"notification-stormshield/stormshield/snstest"
 )
@@ -17,11 +18,11 @@ func TestCheckSaysWhereTheConfigurationFolderLeads(t *testing.T) {
 		object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
 		data, link := h.Sim.ConfigDir(), h.Sim.LinkedConfigDir()
 		config := configFor(t, h.Sim)
-		if f := finding(acceptance.Check(t.Context(), config), "configuration folder"); f.Detail != data+"; the same files are in "+link {
+		if f := finding(acceptance.Check(t.Context(), stormshield.New(config)), "configuration folder"); f.Detail != data+"; the same files are in "+link {
 			t.Errorf("%s: found %q", shell, f.Detail)
 		}
 		config.ConfigDir = link
-		findings := acceptance.CheckAndWrite(t.Context(), config)
+		findings := acceptance.CheckAndWrite(t.Context(), stormshield.New(config))
 		for _, f := range findings {
 			if f.Verdict != acceptance.Holds {
 				t.Errorf("%s: %s: %s, %v", shell, f.Subject, f.Detail, f.Err)
@@ -54,7 +55,7 @@ func TestCheckFindsTheFolderAtItsOtherPath(t *testing.T) {
 	h := start(t)
 	config := configFor(t, h.Sim)
 	config.ConfigDir = h.Sim.LinkedConfigDir() // it does not exist
-	if f := finding(acceptance.Check(t.Context(), config), "configuration folder"); f.Hint != "set config_dir: "+h.Sim.ConfigDir()+", where the file object is" {
+	if f := finding(acceptance.Check(t.Context(), stormshield.New(config)), "configuration folder"); f.Hint != "set config_dir: "+h.Sim.ConfigDir()+", where the file object is" {
 		t.Errorf("found %v (hint: %s)", f.Err, f.Hint)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
 	"notification-stormshield/stormshield/flushtest"
 	"notification-stormshield/stormshield/snstest"
@@ -24,11 +25,11 @@ func start(t *testing.T, options ...func(*snstest.Options)) *harness {
 }
 
 func (h *harness) check() []acceptance.Finding {
-	return acceptance.Check(h.T.Context(), configFor(h.T, h.Sim))
+	return acceptance.Check(h.T.Context(), stormshield.New(configFor(h.T, h.Sim)))
 }
 
 func (h *harness) checkAndWrite() []acceptance.Finding {
-	return acceptance.CheckAndWrite(h.T.Context(), configFor(h.T, h.Sim))
+	return acceptance.CheckAndWrite(h.T.Context(), stormshield.New(configFor(h.T, h.Sim)))
 }
 
 func finding(findings []acceptance.Finding, subject string) acceptance.Finding {

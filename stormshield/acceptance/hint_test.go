@@ -49,7 +49,7 @@ func TestTheHintOfASSHLoginFollowsFromTheAnswer(t *testing.T) {
 			config := configFor(t, h.Sim)
 			c.prepare(t, h, &config)
 			var hint string
-			for _, f := range acceptance.Check(t.Context(), config) {
+			for _, f := range acceptance.Check(t.Context(), stormshield.New(config)) {
 				if f.Subject == "SSH login" {
 					hint = f.Hint
 				}

@@ -36,7 +36,7 @@ func testCutAt(t *testing.T, commands ...string) {
 				h.Sim.ResetStats()
 				reached := false
 				h.at(command, after, func() bool { reached = true; return true })
-				findings := acceptance.CheckAndWrite(t.Context(), config)
+				findings := acceptance.CheckAndWrite(t.Context(), stormshield.New(config))
 				if last := findings[len(findings)-1]; last.Verdict != acceptance.Holds {
 					t.Errorf("%s: %s, %s %v", last.Subject, last.Verdict, last.Detail, last.Err)
 				}
@@ -84,7 +84,7 @@ func TestAnotherCheckRemovesTheRuleOfAnInterruptedOne(t *testing.T) {
 			before, object, objectgroup := policies(h.Sim), h.Sim.Read("object"), h.Sim.Read("objectgroup")
 			h.Sim.ResetStats()
 			h.at("CONFIG FILTER RULE UPDATE", false, func() bool { return c.interrupt(h) })
-			findings := acceptance.CheckAndWrite(t.Context(), config)
+			findings := acceptance.CheckAndWrite(t.Context(), stormshield.New(config))
 			if last := findings[len(findings)-1]; last.Verdict != acceptance.Wrong || !strings.Contains(last.Err.Error(), "remove the rule that is off from the copy of slot 1") {
 				t.Errorf("%s %s %v", last.Verdict, last.Detail, last.Err)
 			}
@@ -92,7 +92,7 @@ func TestAnotherCheckRemovesTheRuleOfAnInterruptedOne(t *testing.T) {
 				t.Fatal("nothing was left")
 			}
 			c.heal(h)
-			findings = acceptance.CheckAndWrite(t.Context(), config)
+			findings = acceptance.CheckAndWrite(t.Context(), stormshield.New(config))
 			if err := acceptance.FirstFault(findings); err != nil {
 				t.Error(err)
 			}
@@ -126,7 +126,7 @@ func TestAnInterruptedCheckAndWriteRemovesItsRule(t *testing.T) {
 	h.Sim.ResetStats()
 	ctx, interrupt := context.WithCancel(t.Context())
 	h.at("CONFIG FILTER RULE INSERT", true, func() bool { interrupt(); return false })
-	findings := acceptance.CheckAndWrite(ctx, config)
+	findings := acceptance.CheckAndWrite(ctx, stormshield.New(config))
 	if last := findings[len(findings)-1]; last.Verdict != acceptance.Holds {
 		t.Errorf("%s: %s, %s %v", last.Subject, last.Verdict, last.Detail, last.Err)
 	}
@@ -144,7 +144,7 @@ func TestFlushesSucceedDuringACheckAndWriteOfTheRule(t *testing.T) {
 			before := policies(h.Sim)
 			h.Sim.ResetStats()
 			h.at(command, false, func() bool { h.flushUntilDone(4); return false })
-			findings := acceptance.CheckAndWrite(t.Context(), config)
+			findings := acceptance.CheckAndWrite(t.Context(), stormshield.New(config))
 			if f := finding(findings, "activating a rule"); strings.Contains(f.Detail, "came in between") != between {
 				t.Errorf("%s: %s, %s %v", f.Subject, f.Verdict, f.Detail, f.Err)
 			}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
 	"notification-stormshield/stormshield/snstest"
 )
@@ -38,7 +39,7 @@ func TestCheckDoesNotBlameTheLoginShellForASilentServer(t *testing.T) {
 		}
 		h.Sim.SetFaults(func(f *snstest.Faults) { f.SSHHang = true })
 	}()
-	f := finding(acceptance.Check(t.Context(), config), "login shell")
+	f := finding(acceptance.Check(t.Context(), stormshield.New(config)), "login shell")
 	if f.Err == nil || !strings.Contains(f.Err.Error(), "sent nothing for 2s") || strings.Contains(f.Hint, "login shell") {
 		t.Errorf("found %v (hint: %s)", f.Err, f.Hint)
 	}

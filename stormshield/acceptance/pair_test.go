@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
 	"notification-stormshield/stormshield/flushtest"
 	"notification-stormshield/stormshield/snstest"
@@ -63,7 +64,7 @@ func TestCheckDescribesThePairWithoutSSH(t *testing.T) {
 	h := startPair(t, func(f *snstest.Faults) { f.Passive = true })
 	config := flushtest.Config(t, h.Sim)
 	config.WithoutSSH = true
-	if f := finding(acceptance.Check(t.Context(), config), "high availability"); f.Verdict != acceptance.Differs {
+	if f := finding(acceptance.Check(t.Context(), stormshield.New(config)), "high availability"); f.Verdict != acceptance.Differs {
 		t.Errorf("found %+v", f)
 	}
 }

@@ -158,7 +158,7 @@ func TestCheckComparesTheFilterRule(t *testing.T) {
 			c.breaks(h, &config)
 			before := policies(h.Sim)
 			h.Sim.ResetStats()
-			findings := acceptance.Check(t.Context(), config)
+			findings := acceptance.Check(t.Context(), stormshield.New(config))
 			if got, said := notOK(findings); !maps.Equal(got, c.want) || !strings.Contains(said, c.says) {
 				t.Errorf("found\n%swant %v and %q", said, c.want, c.says)
 			}
@@ -176,7 +176,7 @@ func TestCheckSaysWhatItFoundAboutTheRule(t *testing.T) {
 	if err := h.Sim.AdminEditPolicy(h.Sim.ActiveSlot(), func(lines []string) []string { return append(lines, "block from any to srv_web") }); err != nil {
 		t.Fatal(err)
 	}
-	findings := acceptance.Check(t.Context(), config)
+	findings := acceptance.Check(t.Context(), stormshield.New(config))
 	for subject, detail := range map[string]string{
 		"filter rule":         "slot 5, position 1: block from Crowdsec to any # crowdsec-stormshield crowdsec: bans as source, block, log none",
 		"edits of the policy": "slot 5 has edits of somebody else that are not active yet (1)",
@@ -247,7 +247,7 @@ func TestCheckAndWriteEditsAnInactivePolicy(t *testing.T) {
 			c.breaks(h, &config)
 			before, object, objectgroup := policies(h.Sim), h.Sim.Read("object"), h.Sim.Read("objectgroup")
 			h.Sim.ResetStats()
-			findings := acceptance.CheckAndWrite(t.Context(), config)
+			findings := acceptance.CheckAndWrite(t.Context(), stormshield.New(config))
 			if got, said := notOK(findings); !maps.Equal(got, c.want) || !strings.Contains(said, c.says) {
 				t.Errorf("found\n%swant %v and %q", said, c.want, c.says)
 			}

@@ -142,7 +142,7 @@ func TestCheckAndWriteNamesExactlyTheDifferences(t *testing.T) {
 			config := configFor(t, h.Sim)
 			c.breaks(h, &config)
 			object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
-			findings := acceptance.CheckAndWrite(t.Context(), config)
+			findings := acceptance.CheckAndWrite(t.Context(), stormshield.New(config))
 			got, said := verdicts{}, ""
 			for _, f := range findings {
 				if f.Verdict != acceptance.Holds {
@@ -181,7 +181,7 @@ func TestAnInterruptedCheckAndWriteLeavesNothing(t *testing.T) {
 				cancel()
 			}
 		}
-		findings := acceptance.CheckAndWrite(ctx, config)
+		findings := acceptance.CheckAndWrite(ctx, stormshield.New(config))
 		if step < after+3 {
 			t.Fatalf("the check has %d steps", step)
 		}
@@ -210,7 +210,7 @@ func TestCheckAndWriteRemovesTheRestOfAnEarlierOne(t *testing.T) {
 			cancel()
 		}
 	}
-	findings := acceptance.CheckAndWrite(ctx, config)
+	findings := acceptance.CheckAndWrite(ctx, stormshield.New(config))
 	if last := findings[len(findings)-1]; last.Verdict != acceptance.Wrong || !strings.Contains(last.Err.Error(), "CrowdsecCheck") {
 		t.Errorf("an appliance that went away: %s %s %v", last.Verdict, last.Detail, last.Err)
 	}
@@ -245,7 +245,7 @@ func TestFlushesSucceedDuringACheckAndWrite(t *testing.T) {
 	h := start(t)
 	h.MustFlush(addresses(2), nil, false)
 	done := make(chan []acceptance.Finding)
-	go func() { done <- acceptance.CheckAndWrite(t.Context(), configFor(t, h.Sim)) }()
+	go func() { done <- acceptance.CheckAndWrite(t.Context(), stormshield.New(configFor(t, h.Sim))) }()
 	for n := 3; ; n++ {
 		began := time.Now()
 		h.flushUntilDone(n)

@@ -16,7 +16,9 @@
 package serverd
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -43,6 +45,9 @@ type Config struct {
 	ClientCertPath, ClientKeyPath string
 	Trust                         Trust
 	Timeout                       time.Duration // of one request; zero: DefaultTimeout
+
+	Wrap    func(net.Conn) net.Conn // replaces each new connection; nil: none does
+	Trusted func(*x509.Certificate) // is called with each certificate that is trusted; may be nil
 }
 
 // Account describes the account in a message.
@@ -64,16 +69,12 @@ type Session struct {
 
 // Dial logs in and opens a session. It reads the client certificate each time, so that a renewed one needs no restart.
 func Dial(ctx context.Context, c Config) (*Session, error) {
-	tls, err := c.Trust.config(c.Host)
+	tls, err := c.Trust.config(c.Host, c.Trusted)
 	if err == nil {
 		err = c.addClientCertificate(tls)
 	}
 	if err != nil {
 		return nil, err
-	}
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
 	}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -81,15 +82,14 @@ func Dial(ctx context.Context, c Config) (*Session, error) {
 	}
 	base := url.URL{Scheme: "https", Host: net.JoinHostPort(c.Host, strconv.Itoa(c.Port))} // net/url escapes the zone of an address
 	s := &Session{base: base.String()}
-	dialer := &net.Dialer{Timeout: min(timeout, 10*time.Second)}
 	s.http = &http.Client{
 		Jar:     jar,
-		Timeout: timeout,
+		Timeout: c.timeout(),
 		Transport: &http.Transport{
 			TLSClientConfig:    tls,
 			DisableCompression: true, // compressed answers have arrived broken
 			MaxConnsPerHost:    1,
-			DialContext:        dialer.DialContext,
+			DialContext:        c.dial,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -98,6 +98,17 @@ func Dial(ctx context.Context, c Config) (*Session, error) {
 		return nil, fmt.Errorf("log in to the API at %s: %w", s.base, err)
 	}
 	return s, nil
+}
+
+func (c Config) timeout() time.Duration { return cmp.Or(c.Timeout, DefaultTimeout) }
+
+func (c Config) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: min(c.timeout(), 10*time.Second)}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err == nil && c.Wrap != nil {
+		conn = c.Wrap(conn)
+	}
+	return conn, err
 }
 
 func (s *Session) open(ctx context.Context, c Config) error {

@@ -53,8 +53,8 @@ func Fingerprint(sum [32]byte) string {
 }
 
 // config returns a TLS configuration that checks the certificate itself. A factory
-// certificate has its name only in the CN, which Go's own check ignores.
-func (t Trust) config(host string) (*tls.Config, error) {
+// certificate has its name only in the CN, which Go's own check ignores. It calls trusted with each certificate that passes.
+func (t Trust) config(host string, trusted func(*x509.Certificate)) (*tls.Config, error) {
 	var roots *x509.CertPool
 	if t.CAPath != "" {
 		pem, err := os.ReadFile(t.CAPath)
@@ -79,6 +79,9 @@ func (t Trust) config(host string) (*tls.Config, error) {
 			sum := sha256.Sum256(leaf.Raw)
 			if err := t.check(sum, state.PeerCertificates, roots, name); err != nil {
 				return &CertificateError{Fingerprint: sum, Reason: err}
+			}
+			if trusted != nil {
+				trusted(leaf)
 			}
 			return nil
 		},

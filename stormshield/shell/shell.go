@@ -43,6 +43,8 @@ type Config struct {
 
 	Timeout time.Duration // zero: DefaultTimeout
 
+	Wrap func(net.Conn) net.Conn // replaces each new connection; nil: none does
+
 	open func(ctx context.Context, network, address string) (net.Conn, error) // nil: over TCP
 }
 
@@ -76,6 +78,9 @@ func (c Config) connect(ctx context.Context, login *login, check ssh.HostKeyCall
 	raw, err := open(ctx, "tcp", c.address())
 	if err != nil {
 		return nil, err
+	}
+	if c.Wrap != nil {
+		raw = c.Wrap(raw)
 	}
 	conn := &timedConn{Conn: raw, timeout: c.timeout()}
 	login.conn = &watchedConn{Conn: conn}

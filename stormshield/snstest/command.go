@@ -124,10 +124,10 @@ func parseCommand(line string) (words []string, arguments map[string]string, ok 
 	return words, arguments, true
 }
 
-// systemProperty is SYSTEM PROPERTY. The version is the one whose answers were captured.
+// systemProperty is SYSTEM PROPERTY. Without Faults.Version, the version is the one whose answers were captured.
 func (c *call) systemProperty() answer {
 	options := c.appliance.options
-	result := []keyValue{{"Type", "Firewall"}, {"Model", "EVA2"}, {"MachineType", "amd64"}, {"Version", "4.8.15"}}
+	result := []keyValue{{"Type", "Firewall"}, {"Model", "EVA2"}, {"MachineType", "amd64"}, {"Version", cmp.Or(c.faults.Version, "4.8.15")}}
 	if !c.faults.NoSerialNumber {
 		result = append(result, keyValue{"SerialNumber", cmp.Or(c.faults.SerialNumber, options.SerialNumber)})
 	}

@@ -122,6 +122,8 @@ type Faults struct {
 	// appliance answers, such as the other member of an HA pair after a failover: it has the same files, no session and
 	// an empty blacklist.
 	SerialNumber string
+	// Version replaces the version of the firmware in the answer to SYSTEM PROPERTY.
+	Version string
 	// NoSerialNumber leaves the serial number out of the answer to SYSTEM PROPERTY.
 	NoSerialNumber bool
 
