@@ -8,9 +8,6 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// WaitingHint is what the administrator can do about bans that wait.
-const WaitingHint = "set decisions.max_bans higher in the notification's YAML, if the appliance can hold that many, and reload CrowdSec"
-
 // waiting is the last log line about bans that wait.
 type waiting struct {
 	bans int       // how many waited when it was last logged; 0: none wait
@@ -32,6 +29,6 @@ func (e *Enforcer) reportWaiting(ctx context.Context, p ledger.Plan, now time.Ti
 	}
 	e.waiting = waiting{p.Waiting, now}
 	e.Log.Warn("more bans are in force than max_bans allows: those that matter least wait", "waiting", p.Waiting, "classes", s.Waiting.String(),
-		"enforced", p.InForce, "max_bans", e.MaxBans, "hint", WaitingHint)
+		"enforced", p.InForce, "max_bans", e.MaxBans, "hint", ledger.WaitingHint)
 	return nil
 }

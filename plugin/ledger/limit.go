@@ -8,6 +8,9 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
+// WaitingHint is what the administrator can do about bans that wait.
+const WaitingHint = "set decisions.max_bans higher in the notification's YAML, if the appliance can hold that many, and reload CrowdSec"
+
 // The queries that decide which bans wait. Each reads one end of an index.
 const (
 	queryEndedCount = "SELECT COUNT(*) FROM ban WHERE until > 0 AND until <= ?1"

@@ -10,7 +10,6 @@ import (
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
-	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/health"
 	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
@@ -163,7 +162,7 @@ func printFlushResult(ctx context.Context, d config.Document, state *ledger.Ledg
 		return err
 	}
 	if waiting := s.Waiting.Total(); waiting > 0 {
-		out.warn("%s for room: %s (hint: %s)", health.FormatCount(waiting, "ban waits", "bans wait"), s.Waiting, enforcer.WaitingHint)
+		out.warn("%s for room: %s (hint: %s)", health.FormatCount(waiting, "ban waits", "bans wait"), s.Waiting, ledger.WaitingHint)
 	}
 	for _, t := range []ledger.Trouble{s.Trouble, s.Files} {
 		if t.Last.After(started) && !t.Warning {

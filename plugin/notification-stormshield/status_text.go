@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"notification-stormshield/plugin/ban"
-	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/health"
+	"notification-stormshield/plugin/ledger"
 )
 
 // reportTable is a report as a table of two columns.
@@ -84,7 +84,7 @@ func (t reportTable) addBans() {
 	}
 	if t.WaitingByClass.Total() > 0 {
 		t.row("waiting", "%s, because of max_bans", t.WaitingByClass)
-		t.row("", "hint: %s", enforcer.WaitingHint)
+		t.row("", "hint: %s", ledger.WaitingHint)
 	}
 }
 
