@@ -181,13 +181,7 @@ func (e *Exporter) servePage(w http.ResponseWriter, r *http.Request) {
 		}
 		p.Appliances = append(p.Appliances, v)
 	}
-	var text strings.Builder
-	if err := renderPage(&text, p); err != nil {
-		http.Error(w, "the page cannot be made: "+err.Error(), http.StatusInternalServerError)
-		return
-	}
-	pageHeaders(w.Header())
-	_, _ = io.WriteString(w, text.String())
+	sendPage(w, r, p)
 }
 
 // limit bounds how many requests read the state at once, and for how long.

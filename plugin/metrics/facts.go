@@ -29,11 +29,11 @@ func noteOf(text string) note {
 	return note{Text: text}
 }
 
+// IsRead reports whether the state could be read. Otherwise the report has only a name, a host and the problem.
+func (v view) IsRead() bool { return v.Report.InForceByClass != nil }
+
 // Verdict returns the health.
 func (v view) Verdict() verdict {
-	if v.Err != nil {
-		return verdict{"bad", "✕", "NOT WORKING", noteOf("the state cannot be read: " + v.Err.Error())}
-	}
 	word, rest, _ := strings.Cut(v.Report.Sentence(), ": ")
 	switch {
 	case !v.Report.Working:
@@ -75,9 +75,12 @@ type fact struct {
 	Bad bool
 }
 
-// Facts returns the details.
+// Facts returns the details. Without a process the report has none.
 func (v view) Facts(now time.Time) []fact {
 	r := factsOf{v.Report, now}
+	if r.Process == nil {
+		return nil
+	}
 	facts := []fact{r.pending(), r.logins()}
 	if waiting := r.WaitingByClass.Total(); waiting > 0 {
 		facts = append(facts, fact{Title: "Waiting", note: note{
@@ -94,11 +97,7 @@ func (v view) Facts(now time.Time) []fact {
 	if r.NextEnd != nil {
 		facts = append(facts, fact{Title: "Next end of a ban", note: note{Text: "in " + health.FormatDuration(r.NextEnd.Sub(now))}})
 	}
-	process := fact{Title: "Process", note: note{Text: "none"}, Bad: true}
-	if r.Process != nil {
-		process = fact{Title: "Process", note: note{Text: fmt.Sprint(*r.Process)}}
-	}
-	return append(facts, process)
+	return append(facts, fact{Title: "Process", note: note{Text: fmt.Sprint(*r.Process)}})
 }
 
 // factsOf makes the details of a report.

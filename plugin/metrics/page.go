@@ -29,7 +29,6 @@ type page struct {
 
 // view is one document with its appliance.
 type view struct {
-	Err     error // the state cannot be read: of the other fields, only the report's name and host are set
 	Report  health.Report
 	History []ledger.Sample
 	Recent  []ledger.RecentBan
@@ -58,14 +57,20 @@ func hashOf(file string) string {
 	return base64.StdEncoding.EncodeToString(hash[:])
 }
 
-// servePage answers a request for the status page. The page reloads by itself if its address ends in ?reload. A page that always
-// does would move the text away under a reader (WCAG, technique F41).
-func servePage(w http.ResponseWriter, r *http.Request, p page) error {
+// sendPage answers a request for the status page. The page reloads by itself if its address ends in ?reload. A page that always
+// does would move the text away under a reader (WCAG, failure F41).
+func sendPage(w http.ResponseWriter, r *http.Request, p page) {
+	p.Reloads = r.URL.Query().Has("reload")
+	var text bytes.Buffer
+	if err := renderPage(&text, p); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	pageHeaders(w.Header())
-	if p.Reloads = r.URL.Query().Has("reload"); p.Reloads {
+	if p.Reloads {
 		w.Header().Set("Refresh", fmt.Sprint(int(reloadEvery.Seconds())))
 	}
-	return renderPage(w, p)
+	_, _ = text.WriteTo(w) // an error means that the browser is gone
 }
 
 // pageHeaders sets the headers of the status page. A browser then runs no script, loads no file, and keeps no copy.
@@ -77,20 +82,18 @@ func pageHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// renderPage writes the status page. It writes nothing if the template fails.
+// renderPage writes the status page.
 func renderPage(w io.Writer, p page) error {
-	var text bytes.Buffer
-	if err := pageTemplate.Execute(&text, p); err != nil {
+	if err := pageTemplate.Execute(w, p); err != nil {
 		return fmt.Errorf("render the status page: %w", err)
 	}
-	_, err := text.WriteTo(w)
-	return err
+	return nil
 }
 
 // Failing is how many appliances do not work.
 func (p page) Failing() (n int) {
 	for _, v := range p.Appliances {
-		if v.Verdict().Kind == "bad" {
+		if !v.Report.Working {
 			n++
 		}
 	}
