@@ -42,10 +42,18 @@ func (o output) warn(format string, values ...any) {
 
 // printJSON prints a result for programs. The names in it are an interface: they keep their meaning.
 func (o output) printJSON(value any) error {
-	encoder := json.NewEncoder(o.stdout)
+	encoder := o.encoder()
 	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
 	return encoder.Encode(value)
+}
+
+// printJSONLine prints one of several results as one line.
+func (o output) printJSONLine(value any) error { return o.encoder().Encode(value) }
+
+func (o output) encoder() *json.Encoder {
+	encoder := json.NewEncoder(o.stdout)
+	encoder.SetEscapeHTML(false)
+	return encoder
 }
 
 // bindJSON adds the flag --json.

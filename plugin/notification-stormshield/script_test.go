@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -62,6 +63,7 @@ func TestMain(m *testing.M) {
 //	key FILE PASSPHRASE            makes a private key that the SSH account accepts
 //	packet SOURCE ACTION           waits until a packet of this address meets pass, block or reset
 //	[!] blocked PREFIX             waits until the appliance blocks a prefix, or does not block it
+//	await FILE REGEXP              waits until the text of a file matches
 //	json PATH WANT                 compares one value of the JSON that was printed: .a.0.b
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -91,6 +93,7 @@ func TestScripts(t *testing.T) {
 			"plugin": withScript((*script).pluginCommand), "ban": withScript((*script).banCommand), "appliance": withScript((*script).applianceCommand),
 			"lapi": withScript((*script).localAPICommand), "key": keyCommand,
 			"host-keys": hostKeysCommand, "blocked": blockedCommand, "packet": packetCommand, "json": jsonCommand,
+			"await": awaitCommand,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -328,6 +331,20 @@ func packetCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("a packet of %s meets %+v", source, verdict)
+}
+
+func awaitCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 || neg {
+		ts.Fatalf("await FILE REGEXP, not %q", args)
+	}
+	want := regexp.MustCompile(args[1])
+	text := ""
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if text = ts.ReadFile(args[0]); want.MatchString(text) {
+			return
+		}
+	}
+	ts.Fatalf("%s has no %s:\n%s", args[0], want, text)
 }
 
 // jsonCommand compares one value of the JSON that the last command printed.

@@ -52,12 +52,18 @@ func (s *selection) open(ctx context.Context, open opener) (config.Document, *le
 	if err != nil {
 		return config.Document{}, nil, err
 	}
+	state, err := openExisting(ctx, d, open)
+	return d, state, err
+}
+
+// openExisting opens the state that the plugin has made for a configuration.
+func openExisting(ctx context.Context, d config.Document, open opener) (*ledger.Ledger, error) {
 	state, err := openState(ctx, d, open)
 	if err == nil && state == nil {
 		err = errors.New("there is no state yet: CrowdSec has not started the plugin with this configuration (hint: name " +
 			d.Name + " under notifications: in profiles.yaml and restart CrowdSec)")
 	}
-	return d, state, err
+	return state, err
 }
 
 // openState opens the state of a configuration. It returns nil if there is none yet.

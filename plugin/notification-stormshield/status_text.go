@@ -12,55 +12,76 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// reportTable is a report as a table of two columns.
-type reportTable struct {
-	health.Report
-	now   time.Time
+// statusTable is a status as a table of two columns.
+type statusTable struct {
+	status
 	table *tabwriter.Writer
 }
 
-// printReport prints a report for people.
-func printReport(out io.Writer, r health.Report, now time.Time) error {
+// print prints the status for people.
+func (s status) print(out io.Writer) error {
 	verdict, colour := "working", green
-	if !r.Working {
+	if !s.Working {
 		verdict, colour = "NOT WORKING:", red
 	}
-	sentence := strings.Replace(r.Sentence(), verdict, painter(out)(colour, verdict), 1)
-	fmt.Fprintf(out, "%s, the appliance at %s: %s\n\n", r.Name, r.Host, sentence)
-	t := reportTable{r, now, tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
-	t.addBans()
-	if r.Files != nil {
+	sentence := strings.Replace(s.Sentence(), verdict, painter(out)(colour, verdict), 1)
+	fmt.Fprintf(out, "%s, the appliance at %s: %s\n\n", s.Name, s.Host, sentence)
+	t := statusTable{s, tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+	t.addBans(isTerminal(out))
+	if s.Files != nil {
 		t.addFiles()
 	}
-	if r.Enforce != "blacklist" {
+	if s.Enforce != "blacklist" {
 		t.addRule()
 	}
-	t.row("last flush", "%s", t.ago(r.LastFlush))
-	t.row("last re-assert", "%s", t.ago(r.BlockedAnew))
-	if l := r.LocalAPI; l != nil && l.UnreadSince == nil {
+	t.row("last flush", "%s", t.ago(s.LastFlush))
+	t.row("last re-assert", "%s", t.ago(s.BlockedAnew))
+	if l := s.LocalAPI; l != nil && l.UnreadSince == nil {
 		t.row("Local API", "read %s", t.ago(l.LastRead))
 	} else if l != nil {
 		t.row("Local API", "not read for %s: %s", t.since(*l.UnreadSince), l.Error)
 	}
-	if r.Process == nil {
+	if s.Process == nil {
 		t.row("process", "none")
 	} else {
-		t.row("process", "%d", *r.Process)
+		t.row("process", "%d", *s.Process)
 	}
-	if r.Trouble != nil && r.Trouble.Warning {
-		t.row("warning", "%s, for %s: %s", t.ago(&r.Trouble.Last), t.since(r.Trouble.Since), r.Trouble.Text)
-	} else if r.Trouble != nil {
-		t.row("last error", "%s, %d in a row: %s", t.ago(&r.Trouble.Last), r.Trouble.Count, r.Trouble.Text)
+	if s.Trouble != nil && s.Trouble.Warning {
+		t.row("warning", "%s, for %s: %s", t.ago(&s.Trouble.Last), t.since(s.Trouble.Since), s.Trouble.Text)
+	} else if s.Trouble != nil {
+		t.row("last error", "%s, %d in a row: %s", t.ago(&s.Trouble.Last), s.Trouble.Count, s.Trouble.Text)
 	}
-	if r.HoldOff != nil {
-		t.row("logins", "%d failed in a row, the last: %s", r.HoldOff.Refused, r.HoldOff.Reason)
+	if s.HoldOff != nil {
+		t.row("logins", "%d failed in a row, the last: %s", s.HoldOff.Refused, s.HoldOff.Reason)
 	}
-	t.row("state", "%s", r.State)
+	t.row("state", "%s", s.State)
 	return t.table.Flush()
 }
 
+// printAgain prints one of several looks, or why it failed. A terminal shows only the last look. Elsewhere each one has its time.
+func (s status) printAgain(out output, asJSON bool, failed error) error {
+	isScreen := isScreen(out.stdout) && !asJSON
+	if isScreen {
+		fmt.Fprint(out.stdout, "\x1b[H\x1b[2J") // the cursor to the top; no text
+	}
+	at := s.at.Local().Format(time.DateTime)
+	if failed != nil {
+		_, err := fmt.Fprintf(out.stderr, "%s Error: %v\n", at, failed)
+		return err
+	}
+	if asJSON {
+		return out.printJSONLine(s)
+	}
+	fmt.Fprint(out.stdout, at, " ")
+	err := s.print(out.stdout)
+	if err == nil && !isScreen {
+		_, err = fmt.Fprintln(out.stdout)
+	}
+	return err
+}
+
 // addBans adds the rows about bans.
-func (t reportTable) addBans() {
+func (t statusTable) addBans(withSparkline bool) {
 	if !t.SSH {
 		t.row("SSH", "not used; over the API alone: single addresses, no ranges, at most %d bans (max_bans)", t.MaxBans)
 	}
@@ -69,9 +90,12 @@ func (t reportTable) addBans() {
 		inForce += " (" + t.InForceByClass.String() + ")"
 	}
 	if t.NextEnd != nil {
-		inForce += ", the next ends in " + health.FormatDuration(t.NextEnd.Sub(t.now))
+		inForce += ", the next ends in " + health.FormatDuration(t.NextEnd.Sub(t.at))
 	}
 	t.row("bans in force", "%s", inForce)
+	if withSparkline && len(t.History) > 0 {
+		t.row("last 24 hours", "%s", sparkline(t.History, t.at))
+	}
 	switch {
 	case t.ToBlock+t.ToUnblock > 0 && t.PendingSince != nil:
 		t.row("pending", "%d to block, %d to unblock, the oldest for %s", t.ToBlock, t.ToUnblock, t.since(*t.PendingSince))
@@ -89,7 +113,7 @@ func (t reportTable) addBans() {
 }
 
 // addFiles adds the row about the appliance's files.
-func (t reportTable) addFiles() {
+func (t statusTable) addFiles() {
 	text := "compared " + t.ago(t.Files.Compared)
 	if t.HasFilesFailure() && t.Enforce != "blacklist" {
 		text += fmt.Sprintf("; not written or not activated for %s", t.since(t.Trouble.Since))
@@ -106,7 +130,7 @@ func (t reportTable) addFiles() {
 }
 
 // addRule adds the row about the filter rule.
-func (t reportTable) addRule() {
+func (t statusTable) addRule() {
 	text := "enforces beside the blacklist"
 	switch {
 	case t.Observing:
@@ -122,13 +146,13 @@ func (t reportTable) addRule() {
 	t.row("filter rule", "%s", text)
 }
 
-func (t reportTable) row(title, format string, args ...any) {
+func (t statusTable) row(title, format string, args ...any) {
 	fmt.Fprintf(t.table, "  %s\t%s\n", title, fmt.Sprintf(format, args...))
 }
 
-func (t reportTable) since(began time.Time) string { return health.FormatDuration(t.now.Sub(began)) }
+func (t statusTable) since(began time.Time) string { return health.FormatDuration(t.at.Sub(began)) }
 
-func (t reportTable) ago(at *time.Time) string {
+func (t statusTable) ago(at *time.Time) string {
 	if at == nil {
 		return "not yet"
 	}

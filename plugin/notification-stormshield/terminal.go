@@ -17,6 +17,9 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
+// isScreen reports whether a stream is a terminal that knows ANSI's control sequences.
+func isScreen(stream any) bool { return isTerminal(stream) && os.Getenv("TERM") != "dumb" }
+
 // Colours of ANSI terminals (ECMA-48, SGR).
 const (
 	red    = "31"
@@ -28,7 +31,7 @@ const (
 // painter returns a function that colours text for a terminal. For other outputs, and for a user who wants no colours
 // (no-color.org), that function returns the text as it is.
 func painter(out io.Writer) func(colour, text string) string {
-	if !isTerminal(out) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	if !isScreen(out) || os.Getenv("NO_COLOR") != "" {
 		return func(_, text string) string { return text }
 	}
 	return func(colour, text string) string { return "\x1b[" + colour + "m" + text + "\x1b[0m" }
