@@ -1,0 +1,194 @@
+package metrics
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.yaml.in/yaml/v3"
+
+	"notification-stormshield/appliance"
+	"notification-stormshield/plugin/health"
+	"notification-stormshield/plugin/ledger"
+)
+
+// everything collects each metric that a document can have.
+type everything struct{ *Counters }
+
+func (everything) Describe(chan<- *prometheus.Desc) {}
+
+func (e everything) Collect(out chan<- prometheus.Metric) {
+	for _, counter := range e.collectors() {
+		counter.Collect(out)
+	}
+	now := time.Now()
+	d := sample{out, []string{"first", "192.0.2.1"}}
+	d.state(health.Report{Enforce: "both", InForceByClass: ledger.Counts{}, WaitingByClass: ledger.Counts{}, LocalAPI: &health.LocalAPI{}}, now)
+	d.observed(appliance.Observed{Version: "4.8.15", CertificateEnds: now})
+}
+
+// exported returns the name of each metric, and its labels other than name and host.
+func exported(t *testing.T) map[string][]string {
+	t.Helper()
+	counters := NewCounters("first", "192.0.2.1")
+	counters.Refused("scope", 1)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo("1.0.0"), everything{counters})
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string][]string{}
+	for _, f := range families {
+		labels := []string{}
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			if !slices.Contains(labelsOfAll, l.GetName()) {
+				labels = append(labels, l.GetName())
+			}
+		}
+		names[f.GetName()] = labels
+	}
+	return names
+}
+
+func readProject(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestTheTableOfMetricsIsThatOfTheExporter(t *testing.T) {
+	t.Parallel()
+	row := regexp.MustCompile("(?m)^\\| `(" + namespace + "_\\w+)` \\|([^|]*)\\|")
+	listed := map[string][]string{}
+	for _, cells := range row.FindAllStringSubmatch(readProject(t, "docs/operations.md"), -1) {
+		labels := []string{}
+		for _, label := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(cells[2], -1) {
+			labels = append(labels, label[1])
+		}
+		slices.Sort(labels)
+		listed[cells[1]] = labels
+	}
+	for name, labels := range exported(t) {
+		if !strings.HasPrefix(name, namespace) {
+			continue
+		}
+		if l, found := listed[name]; !found || !slices.Equal(l, labels) {
+			t.Errorf("%s has the labels %q, and the table lists %q (a row: %t)", name, labels, l, found)
+		}
+		delete(listed, name)
+	}
+	for name := range listed {
+		t.Errorf("the table lists %s, which the exporter does not have", name)
+	}
+}
+
+// used returns the metrics in an expression. A histogram counts without the suffix of its series.
+func used(expression string, exported map[string][]string) (known, unknown []string) {
+	for _, name := range regexp.MustCompile(`\b(`+namespace+`|go|process)_\w+`).FindAllString(expression, -1) {
+		whole := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
+		if _, found := exported[name]; found {
+			known = append(known, name)
+		} else if _, found := exported[whole]; found {
+			known = append(known, whole)
+		} else {
+			unknown = append(unknown, name)
+		}
+	}
+	return known, unknown
+}
+
+type alertRule struct {
+	Alert, Expr         string
+	Labels, Annotations map[string]string
+}
+
+func alertRules(t *testing.T) []alertRule {
+	t.Helper()
+	var file struct{ Groups []struct{ Rules []alertRule } }
+	if err := yaml.Unmarshal([]byte(readProject(t, "packaging/prometheus/crowdsec-stormshield.rules.yml")), &file); err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Groups) != 1 || len(file.Groups[0].Rules) < 7 {
+		t.Fatalf("the file has no rules: %+v", file)
+	}
+	return file.Groups[0].Rules
+}
+
+func TestEachAlertRuleUsesMetricsOfTheExporterAndHasItsSection(t *testing.T) {
+	t.Parallel()
+	metrics, operations := exported(t), readProject(t, "docs/operations.md")
+	sections := map[string]bool{}
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (CrowdsecStormshield\w+)$`).FindAllStringSubmatch(operations, -1) {
+		sections[heading[1]] = true
+	}
+	for _, rule := range alertRules(t) {
+		if known, unknown := used(rule.Expr, metrics); len(known) == 0 || len(unknown) > 0 {
+			t.Errorf("%s uses %q of the exporter, and %q, which it does not have", rule.Alert, known, unknown)
+		}
+		if !sections[rule.Alert] || rule.Annotations["runbook"] != "docs/operations.md#"+strings.ToLower(rule.Alert) {
+			t.Errorf("%s has the runbook %q, and a section of its name: %t", rule.Alert, rule.Annotations["runbook"], sections[rule.Alert])
+		}
+		delete(sections, rule.Alert)
+		if rule.Annotations["summary"] == "" || !strings.Contains(rule.Annotations["description"], "Run `crowdsec-stormshield ") || rule.Labels["severity"] == "" {
+			t.Errorf("%s lacks a summary, a command to run, or a severity: %+v", rule.Alert, rule)
+		}
+	}
+	for section := range sections {
+		t.Errorf("the section %s has no rule", section)
+	}
+}
+
+func TestTheDashboardShowsEachMetricOfTheExporter(t *testing.T) {
+	t.Parallel()
+	var dashboard struct {
+		Panels []struct {
+			Type, Title, Description string
+			Targets                  []struct{ Expr string }
+			FieldConfig              struct{ Defaults struct{ Unit string } }
+		}
+	}
+	if err := json.Unmarshal([]byte(readProject(t, "packaging/grafana/crowdsec-stormshield.json")), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	metrics := exported(t)
+	unseen := maps.Clone(metrics)
+	var rows []string
+	for _, panel := range dashboard.Panels {
+		if panel.Type == "row" {
+			rows = append(rows, panel.Title)
+			continue
+		}
+		if panel.Description == "" || panel.FieldConfig.Defaults.Unit == "" && panel.Type != "table" || len(panel.Targets) == 0 {
+			t.Errorf("the panel %q lacks a description, a unit or a query", panel.Title)
+		}
+		for _, target := range panel.Targets {
+			known, unknown := used(target.Expr, metrics)
+			if len(known) == 0 || len(unknown) > 0 {
+				t.Errorf("the panel %q uses %q of the exporter, and %q, which it does not have", panel.Title, known, unknown)
+			}
+			for _, name := range known {
+				delete(unseen, name)
+			}
+		}
+	}
+	for name := range unseen {
+		if strings.HasPrefix(name, namespace) {
+			t.Errorf("no panel shows %s", name)
+		}
+	}
+	if want := []string{"Health", "Enforcement", "Latency", "Logins", "Local API", "Process"}; !slices.Equal(rows, want) {
+		t.Errorf("the rows are %q, want %q", rows, want)
+	}
+}
