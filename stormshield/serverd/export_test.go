@@ -1,6 +1,7 @@
 package serverd
 
 import (
+	"context"
 	"io"
 	"net/http"
 )
@@ -12,6 +13,11 @@ func Read(body io.Reader) (Answer, error) {
 		return Answer{}, err
 	}
 	return r.answer()
+}
+
+// NewCommand returns a request as Run sends it.
+func NewCommand(ctx context.Context) (*http.Request, error) {
+	return (&Session{base: "https://192.0.2.1"}).request(ctx, http.MethodGet, "/api/command", nil)
 }
 
 // ReadWithin reads a response of bounded size.

@@ -223,8 +223,9 @@ func (s *Session) request(ctx context.Context, method, path string, body io.Read
 		return nil, withoutURL(err)
 	}
 	if body == nil {
-		// If a connection breaks, net/http sends a request without a body again. The appliance may have run the command already.
-		request.Body = io.NopCloser(strings.NewReader(""))
+		// If a connection breaks, net/http sends a GET without a body again. The appliance may have run the command already. So the
+		// request has an empty body. The encoding keeps net/http from reading it in a goroutine, and adds no header (transferWriter).
+		request.Body, request.TransferEncoding = io.NopCloser(strings.NewReader("")), []string{"identity"}
 	}
 	request.Header.Set("Accept-Encoding", "identity")
 	request.Header.Set("User-Agent", "notification-stormshield")

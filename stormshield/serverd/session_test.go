@@ -5,12 +5,15 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"notification-stormshield/stormshield/serverd"
 )
@@ -110,6 +113,45 @@ func TestARedirectGetsNoCredentials(t *testing.T) {
 	if !errors.As(err, &other) || other.Code != http.StatusTemporaryRedirect {
 		t.Errorf("error %v", err)
 	}
+}
+
+// An appliance may not understand a command with a body.
+func TestACommandAnnouncesNoBody(t *testing.T) {
+	var announced []string
+	config := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			announced = append(announced, slices.Concat(r.TransferEncoding, r.Header["Content-Length"])...)
+		}
+		api{login: loggedIn, open: opened, command: done}.ServeHTTP(w, r)
+	}))
+	if _, err := run(t, config); err != nil || len(announced) > 0 {
+		t.Errorf("%q, %v", announced, err)
+	}
+}
+
+// net/http guesses that a body has bytes if its end does not come within 200 ms, such as on a loaded machine.
+func TestACommandAnnouncesNoBodyOnALoadedMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		request, err := serverd.NewCommand(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Body = slowBody{request.Body}
+		var sent strings.Builder
+		if err := request.Write(&sent); err != nil {
+			t.Fatal(err)
+		}
+		if text := sent.String(); strings.Contains(text, "Transfer-Encoding") || strings.Contains(text, "Content-Length") || !strings.HasSuffix(text, "\r\n\r\n") {
+			t.Errorf("sent %q", text)
+		}
+	})
+}
+
+type slowBody struct{ io.ReadCloser }
+
+func (b slowBody) Read(p []byte) (int, error) {
+	time.Sleep(time.Second)
+	return b.ReadCloser.Read(p)
 }
 
 // A command may not be harmless twice, such as the removal of the first rule of a policy.
