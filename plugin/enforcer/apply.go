@@ -122,8 +122,12 @@ func (f *flush) recordOutcome(ctx context.Context, done appliance.Outcome, succe
 	if f.plan.EndsFilesFailure(done) {
 		f.recordFilesSuccess(ctx, done.FilesWarning)
 	}
-	if err := f.Ledger.RecordOutcome(ctx, f.plan, done); err != nil {
+	waits, err := f.Ledger.RecordOutcome(ctx, f.plan, done, time.Now())
+	if err != nil {
 		return err
+	}
+	if f.OnBlocked != nil && len(waits) > 0 {
+		f.OnBlocked(waits)
 	}
 	if done.CutWarning != nil && !f.loggedCut {
 		f.loggedCut = true

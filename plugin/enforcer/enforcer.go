@@ -68,6 +68,9 @@ type Config struct {
 	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
 	// OnFlush is called at the end of each flush; nil: nobody asks.
 	OnFlush func(Flushed)
+	// OnBlocked is called after a flush that blocked new bans. It gets how long each of them waited; see [ledger.Ledger.RecordOutcome].
+	// nil: nobody is called.
+	OnBlocked func(waits []time.Duration)
 }
 
 // Flushed describes a flush that has ended.

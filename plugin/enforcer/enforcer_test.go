@@ -129,6 +129,23 @@ func TestABanIsBlockedAfterTheDebounceAndUnblockedAtItsEnd(t *testing.T) {
 	})
 }
 
+func TestTheWaitOfANewBanIsReportedOnce(t *testing.T) {
+	runTest(t, func(h *harness) {
+		var waits []time.Duration
+		e, end := h.startEnforcer(func(c *enforcer.Config) {
+			c.OnBlocked = func(some []time.Duration) { waits = append(waits, some...) }
+		})
+		h.waitUntil(time.Minute)
+		h.ban("203.0.113.7", 100*time.Hour)
+		e.Trigger()
+		h.waitUntil(25 * time.Minute) // two re-asserts
+		end()
+		if !slices.Equal(waits, []time.Duration{time.Second}) { // the debounce
+			t.Errorf("waits %v, want 1s", waits)
+		}
+	})
+}
+
 func TestAnIdlePluginDoesNotFlush(t *testing.T) {
 	runTest(t, func(h *harness) {
 		_, end := h.startEnforcer(nil)

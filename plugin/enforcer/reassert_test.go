@@ -190,7 +190,7 @@ func (h *harness) recordConfirmation(at time.Time) {
 		h.t.Fatal(err)
 	}
 	o := appliance.Outcome{Listed: true, Cleared: true, Asserted: at, AssertedUntil: at.Add(24 * time.Hour), At: at}
-	if err := h.ledger.RecordOutcome(context.Background(), p, o); err != nil {
+	if _, err := h.ledger.RecordOutcome(context.Background(), p, o, at); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -167,11 +167,11 @@ func TestBansToBlockReturnsEveryBanWithAnOldEntry(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := time.Now().Add(24 * time.Hour)
-		if err := h.ledger.RecordOutcome(ctx, p, appliance.Outcome{Listed: true, At: time.Now(), Blocked: []appliance.Entry{
+		if _, err := h.ledger.RecordOutcome(ctx, p, appliance.Outcome{Listed: true, At: time.Now(), Blocked: []appliance.Entry{
 			{Prefix: single("203.0.113.1"), Expires: last},
 			{Prefix: single("203.0.113.2"), Expires: last.Add(time.Hour)},
 			{Prefix: single("203.0.113.3"), Expires: time.Now().Add(time.Hour)},
-		}}); err != nil {
+		}}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		without := []string{"203.0.113.0", "203.0.113.4", "203.0.113.5", "203.0.113.6", "203.0.113.7"} // without an entry

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"notification-stormshield/appliance"
@@ -51,7 +52,7 @@ func (e *environment) flush(faults bool) {
 			return // the process is killed
 		}
 		if at == cut {
-			e.check(e.ledger.RecordOutcome(e.Context(), p, f.done)) // an error ends the flush
+			f.record() // an error ends the flush
 			return
 		}
 		do()
@@ -64,7 +65,7 @@ func (e *environment) flush(faults bool) {
 	if f.writes {
 		f.done.Cleared, f.done.Compared = true, e.now
 	}
-	e.check(e.ledger.RecordOutcome(e.Context(), p, f.done))
+	f.record()
 	if changed {
 		return
 	}
@@ -77,6 +78,32 @@ func (e *environment) flush(faults bool) {
 	if listed := texts(slices.Collect(maps.Keys(e.files))); !slices.Equal(listed, inForce(e.T, e.ledger, p)) {
 		e.Fatalf("after a flush the files list %v", listed)
 	}
+}
+
+// record records the outcome. The ledger must return one wait for each ban that became pending by a change and is blocked now.
+func (f *flushRun) record() {
+	f.Helper()
+	var blocked []string
+	for _, e := range f.done.Blocked {
+		blocked = append(blocked, e.Prefix.String())
+	}
+	isNew := map[string]bool{}
+	for _, p := range lines(f.T, f.ledger, "SELECT prefix FROM new_ban") {
+		isNew[p] = true
+	}
+	count := 0
+	for _, p := range inForce(f.T, f.ledger, f.plan) {
+		if slices.Contains(blocked, p) || !f.done.Asserted.IsZero() {
+			blocked = append(blocked, p)
+			if isNew[p] {
+				count++
+			}
+		}
+	}
+	waits, err := f.ledger.RecordOutcome(f.Context(), f.plan, f.done, f.now)
+	f.check(err)
+	f.want("new bans that the flush blocked", len(waits), count)
+	run(f.T, f.ledger, "DELETE FROM new_ban WHERE prefix IN ('"+strings.Join(blocked, "', '")+"')")
 }
 
 // changeMeanwhile changes something during the flush. It may decide on a prefix that the flush unblocks, in a process with an

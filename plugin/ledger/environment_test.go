@@ -47,10 +47,17 @@ type known struct {
 	missing int  // how many full reads in a row lacked it
 }
 
+// newBans makes a table of the bans that a change made pending. See flushRun.record.
+const newBans = `
+	CREATE TABLE new_ban (prefix TEXT PRIMARY KEY);
+	CREATE TRIGGER ban_made AFTER INSERT ON ban BEGIN INSERT OR REPLACE INTO new_ban VALUES (NEW.prefix); END;
+	CREATE TRIGGER ban_back AFTER UPDATE OF change ON ban WHEN NEW.change <> OLD.change BEGIN INSERT OR REPLACE INTO new_ban VALUES (NEW.prefix); END;`
+
 func newEnvironment(t *testing.T, seed uint64) *environment {
 	l := open(t)
 	l.DB().SetMaxOpenConns(1)
 	run(t, l, "PRAGMA synchronous = OFF") // the disk would take most of the time
+	run(t, l, newBans)
 	withoutSSH := seed%5 == 4
 	if !withoutSSH {
 		check(t, l.SetTarget(t.Context(), ledger.Target{Group: "Crowdsec", DeleteGroup: "Gone"}, start))

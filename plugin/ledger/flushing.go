@@ -18,6 +18,7 @@ type flushing struct {
 	compared            time.Time // zero: never; comparedElsewhere milliseconds: not on this appliance
 	assertedFlush       int64
 	assertedUntil       time.Time
+	newAfter            int64
 	unsure              time.Time
 	entries             bool
 	stale, activated    time.Time
@@ -29,10 +30,10 @@ type flushing struct {
 const comparedElsewhere = 1
 
 func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, decisions, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until,
+	err = tx.QueryRowContext(ctx, `SELECT changes, bans, waiting, decisions, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until, new_after,
 		compared, unsure, entries, stale, activated, requested, answered FROM flushing`).
 		Scan(&f.changes, &f.bans, &f.waiting, &f.decisions, &f.flushes, scanInto(&f.flushed), &f.target, &f.mark, scanInto(&f.confirmed), scanInto(&f.asserted),
-			&f.assertedFlush, scanInto(&f.assertedUntil), scanInto(&f.compared), scanInto(&f.unsure),
+			&f.assertedFlush, scanInto(&f.assertedUntil), &f.newAfter, scanInto(&f.compared), scanInto(&f.unsure),
 			&f.entries, scanInto(&f.stale), scanInto(&f.activated), &f.requested, &f.answered)
 	return f, err
 }

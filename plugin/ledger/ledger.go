@@ -7,7 +7,7 @@
 //	plan, err := l.Plan(ctx, ledger.PlanOptions{Now: now, …}) // find out what is pending
 //	err = l.RecordAttempt(ctx, plan)                          // before the flush blocks anything
 //	err = l.RecordUnsure(ctx, plan)                           // before the flush changes the files
-//	err = l.RecordOutcome(ctx, plan, outcome)                 // after the flush
+//	waits, err := l.RecordOutcome(ctx, plan, outcome, now)    // after the flush
 //
 // Every process calls Record. Only the holder of the lease calls the other ones, and sets a damaged file aside.
 //

@@ -122,7 +122,8 @@ func status(t testing.TB, l *ledger.Ledger, now time.Time) ledger.Status {
 
 func recordOutcome(t testing.TB, l *ledger.Ledger, p ledger.Plan, o appliance.Outcome) {
 	t.Helper()
-	check(t, l.RecordOutcome(t.Context(), p, o))
+	_, err := l.RecordOutcome(t.Context(), p, o, start)
+	check(t, err)
 }
 
 // oneByOne is the outcome of a flush that blocked each ban by itself, and in which everything went well.

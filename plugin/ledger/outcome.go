@@ -38,12 +38,16 @@ func (l *Ledger) RecordUnsure(ctx context.Context, p Plan) error {
 	return l.explain(err, "record that a flush begins to change the appliance's files")
 }
 
-// RecordOutcome records what the appliance acknowledged. A change that was recorded after the plan was made stays pending.
-func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome) error {
+// RecordOutcome records what the appliance acknowledged. A change that was recorded after the plan was made stays pending. RecordOutcome
+// returns how long each new ban waited until the appliance acknowledged it.
+func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome, now time.Time) (waits []time.Duration, err error) {
 	if !o.Asserted.IsZero() {
 		o.Listed = true
 	}
-	return l.explain(l.recordOutcome(ctx, p, o), "record what the appliance acknowledged")
+	if waits, err = l.findWaits(ctx, p, o, now); err == nil {
+		err = l.recordOutcome(ctx, p, o)
+	}
+	return waits, l.explain(err, "record what the appliance acknowledged")
 }
 
 // ConfirmedAt returns when the flush had blocked everything in force, by the group or one by one; zero: it did not. Bans that the
@@ -156,6 +160,12 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 		if !o.Asserted.IsZero() {
 			f.asserted, f.assertedFlush, f.assertedUntil = o.Asserted, flush, o.AssertedUntil
 		}
+		if p.Target.WithoutBlacklist && !o.Activated.IsZero() {
+			f.assertedFlush = flush
+		}
+		if f.assertedFlush == flush {
+			f.newAfter = p.change
+		}
 		if o.Leftovers > 0 && !o.Cleared && f.unsure.IsZero() {
 			f.unsure = timeOf(p.now) // no row names them
 		}
@@ -181,9 +191,9 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 			f.stale = timeOf(p.now)
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE flushing SET entries = ?, stale = ?,
-			mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, compared = ?,
+			mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, new_after = ?, compared = ?,
 			unsure = ?, answered = ?`,
-			f.entries, milliseconds(f.stale), o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), milliseconds(f.compared),
+			f.entries, milliseconds(f.stale), o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), f.newAfter, milliseconds(f.compared),
 			milliseconds(f.unsure), f.answered)
 		return err
 	})

@@ -176,7 +176,7 @@ func TestACrashInRecordOutcomeLeavesNoWrongMark(t *testing.T) {
 		record(t, l, start, numbered(1, 1)...)
 		p := plan(t, l, start)
 		run(t, l, statement)
-		if err := l.RecordOutcome(t.Context(), p, appliance.Outcome{Listed: true, Cleared: true, Mark: "next", At: start}); err == nil {
+		if _, err := l.RecordOutcome(t.Context(), p, appliance.Outcome{Listed: true, Cleared: true, Mark: "next", At: start}, start); err == nil {
 			t.Errorf("%s: no crash", at)
 		}
 		want(t, "marks before and after a crash in "+at, []string{p.Mark, plan(t, l, start).Mark}, []string{"mark", ""})

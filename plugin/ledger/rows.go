@@ -98,6 +98,9 @@ func timeOf(ms int64) time.Time {
 
 // jsonArray returns values as one parameter of a query, for json_each.
 func jsonArray[T any](values []T) string {
+	if values == nil {
+		return "[]" // json.Marshal makes null, which json_each lists as one value
+	}
 	text, err := json.Marshal(values)
 	if err != nil {
 		panic(err) // numbers and prefixes always have a text

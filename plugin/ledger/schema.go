@@ -60,8 +60,9 @@ CREATE TABLE flushing (
 	confirmed      INTEGER NOT NULL DEFAULT 0, -- when everything in force was last blocked
 	compared       INTEGER NOT NULL DEFAULT 0, -- when the files were last compared with the bans in force; 0: never; 1: see comparedElsewhere
 	asserted       INTEGER NOT NULL DEFAULT 0, -- when the group last blocked everything in force
-	asserted_flush INTEGER NOT NULL DEFAULT 0, -- the flush that did this
+	asserted_flush INTEGER NOT NULL DEFAULT 0, -- the flush that did this, or that last activated a filter rule that enforces alone
 	asserted_until INTEGER NOT NULL DEFAULT 0, -- when these entries end
+	new_after      INTEGER NOT NULL DEFAULT 0, -- bans of later changes are new until the appliance acknowledges them
 	unsure         INTEGER NOT NULL DEFAULT 0, -- since when the rows may lack a trace, so that the whole files must be compared; 0: they lack none
 	entries        INTEGER NOT NULL DEFAULT 0, -- 1: the filter rule enforces alone now, and bans may still have entries on the blacklist
 	stale          INTEGER NOT NULL DEFAULT 0, -- since when the running filter rule lacks changes of the files; 0: it lacks none

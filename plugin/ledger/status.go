@@ -174,10 +174,10 @@ func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
 }
 
 // forgetFiles records that the text of the appliance's files is not known, and that no re-assert and no trouble with the files counts
-// any more.
+// any more. No ban is new then.
 func forgetFiles(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, `UPDATE flushing SET mark = '', confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0,
-		compared = MIN(compared, ?)`, comparedElsewhere)
+		new_after = changes, compared = MIN(compared, ?)`, comparedElsewhere)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, queryEndTrouble, Files)
 	}
