@@ -70,7 +70,7 @@ func (f *flush) run(ctx context.Context) (pacer.Result, error) {
 	if err := f.Lockout.RecordSuccess(f.Credentials); err != nil {
 		return pacer.Result{}, err
 	}
-	if change.AskSerial || f.plan.Flushed.IsZero() {
+	if change.AskSerial {
 		f.serialReadAt = f.now
 	}
 	return f.finish(done, confirmed, time.Since(start))

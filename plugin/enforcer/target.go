@@ -51,11 +51,8 @@ func (e *Enforcer) reportTarget(before ledger.Target) {
 const serialEvery = time.Hour
 
 // mustReadSerial reports whether a flush asks for the serial number. The first flush of each process does, and a re-assert once in
-// serialEvery. The first flush of a ledger does not, because it has no number to compare with.
+// serialEvery.
 func (f *flush) mustReadSerial(reassert bool) bool {
-	if f.plan.Flushed.IsZero() {
-		return false
-	}
 	return f.serialReadAt.IsZero() || reassert && !f.task.files || reassert && f.now.Sub(f.serialReadAt).Abs() >= serialEvery
 }
 
