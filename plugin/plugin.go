@@ -201,7 +201,7 @@ func (o Options) prepare(ctx context.Context, d config.Document, store *ledger.L
 		SingleMax: d.Stormshield.APISingleMax, WithoutSSH: !d.Stormshield.UsesSSH(), Compare: d.Stormshield.CompareEvery,
 		Activate: d.Stormshield.Rule.ActivateEvery, Observing: d.Stormshield.IsObserving(),
 		Cut: d.Stormshield.CutConnections, Credentials: n.credentials, Filter: func() ban.Filter { return n.filter }, Log: log,
-		OnFlush: n.countFlush,
+		OnFlush: n.countFlush, OnBlocked: n.counters.Blocked,
 	})
 	return n, nil
 }
