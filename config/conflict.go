@@ -17,7 +17,7 @@ func conflicts(earlier []Document, lines []int, doc Document, line int) []Fault 
 	}
 	client := doc.LAPI.ClientID()
 	if i := slices.IndexFunc(earlier, func(e Document) bool { return e.LAPI.ClientID() == client }); i >= 0 && client != "" {
-		add("lapi.key", fmt.Sprintf("is also that of the document on line %d, and each would miss what the other reads", lines[i]),
+		add("lapi.key", fmt.Sprintf("is also that of the document on line %d, and the Local API takes both for one client", lines[i]),
 			"give each a key of its own, with `cscli bouncers add`")
 	}
 	if i := slices.IndexFunc(earlier, func(e Document) bool { return SharedGroup(e, doc) != "" }); i >= 0 && doc.Stormshield.Host != "" {

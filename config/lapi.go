@@ -5,10 +5,12 @@ import (
 	"time"
 )
 
-// LAPI is CrowdSec's Local API, and which of its decisions are followed.
+// LAPI is the access to CrowdSec's Local API, and which of its decisions are followed.
 type LAPI struct {
-	// URL is http, https, or unix:///PATH; "" if the Local API is not followed.
+	// URL is http, https, or unix:///PATH; "" if there is no access to the Local API.
 	URL string `key:"url" rule:"lapi_url"`
+	// Follow makes the plugin read decisions. Without it, the plugin only reports usage metrics.
+	Follow bool `key:"follow" default:"true"`
 	// Key is what `cscli bouncers add` prints.
 	Key        Secret `key:"key"`
 	APIKeyPath string `key:"api_key_path" rule:"absolute" file_of:"key"`
@@ -33,10 +35,13 @@ type LAPI struct {
 	ExcludeScenarios []string `key:"exclude_scenarios_containing"`
 }
 
-// Followed reports whether the Local API is followed.
-func (l LAPI) Followed() bool { return l.URL != "" }
+// IsUsed reports whether there is access to the Local API.
+func (l LAPI) IsUsed() bool { return l.URL != "" }
 
-// Host is the host of the Local API, without port; "" if it is not followed.
+// Followed reports whether the plugin reads the decisions of the Local API.
+func (l LAPI) Followed() bool { return l.IsUsed() && l.Follow }
+
+// Host is the host of the Local API, without port; "" if there is no access to it.
 func (l LAPI) Host() string {
 	at, err := url.Parse(l.URL)
 	if err != nil {
@@ -45,10 +50,11 @@ func (l LAPI) Host() string {
 	return at.Hostname()
 }
 
-// ClientID is the same for two documents that are one client for the Local API. Each would miss changes, because the Local
-// API reports each change once to each client. ClientID is "" if the Local API is not followed.
+// ClientID is the same for two documents that are one client for the Local API. Two such documents must not run: the Local API
+// reports each change once to each client, and keeps the usage metrics of each client. ClientID is "" if there is no access
+// to the Local API.
 func (l LAPI) ClientID() string {
-	if !l.Followed() {
+	if !l.IsUsed() {
 		return ""
 	}
 	key := l.Key.Reveal()

@@ -92,7 +92,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 			ExcludeScenarios: []string{"http"}, NeverBlock: []string{"192.0.2.0/24"}, MinPrefixIPv4: 16, MinPrefixIPv6: 48, MaxBans: 7,
 		},
 		LAPI: config.LAPI{
-			URL: "https://192.0.2.9:8080/", Key: "0443", CertPath: "/c", KeyPath: "/ck", CACertPath: "/cca", InsecureSkipVerify: true,
+			URL: "https://192.0.2.9:8080/", Follow: false, Key: "0443", CertPath: "/c", KeyPath: "/ck", CACertPath: "/cca", InsecureSkipVerify: true,
 			Timeout: time.Minute, Proxy: "http://192.0.2.2:3128", UpdateFrequency: 10 * time.Second, ResyncEvery: 24 * time.Hour, Origins: []string{"CAPI", "lists"}, Scopes: []string{"ip"},
 			IncludeScenarios: []string{"scan"}, ExcludeScenarios: []string{"crawl"},
 		},
@@ -142,6 +142,7 @@ decisions:
   max_bans: 7
 lapi:
   url: https://192.0.2.9:8080/
+  follow: no
   key: '0443'
   cert_path: /c
   key_path: /ck
@@ -232,6 +233,7 @@ lapi:
   cert_path: /c
   exclude_scenarios_containing:
   - crawl
+  follow: "no"
   include_scenarios_containing:
   - scan
   insecure_skip_verify: "true"
@@ -904,6 +906,10 @@ func TestTheLocalAPIIsFollowedWithAKeyAndAURL(t *testing.T) {
 	if !socket.LAPI.Followed() || socket.LAPI.Host() != "" {
 		t.Errorf("the document does not follow the socket: %+v", socket.LAPI)
 	}
+	reporting := parsed(t, with("lapi:\n  url: http://127.0.0.1:8080\n  follow: no\n  key: 'abc'"))
+	if reporting.LAPI.Followed() || !reporting.LAPI.IsUsed() {
+		t.Errorf("with follow: no, the document follows the Local API, or does not use it: %+v", reporting.LAPI)
+	}
 	for text, says := range map[string]string{
 		"url: 127.0.0.1:8080":                      "is not the address of a Local API, or",
 		"url: 'http://u:p@127.0.0.1/'":             "is not the address of a Local API, or",
@@ -925,7 +931,7 @@ func TestTheLocalAPIIsFollowedWithAKeyAndAURL(t *testing.T) {
 	}
 	twice := with("lapi:\n  url: http://127.0.0.1:8080\n  key: 'abc'")
 	if _, err := config.Parse([]byte(twice + "---\n" + strings.Replace(twice, "name: edge", "name: other", 1))); err == nil ||
-		!strings.Contains(err.Error(), "each would miss what the other reads") || strings.Contains(err.Error(), "abc") {
+		!strings.Contains(err.Error(), "the Local API takes both for one client") || strings.Contains(err.Error(), "abc") {
 		t.Errorf("two that share a key: %v", err)
 	}
 }

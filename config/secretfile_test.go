@@ -108,7 +108,7 @@ func TestReadSecretsNamesTheUserThatCannotReadAFile(t *testing.T) {
 func TestParseRefusesTwoDocumentsWithTheSameKeyFile(t *testing.T) {
 	one := with("lapi:\n  url: http://127.0.0.1:8080\n  api_key_path: /key")
 	two := strings.NewReplacer("name: edge", "name: other", "192.0.2.1", "192.0.2.2").Replace(one)
-	if _, err := config.Parse([]byte(one + "---\n" + two)); err == nil || !strings.Contains(err.Error(), "each would miss") {
+	if _, err := config.Parse([]byte(one + "---\n" + two)); err == nil || !strings.Contains(err.Error(), "the Local API takes both for one client") {
 		t.Errorf("the same file: %v", err)
 	}
 	if _, err := config.Parse([]byte(one + "---\n" + strings.Replace(two, "/key", "/other", 1))); err != nil {

@@ -10,16 +10,16 @@ import (
 func (d Document) Validate() error { return errorOf(d.faults()) }
 
 // faults checks each key by its tags, and then the rules about several keys. The keys of the Local API do not count
-// while it is not followed.
+// without its url.
 func (d Document) faults() []Fault {
 	var c checks
 	for _, k := range keys {
-		if k.section != "lapi" || d.LAPI.Followed() {
+		if k.section != "lapi" || d.LAPI.IsUsed() {
 			k.check(&d, &c)
 		}
 	}
 	for _, k := range keys {
-		if k.fileOf != "" && (k.section != "lapi" || d.LAPI.Followed()) {
+		if k.fileOf != "" && (k.section != "lapi" || d.LAPI.IsUsed()) {
 			secret := k.secret()
 			c.require(k.in(&d).String() == "" || secret.in(&d).Len() == 0, k.path(),
 				"is set, and so is "+secret.path(), "remove one of them", secret.path(), k.path())
@@ -36,7 +36,7 @@ func (d Document) faults() []Fault {
 
 func (l LAPI) checkAccess(c *checks) {
 	hasKey := l.Key != "" || l.APIKeyPath != "" || l.CertPath != ""
-	if !l.Followed() {
+	if !l.IsUsed() {
 		c.require(!hasKey, "lapi.url", "is empty, and there is a key or certificate for it", "write http://127.0.0.1:8080/")
 		return
 	}

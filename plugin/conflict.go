@@ -20,7 +20,7 @@ func (p *Plugin) checkConflicts(d config.Document) error {
 			continue // d replaces it
 		}
 		if reader := d.LAPI.ClientID(); reader != "" && n.document.LAPI.ClientID() == reader {
-			return fmt.Errorf("%s: lapi.key is also that of %s, and each misses changes that the other reads "+
+			return fmt.Errorf("%s: lapi.key is also that of %s, and the Local API takes both for one client "+
 				"(hint: give each a key of its own, with `cscli bouncers add`)", d.Name, name)
 		}
 		if err := CheckPair(n.document, d); err != nil {

@@ -10,6 +10,7 @@ import (
 	"notification-stormshield/lapi"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/follower"
+	"notification-stormshield/plugin/usage"
 )
 
 // Component is this program's name in CrowdSec's list of bouncers.
@@ -28,17 +29,19 @@ func LocalAPI(d config.Document, version string) (*lapi.Client, error) {
 	return client, nil
 }
 
-// follow follows the Local API until the context ends, if the configuration names one.
+// reportUsage reports to CrowdSec how many bans are enforced, until the context ends.
+func (n *notification) reportUsage(ctx context.Context) {
+	program := lapi.Usage{Type: Component, Version: cmp.Or(n.options.Version, "unknown"), OS: runtime.GOOS, Started: n.options.Started}
+	(&usage.Reporter{LocalAPI: n.localAPI, Ledger: n.ledger, Program: program, Log: n.log}).Run(ctx)
+}
+
+// follow follows the Local API until the context ends.
 func (n *notification) follow(ctx context.Context) {
-	if n.localAPI == nil {
-		return
-	}
 	l := n.document.LAPI
 	follower.New(follower.Config{
 		LocalAPI: n.localAPI, Ledger: n.ledger, Filter: func() ban.Filter { return n.filter },
 		Query:     lapi.Query{Scopes: l.Scopes, Origins: l.Origins, Include: l.IncludeScenarios, Exclude: l.ExcludeScenarios},
 		PollEvery: cmp.Or(l.UpdateFrequency, n.document.UpdateFrequency), ResyncEvery: l.ResyncEvery, MaxBans: n.document.Decisions.MaxBans,
-		Usage:    lapi.Usage{Type: Component, Version: cmp.Or(n.options.Version, "unknown"), OS: runtime.GOOS, Started: n.options.Started},
 		OnChange: n.enforcer.TriggerNow, OnRefused: n.counters.Refused, OnFailure: n.counters.LocalAPIFailed, Log: n.log,
 	}).Run(ctx)
 }

@@ -86,7 +86,7 @@ type notification struct {
 	stateless   error          // why the state cannot be opened yet; nil: it is open
 	lockout     lockout.File
 	enforcer    *enforcer.Enforcer
-	localAPI    *lapi.Client // nil: there is none to follow
+	localAPI    *lapi.Client // nil: the configuration names none
 	credentials string       // a login hold-off counts for these
 	own         *ownAddresses
 	emptyAlerts emptyAlerts
@@ -181,7 +181,7 @@ func (o Options) prepare(ctx context.Context, d config.Document, store *ledger.L
 		appliance: o.Connect(d), credentials: Credentials(d), ended: make(chan struct{}),
 		counters: metrics.NewCounters(d.Name, d.Stormshield.Host),
 	}
-	if d.LAPI.Followed() {
+	if d.LAPI.IsUsed() {
 		var err error
 		if n.localAPI, err = LocalAPI(d, o.Version); err != nil {
 			return nil, err

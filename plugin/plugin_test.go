@@ -63,13 +63,14 @@ type harness struct {
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
+	folder := t.TempDir() // removed after the plugin has ended
 	h := &harness{t: t, fw: &firewall{}}
 	h.p = plugin.New(plugin.Options{
 		Log: hclog.NewNullLogger(), Started: time.Now().Add(time.Hour), // prevents a flush
 		Connect: func(config.Document) plugin.Appliance { return h.fw },
 	})
 	t.Cleanup(h.p.Close)
-	text := configuration(t.TempDir())
+	text := configuration(folder)
 	if _, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)}); err != nil {
 		t.Fatal(err)
 	}

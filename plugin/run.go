@@ -20,7 +20,7 @@ const (
 )
 
 // run watches this machine's addresses until the context ends. While it holds the lease, it also shows the metrics and, from the age at
-// which a process may flush, enforces and follows the Local API.
+// which a process may flush, enforces, follows the Local API and reports to it.
 func (n *notification) run(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
@@ -39,7 +39,12 @@ func (n *notification) run(ctx context.Context) {
 		return
 	}
 	acting.Go(func() { n.enforcer.Run(ctx) })
-	acting.Go(func() { n.follow(ctx) })
+	if n.document.LAPI.Followed() {
+		acting.Go(func() { n.follow(ctx) })
+	}
+	if n.document.LAPI.IsUsed() {
+		acting.Go(func() { n.reportUsage(ctx) })
+	}
 	acting.Go(func() { n.keepHistory(ctx) })
 }
 

@@ -33,7 +33,7 @@ func (s *setup) printNextSteps() {
 	}
 	fmt.Fprintf(s.Out, "  systemctl reload crowdsec\n  cscli notifications test %s    # blocks nothing\n  crowdsec-stormshield status%s\n",
 		s.Name, s.selection())
-	if !s.document.LAPI.Followed() {
+	if !s.document.LAPI.IsUsed() {
 		fmt.Fprintf(s.Out, "\nTo enforce the community blocklist, other lists and unbans too:\n\n"+
 			"  cscli bouncers add %s    # prints a key, for lapi in %s\n", s.Name, s.File)
 	}

@@ -45,7 +45,6 @@ type LocalAPI interface {
 	Stream(ctx context.Context, q lapi.Query, do func(lapi.Event) error) (lapi.Summary, error)
 	ReadAbove(ctx context.Context, q lapi.Query, id int64, do func(lapi.Event) error) (lapi.Summary, error)
 	Lookup(ctx context.Context, q lapi.Query, prefix netip.Prefix) ([]lapi.Decision, error)
-	SendUsage(ctx context.Context, u lapi.Usage, now time.Time) error
 }
 
 // Config describes a follower.
@@ -57,7 +56,6 @@ type Config struct {
 	PollEvery   time.Duration
 	ResyncEvery time.Duration // how often a full read is due in any case; 0: never
 	MaxBans     int           // how many bans are enforced at most
-	Usage       lapi.Usage    // the follower sets Window, Active and LeftOut
 	OnChange    func()        // called when a ban was added, was extended or has ended
 	// OnRefused counts refused decisions. A decision counts when the Local API first lists it. Nil: nobody counts.
 	OnRefused func(kind ban.Kind, n int)
@@ -75,8 +73,6 @@ type Follower struct {
 	needsFullRead bool      // the next update is a full read
 	failed        int       // updates in a row
 	failures      *failures.Log
-	usageSent     time.Time // when the last usage metrics were sent
-	refusesUsage  bool      // the Local API accepts no usage metrics
 }
 
 // New returns a follower. Run starts it.
@@ -126,7 +122,6 @@ func (f *Follower) update(ctx context.Context, now time.Time) {
 	if err := f.Ledger.RecordRead(ctx, time.Now()); err != nil {
 		f.Log.Debug("the read could not be recorded", "error", err)
 	}
-	f.sendUsage(ctx, now)
 }
 
 func (f *Follower) isFullReadDue(now time.Time) bool {

@@ -424,21 +424,3 @@ func TestASecondReaderWithTheSameKeyIsLogged(t *testing.T) {
 		}
 	})
 }
-
-func TestCrowdSecGetsUsageMetrics(t *testing.T) {
-	t.Parallel()
-	follow(t, nil, func(h *harness) {
-		h.at(16 * time.Minute)
-		if len(h.api.usages) != 2 || h.api.usages[1].Active["CAPI"] != 2 || h.api.usages[1].Window != 15*time.Minute {
-			t.Errorf("sent %+v", h.api.usages)
-		}
-		h.api.usageFails = errors.New("away")
-		h.at(31 * time.Minute)
-		h.wantInForce("while metrics fail", 1, 2)
-		h.api.usageFails = lapi.ErrNoMetrics
-		h.at(2 * time.Hour)
-		if n := len(h.api.usages); n != 4 {
-			t.Errorf("an old Local API was asked %d times", n)
-		}
-	})
-}

@@ -30,18 +30,17 @@ type fakeAPI struct {
 	// a full read lists as deleted.
 	standing, added, deleted, ended map[int64]string
 
-	fail, readAboveFails, lookupFails, usageFails error
-	panics, withoutUUIDs                          bool
-	cut                                           bool          // each answer ends after its first decision
-	slow                                          time.Duration // how long a full read takes for each decision
-	fullWait, pollWait                            time.Duration // how long a full read, or a poll, takes before its first decision
-	began                                         time.Time     // when the last stream began
-	unreadable                                    int           // decisions in each answer that cannot be read
-	database                                      int           // its number: each database gives other UUIDs
+	fail, readAboveFails, lookupFails error
+	panics, withoutUUIDs              bool
+	cut                               bool          // each answer ends after its first decision
+	slow                              time.Duration // how long a full read takes for each decision
+	fullWait, pollWait                time.Duration // how long a full read, or a poll, takes before its first decision
+	began                             time.Time     // when the last stream began
+	unreadable                        int           // decisions in each answer that cannot be read
+	database                          int           // its number: each database gives other UUIDs
 
-	asked  string  // a letter for each stream: f for everything, p for a poll
-	above  []int64 // the IDs above which decisions were asked for
-	usages []lapi.Usage
+	asked string  // a letter for each stream: f for everything, p for a poll
+	above []int64 // the IDs above which decisions were asked for
 }
 
 // value is the address of a decision, unless a scenario gives another.
@@ -135,13 +134,6 @@ func (a *fakeAPI) loseDeleted() {
 	}
 }
 
-func (a *fakeAPI) SendUsage(_ context.Context, u lapi.Usage, _ time.Time) error {
-	a.Lock()
-	defer a.Unlock()
-	a.usages = append(a.usages, u)
-	return a.usageFails
-}
-
 // ends is when a decision ends. A higher ID ends later.
 func ends(id int64) time.Time {
 	return time.Date(2000, 1, 2, 0, int(id), 0, 0, time.UTC) // synctest's time starts a day before
@@ -210,7 +202,6 @@ func follow(t *testing.T, change func(*follower.Config), scenario func(h *harnes
 		c := follower.Config{
 			LocalAPI: local, Ledger: store, PollEvery: 10 * time.Second, ResyncEvery: time.Hour, MaxBans: 1000,
 			Filter:   func() ban.Filter { return ban.Filter{NeverBlock: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}} },
-			Usage:    lapi.Usage{Type: "test"},
 			OnChange: func() { h.changed++ },
 			Log:      hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true, Level: hclog.Info}),
 		}

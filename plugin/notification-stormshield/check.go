@@ -126,7 +126,7 @@ func checkAppliance(ctx context.Context, d config.Document, write bool, out outp
 		check = acceptance.CheckAndWrite
 	}
 	findings := check(ctx, stormshield.New(c))
-	if d.LAPI.Followed() {
+	if d.LAPI.IsUsed() {
 		progress.show("asking the Local API")
 		findings = append(findings, checkLocalAPI(ctx, d))
 	}
