@@ -102,7 +102,8 @@ func (e *Exporter) listenAndServe(ctx context.Context, where config.Prometheus) 
 	if err != nil {
 		return err
 	}
-	e.log.Succeeded("the metrics and the status page are served")
+	served := time.AfterFunc(listenEvery, func() { e.log.Succeeded("the metrics and the status page are served") })
+	defer served.Stop()
 	handler := e.handler
 	if where.WebConfigPath == "" { // otherwise a password or the name in the certificate protects the page
 		handler = ownHostOnly(handler)
