@@ -41,25 +41,26 @@ With --watch it looks again every 5 seconds, or as often as you say (--watch=1m)
 until Ctrl-C. The exit status is that of the last look. It reads the configuration
 once. An error, such as a missing state, does not end it.
 
-With --json: name, host, ssh (false: over the API alone), enforce (blacklist, rule
-or both), observing (true: the filter rule only logs, and nothing is blocked),
-rule_stale_since (since when the running filter rule lacks changes of the group; a
-time, or null), max_bans, state (a path), working, problem (text; absent if
-working), process (null: none runs), in_force, of_lists (bans in force of the
-class lists), in_force_by_class and waiting_by_class (numbers: local, imports,
-lists), to_block, to_unblock, pending_since (since when the oldest of these two is
-pending, or when a flush was cut; a time, or null), next_end, last_flush,
-blocked_anew (the last re-assert; times, or null), local_api (null: it is not
-followed; or last_read, unread_since (times, or null), error, left_out (all bans
-that wait)), trouble (null, or text, since, last, count, warning (true: all bans
-are enforced), files (true: only the appliance's files failed)), files (null:
-there are no credentials for SSH; or compared (when the files were last compared
-with the bans in force, a time or null), to_write (bans that the files lack or no
+With --json: name, host, ssh (false: over the API alone), enforce (blacklist,
+rule or both), observing (true: the filter rule only logs, and nothing is
+blocked), rule_stale_since (since when the running filter rule lacks changes of
+the group; a time, or null), max_bans, state (a path), working, problem (text;
+absent if working), process (null: none runs), in_force, of_lists (bans in force
+of the class lists), in_force_by_class and waiting_by_class (numbers: local,
+imports, lists), decisions_recorded (since the state was made), to_block,
+to_unblock, pending_since (since when the oldest of these two is pending, or
+when a flush was cut; a time, or null), next_end, last_flush, blocked_anew (the
+last re-assert; times, or null), local_api (null: it is not followed; or
+last_read, unread_since (times, or null), error, left_out (all bans that wait)),
+trouble (null, or text, since, last, count, warning (true: all bans are
+enforced), files (true: only the appliance's files failed)), files (null: there
+are no credentials for SSH; or compared (when the files were last compared with
+the bans in force, a time or null), to_write (bans that the files lack or no
 longer need), ranges (ranges to block, which need the files)), login_hold_off
 (null, or until, refused (failed logins), reason, hint), history (a list of the
-last 24 hours, one sample each 5 minutes, the oldest first: at (a time), in_force,
-waiting, pending (to block and to unblock)). With --watch it prints each look as
-one line.`,
+last 24 hours, one sample each 5 minutes, the oldest first: at (a time),
+in_force, waiting, pending (to block and to unblock)). With --watch it prints
+each look as one line.`,
 		example: `  crowdsec-stormshield status
   crowdsec-stormshield status --watch`,
 		bind: o.bind,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +61,27 @@ func TestStatusPrintsTheHistoryAsJSON(t *testing.T) {
 	if err != nil || time.Since(at) > time.Minute || last["in_force"] != 1.0 || last["pending"] != 1.0 || last["waiting"] != 0.0 {
 		t.Errorf("the last one is %v, %v", last, err)
 	}
+}
+
+func TestTheHelpOfStatusNamesEachKeyOfItsJSON(t *testing.T) {
+	_, keys, _ := strings.Cut(statusCommand().help, "With --json:")
+	var visit func(reflect.Type)
+	visit = func(of reflect.Type) {
+		switch {
+		case of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice:
+			visit(of.Elem())
+		case of.Kind() == reflect.Struct && of != reflect.TypeFor[time.Time]():
+			for i := range of.NumField() {
+				field := of.Field(i)
+				key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+				if field.IsExported() && !regexp.MustCompile(`\b`+key+`\b`).MatchString(keys) {
+					t.Errorf("it lacks %s", key)
+				}
+				visit(field.Type)
+			}
+		}
+	}
+	visit(reflect.TypeFor[status]())
 }
 
 func TestAWatchClearsATerminalBeforeEachLook(t *testing.T) {
