@@ -34,7 +34,8 @@ documents must not have the same name, write the same group on the same
 appliance, or name different listeners for metrics. It also names the values that CrowdSec changes before the plugin gets
 them, and says whether profiles.yaml names the notification where decisions block.
 With a filter rule it compares the rule in force with the configuration, and looks
-for the commands that activate it.
+for the commands that activate it. With prometheus.enabled it says who listens at
+the address of the metrics, and reads web_config_path.
 
 With --write it also blocks addresses for documentation (198.51.100.240/28,
 2001:db8::c5ec) for some seconds, writes objects and groups of its own into the
@@ -86,6 +87,7 @@ func runCheck(ctx context.Context, o checkOptions, out output) error {
 	}
 	hintAtReferences(findings, d.References)
 	findings = append(findings, aboutFiles...)
+	findings = append(findings, checkMetrics(ctx, o.file, d)...)
 	r := newReport(d, findings)
 	if o.write {
 		hidden := []string{d.Stormshield.Host, d.LAPI.Host()}

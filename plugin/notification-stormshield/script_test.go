@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -62,6 +63,7 @@ func TestMain(m *testing.M) {
 //	lapi refuse|heal               the Local API refuses its key, or accepts it again
 //	key FILE PASSPHRASE            makes a private key that the SSH account accepts
 //	packet SOURCE ACTION           waits until a packet of this address meets pass, block or reset
+//	listening ADDRESS              waits until a program listens at an address
 //	[!] blocked PREFIX             waits until the appliance blocks a prefix, or does not block it
 //	await FILE REGEXP              waits until the text of a file matches
 //	json PATH WANT                 compares one value of the JSON that was printed: .a.0.b
@@ -86,12 +88,13 @@ func TestScripts(t *testing.T) {
 			env.Setenv("CERTIFICATE", s.Appliance.CertificateFingerprint())
 			env.Setenv("LAPI", strings.Trim(strings.TrimPrefix(s.LocalAPI.URL(), "http:"), "/")) // host:port
 			env.Setenv("LAPI_KEY", s.LocalAPI.Key)
+			env.Setenv("METRICS_HOST", plugintest.NewPrometheus().ListenAddr)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"configure": withScript((*script).configureCommand), "remove-ssh": withScript((*script).removeSSHCommand), "copy": withScript((*script).copyCommand),
 			"plugin": withScript((*script).pluginCommand), "ban": withScript((*script).banCommand), "appliance": withScript((*script).applianceCommand),
-			"lapi": withScript((*script).localAPICommand), "key": keyCommand,
+			"lapi": withScript((*script).localAPICommand), "key": keyCommand, "listening": listeningCommand,
 			"host-keys": hostKeysCommand, "blocked": blockedCommand, "packet": packetCommand, "json": jsonCommand,
 			"await": awaitCommand,
 		},
@@ -300,6 +303,22 @@ func keyCommand(ts *testscript.TestScript, neg bool, args []string) {
 	key, err := ssh.NewPublicKey(public)
 	ts.Check(err)
 	ts.Value(scriptKey{}).(*script).Appliance.AuthorizeKey(key)
+}
+
+func listeningCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("listening ADDRESS, not %q", args)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		connection, err := net.Dial("tcp", args[0])
+		if err == nil {
+			_ = connection.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("nobody listens: %v", err)
+		}
+	}
 }
 
 func blockedCommand(ts *testscript.TestScript, neg bool, args []string) {
