@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -95,6 +96,23 @@ func (a *Appliance) reboot(t testing.TB) {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusNoContent {
 		t.Fatalf("POST /reboot: %s", response.Status)
+	}
+}
+
+// setFaults changes the faults that the JSON names.
+func (a *Appliance) setFaults(t testing.TB, faults string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.control+"/faults", strings.NewReader(faults))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatalf("ask the appliance: %v", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusNoContent {
+		t.Fatalf("POST /faults: %s", response.Status)
 	}
 }
 

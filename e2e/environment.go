@@ -22,8 +22,9 @@ type Environment struct {
 	policy string            // its filter policies, before the plugin
 }
 
-// newEnvironment starts all programs and waits until the plugin is ready to flush. The test stops them at its end.
-func newEnvironment(t *testing.T, c Combination) *Environment {
+// newEnvironment starts all programs and waits until the plugin is ready to flush. The test stops them at its end. The steps to prepare
+// come before the start of CrowdSec.
+func newEnvironment(t *testing.T, c Combination, prepare ...func(*Environment)) *Environment {
 	t.Helper()
 	folder := temporaryFolder(t)
 	env := newApplianceEnvironment(t, folder, c.Access.LoginShell)
@@ -31,6 +32,9 @@ func newEnvironment(t *testing.T, c Combination) *Environment {
 	env.Plugin = installPlugin(t, folder, env.CrowdSec, env.Appliance, env.SSH)
 	if c.Access.WithoutSSH {
 		env.Plugin.setSSH(t, false)
+	}
+	for _, step := range prepare {
+		step(env)
 	}
 	env.CrowdSec.Start(t)
 	env.Plugin.waitUntilActive(t)

@@ -53,6 +53,7 @@ func installPlugin(t testing.TB, folder string, c *CrowdSec, a *Appliance, s *ss
 		"LAPIURL": "", "LAPIKey": "", "LAPIResync": 24 * time.Hour, // alerts alone
 		"MaxBans": 0, "ReassertEvery": 10 * time.Minute, // the defaults
 		"Enforce": "blacklist", "Rule": map[string]any{}, // keys and values of the section rule
+		"PrometheusPort": 0, // not enabled
 	}
 	p.configure(t)
 	t.Cleanup(func() { killAll(p.binary) })
