@@ -60,7 +60,9 @@ func newHarness(t *try, options ...func(*snstest.Options)) *harness {
 	}
 	p, err := plugintest.New(plugintest.Options{
 		Binary: t.Binary, User: &nobody, Appliance: o,
-		Configuration: plugintest.Configuration{Name: "torture", UpdateFrequency: updateFrequency, Debounce: debounce},
+		Configuration: plugintest.Configuration{
+			Name: "torture", UpdateFrequency: updateFrequency, Debounce: debounce, Prometheus: plugintest.NewPrometheus(),
+		},
 	})
 	t.must(err)
 	if t.withoutSSH {
@@ -72,6 +74,7 @@ func newHarness(t *try, options ...func(*snstest.Options)) *harness {
 	h := &harness{try: t, Harness: p, expected: newExpected(), administrator: newAdministrator(p.Appliance), kept: map[string]bool{}}
 	h.setWithoutSSH(t.withoutSSH)
 	t.Cleanup(h.end)
+	t.Cleanup(h.scrape())
 	if t.byRule {
 		h.must(h.administrator.writePolicy(manyRules()))
 		h.installRule()
@@ -246,7 +249,12 @@ func (h *harness) tail() string {
 
 // checkSecrets looks for a password in a text.
 func (h *harness) checkSecrets(where, text string) {
-	for _, secret := range []string{h.Appliance.Password(), h.Configuration.SSHPassword} {
+	h.checkFor(where, text, h.Appliance.Password(), h.Configuration.SSHPassword)
+}
+
+// checkFor reports a secret in a text.
+func (h *harness) checkFor(where, text string, secrets ...string) {
+	for _, secret := range secrets {
 		for _, form := range []string{secret, url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret))} {
 			if strings.Contains(text, form) {
 				h.report(leaks, 1, "a password in %s: %s", where, text)
