@@ -3,6 +3,7 @@ package metrics
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -45,14 +46,14 @@ stormshield:
   api_cert_fingerprint: SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU
 prometheus:
   enabled: true
-  listen_port: %d
+  listen_addr: %s
   web_config_path: %q
 `
 
 // sourceOf returns a source with an empty state, whose lease this process holds.
-func sourceOf(t *testing.T, name string, port int, webConfig string) Source {
+func sourceOf(t *testing.T, name string, address, webConfig string) Source {
 	t.Helper()
-	d, err := config.ParseOne([]byte(fmt.Sprintf(document, name, port, webConfig)))
+	d, err := config.ParseOne([]byte(fmt.Sprintf(document, name, address, webConfig)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,15 +89,11 @@ func (s Source) record(t *testing.T, addresses ...string) {
 	}
 }
 
-// freePort returns a port on which nothing listens.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+// newAddress returns a loopback address that no other test has.
+func newAddress() string {
+	var b [3]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return netip.AddrFrom4([4]byte{127, 1 + b[0]%254, b[1], b[2]}).String()
 }
 
 // run runs a document until the test ends or the function is called.
@@ -114,11 +111,11 @@ func run(t *testing.T, e *Exporter, s Source) (stop func()) {
 }
 
 // get waits for an answer.
-func get(t *testing.T, port int, path string, edit ...func(*http.Request)) (status int, text string) {
+func get(t *testing.T, address, path string, edit ...func(*http.Request)) (status int, text string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for deadline := time.Now().Add(time.Minute); ; {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+net.JoinHostPort(address, "60602")+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,15 +139,15 @@ func get(t *testing.T, port int, path string, edit ...func(*http.Request)) (stat
 
 func TestTheMetricsAreThoseOfTheState(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
-	s := sourceOf(t, "first", port, "")
+	address := newAddress()
+	s := sourceOf(t, "first", address, "")
 	s.record(t, "203.0.113.77/32", "2001:db8::77/128")
 	s.Counters.Flushed(Failed, 2*time.Second)
 	s.Counters.Failed(NetworkError)
 	s.Counters.Refused(ban.Scope, 3)
 	s.Counters.Blocked([]time.Duration{time.Second, 3 * time.Second})
 	run(t, New("1.2.3", hclog.NewNullLogger()), s)
-	status, text := get(t, port, "/metrics")
+	status, text := get(t, address, "/metrics")
 	const labels = `host="firewall.example",name="first"`
 	for _, want := range []string{
 		`crowdsec_stormshield_build_info{goversion="`, `version="1.2.3"} 1`,
@@ -176,11 +173,11 @@ func TestTheMetricsAreThoseOfTheState(t *testing.T) {
 
 func TestTheHealthIsThatOfEachDocument(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	address := newAddress()
 	e := New("", hclog.NewNullLogger())
-	well, ill := sourceOf(t, "well", port, ""), sourceOf(t, "ill", port, "")
+	well, ill := sourceOf(t, "well", address, ""), sourceOf(t, "ill", address, "")
 	run(t, e, well)
-	if status, text := get(t, port, "/-/healthy"); status != http.StatusOK || !strings.HasPrefix(text, "well: ") {
+	if status, text := get(t, address, "/-/healthy"); status != http.StatusOK || !strings.HasPrefix(text, "well: ") {
 		t.Errorf("%d %s", status, text)
 	}
 	if err := ill.Health.Ledger.RecordFailure(t.Context(), ledger.WholeFlush, "the appliance is away", 0, time.Now()); err != nil {
@@ -191,35 +188,35 @@ func TestTheHealthIsThatOfEachDocument(t *testing.T) {
 	for len(e.sources()) < 2 {
 		time.Sleep(time.Millisecond)
 	}
-	if status, text := get(t, port, "/-/healthy"); status != http.StatusServiceUnavailable || !strings.Contains(text, "ill: ") {
+	if status, text := get(t, address, "/-/healthy"); status != http.StatusServiceUnavailable || !strings.Contains(text, "ill: ") {
 		t.Errorf("%d %s", status, text)
 	}
 	stop()
 	hide := e.Show(Source{Health: ill.Health, NoState: errors.New("the disk is full"), Counters: ill.Counters, Observed: ill.Observed})
-	if status, text := get(t, port, "/-/healthy"); status != http.StatusServiceUnavailable || !strings.Contains(text, "the disk is full") {
+	if status, text := get(t, address, "/-/healthy"); status != http.StatusServiceUnavailable || !strings.Contains(text, "the disk is full") {
 		t.Errorf("%d %s", status, text)
 	}
-	if _, text := get(t, port, "/metrics"); !strings.Contains(text, `working{host="firewall.example",name="ill"} 0`) {
+	if _, text := get(t, address, "/metrics"); !strings.Contains(text, `working{host="firewall.example",name="ill"} 0`) {
 		t.Error("the metrics of a document without its state lack crowdsec_stormshield_working")
 	}
-	if status, _ := get(t, port, "/"); status != http.StatusOK {
+	if status, _ := get(t, address, "/"); status != http.StatusOK {
 		t.Errorf("the page without a state: %d", status)
 	}
 	hide()
-	if status, text := get(t, port, "/-/healthy"); status != http.StatusOK || strings.Contains(text, "ill") {
+	if status, text := get(t, address, "/-/healthy"); status != http.StatusOK || strings.Contains(text, "ill") {
 		t.Errorf("%d %s", status, text)
 	}
 }
 
 func TestAnotherDocumentListensWhenTheFirstOneEnds(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	address := newAddress()
 	e := New("", hclog.NewNullLogger())
-	stop := run(t, e, sourceOf(t, "first", port, ""))
-	get(t, port, "/metrics")
-	run(t, e, sourceOf(t, "second", port, ""))
+	stop := run(t, e, sourceOf(t, "first", address, ""))
+	get(t, address, "/metrics")
+	run(t, e, sourceOf(t, "second", address, ""))
 	stop()
-	if _, text := get(t, port, "/metrics"); !strings.Contains(text, `name="second"`) || strings.Contains(text, `name="first"`) {
+	if _, text := get(t, address, "/metrics"); !strings.Contains(text, `name="second"`) || strings.Contains(text, `name="first"`) {
 		t.Error(text)
 	}
 }
@@ -227,13 +224,13 @@ func TestAnotherDocumentListensWhenTheFirstOneEnds(t *testing.T) {
 func TestABusyPortIsLoggedOnceAndTriedAgain(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
-	holder, err := net.Listen("tcp", "127.0.0.1:0")
+	address := newAddress()
+	holder, err := net.Listen("tcp", net.JoinHostPort(address, "60602"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := holder.Addr().(*net.TCPAddr).Port
 	e := New("", hclog.New(&hclog.LoggerOptions{Output: &log}))
-	run(t, e, sourceOf(t, "first", port, ""))
+	run(t, e, sourceOf(t, "first", address, ""))
 	refusals := regexp.MustCompile(`(?m)^.*\[WARN\].*not served: .*address already in use.*hint=.*$`)
 	for !refusals.MatchString(log.String()) {
 		time.Sleep(time.Millisecond)
@@ -243,7 +240,7 @@ func TestABusyPortIsLoggedOnceAndTriedAgain(t *testing.T) {
 		t.Errorf("logged %d times:\n%s", n, log.String())
 	}
 	holder.Close()
-	get(t, port, "/metrics")
+	get(t, address, "/metrics")
 	for !strings.Contains(log.String(), "are served: failures=") {
 		time.Sleep(time.Millisecond)
 	}
@@ -252,14 +249,14 @@ func TestABusyPortIsLoggedOnceAndTriedAgain(t *testing.T) {
 func TestAForeignHostIsRefusedUnlessAPasswordProtectsThePage(t *testing.T) {
 	t.Parallel()
 	foreign := func(r *http.Request) { r.Host = "attacker.example" }
-	port := freePort(t)
-	run(t, New("", hclog.NewNullLogger()), sourceOf(t, "first", port, ""))
+	address := newAddress()
+	run(t, New("", hclog.NewNullLogger()), sourceOf(t, "first", address, ""))
 	for _, path := range []string{"/", "/metrics", "/-/healthy"} {
-		if status, text := get(t, port, path, foreign); status != http.StatusMisdirectedRequest || !strings.Contains(text, "Host header") {
+		if status, text := get(t, address, path, foreign); status != http.StatusMisdirectedRequest || !strings.Contains(text, "Host header") {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
 	}
-	if status, _ := get(t, port, "/other"); status != http.StatusNotFound {
+	if status, _ := get(t, address, "/other"); status != http.StatusNotFound {
 		t.Errorf("another path: %d", status)
 	}
 
@@ -271,10 +268,10 @@ func TestAForeignHostIsRefusedUnlessAPasswordProtectsThePage(t *testing.T) {
 	if err := os.WriteFile(webConfig, fmt.Appendf(nil, "basic_auth_users:\n  prometheus: %s\n", hash), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	port = freePort(t)
-	run(t, New("", hclog.NewNullLogger()), sourceOf(t, "second", port, webConfig))
+	address = newAddress()
+	run(t, New("", hclog.NewNullLogger()), sourceOf(t, "second", address, webConfig))
 	for password, want := range map[string]int{"right": http.StatusOK, "wrong": http.StatusUnauthorized} {
-		if status, _ := get(t, port, "/metrics", foreign, func(r *http.Request) { r.SetBasicAuth("prometheus", password) }); status != want {
+		if status, _ := get(t, address, "/metrics", foreign, func(r *http.Request) { r.SetBasicAuth("prometheus", password) }); status != want {
 			t.Errorf("password %s: %d", password, status)
 		}
 	}
@@ -283,12 +280,12 @@ func TestAForeignHostIsRefusedUnlessAPasswordProtectsThePage(t *testing.T) {
 func TestAWrongWebConfigurationServesNothing(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
-	port := freePort(t)
-	stop := run(t, New("", hclog.New(&hclog.LoggerOptions{Output: &log})), sourceOf(t, "first", port, "/nonexistent/web.yml"))
+	address := newAddress()
+	stop := run(t, New("", hclog.New(&hclog.LoggerOptions{Output: &log})), sourceOf(t, "first", address, "/nonexistent/web.yml"))
 	for !strings.Contains(log.String(), "web_config_path") {
 		time.Sleep(time.Millisecond)
 	}
-	if conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+	if conn, err := net.Dial("tcp", net.JoinHostPort(address, "60602")); err == nil {
 		conn.Close()
 		t.Error("it listens without its passwords")
 	}
