@@ -30,7 +30,7 @@ var (
 	pending    = describe("pending_bans", "Bans that the appliance has not acknowledged yet, by change.", "change")
 	pendingAge = describe("oldest_pending_age_seconds", "How long the oldest change is pending; 0: nothing is.")
 	staleAge   = describe("rule_stale_age_seconds", "How long the running filter rule lacks changes of the group; 0: it lacks none.")
-	recorded   = describe("decisions_recorded_total", "Decisions that were recorded, by all processes since the state was made.")
+	recorded   = describe("decisions_recorded_total", "Decisions that were recorded since the state was made, also by earlier processes.")
 	success    = describe("last_success_timestamp_seconds", "When the last flush that ended well ended; 0: never.")
 	reassert   = describe("last_reassert_timestamp_seconds", "When everything in force was last blocked again; 0: never.")
 	holdOff    = describe("login_hold_off_until_timestamp_seconds", "Until when no login is tried, because one failed; 0: logins are tried.")

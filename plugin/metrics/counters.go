@@ -56,7 +56,7 @@ func NewCounters(name, host string) *Counters {
 	}
 	c := &Counters{
 		refused: prometheus.NewCounterVec(counter("decisions_refused_total",
-			"Decisions that ask for a block and get none, by reason."), []string{"reason"}),
+			"Decisions that ask for a block and get none, by reason. One that an alert and the Local API bring counts twice."), []string{"reason"}),
 		flushes: prometheus.NewCounterVec(counter("flushes_total",
 			"Flushes that contacted the appliance, by result."), []string{"result"}),
 		errors: prometheus.NewCounterVec(counter("errors_total",
