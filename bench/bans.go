@@ -45,7 +45,7 @@ func (s size) measure(ctx context.Context, o options) (at atSize, err error) {
 	}
 	progress("  lone bans")
 	for range s.lone {
-		latency, err := h.loneBan(ctx)
+		latency, _, err := h.loneBan(ctx)
 		if err != nil {
 			return at, fmt.Errorf("lone ban %d: %w", len(at.latencies)+1, err)
 		}
@@ -81,22 +81,22 @@ func measureAlert(ctx context.Context, o options, bans int) (a bigAlert, err err
 
 // loneBan sends one ban when nothing is pending, and returns the time from
 // Notify's answer to the entry on the blacklist.
-func (h *harness) loneBan(ctx context.Context) (time.Duration, error) {
+func (h *harness) loneBan(ctx context.Context) (latency time.Duration, c cost, err error) {
 	if err := h.waitForFrequency(ctx); err != nil {
-		return 0, err
+		return 0, c, err
 	}
 	prefix, logged := h.fresh.next(1)[0], h.startCounting()
 	if _, err := h.ban(ctx, banFor, prefix); err != nil {
-		return 0, err
+		return 0, c, err
 	}
 	answered := time.Now()
-	if _, err := h.flush(ctx, logged, outcome{added: 1}); err != nil {
-		return 0, err
+	if c, err = h.flush(ctx, logged, outcome{added: 1}); err != nil {
+		return 0, c, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Second, fmt.Errorf("%s is not blocked after its flush", prefix))
 	defer cancel()
 	blocked, err := h.Appliance.WaitBlocked(ctx, prefix)
-	return blocked.Sub(answered), err
+	return blocked.Sub(answered), c, err
 }
 
 // runStorm sends alerts of one decision each at a steady rate, without waiting

@@ -55,6 +55,7 @@ type setting struct {
 	frequency time.Duration // update_frequency
 	debounce  time.Duration
 	singleMax int // api_single_max; 0: the default
+	metrics   bool
 }
 
 // harness is one appliance and one plugin.
@@ -67,6 +68,8 @@ type harness struct {
 
 	reasserted time.Time // the end of the last re-assert
 	beforeEnd  int       // the length of the log before the end of a short ban
+
+	scrapes []time.Duration // of beingScraped
 }
 
 // newHarness makes an appliance, and starts a plugin that sends it nothing until firstFlush.
@@ -92,6 +95,9 @@ func newHarness(ctx context.Context, o options, s setting) (*harness, error) {
 		h.RemoveAwk()
 	case withoutSSH:
 		h.Configuration.WithoutSSH = true
+	}
+	if s.metrics {
+		h.Configuration.Prometheus = plugintest.NewPrometheus()
 	}
 	h.Configuration.DryRun = true
 	if err := h.Start(ctx); err != nil {

@@ -28,8 +28,9 @@ func (p listPlan) String() string {
 // list is the result of following a Local API.
 type list struct {
 	listPlan
-	read time.Duration // from the plugin's configuration until the ledger has everything
-	peak int64         // memory after the next flush, in bytes
+	read  time.Duration // from the plugin's configuration until the ledger has everything
+	first time.Duration // of the next flush
+	peak  int64         // memory after that flush, in bytes
 
 	// Of an unchanged Local API with one decision per ban, in all rounds.
 	asked       plugintest.LocalAPIStats
@@ -38,12 +39,31 @@ type list struct {
 
 func (p listPlan) measure(ctx context.Context, o options) (l list, err error) {
 	progress("a Local API that lists %s", p)
-	l.listPlan = p
-	h, _, err := newBlockingHarness(ctx, o, short, 0, perLarge)
+	h, l, err := p.follow(ctx, o, short)
 	if err != nil {
 		return l, err
 	}
 	defer h.close()
+	if p.decisions > 1 {
+		return l, nil
+	}
+	h.Appliance.ResetStats()
+	h.LocalAPI.TakeStats()
+	if err = plugintest.Pause(ctx, rounds*h.frequency); err != nil {
+		return l, err
+	}
+	l.asked = h.LocalAPI.TakeStats()
+	s := h.Appliance.Stats()
+	l.connections = s.SSHConnections + s.APIConnections
+	return l, nil
+}
+
+// follow makes a plugin that follows a Local API, and measures until it has blocked everything.
+func (p listPlan) follow(ctx context.Context, o options, s setting) (h *harness, l list, err error) {
+	l.listPlan = p
+	if h, _, err = newBlockingHarness(ctx, o, s, 0, perLarge); err != nil {
+		return nil, l, err
+	}
 	local := h.StartLocalAPI()
 	local.Left = banFor
 	addresses := h.fresh.next(p.bans)
@@ -53,25 +73,18 @@ func (p listPlan) measure(ctx context.Context, o options) (l list, err error) {
 		}
 	}
 	h.banned = p.bans
-	if err = l.follow(ctx, h); err != nil {
-		return l, err
+	if err = h.beingScraped(ctx, func() error { return l.measureReading(ctx, h) }); err == nil {
+		l.peak, err = h.Plugin.PeakMemory()
 	}
-	if l.peak, err = h.Plugin.PeakMemory(); err != nil || p.decisions > 1 {
-		return l, err
+	if err != nil {
+		h.close()
+		return nil, l, err
 	}
-	h.Appliance.ResetStats()
-	local.TakeStats()
-	if err = plugintest.Pause(ctx, rounds*h.frequency); err != nil {
-		return l, err
-	}
-	l.asked = local.TakeStats()
-	s := h.Appliance.Stats()
-	l.connections = s.SSHConnections + s.APIConnections
-	return l, nil
+	return h, l, nil
 }
 
-// follow measures how the plugin reads everything, and waits for its flush.
-func (l *list) follow(ctx context.Context, h *harness) error {
+// measureReading measures how the plugin reads everything, and the flush that follows.
+func (l *list) measureReading(ctx context.Context, h *harness) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the plugin did not read the list in time"))
 	defer cancel()
 	logged, start := h.startCounting(), time.Now()
@@ -86,6 +99,7 @@ func (l *list) follow(ctx context.Context, h *harness) error {
 	if n := read.Int("added"); n != l.bans {
 		return fmt.Errorf("the plugin read %s of %s bans", grouped(n), grouped(l.bans))
 	}
-	_, err = h.flush(ctx, logged, byGroup(l.bans))
+	first, err := h.flush(ctx, logged, byGroup(l.bans))
+	l.first = first.wall
 	return err
 }

@@ -18,6 +18,7 @@ type plan struct {
 	alert   int // bans in the one large alert
 	lists   []listPlan
 	batches batchPlan
+	metrics metricsPlan
 }
 
 // size is for measurements over loopback with a number of bans in force.
@@ -47,11 +48,13 @@ var emulated = snstest.Link{BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Mill
 var links = []snstest.Link{{}, emulated}
 
 func (o options) plan() (plan, error) {
-	p := plan{alert: 100_000, lists: []listPlan{{most, 1}, {most, 3}}, batches: batchPlan{bans: 10_000, numbers: []int{8, 16, 32, 64, 128}, tries: 3}}
+	p := plan{alert: 100_000, lists: []listPlan{{most, 1}, {most, 3}}, batches: batchPlan{bans: 10_000, numbers: []int{8, 16, 32, 64, 128}, tries: 3},
+		metrics: metricsPlan{bans: most, pairs: 3, storms: 3, duration: 2 * time.Second, lone: 5, requests: 200}}
 	lone, duration, tries := 20, 20*time.Second, 3
 	sizes, totals, apiTotals := []int{0, 10_000, 100_000, 300_000}, []int{1_000, 10_000, 100_000, 300_000}, []int{1_000, mostWithoutSSH}
 	if o.quick {
 		p.alert, p.lists, p.batches = 10_000, []listPlan{{10_000, 1}, {1_000, 3}}, batchPlan{bans: 1_000, numbers: []int{8, 32}, tries: 1}
+		p.metrics = metricsPlan{bans: 10_000, pairs: 1, storms: 1, duration: 2 * time.Second, lone: 1, requests: 50}
 		lone, duration, tries = 5, 5*time.Second, 2
 		sizes, totals, apiTotals = []int{10_000}, []int{1_000, 10_000}, []int{1_000}
 	}
@@ -100,6 +103,7 @@ type measured struct {
 	alert   bigAlert
 	lists   []list
 	batches []batches
+	metrics metricsCost
 }
 
 func (p plan) measure(ctx context.Context, o options) (m measured, err error) {
@@ -122,6 +126,9 @@ func (p plan) measure(ctx context.Context, o options) (m measured, err error) {
 	}
 	if m.batches, err = p.batches.measure(ctx, o); err != nil {
 		return m, fmt.Errorf("several bans at once: %w", err)
+	}
+	if m.metrics, err = p.metrics.measure(ctx, o); err != nil {
+		return m, fmt.Errorf("the metrics: %w", err)
 	}
 	for _, c := range p.costs {
 		result, err := c.measure(ctx, o)

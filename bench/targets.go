@@ -30,6 +30,11 @@ const (
 	loopbackTarget = 0.5 // of the time
 	linkTarget     = 0.1
 
+	scrapeTarget     = 50 * time.Millisecond // at p99
+	scrapeSizeTarget = 100_000               // uncompressed
+	pageTarget       = 100 * time.Millisecond
+	metricsTarget    = 1.10 // with metrics against without
+
 	many, most     = 100_000, 300_000
 	mostWithoutSSH = 2_000 // without SSH: the default of max_bans
 )
@@ -75,6 +80,7 @@ func (m measured) targets() []target {
 		r.addWithoutSSH(m.costs, k, withoutSSH)
 	}
 	r.addComparison(m.costs)
+	r.addMetrics(m.metrics)
 	return r
 }
 
@@ -200,5 +206,34 @@ func (r *report) addComparison(all []costs) {
 		r.judge(less >= lessTarget, fmt.Sprintf("≥ %d", lessTarget))
 		r.add(c.bans, fmt.Sprintf("%.3f", share), what+"share of the time (%s)", network(c.link))
 		r.judge(share <= limit, fmt.Sprintf("≤ %g", limit))
+	}
+}
+
+// addMetrics judges the metrics, the status page, and what they cost.
+func (r *report) addMetrics(c metricsCost) {
+	judge := func(reached bool, aim string) {
+		if c.bans >= most {
+			r.judge(reached, aim)
+		}
+	}
+	add := func(took []time.Duration, what string, args ...any) (p99 time.Duration) {
+		p99 = quantile(took, 0.99)
+		r.add(c.bans, spread(millis(median(took)), millis(p99), millis(slices.Max(took))),
+			"%s, p50 / p99 / most of %d", fmt.Sprintf(what, args...), len(took))
+		return p99
+	}
+	p99 := add(c.scrapes.took, "a scrape of the metrics")
+	judge(p99 <= scrapeTarget, "p99 ≤ "+millis(scrapeTarget))
+	add(c.beside, "the same, each second while the plugin works")
+	r.add(c.bans, bytes(c.scrapes.size), "a scrape of the metrics: bytes, uncompressed")
+	judge(c.scrapes.size <= scrapeSizeTarget, "≤ "+bytes(scrapeSizeTarget))
+	p99 = add(c.page.took, "the status page (%s)", bytes(c.page.size))
+	judge(p99 <= pageTarget, "p99 ≤ "+millis(pageTarget))
+	for which, pairs := range c.of {
+		ratios := pairs.ratios()
+		ratio := median(ratios)
+		r.add(c.bans, fmt.Sprintf("%.2f (%.2f – %.2f)", ratio, slices.Min(ratios), slices.Max(ratios)),
+			"metrics on against off: %s, median (least – most) of %d", compared(which), len(ratios))
+		judge(ratio <= metricsTarget, fmt.Sprintf("≤ %.2f", metricsTarget))
 	}
 }

@@ -18,6 +18,15 @@ func good() measured {
 			{listPlan: listPlan{most, 3}, peak: severalTarget},
 		},
 		costs: example(),
+		metrics: metricsCost{
+			metricsPlan: metricsPlan{bans: most},
+			scrapes:     requests{took: []time.Duration{scrapeTarget}, size: scrapeSizeTarget},
+			page:        requests{took: []time.Duration{pageTarget}, size: 1},
+			beside:      []time.Duration{time.Hour},
+		},
+	}
+	for i := range m.metrics.of {
+		m.metrics.of[i] = comparison{off: []float64{100, 1, 100}, on: []float64{110, 9, 90}}
 	}
 	for _, bans := range []int{0, many, most} {
 		at := atSize{size: size{bans: bans, lone: 1, duration: time.Second}, peakFirst: peakTarget, latencies: []time.Duration{loneTargetMost}}
@@ -74,6 +83,11 @@ func TestEachMissedTargetIsReported(t *testing.T) {
 		"bytes too alike":                 {all(2, func(c *cost) { c.ssh.up = 18_003 - 1_000 }), "fewer bytes"},
 		"time too alike on loopback":      {all(2, func(c *cost) { c.wall = 10*time.Second + 1 }), "share of the time (loopback)"},
 		"time too alike on the link":      {all(3, func(c *cost) { c.wall = 2*time.Second + 1 }), "share of the time (20 Mbit/s"},
+		"a slow scrape":                   {func(m *measured) { m.metrics.scrapes.took[0]++ }, "a scrape of the metrics, p50"},
+		"a large scrape":                  {func(m *measured) { m.metrics.scrapes.size++ }, "a scrape of the metrics: bytes"},
+		"a slow page":                     {func(m *measured) { m.metrics.page.took[0]++ }, "the status page"},
+		"a slow list with metrics":        {func(m *measured) { m.metrics.of[readingList].on[0]++ }, "metrics on against off: reading"},
+		"more memory with metrics":        {func(m *measured) { m.metrics.of[memory].off[0]-- }, "metrics on against off: peak"},
 	} {
 		m := good()
 		c.worsen(&m)
@@ -94,6 +108,7 @@ func TestMeasurementWithoutTargetIsNeverMissed(t *testing.T) {
 	m.costs = m.costs[:2]
 	m.costs[0].of[changeOnly][oneRange][0].ssh.up = 1 << 40
 	m.sizes[0].peak = 1 << 40
+	m.metrics.bans, m.metrics.page.took = many, []time.Duration{time.Hour}
 	if missed(m.targets()) {
 		t.Error("a measurement without target is missed")
 	}
