@@ -8,6 +8,11 @@ tool (
 )
 
 require (
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
+)
+
+require (
 	ariga.io/atlas v1.1.0 // indirect
 	dario.cat/mergo v1.0.2 // indirect
 	entgo.io/ent v0.14.6 // indirect

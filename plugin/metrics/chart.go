@@ -34,7 +34,7 @@ func newChart(v view, now time.Time) chart {
 	for _, s := range history {
 		lowest, highest = min(lowest, s.InForce), max(highest, s.InForce)
 	}
-	c := chart{Top: roundUp(highest)}
+	c := chart{Top: roundUp(highest + highest/20)}
 	begin := now.Add(-chartSpan)
 	var missing time.Duration
 	var line, area strings.Builder
@@ -75,11 +75,11 @@ func (c chart) yOf(s ledger.Sample) float64 {
 // Middle is the value in the middle of the chart.
 func (c chart) Middle() int { return c.Top / 2 }
 
-// roundUp returns the next even number of the form 1, 2, 4, 6 or 8 with zeros.
+// roundUp returns the next number that is round, and whose half is whole.
 func roundUp(n int) int {
 	for magnitude := 1; ; magnitude *= 10 {
-		for _, digit := range []int{1, 2, 4, 6, 8} {
-			if top := digit * magnitude; top >= n && top%2 == 0 {
+		for _, digit := range []int{2, 4, 6, 8, 10, 12, 16} {
+			if top := digit * magnitude; top >= n {
 				return top
 			}
 		}

@@ -44,6 +44,12 @@ func (v view) Verdict() verdict {
 	return verdict{"ok", "✓", word, noteOf(rest)}
 }
 
+// Blocked is how many bans in force the appliance has acknowledged.
+func (v view) Blocked() int { return v.Report.InForce - v.Report.ToBlock }
+
+// Pending is how many bans the appliance must still block or unblock.
+func (v view) Pending() int { return v.Report.ToBlock + v.Report.ToUnblock }
+
 // Chart draws the bans in force.
 func (v view) Chart(now time.Time) chart { return newChart(v, now) }
 
@@ -95,7 +101,7 @@ func (v view) Facts(now time.Time) []fact {
 		fact{Title: "Last flush", note: note{Text: r.ago(r.LastFlush)}},
 		fact{Title: "Last re-assert", note: note{Text: r.ago(r.BlockedAnew)}})
 	if r.NextEnd != nil {
-		facts = append(facts, fact{Title: "Next end of a ban", note: note{Text: "in " + health.FormatDuration(r.NextEnd.Sub(now))}})
+		facts = append(facts, fact{Title: "Next ban ends", note: note{Text: "in " + health.FormatDuration(r.NextEnd.Sub(now))}})
 	}
 	return append(facts, fact{Title: "Process", note: note{Text: fmt.Sprint(*r.Process)}})
 }
@@ -195,10 +201,12 @@ func (v view) Trouble(now time.Time) *fact {
 		return nil
 	}
 	r := factsOf{v.Report, now}
-	f := fact{"Last error", noteOf(t.Text), true}
-	f.Title += fmt.Sprintf(", %s, %d in a row since %s ago", r.ago(&t.Last), t.Count, r.since(t.Since))
+	title := "Last error, " + r.ago(&t.Last)
 	if t.Warning {
-		f.Title, f.Bad = fmt.Sprintf("Warning of the last flush, %s, for %s", r.ago(&t.Last), r.since(t.Since)), false
+		title = "Warning of the last flush, " + r.ago(&t.Last)
 	}
-	return &f
+	if t.Count > 1 {
+		title += fmt.Sprintf(", %d in a row for %s", t.Count, r.since(t.Since))
+	}
+	return &fact{title, noteOf(t.Text), !t.Warning}
 }

@@ -93,7 +93,7 @@ func TestThePageShowsTroubleWithItsHints(t *testing.T) {
 	checkContains(t, render(t, v), `class="verdict bad"`, "<title>✕ NOT WORKING")
 	checkContains(t, words(render(t, v)),
 		"✕ NOT WORKING : flushes have failed for 12m", "Hint: the error says why; `check` tries everything",
-		"Last error, 20s ago, 7 in a row since 12m", "connection refused Hint: is the API on?",
+		"Last error, 20s ago, 7 in a row for 12m", "connection refused Hint: is the API on?",
 		"1,200 to block, 3 to unblock, the oldest for 12m",
 		"none is tried until 03:29:05, for 25m", "1 failed in a row, the last: authentication failed Hint: correct api_password",
 		"not read for 5m", "Hint: is CrowdSec running?", "3 bans, because of max_bans (8,000) Hint: set decisions.max_bans higher")
@@ -219,7 +219,7 @@ func everyFiveMinutes(first int) (minutes []int) {
 
 func TestTheUpperEdgeOfTheChartIsARoundNumber(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int]int{0: 2, 1: 2, 2: 2, 3: 4, 5: 6, 9: 10, 10: 10, 11: 20, 1204: 2000, 100_000: 100_000, 100_001: 200_000} {
+	for n, want := range map[int]int{0: 2, 1: 2, 2: 2, 3: 4, 5: 6, 9: 10, 10: 10, 11: 12, 1204: 1600, 1601: 2000, 100_000: 100_000, 100_001: 120_000, 161_000: 200_000} {
 		if got := roundUp(n); got != want {
 			t.Errorf("roundUp(%d) is %d, want %d", n, got, want)
 		}
