@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -198,10 +199,12 @@ func (h *harness) beingScraped(ctx context.Context, call func() error) error {
 	return err
 }
 
-// scrapeEachSecond scrapes until the context ends. A plugin that starts again on its state listens a moment later.
+// scrapeEachSecond scrapes until the context ends. It begins at a random moment, because a debounce of 1s would otherwise put each
+// flush beside a scrape. A plugin that starts again on its state listens a moment later.
 func (h *harness) scrapeEachSecond(ctx context.Context) error {
 	const mostRefused = 5
 	var refused []error
+	_ = plugintest.Pause(ctx, rand.N(scrapeEvery))
 	for ctx.Err() == nil {
 		start := time.Now()
 		if took, _, err := h.get(ctx, "/metrics"); err == nil {
