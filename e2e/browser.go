@@ -36,7 +36,7 @@ type screen struct {
 }
 
 var screens = []screen{
-	{"desktop-light", 1280, 900, "light"}, {"desktop-dark", 1280, 900, "dark"}, {"phone-light", 390, 844, "light"}, {"phone-dark", 390, 844, "dark"},
+	{"desktop-light", 1280, 1000, "light"}, {"desktop-dark", 1280, 1000, "dark"}, {"phone-light", 390, 844, "light"}, {"phone-dark", 390, 844, "dark"},
 }
 
 // browser is a headless Chromium with one page.

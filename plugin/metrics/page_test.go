@@ -103,7 +103,53 @@ func TestThePageSaysThatTheRuleObserves(t *testing.T) {
 	t.Parallel()
 	v := exampleView()
 	v.Report.Enforce, v.Report.Observing = "rule", true
-	checkContains(t, words(render(t, v)), "◐ working, observing : the filter rule only logs, nothing is blocked", "Filter rule only logs; it has all changes")
+	checkContains(t, words(render(t, v)), "◐ working, observing : the filter rule only logs, nothing is blocked", "Filter rule only logs; it has all changes",
+		"In the rule 1,204", "198.51.100.1 ● in the rule")
+}
+
+func TestTheDetailsSayHowBansAreEnforced(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*health.Report)
+		want   string
+	}{
+		"no SSH":       {func(r *health.Report) { r.Files = nil }, "SSH not used; over the API alone: single addresses, no ranges, at most 8,000 bans (max_bans)"},
+		"alerts alone": {func(r *health.Report) { r.LocalAPI = nil }, "Local API not followed; bans come from alerts alone"},
+		"a rule":       {func(r *health.Report) { r.Enforce = "both" }, "Filter rule enforces beside the blacklist; it has all changes"},
+		"a stale rule": {func(r *health.Report) { r.Enforce, r.RuleStaleSince = "rule", timeBefore(time.Minute) },
+			"Filter rule enforces alone; it has lacked changes of the group for 1m"},
+		"a cut flush":  {func(r *health.Report) { r.PendingSince = timeBefore(time.Minute) }, "Pending a flush was cut 1m ago; the next one compares the files"},
+		"files follow": {func(r *health.Report) { r.Files.ToWrite = 3 }, "Files compared 7m ago; 3 to write"},
+		"a warning": {func(r *health.Report) {
+			r.Trouble = &health.Trouble{Text: "look at it", Since: *timeBefore(time.Hour), Last: *timeBefore(time.Minute), Count: 2, Warning: true}
+		}, "Warning of the last flush, 1m ago, 2 in a row for 1h look at it"},
+		"files that fail": {func(r *health.Report) {
+			r.Trouble = &health.Trouble{Text: "refused", Since: *timeBefore(time.Hour), Last: *timeBefore(time.Minute), Count: 1, Files: true}
+		}, "Files compared 7m ago; not written for 1h"},
+		"never": {func(r *health.Report) { r.LastFlush, r.BlockedAnew, r.NextEnd = nil, nil, nil }, "Last flush not yet Last re-assert not yet Process 4711"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := exampleView()
+			test.change(&v.Report)
+			checkContains(t, words(render(t, v)), test.want)
+		})
+	}
+}
+
+// Assistive technology finds parts of the page by their IDs.
+func TestEachIDOfThePageIsUnique(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, match := range regexp.MustCompile(` id="([^"]*)"`).FindAllStringSubmatch(render(t, exampleView(), exampleView()), -1) {
+		if seen[match[1]] {
+			t.Errorf("two elements have the ID %s", match[1])
+		}
+		seen[match[1]] = true
+	}
+	if len(seen) < 8 {
+		t.Errorf("the page has the IDs %v", seen)
+	}
 }
 
 // Without the state, every number would be wrong.
