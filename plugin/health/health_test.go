@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"notification-stormshield/appliance"
 	"notification-stormshield/config"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/health"
@@ -128,14 +129,48 @@ func files(t *testing.T, dir string) string {
 	return text.String()
 }
 
+// All bans are on the appliance. A scrape reads them beside alerts in the second case.
 func BenchmarkReadAmongMany(b *testing.B) {
 	s := source(b)
 	for first := 0; first < 300_000; first += 10_000 {
 		record(b, s, first, 10_000, start)
 	}
-	for b.Loop() {
-		if r := read(b, s, start); r.InForce != 300_000 {
-			b.Fatalf("%+v", r)
+	check(b, s.Ledger.SetTarget(b.Context(), s.Target, start))
+	p, err := s.Ledger.Plan(b.Context(), ledger.PlanOptions{Now: start, SingleMax: 100})
+	check(b, err)
+	check(b, s.Ledger.RecordAttempt(b.Context(), p))
+	_, err = s.Ledger.RecordOutcome(b.Context(), p, appliance.Outcome{
+		Listed: true, Cleared: true, Mark: "mark", Asserted: start, AssertedUntil: start.Add(4 * time.Hour), Compared: start,
+	}, start)
+	check(b, err)
+	b.Run("alone", func(b *testing.B) {
+		for b.Loop() {
+			if r := read(b, s, start); r.InForce < 300_000 || r.ToBlock > 0 {
+				b.Fatalf("%+v", r)
+			}
 		}
-	}
+	})
+	b.Run("beside alerts", func(b *testing.B) {
+		var recording sync.WaitGroup
+		ended := make(chan struct{})
+		recording.Go(func() {
+			for first := 300_000; ; first++ {
+				select {
+				case <-ended:
+					return
+				default:
+					record(b, s, first, 1, start)
+				}
+			}
+		})
+		var longest time.Duration
+		for b.Loop() {
+			began := time.Now()
+			read(b, s, start)
+			longest = max(longest, time.Since(began))
+		}
+		close(ended)
+		recording.Wait()
+		b.ReportMetric(float64(longest.Milliseconds()), "ms-longest")
+	})
 }
