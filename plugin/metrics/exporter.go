@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/net/netutil"
 
 	"notification-stormshield/appliance"
 	"notification-stormshield/config"
@@ -41,6 +42,8 @@ const (
 	readTimeout = 10 * time.Second
 	// mostRequests is how many requests read the state at once.
 	mostRequests = 4
+	// mostConnections is how many clients are connected at once. More could take the files that the process may open, and flushes need some.
+	mostConnections = 100
 	// recentBans is how many bans the page lists.
 	recentBans = 20
 )
@@ -102,6 +105,7 @@ func (e *Exporter) listenAndServe(ctx context.Context, where config.Prometheus) 
 	if err != nil {
 		return err
 	}
+	listener = netutil.LimitListener(listener, mostConnections)
 	served := time.AfterFunc(listenEvery, func() { e.log.Succeeded("the metrics and the status page are served") })
 	defer served.Stop()
 	handler := e.handler
@@ -185,20 +189,18 @@ func (e *Exporter) servePage(w http.ResponseWriter, r *http.Request) {
 	sendPage(w, r, p)
 }
 
-// limit bounds how many requests read the state at once, and for how long.
+// limit bounds how many requests read the state at once, and for how long. [http.TimeoutHandler] keeps the answer until the request has
+// read the state, so that a client that reads its answer slowly delays no other one.
 func limit(next http.Handler) http.Handler {
 	running := make(chan struct{}, mostRequests)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
-		defer cancel()
+	return http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case running <- struct{}{}:
 			defer func() { <-running }()
-			next.ServeHTTP(w, r.WithContext(ctx))
-		case <-ctx.Done():
-			http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
+			next.ServeHTTP(w, r)
+		case <-r.Context().Done():
 		}
-	})
+	}), readTimeout, "the state cannot be read now, or there are too many requests")
 }
 
 // ownHostOnly refuses a request whose Host header is no name of this machine. A web page whose name an attacker points at this
