@@ -13,8 +13,8 @@ import (
 
 // These limits hold with debounce 1s and update_frequency 2s.
 const (
-	enforcedWithin = 3 * time.Second // from the decision to the blacklist
-	endedWithin    = 3 * time.Second // from the decision's end to its absence
+	enforcedWithin = 10 * time.Second // from the decision to the blacklist; a machine at rest needs 2 s
+	endedWithin    = 3 * time.Second  // from the decision's end to its absence
 )
 
 // limitFor returns how long it may take until a prefix is blocked. A range needs the files. On a busy machine, the edit waits for a
