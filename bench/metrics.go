@@ -25,7 +25,7 @@ type metricsPlan struct {
 	storms   int           // of each plugin
 	duration time.Duration // of a storm
 	lone     int           // the number of lone bans of each plugin
-	requests int           // of each path
+	requests int           // of each path, and of the metrics while everything is pending
 }
 
 // compared is a figure that the plan compares.
@@ -65,7 +65,8 @@ func (c comparison) ratios() []float64 {
 type metricsCost struct {
 	metricsPlan
 	of            [allCompared]comparison
-	scrapes, page requests
+	scrapes, page requests        // of a plugin with nothing to do
+	pending       requests        // scrapes while every ban is pending
 	beside        []time.Duration // of the scrapes while the plugin worked
 }
 
@@ -128,7 +129,28 @@ func (p metricsPlan) measure(ctx context.Context, o options) (c metricsCost, err
 			return c, err
 		}
 	}
-	return c, nil
+	return c, c.scrapePending(ctx, o)
+}
+
+// scrapePending scrapes a plugin whose appliance has none of the bans yet.
+func (c *metricsCost) scrapePending(ctx context.Context, o options) error {
+	progress("  scrapes while everything is pending")
+	s := normal
+	s.metrics = true
+	h, err := newHarness(ctx, o, s)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	if _, err := h.receive(ctx, c.bans, perLarge); err != nil {
+		return err
+	}
+	for range c.requests {
+		if err := c.pending.add(h.scrape(ctx)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *metricsCost) add(h *harness, which compared, value float64) {

@@ -224,18 +224,21 @@ func (r *report) addMetrics(c metricsCost) {
 	}
 	p99 := add(c.scrapes.took, "a scrape of the metrics")
 	judge(p99 <= scrapeTarget, "p99 ≤ "+millis(scrapeTarget))
-	add(c.beside, "the same, each second while the plugin works")
+	p99 = add(c.pending.took, "a scrape of the metrics while every ban is pending")
+	judge(p99 <= scrapeTarget, "p99 ≤ "+millis(scrapeTarget))
+	add(c.beside, "a scrape of the metrics each second while the plugin works")
 	r.add(c.bans, bytes(c.scrapes.size), "a scrape of the metrics: bytes, uncompressed")
 	judge(c.scrapes.size <= scrapeSizeTarget, "≤ "+bytes(scrapeSizeTarget))
 	p99 = add(c.page.took, "the status page (%s)", bytes(c.page.size))
 	judge(p99 <= pageTarget, "p99 ≤ "+millis(pageTarget))
 	for which, pairs := range c.of {
 		ratios := pairs.ratios()
-		ratio := median(ratios)
-		r.add(c.bans, fmt.Sprintf("%.2f (%.2f – %.2f)", ratio, slices.Min(ratios), slices.Max(ratios)),
-			"metrics on against off: %s, median (least – most) of %d", compared(which), len(ratios))
-		if compared(which) != notifyP99 { // few answers decide it, and other load on the machine decides those
-			judge(ratio <= metricsTarget, fmt.Sprintf("≤ %.2f", metricsTarget))
+		p25 := quantile(ratios, 0.25) // other load makes some pairs differ, and a cost makes most of them differ
+		text := func(ratio float64) string { return fmt.Sprintf("%.2f", ratio) }
+		r.add(c.bans, spread(text(p25), text(median(ratios)), text(slices.Max(ratios))),
+			"metrics on against off: %s, p25 / p50 / most of %d", compared(which), len(ratios))
+		if compared(which) != notifyP99 { // a few answers decide it, and other load decides those
+			judge(p25 <= metricsTarget, "p25 ≤ "+text(metricsTarget))
 		}
 	}
 }
