@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/exporter-toolkit/web"
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/net/netutil"
 
 	"notification-stormshield/appliance"
@@ -52,7 +53,7 @@ const (
 type Exporter struct {
 	version string
 	log     *failures.Log
-	handler http.Handler  // answers every Host header
+	handler http.Handler  // of a request with any Host header
 	turn    chan struct{} // holds a value while the exporter listens
 
 	mu    sync.Mutex
@@ -108,12 +109,8 @@ func (e *Exporter) listenAndServe(ctx context.Context, where config.Prometheus) 
 	listener = netutil.LimitListener(listener, mostConnections)
 	served := time.AfterFunc(listenEvery, func() { e.log.Succeeded("the metrics and the status page are served") })
 	defer served.Stop()
-	handler := e.handler
-	if where.WebConfigPath == "" { // otherwise a password or the name in the certificate protects the page
-		handler = ownHostOnly(handler)
-	}
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: 2 * readTimeout, IdleTimeout: time.Minute,
+		Handler: ownHostOnly(e.handler, where.WebConfigPath), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: 2 * readTimeout, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
@@ -204,16 +201,26 @@ func limit(next http.Handler) http.Handler {
 }
 
 // ownHostOnly refuses a request whose Host header is no name of this machine. A web page whose name an attacker points at this
-// machine (DNS rebinding) would otherwise read the page in the browser of an administrator.
-func ownHostOnly(next http.Handler) http.Handler {
+// machine (DNS rebinding) would otherwise read the page in the browser of an administrator. The name in a certificate, or a password,
+// protects the page too.
+func ownHostOnly(next http.Handler, webConfig string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isOwnHost(r.Host) {
-			http.Error(w, "refused: without web_config_path the Host header must be an IP address, localhost or the host name of this machine",
+		if r.TLS == nil && !isOwnHost(r.Host) && !hasPasswords(webConfig) {
+			http.Error(w, "refused: with neither TLS nor passwords in web_config_path, the Host header must be an IP address, localhost or the host name of this machine",
 				http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// hasPasswords reports whether a web configuration asks for a password. The exporter-toolkit also reads the file for each request.
+func hasPasswords(webConfig string) bool {
+	var file struct {
+		Users map[string]string `yaml:"basic_auth_users"`
+	}
+	text, err := os.ReadFile(webConfig)
+	return err == nil && yaml.Unmarshal(text, &file) == nil && len(file.Users) > 0
 }
 
 // isOwnHost reports whether a Host header is an IP address, localhost, or the host name of this machine with or without its domain.

@@ -275,6 +275,12 @@ func TestAForeignHostIsRefusedUnlessAPasswordProtectsThePage(t *testing.T) {
 			t.Errorf("password %s: %d", password, status)
 		}
 	}
+	if err := os.WriteFile(webConfig, []byte("rate_limit:\n  burst: 100\n"), 0o600); err != nil { // the passwords are gone while it runs
+		t.Fatal(err)
+	}
+	if status, _ := get(t, address, "/metrics", foreign); status != http.StatusMisdirectedRequest {
+		t.Errorf("a web configuration without passwords: %d", status)
+	}
 }
 
 func TestAWrongWebConfigurationServesNothing(t *testing.T) {
