@@ -10,6 +10,7 @@ import (
 
 	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/guard"
 	"notification-stormshield/plugin/health"
 	"notification-stormshield/plugin/ledger"
 )
@@ -58,6 +59,7 @@ type stateCollector struct{ exporter *Exporter }
 // Describe describes nothing, because the documents change while the process runs.
 func (stateCollector) Describe(chan<- *prometheus.Desc) {}
 
+// Collect survives a panic, because the client of Prometheus calls it in a goroutine of its own, and the process would end.
 func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
@@ -66,9 +68,15 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 		for _, counter := range s.Counters.collectors() {
 			counter.Collect(out)
 		}
-		d := sample{out, []string{s.Health.Document.Name, s.Health.Document.Stormshield.Host}}
-		d.state(s.read(ctx, now), now)
-		d.observed(s.Observed())
+		_, err := guard.Call("a scrape", func() (any, error) {
+			d := sample{out, []string{s.Health.Document.Name, s.Health.Document.Stormshield.Host}}
+			d.state(s.read(ctx, now), now)
+			d.observed(s.Observed())
+			return nil, nil
+		})
+		if err != nil {
+			out <- prometheus.NewInvalidMetric(working, err)
+		}
 	}
 }
 
@@ -79,11 +87,20 @@ type sample struct {
 }
 
 func (d sample) gauge(of *prometheus.Desc, value float64, labels ...string) {
-	d.out <- prometheus.MustNewConstMetric(of, prometheus.GaugeValue, value, append(d.labels[:2:2], labels...)...)
+	d.send(of, prometheus.GaugeValue, value, labels)
 }
 
 func (d sample) counter(of *prometheus.Desc, value int64, labels ...string) {
-	d.out <- prometheus.MustNewConstMetric(of, prometheus.CounterValue, float64(value), append(d.labels[:2:2], labels...)...)
+	d.send(of, prometheus.CounterValue, float64(value), labels)
+}
+
+// send sends a metric. A label that is no UTF-8, such as a version that the appliance sent, makes only this metric invalid.
+func (d sample) send(of *prometheus.Desc, kind prometheus.ValueType, value float64, labels []string) {
+	metric, err := prometheus.NewConstMetric(of, kind, value, append(d.labels[:2:2], labels...)...)
+	if err != nil {
+		metric = prometheus.NewInvalidMetric(of, err)
+	}
+	d.out <- metric
 }
 
 // state sends what the state says. If the state cannot be read, it says only that the plugin does not work.

@@ -171,6 +171,31 @@ func TestTheMetricsAreThoseOfTheState(t *testing.T) {
 	}
 }
 
+func TestAScrapeSurvivesAPanicAndALabelThatIsNoText(t *testing.T) {
+	t.Parallel()
+	address := newAddress()
+	e := New("", hclog.NewNullLogger())
+	well, panics, strange := sourceOf(t, "well", address, ""), sourceOf(t, "panics", address, ""), sourceOf(t, "strange", address, "")
+	panics.Observed = func() appliance.Observed { panic("a fault") }
+	strange.Observed = func() appliance.Observed {
+		return appliance.Observed{Version: "\xff", API: appliance.Traffic{Logins: 3}}
+	}
+	run(t, e, well)
+	defer e.Show(panics)()
+	defer e.Show(strange)()
+	for range 2 {
+		status, text := get(t, address, "/metrics")
+		for _, name := range []string{"well", "panics", "strange"} {
+			if status != http.StatusOK || !strings.Contains(text, `working{host="firewall.example",name="`+name+`"} 1`) {
+				t.Errorf("status %d, the document %s is missing", status, name)
+			}
+		}
+		if !strings.Contains(text, `logins_total{host="firewall.example",name="strange",protocol="api",result="accepted"} 3`) {
+			t.Error("a wrong label takes other metrics along")
+		}
+	}
+}
+
 func TestTheHealthIsThatOfEachDocument(t *testing.T) {
 	t.Parallel()
 	address := newAddress()
