@@ -163,6 +163,9 @@ func (n *notification) start() {
 	n.stop = stop
 	go func() {
 		defer close(n.ended)
+		if n.document.Prometheus.Enabled { // without the lease, this process may listen for another document
+			defer n.exporter.Show(n.source())()
+		}
 		n.work(running)
 	}()
 }

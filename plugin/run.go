@@ -19,7 +19,7 @@ const (
 	leaseEvery = 500 * time.Millisecond
 )
 
-// run watches this machine's addresses until the context ends. While it holds the lease, it also shows the metrics and, from the age at
+// run watches this machine's addresses until the context ends. While it holds the lease, it also listens for the metrics and, from the age at
 // which a process may flush, enforces, follows the Local API and reports to it.
 func (n *notification) run(ctx context.Context) {
 	var watching sync.WaitGroup
@@ -33,7 +33,7 @@ func (n *notification) run(ctx context.Context) {
 	var acting sync.WaitGroup
 	defer acting.Wait()
 	if n.document.Prometheus.Enabled {
-		acting.Go(func() { n.exporter.Run(ctx, n.source()) })
+		acting.Go(func() { n.exporter.Listen(ctx, n.document.Prometheus) })
 	}
 	if !pause(ctx, time.Until(n.options.Started.Add(firstFlushAfter))) {
 		return

@@ -23,6 +23,7 @@ func (p *Plugin) makeStateless(ctx context.Context, d config.Document, log hclog
 	if err != nil {
 		return nil, err
 	}
+	n.exporter = p.exporter
 	n.stateless = fmt.Errorf("bans cannot be recorded: %w", why)
 	log.Error("bans cannot be recorded: the plugin tries again to open the state", "error", why,
 		"hint", "look at the owner, the modes and the disk of the state folder")
@@ -32,9 +33,6 @@ func (p *Plugin) makeStateless(ctx context.Context, d config.Document, log hclog
 
 // awaitState opens the state as soon as possible, and then replaces the stateless notification.
 func (p *Plugin) awaitState(ctx context.Context, stateless *notification) {
-	if stateless.document.Prometheus.Enabled { // another document may hold its lease, and listen
-		defer p.exporter.Show(stateless.source())()
-	}
 	for pause(ctx, leaseEvery) {
 		store, err := StateOf(stateless.document).openOrReplace(ctx, stateless.log)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -57,12 +58,12 @@ type Exporter struct {
 	turn    chan struct{} // holds a value while the exporter listens
 
 	mu    sync.Mutex
-	shown []Source // by name
+	shown map[string]Source // by name
 }
 
 // New returns an exporter that shows nothing yet.
 func New(version string, log hclog.Logger) *Exporter {
-	e := &Exporter{version: version, log: failures.NewLog(log), turn: make(chan struct{}, 1)}
+	e := &Exporter{version: version, log: failures.NewLog(log), turn: make(chan struct{}, 1), shown: map[string]Source{}}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(version), stateCollector{e})
@@ -74,17 +75,15 @@ func New(version string, log hclog.Logger) *Exporter {
 	return e
 }
 
-// Run shows a document until the context ends. The first document that runs also listens, and another one takes over when it
-// ends. All documents of a process have the same address.
-func (e *Exporter) Run(ctx context.Context, s Source) {
-	defer e.Show(s)()
+// Listen serves all documents of the exporter at an address until the context ends. While several documents call it, one of them
+// listens, and another one takes over when it ends. All documents of a process have the same address.
+func (e *Exporter) Listen(ctx context.Context, where config.Prometheus) {
 	select {
 	case e.turn <- struct{}{}:
 		defer func() { <-e.turn }()
 	case <-ctx.Done():
 		return
 	}
-	where := s.Health.Document.Prometheus
 	for ctx.Err() == nil {
 		if err := e.listenAndServe(ctx, where); err != nil && ctx.Err() == nil {
 			e.log.Failed(hclog.Warn, "the metrics and the status page are not served: "+err.Error(),
@@ -121,23 +120,26 @@ func (e *Exporter) listenAndServe(ctx context.Context, where config.Prometheus) 
 	return err
 }
 
-// Show shows a document until the returned function is called, and does not listen.
+// Show shows a document until the returned function is called. A document replaces one of the same name.
 func (e *Exporter) Show(s Source) (hide func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.shown = append(e.shown, s)
-	slices.SortFunc(e.shown, func(a, b Source) int { return strings.Compare(a.Health.Document.Name, b.Health.Document.Name) })
+	name := s.Health.Document.Name
+	e.shown[name] = s
 	return func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.shown = slices.DeleteFunc(e.shown, func(shown Source) bool { return shown.Counters == s.Counters })
+		if e.shown[name].Counters == s.Counters {
+			delete(e.shown, name)
+		}
 	}
 }
 
+// sources returns the documents by name.
 func (e *Exporter) sources() []Source {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Clone(e.shown)
+	return slices.SortedFunc(maps.Values(e.shown), func(a, b Source) int { return strings.Compare(a.Health.Document.Name, b.Health.Document.Name) })
 }
 
 // read reads the health of a document. A state that cannot be read is a health of its own.

@@ -96,14 +96,15 @@ func newAddress() string {
 	return netip.AddrFrom4([4]byte{127, 1 + b[0]%254, b[1], b[2]}).String()
 }
 
-// run runs a document until the test ends or the function is called.
+// run shows a document, and listens for it, until the test ends or the function is called.
 func run(t *testing.T, e *Exporter, s Source) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		e.Run(ctx, s)
+		defer e.Show(s)()
+		e.Listen(ctx, s.Health.Document.Prometheus)
 	}()
 	stop = func() { cancel(); <-ended }
 	t.Cleanup(stop)

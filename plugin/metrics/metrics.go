@@ -1,7 +1,7 @@
 // Package metrics shows the plugin from outside: metrics for Prometheus, and a status page for people.
 //
-// An [Exporter] serves them over HTTP. It listens while it runs for at least one document, so that only the process that holds
-// a lease listens. A port that another process holds is logged once and tried again. The package reads the state, and
+// An [Exporter] serves them over HTTP. It shows all documents of the process, and listens while the process holds the lease of one of
+// them. A port that another process holds is logged once and tried again. The package reads the state, and
 // changes nothing.
 //
 //	/           the status page
