@@ -37,6 +37,8 @@ const (
 	// firstPause follows the first temporary failure.
 	firstPause = time.Minute
 	longPause  = 5 * time.Minute
+	// readWait is how long a reader waits for a process that stores the file.
+	readWait = time.Second
 )
 
 // Failure is a login that the appliance did not accept.
@@ -106,13 +108,13 @@ func (f File) Current(credentials string, now time.Time) (hold HoldOff, active b
 	return r.current(credentials, now, err)
 }
 
-// CurrentReadOnly is like Current, and stores nothing.
+// CurrentReadOnly is like Current, and stores nothing. If another process keeps the file locked for readWait, that is an error.
 func (f File) CurrentReadOnly(credentials string, now time.Time) (hold HoldOff, active bool, err error) {
 	var r record
 	file, err := os.Open(f.Path)
 	if err == nil {
 		defer file.Close()
-		if err = lock(file, unix.LOCK_SH); err == nil {
+		if err = lockToRead(file); err == nil {
 			r, err = load(file)
 		}
 	} else if errors.Is(err, fs.ErrNotExist) {
@@ -198,6 +200,17 @@ func lock(file *os.File, how int) error {
 		return fmt.Errorf("lock %s: %w", file.Name(), err)
 	}
 	return nil
+}
+
+// lockToRead does not wait for ever, because a process may hang while it stores the file, and the metrics show several documents.
+func lockToRead(file *os.File) error {
+	for deadline := time.Now().Add(readWait); ; {
+		err := lock(file, unix.LOCK_SH|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			return err
+		}
+		<-time.After(10 * time.Millisecond)
+	}
 }
 
 // load reads the file. A file that cannot be parsed counts as no hold-off: at worst one more login is tried.

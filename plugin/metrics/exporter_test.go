@@ -20,6 +20,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/sys/unix"
 
 	"notification-stormshield/appliance"
 	"notification-stormshield/config"
@@ -231,6 +232,29 @@ func TestTheHealthIsThatOfEachDocument(t *testing.T) {
 	hide()
 	if status, text := get(t, address, "/-/healthy"); status != http.StatusOK || strings.Contains(text, "ill") {
 		t.Errorf("%d %s", status, text)
+	}
+}
+
+func TestADocumentWhoseHoldOffIsLockedHidesNoOtherOne(t *testing.T) {
+	t.Parallel()
+	address := newAddress()
+	e := New("", hclog.NewNullLogger())
+	hung, well := sourceOf(t, "hung", address, ""), sourceOf(t, "well", address, "")
+	file, err := os.Create(hung.Health.Lockout.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil { // as a process does that hangs on its disk
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Show(well))
+	run(t, e, hung)
+	_, text := get(t, address, "/metrics")
+	for _, want := range []string{`working{host="firewall.example",name="hung"} 0`, `working{host="firewall.example",name="well"} 1`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("missing: %s", want)
+		}
 	}
 }
 
