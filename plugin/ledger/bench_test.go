@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"notification-stormshield/plugin/ban"
+	"notification-stormshield/plugin/ledger"
 )
 
 func BenchmarkRecord(b *testing.B) {
@@ -83,6 +84,42 @@ func BenchmarkPlan(b *testing.B) {
 				b.Errorf("add %d, remove %d, in force %d", len(p.Add), len(p.Remove), p.InForce)
 			}
 		})
+	}
+}
+
+func BenchmarkStatus(b *testing.B) {
+	const inForce = 300_000
+	l := open(b)
+	check(b, l.SetTarget(b.Context(), ledger.Target{Host: "one", Group: "Crowdsec", DeleteGroup: "Gone"}, start))
+	record(b, l, start, numbered(0, inForce)...)
+	measure := func(name string, toBlock int) {
+		b.Run(name, func(b *testing.B) {
+			var s ledger.Status
+			var err error
+			for b.Loop() {
+				s, err = l.Status(b.Context(), start)
+				check(b, err)
+			}
+			if s.ToBlock != toBlock || s.InForce.Total() < inForce {
+				b.Errorf("to block %d, in force %v", s.ToBlock, s.InForce)
+			}
+		})
+	}
+	measure("all pending", inForce)
+	flush(b, l, start, byGroup)
+	record(b, l, start, numbered(inForce, 5)...)
+	measure("five pending", 5)
+}
+
+// BenchmarkOutcome measures how long the outcome of a flush takes that blocks a list by the group.
+func BenchmarkOutcome(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		l := open(b)
+		record(b, l, start, numbered(0, 300_000)...)
+		p := plan(b, l, start)
+		b.StartTimer()
+		recordOutcome(b, l, p, byGroup(p, start))
 	}
 }
 

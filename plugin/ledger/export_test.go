@@ -10,3 +10,6 @@ var Queries = []string{
 	queryUnlisted, queryUnasserted, queryGone, queryEnded, queryNext,
 	queryDeletable, queryEndedCount, queryDemote, queryPromote, queryExpired, queryNextDecision, queryFirstWaiting, queryLastEnforced,
 }
+
+// StatusQueries are the queries of a status, of the newest bans, and of the waits of new bans.
+var StatusQueries = []string{queryTally, queryEndedByClass, queryMissing, queryLeft, queryNext, queryRecent, queryNew, queryNewAmong}

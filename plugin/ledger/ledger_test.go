@@ -113,10 +113,12 @@ func inForce(t testing.TB, l *ledger.Ledger, p ledger.Plan) []string {
 	return texts(all)
 }
 
+// status returns the status. It compares the counts with a full count.
 func status(t testing.TB, l *ledger.Ledger, now time.Time) ledger.Status {
 	t.Helper()
 	s, err := l.Status(t.Context(), now)
 	check(t, err)
+	wantStatus(t, l, now, s)
 	return s
 }
 

@@ -44,7 +44,7 @@ func (l *Ledger) ApplyLimit(ctx context.Context, now time.Time, limit int) error
 
 func (l *Ledger) applyLimit(ctx context.Context, now time.Time, limit int) error {
 	mayChange := false
-	if err := l.db.QueryRowContext(ctx, "SELECT waiting > 0 OR bans > ? FROM flushing", limit).Scan(&mayChange); err != nil || !mayChange {
+	if err := l.db.QueryRowContext(ctx, "SELECT SUM(waiting) > 0 OR SUM(enforced) > ? FROM tally", limit).Scan(&mayChange); err != nil || !mayChange {
 		return err
 	}
 	_, err := l.transact(ctx, now, limit, func(*transaction) error { return nil })
@@ -54,14 +54,17 @@ func (l *Ledger) applyLimit(ctx context.Context, now time.Time, limit int) error
 // applyLimit keeps the number of enforced bans at the limit. Afterwards every waiting ban comes after every enforced one: its
 // class is worse, or its class is the same and its newest decision is older.
 func (t *transaction) applyLimit(ctx context.Context, limit int) error {
-	if t.waiting == 0 && t.bans <= int64(limit) {
+	var enforced, waiting, ended int64
+	if err := t.tx.QueryRowContext(ctx, "SELECT SUM(enforced), SUM(waiting) FROM tally").Scan(&enforced, &waiting); err != nil {
+		return err
+	}
+	if waiting == 0 && enforced <= int64(limit) {
 		return nil
 	}
-	var ended int64
 	if err := t.tx.QueryRowContext(ctx, queryEndedCount, t.now).Scan(&ended); err != nil {
 		return err
 	}
-	room := int64(limit) - (t.bans - t.waiting - ended)
+	room := int64(limit) - (enforced - ended)
 	if err := t.demote(ctx, -room); err != nil {
 		return err
 	}
@@ -84,18 +87,16 @@ func (t *transaction) demote(ctx context.Context, count int64) error {
 		return nil
 	}
 	demoted, err := rowsAffected(t.tx.ExecContext(ctx, queryDemote, t.now, count))
-	t.waiting += demoted
 	t.changed = t.changed || demoted > 0
 	return err
 }
 
 // promote enforces the first of the waiting bans.
 func (t *transaction) promote(ctx context.Context, count int64) error {
-	if count <= 0 || t.waiting == 0 {
+	if count <= 0 {
 		return nil
 	}
 	promoted, err := rowsAffected(t.tx.ExecContext(ctx, queryPromote, t.number, t.now, count))
-	t.waiting -= promoted
 	t.recorded.Added += int(promoted)
 	t.changed = t.changed || promoted > 0
 	return err
@@ -105,7 +106,7 @@ func (t *transaction) promote(ctx context.Context, count int64) error {
 func (t *transaction) countSwaps(ctx context.Context) (count int64, err error) {
 	most := t.overtaking
 	t.overtaking = 0
-	if most == 0 || t.waiting == 0 {
+	if most == 0 {
 		return 0, nil
 	}
 	waiting, err := t.ranks(ctx, queryFirstWaiting, most)

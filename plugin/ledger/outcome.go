@@ -279,9 +279,7 @@ func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 	}
 	for gone := int64(chunk); gone == chunk; {
 		err := l.write(ctx, func(tx *sql.Tx) (err error) {
-			if gone, err = rowsAffected(tx.ExecContext(ctx, "DELETE FROM ban WHERE id IN ("+queryDeletable+")", p.now, p.change, least, chunk)); err == nil {
-				_, err = tx.ExecContext(ctx, "UPDATE flushing SET bans = bans - ?", gone)
-			}
+			gone, err = rowsAffected(tx.ExecContext(ctx, "DELETE FROM ban WHERE id IN ("+queryDeletable+")", p.now, p.change, least, chunk))
 			return err
 		})
 		if err != nil {

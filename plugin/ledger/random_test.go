@@ -51,6 +51,18 @@ func (e *environment) change() {
 	}
 }
 
+// compareStatus compares the status with a full count, now or later, for one way to enforce.
+func (e *environment) compareStatus() {
+	e.Helper()
+	before := lines(e.T, e.ledger, "SELECT target FROM flushing")[0]
+	storeTarget(e.T, e.ledger, targets[e.random.IntN(len(targets))])
+	status(e.T, e.ledger, e.now.Add(time.Duration(e.random.IntN(5))*10*time.Hour))
+	storeTarget(e.T, e.ledger, before)
+	if e.Failed() {
+		e.FailNow()
+	}
+}
+
 // letEverythingEnd waits until the last decision has ended. An entry by the group lasts longer.
 func (e *environment) letEverythingEnd() {
 	for _, d := range e.api {
@@ -84,7 +96,7 @@ func (e *environment) wantNothing() {
 		e.Fatalf("on the blacklist: %v; in the files: %v", e.entries, e.files)
 	}
 	for _, query := range []string{
-		"SELECT prefix FROM ban", "SELECT id FROM decision", "SELECT 1 FROM flushing WHERE bans <> 0 OR waiting <> 0 OR unsure <> 0",
+		"SELECT prefix FROM ban", "SELECT id FROM decision", "SELECT 1 FROM flushing WHERE unsure <> 0", "SELECT class FROM tally WHERE enforced <> 0 OR waiting <> 0",
 	} {
 		e.want(query, lines(e.T, e.ledger, query), []string(nil))
 	}
@@ -111,6 +123,7 @@ func testRandomEvents(t *testing.T, first, end uint64) {
 			for range 2 {
 				for range 120 {
 					e.step()
+					e.compareStatus()
 					if !e.clockGoesBack {
 						e.verify()
 					}

@@ -26,11 +26,28 @@ CREATE TABLE ban (
 	written       INTEGER NOT NULL DEFAULT 0  -- the flush that wrote it to the files; 0: it is not in them; -1: it may be
 );
 CREATE INDEX ban_until ON ban (until) WHERE until > 0;
-CREATE INDEX ban_written ON ban (written) WHERE until > 0;
+CREATE INDEX ban_written ON ban (written, expires) WHERE until > 0;
 CREATE INDEX ban_traces ON ban (until) WHERE written <> 0 OR expires <> 0;
 CREATE INDEX ban_enforced ON ban (class DESC, newest) WHERE until > 0;
 CREATE INDEX ban_next ON ban (next) WHERE next > 0;
 CREATE INDEX ban_waiting ON ban (class, newest DESC) WHERE until = 0;
+
+-- How many bans there are of each class. The triggers keep the counts true in every transaction.
+CREATE TABLE tally (
+	class    INTEGER PRIMARY KEY,        -- 0: of a ban that never had a decision in force
+	enforced INTEGER NOT NULL DEFAULT 0, -- rows with until > 0, also of bans that have ended
+	waiting  INTEGER NOT NULL DEFAULT 0  -- rows with until = 0, also of bans that have ended
+);
+CREATE TRIGGER ban_inserted AFTER INSERT ON ban BEGIN
+	UPDATE tally SET enforced = enforced + (NEW.until > 0), waiting = waiting + (NEW.until = 0) WHERE class = NEW.class;
+END;
+CREATE TRIGGER ban_deleted AFTER DELETE ON ban BEGIN
+	UPDATE tally SET enforced = enforced - (OLD.until > 0), waiting = waiting - (OLD.until = 0) WHERE class = OLD.class;
+END;
+CREATE TRIGGER ban_updated AFTER UPDATE OF until, class ON ban WHEN (NEW.until > 0) <> (OLD.until > 0) OR NEW.class <> OLD.class BEGIN
+	UPDATE tally SET enforced = enforced - (OLD.until > 0), waiting = waiting - (OLD.until = 0) WHERE class = OLD.class;
+	UPDATE tally SET enforced = enforced + (NEW.until > 0), waiting = waiting + (NEW.until = 0) WHERE class = NEW.class;
+END;
 
 CREATE TABLE decision (
 	ban      INTEGER NOT NULL REFERENCES ban ON DELETE CASCADE,
@@ -50,8 +67,6 @@ CREATE TABLE decision (
 
 CREATE TABLE flushing (
 	changes        INTEGER NOT NULL DEFAULT 0, -- the number of the last change to the bans that must be blocked
-	bans           INTEGER NOT NULL DEFAULT 0, -- how many rows ban has
-	waiting        INTEGER NOT NULL DEFAULT 0, -- how many of them wait for room
 	decisions      INTEGER NOT NULL DEFAULT 0, -- the decision that was recorded last
 	flushes        INTEGER NOT NULL DEFAULT 0, -- the number of the last flush
 	flushed        INTEGER NOT NULL DEFAULT 0, -- when the last flush that ended well ended
@@ -91,6 +106,7 @@ CREATE TABLE sample (
 	waiting  INTEGER NOT NULL,
 	pending  INTEGER NOT NULL     -- bans to block and bans to unblock
 );
+INSERT INTO tally (class) VALUES (0), (1), (2), (3);
 INSERT INTO flushing DEFAULT VALUES;
 INSERT INTO trouble (part) VALUES (0), (1);
 INSERT INTO local_api DEFAULT VALUES;

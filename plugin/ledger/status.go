@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ func (c Counts) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Status reads the status. It reads every ban.
+// Status reads the status. Its cost does not grow with the bans in force.
 func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 	s := Status{InForce: Counts{ban.Local: 0, ban.Imported: 0, ban.Remote: 0}, Waiting: Counts{ban.Local: 0, ban.Imported: 0, ban.Remote: 0}}
 	err := l.read(ctx, func(tx *sql.Tx) (err error) {
@@ -76,54 +77,79 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		if s.LocalAPI, err = readLocalAPI(ctx, tx); err != nil {
 			return err
 		}
-		if err := s.countBans(ctx, tx, f, now); err != nil {
+		if err := s.countBans(ctx, tx, now.UnixMilli()); err != nil {
 			return err
 		}
-		return s.countGone(ctx, tx, f, now)
+		return s.countPending(ctx, tx, f, now.UnixMilli())
 	})
 	return s, l.explain(err, "count the bans")
 }
 
-// countBans counts the bans that are in force or wait.
-func (s *Status) countBans(ctx context.Context, tx *sql.Tx, f flushing, now time.Time) error {
-	var lapsed int64 // when the entries of the last re-assert ended
-	if !f.assertedUntil.IsZero() && !f.assertedUntil.After(now) {
-		f.assertedFlush, lapsed = 0, f.assertedUntil.UnixMilli()
-	}
-	return query(ctx, tx, func(rows *sql.Rows) error {
-		var class ban.Class
-		var enforced, waiting, toBlock, ranges, toWrite int
-		var pending, next sql.NullInt64
-		if err := rows.Scan(&class, &enforced, &waiting, &toBlock, &ranges, &toWrite, &pending, &next); err != nil {
+// The queries of a status. Each reads a few rows, or one end of an index: its cost grows with what is pending or has ended, not with the bans
+// in force. The + keeps SQLite from choosing another index.
+const (
+	queryTally        = "SELECT class, enforced, waiting FROM tally"
+	queryEndedByClass = `SELECT class, COUNT(*), 0 FROM ban WHERE until > 0 AND until <= ?1 GROUP BY class
+		UNION ALL SELECT class, 0, COUNT(*) FROM ban WHERE next > 0 AND next <= ?1 AND +until = 0 AND ends <= ?1 GROUP BY class`
+
+	// A ban that the files lack is pending if a filter rule enforces (?5), or if its entry has ended. ?4 is the latest end of an entry to look
+	// at. A ban in the files is pending if no re-assert (?2) covers it and its own entry has ended. ?3 is when the entries of the last
+	// re-assert ended.
+	queryMissing = `SELECT COUNT(*) FILTER (WHERE pending), COUNT(*) FILTER (WHERE written <= 0),
+		COUNT(*) FILTER (WHERE pending AND prefix NOT LIKE CASE WHEN prefix LIKE '%:%' THEN '%/128' ELSE '%/32' END),
+		MIN(MAX(pending_since, expires, ?3)) FILTER (WHERE pending)
+		FROM (SELECT *, ?5 OR expires <= ?1 AS pending FROM ban WHERE written IN (-1, 0) AND expires <= ?4 AND until > 0 AND +until > ?1
+			UNION ALL SELECT *, TRUE FROM ban WHERE written > ?2 AND expires <= ?1 AND until > 0 AND +until > ?1)`
+	queryLeft = `SELECT COUNT(*) FILTER (WHERE written > 0 OR expires > 0), COUNT(*) FILTER (WHERE written <> 0),
+		MIN(MAX(until, pending_since)) FILTER (WHERE written > 0 OR expires > 0)
+		FROM ban WHERE until <= ? AND (written <> 0 OR expires <> 0)`
+)
+
+// countBans counts the bans that are in force or wait. The tally also counts bans that have ended and still have a row.
+func (s *Status) countBans(ctx context.Context, tx *sql.Tx, now int64) error {
+	count := func(sign int) func(*sql.Rows) error {
+		return func(rows *sql.Rows) error {
+			var class ban.Class
+			var enforced, waiting int
+			err := rows.Scan(&class, &enforced, &waiting)
+			if class > 0 {
+				s.InForce[class] += sign * enforced
+				s.Waiting[class] += sign * waiting
+			}
 			return err
 		}
-		s.InForce[class], s.Waiting[class] = enforced, waiting
-		s.ToBlock += toBlock
-		s.Ranges += ranges
-		if f.target.HasFiles() {
-			s.ToWrite += toWrite
-		}
-		s.Pending, s.Next = earlier(s.Pending, pending), earlier(s.Next, next)
-		return nil
-	}, `SELECT class, COUNT(*) FILTER (WHERE until > ?1), COUNT(*) FILTER (WHERE until = 0), COUNT(*) FILTER (WHERE pending),
-		COUNT(*) FILTER (WHERE pending AND prefix NOT LIKE CASE WHEN prefix LIKE '%:%' THEN '%/128' ELSE '%/32' END),
-		COUNT(*) FILTER (WHERE until > ?1 AND written <= 0),
-		MIN(MAX(pending_since, expires, ?3)) FILTER (WHERE pending), MIN(until) FILTER (WHERE until > ?1)
-		FROM (SELECT *, until > ?1 AND (?4 AND written <= 0 OR NOT ?5 AND (written <= 0 OR written > ?2) AND expires <= ?1) AS pending
-			FROM ban WHERE ends > ?1) GROUP BY class`,
-		now.UnixMilli(), f.assertedFlush, lapsed, f.target.ByRule, f.target.WithoutBlacklist)
+	}
+	err := query(ctx, tx, count(1), queryTally)
+	if err == nil {
+		err = query(ctx, tx, count(-1), queryEndedByClass, now)
+	}
+	if err == nil {
+		s.Next, err = readFirst(ctx, tx, queryNext, now)
+	}
+	return err
 }
 
-// countGone counts the bans that ended or wait, and that the appliance may still have.
-func (s *Status) countGone(ctx context.Context, tx *sql.Tx, f flushing, now time.Time) error {
-	var ended sql.NullInt64
-	var toWrite int
-	err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FILTER (WHERE written > 0 OR expires > 0), COUNT(*) FILTER (WHERE written <> 0),
-		MIN(MAX(until, pending_since)) FILTER (WHERE written > 0 OR expires > 0)
-		FROM ban WHERE until <= ? AND (written <> 0 OR expires <> 0)`, now.UnixMilli()).Scan(&s.ToUnblock, &toWrite, &ended)
-	s.Pending = earlier(s.Pending, ended)
+// countPending counts the bans that the appliance must still block or unblock.
+func (s *Status) countPending(ctx context.Context, tx *sql.Tx, f flushing, now int64) error {
+	asserted, lapsed, lastEntry := f.assertedFlush, int64(0), now
+	if until := milliseconds(f.assertedUntil); until > 0 && until <= now {
+		asserted, lapsed = 0, until
+	}
+	if f.target.WithoutBlacklist {
+		asserted = math.MaxInt64 // no ban in the files needs an entry
+	}
+	if f.target.HasFiles() || f.target.ByRule {
+		lastEntry = math.MaxInt64
+	}
+	var missing, left int
+	var blockSince, unblockSince sql.NullInt64
+	err := tx.QueryRowContext(ctx, queryMissing, now, asserted, lapsed, lastEntry, f.target.ByRule).Scan(&s.ToBlock, &missing, &s.Ranges, &blockSince)
+	if err == nil {
+		err = tx.QueryRowContext(ctx, queryLeft, now).Scan(&s.ToUnblock, &left, &unblockSince)
+	}
+	s.Pending = earlier(earlier(s.Pending, blockSince), unblockSince)
 	if f.target.HasFiles() {
-		s.ToWrite += toWrite
+		s.ToWrite = missing + left
 	}
 	return err
 }
@@ -162,7 +188,7 @@ func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
 		for _, statement := range []string{
 			"UPDATE ban SET written = 0, expires = 0, pending_since = ?1",
 			"DELETE FROM ban WHERE until > 0 AND until <= ?1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id AND decision.until > ?1)",
-			"UPDATE flushing SET bans = (SELECT COUNT(*) FROM ban), target = '', unsure = 0, entries = 0, stale = 0",
+			"UPDATE flushing SET target = '', unsure = 0, entries = 0, stale = 0",
 		} {
 			if _, err := tx.ExecContext(ctx, statement, now.UnixMilli()); err != nil {
 				return err

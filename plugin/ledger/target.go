@@ -19,7 +19,7 @@ type Target struct {
 	Serial      string `json:"serial,omitempty"` // the appliance's serial number; "": not known
 	// ByRule says that a filter rule names the group, so that each change must reach the files and the running rule.
 	ByRule bool `json:"by_rule,omitempty"`
-	// WithoutBlacklist says that the filter rule alone enforces the bans.
+	// WithoutBlacklist says that the filter rule alone enforces the bans. Then ByRule is set too.
 	WithoutBlacklist bool `json:"without_blacklist,omitempty"`
 	// OldGroups are groups of earlier configurations that may still be in the appliance's files.
 	OldGroups []string `json:"old_groups,omitempty"`

@@ -37,8 +37,7 @@ type transaction struct {
 	number       int64 // of this change
 	now          int64
 	soon         int64 // now plus aboutToEnd
-	bans         int64 // how many rows ban has
-	waiting      int64 // how many of them wait
+	hasWaiting   bool  // some bans waited before this transaction
 	overtaking   int64 // how many waiting bans may go before an enforced one because of this change
 	nextBan      int64 // the id of the next new ban
 	lastDecision int64 // the decision that was recorded last
@@ -52,8 +51,8 @@ func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func
 	t := &transaction{now: now.UnixMilli(), soon: now.Add(aboutToEnd).UnixMilli(), prepared: map[string]*sql.Stmt{}}
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		t.tx = tx
-		err := tx.QueryRowContext(ctx, "SELECT changes + 1, bans, waiting, decisions, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban) FROM flushing").
-			Scan(&t.number, &t.bans, &t.waiting, &t.lastDecision, &t.nextBan)
+		err := tx.QueryRowContext(ctx, "SELECT changes + 1, (SELECT SUM(waiting) > 0 FROM tally), decisions, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban) FROM flushing").
+			Scan(&t.number, &t.hasWaiting, &t.lastDecision, &t.nextBan)
 		if err == nil {
 			err = do(t)
 		}
@@ -68,7 +67,7 @@ func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func
 		} else {
 			t.number--
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE flushing SET changes = ?, bans = ?, waiting = ?, decisions = ?", t.number, t.bans, t.waiting, t.lastDecision)
+		_, err = tx.ExecContext(ctx, "UPDATE flushing SET changes = ?, decisions = ?", t.number, t.lastDecision)
 		return err
 	})
 	return t.recorded, err
@@ -163,7 +162,6 @@ func (t *transaction) storeBans(ctx context.Context, bans []*storedBan) error {
 		if b.isNew {
 			b.id = t.nextBan
 			t.nextBan++
-			t.bans++
 			err = added.add(ctx, b.id, b.prefix.String(), b.ends, b.until, b.next, b.class, b.newest, b.change, b.pendingSince)
 		} else {
 			err = t.exec(ctx, `UPDATE ban SET ends = ?, until = ?, next = ?, class = ?, newest = ?, change = ?, pending_since = ?,
@@ -191,9 +189,8 @@ func (t *transaction) recompute(b *storedBan) {
 		}
 		return // applyLimit compares it with the others
 	}
-	if hadEnded := before.until <= t.now; hadEnded && t.waiting > 0 {
+	if hadEnded := before.until <= t.now; hadEnded && t.hasWaiting {
 		b.until, b.pendingSince = 0, t.now
-		t.waiting++
 		t.overtaking++
 		return
 	}
@@ -232,11 +229,7 @@ func (b *storedBan) makePending(change, now int64) {
 
 // end ends a ban that has no decision in force any more.
 func (t *transaction) end(b *storedBan) {
-	switch {
-	case b.isNew: // its decisions were lifted
-	case b.until == 0:
-		t.waiting--
-	case b.until <= t.now:
+	if !b.isNew && b.until > 0 && b.until <= t.now {
 		return
 	}
 	b.ends, b.until, b.next, b.pendingSince = longAgo, longAgo, 0, t.now
