@@ -59,7 +59,7 @@ func newBrowser(t testing.TB) *browser {
 	var closePage context.CancelFunc
 	b.ctx, closePage = chromedp.NewContext(allocator)
 	t.Cleanup(closePage)
-	if err := chromedp.Listen(b.ctx, b.note); err != nil {
+	if err := chromedp.Listen(b.ctx, b.addEvent); err != nil {
 		t.Fatalf("start chromium: %v", err)
 	}
 	_, failed := chromedp.Call(b.ctx, network.Enable, network.EnableParams{})
@@ -72,8 +72,8 @@ func newBrowser(t testing.TB) *browser {
 	return b
 }
 
-// note records an event.
-func (b *browser) note(event any) {
+// addEvent keeps an event.
+func (b *browser) addEvent(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e := event.(type) {

@@ -207,9 +207,9 @@ func (p *prometheus) waitForData(t testing.TB, expressions []string) {
 	})
 }
 
-// impatient returns the alert rules with shorter times: a rule fires when its fault lasts for a second, and after two seconds
+// fasterRules returns the alert rules with shorter times: a rule fires when its fault lasts for a second, and after two seconds
 // instead of minutes.
-func impatient(t testing.TB) string {
+func fasterRules(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile(rulesFile)
 	if err != nil {

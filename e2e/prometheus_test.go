@@ -53,7 +53,7 @@ func (p *Plugin) page(t testing.TB, path string) (status int, text string) {
 func TestPrometheusShowsEachMetricAndFiresForFaults(t *testing.T) {
 	t.Parallel() // it mostly waits
 	env := newEnvironment(t, Combination{current, overSSH}, withMetrics(t), withEverySection(t))
-	rules := impatient(t)
+	rules := fasterRules(t)
 	classic := startPrometheus(t, rules, env.Plugin.metricsPort())
 	native := startPrometheus(t, rules, env.Plugin.metricsPort(), "--enable-feature=native-histograms")
 

@@ -42,6 +42,6 @@ func (n *notification) follow(ctx context.Context) {
 		LocalAPI: n.localAPI, Ledger: n.ledger, Filter: func() ban.Filter { return n.filter },
 		Query:     lapi.Query{Scopes: l.Scopes, Origins: l.Origins, Include: l.IncludeScenarios, Exclude: l.ExcludeScenarios},
 		PollEvery: cmp.Or(l.UpdateFrequency, n.document.UpdateFrequency), ResyncEvery: l.ResyncEvery, MaxBans: n.document.Decisions.MaxBans,
-		OnChange: n.enforcer.TriggerNow, OnRefused: n.counters.Refused, OnFailure: n.counters.LocalAPIFailed, Log: n.log,
+		OnChange: n.enforcer.TriggerNow, OnRefused: n.counters.CountRefused, OnFailure: n.counters.CountLocalAPIFailure, Log: n.log,
 	}).Run(ctx)
 }

@@ -11,7 +11,7 @@ import (
 	"notification-stormshield/plugin/metrics"
 )
 
-// source returns what the metrics and the status page show of the notification.
+// source returns the notification for the exporter.
 func (n *notification) source() metrics.Source {
 	return metrics.Source{
 		Health: HealthSource(n.document, n.ledger), NoState: n.stateless, Counters: n.counters, Observed: n.appliance.Observed,
@@ -26,14 +26,14 @@ func (n *notification) countFlush(f enforcer.Flushed) {
 		result = metrics.Warned
 	case f.Err != nil:
 		result = metrics.Failed
-		n.counters.Failed(n.kindOf(f.Err, f.Contacted))
+		n.counters.CountFailure(n.kindOf(f.Err, f.Contacted))
 	}
 	if f.Contacted {
-		n.counters.Flushed(result, f.Took)
+		n.counters.CountFlush(result, f.Took)
 	}
 }
 
-// kindOf returns the kind of a failure.
+// kindOf returns the kind of a failure. Before a flush contacts the appliance, only the state can fail.
 func (n *notification) kindOf(err error, contacted bool) string {
 	var network net.Error
 	switch {
@@ -57,14 +57,14 @@ func (n *notification) kindOf(err error, contacted bool) string {
 	return metrics.OtherError
 }
 
-// sampleEvery is how often the numbers of bans are stored, for the last 24 hours.
+// sampleEvery is how often the holder of the lease records a sample. The ledger keeps one for each five minutes.
 const sampleEvery = 5 * time.Minute
 
-// keepHistory stores the numbers of bans until the context ends.
+// keepHistory records samples of the bans until the context ends.
 func (n *notification) keepHistory(ctx context.Context) {
 	for {
 		if err := n.ledger.RecordSample(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			n.log.Debug("the numbers of bans could not be stored", "error", err)
+			n.log.Debug("a sample of the bans could not be recorded", "error", err)
 		}
 		if !pause(ctx, sampleEvery) {
 			return

@@ -204,7 +204,7 @@ func (o Options) prepare(ctx context.Context, d config.Document, store *ledger.L
 		SingleMax: d.Stormshield.APISingleMax, WithoutSSH: !d.Stormshield.UsesSSH(), Compare: d.Stormshield.CompareEvery,
 		Activate: d.Stormshield.Rule.ActivateEvery, Observing: d.Stormshield.IsObserving(),
 		Cut: d.Stormshield.CutConnections, Credentials: n.credentials, Filter: func() ban.Filter { return n.filter }, Log: log,
-		OnFlush: n.countFlush, OnBlocked: n.counters.Blocked,
+		OnFlush: n.countFlush, OnBlocked: n.counters.ObserveWaits,
 	})
 	return n, nil
 }
@@ -268,7 +268,7 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 func (n *notification) report(r ban.Result, now time.Time) {
 	n.emptyAlerts.add(r.WithoutDecisions, now, n.log)
 	for kind, decisions := range r.Refused.ByKind {
-		n.counters.Refused(kind, decisions)
+		n.counters.CountRefused(kind, decisions)
 	}
 	if r.Refused.Total > 0 {
 		first := r.Refused.First[0]

@@ -115,7 +115,8 @@ func (s State) replace(ctx context.Context, log hclog.Logger) (*ledger.Ledger, e
 	return s.Open(ctx)
 }
 
-// HealthSource returns where the health of a configuration is read. Its secrets were read.
+// HealthSource returns the places that the health of a configuration is read from. The configuration holds its secrets, because a
+// login hold-off counts for them.
 func HealthSource(d config.Document, store *ledger.Ledger) health.Source {
 	state := StateOf(d)
 	return health.Source{

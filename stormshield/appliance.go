@@ -75,7 +75,7 @@ type Appliance struct {
 // New returns an appliance. It opens no connection.
 func New(c Config) *Appliance {
 	o := new(observer)
-	c.API.Wrap, c.API.Trusted, c.SSH.Wrap = o.api.connect, o.trusted, o.ssh.connect
+	c.API.Wrap, c.API.Trusted, c.SSH.Wrap = o.api.wrap, o.keepCertificate, o.ssh.wrap
 	return &Appliance{config: c, ssh: shell.NewDialer(c.SSH), idle: new(idleSession), observer: o}
 }
 

@@ -44,7 +44,7 @@ type observer struct {
 	certificateEnds time.Time
 }
 
-func (o *observer) trusted(certificate *x509.Certificate) {
+func (o *observer) keepCertificate(certificate *x509.Certificate) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.certificateEnds = certificate.NotAfter
@@ -69,8 +69,8 @@ func (m *meter) countLogin(accepted, refused bool) {
 	}
 }
 
-// connect returns a connection whose bytes count.
-func (m *meter) connect(conn net.Conn) net.Conn { return &meteredConn{conn, m} }
+// wrap returns the connection, and counts its bytes from now on.
+func (m *meter) wrap(conn net.Conn) net.Conn { return &meteredConn{conn, m} }
 
 type meteredConn struct {
 	net.Conn

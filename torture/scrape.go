@@ -15,8 +15,8 @@ import (
 // scrapeEvery is how often a harness asks for the metrics or the page.
 const scrapeEvery = 500 * time.Millisecond
 
-// scrape asks for the metrics and the status page until stop is called. The plugin may be killed, so no answer is right too. Each
-// answer must be whole, and hold no password.
+// scrape asks for the metrics and the status page until stop is called. A killed plugin does not answer. Each answer
+// must be whole, and hold no password.
 func (h *harness) scrape() (stop func()) {
 	ctx, cancel := context.WithCancel(h.ctx)
 	from := h.Configuration.Prometheus
@@ -30,7 +30,7 @@ func (h *harness) scrape() (stop func()) {
 	return func() { cancel(); scraping.Wait() }
 }
 
-// get reports an answer that is wrong. last is near its end.
+// get requests a page, and reports a wrong answer. A whole answer has the text last near its end.
 func (h *harness) get(ctx context.Context, url, last string) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

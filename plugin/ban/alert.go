@@ -88,7 +88,7 @@ func (r *reader) readDecisions() error {
 	}
 	if token != json.Delim('[') {
 		r.hasDecisions = true // the alert may have decisions
-		r.result.Refused.Add(refused("", errors.New("an alert's decisions are not a list")))
+		r.result.Refused.Add(refusedSkip("", errors.New("an alert's decisions are not a list")))
 		if token == json.Delim('{') {
 			return r.skipRest(true)
 		}
@@ -123,7 +123,7 @@ func (r *reader) finishAlert(a alert, first int) {
 			reason = "already ended"
 		}
 		if reason != "" {
-			r.result.Ignored.Add(ignored(b.Prefix.String(), reason))
+			r.result.Ignored.Add(ignoredSkip(b.Prefix.String(), reason))
 			continue
 		}
 		kept = append(kept, b)
@@ -181,11 +181,11 @@ func (r *reader) readDecision() error {
 		if wrong.Field != "" {
 			reason = fmt.Sprintf("the decision's %s is not of its type", wrong.Field)
 		}
-		r.result.Refused.Add(refused(d.Value, errors.New(reason)))
+		r.result.Refused.Add(refusedSkip(d.Value, errors.New(reason)))
 	case err != nil:
 		return err
 	case *d == decision{}:
-		r.result.Refused.Add(refused("", errors.New("the decision is empty")))
+		r.result.Refused.Add(refusedSkip("", errors.New("the decision is empty")))
 	case d.isTest():
 		r.result.HasTest = true
 	default:
@@ -197,11 +197,11 @@ func (r *reader) readDecision() error {
 // addDecision adds a decision to the result, or a skip.
 func (r *reader) addDecision(d *decision) {
 	if reason := r.filter.ignoreReason(d); reason != "" {
-		r.result.Ignored.Add(ignored(d.Value, reason))
+		r.result.Ignored.Add(ignoredSkip(d.Value, reason))
 		return
 	}
 	if err := r.addParts(d); err != nil {
-		r.result.Refused.Add(refused(d.Value, err))
+		r.result.Refused.Add(refusedSkip(d.Value, err))
 	}
 }
 

@@ -22,15 +22,15 @@ func (f Filter) AdmitListed(l Listed, now time.Time) (decisions []Decision, skip
 		reason = f.scenarioReason(l.Scenario)
 	}
 	if reason != "" {
-		return nil, ignored(l.Value, reason)
+		return nil, ignoredSkip(l.Value, reason)
 	}
 	prefix, err := ParsePrefix(l.Value)
 	if err != nil {
-		return nil, refused(l.Value, err)
+		return nil, refusedSkip(l.Value, err)
 	}
 	parts, err := f.Admit(prefix)
 	if err != nil {
-		return nil, refused(l.Value, err)
+		return nil, refusedSkip(l.Value, err)
 	}
 	until := now.UTC().Round(0).Add(l.Left)
 	if until.After(latestEnd) {

@@ -108,7 +108,7 @@ func (r *reader) readList() error {
 			return err
 		}
 		if !isAlert {
-			r.result.Refused.Add(refused("", errors.New("the list holds something that is not an alert")))
+			r.result.Refused.Add(refusedSkip("", errors.New("the list holds something that is not an alert")))
 		}
 	}
 	_, err := r.nextToken()

@@ -22,9 +22,9 @@ type Skip struct {
 	Kind   Kind   // of the refusal; "": the decision was ignored
 }
 
-func ignored(value, reason string) Skip { return Skip{Value: shorten(value), Reason: reason} }
+func ignoredSkip(value, reason string) Skip { return Skip{Value: shorten(value), Reason: reason} }
 
-func refused(value string, err error) Skip {
+func refusedSkip(value string, err error) Skip {
 	kind := Malformed
 	if r := new(refusal); errors.As(err, &r) {
 		kind = r.kind

@@ -66,7 +66,7 @@ type Config struct {
 	// Shared returns which of some prefixes other configurations ban on the same appliance, and until when; nil: no other
 	// configuration uses this appliance.
 	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
-	// OnFlush is called at the end of each flush; nil: nobody asks.
+	// OnFlush is called at the end of each flush; nil: nobody is called.
 	OnFlush func(Flushed)
 	// OnBlocked is called after a flush that blocked new bans. It gets how long each of them waited; see [ledger.Ledger.RecordOutcome].
 	// nil: nobody is called.
@@ -88,7 +88,7 @@ type Enforcer struct {
 	filesRetry    filesRetry
 	refused       refusedBans
 	missingRule   missingRule
-	contacted     bool      // the flush under way asked the appliance
+	contacted     bool      // the flush under way contacted the appliance
 	loggedCut     bool      // a refusal to cut connections was logged
 	serialReadAt  time.Time // when this process last read the serial number of the appliance
 	round         round

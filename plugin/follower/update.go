@@ -200,7 +200,7 @@ func (u *update) store(ctx context.Context) error {
 }
 
 // reportRefused reports the decisions that the answer to one question lists for the first time, and that the filter refuses. It
-// does so when the follower has recorded the highest ID of that answer, so that a decision counts once.
+// runs after addAnswer, which keeps the highest ID of that answer, so that a decision counts once.
 func (u *update) reportRefused() {
 	if u.refused.Total == 0 {
 		return

@@ -70,7 +70,7 @@ type LocalAPI struct {
 	LeftOut     int        `json:"left_out"`
 }
 
-// HoldOff is the reason to try no login.
+// HoldOff is the login hold-off.
 type HoldOff struct {
 	Until   time.Time `json:"until"`
 	Refused int       `json:"refused"`

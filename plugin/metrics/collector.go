@@ -28,19 +28,19 @@ var (
 	inForce    = describe("bans_in_force", "Bans that must be enforced, by class.", "class")
 	waiting    = describe("bans_waiting", "Bans that wait because more are in force than max_bans, by class.", "class")
 	maxBans    = describe("max_bans", "How many bans are enforced at most.")
-	pending    = describe("pending_bans", "Bans that the appliance has not acknowledged yet, by change.", "change")
-	pendingAge = describe("oldest_pending_age_seconds", "How long the oldest change is pending; 0: nothing is.")
-	staleAge   = describe("rule_stale_age_seconds", "How long the running filter rule lacks changes of the group; 0: it lacks none.")
-	recorded   = describe("decisions_recorded_total", "Decisions that were recorded since the state was made, also by earlier processes.")
-	success    = describe("last_success_timestamp_seconds", "When the last flush that ended well ended; 0: never.")
-	reassert   = describe("last_reassert_timestamp_seconds", "When everything in force was last blocked again; 0: never.")
-	holdOff    = describe("login_hold_off_until_timestamp_seconds", "Until when no login is tried, because one failed; 0: logins are tried.")
+	pending    = describe("pending_bans", "Bans whose block or unblock the appliance has not acknowledged yet, by change.", "change")
+	pendingAge = describe("oldest_pending_age_seconds", "How long the oldest change has been pending; 0: nothing is pending.")
+	staleAge   = describe("rule_stale_age_seconds", "How long the running filter rule has lacked changes of the group; 0: it lacks none.")
+	recorded   = describe("decisions_recorded_total", "Decisions that this process and earlier ones recorded since the state was made.")
+	success    = describe("last_success_timestamp_seconds", "When a flush last ended well; 0: never.")
+	reassert   = describe("last_reassert_timestamp_seconds", "When a flush last re-asserted everything in force; 0: never.")
+	holdOff    = describe("login_hold_off_until_timestamp_seconds", "Until when the plugin does not log in, because logins failed; 0: no hold-off.")
 
-	localAPIPoll    = describe("local_api_last_poll_timestamp_seconds", "When the Local API was last read; 0: never.")
-	localAPIFailing = describe("local_api_failing_age_seconds", "How long the Local API cannot be read; 0: it can.")
+	localAPIPoll    = describe("local_api_last_poll_timestamp_seconds", "When the plugin last read the Local API; 0: never.")
+	localAPIFailing = describe("local_api_failing_age_seconds", "How long reads of the Local API have failed; 0: the last one succeeded.")
 
 	applianceInfo  = describe("appliance_info", "Model and firmware of the appliance.", "model", "version")
-	certificateEnd = describe("certificate_end_timestamp_seconds", "When the certificate ends that the appliance's API shows.")
+	certificateEnd = describe("certificate_end_timestamp_seconds", "When the certificate of the appliance's API ends.")
 	logins         = describe("logins_total", "Logins to the appliance.", "protocol", "result")
 	transferred    = describe("transferred_bytes_total", "Bytes sent to and received from the appliance, with handshakes.", "protocol", "direction")
 )
@@ -69,9 +69,9 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 			counter.Collect(out)
 		}
 		_, err := guard.Call("a scrape", func() (any, error) {
-			d := sample{out, []string{s.Health.Document.Name, s.Health.Document.Stormshield.Host}}
-			d.state(s.read(ctx, now), now)
-			d.observed(s.Observed())
+			d := sender{out, []string{s.Health.Document.Name, s.Health.Document.Stormshield.Host}}
+			d.sendState(s.read(ctx, now), now)
+			d.sendObserved(s.Observed())
 			return nil, nil
 		})
 		if err != nil {
@@ -80,81 +80,81 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// sample sends the metrics of one document.
-type sample struct {
+// sender sends the metrics of one document.
+type sender struct {
 	out    chan<- prometheus.Metric
 	labels []string // of each metric
 }
 
-func (d sample) gauge(of *prometheus.Desc, value float64, labels ...string) {
-	d.send(of, prometheus.GaugeValue, value, labels)
+func (s sender) sendGauge(of *prometheus.Desc, value float64, labels ...string) {
+	s.send(of, prometheus.GaugeValue, value, labels)
 }
 
-func (d sample) counter(of *prometheus.Desc, value int64, labels ...string) {
-	d.send(of, prometheus.CounterValue, float64(value), labels)
+func (s sender) sendCounter(of *prometheus.Desc, value int64, labels ...string) {
+	s.send(of, prometheus.CounterValue, float64(value), labels)
 }
 
 // send sends a metric. A label that is no UTF-8, such as a version that the appliance sent, makes only this metric invalid.
-func (d sample) send(of *prometheus.Desc, kind prometheus.ValueType, value float64, labels []string) {
-	metric, err := prometheus.NewConstMetric(of, kind, value, append(d.labels[:2:2], labels...)...)
+func (s sender) send(of *prometheus.Desc, kind prometheus.ValueType, value float64, labels []string) {
+	metric, err := prometheus.NewConstMetric(of, kind, value, append(s.labels[:2:2], labels...)...)
 	if err != nil {
 		metric = prometheus.NewInvalidMetric(of, err)
 	}
-	d.out <- metric
+	s.out <- metric
 }
 
-// state sends what the state says. If the state cannot be read, it says only that the plugin does not work.
-func (d sample) state(r health.Report, now time.Time) {
-	d.gauge(working, oneIf(r.Working))
+// sendState sends the health. If the state cannot be read, it sends only that the plugin does not work.
+func (s sender) sendState(r health.Report, now time.Time) {
+	s.sendGauge(working, oneIf(r.Working))
 	if r.InForceByClass == nil {
 		return
 	}
-	d.gauge(info, 1, r.Enforce, strconv.FormatBool(r.SSH), strconv.FormatBool(r.Observing))
-	d.counts(inForce, r.InForceByClass)
-	d.counts(waiting, r.WaitingByClass)
-	d.gauge(maxBans, float64(r.MaxBans))
-	d.gauge(pending, float64(r.ToBlock), "block")
-	d.gauge(pending, float64(r.ToUnblock), "unblock")
-	d.gauge(pendingAge, ageOf(r.PendingSince, now))
+	s.sendGauge(info, 1, r.Enforce, strconv.FormatBool(r.SSH), strconv.FormatBool(r.Observing))
+	s.sendCounts(inForce, r.InForceByClass)
+	s.sendCounts(waiting, r.WaitingByClass)
+	s.sendGauge(maxBans, float64(r.MaxBans))
+	s.sendGauge(pending, float64(r.ToBlock), "block")
+	s.sendGauge(pending, float64(r.ToUnblock), "unblock")
+	s.sendGauge(pendingAge, ageOf(r.PendingSince, now))
 	if r.Enforce != "blacklist" {
-		d.gauge(staleAge, ageOf(r.RuleStaleSince, now))
+		s.sendGauge(staleAge, ageOf(r.RuleStaleSince, now))
 	}
-	d.counter(recorded, r.Recorded)
-	d.gauge(success, timestamp(r.LastFlush))
-	d.gauge(reassert, timestamp(r.BlockedAnew))
+	s.sendCounter(recorded, r.Recorded)
+	s.sendGauge(success, timestamp(r.LastFlush))
+	s.sendGauge(reassert, timestamp(r.BlockedAnew))
 	var until *time.Time
 	if r.HoldOff != nil {
 		until = &r.HoldOff.Until
 	}
-	d.gauge(holdOff, timestamp(until))
+	s.sendGauge(holdOff, timestamp(until))
 	if l := r.LocalAPI; l != nil {
-		d.gauge(localAPIPoll, timestamp(l.LastRead))
-		d.gauge(localAPIFailing, ageOf(l.UnreadSince, now))
+		s.sendGauge(localAPIPoll, timestamp(l.LastRead))
+		s.sendGauge(localAPIFailing, ageOf(l.UnreadSince, now))
 	}
 }
 
-// observed sends what the client saw of the appliance. What it did not see yet is left out.
-func (d sample) observed(o appliance.Observed) {
+// sendObserved sends the observations of the client. It leaves out a property that the client has not seen yet.
+func (s sender) sendObserved(o appliance.Observed) {
 	if o.Version != "" {
-		d.gauge(applianceInfo, 1, o.Model, o.Version)
+		s.sendGauge(applianceInfo, 1, o.Model, o.Version)
 	}
 	if !o.CertificateEnds.IsZero() {
-		d.gauge(certificateEnd, timestamp(&o.CertificateEnds))
+		s.sendGauge(certificateEnd, timestamp(&o.CertificateEnds))
 	}
 	for _, of := range []struct {
 		protocol string
 		appliance.Traffic
 	}{{"api", o.API}, {"ssh", o.SSH}} {
-		d.counter(logins, of.Logins, of.protocol, "accepted")
-		d.counter(logins, of.Refused, of.protocol, "refused")
-		d.counter(transferred, of.Sent, of.protocol, "sent")
-		d.counter(transferred, of.Received, of.protocol, "received")
+		s.sendCounter(logins, of.Logins, of.protocol, "accepted")
+		s.sendCounter(logins, of.Refused, of.protocol, "refused")
+		s.sendCounter(transferred, of.Sent, of.protocol, "sent")
+		s.sendCounter(transferred, of.Received, of.protocol, "received")
 	}
 }
 
-func (d sample) counts(of *prometheus.Desc, counts ledger.Counts) {
+func (s sender) sendCounts(of *prometheus.Desc, counts ledger.Counts) {
 	for _, class := range []ban.Class{ban.Local, ban.Imported, ban.Remote} {
-		d.gauge(of, float64(counts[class]), class.String())
+		s.sendGauge(of, float64(counts[class]), class.String())
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// Counters count what this process does for one document. They begin with zero in each process.
+// Counters count the work of this process for one document. They begin with zero in each process.
 type Counters struct {
 	refused        *prometheus.CounterVec
 	flushes        *prometheus.CounterVec
@@ -21,7 +21,7 @@ type Counters struct {
 // The results of a flush.
 const (
 	Succeeded = "success"
-	Warned    = "warning" // it ended well, and part of it must be looked at
+	Warned    = "warning" // it ended well, and the administrator should look at a part of it
 	Failed    = "failure"
 )
 
@@ -38,7 +38,7 @@ const (
 	OtherError      = "other"
 )
 
-// kinds are the kinds of failures. Each is exported from the start, so that Prometheus sees its first increase.
+// kinds are all of them. The counters export each from the start, so that Prometheus sees its first increase.
 var kinds = []string{LoginError, FilesError, ActivationError, RuleError, TimeoutError, NetworkError, CommandError, StateError, OtherError}
 
 // NewCounters returns counters for the document with this name, and for its appliance.
@@ -80,29 +80,29 @@ func NewCounters(name, host string) *Counters {
 	return c
 }
 
-// Refused counts decisions that were refused for a reason.
-func (c *Counters) Refused(reason ban.Kind, decisions int) {
+// CountRefused counts decisions that the filter refused for one reason.
+func (c *Counters) CountRefused(reason ban.Kind, decisions int) {
 	c.refused.WithLabelValues(string(reason)).Add(float64(decisions))
 }
 
-// Flushed counts a flush that contacted the appliance.
-func (c *Counters) Flushed(result string, took time.Duration) {
+// CountFlush counts a flush that contacted the appliance.
+func (c *Counters) CountFlush(result string, took time.Duration) {
 	c.flushes.WithLabelValues(result).Inc()
 	c.duration.Observe(took.Seconds())
 }
 
-// Blocked records how long each new ban waited until the appliance acknowledged it.
-func (c *Counters) Blocked(waited []time.Duration) {
-	for _, w := range waited {
-		c.latency.Observe(w.Seconds())
+// ObserveWaits counts each new ban by the time that it waited until the appliance acknowledged it.
+func (c *Counters) ObserveWaits(waits []time.Duration) {
+	for _, wait := range waits {
+		c.latency.Observe(wait.Seconds())
 	}
 }
 
-// Failed counts the failure of a flush.
-func (c *Counters) Failed(kind string) { c.errors.WithLabelValues(kind).Inc() }
+// CountFailure counts the failure of a flush.
+func (c *Counters) CountFailure(kind string) { c.errors.WithLabelValues(kind).Inc() }
 
-// LocalAPIFailed counts a read of the Local API that failed.
-func (c *Counters) LocalAPIFailed() { c.localAPIErrors.Inc() }
+// CountLocalAPIFailure counts a read of the Local API that failed.
+func (c *Counters) CountLocalAPIFailure() { c.localAPIErrors.Inc() }
 
 func (c *Counters) collectors() []prometheus.Collector {
 	return []prometheus.Collector{c.refused, c.flushes, c.errors, c.localAPIErrors, c.duration, c.latency}

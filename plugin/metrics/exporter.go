@@ -34,7 +34,7 @@ type Source struct {
 	Health   health.Source
 	NoState  error // why the state cannot be opened, so that Health has no ledger; nil: it is open
 	Counters *Counters
-	Observed func() appliance.Observed // what the client of the appliance saw
+	Observed func() appliance.Observed // of the client of the appliance
 }
 
 const (
@@ -75,8 +75,8 @@ func New(version string, log hclog.Logger) *Exporter {
 	return e
 }
 
-// Listen serves all documents of the exporter at an address until the context ends. While several documents call it, one of them
-// listens, and another one takes over when it ends. All documents of a process have the same address.
+// Listen serves all documents of the exporter at an address until the context ends. While several documents call it, one call
+// listens. When that call ends, another one listens. All documents of a process have the same address.
 func (e *Exporter) Listen(ctx context.Context, where config.Prometheus) {
 	select {
 	case e.turn <- struct{}{}:
@@ -155,7 +155,7 @@ func (s Source) read(ctx context.Context, now time.Time) health.Report {
 	return report
 }
 
-// serveHealthy answers as `status` exits.
+// serveHealthy answers 200 if all documents work, and 503 otherwise.
 func (e *Exporter) serveHealthy(w http.ResponseWriter, r *http.Request) {
 	code := http.StatusOK
 	var text strings.Builder

@@ -30,16 +30,16 @@ func (e everything) Collect(out chan<- prometheus.Metric) {
 		counter.Collect(out)
 	}
 	now := time.Now()
-	d := sample{out, []string{"first", "192.0.2.1"}}
-	d.state(health.Report{Enforce: "both", InForceByClass: ledger.Counts{}, WaitingByClass: ledger.Counts{}, LocalAPI: &health.LocalAPI{}}, now)
-	d.observed(appliance.Observed{Version: "4.8.15", CertificateEnds: now})
+	d := sender{out, []string{"first", "192.0.2.1"}}
+	d.sendState(health.Report{Enforce: "both", InForceByClass: ledger.Counts{}, WaitingByClass: ledger.Counts{}, LocalAPI: &health.LocalAPI{}}, now)
+	d.sendObserved(appliance.Observed{Version: "4.8.15", CertificateEnds: now})
 }
 
 // exported returns the name of each metric, and its labels other than name and host.
 func exported(t *testing.T) map[string][]string {
 	t.Helper()
 	counters := NewCounters("first", "192.0.2.1")
-	counters.Refused("scope", 1)
+	counters.CountRefused("scope", 1)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo("1.0.0"), everything{counters})
 	families, err := registry.Gather()

@@ -21,7 +21,7 @@ import (
 	"notification-stormshield/stormshield/acceptance"
 )
 
-// checkMetrics reports whether the plugin serves, or can serve, its metrics. It returns nothing if they are off. file is that of
+// checkMetrics reports whether the plugin serves, or can serve, its metrics. It returns nothing if the metrics are off. file is that of
 // the document. The plugin's user must call it: that user must be able to listen, and to read web_config_path.
 func checkMetrics(ctx context.Context, file string, d config.Document) []acceptance.Finding {
 	if !d.Prometheus.Enabled {
@@ -48,7 +48,7 @@ func checkMetrics(ctx context.Context, file string, d config.Document) []accepta
 	return []acceptance.Finding{f}
 }
 
-// describeListener says who listens at an address. It returns an error if the plugin cannot listen there, or runs and does not.
+// describeListener says who listens at an address. It returns an error if the plugin cannot listen there, or if it runs and does not listen.
 func describeListener(ctx context.Context, p config.Prometheus, running []int) (string, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", p.Address())
 	if err == nil {
@@ -62,7 +62,7 @@ func describeListener(ctx context.Context, p config.Prometheus, running []int) (
 		return "", err
 	}
 	for _, pid := range running {
-		own, err := listens(pid, p.ListenPort)
+		own, err := isListening(pid, p.ListenPort)
 		if err != nil {
 			return "", fmt.Errorf("find out whether the plugin listens at %s: %w", p.Address(), err)
 		}
@@ -91,8 +91,8 @@ func pluginProcesses(file string, d config.Document) ([]int, error) {
 	return found, nil
 }
 
-// listens reports whether a process listens on a TCP port (proc_pid_net(5), proc_pid_fd(5)).
-func listens(pid, port int) (bool, error) {
+// isListening reports whether a process listens on a TCP port (proc_pid_net(5), proc_pid_fd(5)).
+func isListening(pid, port int) (bool, error) {
 	folder := filepath.Join("/proc", strconv.Itoa(pid))
 	var sockets []string
 	for _, name := range []string{"tcp", "tcp6"} {

@@ -15,7 +15,7 @@ const (
 )
 
 // sparkline shows the bans in force of the last 24 hours as a line of blocks, with the least and the most of them. A column shows the
-// most of its half an hour, and is blank without a sample. A locale without the blocks gets the two numbers alone. There is a sample.
+// most of its half an hour, and is blank without a sample. A locale without the blocks gets the two numbers alone. samples is not empty.
 func sparkline(samples []sample, now time.Time) string {
 	var columns [sparklineColumns]int // one more than the bans; 0: there is no sample
 	least, most := samples[0].InForce, samples[0].InForce
