@@ -8,6 +8,7 @@ import (
 
 	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/metrics"
 )
 
@@ -57,16 +58,13 @@ func (n *notification) kindOf(err error, contacted bool) string {
 	return metrics.OtherError
 }
 
-// sampleEvery is how often the holder of the lease records a sample. The ledger keeps one for each five minutes.
-const sampleEvery = 5 * time.Minute
-
 // keepHistory records samples of the bans until the context ends.
 func (n *notification) keepHistory(ctx context.Context) {
 	for {
 		if err := n.ledger.RecordSample(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			n.log.Debug("a sample of the bans could not be recorded", "error", err)
 		}
-		if !pause(ctx, sampleEvery) {
+		if !pause(ctx, ledger.SampleEvery) {
 			return
 		}
 	}

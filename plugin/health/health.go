@@ -60,7 +60,7 @@ func (s Source) Read(ctx context.Context, now time.Time) (Report, error) {
 	if d.Stormshield.UsesRule() {
 		r.RuleStaleSince = jsonTime(read.Stale)
 	}
-	r.LastFlush, r.BlockedAnew = jsonTime(read.Flushed), jsonTime(read.Confirmed)
+	r.LastFlush, r.LastReassert = jsonTime(read.Flushed), jsonTime(read.Confirmed)
 	if pid != 0 {
 		r.Process = &pid
 	}

@@ -34,9 +34,9 @@ type Report struct {
 
 	PendingSince *time.Time `json:"pending_since"`
 
-	NextEnd     *time.Time `json:"next_end"`
-	LastFlush   *time.Time `json:"last_flush"`
-	BlockedAnew *time.Time `json:"blocked_anew"`
+	NextEnd      *time.Time `json:"next_end"`
+	LastFlush    *time.Time `json:"last_flush"`
+	LastReassert *time.Time `json:"blocked_anew"`
 
 	LocalAPI *LocalAPI `json:"local_api"`
 

@@ -17,12 +17,11 @@ type Sample struct {
 	Pending int // bans to block and bans to unblock
 }
 
-const (
-	// sampleEvery is the time that one sample stands for.
-	sampleEvery = 5 * time.Minute
-	// historyOf is the time of all samples together.
-	historyOf = 24 * time.Hour
-)
+// SampleEvery is how often the caller records a sample.
+const SampleEvery = 5 * time.Minute
+
+// historyOf is the time of all samples together.
+const historyOf = 24 * time.Hour
 
 // RecordSample records a sample of the bans for [Ledger.History]. It replaces the sample of the same five minutes.
 func (l *Ledger) RecordSample(ctx context.Context, now time.Time) error {
@@ -30,7 +29,7 @@ func (l *Ledger) RecordSample(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	place := now.UnixMilli() / sampleEvery.Milliseconds() % int64(historyOf/sampleEvery)
+	place := now.UnixMilli() / SampleEvery.Milliseconds() % int64(historyOf/SampleEvery)
 	err = l.exec(ctx, "INSERT OR REPLACE INTO sample (place, at, in_force, waiting, pending) VALUES (?, ?, ?, ?, ?)",
 		place, now.UnixMilli(), s.InForce.Total(), s.Waiting.Total(), s.ToBlock+s.ToUnblock)
 	return l.explain(err, "record a sample of the bans")

@@ -121,7 +121,7 @@ func (s sender) sendState(r health.Report, now time.Time) {
 	}
 	s.sendCounter(recorded, r.Recorded)
 	s.sendGauge(success, timestamp(r.LastFlush))
-	s.sendGauge(reassert, timestamp(r.BlockedAnew))
+	s.sendGauge(reassert, timestamp(r.LastReassert))
 	var until *time.Time
 	if r.HoldOff != nil {
 		until = &r.HoldOff.Until

@@ -3,7 +3,6 @@ package metrics
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +28,7 @@ import (
 	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/lockout"
+	"notification-stormshield/plugin/plugintest"
 )
 
 const document = `
@@ -91,11 +91,7 @@ func (s Source) record(t *testing.T, addresses ...string) {
 }
 
 // newAddress returns a loopback address that no other test has.
-func newAddress() string {
-	var b [3]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return netip.AddrFrom4([4]byte{127, 1 + b[0]%254, b[1], b[2]}).String()
-}
+func newAddress() string { return plugintest.NewPrometheus().ListenAddr }
 
 // run shows a document, and listens for it, until the test ends or the function is called.
 func run(t *testing.T, e *Exporter, s Source) (stop func()) {

@@ -99,7 +99,7 @@ func (v view) Facts(now time.Time) []fact {
 	}
 	facts = append(facts, r.files(),
 		fact{Title: "Last flush", note: note{Text: r.ago(r.LastFlush)}},
-		fact{Title: "Last re-assert", note: note{Text: r.ago(r.BlockedAnew)}})
+		fact{Title: "Last re-assert", note: note{Text: r.ago(r.LastReassert)}})
 	if r.NextEnd != nil {
 		facts = append(facts, fact{Title: "Next ban ends", note: note{Text: "in " + health.FormatDuration(r.NextEnd.Sub(now))}})
 	}

@@ -32,7 +32,7 @@ func exampleView() view {
 		Name: "stormshield_default", Host: "192.0.2.1", SSH: true, Enforce: "blacklist", MaxBans: 8000, Working: true, Process: &process,
 		InForce:        1204,
 		InForceByClass: ledger.Counts{ban.Local: 4, ban.Imported: 200, ban.Remote: 1000}, WaitingByClass: ledger.Counts{},
-		LastFlush: timeBefore(3 * time.Minute), BlockedAnew: timeBefore(7 * time.Minute),
+		LastFlush: timeBefore(3 * time.Minute), LastReassert: timeBefore(7 * time.Minute),
 		LocalAPI: &health.LocalAPI{LastRead: timeBefore(4 * time.Second)}, Files: &health.Files{Compared: timeBefore(7 * time.Minute)},
 	}}
 	for i := range 288 {
@@ -126,7 +126,7 @@ func TestTheDetailsSayHowBansAreEnforced(t *testing.T) {
 		"files that fail": {func(r *health.Report) {
 			r.Trouble = &health.Trouble{Text: "refused", Since: *timeBefore(time.Hour), Last: *timeBefore(time.Minute), Count: 1, Files: true}
 		}, "Files compared 7m ago; not written for 1h"},
-		"never": {func(r *health.Report) { r.LastFlush, r.BlockedAnew, r.NextEnd = nil, nil, nil }, "Last flush not yet Last re-assert not yet Process 4711"},
+		"never": {func(r *health.Report) { r.LastFlush, r.LastReassert, r.NextEnd = nil, nil, nil }, "Last flush not yet Last re-assert not yet Process 4711"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

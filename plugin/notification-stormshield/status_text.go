@@ -35,7 +35,7 @@ func (s status) print(out io.Writer) error {
 		t.addRule()
 	}
 	t.row("last flush", "%s", t.ago(s.LastFlush))
-	t.row("last re-assert", "%s", t.ago(s.BlockedAnew))
+	t.row("last re-assert", "%s", t.ago(s.LastReassert))
 	if l := s.LocalAPI; l != nil && l.UnreadSince == nil {
 		t.row("Local API", "read %s", t.ago(l.LastRead))
 	} else if l != nil {
