@@ -42,8 +42,6 @@ const (
 	listenEvery = time.Second
 	// readTimeout bounds how long a request reads the state.
 	readTimeout = 10 * time.Second
-	// mostRequests is how many requests read the state at once.
-	mostRequests = 4
 	// mostConnections is how many clients are connected at once. More could take the files that the process may open, and flushes need some.
 	mostConnections = 100
 	// recentBans is how many bans the page lists.
@@ -188,10 +186,11 @@ func (e *Exporter) servePage(w http.ResponseWriter, r *http.Request) {
 	sendPage(w, r, p)
 }
 
-// limit bounds how many requests read the state at once, and for how long. [http.TimeoutHandler] keeps the answer until the request has
-// read the state, so that a client that reads its answer slowly delays no other one.
+// limit lets one request at a time read the state, and bounds how long it reads. A ledger has two connections, and a reader that has both
+// delays the record of an alert. [http.TimeoutHandler] keeps the answer until the request has read the state, so that a client that reads
+// its answer slowly delays no other one.
 func limit(next http.Handler) http.Handler {
-	running := make(chan struct{}, mostRequests)
+	running := make(chan struct{}, 1)
 	return http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case running <- struct{}{}:

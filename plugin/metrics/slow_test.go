@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -33,15 +34,36 @@ func TestAClientThatReadsItsAnswerSlowlyDelaysNoOtherOne(t *testing.T) {
 	var slow sync.WaitGroup
 	defer slow.Wait()
 	defer close(released)
-	for range mostRequests {
-		slow.Go(func() { handler.ServeHTTP(slowClient{httptest.NewRecorder(), begun, released}, request) })
-		<-begun
-	}
+	slow.Go(func() { handler.ServeHTTP(slowClient{httptest.NewRecorder(), begun, released}, request) })
+	<-begun
 	answer := httptest.NewRecorder()
 	handler.ServeHTTP(answer, request)
 	if answer.Code != http.StatusOK || answer.Body.String() != "answer" {
 		t.Errorf("%d %s", answer.Code, answer.Body)
 	}
+}
+
+func TestOneRequestAtATimeReadsTheState(t *testing.T) {
+	t.Parallel()
+	begun, released := make(chan struct{}, 2), make(chan struct{})
+	handler := limit(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		begun <- struct{}{}
+		<-released
+	}))
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	})
+	<-begun
+	impatient, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, httptest.NewRequestWithContext(impatient, http.MethodGet, "/", nil))
+	if answer.Code != http.StatusServiceUnavailable || len(begun) > 0 {
+		t.Errorf("%d while another request reads", answer.Code)
+	}
+	close(released)
+	reading.Wait()
 }
 
 func TestTheNumberOfConnectionsIsBounded(t *testing.T) {
