@@ -136,7 +136,7 @@ func changeWays(ctx context.Context, tx *sql.Tx, before, next Target, elsewhere 
 	case next.WithoutBlacklist && !before.WithoutBlacklist:
 		statements = append(statements, "UPDATE flushing SET entries = 1, new_after = changes")
 	case before.WithoutBlacklist && !next.WithoutBlacklist:
-		statements = append(statements, "UPDATE flushing SET entries = 0, confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0, new_after = changes",
+		statements = append(statements, "UPDATE flushing SET entries = 0, confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0",
 			"UPDATE ban SET pending_since = ?1 WHERE until > ?1")
 	}
 	switch {

@@ -11,7 +11,8 @@ import (
 )
 
 // A ban is new from the change that makes it pending until the appliance acknowledges it. An acknowledgement of one ban gives its entry an
-// end. An acknowledgement of all bans, by the group or by the filter rule, sets new_after.
+// end. An acknowledgement of all bans, by the group or by the filter rule, sets new_after: a ban that the appliance
+// refuses then is not new afterwards.
 const (
 	isNew         = "+until > ?1 AND change > ?2 AND change <= ?3 AND expires <= 1"
 	queryNewAmong = "SELECT pending_since FROM ban WHERE prefix IN (SELECT value FROM json_each(?4)) AND " + isNew

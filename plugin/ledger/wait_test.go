@@ -50,8 +50,7 @@ func TestABanWaitsOnceUntilItIsBlocked(t *testing.T) {
 				o.Refused = []netip.Prefix{refused}
 				return o
 			}))
-			_, err := l.Lift(t.Context(), refused, minute(4), noLimit)
-			check(t, err)
+			wantWaits(t, "of a ban that the re-assert refused", waitsAfter(t, l, minute(4), oneByOne))
 			record(t, l, minute(5), decided("203.0.113.1/32", start.Add(480*time.Hour)), longBan("203.0.113.5/32"))
 			wantWaits(t, "of an extended ban and a new one", waitsAfter(t, l, minute(6), how), time.Minute)
 			wantWaits(t, "of renewals", waitsAfter(t, l, start.Add(200*time.Hour), how))
@@ -114,8 +113,14 @@ func TestABanThatMustBeBlockedAgainIsNotNew(t *testing.T) {
 	check(t, l.SetTarget(t.Context(), first, start))
 	record(t, l, start, longBan("203.0.113.1/32"))
 	wantWaits(t, "on the first appliance", waitsAfter(t, l, minute(1), oneByOne), time.Minute)
+	entriesGone := func(p ledger.Plan, now time.Time) appliance.Outcome {
+		return appliance.Outcome{Mark: p.Mark, At: now, EntriesGone: true}
+	}
 	for i, to := range targets {
 		check(t, l.SetTarget(t.Context(), to.target, minute(2)))
+		if to.target.WithoutBlacklist {
+			wantWaits(t, "of a flush that takes the entries off", waitsAfter(t, l, minute(2), entriesGone))
+		}
 		wantWaits(t, "after the change to "+to.name, waitsAfter(t, l, minute(3), to.how))
 		record(t, l, minute(4), longBan(netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i + 2)}), 32).String()))
 		wantWaits(t, "of a new ban after the change to "+to.name, waitsAfter(t, l, minute(5), to.how), time.Minute)
