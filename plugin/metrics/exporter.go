@@ -44,6 +44,8 @@ const (
 	readTimeout = 10 * time.Second
 	// mostConnections is how many clients are connected at once. More could take the files that the process may open, and flushes need some.
 	mostConnections = 100
+	// mostStreams is how many requests one connection of HTTP/2 has at once. Each one that waits takes memory.
+	mostStreams = 4
 	// recentBans is how many bans the page lists.
 	recentBans = 20
 )
@@ -107,8 +109,10 @@ func (e *Exporter) listenAndServe(ctx context.Context, where config.Prometheus) 
 	served := time.AfterFunc(listenEvery, func() { e.log.Succeeded("the metrics and the status page are served") })
 	defer served.Stop()
 	server := &http.Server{
-		Handler: ownHostOnly(e.handler, where.WebConfigPath), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: 2 * readTimeout, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+		Handler:           ownHostOnly(e.handler, where.WebConfigPath),
+		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: 2 * readTimeout, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: mostStreams},
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

@@ -3,15 +3,25 @@ package metrics
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/net/http2"
 )
 
 // slowClient takes no byte of an answer until it is released.
@@ -64,6 +74,65 @@ func TestOneRequestAtATimeReadsTheState(t *testing.T) {
 	}
 	close(released)
 	reading.Wait()
+}
+
+// webConfigWithTLS returns the path of a web configuration with a self-signed certificate.
+func webConfigWithTLS(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for file, text := range map[string][]byte{
+		"web.crt": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+		"web.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+		"web.yml": []byte("tls_server_config:\n  cert_file: web.crt\n  key_file: web.key\n"),
+	} {
+		if err := os.WriteFile(filepath.Join(folder, file), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(folder, "web.yml")
+}
+
+func TestTheNumberOfRequestsOfAConnectionIsBounded(t *testing.T) {
+	t.Parallel()
+	address := newAddress()
+	s := sourceOf(t, "first", address, webConfigWithTLS(t))
+	run(t, New("", hclog.NewNullLogger()), s)
+	get(t, address, "/metrics") // waits until it listens; the answer refuses plain HTTP
+	conn, err := tls.Dial("tcp", s.Health.Document.Prometheus.Address(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	_, _ = io.WriteString(conn, http2.ClientPreface)
+	framer := http2.NewFramer(conn, conn)
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	frame, err := framer.ReadFrame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, ok := frame.(*http2.SettingsFrame)
+	if !ok {
+		t.Fatalf("the first frame is %v", frame)
+	}
+	if most, _ := settings.Value(http2.SettingMaxConcurrentStreams); most != mostStreams {
+		t.Errorf("a connection may have %d requests at once", most)
+	}
 }
 
 func TestTheNumberOfConnectionsIsBounded(t *testing.T) {
