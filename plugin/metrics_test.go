@@ -1,9 +1,12 @@
 package plugin_test
 
 import (
+	"database/sql"
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +16,31 @@ import (
 	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/plugintest"
 )
+
+// configureShown configures a document whose metrics are shown.
+func configureShown(t *testing.T, h *harness, name string, shown plugintest.Prometheus) {
+	t.Helper()
+	text := strings.Replace(configuration(h.d.StateDir), "name: test", "name: "+name, 1)
+	text = strings.Replace(text, "host: 192.0.2.1", "host: "+name+".example", 1) +
+		fmt.Sprintf("prometheus: {enabled: on, listen_addr: %s, listen_port: %d}\n", shown.ListenAddr, shown.ListenPort)
+	if _, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitMetrics waits until the metrics have all parts.
+func awaitMetrics(t *testing.T, shown plugintest.Prometheus, parts ...string) {
+	t.Helper()
+	eventually(t, "the metrics have "+strings.Join(parts, ", "), func() bool {
+		response, err := http.Get(shown.URL("/metrics"))
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		text, _ := io.ReadAll(response.Body) // a cut text lacks a part
+		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(string(text), part) })
+	})
+}
 
 // After a reload of one of two CrowdSecs, each may have a process with the lease of one document. Only one process can listen.
 func TestTheMetricsShowADocumentWhoseLeaseAnotherProcessHolds(t *testing.T) {
@@ -26,22 +54,40 @@ func TestTheMetricsShowADocumentWhoseLeaseAnotherProcessHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = held.Release() }()
-	for _, name := range []string{"here", d.Name} {
-		text := strings.Replace(configuration(d.StateDir), "name: test", "name: "+name, 1)
-		text = strings.Replace(text, "host: 192.0.2.1", "host: "+name+".example", 1) +
-			fmt.Sprintf("prometheus: {enabled: on, listen_addr: %s, listen_port: %d}\n", shown.ListenAddr, shown.ListenPort)
-		if _, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)}); err != nil {
+	configureShown(t, h, "here", shown)
+	configureShown(t, h, d.Name, shown)
+	awaitMetrics(t, shown, `working{host="here.example",name="here"} 1`, `working{host="elsewhere.example",name="elsewhere"} 1`)
+}
+
+func TestTheMetricsShowThatDecisionsAreNotRecorded(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	shown := plugintest.NewPrometheus()
+	configureShown(t, h, "full", shown)
+	awaitMetrics(t, shown, `working{host="full.example",name="full"} 1`)
+	db, err := sql.Open("sqlite", filepath.Join(h.d.StateDir, "full.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	change := func(statement string) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the metrics show both documents", func() bool {
-		response, err := http.Get(shown.URL("/metrics"))
-		if err != nil {
-			return false
-		}
-		defer response.Body.Close()
-		text, _ := io.ReadAll(response.Body) // a part of it lacks a line
-		return strings.Contains(string(text), `working{host="here.example",name="here"} 1`) &&
-			strings.Contains(string(text), `working{host="elsewhere.example",name="elsewhere"} 1`)
-	})
+	notify := func() error {
+		_, err := h.p.Notify(t.Context(), &protobufs.Notification{Name: "full", Text: alert("203.0.113.77", "")})
+		return err
+	}
+	change("CREATE TRIGGER full BEFORE INSERT ON decision BEGIN SELECT RAISE(FAIL, 'the disk is full'); END")
+	if err := notify(); err == nil {
+		t.Fatal("the decision is recorded")
+	}
+	awaitMetrics(t, shown, `working{host="full.example",name="full"} 0`, `errors_total{host="full.example",kind="state",name="full"} 1`)
+	change("DROP TRIGGER full")
+	if err := notify(); err != nil {
+		t.Fatal(err)
+	}
+	awaitMetrics(t, shown, `working{host="full.example",name="full"} 1`)
 }

@@ -61,7 +61,9 @@ func (n *notification) kindOf(err error, contacted bool) string {
 // keepHistory records samples of the bans until the context ends.
 func (n *notification) keepHistory(ctx context.Context) {
 	for {
+		// A sample is small and may have room on a full disk, so it does not end a failure.
 		if err := n.ledger.RecordSample(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			n.counters.CountUnrecorded(err)
 			n.log.Debug("a sample of the bans could not be recorded", "error", err)
 		}
 		if !pause(ctx, ledger.SampleEvery) {

@@ -245,12 +245,15 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 	result, malformed := ban.Read(text, n.filter, now)
 	if len(result.Decisions) > 0 {
 		if n.stateless != nil {
+			n.counters.CountUnrecorded(n.stateless)
 			return n.stateless
 		}
 		recorded, err := n.ledger.Record(ctx, result.Decisions, now, n.document.Decisions.MaxBans)
 		if err != nil {
+			n.counters.CountUnrecorded(err)
 			return err
 		}
+		n.counters.ObserveRecorded()
 		n.enforcer.Trigger()
 		n.log.Debug("recorded", "added", recorded.Added, "extended", recorded.Extended, "known", len(result.Decisions)-recorded.Unknown)
 	}

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,8 @@ type Counters struct {
 	localAPIErrors prometheus.Counter
 	duration       prometheus.Histogram
 	latency        prometheus.Histogram
+
+	unrecorded atomic.Pointer[unrecorded] // nil: the last record of decisions succeeded
 }
 
 // The results of a flush.
@@ -60,7 +63,7 @@ func NewCounters(name, host string) *Counters {
 		flushes: prometheus.NewCounterVec(counter("flushes_total",
 			"Flushes that contacted the appliance, by result."), []string{"result"}),
 		errors: prometheus.NewCounterVec(counter("errors_total",
-			"Failures of flushes, by kind."), []string{"kind"}),
+			"Failures of flushes and of records of decisions, by kind."), []string{"kind"}),
 		localAPIErrors: prometheus.NewCounter(counter("local_api_errors_total",
 			"Reads of the Local API that failed.")),
 		duration: histogram("flush_duration_seconds",
@@ -100,6 +103,25 @@ func (c *Counters) ObserveWaits(waits []time.Duration) {
 
 // CountFailure counts the failure of a flush.
 func (c *Counters) CountFailure(kind string) { c.errors.WithLabelValues(kind).Inc() }
+
+// unrecorded is the last failure to write the state. The state cannot have that itself, for example while its disk is full.
+type unrecorded struct {
+	at  time.Time
+	why string
+}
+
+// unrecordedFor is how long a failure to write the state counts, if no record of decisions succeeds. A sample of the bans, each five
+// minutes, finds out whether it lasts.
+const unrecordedFor = 10 * time.Minute
+
+// CountUnrecorded counts a failure to write the state.
+func (c *Counters) CountUnrecorded(err error) {
+	c.CountFailure(StateError)
+	c.unrecorded.Store(&unrecorded{time.Now(), err.Error()})
+}
+
+// ObserveRecorded ends the failure to write the state, because decisions were recorded.
+func (c *Counters) ObserveRecorded() { c.unrecorded.Store(nil) }
 
 // CountLocalAPIFailure counts a read of the Local API that failed.
 func (c *Counters) CountLocalAPIFailure() { c.localAPIErrors.Inc() }

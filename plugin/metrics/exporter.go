@@ -144,7 +144,7 @@ func (e *Exporter) sources() []Source {
 	return slices.SortedFunc(maps.Values(e.shown), func(a, b Source) int { return strings.Compare(a.Health.Document.Name, b.Health.Document.Name) })
 }
 
-// read reads the health of a document. A state that cannot be read is a health of its own.
+// read reads the health of a document. A state that cannot be read or written is a health of its own.
 func (s Source) read(ctx context.Context, now time.Time) health.Report {
 	report, err := health.Report{}, s.NoState
 	if err == nil {
@@ -153,6 +153,10 @@ func (s Source) read(ctx context.Context, now time.Time) health.Report {
 	if err != nil {
 		d := s.Health.Document
 		return health.Report{Name: d.Name, Host: d.Stormshield.Host, Problem: "the state cannot be read: " + err.Error()}
+	}
+	if last := s.Counters.unrecorded.Load(); last != nil && now.Sub(last.at) < unrecordedFor && report.Working {
+		report.Working = false
+		report.Problem = "new decisions are not recorded: " + last.why + " (hint: look at the owner, the modes and the disk of the state folder)"
 	}
 	return report
 }
