@@ -58,15 +58,24 @@ func (n *notification) kindOf(err error, contacted bool) string {
 	return metrics.OtherError
 }
 
-// keepHistory records samples of the bans until the context ends.
+// sampleAgain is how soon a sample that could not be recorded is tried again.
+const sampleAgain = time.Minute
+
+// keepHistory records samples of the bans until the context ends. So a state that cannot be written is found also while no alert arrives.
 func (n *notification) keepHistory(ctx context.Context) {
-	for {
-		// A sample is small and may have room on a full disk, so it does not end a failure.
-		if err := n.ledger.RecordSample(ctx, time.Now()); err != nil && ctx.Err() == nil {
+	for failed := false; ; {
+		wait := ledger.SampleEvery
+		err := n.ledger.RecordSample(ctx, time.Now())
+		switch {
+		case err != nil && ctx.Err() == nil:
 			n.counters.CountUnrecorded(err)
 			n.log.Debug("a sample of the bans could not be recorded", "error", err)
+			failed, wait = true, sampleAgain
+		case failed: // otherwise a sample proves nothing: it is small, and may have room on a full disk
+			n.counters.ObserveRecorded()
+			failed = false
 		}
-		if !pause(ctx, ledger.SampleEvery) {
+		if !pause(ctx, wait) {
 			return
 		}
 	}

@@ -18,7 +18,7 @@ type Counters struct {
 	duration       prometheus.Histogram
 	latency        prometheus.Histogram
 
-	unrecorded atomic.Pointer[unrecorded] // nil: the last record of decisions succeeded
+	unrecorded atomic.Pointer[unrecorded] // nil: the last record succeeded
 }
 
 // The results of a flush.
@@ -110,8 +110,7 @@ type unrecorded struct {
 	why string
 }
 
-// unrecordedFor is how long a failure to write the state counts, if no record of decisions succeeds. A sample of the bans, each five
-// minutes, finds out whether it lasts.
+// unrecordedFor is how long a failure to write the state counts, if no later record succeeds.
 const unrecordedFor = 10 * time.Minute
 
 // CountUnrecorded counts a failure to write the state.
@@ -120,7 +119,7 @@ func (c *Counters) CountUnrecorded(err error) {
 	c.unrecorded.Store(&unrecorded{time.Now(), err.Error()})
 }
 
-// ObserveRecorded ends the failure to write the state, because decisions were recorded.
+// ObserveRecorded ends the failure to write the state, because a record succeeded.
 func (c *Counters) ObserveRecorded() { c.unrecorded.Store(nil) }
 
 // CountLocalAPIFailure counts a read of the Local API that failed.
