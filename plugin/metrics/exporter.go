@@ -35,6 +35,8 @@ type Source struct {
 	NoState  error // why the state cannot be opened, so that Health has no ledger; nil: it is open
 	Counters *Counters
 	Observed func() appliance.Observed // of the client of the appliance
+
+	last *reading // Show makes it
 }
 
 const (
@@ -127,6 +129,7 @@ func (e *Exporter) Show(s Source) (hide func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	name := s.Health.Document.Name
+	s.last = new(reading)
 	e.shown[name] = s
 	return func() {
 		e.mu.Lock()
@@ -148,7 +151,7 @@ func (e *Exporter) sources() []Source {
 func (s Source) read(ctx context.Context, now time.Time) health.Report {
 	report, err := health.Report{}, s.NoState
 	if err == nil {
-		report, err = s.Health.Read(ctx, now)
+		report, err = s.last.read(ctx, s.Health, now)
 	}
 	if err != nil {
 		d := s.Health.Document
@@ -159,6 +162,32 @@ func (s Source) read(ctx context.Context, now time.Time) health.Report {
 		report.Problem = "new decisions are not recorded: " + last.why + " (hint: look at the owner, the modes and the disk of the state folder)"
 	}
 	return report
+}
+
+// readShare is the share of the time that requests read the state at most: one of so many parts. While 300,000 bans are pending, one
+// reading takes long, and alerts must not wait for many of them.
+const readShare = 10
+
+// reading is the last reading of the health of a document.
+type reading struct {
+	mu     sync.Mutex
+	report health.Report
+	until  time.Time // the report counts before
+}
+
+// read reads the health, unless the last reading still counts. A reading counts for readShare times as long as it took.
+func (r *reading) read(ctx context.Context, from health.Source, now time.Time) (health.Report, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Before(r.until) {
+		return r.report, nil
+	}
+	begun := time.Now()
+	report, err := from.Read(ctx, now)
+	if err == nil {
+		r.report, r.until = report, now.Add(readShare*time.Since(begun))
+	}
+	return report, err
 }
 
 // serveHealthy answers 200 if all documents work, and 503 otherwise.

@@ -177,3 +177,29 @@ func TestTheNumberOfConnectionsIsBounded(t *testing.T) {
 		t.Error("a connection that waits is not answered after another one ended")
 	}
 }
+
+func TestRequestsReadTheStateForAShareOfTheTime(t *testing.T) {
+	t.Parallel()
+	s := sourceOf(t, "first", newAddress(), "")
+	var last reading
+	read := func(at time.Time) int {
+		t.Helper()
+		report, err := last.read(t.Context(), s.Health, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report.InForce
+	}
+	now := time.Now()
+	if n := read(now); n != 0 {
+		t.Errorf("%d bans in an empty state", n)
+	}
+	took := last.until.Sub(now) / readShare
+	s.record(t, "203.0.113.77/32")
+	if n := read(now.Add(9 * took)); n != 0 {
+		t.Error("a reading was done again too soon")
+	}
+	if n := read(now.Add(10*took + 1)); n != 1 {
+		t.Errorf("an old reading counts: %d bans", n)
+	}
+}
