@@ -20,12 +20,13 @@ const scrapeEvery = time.Second
 
 // metricsPlan compares plugins whose metrics are scraped with plugins that serve none.
 type metricsPlan struct {
-	bans     int           // that a Local API lists
-	pairs    int           // of plugins: one with metrics, and one without
-	storms   int           // of each plugin
-	duration time.Duration // of a storm
-	lone     int           // the number of lone bans of each plugin
-	requests int           // of each path, and of the metrics while everything is pending
+	bans         int           // that a Local API lists
+	pairs        int           // of plugins: one with metrics, and one without
+	storms       int           // of each plugin
+	duration     time.Duration // of a storm
+	lone         int           // the number of lone bans of each plugin
+	requests     int           // of each path
+	whilePending int           // scrapes while everything is pending
 }
 
 // compared is a figure that the plan compares.
@@ -125,7 +126,7 @@ func (p metricsPlan) measure(ctx context.Context, o options) (c metricsCost, err
 	}
 	h := harnesses[slices.IndexFunc(harnesses, func(h *harness) bool { return h.metrics })]
 	for range p.requests {
-		if err := errors.Join(c.scrapes.add(h.scrape(ctx)), c.page.add(h.get(ctx, "/"))); err != nil {
+		if err := errors.Join(c.scrapes.add(ctx, h.scrape), c.page.add(ctx, h.page)); err != nil {
 			return c, err
 		}
 	}
@@ -145,8 +146,8 @@ func (c *metricsCost) scrapePending(ctx context.Context, o options) error {
 	if _, err := h.receive(ctx, c.bans, perLarge); err != nil {
 		return err
 	}
-	for range c.requests {
-		if err := c.pending.add(h.scrape(ctx)); err != nil {
+	for range c.whilePending {
+		if err := c.pending.add(ctx, h.scrape); err != nil {
 			return err
 		}
 	}
@@ -284,7 +285,16 @@ func (h *harness) get(ctx context.Context, path string) (took time.Duration, tex
 	return time.Since(start), string(body), err
 }
 
-func (r *requests) add(took time.Duration, text string, err error) error {
+func (h *harness) page(ctx context.Context) (took time.Duration, text string, err error) {
+	return h.get(ctx, "/")
+}
+
+// add adds a request for which the plugin reads the state: it reads it for a tenth of the time at most.
+func (r *requests) add(ctx context.Context, request func(context.Context) (time.Duration, string, error)) error {
+	took, text, err := request(ctx)
+	if err != nil {
+		return err
+	}
 	r.took, r.size = append(r.took, took), max(r.size, int64(len(text)))
-	return err
+	return plugintest.Pause(ctx, 11*took)
 }

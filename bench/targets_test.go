@@ -21,7 +21,7 @@ func good() measured {
 		metrics: metricsCost{
 			metricsPlan: metricsPlan{bans: most},
 			scrapes:     requests{took: []time.Duration{scrapeTarget}, size: scrapeSizeTarget},
-			pending:     requests{took: []time.Duration{scrapeTarget}},
+			pending:     requests{took: []time.Duration{time.Hour}},
 			page:        requests{took: []time.Duration{pageTarget}, size: 1},
 			beside:      []time.Duration{time.Hour},
 		},
@@ -85,7 +85,6 @@ func TestEachMissedTargetIsReported(t *testing.T) {
 		"time too alike on loopback":      {all(2, func(c *cost) { c.wall = 10*time.Second + 1 }), "share of the time (loopback)"},
 		"time too alike on the link":      {all(3, func(c *cost) { c.wall = 2*time.Second + 1 }), "share of the time (20 Mbit/s"},
 		"a slow scrape":                   {func(m *measured) { m.metrics.scrapes.took[0]++ }, "a scrape of the metrics, p50"},
-		"a slow scrape of pending bans":   {func(m *measured) { m.metrics.pending.took[0]++ }, "a scrape of the metrics while every"},
 		"a large scrape":                  {func(m *measured) { m.metrics.scrapes.size++ }, "a scrape of the metrics: bytes"},
 		"a slow page":                     {func(m *measured) { m.metrics.page.took[0]++ }, "the status page"},
 		"a slow list with metrics":        {func(m *measured) { m.metrics.of[readingList].on[0]++ }, "metrics on against off: reading"},
