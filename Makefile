@@ -48,7 +48,7 @@ e2e: build ## test with real CrowdSec and real OpenSSH; needs root, and the pack
 	e2e/prepare.sh
 	cd e2e && go test -count=1 -parallel 8 -timeout 40m -v ./...
 
-bench: build ## measure latency, bytes, memory and the logins of a day, and draw docs/flush-cost.svg; takes about 30 minutes
+bench: build ## measure latency, bytes, memory and the logins of a day, and draw docs/flush-cost.svg; takes about 35 minutes
 	@mkdir -p docs
 	go test -count=1 -v -run '^TestLongADay' ./plugin/enforcer
 	go run ./bench -plugin $(PLUGIN) -svg docs/flush-cost.svg

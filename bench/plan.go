@@ -49,7 +49,7 @@ var links = []snstest.Link{{}, emulated}
 
 func (o options) plan() (plan, error) {
 	p := plan{alert: 100_000, lists: []listPlan{{most, 1}, {most, 3}}, batches: batchPlan{bans: 10_000, numbers: []int{8, 16, 32, 64, 128}, tries: 3},
-		metrics: metricsPlan{bans: most, pairs: 3, storms: 3, duration: 2 * time.Second, lone: 7, requests: 100, whilePending: 10}}
+		metrics: metricsPlan{bans: most, pairs: 5, storms: 3, duration: 2 * time.Second, lone: 7, requests: 100, whilePending: 10}}
 	lone, duration, tries := 20, 20*time.Second, 3
 	sizes, totals, apiTotals := []int{0, 10_000, 100_000, 300_000}, []int{1_000, 10_000, 100_000, 300_000}, []int{1_000, mostWithoutSSH}
 	if o.quick {

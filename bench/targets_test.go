@@ -27,7 +27,7 @@ func good() measured {
 		},
 	}
 	for i := range m.metrics.of {
-		m.metrics.of[i] = comparison{off: []float64{100, 1, 100}, on: []float64{110, 9, 120}}
+		m.metrics.of[i] = comparison{off: []float64{100, 1, 100}, on: []float64{110, 9, 100}}
 	}
 	for _, bans := range []int{0, many, most} {
 		at := atSize{size: size{bans: bans, lone: 1, duration: time.Second}, peakFirst: peakTarget, latencies: []time.Duration{loneTargetMost}}
