@@ -2,18 +2,21 @@ package snstest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // gate is a listener that can be shut and opened again on the same port. It counts connections and bytes at the socket.
 type gate struct {
 	address  string
-	link     *link // nil: none is emulated
+	reserved net.Listener // does not listen: it keeps the port ours while the gate is shut
+	link     *link        // nil: none is emulated
 	in, out  atomic.Int64
 	accepted atomic.Int64
 	carriers sync.WaitGroup // of the link
@@ -30,13 +33,48 @@ func openGate(address string, l *link) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := share(ln); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	reserved, err := listenAgain(ln.Addr().String())
+	if err != nil {
+		ln.Close()
+		return nil, err
+	}
+	stopListening(reserved)
 	return &gate{
-		address: ln.Addr().String(),
-		link:    l,
-		ln:      ln,
-		changed: make(chan struct{}),
-		conns:   map[*countedConn]struct{}{},
+		address:  ln.Addr().String(),
+		reserved: reserved,
+		link:     l,
+		ln:       ln,
+		changed:  make(chan struct{}),
+		conns:    map[*countedConn]struct{}{},
 	}, nil
+}
+
+func share(ln net.Listener) error {
+	raw, err := ln.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		return err
+	}
+	return setShared(raw)
+}
+
+// setShared lets sockets of this gate have one port together. Without SO_REUSEADDR no other program gets it while one of them is open.
+func setShared(raw syscall.RawConn) error {
+	var err error
+	failed := raw.Control(func(fd uintptr) {
+		err = errors.Join(unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 0),
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+	})
+	return errors.Join(failed, err)
+}
+
+// listenAgain listens at an address that the gate has already.
+func listenAgain(address string) (net.Listener, error) {
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error { return setShared(raw) }}
+	return config.Listen(context.Background(), "tcp", address)
 }
 
 func (g *gate) port() int {
@@ -109,6 +147,7 @@ func (g *gate) Close() error {
 	}
 	g.closed = true
 	g.shut()
+	g.reserved.Close()
 	g.mu.Unlock()
 	g.cut()
 	return nil
@@ -153,27 +192,10 @@ func (g *gate) refuse(refuse bool) {
 	defer g.mu.Unlock()
 	ln, err := listenAgain(g.address)
 	if err != nil {
-		panic(fmt.Sprintf("snstest: %s was taken by another program while it was refused: %v", g.address, err))
+		panic(fmt.Sprintf("snstest: %s cannot be opened again: %v", g.address, err))
 	}
 	g.ln = ln
 	g.wake()
-}
-
-func listenAgain(address string) (ln net.Listener, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if ln, err = net.Listen("tcp", address); err == nil {
-			return ln, nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, err
-		}
-	}
 }
 
 // cut closes every connection. Bytes under way are lost.

@@ -1,9 +1,11 @@
 package snstest
 
 import (
+	"errors"
 	"net"
 	"os/exec"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -37,5 +39,35 @@ func TestAPortThatStoppedListeningRefusesWhileChildrenStart(t *testing.T) {
 			conn.Close()
 			t.Fatal("the port is open")
 		}
+	}
+}
+
+func TestAPortThatIsRefusedIsGivenToNobodyElse(t *testing.T) {
+	t.Parallel()
+	g, err := openGate("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	for range 3 {
+		g.refuse(true)
+		if ln, err := net.Listen("tcp", g.address); err == nil {
+			ln.Close()
+			t.Fatal("another program can have the port")
+		}
+		if _, err := net.Dial("tcp", g.address); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatalf("Dial: %v, want a refusal", err)
+		}
+		g.refuse(false)
+		conn, err := net.Dial("tcp", g.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		accepted, err := g.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted.Close()
 	}
 }
