@@ -45,8 +45,8 @@ func (h *harness) startCounting() (logged int) {
 }
 
 // flush waits for the next flush after a line of the log and measures it. Any
-// outcome but the wanted one is an error. Without SSH one flush may not block
-// everything, so the measurement ends with the flush after which every ban is blocked.
+// outcome but the wanted one is an error. Without SSH a flush ends after half a minute and
+// the next one goes on, so the measurement ends with the flush after which every ban is blocked.
 func (h *harness) flush(ctx context.Context, logged int, want outcome) (cost, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("no flush was complete in time"))
 	defer cancel()
@@ -60,18 +60,19 @@ func (h *harness) flush(ctx context.Context, logged int, want outcome) (cost, er
 		}
 	}
 	begun := time.Now()
-	one, err := h.Plugin.Log().Wait(ctx, logged, plugintest.Line.IsFlush)
-	if err != nil {
-		return cost{}, err
-	}
-	if got := (outcome{one.Int("added"), one.Int("removed"), one.Reasserted(), one.Fields["ssh"] == true}); got != want {
-		return cost{}, fmt.Errorf("the outcome of a flush is %+v instead of %+v: %s", got, want, one.Text)
-	}
+	var got outcome // of all flushes together
 	end, err := h.Plugin.Log().Wait(ctx, logged, func(l plugintest.Line) bool {
-		return l.IsFlush() && (want.ssh || h.Appliance.BlacklistLen() == h.banned)
+		if !l.IsFlush() {
+			return false
+		}
+		got = outcome{got.added + l.Int("added"), got.removed + l.Int("removed"), got.reasserted || l.Reasserted(), got.ssh || l.Fields["ssh"] == true}
+		return want.ssh || h.Appliance.BlacklistLen() == h.banned
 	})
 	if err != nil {
 		return cost{}, err
+	}
+	if got != want {
+		return cost{}, fmt.Errorf("the outcome of a flush is %+v instead of %+v: %s", got, want, end.Text)
 	}
 	h.nextFlush = begun.Add(h.frequency)
 	if want.reasserted {

@@ -12,7 +12,7 @@
 // times within one run are more reliable than times. The program ends with status
 // 1 if a target is missed.
 //
-//	go run ./bench -plugin bin/notification-stormshield [-quick] [-totals 1000,100000] [-svg FILE] [-no-fail]
+//	go run ./bench -plugin bin/notification-stormshield [-quick] [-totals 1000,100000] [-only PART] [-svg FILE] [-no-fail]
 package main
 
 import (
@@ -37,6 +37,7 @@ type options struct {
 	dir    string // of the state folders
 	quick  bool
 	totals string // the numbers of bans in force; "": the usual ones
+	only   string // one of parts; "": all
 	svg    string // the file of the figure; "": none
 	noFail bool
 }
@@ -47,6 +48,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "a `folder` for the plugin's state, on a disk like the one it will have")
 	flag.BoolVar(&o.quick, "quick", false, "fewer bans and fewer tries")
 	flag.StringVar(&o.totals, "totals", "", "measure with these `numbers` of bans in force, e.g. 1000,100000")
+	flag.StringVar(&o.only, "only", "", "measure this `part` alone: "+strings.Join(parts, ", "))
 	flag.StringVar(&o.svg, "svg", "", "draw what one more ban costs into this `file`")
 	flag.BoolVar(&o.noFail, "no-fail", false, "end with status 0 even if a target is missed")
 	flag.Parse()
@@ -65,16 +67,16 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	before := load()
-	m, err := p.measure(ctx, o)
-	if err != nil {
-		return err
-	}
+	m, failed := p.measure(ctx, o) // after a failure, what was measured before it is shown
 	fmt.Printf("%s on %s/%s, %d processors (load %s before, %s after), state on %s, in %s.\n\n",
 		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), before, load(), filesystem(o.dir),
 		time.Since(launched).Round(time.Second))
 	judged := m.targets()
 	show(os.Stdout, judged, m)
-	if o.svg != "" {
+	if failed != nil {
+		return failed
+	}
+	if o.svg != "" && len(m.costs) > 0 {
 		if err := os.WriteFile(o.svg, []byte(figure(m.costs)), 0o644); err != nil {
 			return fmt.Errorf("draw what one more ban costs: %w", err)
 		}

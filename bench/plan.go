@@ -48,6 +48,9 @@ var emulated = snstest.Link{BitsPerSecond: 20_000_000, RoundTrip: 20 * time.Mill
 var links = []snstest.Link{{}, emulated}
 
 func (o options) plan() (plan, error) {
+	if o.only != "" && !slices.Contains(parts, o.only) {
+		return plan{}, fmt.Errorf("-only %s: there is %s", o.only, strings.Join(parts, ", "))
+	}
 	p := plan{alert: 100_000, lists: []listPlan{{most, 1}, {most, 3}}, batches: batchPlan{bans: 10_000, numbers: []int{8, 16, 32, 64, 128}, tries: 3},
 		metrics: metricsPlan{bans: most, pairs: 5, storms: 3, duration: 2 * time.Second, lone: 7, requests: 100, whilePending: 10}}
 	lone, duration, tries := 20, 20*time.Second, 3
@@ -106,36 +109,61 @@ type measured struct {
 	metrics metricsCost
 }
 
+// parts are the names that -only accepts, in the order of measure.
+var parts = []string{"sizes", "alert", "lists", "batches", "metrics", "costs"}
+
 func (p plan) measure(ctx context.Context, o options) (m measured, err error) {
-	for _, s := range p.sizes {
-		result, err := s.measure(ctx, o)
-		if err != nil {
-			return m, fmt.Errorf("with %s bans in force: %w", grouped(s.bans), err)
+	measures := map[string]func() error{
+		"sizes": func() error {
+			for _, s := range p.sizes {
+				result, err := s.measure(ctx, o)
+				if err != nil {
+					return fmt.Errorf("with %s bans in force: %w", grouped(s.bans), err)
+				}
+				m.sizes = append(m.sizes, result)
+			}
+			return nil
+		},
+		"alert": func() (err error) {
+			m.alert, err = measureAlert(ctx, o, p.alert)
+			return err
+		},
+		"lists": func() error {
+			for _, l := range p.lists {
+				result, err := l.measure(ctx, o)
+				if err != nil {
+					return fmt.Errorf("a list of %s: %w", l, err)
+				}
+				m.lists = append(m.lists, result)
+			}
+			return nil
+		},
+		"batches": func() (err error) {
+			m.batches, err = p.batches.measure(ctx, o)
+			return err
+		},
+		"metrics": func() (err error) {
+			m.metrics, err = p.metrics.measure(ctx, o)
+			return err
+		},
+		"costs": func() error {
+			for _, c := range p.costs {
+				result, err := c.measure(ctx, o)
+				if err != nil {
+					return fmt.Errorf("flushes with %s bans in force: %w", grouped(c.bans), err)
+				}
+				m.costs = append(m.costs, result...)
+			}
+			return nil
+		},
+	}
+	for _, part := range parts {
+		if o.only != "" && o.only != part {
+			continue
 		}
-		m.sizes = append(m.sizes, result)
-	}
-	if m.alert, err = measureAlert(ctx, o, p.alert); err != nil {
-		return m, fmt.Errorf("an alert of %s: %w", grouped(p.alert), err)
-	}
-	for _, l := range p.lists {
-		result, err := l.measure(ctx, o)
-		if err != nil {
-			return m, fmt.Errorf("a list of %s: %w", l, err)
+		if err := measures[part](); err != nil {
+			return m, fmt.Errorf("%s: %w", part, err)
 		}
-		m.lists = append(m.lists, result)
-	}
-	if m.batches, err = p.batches.measure(ctx, o); err != nil {
-		return m, fmt.Errorf("several bans at once: %w", err)
-	}
-	if m.metrics, err = p.metrics.measure(ctx, o); err != nil {
-		return m, fmt.Errorf("the metrics: %w", err)
-	}
-	for _, c := range p.costs {
-		result, err := c.measure(ctx, o)
-		if err != nil {
-			return m, fmt.Errorf("flushes with %s bans in force: %w", grouped(c.bans), err)
-		}
-		m.costs = append(m.costs, result...)
 	}
 	return m, nil
 }

@@ -71,7 +71,9 @@ func (r report) judge(reached bool, aim string) {
 func (m measured) targets() []target {
 	var r report
 	r.addSizes(m.sizes)
-	r.addAlert(m.alert)
+	if m.alert.bans > 0 {
+		r.addAlert(m.alert)
+	}
 	for _, l := range m.lists {
 		r.addList(l)
 	}
@@ -80,7 +82,9 @@ func (m measured) targets() []target {
 		r.addWithoutSSH(m.costs, k, withoutSSH)
 	}
 	r.addComparison(m.costs)
-	r.addMetrics(m.metrics)
+	if m.metrics.bans > 0 && len(m.metrics.pending.took) > 0 {
+		r.addMetrics(m.metrics)
+	}
 	return r
 }
 
