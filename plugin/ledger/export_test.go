@@ -3,7 +3,7 @@ package ledger
 import "database/sql"
 
 // DB is the ledger's database.
-func (l *Ledger) DB() *sql.DB { return l.db }
+func (l *Ledger) DB() *sql.DB { return l.writer }
 
 // Queries are the queries of a plan, and those of a change and of a flush that are not about their own prefixes.
 var Queries = []string{

@@ -88,8 +88,11 @@ var ErrNewer = errors.New("the ledger is of a newer version")
 
 // Ledger is an open ledger. It is safe for concurrent use.
 type Ledger struct {
-	db   *sql.DB
+	db   *sql.DB // for reading
 	path string
+	// writer has one connection, because each connection keeps pages of the file in memory. It is db if the ledger is open for
+	// reading alone: SQLite then refuses to write.
+	writer *sql.DB
 	// writing makes the writers of this process wait for each other here. They would poll for SQLite's lock.
 	writing sync.Mutex
 	own     atomic.Int64 // the last change that this Ledger made
@@ -104,10 +107,17 @@ func Open(ctx context.Context, path string) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
-	l, err := open(path, url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"}, "_txlock": {"immediate"}})
+	l, err := openReader(path, url.Values{})
 	if err != nil {
 		return nil, err
 	}
+	writer, err := connect(path, 1, url.Values{
+		"_pragma": {"cache_size(-2000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"}, "_txlock": {"immediate"},
+	})
+	if err != nil {
+		return l.closeOnError(err)
+	}
+	l.writer = writer
 	if err = l.verify(ctx); err == nil {
 		err = l.prepare(ctx)
 	}
@@ -119,7 +129,7 @@ func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
 	if err := checkAccess(path, unix.R_OK); err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
-	l, err := open(path, url.Values{"mode": {"ro"}, "_pragma": {"query_only(ON)"}})
+	l, err := openReader(path, url.Values{"mode": {"ro"}})
 	if err != nil {
 		return nil, err
 	}
@@ -132,19 +142,29 @@ func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
 	}))
 }
 
-// open opens SQLite's file.
-func open(path string, query url.Values) (*Ledger, error) {
+// openReader opens the ledger for reading.
+func openReader(path string, query url.Values) (*Ledger, error) {
+	query["_pragma"] = []string{"cache_size(-1000)", "query_only(ON)"}
+	db, err := connect(path, 2, query)
+	if err != nil {
+		return nil, err
+	}
+	return &Ledger{db: db, writer: db, path: path}, nil
+}
+
+// connect makes a pool of connections to SQLite's file. It opens none.
+func connect(path string, most int, query url.Values) (*sql.DB, error) {
 	// SQLite puts its temporary files into the ledger's folder, because only that one is known to be writable. TMPDIR may belong
 	// to root, and /tmp may be read-only.
 	query["_pragma"] = append([]string{fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}, append(query["_pragma"],
-		"cache_size(-2000)", "temp_store(FILE)", "temp_store_directory("+quoted(filepath.Dir(path))+")")...)
+		"temp_store(FILE)", "temp_store_directory("+quoted(filepath.Dir(path))+")")...)
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String())
 	if err != nil {
 		return nil, fmt.Errorf("open the state %s: %w", path, err)
 	}
-	db.SetMaxOpenConns(2)
-	db.SetMaxIdleConns(2)
-	return &Ledger{db: db, path: path}, nil
+	db.SetMaxOpenConns(most)
+	db.SetMaxIdleConns(most)
+	return db, nil
 }
 
 // closeOnError returns the ledger if err is nil. Otherwise it closes the ledger and explains the error.
@@ -152,7 +172,7 @@ func (l *Ledger) closeOnError(err error) (*Ledger, error) {
 	if err == nil {
 		return l, nil
 	}
-	l.db.Close()
+	_ = l.Close()
 	if isUnreadable(err) {
 		err = fmt.Errorf("%w (%w)", ErrUnreadable, err)
 	} else if errors.As(err, new(*sqlite.Error)) {
@@ -175,7 +195,7 @@ func SetAside(path string, now time.Time) (string, error) {
 }
 
 // Close closes the ledger.
-func (l *Ledger) Close() error { return l.db.Close() }
+func (l *Ledger) Close() error { return errors.Join(l.db.Close(), l.writer.Close()) }
 
 // quoted returns a string literal of SQL.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
@@ -215,7 +235,7 @@ func (e errDamaged) Error() string { return "it is damaged: " + string(e) }
 // verify checks the whole file, so that Open finds a damage before an alert does.
 func (l *Ledger) verify(ctx context.Context) error {
 	var found string
-	if err := l.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
+	if err := l.writer.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
 		return err
 	}
 	if found != "ok" {
@@ -259,7 +279,7 @@ func (l *Ledger) exec(ctx context.Context, statement string, parameters ...any) 
 func (l *Ledger) write(ctx context.Context, do func(tx *sql.Tx) error) (err error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	tx, err := l.db.BeginTx(ctx, nil)
+	tx, err := l.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
