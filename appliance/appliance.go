@@ -68,6 +68,10 @@ type Change struct {
 	// Then it unblocks the addresses that only old groups list, and removes the old groups.
 	OldGroups []string
 
+	// Permit is called before each step that changes something on the appliance. An error of it ends the flush before that step: this
+	// process may not flush any more. nil: it may.
+	Permit func() error
+
 	// Begin is called before the flush sends anything. Its error ends the flush.
 	Begin func() error
 	// BeginFiles is called before a flush with Files changes the files, or names the group in a command. Its error ends the flush.

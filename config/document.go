@@ -55,6 +55,12 @@ type Document struct {
 	// Debounce is how long a flush waits for a time without new decisions.
 	Debounce time.Duration `key:"debounce" default:"1s" range:"0s.."`
 	StateDir string        `key:"state_dir" default:"/var/lib/crowdsec-stormshield" required:"write the path of a folder" rule:"absolute"`
+	// StateURL is a PostgreSQL database, without a password, that several CrowdSec machines share; "": the state is in StateDir alone.
+	StateURL          string `key:"state_url" rule:"state_url"`
+	StatePassword     Secret `key:"state_password"`
+	StatePasswordPath string `key:"state_password_path" rule:"absolute" file_of:"state_password"`
+	// StateMachine is the name of this machine among those that share the state; "": its host name.
+	StateMachine string `key:"state_machine" rule:"state_machine"`
 	// DryRun logs what a flush would do, and changes nothing on the appliance.
 	DryRun bool `key:"dry_run"`
 
@@ -135,6 +141,9 @@ type Stormshield struct {
 	Enforce string `key:"enforce" default:"blacklist" required:"write blacklist" rule:"enforce"`
 	Rule    Rule   `key:"rule"`
 }
+
+// SharesState reports whether several machines share the state in PostgreSQL.
+func (d Document) SharesState() bool { return d.StateURL != "" }
 
 // Filter returns the filter for decisions. It protects the appliance's own address if Host is one. It does not resolve
 // a name.

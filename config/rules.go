@@ -60,6 +60,11 @@ var rules = map[string]rule{
 	"server_name": {check: demand(func(name string) bool {
 		return len(name) <= 253 && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' })
 	}, "%s is not the name in a certificate", "write the certificate's name, for a factory certificate the serial number")},
+	"state_machine": {check: demand(stateMachine.MatchString,
+		"%s cannot name a machine", "write at most 60 letters, digits, dots, dashes and underscores, such as the host name")},
+	"state_url": {check: demand(isStateURL,
+		"is not the address of a PostgreSQL database, or holds a password",
+		"write postgres://USER@HOST:5432/DATABASE?sslmode=verify-full, and the password into state_password_path")},
 	"type": {check: demand(func(text string) bool { return text == Type }, "is %s", "write "+Type)},
 }
 
@@ -104,6 +109,7 @@ var (
 	hostLabel    = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 	allDigits    = regexp.MustCompile(`^[0-9]+$`)
 	configDir    = regexp.MustCompile(`^/[A-Za-z0-9._/-]*$`)
+	stateMachine = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,59}$`)
 	ruleName     = regexp.MustCompile(`^[A-Za-z0-9._-]{1,50}$`)
 	groupName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$`)
 	// reservedGroup matches names that a group must not have: those of the appliance's own objects, which may mean
@@ -149,4 +155,14 @@ func isHostKey(key string) bool {
 func isURL(text string, schemes ...string) bool {
 	at, err := url.Parse(text)
 	return err == nil && slices.Contains(schemes, at.Scheme) && at.Host != "" && at.User == nil && at.RawQuery == "" && isOneLine(text)
+}
+
+// isStateURL accepts the URL of a PostgreSQL database. The password has keys of its own, so that no log shows it.
+func isStateURL(text string) bool {
+	at, err := url.Parse(text)
+	if err != nil || !slices.Contains([]string{"postgres", "postgresql"}, at.Scheme) || !isOneLine(text) {
+		return false
+	}
+	_, hasPassword := at.User.Password()
+	return !hasPassword && !at.Query().Has("password")
 }

@@ -26,6 +26,8 @@ func (d Document) faults() []Fault {
 		}
 	}
 	c.require(d.Debounce <= d.UpdateFrequency, "debounce", "is longer than update_frequency", "write 1s", "update_frequency")
+	c.require(d.SharesState() || d.StatePassword == "" && d.StatePasswordPath == "", "state_url",
+		"is empty, and there is a password for it", "write the address of the database, or remove the password", "state_password", "state_password_path")
 	d.LAPI.checkAccess(&c)
 	d.Stormshield.checkCredentials(&c)
 	d.Stormshield.checkIdentity(&c)

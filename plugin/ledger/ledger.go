@@ -60,22 +60,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-	"modernc.org/sqlite" // the driver, and its errors
-	sqlite3 "modernc.org/sqlite/lib"
+	"notification-stormshield/plugin/sqlite"
 )
-
-// busyTimeout is how long a write waits for the write of another process.
-const busyTimeout = 4 * time.Second
 
 // ErrUnreadable says that the file is damaged, or that an older development build made it. Open does not change the file.
 var ErrUnreadable = errors.New("the ledger cannot be read")
@@ -100,9 +92,9 @@ type Ledger struct {
 
 // Open opens the ledger in the file. If there is no file, Open makes one that only its owner can read.
 func Open(ctx context.Context, path string) (*Ledger, error) {
-	err := createFile(path)
+	err := sqlite.Create(path)
 	if err == nil {
-		err = checkAccess(path, unix.R_OK|unix.W_OK)
+		err = sqlite.CheckAccess(path, sqlite.Write)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
@@ -111,9 +103,7 @@ func Open(ctx context.Context, path string) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	writer, err := connect(path, 1, url.Values{
-		"_pragma": {"cache_size(-2000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"}, "_txlock": {"immediate"},
-	})
+	writer, err := sqlite.Writer(path)
 	if err != nil {
 		return l.closeOnError(err)
 	}
@@ -126,7 +116,7 @@ func Open(ctx context.Context, path string) (*Ledger, error) {
 
 // OpenReadOnly opens the ledger in the file for reading. It never makes or changes a file.
 func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
-	if err := checkAccess(path, unix.R_OK); err != nil {
+	if err := sqlite.CheckAccess(path, sqlite.Read); err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
 	l, err := openReader(path, url.Values{"mode": {"ro"}})
@@ -144,27 +134,11 @@ func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
 
 // openReader opens the ledger for reading.
 func openReader(path string, query url.Values) (*Ledger, error) {
-	query["_pragma"] = []string{"cache_size(-1000)", "query_only(ON)"}
-	db, err := connect(path, 2, query)
-	if err != nil {
-		return nil, err
-	}
-	return &Ledger{db: db, writer: db, path: path}, nil
-}
-
-// connect makes a pool of connections to SQLite's file. It opens none.
-func connect(path string, most int, query url.Values) (*sql.DB, error) {
-	// SQLite puts its temporary files into the ledger's folder, because only that one is known to be writable. TMPDIR may belong
-	// to root, and /tmp may be read-only.
-	query["_pragma"] = append([]string{fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}, append(query["_pragma"],
-		"temp_store(FILE)", "temp_store_directory("+quoted(filepath.Dir(path))+")")...)
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String())
+	db, err := sqlite.Reader(path, query)
 	if err != nil {
 		return nil, fmt.Errorf("open the state %s: %w", path, err)
 	}
-	db.SetMaxOpenConns(most)
-	db.SetMaxIdleConns(most)
-	return db, nil
+	return &Ledger{db: db, writer: db, path: path}, nil
 }
 
 // closeOnError returns the ledger if err is nil. Otherwise it closes the ledger and explains the error.
@@ -175,7 +149,7 @@ func (l *Ledger) closeOnError(err error) (*Ledger, error) {
 	_ = l.Close()
 	if isUnreadable(err) {
 		err = fmt.Errorf("%w (%w)", ErrUnreadable, err)
-	} else if errors.As(err, new(*sqlite.Error)) {
+	} else if sqlite.IsError(err) {
 		err = fmt.Errorf("%w (%w)", ErrUnavailable, err)
 	}
 	return nil, fmt.Errorf("open the state %s: %w", l.path, err)
@@ -197,36 +171,6 @@ func SetAside(path string, now time.Time) (string, error) {
 // Close closes the ledger.
 func (l *Ledger) Close() error { return errors.Join(l.db.Close(), l.writer.Close()) }
 
-// quoted returns a string literal of SQL.
-func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
-
-// createFile makes an empty file that only its owner can read, if there is no file. SQLite gives its mode and owner to the files
-// beside it. createFile does not open an existing file, because closing it would end SQLite's locks on it in this process.
-func createFile(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// checkAccess returns an error that names the first file that this process cannot open. SQLite's own error names none.
-func checkAccess(path string, how uint32) error {
-	for _, file := range []string{filepath.Dir(path), path, path + "-wal", path + "-shm"} {
-		err := unix.Access(file, how)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return &fs.PathError{Op: "open", Path: file, Err: err}
-		}
-	}
-	return nil
-}
-
 // errDamaged says why a file that SQLite can open is unreadable as a ledger.
 type errDamaged string
 
@@ -244,20 +188,7 @@ func (l *Ledger) verify(ctx context.Context) error {
 	return nil
 }
 
-func isUnreadable(err error) bool {
-	var damaged errDamaged
-	if errors.As(err, &damaged) {
-		return true
-	}
-	var s *sqlite.Error
-	if errors.As(err, &s) {
-		switch s.Code() & 0xff {
-		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-			return true
-		}
-	}
-	return false
-}
+func isUnreadable(err error) bool { return sqlite.IsDamaged(err) || errors.As(err, new(errDamaged)) }
 
 // explain adds to an error what failed, and where; nil stays nil.
 func (l *Ledger) explain(err error, what string, values ...any) error {
