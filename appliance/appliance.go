@@ -68,8 +68,9 @@ type Change struct {
 	// Then it unblocks the addresses that only old groups list, and removes the old groups.
 	OldGroups []string
 
-	// Permit is called before each step that changes something on the appliance. An error of it ends the flush before that step: this
-	// process may not flush any more. nil: it may.
+	// Permit is called before each login, before each command, and before a program that was sent over SSH may run. It is not called
+	// before the commands that only give the monitor right back and log out. Its first error ends the flush before that step, as a
+	// [NotPermittedError]: this process may not flush any more. nil: it may. It must not block, and several goroutines may call it.
 	Permit func() error
 
 	// Begin is called before the flush sends anything. Its error ends the flush.

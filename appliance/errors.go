@@ -38,6 +38,13 @@ func (e *FilesError) Error() string { return e.Err.Error() }
 
 func (e *FilesError) Unwrap() error { return e.Err }
 
+// NotPermittedError says that [Change.Permit] ended a flush before its next step.
+type NotPermittedError struct{ Err error }
+
+func (e *NotPermittedError) Error() string { return e.Err.Error() }
+
+func (e *NotPermittedError) Unwrap() error { return e.Err }
+
 // ActivationError says that a command of the appliance that activates the filter rule failed. It comes within a [FilesError].
 type ActivationError struct {
 	Command string

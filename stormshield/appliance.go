@@ -97,10 +97,19 @@ const (
 // OpenMonitor opens a session that may change the blacklist. FORCE takes the monitor right from another monitor session. It
 // does not take the configuration right, which an administrator at work holds.
 func (a *Appliance) OpenMonitor(ctx context.Context) (*serverd.Session, error) {
+	return a.openMonitor(ctx, permitted)
+}
+
+// openMonitor is OpenMonitor with a function that is called before each command of the session.
+func (a *Appliance) openMonitor(ctx context.Context, permit func() error) (*serverd.Session, error) {
+	if err := permit(); err != nil {
+		return nil, err
+	}
 	session, err := a.DialAPI(ctx)
 	if err != nil {
 		return nil, err
 	}
+	session.Permit = permit
 	if _, err := session.Run(ctx, takeMonitor); err != nil {
 		_ = session.Close(context.WithoutCancel(ctx))
 		if serverd.IsForbidden(err) {
@@ -112,10 +121,11 @@ func (a *Appliance) OpenMonitor(ctx context.Context) (*serverd.Session, error) {
 }
 
 // Release gives the monitor right back and logs out. The appliance does both by itself when the session ends, so an error does
-// not matter.
+// not matter. It needs no permit.
 func Release(ctx context.Context, session *serverd.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
+	session.Permit = nil
 	_, _ = session.Run(ctx, releaseMonitor)
 	_ = session.Close(ctx)
 }

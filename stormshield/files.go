@@ -21,11 +21,16 @@ type files struct {
 	hasText bool
 }
 
-func (a *Appliance) openFiles(ctx context.Context, state edit.State) (*files, error) {
+// openFiles logs in over SSH. permit is called before that, and before each command.
+func (a *Appliance) openFiles(ctx context.Context, state edit.State, permit func() error) (*files, error) {
+	if err := permit(); err != nil {
+		return nil, err
+	}
 	client, err := a.DialSSH(ctx)
 	if err != nil {
 		return nil, err
 	}
+	client.Permit = permit
 	return &files{shell: client, edit: edit.NewFiles(a.config.ConfigDir, a.config.Group, client), group: a.config.Group, state: state}, nil
 }
 

@@ -54,7 +54,8 @@ type flush struct {
 	refused error     // why the appliance refused the first of done.Refused
 	foreign []foreign // groups that must not be named in a command
 
-	total       int  // how many bans are in force
+	total       int // how many bans are in force
+	permit      func() error
 	askedSerial bool // the flush has asked for the serial number
 	keepsNamed  bool // filter rules name old groups
 	session     *serverd.Session
@@ -71,10 +72,12 @@ func (a *Appliance) flush(ctx context.Context, change appliance.Change) *flush {
 	if len(change.OldGroups) > 0 {
 		state = edit.State{} // the old groups must be read
 	}
+	permit := permitOf(change)
 	return &flush{
+		permit:    permit,
 		Appliance: a, change: change, done: appliance.Outcome{Mark: state.String()},
 		total: change.InForce, add: change.Add, pending: change.Unblock, remove: without(change.Remove, change.Unblock),
-		connect: sync.OnceValues(func() (*files, error) { return a.openFiles(ctx, state) }),
+		connect: sync.OnceValues(func() (*files, error) { return a.openFiles(ctx, state, permit) }),
 	}
 }
 
@@ -173,9 +176,9 @@ func (f *flush) unblockPending(ctx context.Context) error {
 }
 
 // filesError returns the error for files that cannot be written, also if a command takes all the time of the flush. A refused login and a
-// cancelled context stay what they are.
+// cancelled context stay what they are, and so does a denied permit.
 func filesError(ctx context.Context, err error) error {
-	if errors.As(err, new(*appliance.LoginError)) || errors.Is(ctx.Err(), context.Canceled) {
+	if errors.As(err, new(*appliance.LoginError)) || errors.As(err, new(*appliance.NotPermittedError)) || errors.Is(ctx.Err(), context.Canceled) {
 		return err
 	}
 	return &appliance.FilesError{Err: err}
@@ -244,7 +247,7 @@ func (f *flush) openSession(ctx context.Context, afterWrite bool) (*serverd.Sess
 		}
 	}
 	f.outdated = false
-	return f.OpenMonitor(ctx)
+	return f.openMonitor(ctx, f.permit)
 }
 
 // endSession ends the session while the flush goes on.

@@ -50,6 +50,7 @@ func (f *flush) resumeSession(ctx context.Context) *serverd.Session {
 	}
 	limited, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
+	session.Permit = f.permit
 	if _, err := session.Run(limited, takeMonitor); err != nil {
 		f.background.Go(func() { _ = session.Close(context.WithoutCancel(ctx)) })
 		return nil
@@ -64,6 +65,7 @@ func (f *flush) keepSession(ctx context.Context) {
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
+	f.session.Permit = nil
 	if _, err := f.session.Run(limited, releaseMonitor); err != nil {
 		return
 	}

@@ -47,6 +47,7 @@ func (f *flush) removeOldGroups(ctx context.Context) error {
 			return err
 		}
 		f.done.OldGroupsGone, f.done.Kept = true, append(f.done.Kept, f.keptOldGroups()...)
+		f.done.Changed = f.done.Changed || changed
 		return f.afterWrite(ctx, changed)
 	}
 }

@@ -23,7 +23,8 @@ func (h *harness) rename(group string, old ...string) func() (appliance.Outcome,
 	h.Client = stormshield.New(config)
 	return func() (appliance.Outcome, error) {
 		add := slices.SortedFunc(maps.Keys(h.InForce), netip.Prefix.Compare)
-		change := appliance.Change{Pending: appliance.Pending{Add: add, InForce: len(add)}, Files: true, Reassert: true, Begin: begun, AllInForce: h.AllInForce, OldGroups: old}
+		change := appliance.Change{Pending: appliance.Pending{Add: add, InForce: len(add)}, Files: true, Reassert: true, Permit: h.Permit, Begin: begun,
+			AllInForce: h.AllInForce, OldGroups: old}
 		done, err := h.Client.Apply(h.T.Context(), change)
 		h.Mark = done.Mark
 		return done, err

@@ -18,11 +18,13 @@ const maxAttempts = 5
 func (f *flush) write(ctx context.Context) error {
 	f.progress("writing the files")
 	replaced := false // an attempt may have replaced one file before it failed
+	pending := len(f.add)+len(f.remove)+len(f.pending) > 0
 	for attempt := 0; ; attempt++ {
 		changed, err := f.writeOnce(ctx)
 		if err == nil {
 			f.add, f.remove = nil, nil
-			return f.afterWrite(ctx, changed || replaced)
+			f.done.Changed = f.done.Changed || changed || replaced
+			return f.afterWrite(ctx, changed || replaced || pending)
 		}
 		f.files.forget()
 		switch {
@@ -85,11 +87,10 @@ func (f *flush) compare(ctx context.Context) (objects.Comparison, error) {
 }
 
 // afterWrite marks the open session as older than the files, because somebody else may have changed them while it was open. It runs the
-// reload command if this flush changed the files.
-func (f *flush) afterWrite(ctx context.Context, changed bool) error {
+// reload command if this flush changed the files, or if an earlier flush may have changed them and ended before that command.
+func (f *flush) afterWrite(ctx context.Context, reload bool) error {
 	f.outdated = true
-	f.done.Changed = f.done.Changed || changed
-	if !changed || f.config.ReloadCommand == "" {
+	if !reload || f.config.ReloadCommand == "" {
 		return nil
 	}
 	if _, err := f.files.shell.Run(ctx, f.config.ReloadCommand, nil); err != nil {

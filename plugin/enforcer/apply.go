@@ -94,6 +94,7 @@ func (f *flush) prepareChange(ctx context.Context) (appliance.Change, []netip.Pr
 		Pending: pending, Files: f.task.files, Reassert: reassert, GroupListsAll: f.task.groupListsAll,
 		AskSerial: f.mustReadSerial(reassert), Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
 		Activate: f.task.activate, Stale: !f.plan.Stale.IsZero(),
+		Permit:          f.Permit,
 		Begin:           func() error { return f.Ledger.RecordAttempt(ctx, f.plan) },
 		BeginFiles:      func() error { return f.Ledger.RecordUnsure(ctx, f.plan) },
 		BeginActivation: func() error { return f.recordActivation(ctx) },

@@ -66,6 +66,8 @@ type Config struct {
 	// Shared returns which of some prefixes other configurations ban on the same appliance, and until when; nil: no other
 	// configuration uses this appliance.
 	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
+	// Permit is called before each step of a flush at the appliance; see [appliance.Change]. nil: every step is permitted.
+	Permit func() error
 	// OnFlush is called at the end of each flush; nil: nobody is called.
 	OnFlush func(Flushed)
 	// OnBlocked is called after a flush that blocked new bans. It gets how long each of them waited; see [ledger.Ledger.RecordOutcome].

@@ -90,6 +90,11 @@ func (f *firewall) Apply(ctx context.Context, c appliance.Change) (appliance.Out
 	if f.fail != nil {
 		return r.done, f.fail
 	}
+	if c.Permit != nil {
+		if err := c.Permit(); err != nil {
+			return r.done, &appliance.NotPermittedError{Err: err}
+		}
+	}
 	if err := r.identify(); err != nil {
 		return r.done, err
 	}

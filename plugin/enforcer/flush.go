@@ -35,6 +35,10 @@ func (e *Enforcer) Flush(ctx context.Context) (pacer.Result, error) {
 		e.log(err)
 		return result, nil
 	}
+	if errors.As(err, new(*appliance.NotPermittedError)) { // it is no failure of the appliance
+		e.Log.Debug("a flush ended before its next step", "reason", err)
+		return result, err
+	}
 	if ctx.Err() == nil && err != nil && !isFilesError(err) {
 		e.report(context.WithoutCancel(ctx), err, changes.Request)
 	}

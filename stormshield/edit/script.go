@@ -2,6 +2,7 @@ package edit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	_ "embed"
@@ -204,13 +205,17 @@ func (r *run) run(ctx context.Context, data io.Reader) (State, error) {
 	if data != nil {
 		program = io.MultiReader(program, strings.NewReader("#data\n"), data)
 	}
-	program = io.MultiReader(program, strings.NewReader(lastLine+"\n"))
+	// The upload of a large patch may take minutes.
+	late := &permitReader{permit: r.shell.Permit}
+	program = io.MultiReader(program, late, strings.NewReader(lastLine+"\n"))
 	// A broken connection also ends the input. A program without its end must not run.
 	script := r.inWork(fmt.Sprintf("cat > %[1]s/script && { grep -qx %[2]q %[1]s/script || { echo failed script; (exit %[3]d); }; }",
 		r.work, lastLine, statusCut)) + fmt.Sprintf(" && exec /bin/sh %s/script", r.work)
 	out, err := r.shell.Run(ctx, script, program)
 	report := readReport(out)
 	switch {
+	case late.denied != nil:
+		return State{}, fmt.Errorf("rewrite the files in %s on %s: %w", r.folder, r.shell.Host(), late.denied)
 	case err != nil:
 		return State{}, r.explain(err, report["failed"])
 	case !report.isComplete():
@@ -219,6 +224,19 @@ func (r *run) run(ctx context.Context, data io.Reader) (State, error) {
 	now := State{Object: report["object"], Objectgroup: report["objectgroup"]}
 	now.Entries, _ = strconv.Atoi(report["has"]) // empty unless awk counted
 	return now, nil
+}
+
+// permitReader is an empty text that asks for the permit when it is read.
+type permitReader struct {
+	permit func() error // nil: it permits
+	denied error
+}
+
+func (p *permitReader) Read([]byte) (int, error) {
+	if p.permit != nil {
+		p.denied = p.permit()
+	}
+	return 0, cmp.Or(p.denied, io.EOF)
 }
 
 // report is the report of edit.sh: the rest of each line by its first word.

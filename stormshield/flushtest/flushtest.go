@@ -70,6 +70,7 @@ type Harness struct {
 	Mark         string                // of the files after the last flush; "": not known
 	Compared     int                   // how often a flush read the files whole
 	OverAPI      bool                  // Flush leaves the files as they are
+	Permit       func() error          // of each change
 }
 
 // Start starts an appliance, which ends with the test.
@@ -109,7 +110,7 @@ func (h *Harness) Flush(add, remove []netip.Prefix, reassert bool) (appliance.Ou
 	change := appliance.Change{
 		Pending: appliance.Pending{Unblock: remove, Add: add, Remove: remove, Mark: h.Mark},
 		Files:   !h.OverAPI, Reassert: reassert, GroupListsAll: true,
-		Begin: Begin, AllInForce: h.AllInForce, BansWithEntry: h.bansWithEntry, OneByOne: h.notAcknowledged,
+		Permit: h.Permit, Begin: Begin, AllInForce: h.AllInForce, BansWithEntry: h.bansWithEntry, OneByOne: h.notAcknowledged,
 	}
 	for _, b := range add {
 		h.InForce[b] = true

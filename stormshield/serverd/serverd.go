@@ -65,6 +65,9 @@ type Session struct {
 	http   *http.Client
 	id     string
 	levels []string
+
+	// Permit is called before each command of Run. An error of it is Run's error, and the command is not sent. nil: nothing is called.
+	Permit func() error
 }
 
 // Dial logs in and opens a session. It reads the client certificate each time, so that a renewed one needs no restart.
@@ -171,6 +174,11 @@ func (s *Session) Levels() []string { return s.levels }
 func (s *Session) Run(ctx context.Context, command string) (Answer, error) {
 	if strings.ContainsAny(command, "\r\n\x00") {
 		return Answer{}, fmt.Errorf("command %q holds a line end", command)
+	}
+	if s.Permit != nil {
+		if err := s.Permit(); err != nil {
+			return Answer{}, fmt.Errorf("%s: %w", command, err)
+		}
 	}
 	// A space is sent as %20, because the appliance reads + as a plus.
 	query := "sessionid=" + url.QueryEscape(s.id) + "&cmd=" + strings.ReplaceAll(url.QueryEscape(command), "+", "%20")

@@ -83,6 +83,11 @@ func (c *Client) Run(ctx context.Context, script string, stdin io.Reader) ([]byt
 		stdin = &gate{stdin: stdin, open: out.began, ended: ended, timeout: c.conn.timeout}
 	}
 	session.Stdin, session.Stdout, session.Stderr = stdin, out, complaint
+	if c.Permit != nil {
+		if err := c.Permit(); err != nil {
+			return nil, err
+		}
+	}
 	err = session.Run(command)
 	if out.overflowed {
 		return nil, &OutputError{out.limit}

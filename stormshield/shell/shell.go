@@ -57,6 +57,9 @@ type Client struct {
 	printed string // the first line that the login shell printed around the last command
 	tools   map[string]ToolState
 	ended   chan struct{} // closed when the connection ends
+
+	// Permit is called before each script of Run. An error of it is Run's error, and the script is not sent. nil: nothing is called.
+	Permit func() error
 }
 
 func (c Config) address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
