@@ -41,8 +41,11 @@ func (s Source) Read(ctx context.Context, now time.Time) (Report, error) {
 	}
 	r := Report{
 		Name: d.Name, Host: d.Stormshield.Host, SSH: d.Stormshield.UsesSSH(), MaxBans: d.Decisions.MaxBans, State: s.State,
-		InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], InForceByClass: read.InForce, WaitingByClass: read.Waiting, Recorded: read.Recorded,
-		NextEnd: jsonTime(read.Next), Enforce: d.Stormshield.Enforce, Observing: d.Stormshield.IsObserving(),
+		Enforce: d.Stormshield.Enforce, Observing: d.Stormshield.IsObserving(),
+		Contents: &Contents{
+			InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], InForceByClass: read.InForce, WaitingByClass: read.Waiting,
+			Recorded: read.Recorded, NextEnd: jsonTime(read.Next),
+		},
 	}
 	if problem, err := s.TargetProblem(ctx); err != nil || problem != "" {
 		r.Problem, r.ToBlock = problem, r.InForce

@@ -62,7 +62,7 @@ func TestEachReasonIsASentence(t *testing.T) {
 	pid := 1
 	for want, make := range problems {
 		d := config.Document{UpdateFrequency: 30 * time.Second, Stormshield: config.Stormshield{Rule: config.Rule{ActivateEvery: time.Minute}}}
-		r := Report{Process: &pid}
+		r := Report{Process: &pid, Contents: &Contents{}}
 		make(&r, &d)
 		got := Source{Document: d}.problem(r, now)
 		sentence, hint, found := strings.Cut(got, " (hint: ")
@@ -76,7 +76,7 @@ func TestASituationThatPassesIsNoProblem(t *testing.T) {
 	t.Parallel()
 	pid := 1
 	d := config.Document{UpdateFrequency: 30 * time.Second, Stormshield: config.Stormshield{Rule: config.Rule{ActivateEvery: time.Minute}}}
-	for name, r := range map[string]Report{
+	for name, r := range map[string]Contents{
 		"a warning":                      {Trouble: &Trouble{Warning: true, Since: *ago(time.Hour)}},
 		"only the files fail":            {Trouble: &Trouble{Files: true, Since: *ago(time.Hour)}, Files: &Files{ToWrite: 7}},
 		"pending for a moment":           {ToBlock: 3, PendingSince: ago(150 * time.Second)},
@@ -84,8 +84,7 @@ func TestASituationThatPassesIsNoProblem(t *testing.T) {
 		"the Local API can be read":      {LocalAPI: &LocalAPI{LastRead: ago(time.Hour)}},
 		"bans wait for room":             {WaitingByClass: ledger.Counts{1: 3}},
 	} {
-		r.Process = &pid
-		if got := (Source{Document: d}).problem(r, now); got != "" {
+		if got := (Source{Document: d}).problem(Report{Process: &pid, Contents: &r}, now); got != "" {
 			t.Errorf("%s: %s", name, got)
 		}
 	}

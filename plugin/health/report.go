@@ -12,9 +12,8 @@ type Report struct {
 	Host string `json:"host"`
 	SSH  bool   `json:"ssh"`
 
-	Enforce        string     `json:"enforce"`
-	Observing      bool       `json:"observing"`
-	RuleStaleSince *time.Time `json:"rule_stale_since"`
+	Enforce   string `json:"enforce"`
+	Observing bool   `json:"observing"`
 
 	MaxBans int    `json:"max_bans"`
 	State   string `json:"state"`
@@ -22,6 +21,13 @@ type Report struct {
 	Problem string `json:"problem,omitempty"`
 	Process *int   `json:"process"`
 
+	HoldOff *HoldOff `json:"login_hold_off"`
+
+	*Contents // nil: the ledger cannot be read now, so that none of this is known
+}
+
+// Contents are what the ledger says.
+type Contents struct {
 	InForce   int `json:"in_force"`
 	OfLists   int `json:"of_lists"`
 	ToBlock   int `json:"to_block"`
@@ -32,7 +38,8 @@ type Report struct {
 
 	Recorded int64 `json:"decisions_recorded"`
 
-	PendingSince *time.Time `json:"pending_since"`
+	PendingSince   *time.Time `json:"pending_since"`
+	RuleStaleSince *time.Time `json:"rule_stale_since"`
 
 	NextEnd      *time.Time `json:"next_end"`
 	LastFlush    *time.Time `json:"last_flush"`
@@ -42,7 +49,6 @@ type Report struct {
 
 	Trouble *Trouble `json:"trouble"`
 	Files   *Files   `json:"files"`
-	HoldOff *HoldOff `json:"login_hold_off"`
 }
 
 // Trouble is the error of flushes that fail, or the warning of the last flush.
@@ -91,5 +97,5 @@ func (r Report) Sentence() string {
 
 // HasFilesFailure reports whether the last flush that needed the files could not write them.
 func (r Report) HasFilesFailure() bool {
-	return r.Trouble != nil && r.Trouble.Files && !r.Trouble.Warning
+	return r.Contents != nil && r.Trouble != nil && r.Trouble.Files && !r.Trouble.Warning
 }

@@ -106,7 +106,7 @@ func (s sender) send(of *prometheus.Desc, kind prometheus.ValueType, value float
 // sendState sends the health. If the state cannot be read, it sends only that the plugin does not work.
 func (s sender) sendState(r health.Report, now time.Time) {
 	s.sendGauge(working, oneIf(r.Working))
-	if r.InForceByClass == nil {
+	if r.Contents == nil {
 		return
 	}
 	s.sendGauge(info, 1, r.Enforce, strconv.FormatBool(r.SSH), strconv.FormatBool(r.Observing))

@@ -30,7 +30,7 @@ func noteOf(text string) note {
 }
 
 // IsRead reports whether the state could be read. Otherwise the report has only a name, a host and the problem.
-func (v view) IsRead() bool { return v.Report.InForceByClass != nil }
+func (v view) IsRead() bool { return v.Report.Contents != nil }
 
 // Verdict returns the health.
 func (v view) Verdict() verdict {

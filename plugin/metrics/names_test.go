@@ -17,7 +17,6 @@ import (
 
 	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/health"
-	"notification-stormshield/plugin/ledger"
 )
 
 // everything collects each metric that a document can have.
@@ -31,7 +30,7 @@ func (e everything) Collect(out chan<- prometheus.Metric) {
 	}
 	now := time.Now()
 	d := sender{out, []string{"first", "192.0.2.1"}}
-	d.sendState(health.Report{Enforce: "both", InForceByClass: ledger.Counts{}, WaitingByClass: ledger.Counts{}, LocalAPI: &health.LocalAPI{}}, now)
+	d.sendState(health.Report{Enforce: "both", Contents: &health.Contents{LocalAPI: &health.LocalAPI{}}}, now)
 	d.sendObserved(appliance.Observed{Version: "4.8.15", CertificateEnds: now})
 }
 

@@ -30,10 +30,12 @@ func exampleView() view {
 	process := 4711
 	v := view{Report: health.Report{
 		Name: "stormshield_default", Host: "192.0.2.1", SSH: true, Enforce: "blacklist", MaxBans: 8000, Working: true, Process: &process,
-		InForce:        1204,
-		InForceByClass: ledger.Counts{ban.Local: 4, ban.Imported: 200, ban.Remote: 1000}, WaitingByClass: ledger.Counts{},
-		LastFlush: timeBefore(3 * time.Minute), LastReassert: timeBefore(7 * time.Minute),
-		LocalAPI: &health.LocalAPI{LastRead: timeBefore(4 * time.Second)}, Files: &health.Files{Compared: timeBefore(7 * time.Minute)},
+		Contents: &health.Contents{
+			InForce:        1204,
+			InForceByClass: ledger.Counts{ban.Local: 4, ban.Imported: 200, ban.Remote: 1000}, WaitingByClass: ledger.Counts{},
+			LastFlush: timeBefore(3 * time.Minute), LastReassert: timeBefore(7 * time.Minute),
+			LocalAPI: &health.LocalAPI{LastRead: timeBefore(4 * time.Second)}, Files: &health.Files{Compared: timeBefore(7 * time.Minute)},
+		},
 	}}
 	for i := range 288 {
 		v.History = append(v.History, ledger.Sample{At: pageTime.Add(-chartSpan + time.Duration(i+1)*5*time.Minute - time.Minute), InForce: 1000 + i})
@@ -244,7 +246,7 @@ func TestTheChartShowsGapsWithoutSamples(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v := view{Report: health.Report{InForce: 7}}
+			v := view{Report: health.Report{Contents: &health.Contents{InForce: 7}}}
 			for _, m := range test.minutesAgo {
 				v.History = append(v.History, ledger.Sample{At: *timeBefore(time.Duration(m) * time.Minute), InForce: 5})
 			}
