@@ -44,6 +44,7 @@ type Appliance struct {
 	lockout   *lockout
 	faults    *faultStore
 	counters  *counters
+	overlaps  *overlaps
 	identity  *identity
 	hostKeys  *hostKeys
 	toolbox   *toolbox
@@ -67,6 +68,7 @@ func New(options Options) (*Appliance, error) {
 	}
 	a := &Appliance{options: options, faults: newFaultStore(), counters: &counters{}, processes: newProcesses()}
 	a.ctx, a.end = context.WithCancel(context.Background())
+	a.overlaps = newOverlaps(a.counters)
 	a.blacklist = newBlacklist()
 	a.lockout = &lockout{lasts: options.BruteForceLock, counters: a.counters, password: options.Password}
 	a.sessions = newSessionStore(options)
@@ -185,7 +187,7 @@ func (a *Appliance) SSHPort() int {
 	return a.sshGate.port()
 }
 
-// User is the account's name.
+// User is the name of the first account.
 func (a *Appliance) User() string { return a.options.User }
 
 // Dir is the folder that stands for the appliance's disk.

@@ -71,5 +71,5 @@ func (a *Appliance) webCertificateLogin(w http.ResponseWriter, r *http.Request, 
 	}
 	a.counters.count(func(s *Stats) { s.CredentialsSeen++ })
 	message, extra := a.judge(a.identity.accepts(r.TLS), a.Password(), "", f)
-	return a.answerLogin(w, message, extra)
+	return a.answerLogin(w, writerAt(a.options.User, r.RemoteAddr), message, extra)
 }

@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
 // firmware is the appliance's own programs, enobject and enfilter. They are scripts on the disk, so that the SSH server of another
 // program can run them. A script asks the appliance over a named pipe, and waits for the answer on a pipe of its own.
 type firmware struct {
+	runs       atomic.Int64 // of the programs
 	dir, pipes string
 	requests   *os.File // nil after close
 }
@@ -81,6 +83,7 @@ func (a *Appliance) serveTool(process, line string) {
 	if a.boots.Load() != boots {
 		return
 	}
+	a.firmware.runs.Add(1)
 	a.power.RLock()
 	message := a.runTool(strings.Fields(line))
 	a.power.RUnlock()

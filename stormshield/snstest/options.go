@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -33,6 +34,9 @@ type Options struct {
 	LoginShell string
 	// User and Password are the account for SSH and the API. Defaults: DefaultUser, DefaultPassword.
 	User, Password string
+	// OtherUsers are more accounts with the same password and rights. The appliance tells two machines with the same address apart by
+	// their accounts, if each machine uses one account for SSH and the API.
+	OtherUsers []string
 	// NoSSH serves the API only. Another program may serve Dir over SSH.
 	NoSSH bool
 	// Certificate is the kind of the API's certificate.
@@ -90,6 +94,10 @@ func (o *Options) setDefaults() error {
 		o.Listen = "127.0.0.1"
 	}
 	return o.check()
+}
+
+func (o *Options) hasUser(name string) bool {
+	return name == o.User || slices.Contains(o.OtherUsers, name)
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -14,6 +14,7 @@ type session struct {
 	cookie string
 	levels []string
 	view   *view
+	span   span // guarded by running
 
 	used     time.Time // guarded by sessionStore.mu, like commands
 	commands int
@@ -28,7 +29,7 @@ type sessionStore struct {
 	idle time.Duration
 
 	mu            sync.Mutex
-	logins        map[string]time.Time // when each cookie was last used
+	logins        map[string]login // by their cookies
 	sessions      map[string]*session
 	configHolder  string // a session's id, or one of the holders of rights.go
 	monitorHolder string
@@ -44,17 +45,23 @@ func newSessionStore(o Options) *sessionStore {
 func (s *sessionStore) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.logins = map[string]time.Time{}
+	s.logins = map[string]login{}
 	s.sessions = map[string]*session{}
 	s.configHolder, s.monitorHolder = nobody, nobody
 }
 
+// login is a login to the API.
+type login struct {
+	writer string
+	used   time.Time
+}
+
 // addLogin returns the cookie of a new login.
-func (s *sessionStore) addLogin() (cookie string) {
+func (s *sessionStore) addLogin(writer string) (cookie string) {
 	cookie = rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.logins[cookie] = time.Now()
+	s.logins[cookie] = login{writer, time.Now()}
 	return cookie
 }
 
@@ -63,11 +70,11 @@ func (s *sessionStore) isLoggedIn(cookie string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire()
-	if _, ok := s.logins[cookie]; !ok {
-		return false
+	found, ok := s.logins[cookie]
+	if ok {
+		s.logins[cookie] = login{found.writer, time.Now()}
 	}
-	s.logins[cookie] = time.Now()
-	return true
+	return ok
 }
 
 // expire ends idle sessions and logins. The caller holds mu.
@@ -77,8 +84,8 @@ func (s *sessionStore) expire() {
 			s.end(id)
 		}
 	}
-	for cookie, used := range s.logins {
-		if time.Since(used) > s.idle {
+	for cookie, login := range s.logins {
+		if time.Since(login.used) > s.idle {
 			delete(s.logins, cookie)
 		}
 	}
@@ -102,7 +109,7 @@ func (s *sessionStore) openSession(cookie string, levels []string, view *view) *
 	if len(s.sessions) >= mostSessions {
 		return nil
 	}
-	opened := &session{id: rand.Text(), cookie: cookie, levels: levels, view: view, used: time.Now()}
+	opened := &session{id: rand.Text(), cookie: cookie, levels: levels, view: view, span: span{writer: s.logins[cookie].writer}, used: time.Now()}
 	s.sessions[opened.id] = opened
 	return opened
 }

@@ -36,6 +36,7 @@ func (a *Appliance) serveConn(conn net.Conn) {
 	_ = conn.SetDeadline(time.Time{})
 	a.lockout.forgetFailures()
 	a.counters.count(func(s *Stats) { s.SSHAuthOK++ })
+	changes := &sshSpan{span: a.overlaps.begin(writerOf(server.User(), conn.RemoteAddr()))}
 
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
@@ -57,7 +58,7 @@ func (a *Appliance) serveConn(conn net.Conn) {
 		}
 		open.Add(1)
 		a.owned.Go(func() {
-			a.serveChannel(ctx, conn, channel, asked)
+			a.serveChannel(ctx, conn, channel, asked, changes)
 			time.AfterFunc(sessionLingers, func() { open.Add(-1) })
 		})
 	}

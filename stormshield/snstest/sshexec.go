@@ -7,13 +7,14 @@ import (
 	"net"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/crypto/ssh"
 )
 
 // serveChannel answers the requests of one session. It runs the first exec.
-func (a *Appliance) serveChannel(ctx context.Context, conn net.Conn, channel ssh.Channel, asked <-chan *ssh.Request) {
+func (a *Appliance) serveChannel(ctx context.Context, conn net.Conn, channel ssh.Channel, asked <-chan *ssh.Request, changes *sshSpan) {
 	started := false
 	for request := range asked {
 		if request.Type != "exec" || started {
@@ -29,7 +30,7 @@ func (a *Appliance) serveChannel(ctx context.Context, conn net.Conn, channel ssh
 		started = true
 		_ = request.Reply(true, nil)
 		a.counters.sshCommand(exec.Command)
-		a.owned.Go(func() { a.runCommand(ctx, conn, channel, exec.Command) })
+		a.owned.Go(func() { a.runCommand(ctx, conn, channel, exec.Command, changes) })
 	}
 	if !started {
 		_ = channel.Close()
@@ -38,7 +39,7 @@ func (a *Appliance) serveChannel(ctx context.Context, conn net.Conn, channel ssh
 
 // runCommand runs a command on a channel. A lost connection does not kill the process but ends its standard input, as with
 // OpenSSH.
-func (a *Appliance) runCommand(ctx context.Context, conn net.Conn, channel ssh.Channel, line string) {
+func (a *Appliance) runCommand(ctx context.Context, conn net.Conn, channel ssh.Channel, line string, changes *sshSpan) {
 	defer channel.Close()
 	if !a.pause(ctx.Done(), func(f *Faults) bool { return f.SSHHang }) {
 		return
@@ -46,7 +47,10 @@ func (a *Appliance) runCommand(ctx context.Context, conn net.Conn, channel ssh.C
 	f, _ := a.faults.current()
 	cmd, err := a.shellCommand(f, line)
 	if err == nil {
-		err = a.runProcess(cmd, f, conn, channel)
+		var uploaded atomic.Int64
+		ended := a.watchFiles(ctx, changes, line)
+		err = a.runProcess(cmd, f, conn, channel, &uploaded)
+		ended(uploaded.Load())
 	}
 	var exit *exec.ExitError
 	switch {
@@ -60,7 +64,7 @@ func (a *Appliance) runCommand(ctx context.Context, conn net.Conn, channel ssh.C
 	}
 }
 
-func (a *Appliance) runProcess(cmd *exec.Cmd, f *Faults, conn net.Conn, channel ssh.Channel) error {
+func (a *Appliance) runProcess(cmd *exec.Cmd, f *Faults, conn net.Conn, channel ssh.Channel, uploaded *atomic.Int64) error {
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -71,7 +75,7 @@ func (a *Appliance) runProcess(cmd *exec.Cmd, f *Faults, conn net.Conn, channel 
 	}
 	a.owned.Go(func() {
 		defer stdin.Close()
-		a.feed(stdin, channel, conn, f.SSHCutAfterUpload)
+		a.feed(&uploadCount{stdin, a.counters, uploaded}, channel, conn, f.SSHCutAfterUpload)
 	})
 	err = a.processes.wait(cmd)
 	if state := cmd.ProcessState; state != nil {
@@ -87,8 +91,7 @@ func (a *Appliance) runProcess(cmd *exec.Cmd, f *Faults, conn net.Conn, channel 
 }
 
 // feed copies the client's bytes to the command. It cuts the connection after cut bytes; 0 is never.
-func (a *Appliance) feed(stdin io.Writer, channel io.Reader, conn net.Conn, cut int) {
-	upload := &uploadCount{to: stdin, counters: a.counters}
+func (a *Appliance) feed(upload io.Writer, channel io.Reader, conn net.Conn, cut int) {
 	if cut <= 0 {
 		_, _ = io.Copy(upload, channel)
 		return
@@ -101,10 +104,12 @@ func (a *Appliance) feed(stdin io.Writer, channel io.Reader, conn net.Conn, cut 
 type uploadCount struct {
 	to       io.Writer
 	counters *counters
+	command  *atomic.Int64 // bytes to this command
 }
 
 func (u *uploadCount) Write(p []byte) (int, error) {
 	n, err := u.to.Write(p)
+	u.command.Add(int64(n))
 	u.counters.count(func(s *Stats) { s.SSHUploaded += int64(n) })
 	return n, err
 }

@@ -61,7 +61,7 @@ func (l *sshLogin) signed(ssh.ConnMetadata, ssh.PublicKey, *ssh.Permissions, str
 // judge checks a password or an answer.
 func (l *sshLogin) judge(meta ssh.ConnMetadata, password string) error {
 	l.counters.count(func(s *Stats) { s.CredentialsSeen++ })
-	ok, _ := l.lockout.checkPassword(meta.User() == l.options.User, password)
+	ok, _ := l.lockout.checkPassword(l.options.hasUser(meta.User()), password)
 	if err := l.drop(); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func writePacket(transport unsafe.Pointer, packet []byte) error
 // publicKey decides about each key that a client offers. A refused key is no failed login, because clients offer several.
 func (a *Appliance) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 	a.counters.count(func(s *Stats) { s.CredentialsSeen++ })
-	if a.lockout.remaining() > 0 || meta.User() != a.options.User || !a.hostKeys.authorized(key) {
+	if a.lockout.remaining() > 0 || !a.options.hasUser(meta.User()) || !a.hostKeys.authorized(key) {
 		return nil, errRefused
 	}
 	return nil, nil

@@ -41,6 +41,8 @@ type Stats struct {
 	Lockouts int
 	// Evictions counts how often a session took the configuration right from the administrator who held it.
 	Evictions int
+	// Overlaps counts how often a flush changed something amid a flush of another machine; see Appliance.Overlaps.
+	Overlaps int
 	// FilterCommands counts the API commands on slots and rules. Activations counts how often the active slot was loaded by
 	// CONFIG SLOT ACTIVATE, enfilter -u or Faults.FilterActivateLoads.
 	FilterCommands, Activations int
@@ -109,11 +111,12 @@ func (a *Appliance) Stats() Stats {
 	return s
 }
 
-// ResetStats sets every number of Stats to zero, except SessionsOpen, and empties FlushedStates.
+// ResetStats sets every number of Stats to zero, except SessionsOpen, and empties FlushedStates and Overlaps.
 func (a *Appliance) ResetStats() {
 	a.counters.mu.Lock()
 	a.counters.s, a.counters.flushed = Stats{}, nil
 	a.counters.mu.Unlock()
+	a.overlaps.forget()
 	a.apiGate.resetCounts()
 	if a.sshGate != nil {
 		a.sshGate.resetCounts()

@@ -129,6 +129,7 @@ func (a *Appliance) webCommand(_ http.ResponseWriter, r *http.Request, f *Faults
 	}
 	s.running.Lock()
 	defer s.running.Unlock()
+	a.overlaps.command(s, line)
 	return a.runLine(&call{appliance: a, session: s, faults: f}, line)
 }
 

@@ -18,12 +18,12 @@ func (a *Appliance) webLogin(w http.ResponseWriter, r *http.Request, f *Faults) 
 	wellFormed := userErr == nil && passwordErr == nil
 	a.counters.count(func(s *Stats) { s.CredentialsSeen++ })
 
-	message, extra := a.judge(wellFormed && string(user) == a.options.User, string(password), r.PostForm.Get("totp"), f)
-	return a.answerLogin(w, message, extra)
+	message, extra := a.judge(wellFormed && a.options.hasUser(string(user)), string(password), r.PostForm.Get("totp"), f)
+	return a.answerLogin(w, writerAt(string(user), r.RemoteAddr), message, extra)
 }
 
 // answerLogin ends the first step of a login.
-func (a *Appliance) answerLogin(w http.ResponseWriter, message, extra string) string {
+func (a *Appliance) answerLogin(w http.ResponseWriter, writer, message, extra string) string {
 	if message != "AUTH_SUCCESS" {
 		a.counters.count(func(s *Stats) { s.APILoginsFailed++ })
 		return loginXML(message, extra)
@@ -31,7 +31,7 @@ func (a *Appliance) answerLogin(w http.ResponseWriter, message, extra string) st
 	a.lockout.forgetFailures()
 	a.counters.count(func(s *Stats) { s.APILoginsOK++ })
 	http.SetCookie(w, &http.Cookie{
-		Name: cookieName, Value: a.sessions.addLogin(), Path: "/", Secure: true, HttpOnly: true,
+		Name: cookieName, Value: a.sessions.addLogin(writer), Path: "/", Secure: true, HttpOnly: true,
 	})
 	return loginXML(message, "")
 }
@@ -81,6 +81,7 @@ func (a *Appliance) webOpenSession(_ http.ResponseWriter, r *http.Request, f *Fa
 		statusTooMany.open(&b, a.language(f))
 		return rootXML(202, b.String()+`</serverd>`)
 	}
+	s.span = a.overlaps.begin(s.span.writer)
 	return rootXML(100, `<sessionid>`+s.id+`</sessionid><protocol>1</protocol><sessionlevel>`+
 		strings.Join(s.levels, ",")+`</sessionlevel>`)
 }

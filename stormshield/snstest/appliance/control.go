@@ -16,6 +16,7 @@ import (
 //	GET  /blacklist  [{"source": "192.0.2.1/32", "expires": "2026-…"}]
 //	GET  /stats      snstest.Stats
 //	GET  /problems   ["…"]
+//	GET  /overlaps   ["…"] as snstest.Appliance.Overlaps
 //	GET  /packet?source=192.0.2.1&destination=203.0.113.10  snstest.Verdict
 //	GET  /policy     the slots and the running rules: see policies
 //	POST /policy     {"slot": 5, "lines": ["block from any to any"]} as snstest.Appliance.SetPolicy
@@ -77,6 +78,7 @@ func routes(a *snstest.Appliance) http.Handler {
 	}
 	get("/blacklist", func() any { return entries(a) })
 	get("/stats", func() any { return a.Stats() })
+	get("/overlaps", func() any { return a.Overlaps() })
 	get("/problems", func() any { return append([]string{}, a.Problems()...) })
 	post("/faults", func(r *http.Request) error { return setFaults(a, r.Body) })
 	mux.HandleFunc("GET /packet", func(w http.ResponseWriter, r *http.Request) { answerPacket(w, r, a) })

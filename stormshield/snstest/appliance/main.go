@@ -58,6 +58,10 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	flags.StringVar(&o.LoginShell, "shell", "/bin/sh", "login shell of SSH commands, /bin/sh or /bin/csh")
 	flags.StringVar(&o.User, "user", snstest.DefaultUser, "account, for SSH and the API")
 	flags.StringVar(&o.Password, "password", snstest.DefaultPassword, "its password")
+	flags.Func("other-user", "one more account with the same password, for another machine (may be repeated)", func(name string) error {
+		o.OtherUsers = append(o.OtherUsers, name)
+		return nil
+	})
 	flags.StringVar(&s.faults, "faults", "", `faults from the start, as JSON, e.g. '{"NoIPv6": true}'`)
 	flags.BoolVar(&s.listFaults, "list-faults", false, "describe every fault that -faults and the control port take, and end")
 	flags.StringVar(&s.control, "control", "", "loopback address, e.g. 127.0.0.1:0, to serve the control port on (plain HTTP)")
