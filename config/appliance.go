@@ -40,3 +40,10 @@ func SharesRule(a, b Document) bool {
 	return !a.DryRun && !b.DryRun && a.Stormshield.UsesRule() && b.Stormshield.UsesRule() &&
 		a.Stormshield.Address() == b.Stormshield.Address() && strings.EqualFold(a.Stormshield.Rule.Name, b.Stormshield.Rule.Name)
 }
+
+// MayFlushAtOnce reports whether two documents enforce on the same appliance, and one of them shares its state with other machines. The lease
+// of each document may then be on another machine, and two flushes at once would undo each other's changes of the files. On one machine
+// the documents take turns.
+func MayFlushAtOnce(a, b Document) bool {
+	return !a.DryRun && !b.DryRun && (a.SharesState() || b.SharesState()) && a.Stormshield.Address() == b.Stormshield.Address()
+}

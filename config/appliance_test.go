@@ -76,3 +76,28 @@ func TestDocumentsThatShareAFilterRuleAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestDocumentsThatTwoMachinesMayFlushAtOnceAreRefused(t *testing.T) {
+	const shares = "state_url: postgres://u@192.0.2.9/crowdsec"
+	for _, c := range []struct {
+		what          string
+		first, second string
+		refused       bool
+	}{
+		{"the first shares its state", shares, "log_level: info", true},
+		{"the second shares its state", "log_level: info", shares, true},
+		{"both share it", shares, shares, true},
+		{"none shares it", "log_level: info", "log_level: info", false},
+		{"another appliance", shares, "  api_port: 8443", false},
+		{"a dry run", shares, "dry_run: true", false},
+	} {
+		_, err := config.Parse([]byte(with(c.first) + "---\n" + with("name: second", "  group: Mine\n  delete_group: Gone", c.second)))
+		if !c.refused && err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		if c.refused && (err == nil || !strings.Contains(err.Error(), "second: stormshield.host: is 192.0.2.1, as in edge on line 1, and one of the two shares") ||
+			len(faultsOf(t, err)) != 1) {
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+}

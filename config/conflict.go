@@ -29,6 +29,11 @@ func conflicts(earlier []Document, lines []int, doc Document, line int) []Fault 
 		add("stormshield.rule.name", fmt.Sprintf("is %s on the appliance at %s, as in %s on line %d", doc.Stormshield.Rule.Name,
 			doc.Stormshield.Host, earlier[i].Name, lines[i]), "give each rule a name of its own")
 	}
+	if i := slices.IndexFunc(earlier, func(e Document) bool { return MayFlushAtOnce(e, doc) }); i >= 0 && doc.Stormshield.Host != "" {
+		add("stormshield.host", fmt.Sprintf("is %s, as in %s on line %d, and one of the two shares its state with other machines, "+
+			"so that two machines could flush at once", doc.Stormshield.Host, earlier[i].Name, lines[i]),
+			"keep one document for this appliance, or remove state_url from both")
+	}
 	if i := slices.IndexFunc(earlier, func(e Document) bool { return doc.Prometheus.Disagrees(e.Prometheus) }); i >= 0 {
 		add("prometheus", fmt.Sprintf("names another listener than the document on line %d, and one process has one listener", lines[i]),
 			"write the same listen_addr, listen_port and web_config_path in both documents")

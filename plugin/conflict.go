@@ -30,9 +30,17 @@ func (p *Plugin) checkConflicts(d config.Document) error {
 	return nil
 }
 
-// CheckPair returns an error if two configurations write the same group on the same appliance, have the same filter rule there, or
-// name different listeners for the metrics.
+// CheckPair returns an error if two configurations write the same group on the same appliance, have the same filter rule there, may
+// flush it from two machines at once, have the same file of the state, or name different listeners for the metrics.
 func CheckPair(a, b config.Document) error {
+	if path := StateOf(a).Path; path == StateOf(b).Path {
+		return fmt.Errorf("the notifications %s and %s both keep their state in %s (hint: give one of them another name)", a.Name, b.Name, path)
+	}
+	if config.MayFlushAtOnce(a, b) {
+		return fmt.Errorf("the notifications %s and %s both enforce on the appliance at %s, and one of them shares its state with other machines, "+
+			"so that two machines could flush at once (hint: keep one of the two for this appliance, or remove state_url from both)",
+			a.Name, b.Name, a.Stormshield.Host)
+	}
 	if config.SharesRule(a, b) {
 		return fmt.Errorf("the notifications %s and %s both have the filter rule %s on the appliance at %s "+
 			"(hint: give each a rule.name of its own)", a.Name, b.Name, b.Stormshield.Rule.Name, a.Stormshield.Host)

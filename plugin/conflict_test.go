@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/crowdsecurity/crowdsec/pkg/protobufs"
+
+	"notification-stormshield/config"
+	"notification-stormshield/plugin"
 )
 
 func TestConfigureRefusesASecondDocumentForTheSameApplianceAndGroup(t *testing.T) {
@@ -56,5 +59,21 @@ func TestConfigureRefusesADocumentWithAnotherListener(t *testing.T) {
 	}
 	if err := configure("fourth", "192.0.2.4", "enabled: on"); err == nil || !strings.Contains(err.Error(), "different listeners under prometheus") {
 		t.Errorf("another port: %v", err)
+	}
+}
+
+// Another machine may hold the lease of a document whose state machines share, so documents of one appliance cannot take turns.
+func TestConfigureRefusesTwoDocumentsOfOneApplianceIfOneSharesItsState(t *testing.T) {
+	t.Parallel()
+	first, second := config.Default(), config.Default()
+	first.Name, first.Stormshield.Host, second.Name, second.StateURL = "first", "192.0.2.1", "second", "postgres://u@192.0.2.9/crowdsec"
+	second.Stormshield.Group, second.Stormshield.DeleteGroup = "Mine", "Gone"
+	for host, refused := range map[string]bool{"192.0.2.1": true, "192.0.2.2": false} {
+		second.Stormshield.Host = host
+		for _, err := range []error{plugin.CheckPair(first, second), plugin.CheckPair(second, first)} {
+			if isRefused := err != nil && strings.Contains(err.Error(), "shares its state with other machines"); isRefused != refused {
+				t.Errorf("%s: %v", host, err)
+			}
+		}
 	}
 }
