@@ -50,8 +50,8 @@ type known struct {
 // newBans makes a table of the bans that a change made pending. See flushRun.record.
 const newBans = `
 	CREATE TABLE new_ban (prefix TEXT PRIMARY KEY);
-	CREATE TRIGGER ban_made AFTER INSERT ON ban BEGIN INSERT OR REPLACE INTO new_ban VALUES (NEW.prefix); END;
-	CREATE TRIGGER ban_back AFTER UPDATE OF change ON ban WHEN NEW.change <> OLD.change BEGIN INSERT OR REPLACE INTO new_ban VALUES (NEW.prefix); END;`
+	CREATE TRIGGER ban_made AFTER INSERT ON ban BEGIN INSERT INTO new_ban VALUES (NEW.prefix) ON CONFLICT DO NOTHING; END;
+	CREATE TRIGGER ban_back AFTER UPDATE OF change ON ban WHEN NEW.change <> OLD.change BEGIN INSERT INTO new_ban VALUES (NEW.prefix) ON CONFLICT DO NOTHING; END;`
 
 func newEnvironment(t *testing.T, seed uint64) *environment {
 	l := open(t)

@@ -30,8 +30,8 @@ type flushing struct {
 const comparedElsewhere = 1
 
 func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT changes, (SELECT SUM(enforced + waiting) FROM tally),
-		(SELECT SUM(waiting) FROM tally), decisions, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until, new_after,
+	err = tx.QueryRowContext(ctx, `SELECT changes, (SELECT CAST(SUM(enforced + waiting) AS BIGINT) FROM tally),
+		(SELECT CAST(SUM(waiting) AS BIGINT) FROM tally), decisions, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until, new_after,
 		compared, unsure, entries, stale, activated, requested, answered FROM flushing`).
 		Scan(&f.changes, &f.bans, &f.waiting, &f.decisions, &f.flushes, scanInto(&f.flushed), &f.target, &f.mark, scanInto(&f.confirmed), scanInto(&f.asserted),
 			&f.assertedFlush, scanInto(&f.assertedUntil), &f.newAfter, scanInto(&f.compared), scanInto(&f.unsure),

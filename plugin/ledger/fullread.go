@@ -103,8 +103,11 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, isSelected func(b
 	})
 	if err == nil {
 		err = inChunks(ctx, l, absent, func(tx *sql.Tx, some [][2]int64) error {
-			_, err := tx.ExecContext(ctx, `UPDATE decision SET missing = missing + 1 FROM json_each(?)
-				WHERE ban = value ->> 0 AND decision.id = value ->> 1`, jsonArray(some))
+			var bans, decisions []int64
+			for _, key := range some {
+				bans, decisions = append(bans, key[0]), append(decisions, key[1])
+			}
+			_, err := tx.ExecContext(ctx, "UPDATE decision SET missing = missing + 1 WHERE "+isAmongKeys, jsonArray(bans), jsonArray(decisions))
 			return err
 		})
 	}
@@ -125,7 +128,7 @@ func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err err
 			m.Sample = append(m.Sample, d)
 			return err
 		}, `SELECT prefix, uuid, lapi_id FROM (SELECT prefix, uuid, lapi_id, ROW_NUMBER() OVER (ORDER BY decision.id) AS n
-			FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2 AND decision.until > ?1) WHERE n % ?2 = 0 LIMIT ?3`,
+			FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2 AND decision.until > ?1) AS numbered WHERE n % ?2 = 0 LIMIT ?3`,
 			now.UnixMilli(), step, sampleSize)
 	})
 	return m, l.explain(err, "look for missing decisions")

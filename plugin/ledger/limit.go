@@ -55,7 +55,7 @@ func (l *Ledger) applyLimit(ctx context.Context, now time.Time, limit int) error
 // class is worse, or its class is the same and its newest decision is older.
 func (t *transaction) applyLimit(ctx context.Context, limit int) error {
 	var enforced, waiting, ended int64
-	if err := t.tx.QueryRowContext(ctx, "SELECT SUM(enforced), SUM(waiting) FROM tally").Scan(&enforced, &waiting); err != nil {
+	if err := t.tx.QueryRowContext(ctx, "SELECT CAST(SUM(enforced) AS BIGINT), CAST(SUM(waiting) AS BIGINT) FROM tally").Scan(&enforced, &waiting); err != nil {
 		return err
 	}
 	if waiting == 0 && enforced <= int64(limit) {

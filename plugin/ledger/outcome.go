@@ -21,12 +21,13 @@ const (
 // the flush after a crash finds every entry.
 func (l *Ledger) RecordAttempt(ctx context.Context, p Plan) error {
 	err := inChunks(ctx, l, p.Block, func(tx *sql.Tx, bans []appliance.Ban) error {
+		prefixes := make([]netip.Prefix, 0, len(bans))
 		for _, b := range bans {
-			if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ? AND expires = 0", maybeBlocked, b.Prefix.String()); err != nil {
-				return err
-			}
+			prefixes = append(prefixes, b.Prefix)
 		}
-		return nil
+		_, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE expires = 0 AND prefix IN (SELECT value FROM json_each(?))",
+			maybeBlocked, jsonArray(prefixes))
+		return err
 	})
 	return l.explain(err, "record what the appliance is about to get")
 }
@@ -90,15 +91,7 @@ func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 	if err != nil {
 		return err
 	}
-	err = inChunks(ctx, l, o.Blocked, func(tx *sql.Tx, blocked []appliance.Entry) error {
-		for _, e := range blocked {
-			if _, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE prefix = ?", milliseconds(e.Expires), e.Prefix.String()); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := l.markBlocked(ctx, o.Blocked); err != nil {
 		return err
 	}
 	gone := o.Unblocked
@@ -192,7 +185,7 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 		_, err = tx.ExecContext(ctx, `UPDATE flushing SET entries = ?, stale = ?,
 			mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, new_after = ?, compared = ?,
 			unsure = ?, answered = ?`,
-			f.entries, milliseconds(f.stale), o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), f.newAfter, milliseconds(f.compared),
+			oneIf(f.entries), milliseconds(f.stale), o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), f.newAfter, milliseconds(f.compared),
 			milliseconds(f.unsure), f.answered)
 		return err
 	})
@@ -218,6 +211,21 @@ func (l *Ledger) forgetEntries(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// markBlocked records when entries on the blacklist end.
+func (l *Ledger) markBlocked(ctx context.Context, blocked []appliance.Entry) error {
+	return inChunks(ctx, l, blocked, func(tx *sql.Tx, some []appliance.Entry) error {
+		var prefixes []netip.Prefix
+		var expires []int64
+		for _, e := range some {
+			prefixes, expires = append(prefixes, e.Prefix), append(expires, milliseconds(e.Expires))
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE ban SET expires = CAST(ends.value AS BIGINT)
+			FROM json_each(?1) AS entry JOIN json_each(?2) AS ends ON ends.key = entry.key WHERE prefix = entry.value`,
+			jsonArray(prefixes), jsonArray(expires))
+		return err
+	})
 }
 
 // markUnblocked records that prefixes have no entry on the blacklist. A prefix that was in the files may still be there.

@@ -108,6 +108,30 @@ func jsonArray[T any](values []T) string {
 	return string(text)
 }
 
+// statement is a statement with its parameters.
+type statement struct {
+	text       string
+	parameters []any
+}
+
+// execEach runs statements.
+func execEach(ctx context.Context, tx *sql.Tx, statements ...statement) error {
+	for _, s := range statements {
+		if _, err := tx.ExecContext(ctx, s.text, s.parameters...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// oneIf returns a truth value as the ledger stores it.
+func oneIf(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 func rowsAffected(result sql.Result, err error) (int64, error) {
 	if err != nil {
 		return 0, err

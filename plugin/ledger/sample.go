@@ -30,7 +30,8 @@ func (l *Ledger) RecordSample(ctx context.Context, now time.Time) error {
 		return err
 	}
 	place := now.UnixMilli() / SampleEvery.Milliseconds() % int64(historyOf/SampleEvery)
-	err = l.exec(ctx, "INSERT OR REPLACE INTO sample (place, at, in_force, waiting, pending) VALUES (?, ?, ?, ?, ?)",
+	err = l.exec(ctx, `INSERT INTO sample (place, at, in_force, waiting, pending) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (place) DO UPDATE SET at = excluded.at, in_force = excluded.in_force, waiting = excluded.waiting, pending = excluded.pending`,
 		place, now.UnixMilli(), s.InForce.Total(), s.Waiting.Total(), s.ToBlock+s.ToUnblock)
 	return l.explain(err, "record a sample of the bans")
 }
@@ -57,10 +58,11 @@ type RecentBan struct {
 }
 
 // queryRecent reads the newest bans of each class by one end of an index. Classes are 1 to 3.
-const queryRecent = `SELECT prefix, ban.until, ban.class, origin, scenario, written > 0 OR expires > ?1
-	FROM (SELECT 1 AS of UNION ALL SELECT 2 UNION ALL SELECT 3)
-	JOIN ban ON ban.id IN (SELECT id FROM ban WHERE class = of AND until > 0 AND until > ?1 ORDER BY newest DESC LIMIT ?2)
-	JOIN decision ON decision.ban = ban.id AND decision.id = newest
+const queryRecent = `SELECT prefix, recent.until, recent.class, origin, scenario, written > 0 OR expires > ?1 FROM (
+	SELECT * FROM (SELECT * FROM ban WHERE class = 1 AND until > 0 AND until > ?1 ORDER BY newest DESC LIMIT ?2) AS local UNION ALL
+	SELECT * FROM (SELECT * FROM ban WHERE class = 2 AND until > 0 AND until > ?1 ORDER BY newest DESC LIMIT ?2) AS imported UNION ALL
+	SELECT * FROM (SELECT * FROM ban WHERE class = 3 AND until > 0 AND until > ?1 ORDER BY newest DESC LIMIT ?2) AS remote) AS recent
+	JOIN decision ON decision.ban = recent.id AND decision.id = newest
 	ORDER BY newest DESC LIMIT ?2`
 
 // Recent returns the bans that are enforced and have the newest decisions, at most n, the newest first.

@@ -99,7 +99,7 @@ const (
 		COUNT(*) FILTER (WHERE pending AND prefix NOT LIKE CASE WHEN prefix LIKE '%:%' THEN '%/128' ELSE '%/32' END),
 		MIN(MAX(pending_since, expires, ?3)) FILTER (WHERE pending)
 		FROM (SELECT *, ?5 OR expires <= ?1 AS pending FROM ban WHERE written IN (-1, 0) AND expires <= ?4 AND until > 0 AND +until > ?1
-			UNION ALL SELECT *, TRUE FROM ban WHERE written > ?2 AND expires <= ?1 AND until > 0 AND +until > ?1)`
+			UNION ALL SELECT *, TRUE FROM ban WHERE written > ?2 AND expires <= ?1 AND until > 0 AND +until > ?1) AS enforced`
 	queryLeft = `SELECT COUNT(*) FILTER (WHERE written > 0 OR expires > 0), COUNT(*) FILTER (WHERE written <> 0),
 		MIN(MAX(until, pending_since)) FILTER (WHERE written > 0 OR expires > 0)
 		FROM ban WHERE until <= ? AND (written <> 0 OR expires <> 0)`
@@ -185,14 +185,13 @@ func (l *Ledger) OnAppliance(ctx context.Context) ([]netip.Prefix, error) {
 // RecordCleanup records that a clean-up removed all our entries and names from the appliance. Bans in force are pending again.
 func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
 	err := l.write(ctx, func(tx *sql.Tx) error {
-		for _, statement := range []string{
-			"UPDATE ban SET written = 0, expires = 0, pending_since = ?1",
-			"DELETE FROM ban WHERE until > 0 AND until <= ?1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id AND decision.until > ?1)",
-			"UPDATE flushing SET target = '', unsure = 0, entries = 0, stale = 0",
-		} {
-			if _, err := tx.ExecContext(ctx, statement, now.UnixMilli()); err != nil {
-				return err
-			}
+		parameters := []any{now.UnixMilli()}
+		err := execEach(ctx, tx, statement{"UPDATE ban SET written = 0, expires = 0, pending_since = ?", parameters}, statement{
+			`DELETE FROM ban WHERE until > 0 AND until <= ?1
+				AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.ban = ban.id AND decision.until > ?1)`, parameters},
+			statement{text: "UPDATE flushing SET target = '', unsure = 0, entries = 0, stale = 0"})
+		if err != nil {
+			return err
 		}
 		return forgetFiles(ctx, tx)
 	})

@@ -134,6 +134,6 @@ func load(ctx context.Context, tx *sql.Tx, prefixes []netip.Prefix) (map[netip.P
 		}
 		return err
 	}, `SELECT id, ban, uuid, lapi_id, until, class, lifted, missing
-		FROM decision WHERE ban IN (SELECT value FROM json_each(?)) ORDER BY ban, id`, jsonArray(slices.Sorted(maps.Keys(byID))))
+		FROM decision WHERE ban IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) ORDER BY ban, id`, jsonArray(slices.Sorted(maps.Keys(byID))))
 	return bans, err
 }

@@ -131,24 +131,23 @@ func makeAllPending(ctx context.Context, tx *sql.Tx, next Target, now time.Time)
 // changeWays makes pending what a change of the ways to enforce needs. If the filter rule now enforces alone, the entries must leave the
 // blacklist. If the blacklist enforces again, every ban needs an entry. A filter rule that is new must see the group.
 func changeWays(ctx context.Context, tx *sql.Tx, before, next Target, elsewhere bool, now time.Time) error {
-	var statements []string
+	var changes []statement
 	switch {
 	case next.WithoutBlacklist && !before.WithoutBlacklist:
-		statements = append(statements, "UPDATE flushing SET entries = 1, new_after = changes")
+		changes = append(changes, statement{text: "UPDATE flushing SET entries = 1, new_after = changes"})
 	case before.WithoutBlacklist && !next.WithoutBlacklist:
-		statements = append(statements, "UPDATE flushing SET entries = 0, confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0",
-			"UPDATE ban SET pending_since = ?1 WHERE until > ?1")
+		changes = append(changes,
+			statement{text: "UPDATE flushing SET entries = 0, confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0"},
+			statement{"UPDATE ban SET pending_since = ?1 WHERE until > ?1", []any{now.UnixMilli()}})
 	}
 	switch {
 	case next.ByRule && (elsewhere || !before.ByRule):
-		statements = append(statements, "UPDATE flushing SET stale = ?1")
+		changes = append(changes, statement{"UPDATE flushing SET stale = ?", []any{now.UnixMilli()}})
 	case !next.ByRule:
-		statements = append(statements, "UPDATE flushing SET stale = 0")
+		changes = append(changes, statement{text: "UPDATE flushing SET stale = 0"})
 	}
-	for _, statement := range statements {
-		if _, err := tx.ExecContext(ctx, statement, now.UnixMilli()); err != nil {
-			return err
-		}
+	if err := execEach(ctx, tx, changes...); err != nil {
+		return err
 	}
 	if before.ByRule && !next.ByRule { // the failure may be that of an activation, which no flush tries again
 		_, err := tx.ExecContext(ctx, queryEndTrouble, Files)

@@ -27,7 +27,7 @@ const (
 	// chunk is how many rows one transaction reads or changes, so that Record does not wait long for a long change.
 	chunk = 1000
 
-	// batch is how many rows one statement inserts.
+	// batch is how many rows one statement stores.
 	batch = 200
 )
 
@@ -152,27 +152,26 @@ func (b *storedBan) makeRoom(until int64) bool {
 
 // storeBans writes the rows of the bans whose decisions changed.
 func (t *transaction) storeBans(ctx context.Context, bans []*storedBan) error {
-	added := inserter{transaction: t, into: "INSERT INTO ban (id, prefix, ends, until, next, class, newest, change, pending_since) VALUES ", columns: 9}
+	stored := inserter{transaction: t, columns: 11,
+		into: "INSERT INTO ban (id, prefix, ends, until, next, class, newest, change, pending_since, expires, written) VALUES ",
+		known: ` ON CONFLICT (id) DO UPDATE SET ends = excluded.ends, until = excluded.until, next = excluded.next, class = excluded.class,
+			newest = excluded.newest, change = excluded.change, pending_since = excluded.pending_since,
+			expires = excluded.expires, written = excluded.written`}
 	for _, b := range bans {
 		if !b.changed {
 			continue
 		}
 		t.recompute(b)
-		var err error
 		if b.isNew {
 			b.id = t.nextBan
 			t.nextBan++
-			err = added.add(ctx, b.id, b.prefix.String(), b.ends, b.until, b.next, b.class, b.newest, b.change, b.pendingSince)
-		} else {
-			err = t.exec(ctx, `UPDATE ban SET ends = ?, until = ?, next = ?, class = ?, newest = ?, change = ?, pending_since = ?,
-				written = ?, expires = ? WHERE id = ?`,
-				b.ends, b.until, b.next, b.class, b.newest, b.change, b.pendingSince, b.written, b.expires, b.id)
 		}
+		err := stored.add(ctx, b.id, b.prefix.String(), b.ends, b.until, b.next, b.class, b.newest, b.change, b.pendingSince, b.expires, b.written)
 		if err != nil {
 			return err
 		}
 	}
-	return added.finish(ctx)
+	return stored.finish(ctx)
 }
 
 // recompute derives a ban from its decisions: its end, its class, and whether it is pending or waits.
@@ -241,32 +240,46 @@ func (t *transaction) end(b *storedBan) {
 
 // storeDecisions writes the rows of decisions that are new or changed, and deletes those that were removed.
 func (t *transaction) storeDecisions(ctx context.Context, bans []*storedBan) error {
-	added := inserter{transaction: t, columns: 11,
-		into: "INSERT INTO decision (id, ban, uuid, lapi_id, bits, until, class, type, origin, scenario, lifted) VALUES "}
+	if err := t.deleteDecisions(ctx, bans); err != nil {
+		return err
+	}
+	stored := inserter{transaction: t, columns: 12,
+		into: "INSERT INTO decision (ban, id, uuid, lapi_id, bits, until, class, type, origin, scenario, lifted, missing) VALUES ",
+		known: ` ON CONFLICT (ban, id) DO UPDATE SET uuid = excluded.uuid, lapi_id = excluded.lapi_id, until = excluded.until,
+			lifted = excluded.lifted, missing = excluded.missing`}
 	for _, b := range bans {
-		for _, id := range b.removed {
-			if err := t.exec(ctx, "DELETE FROM decision WHERE ban = ? AND id = ?", b.id, id); err != nil {
-				return err
-			}
-		}
 		for i := range b.decisions {
 			d := &b.decisions[i]
-			var err error
-			switch {
-			case d.arrived != nil:
-				a := d.arrived
-				err = added.add(ctx, d.id, b.id, d.uuid.Bytes(), d.lapiID, a.RangeBits, d.until, d.class, a.Type, a.Origin, a.Scenario, d.lifted)
-			case d.changed:
-				err = t.exec(ctx, "UPDATE decision SET uuid = ?, lapi_id = ?, until = ?, lifted = ?, missing = ? WHERE ban = ? AND id = ?",
-					d.uuid.Bytes(), d.lapiID, d.until, d.lifted, d.missing, b.id, d.id)
+			if d.arrived == nil && !d.changed {
+				continue
 			}
+			a := cmp.Or(d.arrived, &ban.Decision{}) // a known row keeps what never changes
+			err := stored.add(ctx, b.id, d.id, d.uuid.Bytes(), d.lapiID, a.RangeBits, d.until, d.class, a.Type, a.Origin, a.Scenario,
+				oneIf(d.lifted), d.missing)
 			if err != nil {
 				return err
 			}
 		}
 	}
-	return added.finish(ctx)
+	return stored.finish(ctx)
 }
+
+// deleteDecisions deletes the rows of decisions that were removed.
+func (t *transaction) deleteDecisions(ctx context.Context, bans []*storedBan) error {
+	var of, removed []int64
+	for _, b := range bans {
+		if len(b.removed) > 0 {
+			of, removed = append(of, b.id), append(removed, b.removed...)
+		}
+	}
+	if len(removed) == 0 {
+		return nil
+	}
+	return t.exec(ctx, "DELETE FROM decision WHERE "+isAmongKeys, jsonArray(of), jsonArray(removed))
+}
+
+// isAmongKeys selects decisions by the ids of their bans (?1), which the key of the table begins with, and by their own ids (?2).
+const isAmongKeys = `ban IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND id IN (SELECT CAST(value AS BIGINT) FROM json_each(?2))`
 
 // exec runs a statement. It prepares each statement once in a transaction.
 func (t *transaction) exec(ctx context.Context, text string, parameters ...any) error {
@@ -282,10 +295,11 @@ func (t *transaction) exec(ctx context.Context, text string, parameters ...any) 
 	return err
 }
 
-// inserter inserts many rows by few statements, because each statement has a cost of its own.
+// inserter inserts or updates many rows by few statements, because each statement has a cost of its own.
 type inserter struct {
 	*transaction
 	into    string
+	known   string // what happens with a row that is known
 	columns int
 	values  []any
 }
@@ -303,7 +317,7 @@ func (i *inserter) finish(ctx context.Context) error {
 		return nil
 	}
 	row := "(?" + strings.Repeat(", ?", i.columns-1) + ")"
-	err := i.exec(ctx, i.into+row+strings.Repeat(", "+row, len(i.values)/i.columns-1), i.values...)
+	err := i.exec(ctx, i.into+row+strings.Repeat(", "+row, len(i.values)/i.columns-1)+i.known, i.values...)
 	i.values = i.values[:0]
 	return err
 }

@@ -47,8 +47,8 @@ func (l *Ledger) RecordWarning(ctx context.Context, part Part, text string, now 
 // failure.
 func (l *Ledger) recordTrouble(ctx context.Context, part Part, text string, warning bool, request int64, now time.Time) error {
 	err := l.exec(ctx, `UPDATE trouble SET text = ?1, since = CASE WHEN count = 0 OR warning <> ?3 THEN ?2 ELSE since END,
-		last = ?2, count = CASE WHEN warning <> ?3 THEN 1 ELSE count + 1 END, warning = ?3, request = CASE WHEN ?3 THEN request ELSE ?4 END
-		WHERE part = ?5`, text, now.UnixMilli(), warning, request, part)
+		last = ?2, count = CASE WHEN warning <> ?3 THEN 1 ELSE count + 1 END, warning = ?3, request = CASE ?3 WHEN 1 THEN request ELSE ?4 END
+		WHERE part = ?5`, text, now.UnixMilli(), oneIf(warning), request, part)
 	return l.explain(err, "record the trouble")
 }
 

@@ -17,7 +17,7 @@ const (
 	isNew         = "+until > ?1 AND change > ?2 AND change <= ?3 AND expires <= 1"
 	queryNewAmong = "SELECT pending_since FROM ban WHERE prefix IN (SELECT value FROM json_each(?4)) AND " + isNew
 	// The files lack a new ban, or a flush wrote it that did not end well.
-	queryNew = `SELECT pending_since FROM (SELECT * FROM ban WHERE until > 0 AND written <= 0 UNION ALL SELECT * FROM ban WHERE until > 0 AND written > ?4)
+	queryNew = `SELECT pending_since FROM (SELECT * FROM ban WHERE until > 0 AND written <= 0 UNION ALL SELECT * FROM ban WHERE until > 0 AND written > ?4) AS pending
 		WHERE prefix NOT IN (SELECT value FROM json_each(?5)) AND ` + isNew
 )
 
