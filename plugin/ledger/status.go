@@ -30,8 +30,9 @@ type Status struct {
 	Compared  time.Time // when the files were last compared with the bans in force; zero: never
 	Trouble   Trouble   // of [WholeFlush]
 	Files     Trouble   // of [Files]
-	LocalAPI  LocalAPI
-	Answered  int64 // the last request whose flush ended well
+	LocalAPI  LocalAPI  // as this machine reads it
+	Machines  []Machine // that share the state, by their numbers
+	Answered  int64     // the last request whose flush ended well
 }
 
 // Counts are numbers of bans by their class.
