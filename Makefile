@@ -11,13 +11,15 @@ ACTIONS := go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 LINTER  := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 NFPM    := go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 SBOM    := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
+# The packages with tests of a state in PostgreSQL.
+SHARED  := ./plugin/postgres
 # Where the packages go.
 DIST    := dist
 
-.PHONY: help build package test test-long lint demo e2e bench torture
+.PHONY: help build package test test-long test-postgres lint demo e2e bench torture
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/notification-stormshield, static, with its version and commit
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(PLUGIN) ./plugin/notification-stormshield
@@ -26,7 +28,7 @@ package: ## make deb, rpm and archive for amd64 and arm64 in dist/; VERSION=1.2.
 	VERSION='$(VERSION)' COMMIT='$(COMMIT)' NFPM='$(NFPM)' SBOM='$(SBOM)' packaging/build.sh '$(DIST)'
 
 # By default, each program with the race detector sleeps for a second at its end.
-test test-long: export GORACE = atexit_sleep_ms=0
+test test-long test-postgres: export GORACE = atexit_sleep_ms=0
 
 test: ## run the tests with the race detector, in three minutes; no root needed
 	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")
@@ -35,6 +37,10 @@ test: ## run the tests with the race detector, in three minutes; no root needed
 test-long: ## run the long tests, which make test leaves out; no root needed
 	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")
 	go test $(RACE) -timeout 30m -run '^TestLong' ./...
+
+test-postgres: ## run the tests of a state in PostgreSQL, on a private server; no root needed
+	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")
+	TEST_STATE=postgres go test $(RACE) -timeout 30m -skip '^TestLong' $(SHARED)
 
 lint: ## run the linters, and check the import rules and the workflows
 	$(LINTER) run ./...

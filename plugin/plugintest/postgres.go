@@ -1,0 +1,430 @@
+package plugintest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// TestsPostgres reports whether the tests of this process use PostgreSQL, as `make test-postgres` demands.
+func TestsPostgres() bool { return os.Getenv("TEST_STATE") == "postgres" }
+
+// PostgresOptions are what NewPostgres makes a cluster with.
+type PostgresOptions struct {
+	Fsync bool // a commit waits for the disk
+}
+
+// Postgres is a private PostgreSQL cluster. It listens on 127.0.0.1 and on a socket of Unix in its folder. Its superuser is postgres, without
+// a password. A role named with_password needs one, over TCP. It ends, and its folder goes, at the latest with this process.
+type Postgres struct {
+	Folder string // with the socket of Unix
+	Port   int
+
+	as      *syscall.Credential
+	options PostgresOptions
+	guard   *exec.Cmd      // removes the cluster when this process has ended
+	alive   io.WriteCloser // its standard input
+	server  *exec.Cmd      // nil: stopped
+	ended   chan struct{}  // closed after the server ended
+	made    atomic.Int64   // databases
+}
+
+// startTimeout bounds the start and the end of a server. A start after a crash waits for the processes of the server that crashed.
+const startTimeout = time.Minute
+
+// guardScript waits for the end of its standard input, which is the end of the test process. It then stops the server and removes its folder.
+const guardScript = `cat >/dev/null
+pid=$(head -n 1 data/postmaster.pid 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
+while [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+cd / && rm -rf "$1"`
+
+// StartPostgres starts a cluster for one test. It fails the test where PostgreSQL is not installed.
+func StartPostgres(tb testing.TB) *Postgres {
+	tb.Helper()
+	p, err := NewPostgres(PostgresOptions{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(p.Close)
+	return p
+}
+
+// shared is the cluster of all tests of this process.
+var shared = sync.OnceValues(func() (*Postgres, error) { return NewPostgres(PostgresOptions{}) })
+
+// SharedPostgres returns the cluster that all tests of this process use. It ends with the process. A test must not stop it.
+func SharedPostgres(tb testing.TB) *Postgres {
+	tb.Helper()
+	p, err := shared()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+// NewDatabase makes an empty database in the shared cluster, and returns its URL. It drops the database after the test.
+func NewDatabase(tb testing.TB) string {
+	tb.Helper()
+	p := SharedPostgres(tb)
+	name, err := p.CreateDatabase()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := p.Exec("postgres", "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			tb.Error(err)
+		}
+	})
+	return p.URL(name)
+}
+
+// NewPostgres starts a cluster. The caller calls Close.
+func NewPostgres(o PostgresOptions) (p *Postgres, err error) {
+	p = &Postgres{options: o}
+	if p.as, err = serverUser(); err != nil {
+		return nil, err
+	}
+	base := os.TempDir()
+	if len(base) > 60 { // the path of a socket of Unix has at most 107 bytes
+		base = "/tmp"
+	}
+	if p.Folder, err = os.MkdirTemp(base, "postgres-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			p.Close()
+			_ = os.RemoveAll(p.Folder)
+		}
+	}()
+	if p.as != nil {
+		if err := os.Chown(p.Folder, int(p.as.Uid), int(p.as.Gid)); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.startGuard(); err != nil {
+		return nil, err
+	}
+	err = p.program("initdb", "--pgdata="+p.data(), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C",
+		"--no-sync", "--no-instructions")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(p.data(), "pg_hba.conf"), []byte(hostAccess), 0o600); err != nil {
+		return nil, err
+	}
+	// Another process may take a port between its choice and the start.
+	for range 5 {
+		if p.Port, err = freePort(); err != nil {
+			return nil, err
+		}
+		if err = p.Start(); err == nil {
+			return p, nil
+		}
+	}
+	return nil, err
+}
+
+// hostAccess says who may log in, and how: https://www.postgresql.org/docs/15/auth-pg-hba-conf.html
+const hostAccess = `local all         all           trust
+local replication all           trust
+host  all         with_password 127.0.0.1/32 scram-sha-256
+host  all         all           127.0.0.1/32 trust
+`
+
+// serverUser returns the user that the server runs as. nil: this process is not root, and its user does. PostgreSQL refuses to run as root.
+func serverUser() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		if u, err := user.Lookup(name); err == nil {
+			uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+			gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+		}
+	}
+	return nil, errors.New("run PostgreSQL: there is no user postgres and no user nobody")
+}
+
+// freePort returns a port below those that the kernel gives to clients, so that no client takes it while the server is stopped.
+func freePort() (port int, err error) {
+	for range 50 {
+		port = 20000 + rand.IntN(12000)
+		listener, failed := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if failed == nil {
+			return port, listener.Close()
+		}
+		err = failed
+	}
+	return 0, err
+}
+
+// program returns the path of a program of PostgreSQL. Debian keeps them in a folder for each version.
+func program(name string) (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if len(found) > 0 {
+		return found[len(found)-1], nil
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("PostgreSQL is not installed (hint: apt-get install postgresql): %w", err)
+	}
+	return path, nil
+}
+
+// program runs a program of PostgreSQL to its end.
+func (p *Postgres) program(name string, arguments ...string) error {
+	path, err := program(name)
+	if err != nil {
+		return err
+	}
+	command := p.command(path, arguments...)
+	if text, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, text)
+	}
+	return nil
+}
+
+// command makes a command that runs as the server's user, in the cluster's folder. A signal of the terminal does not reach it.
+func (p *Postgres) command(path string, arguments ...string) *exec.Cmd {
+	command := exec.Command(path, arguments...)
+	command.Dir = p.Folder
+	command.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: p.as, Setpgid: true}
+	return command
+}
+
+func (p *Postgres) startGuard() (err error) {
+	p.guard = p.command("/bin/sh", "-c", guardScript, "sh", p.Folder)
+	if p.alive, err = p.guard.StdinPipe(); err != nil {
+		return err
+	}
+	return p.guard.Start()
+}
+
+func (p *Postgres) data() string { return filepath.Join(p.Folder, "data") }
+
+// Start starts the server, and returns when it answers.
+func (p *Postgres) Start() error {
+	path, err := program("postgres")
+	if err != nil {
+		return err
+	}
+	onOff := map[bool]string{true: "on", false: "off"}
+	arguments := []string{"-D", p.data()}
+	for _, setting := range []string{
+		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(p.Port), "unix_socket_directories=" + p.Folder,
+		"fsync=" + onOff[p.options.Fsync], "full_page_writes=" + onOff[p.options.Fsync],
+		"max_connections=100", "shared_buffers=32MB", "jit=off",
+	} {
+		arguments = append(arguments, "-c", setting)
+	}
+	deadline := time.Now().Add(startTimeout)
+	for {
+		again, err := p.tryStart(path, arguments, deadline)
+		if err == nil || !again || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// tryStart starts the server. again reports whether the processes of a killed server still run, so that the next try may succeed.
+func (p *Postgres) tryStart(path string, arguments []string, deadline time.Time) (again bool, err error) {
+	log, err := os.OpenFile(filepath.Join(p.Folder, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return false, err
+	}
+	defer log.Close()
+	before, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return false, err
+	}
+	server, ended := p.command(path, arguments...), make(chan struct{})
+	server.Stdout, server.Stderr = log, log
+	if err := server.Start(); err != nil {
+		return false, err
+	}
+	go func() {
+		_ = server.Wait()
+		close(ended)
+	}()
+	p.server, p.ended = server, ended
+	for {
+		err := p.Exec("postgres", "SELECT 1")
+		if err == nil {
+			return false, nil
+		}
+		select {
+		case <-ended:
+			p.server = nil
+			text := p.Log()
+			said := text[min(int(before), len(text)):]
+			again := strings.Contains(said, "still in use") || strings.Contains(said, "lock file")
+			return again, fmt.Errorf("start PostgreSQL: %s", said)
+		case <-time.After(20 * time.Millisecond):
+			if time.Now().After(deadline) {
+				return false, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), p.Kill())
+			}
+		}
+	}
+}
+
+// Stop stops the server as an administrator does: it ends all sessions.
+func (p *Postgres) Stop() error { return p.end(syscall.SIGINT) }
+
+// Kill ends the server as a crash does.
+func (p *Postgres) Kill() error { return p.end(syscall.SIGKILL) }
+
+// Suspend makes the server silent, or lets it go on. Its connections stay. The kernel goes on accepting new ones.
+func (p *Postgres) Suspend(silent bool) error {
+	if p.server == nil {
+		return errors.New("PostgreSQL is stopped")
+	}
+	signal := syscall.SIGCONT
+	if silent {
+		signal = syscall.SIGSTOP
+	}
+	all, err := p.sessions()
+	if err != nil {
+		return err
+	}
+	for _, pid := range append(all, p.server.Process.Pid) {
+		err = errors.Join(err, syscall.Kill(pid, signal))
+	}
+	return err
+}
+
+// sessions returns the processes of the server, which are its children.
+func (p *Postgres) sessions() (pids []int, err error) {
+	pid := p.server.Process.Pid
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for field := range strings.FieldsSeq(string(text)) {
+		if child, failed := strconv.Atoi(field); failed == nil {
+			pids = append(pids, child)
+		}
+	}
+	return pids, err
+}
+
+// end ends the server by a signal, and waits for its end.
+func (p *Postgres) end(signal syscall.Signal) error {
+	if p.server == nil {
+		return nil
+	}
+	if err := p.server.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-p.ended:
+		p.server = nil
+		return nil
+	case <-time.After(startTimeout):
+		return errors.New("PostgreSQL does not end")
+	}
+}
+
+// Close stops the server and removes its folder.
+func (p *Postgres) Close() {
+	_ = p.end(syscall.SIGQUIT)
+	if p.alive != nil {
+		_ = p.alive.Close()
+		_ = p.guard.Wait()
+	}
+}
+
+// Backup copies the cluster as it is now into a folder, which it makes. The server runs.
+func (p *Postgres) Backup(folder string) error {
+	return p.program("pg_basebackup", "--host="+p.Folder, "--port="+strconv.Itoa(p.Port), "--username=postgres", "--pgdata="+p.Backups(folder),
+		"--checkpoint=fast", "--wal-method=stream", "--no-sync")
+}
+
+// Backups returns where a backup with a name is.
+func (p *Postgres) Backups(name string) string { return filepath.Join(p.Folder, "backup-"+name) }
+
+// Restore stops the server as a crash does, replaces the cluster by a backup, and starts the server. The backup stays.
+func (p *Postgres) Restore(name string) error {
+	if err := p.end(syscall.SIGQUIT); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(p.data()); err != nil {
+		return err
+	}
+	if text, err := p.command("/bin/cp", "-a", p.Backups(name), p.data()).CombinedOutput(); err != nil {
+		return fmt.Errorf("restore PostgreSQL: %w\n%s", err, text)
+	}
+	return p.Start()
+}
+
+// URL returns the URL of a database, for the superuser.
+func (p *Postgres) URL(database string) string { return p.URLFor("postgres", database) }
+
+// URLFor returns the URL of a database over TCP, for a role.
+func (p *Postgres) URLFor(role, database string) string {
+	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", role, p.Port, database)
+}
+
+// SocketURL returns the URL of a database over the socket of Unix, for the superuser.
+func (p *Postgres) SocketURL(database string) string {
+	return fmt.Sprintf("postgres://postgres@/%s?host=%s&port=%d", database, p.Folder, p.Port)
+}
+
+// CreateDatabase makes an empty database, and returns its name.
+func (p *Postgres) CreateDatabase() (name string, err error) {
+	name = fmt.Sprintf("test_%d", p.made.Add(1))
+	// Only one database at a time can be copied from a template.
+	return name, p.Exec("postgres", "CREATE DATABASE "+name+" TEMPLATE template0 STRATEGY file_copy")
+}
+
+// Exec runs statements in a database, as the superuser.
+func (p *Postgres) Exec(database, text string) error {
+	_, err := p.Query(database, text)
+	return err
+}
+
+// Query runs statements in a database, as the superuser. It returns the rows of the last one.
+func (p *Postgres) Query(database, text string) (rows [][]string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	connection, err := pgconn.Connect(ctx, p.SocketURL(database))
+	if err != nil {
+		return nil, err
+	}
+	defer connection.Close(ctx)
+	results, err := connection.Exec(ctx, text).ReadAll()
+	if err != nil || len(results) == 0 {
+		return nil, err
+	}
+	for row := range slices.Values(results[len(results)-1].Rows) {
+		texts := make([]string, len(row))
+		for i, value := range row {
+			texts[i] = string(value)
+		}
+		rows = append(rows, texts)
+	}
+	return rows, nil
+}
+
+// Log returns the log of the server.
+func (p *Postgres) Log() string {
+	text, _ := os.ReadFile(filepath.Join(p.Folder, "log"))
+	return string(text)
+}
