@@ -84,7 +84,7 @@ type notification struct {
 	appliance   Appliance
 	ledger      *ledger.Ledger // nil: stateless
 	stateless   error          // why the state cannot be opened yet; nil: it is open
-	lockout     lockout.File
+	lockout     enforcer.LoginHoldOff
 	enforcer    *enforcer.Enforcer
 	localAPI    *lapi.Client // nil: the configuration names none
 	credentials string       // a login hold-off counts for these

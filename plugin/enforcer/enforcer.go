@@ -48,7 +48,7 @@ type Config struct {
 	Appliance   Appliance
 	Ledger      *ledger.Ledger
 	Target      ledger.Target // the appliance and the groups that the configuration names
-	Lockout     lockout.File
+	Lockout     LoginHoldOff
 	Rhythm      pacer.Rhythm
 	Reassert    time.Duration // how often everything in force is blocked again; 0: every half EntryLife
 	EntryLife   time.Duration // how long the entries of a re-assert last

@@ -25,7 +25,7 @@ import (
 type Source struct {
 	Document    config.Document
 	Ledger      *ledger.Ledger
-	Lockout     lockout.File
+	Lockout     LoginHoldOff
 	Lease       string        // the path of the lease
 	State       string        // the path of the ledger
 	Credentials string        // those of the configuration, for the login hold-off
@@ -104,4 +104,9 @@ func troubleOf(s ledger.Status) *Trouble {
 		return nil
 	}
 	return &Trouble{Text: t.Text, Since: t.Since, Last: t.Last, Count: t.Count, Warning: t.Warning, Files: ofFiles}
+}
+
+// LoginHoldOff is where the login hold-off is stored, such as a [lockout.File] or a [lockout.Shared].
+type LoginHoldOff interface {
+	CurrentReadOnly(credentials string, now time.Time) (hold lockout.HoldOff, active bool, err error)
 }

@@ -80,7 +80,7 @@ func TestAReportFollowsTheState(t *testing.T) {
 	record(t, s, 0, 3, start)
 	says(start.Add(time.Minute), "working")
 	says(start.Add(time.Hour), "NOT WORKING: 3 to block and 0 to unblock have been pending for up to 1h")
-	_, err = s.Lockout.RecordFailure("credentials", lockout.Failure{Hint: "correct the password"}, start)
+	_, err = s.Lockout.(lockout.File).RecordFailure("credentials", lockout.Failure{Hint: "correct the password"}, start)
 	check(t, err)
 	says(start, "NOT WORKING: no login is tried for 30m (hint: correct the password")
 	s.Credentials = "new credentials"

@@ -5,7 +5,8 @@
 // temporary failure it lasts 1 minute, then 2, 4 and 5. If the appliance asked for a delay, that is added. An accepted login ends
 // it. A hold-off counts only for the credentials that failed, so a corrected configuration is tried at once.
 //
-// The package does not log in. It keeps one small file, which several processes use at once. Its main type is [File].
+// The package does not log in. It keeps one small file, which several processes use at once. Its main type is [File]. Several machines
+// that share an appliance also share the hold-off: see [Shared].
 //
 //	hold, active, err := file.Current(credentials, now)       // if active, do not log in
 //	hold, err = file.RecordFailure(credentials, failure, now) // after a failed login
@@ -102,7 +103,7 @@ func (f File) Current(credentials string, now time.Time) (hold HoldOff, active b
 	var r record
 	err = f.update(func(before record) (record, bool) {
 		var restarted bool
-		r, restarted = before.restarted(credentials, now)
+		r, restarted = before.restarted(credentials, now, 0)
 		return r, restarted
 	})
 	return r.current(credentials, now, err)
@@ -110,23 +111,30 @@ func (f File) Current(credentials string, now time.Time) (hold HoldOff, active b
 
 // CurrentReadOnly is like Current, and stores nothing. If another process keeps the file locked for readWait, that is an error.
 func (f File) CurrentReadOnly(credentials string, now time.Time) (hold HoldOff, active bool, err error) {
-	var r record
-	file, err := os.Open(f.Path)
-	if err == nil {
-		defer file.Close()
-		if err = lockToRead(file); err == nil {
-			r, err = load(file)
-		}
-	} else if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	r, _ = r.restarted(credentials, now)
+	r, err := f.read()
+	r, _ = r.restarted(credentials, now, 0)
 	return r.current(credentials, now, err)
 }
 
-// restarted returns the record with a hold-off that begins now, if the clock was set back since it began.
-func (r record) restarted(credentials string, now time.Time) (_ record, changed bool) {
-	if !r.isFor(credentials) || !now.Before(r.Since) {
+// read returns the content of the file.
+func (f File) read() (r record, err error) {
+	file, err := os.Open(f.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return record{}, nil
+	}
+	if err != nil {
+		return record{}, err
+	}
+	defer file.Close()
+	if err := lockToRead(file); err != nil {
+		return record{}, err
+	}
+	return load(file)
+}
+
+// restarted returns the record with a hold-off that begins now, if the clock was set back since it began, by more than skew.
+func (r record) restarted(credentials string, now time.Time, skew time.Duration) (_ record, changed bool) {
+	if !r.isFor(credentials) || r.Until.IsZero() || !now.Add(skew).Before(r.Since) {
 		return r, false
 	}
 	r.Since, r.Until = now, now.Add(r.Until.Sub(r.Since))
@@ -143,19 +151,33 @@ func (r record) current(credentials string, now time.Time, err error) (hold Hold
 
 // RecordFailure records that a login with these credentials failed, and returns the hold-off that follows.
 func (f File) RecordFailure(credentials string, failure Failure, now time.Time) (HoldOff, error) {
-	h := HoldOff{Failure: failure, Failures: 1}
+	var r record
 	err := f.update(func(before record) (record, bool) {
-		if before.isFor(credentials) && before.Temporary == failure.Temporary {
-			h.Failures += before.Failures
-		}
-		h.Until = now.Add(failure.wait(h.Failures)).Truncate(time.Millisecond)
-		salt := rand.Text()
-		return record{HoldOff: h, Since: now, Salt: salt, For: code(salt, credentials)}, true
+		r = before.failed(credentials, failure, now)
+		return r, true
 	})
 	if err != nil {
-		return h, fmt.Errorf("record the login hold-off: %w", err)
+		if r.For == "" { // the file could not be read
+			r = r.failed(credentials, failure, now)
+		}
+		return r.HoldOff, fmt.Errorf("record the login hold-off: %w", err)
 	}
-	return h, nil
+	return r.HoldOff, nil
+}
+
+// failed returns the record after one more failed login.
+func (r record) failed(credentials string, failure Failure, now time.Time) record {
+	h := HoldOff{Failure: failure, Failures: 1}
+	if r.isFor(credentials) && r.Temporary == failure.Temporary {
+		h.Failures += r.Failures
+	}
+	h.Until = now.Add(failure.wait(h.Failures)).Truncate(time.Millisecond)
+	return newRecord(credentials, h, now)
+}
+
+func newRecord(credentials string, h HoldOff, since time.Time) record {
+	salt := rand.Text()
+	return record{HoldOff: h, Since: since, Salt: salt, For: code(salt, credentials)}
 }
 
 // RecordSuccess ends the hold-off of these credentials. A hold-off of other credentials stays, because an older process may log in

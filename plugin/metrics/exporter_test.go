@@ -236,7 +236,7 @@ func TestADocumentWhoseHoldOffIsLockedHidesNoOtherOne(t *testing.T) {
 	address := newAddress()
 	e := New("", hclog.NewNullLogger())
 	hung, well := sourceOf(t, "hung", address, ""), sourceOf(t, "well", address, "")
-	file, err := os.Create(hung.Health.Lockout.Path)
+	file, err := os.Create(hung.Health.Lockout.(lockout.File).Path)
 	if err != nil {
 		t.Fatal(err)
 	}
