@@ -61,7 +61,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -158,12 +157,9 @@ func (l *Ledger) closeOnError(err error) (*Ledger, error) {
 // SetAside renames an unreadable ledger within its folder, so that Open can make a new one. It returns the new path. Only the holder
 // of the lease calls SetAside.
 func SetAside(path string, now time.Time) (string, error) {
-	aside := path + ".unreadable-" + now.UTC().Format("20060102T150405Z")
-	// The log (-wal) is renamed first, because SQLite would write it into the new ledger.
-	for _, suffix := range []string{"-wal", "-shm", ""} {
-		if err := os.Rename(path+suffix, aside+suffix); err != nil && (suffix == "" || !errors.Is(err, os.ErrNotExist)) {
-			return "", fmt.Errorf("set the unreadable state aside: %w", err)
-		}
+	aside, err := sqlite.SetAside(path, now)
+	if err != nil {
+		return "", fmt.Errorf("set the unreadable state aside: %w", err)
 	}
 	return aside, nil
 }

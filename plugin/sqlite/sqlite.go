@@ -74,6 +74,18 @@ func Writer(path string) (*sql.DB, error) {
 	})
 }
 
+// SetAside renames a damaged file within its folder, so that a new one can take its place. It returns the new path.
+func SetAside(path string, now time.Time) (string, error) {
+	aside := path + ".unreadable-" + now.UTC().Format("20060102T150405Z")
+	// The log (-wal) is renamed first, because SQLite would write it into the new file.
+	for _, suffix := range []string{"-wal", "-shm", ""} {
+		if err := os.Rename(path+suffix, aside+suffix); err != nil && (suffix == "" || !errors.Is(err, os.ErrNotExist)) {
+			return "", err
+		}
+	}
+	return aside, nil
+}
+
 // connect makes a pool of connections to a file. It opens none.
 func connect(path string, most int, query url.Values) (*sql.DB, error) {
 	// SQLite puts its temporary files into the file's folder, because only that one is known to be writable. TMPDIR may belong
