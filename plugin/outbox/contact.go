@@ -1,0 +1,48 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// Contact describes this machine's contact with the shared state.
+type Contact struct {
+	Beat      int64     // the last beat that the shared state counted; 0: none
+	AwaySince time.Time // since when the shared state cannot be used; zero: it can, as far as this machine knows
+	Cause     string    // why it cannot
+}
+
+// Contact returns this machine's contact with the shared state.
+func (o *Outbox) Contact(ctx context.Context) (c Contact, err error) {
+	var since int64
+	err = o.db.QueryRowContext(ctx, "SELECT beat, away_since, away_cause FROM state").Scan(&c.Beat, &since, &c.Cause)
+	c.AwaySince = timeOf(since)
+	return c, o.explain(err, "read the contact with the shared state")
+}
+
+// RecordBeat records that the shared state counted a beat.
+func (o *Outbox) RecordBeat(ctx context.Context, beat int64) error {
+	return o.explain(o.update(ctx, "UPDATE state SET beat = ?", beat), "record a beat")
+}
+
+// RecordBack records that the shared state can be used.
+func (o *Outbox) RecordBack(ctx context.Context) error {
+	err := o.update(ctx, "UPDATE state SET away_since = 0, away_cause = '' WHERE away_since <> 0")
+	return o.explain(err, "record that the shared state can be used")
+}
+
+// RecordAway records that the shared state cannot be used, and why. If it already was away, the time of the first failure stays.
+func (o *Outbox) RecordAway(ctx context.Context, cause string, now time.Time) error {
+	const statement = "UPDATE state SET away_since = CASE away_since WHEN 0 THEN ?1 ELSE away_since END, away_cause = ?2"
+	err := o.update(ctx, statement, now.UnixMilli(), cause)
+	return o.explain(err, "record that the shared state is away")
+}
+
+// update runs one statement in a transaction of its own.
+func (o *Outbox) update(ctx context.Context, statement string, parameters ...any) error {
+	return o.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, statement, parameters...)
+		return err
+	})
+}

@@ -1,0 +1,75 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// version is the version of the schema. SQLite keeps it as user_version.
+const version = 1
+
+// schema makes the tables. Times are milliseconds since 1970; 0 is none. No statement updates a message, because SQLite would write
+// its decisions again. The numbers of messages change in [Outbox.Align] alone.
+const schema = `
+CREATE TABLE message (
+	number    INTEGER PRIMARY KEY,
+	at        INTEGER NOT NULL, -- when it was added
+	decisions INTEGER NOT NULL, -- how many it has
+	total     INTEGER NOT NULL, -- how many it and all messages before it have, also those that were deleted
+	text      BLOB NOT NULL     -- the decisions, as JSON
+);
+CREATE TABLE attempted (
+	number INTEGER PRIMARY KEY -- of a message that waits, and whose decisions this machine may have blocked
+);
+CREATE TABLE forwarding (
+	last INTEGER PRIMARY KEY, -- the messages up to this number …
+	at   INTEGER NOT NULL     -- … were forwarded by this time
+);
+CREATE TABLE state (
+	forwarded  INTEGER NOT NULL DEFAULT 0,  -- the last message that was forwarded
+	reached    INTEGER NOT NULL DEFAULT 0,  -- the highest number that was ever forwarded
+	total      INTEGER NOT NULL DEFAULT 0,  -- the column of the last message that was deleted
+	resent     INTEGER NOT NULL DEFAULT 0,  -- when forwarded messages last began to wait again
+	beat       INTEGER NOT NULL DEFAULT 0,  -- the last beat that the shared state counted
+	away_since INTEGER NOT NULL DEFAULT 0,  -- since when the shared state cannot be used; 0: it can
+	away_cause TEXT NOT NULL DEFAULT ''     -- why
+);
+INSERT INTO state DEFAULT VALUES;
+`
+
+// prepare makes the tables of a new file. If the file has another version, prepare returns an error; see checkVersion.
+func (o *Outbox) prepare(ctx context.Context) error {
+	return o.write(ctx, func(tx *sql.Tx) error {
+		found, err := versionOf(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if found > 0 {
+			return checkVersion(found)
+		}
+		if _, err := tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", version)); err != nil {
+			return fmt.Errorf("make the tables: %w", err)
+		}
+		return nil
+	})
+}
+
+func versionOf(ctx context.Context, from interface {
+	QueryRowContext(ctx context.Context, text string, parameters ...any) *sql.Row
+}) (found int, err error) {
+	err = from.QueryRowContext(ctx, "PRAGMA user_version").Scan(&found)
+	return found, err
+}
+
+// checkVersion returns why a file with this version cannot be used; nil: it can.
+func checkVersion(found int) error {
+	switch {
+	case found == 0:
+		return errors.New("it is empty (hint: try again, the plugin may be making it)")
+	case found > version:
+		return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, found, version)
+	}
+	return nil
+}
