@@ -8,7 +8,8 @@ import (
 // problem returns why the notification is NOT WORKING, in one sentence; "" if it works.
 func (s Source) problem(r Report, now time.Time) string {
 	since := func(began time.Time) string { return FormatDuration(now.Sub(began)) }
-	overdue := s.isOverdue(r, now)
+	shared := s.sharedProblem(r, now)
+	overdue := r.Contents != nil && s.isOverdue(r, now)
 	switch {
 	case r.Process == nil:
 		return "no process of the plugin runs (hint: see that profiles.yaml names " + r.Name + ", then restart CrowdSec)"
@@ -16,6 +17,8 @@ func (s Source) problem(r Report, now time.Time) string {
 		return "dry_run is set: nothing is sent to the appliance"
 	case r.HoldOff != nil:
 		return fmt.Sprintf("no login is tried for %s (hint: %s)", FormatDuration(r.HoldOff.Until.Sub(now)), r.HoldOff.Hint)
+	case shared != "" || r.Contents == nil:
+		return shared
 	case r.HasFilesFailure() && s.Document.Stormshield.UsesRule():
 		return fmt.Sprintf("the filter rule cannot be kept up to date over SSH for %s (hint: the error says why; `check` tries everything)",
 			since(r.Trouble.Since))

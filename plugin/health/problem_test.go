@@ -55,13 +55,25 @@ var problems = map[string]func(*Report, *config.Document){
 	"the Local API is not followed for 5m: known bans stay enforced, new ones come from alerts alone": func(r *Report, _ *config.Document) {
 		r.LocalAPI = &LocalAPI{UnreadSince: ago(5 * time.Minute)}
 	},
+	"the database of the shared state cannot be used for 5m: this machine goes on alone, with the bans that it knows and its own alerts, for 3h55m at most": func(r *Report, _ *config.Document) {
+		r.Contents, r.Shared = nil, &Shared{AwaySince: ago(5 * time.Minute), Alone: true}
+	},
+	"the database of the shared state cannot be used for 5m: this machine records alerts, and does not enforce them": func(r *Report, _ *config.Document) {
+		r.Contents, r.Shared = nil, &Shared{AwaySince: ago(5 * time.Minute)}
+	},
+	"no machine has held the shared lease for 45s": func(r *Report, _ *config.Document) {
+		r.Shared = &Shared{unheldSince: *ago(45 * time.Second)}
+	},
+	"12 decisions have waited for the database for up to 5m": func(r *Report, _ *config.Document) {
+		r.Shared = &Shared{Holder: "b", Waiting: 12, WaitingSince: ago(5 * time.Minute)}
+	},
 }
 
 func TestEachReasonIsASentence(t *testing.T) {
 	t.Parallel()
 	pid := 1
 	for want, make := range problems {
-		d := config.Document{UpdateFrequency: 30 * time.Second, Stormshield: config.Stormshield{Rule: config.Rule{ActivateEvery: time.Minute}}}
+		d := config.Document{UpdateFrequency: 30 * time.Second, Stormshield: config.Stormshield{Rule: config.Rule{ActivateEvery: time.Minute}, BlacklistTimeout: 4 * time.Hour}}
 		r := Report{Process: &pid, Contents: &Contents{}}
 		make(&r, &d)
 		got := Source{Document: d}.problem(r, now)
@@ -76,6 +88,16 @@ func TestASituationThatPassesIsNoProblem(t *testing.T) {
 	t.Parallel()
 	pid := 1
 	d := config.Document{UpdateFrequency: 30 * time.Second, Stormshield: config.Stormshield{Rule: config.Rule{ActivateEvery: time.Minute}}}
+	for name, shared := range map[string]Shared{
+		"another machine enforces":         {Machine: "a", Holder: "b"},
+		"no machine enforces for a moment": {unheldSince: *ago(20 * time.Second)},
+		"decisions wait for a moment":      {Holder: "b", Waiting: 12, WaitingSince: ago(20 * time.Second)},
+		"a machine that stands by is away": {Holder: "a", Warning: "b was last seen 3d ago"},
+	} {
+		if got := (Source{Document: d}).problem(Report{Process: &pid, Contents: &Contents{}, Shared: &shared}, now); got != "" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
 	for name, r := range map[string]Contents{
 		"a warning":                      {Trouble: &Trouble{Warning: true, Since: *ago(time.Hour)}},
 		"only the files fail":            {Trouble: &Trouble{Files: true, Since: *ago(time.Hour)}, Files: &Files{ToWrite: 7}},
@@ -96,7 +118,7 @@ func TestTheOperationsGuideExplainsEachReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guide, changing := string(text), regexp.MustCompile(`\b[0-9]+[dhms]\b|\bCrowdsec\b`)
+	guide, changing := string(text), regexp.MustCompile(`\b([0-9]+[dhms])+\b|\bCrowdsec\b`)
 	for sentence := range problems {
 		row := "`" + regexp.MustCompile(`\b[0-9]+ `).ReplaceAllString(changing.ReplaceAllString(sentence, "…"), "N ")
 		first, rest, isSecond := strings.Cut(row, ", and a flush that was cut") // a second reason of the same row

@@ -23,6 +23,8 @@ type Report struct {
 
 	HoldOff *HoldOff `json:"login_hold_off"`
 
+	Shared *Shared `json:"shared"` // nil: no other machine shares the state
+
 	*Contents // nil: the ledger cannot be read now, so that none of this is known
 }
 

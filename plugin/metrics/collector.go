@@ -39,6 +39,14 @@ var (
 	localAPIPoll    = describe("local_api_last_poll_timestamp_seconds", "When the plugin last read the Local API; 0: never.")
 	localAPIFailing = describe("local_api_failing_age_seconds", "How long reads of the Local API have failed; 0: the last one succeeded.")
 
+	databaseReached = describe("shared_state_reached", "1 if this machine reaches the database of the shared state.")
+	databaseAway    = describe("shared_state_away_age_seconds", "How long the database of the shared state could not be used; 0: it can.")
+	outboxWaiting   = describe("outbox_decisions", "Decisions of this machine that wait for the database of the shared state.")
+	outboxAge       = describe("outbox_oldest_age_seconds", "How long the oldest of these decisions has waited; 0: none waits.")
+	isHolder        = describe("shared_lease_held", "1 if this machine enforces for all that share the state.")
+	isAlone         = describe("shared_state_alone", "1 if this machine goes on alone, without the database of the shared state.")
+	machineSeen     = describe("machine_last_seen_timestamp_seconds", "When a machine that shares the state gave its last sign.", "machine")
+
 	applianceInfo  = describe("appliance_info", "Model and firmware of the appliance.", "model", "version")
 	certificateEnd = describe("certificate_end_timestamp_seconds", "When the certificate of the appliance's API ends.")
 	logins         = describe("logins_total", "Logins to the appliance.", "protocol", "result")
@@ -106,13 +114,41 @@ func (s sender) send(of *prometheus.Desc, kind prometheus.ValueType, value float
 // sendState sends the health. If the state cannot be read, it sends only that the plugin does not work.
 func (s sender) sendState(r health.Report, now time.Time) {
 	s.sendGauge(working, oneIf(r.Working))
-	if r.Contents == nil {
+	if !isRead(r) {
 		return
 	}
 	s.sendGauge(info, 1, r.Enforce, strconv.FormatBool(r.SSH), strconv.FormatBool(r.Observing))
+	s.sendGauge(maxBans, float64(r.MaxBans))
+	var until *time.Time
+	if r.HoldOff != nil {
+		until = &r.HoldOff.Until
+	}
+	s.sendGauge(holdOff, timestamp(until))
+	if r.Shared != nil {
+		s.sendShared(*r.Shared, now)
+	}
+	if r.Contents != nil {
+		s.sendContents(r, now)
+	}
+}
+
+// sendShared sends the health of a shared state. Without its database, the other machines are not known.
+func (s sender) sendShared(r health.Shared, now time.Time) {
+	s.sendGauge(databaseReached, oneIf(r.AwaySince == nil))
+	s.sendGauge(databaseAway, ageOf(r.AwaySince, now))
+	s.sendGauge(outboxWaiting, float64(r.Waiting))
+	s.sendGauge(outboxAge, ageOf(r.WaitingSince, now))
+	s.sendGauge(isHolder, oneIf(r.Holder == r.Machine))
+	s.sendGauge(isAlone, oneIf(r.Alone))
+	for _, m := range r.Machines {
+		s.sendGauge(machineSeen, timestamp(m.Seen), m.Name)
+	}
+}
+
+// sendContents sends what the ledger says.
+func (s sender) sendContents(r health.Report, now time.Time) {
 	s.sendCounts(inForce, r.InForceByClass)
 	s.sendCounts(waiting, r.WaitingByClass)
-	s.sendGauge(maxBans, float64(r.MaxBans))
 	s.sendGauge(pending, float64(r.ToBlock), "block")
 	s.sendGauge(pending, float64(r.ToUnblock), "unblock")
 	s.sendGauge(pendingAge, ageOf(r.PendingSince, now))
@@ -122,11 +158,6 @@ func (s sender) sendState(r health.Report, now time.Time) {
 	s.sendCounter(recorded, r.Recorded)
 	s.sendGauge(success, timestamp(r.LastFlush))
 	s.sendGauge(reassert, timestamp(r.LastReassert))
-	var until *time.Time
-	if r.HoldOff != nil {
-		until = &r.HoldOff.Until
-	}
-	s.sendGauge(holdOff, timestamp(until))
 	if l := r.LocalAPI; l != nil {
 		s.sendGauge(localAPIPoll, timestamp(l.LastRead))
 		s.sendGauge(localAPIFailing, ageOf(l.UnreadSince, now))

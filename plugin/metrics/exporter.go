@@ -168,6 +168,9 @@ func (s Source) read(ctx context.Context, now time.Time) health.Report {
 // reading takes long, and alerts must not wait for many of them.
 const readShare = 10
 
+// unknownFor is how long a reading counts that could not use the database of a shared state.
+const unknownFor = 2 * time.Second
+
 // reading is the last reading of the health of a document.
 type reading struct {
 	mu     sync.Mutex
@@ -184,10 +187,14 @@ func (r *reading) read(ctx context.Context, from health.Source, now time.Time) (
 	}
 	begun := time.Now()
 	report, err := from.Read(ctx, now)
-	if err == nil {
-		r.report, r.until = report, now.Add(readShare*time.Since(begun))
+	if err != nil {
+		return report, err
 	}
-	return report, err
+	r.report, r.until = report, now.Add(readShare*time.Since(begun))
+	if report.Contents == nil { // it took long because it waited for the database
+		r.until = now.Add(unknownFor)
+	}
+	return report, nil
 }
 
 // serveHealthy answers 200 if all documents work, and 503 otherwise.
@@ -214,7 +221,7 @@ func (e *Exporter) servePage(w http.ResponseWriter, r *http.Request) {
 	p := page{Version: e.version, At: now}
 	for _, s := range e.sources() {
 		v := view{Report: s.read(r.Context(), now)}
-		if s.NoState == nil { // if these fail, the health says why
+		if v.IsRead() { // if these fail, the next health says why
 			v.History, _ = s.Health.Ledger.History(r.Context(), now)
 			v.Recent, _ = s.Health.Ledger.Recent(r.Context(), now, recentBans)
 		}

@@ -29,7 +29,10 @@ func noteOf(text string) note {
 	return note{Text: text}
 }
 
-// IsRead reports whether the state could be read. Otherwise the report has only a name, a host and the problem.
+// isRead reports whether the state could be read. Otherwise the report has only a name, a host and the problem.
+func isRead(r health.Report) bool { return r.Contents != nil || r.Shared != nil }
+
+// IsRead reports whether the numbers are known. Without its database, a shared state has none.
 func (v view) IsRead() bool { return v.Report.Contents != nil }
 
 // Verdict returns the health.
@@ -84,8 +87,11 @@ type fact struct {
 // Facts returns the details. Without a process the report has none.
 func (v view) Facts(now time.Time) []fact {
 	r := factsOf{v.Report, now}
-	if r.Process == nil {
+	if r.Process == nil || !isRead(v.Report) {
 		return nil
+	}
+	if r.Contents == nil {
+		return append([]fact{r.logins()}, append(r.shared(), r.process())...)
 	}
 	facts := []fact{r.pending(), r.logins()}
 	if waiting := r.WaitingByClass.Total(); waiting > 0 {
@@ -103,7 +109,7 @@ func (v view) Facts(now time.Time) []fact {
 	if r.NextEnd != nil {
 		facts = append(facts, fact{Title: "Next ban ends", note: note{Text: "in " + health.FormatDuration(r.NextEnd.Sub(now))}})
 	}
-	return append(facts, fact{Title: "Process", note: note{Text: fmt.Sprint(*r.Process)}})
+	return append(append(facts, r.shared()...), r.process())
 }
 
 // factsOf makes the details of a report.
@@ -119,6 +125,21 @@ func (r factsOf) ago(at *time.Time) string {
 		return "not yet"
 	}
 	return r.since(*at) + " ago"
+}
+
+func (r factsOf) process() fact {
+	return fact{Title: "Process", note: note{Text: fmt.Sprint(*r.Process)}}
+}
+
+// shared returns the rows about a state that several machines share.
+func (r factsOf) shared() (facts []fact) {
+	if r.Shared == nil {
+		return nil
+	}
+	for _, row := range r.Shared.Rows(r.now) {
+		facts = append(facts, fact{strings.ToUpper(row.Title[:1]) + row.Title[1:], noteOf(row.Text), row.IsBad})
+	}
+	return facts
 }
 
 func (r factsOf) pending() fact {

@@ -30,7 +30,8 @@ func (e everything) Collect(out chan<- prometheus.Metric) {
 	}
 	now := time.Now()
 	d := sender{out, []string{"first", "192.0.2.1"}}
-	d.sendState(health.Report{Enforce: "both", Contents: &health.Contents{LocalAPI: &health.LocalAPI{}}}, now)
+	d.sendState(health.Report{Enforce: "both", Contents: &health.Contents{LocalAPI: &health.LocalAPI{}}, Shared: &health.Shared{
+		Machines: []health.Machine{{Name: "first"}}}}, now)
 	d.sendObserved(appliance.Observed{Version: "4.8.15", CertificateEnds: now})
 }
 
@@ -56,6 +57,87 @@ func exported(t *testing.T) map[string][]string {
 		names[f.GetName()] = labels
 	}
 	return names
+}
+
+// gathered returns the values of the metrics of a report without the prefix of their names. A label other than name and host follows the name.
+func gathered(t *testing.T, r health.Report, now time.Time) map[string]float64 {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(reportCollector{r, now})
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := strings.TrimPrefix(f.GetName(), namespace+"_")
+			for _, l := range m.GetLabel() {
+				if !slices.Contains(labelsOfAll, l.GetName()) {
+					name += " " + l.GetValue()
+				}
+			}
+			values[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return values
+}
+
+// reportCollector collects the metrics of a report.
+type reportCollector struct {
+	report health.Report
+	now    time.Time
+}
+
+func (reportCollector) Describe(chan<- *prometheus.Desc) {}
+
+func (c reportCollector) Collect(out chan<- prometheus.Metric) {
+	sender{out, []string{"first", "192.0.2.1"}}.sendState(c.report, c.now)
+}
+
+func TestTheMetricsShowTheMachinesThatShareTheState(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
+	r := health.Report{Working: true, Contents: &health.Contents{}, Shared: &health.Shared{Machine: "a", Holder: "a", Machines: []health.Machine{
+		{Name: "a", Seen: ago(time.Second)}, {Name: "b", Seen: ago(time.Hour)},
+	}}}
+	got := gathered(t, r, now)
+	for name, want := range map[string]float64{
+		"shared_state_reached": 1, "shared_state_away_age_seconds": 0, "outbox_decisions": 0, "outbox_oldest_age_seconds": 0, "shared_lease_held": 1,
+		"shared_state_alone": 0, "machine_last_seen_timestamp_seconds a": 1_799_999_999, "machine_last_seen_timestamp_seconds b": 1_799_996_400,
+	} {
+		if value, found := got[name]; !found || value != want {
+			t.Errorf("%s is %g (it exists: %t), want %g", name, value, found, want)
+		}
+	}
+	r.Shared.Holder = "b"
+	if got := gathered(t, r, now); got["shared_lease_held"] != 0 {
+		t.Error("the lease that another machine holds counts as this machine's")
+	}
+	r.Shared = nil
+	for name := range gathered(t, r, now) {
+		if strings.Contains(name, "shared") || strings.Contains(name, "outbox") || strings.Contains(name, "machine") {
+			t.Errorf("%s exists, and no other machine shares the state", name)
+		}
+	}
+}
+
+// A 0 would look as if no ban were in force.
+func TestNoMetricOfTheStateExistsWithoutTheDatabaseOfASharedState(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	away, waits := now.Add(-5*time.Minute), now.Add(-time.Minute)
+	got := gathered(t, health.Report{Enforce: "blacklist", MaxBans: 7, Shared: &health.Shared{
+		Machine: "a", AwaySince: &away, Alone: true, Waiting: 12, WaitingSince: &waits,
+	}}, now)
+	want := map[string]float64{
+		"working": 0, "info blacklist false false": 1, "max_bans": 7, "login_hold_off_until_timestamp_seconds": 0, "shared_state_reached": 0,
+		"shared_state_away_age_seconds": 300, "outbox_decisions": 12, "outbox_oldest_age_seconds": 60, "shared_lease_held": 0, "shared_state_alone": 1,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the metrics are %v, want %v", got, want)
+	}
 }
 
 func readProject(t *testing.T, file string) string {
@@ -119,7 +201,7 @@ func alertRules(t *testing.T) []alertRule {
 	if err := yaml.Unmarshal([]byte(readProject(t, "packaging/prometheus/crowdsec-stormshield.rules.yml")), &file); err != nil {
 		t.Fatal(err)
 	}
-	if len(file.Groups) != 1 || len(file.Groups[0].Rules) < 7 {
+	if len(file.Groups) != 1 || len(file.Groups[0].Rules) < 8 {
 		t.Fatalf("the file has no rules: %+v", file)
 	}
 	return file.Groups[0].Rules
@@ -187,7 +269,7 @@ func TestTheDashboardShowsEachMetricOfTheExporter(t *testing.T) {
 			t.Errorf("no panel shows %s", name)
 		}
 	}
-	if want := []string{"Health", "Enforcement", "Latency", "Logins", "Local API", "Process"}; !slices.Equal(rows, want) {
+	if want := []string{"Health", "Enforcement", "Latency", "Logins", "Local API", "Shared state", "Process"}; !slices.Equal(rows, want) {
 		t.Errorf("the rows are %q, want %q", rows, want)
 	}
 }

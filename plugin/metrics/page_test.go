@@ -165,6 +165,39 @@ func TestAViewWithoutAStateShowsTheErrorAndNoNumber(t *testing.T) {
 	}
 }
 
+func TestThePageShowsTheMachinesThatShareTheState(t *testing.T) {
+	t.Parallel()
+	v := exampleView()
+	v.Report.Shared = &health.Shared{
+		Place: "stormshield@db:5432/crowdsec", Machine: "a", Holder: "b", Machines: []health.Machine{
+			{Name: "a", Seen: timeBefore(2 * time.Second), Version: "1.2.3"}, {Name: "b", Seen: timeBefore(3 * time.Second), Holder: true},
+			{Name: "c", Seen: timeBefore(72 * time.Hour)},
+		},
+	}
+	checkContains(t, words(render(t, v)), "Database stormshield@db:5432/crowdsec", "Outbox no decision waits",
+		"Machine a this one, stands by, last seen 2s ago, version 1.2.3", "Machine b enforces, last seen 3s ago",
+		"Machine c last seen 3d ago Hint: does CrowdSec run there")
+}
+
+// Without the database, every number would be wrong.
+func TestThePageShowsNoNumberWithoutTheDatabaseOfASharedState(t *testing.T) {
+	t.Parallel()
+	v := exampleView()
+	v.Report.Contents, v.Report.Working, v.Report.Problem = nil, false, "the database of the shared state cannot be used for 5m (hint: start PostgreSQL)"
+	v.Report.Shared = &health.Shared{
+		Place: "stormshield@db:5432/crowdsec", Machine: "a", AwaySince: timeBefore(5 * time.Minute), Error: "connection refused (hint: start it)",
+		Alone: true, Waiting: 12, WaitingSince: timeBefore(4 * time.Minute),
+	}
+	v.History, v.Recent = nil, nil
+	text := words(render(t, v))
+	checkContains(t, text, "✕ NOT WORKING : the database of the shared state cannot be used for 5m Hint: start PostgreSQL",
+		"Logins allowed", "Database stormshield@db:5432/crowdsec, not usable for 5m: connection refused Hint: start it",
+		"Outbox 12 decisions wait, for up to 4m", "Machine a this one, goes on alone", "Other machines not known", "Process 4711")
+	if strings.Contains(text, "Bans in force") || strings.Contains(text, "Last flush") {
+		t.Errorf("the page shows a number that is not known:\n%s", text)
+	}
+}
+
 func TestTextsOfOthersAreTextAndNotMarkup(t *testing.T) {
 	t.Parallel()
 	tagCount := len(tags.FindAllString(render(t, exampleView()), -1))

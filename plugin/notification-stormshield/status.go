@@ -37,6 +37,11 @@ terminal a line of blocks shows the bans in force of the last 24 hours: the lowe
 block is the least, the highest is the most, and a blank is half an hour without a
 sample.
 
+If several machines share the state, it shows each of them: which one enforces,
+when each was last seen, and which decisions wait on this machine for the database.
+It connects to the database alone. While the database cannot be used, it says since
+when and why, and what this machine does meanwhile. The numbers are not known then.
+
 With --watch it looks again every 5 seconds, or as often as you say (--watch=1m),
 until Ctrl-C. The exit status is that of the last look. It reads the configuration
 once. An error, such as a missing state, does not end it.
@@ -57,10 +62,18 @@ enforced), files (true: only the appliance's files failed)), files (null: there
 are no credentials for SSH; or compared (when the files were last compared with
 the bans in force, a time or null), to_write (bans that the files lack or no
 longer need), ranges (ranges to block, which need the files)), login_hold_off
-(null, or until, refused (failed logins), reason, hint), history (a list of the
+(null, or until, refused (failed logins), reason, hint), shared (null: no other
+machine shares the state; or place (the database), machine (the name of this one),
+holder (the machine that enforces, "": none, or not known), waiting (decisions that
+wait on this machine), waiting_since, away_since (since when the database cannot be
+used; times, or null), error (why not), alone (true: this machine goes on without
+it), warning (machines that are not seen), machines (null: not known; or a list:
+name, seen (a time, or null), holder, version, waiting, waiting_since, local_api
+(null, or last_read, unread_since, error))), history (a list of the
 last 24 hours, one sample each 5 minutes, the oldest first: at (a time),
-in_force, waiting, pending (to block and to unblock)). With --watch it prints
-each look as one line.`,
+in_force, waiting, pending (to block and to unblock)). While the database of a
+shared state cannot be used, the keys about bans, flushes and the Local API are
+absent, because they are not known. With --watch it prints each look as one line.`,
 		example: `  crowdsec-stormshield status
   crowdsec-stormshield status --watch`,
 		bind: o.bind,

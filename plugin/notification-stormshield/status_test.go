@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"notification-stormshield/plugin/health"
 )
 
 // withSamples returns a harness whose state has one ban and two samples.
@@ -130,5 +132,74 @@ func TestASparklineShowsEachHalfHour(t *testing.T) {
 				t.Errorf("without UTF-8: %q", got)
 			}
 		})
+	}
+}
+
+// sharedStatus is a look at a state that the machines a and b share, from the machine a.
+func sharedStatus(now time.Time) status {
+	process, seen, beforeHour := 4711, now.Add(-2*time.Second), now.Add(-time.Hour)
+	return status{at: now, Report: health.Report{
+		Name: "test", Host: "192.0.2.1", SSH: true, Enforce: "blacklist", Working: true, Process: &process, Contents: &health.Contents{InForce: 7},
+		Shared: &health.Shared{Place: "plugin@db:5432/crowdsec", Machine: "a", Holder: "b", Machines: []health.Machine{
+			{Name: "a", Seen: &seen, Version: "1.2.3"},
+			{Name: "b", Seen: &seen, Holder: true, Waiting: 1, LocalAPI: &health.Reads{UnreadSince: &beforeHour, Error: "connection refused"}},
+			{Name: "c", Seen: &beforeHour},
+		}},
+	}}
+}
+
+func TestStatusShowsTheMachinesThatShareTheState(t *testing.T) {
+	var out strings.Builder
+	if err := sharedStatus(time.Now()).print(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{
+		`database +plugin@db:5432/crowdsec`, `outbox +no decision waits`, `machine a +this one, stands by, last seen 2s ago, version 1.2.3`,
+		`machine b +enforces, last seen 2s ago, 1 decision waits, its Local API not read for 1h: connection refused`,
+		`machine c +last seen 1h ago \(hint: does CrowdSec run there, .*\)`,
+	} {
+		if !regexp.MustCompile(`(?m)^  ` + row + `$`).MatchString(out.String()) {
+			t.Errorf("it lacks %q:\n%s", row, out.String())
+		}
+	}
+}
+
+// Without the database, every number would be wrong.
+func TestStatusPrintsNoNumberWithoutTheDatabaseOfASharedState(t *testing.T) {
+	s := sharedStatus(time.Now())
+	beforeHour := s.at.Add(-time.Hour)
+	s.Contents, s.Working, s.Problem = nil, false, "the database of the shared state cannot be used for 1h"
+	s.Shared = &health.Shared{
+		Place: "plugin@db:5432/crowdsec", Machine: "a", AwaySince: &beforeHour, Error: "connection refused", Alone: true, Waiting: 12, WaitingSince: &beforeHour,
+	}
+	var out strings.Builder
+	if err := s.print(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{
+		`test, the appliance at 192.0.2.1: NOT WORKING: the database of the shared state cannot be used for 1h`,
+		`  bans in force +not known`, `  pending +not known`, `  last flush +not known`, `  last re-assert +not known`, `  process +4711`,
+		`  database +plugin@db:5432/crowdsec, not usable for 1h: connection refused`, `  outbox +12 decisions wait, for up to 1h`,
+		`  machine a +this one, goes on alone`, `  other machines +not known`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + row + `$`).MatchString(out.String()) {
+			t.Errorf("it lacks %q:\n%s", row, out.String())
+		}
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var printed map[string]any
+	if err := json.Unmarshal(text, &printed); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"in_force", "to_block", "to_unblock", "last_flush", "trouble", "local_api"} {
+		if value, found := printed[key]; found {
+			t.Errorf("%s is %v, and is not known", key, value)
+		}
+	}
+	if shared, _ := printed["shared"].(map[string]any); shared["alone"] != true || shared["machines"] != nil || shared["waiting"] != 12.0 {
+		t.Errorf("shared is %v", printed["shared"])
 	}
 }

@@ -27,35 +27,61 @@ func (s status) print(out io.Writer) error {
 	sentence := strings.Replace(s.Sentence(), verdict, painter(out)(colour, verdict), 1)
 	fmt.Fprintf(out, "%s, the appliance at %s: %s\n\n", s.Name, s.Host, sentence)
 	t := statusTable{s, tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
-	t.addBans(isTerminal(out))
-	if s.Files != nil {
-		t.addFiles()
+	if !s.SSH {
+		t.row("SSH", "not used; over the API alone: single addresses, no ranges, at most %d bans (max_bans)", s.MaxBans)
 	}
-	if s.Enforce != "blacklist" {
-		t.addRule()
-	}
-	t.row("last flush", "%s", t.ago(s.LastFlush))
-	t.row("last re-assert", "%s", t.ago(s.LastReassert))
-	if l := s.LocalAPI; l != nil && l.UnreadSince == nil {
-		t.row("Local API", "read %s", t.ago(l.LastRead))
-	} else if l != nil {
-		t.row("Local API", "not read for %s: %s", t.since(*l.UnreadSince), l.Error)
+	if s.Contents == nil {
+		for _, title := range []string{"bans in force", "pending", "last flush", "last re-assert"} {
+			t.row(title, "not known")
+		}
+	} else {
+		t.addContents(isTerminal(out))
 	}
 	if s.Process == nil {
 		t.row("process", "none")
 	} else {
 		t.row("process", "%d", *s.Process)
 	}
-	if s.Trouble != nil && s.Trouble.Warning {
-		t.row("warning", "%s, for %s: %s", t.ago(&s.Trouble.Last), t.since(s.Trouble.Since), s.Trouble.Text)
-	} else if s.Trouble != nil {
-		t.row("last error", "%s, %d in a row: %s", t.ago(&s.Trouble.Last), s.Trouble.Count, s.Trouble.Text)
+	if s.Contents != nil {
+		t.addTrouble()
 	}
 	if s.HoldOff != nil {
 		t.row("logins", "%d failed in a row, the last: %s", s.HoldOff.Refused, s.HoldOff.Reason)
 	}
+	if s.Shared != nil {
+		for _, row := range s.Shared.Rows(s.at) {
+			t.row(row.Title, "%s", row.Text)
+		}
+	}
 	t.row("state", "%s", s.State)
 	return t.table.Flush()
+}
+
+// addContents adds the rows about what the ledger says.
+func (t statusTable) addContents(withSparkline bool) {
+	t.addBans(withSparkline)
+	if t.Files != nil {
+		t.addFiles()
+	}
+	if t.Enforce != "blacklist" {
+		t.addRule()
+	}
+	t.row("last flush", "%s", t.ago(t.LastFlush))
+	t.row("last re-assert", "%s", t.ago(t.LastReassert))
+	if l := t.LocalAPI; l != nil && l.UnreadSince == nil {
+		t.row("Local API", "read %s", t.ago(l.LastRead))
+	} else if l != nil {
+		t.row("Local API", "not read for %s: %s", t.since(*l.UnreadSince), l.Error)
+	}
+}
+
+// addTrouble adds the row about the last error or the warning.
+func (t statusTable) addTrouble() {
+	if t.Trouble != nil && t.Trouble.Warning {
+		t.row("warning", "%s, for %s: %s", t.ago(&t.Trouble.Last), t.since(t.Trouble.Since), t.Trouble.Text)
+	} else if t.Trouble != nil {
+		t.row("last error", "%s, %d in a row: %s", t.ago(&t.Trouble.Last), t.Trouble.Count, t.Trouble.Text)
+	}
 }
 
 // printAgain prints one of several looks, or why it failed. A terminal shows only the last look. Elsewhere each one has its time.
@@ -82,9 +108,6 @@ func (s status) printAgain(out output, asJSON bool, failed error) error {
 
 // addBans adds the rows about bans.
 func (t statusTable) addBans(withSparkline bool) {
-	if !t.SSH {
-		t.row("SSH", "not used; over the API alone: single addresses, no ranges, at most %d bans (max_bans)", t.MaxBans)
-	}
 	inForce := fmt.Sprint(t.InForce)
 	if t.InForceByClass[ban.Local] < t.InForce {
 		inForce += " (" + t.InForceByClass.String() + ")"
