@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -26,12 +28,13 @@ func IsAway(err error) bool {
 	if e := (*pgconn.PgError)(nil); errors.As(err, &e) {
 		return isAwayCode(e.Code)
 	}
-	if e := net.Error(nil); errors.As(err, &e) { // also a name that is not found, and a deadline
+	// Not net.Error: a missing file of a certificate is one, too.
+	if errors.As(err, new(*net.OpError)) || errors.As(err, new(*net.DNSError)) {
 		return true
 	}
 	for _, is := range []error{
-		driver.ErrBadConn, pgconn.ErrConnClosed, errStandby, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
-		syscall.ECONNRESET, syscall.EPIPE,
+		driver.ErrBadConn, pgconn.ErrConnClosed, errStandby, context.DeadlineExceeded, os.ErrDeadlineExceeded, io.EOF,
+		io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, syscall.ETIMEDOUT,
 	} {
 		if errors.Is(err, is) {
 			return true
@@ -104,7 +107,7 @@ func (e *connectError) Error() string {
 	}
 	var said []string
 	for line := range strings.Lines(cause.Error()) {
-		if line = strings.TrimSpace(line); line != "" && !contains(said, line) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(said, line) {
 			said = append(said, line)
 		}
 	}
@@ -113,15 +116,6 @@ func (e *connectError) Error() string {
 		text += " (hint: " + hint + ")"
 	}
 	return text
-}
-
-func contains(all []string, one string) bool {
-	for _, other := range all {
-		if other == one {
-			return true
-		}
-	}
-	return false
 }
 
 // statementError adds a hint to the server's answer to a statement.
