@@ -27,45 +27,102 @@ type Source struct {
 	Ledger      *ledger.Ledger
 	Lockout     LoginHoldOff
 	Lease       string        // the path of the lease
-	State       string        // the path of the ledger
+	State       string        // the path of the ledger or, if several machines share the state, of the outbox
 	Credentials string        // those of the configuration, for the login hold-off
 	Target      ledger.Target // that of the configuration
+
+	Outbox   Outbox // nil: no other machine shares the state
+	Place    string // the database of the shared state
+	Machine  string // the name of this machine among those that share the state
+	NoLedger error  // why the database cannot be used, so that Ledger is nil; nil: Ledger is open
 }
 
-// Read reads the health as it is now.
+// Read reads the health as it is now. If the database of a shared state cannot be used, the report has no [Contents].
 func (s Source) Read(ctx context.Context, now time.Time) (Report, error) {
 	d := s.Document
-	read, err := s.Ledger.Status(ctx, now)
-	if err != nil {
-		return Report{}, err
-	}
 	r := Report{
 		Name: d.Name, Host: d.Stormshield.Host, SSH: d.Stormshield.UsesSSH(), MaxBans: d.Decisions.MaxBans, State: s.State,
 		Enforce: d.Stormshield.Enforce, Observing: d.Stormshield.IsObserving(),
-		Contents: &Contents{
-			InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], InForceByClass: read.InForce, WaitingByClass: read.Waiting,
-			Recorded: read.Recorded, NextEnd: jsonTime(read.Next),
-		},
-	}
-	if problem, err := s.TargetProblem(ctx); err != nil || problem != "" {
-		r.Problem, r.ToBlock = problem, r.InForce
-		return r, err
-	}
-	hold, isHeld, err := s.Lockout.CurrentReadOnly(s.Credentials, now)
-	if err != nil {
-		return Report{}, err
 	}
 	pid, err := lease.Holder(s.Lease)
 	if err != nil {
 		return Report{}, err
 	}
-	r.ToBlock, r.ToUnblock, r.PendingSince = read.ToBlock, read.ToUnblock, jsonTime(read.Pending)
-	if d.Stormshield.UsesRule() {
-		r.RuleStaleSince = jsonTime(read.Stale)
+	if s.Outbox != nil {
+		if r.Shared, err = s.readShared(ctx, pid != 0); err != nil {
+			return Report{}, err
+		}
 	}
-	r.LastFlush, r.LastReassert = jsonTime(read.Flushed), jsonTime(read.Confirmed)
+	problem, err := s.readLedger(ctx, &r, now)
+	if err != nil {
+		return Report{}, err
+	}
+	if problem != "" {
+		r.Problem = problem
+		return r, nil
+	}
+	hold, isHeld, err := s.Lockout.CurrentReadOnly(s.Credentials, now)
+	if err != nil {
+		return Report{}, err
+	}
+	if isHeld {
+		r.HoldOff = &HoldOff{Until: hold.Until, Refused: hold.Failures, Reason: hold.Reason, Hint: hold.Advice()}
+	}
 	if pid != 0 {
 		r.Process = &pid
+	}
+	r.Problem = s.problem(r, now)
+	r.Working = r.Problem == ""
+	return r, nil
+}
+
+// readLedger adds what the ledger says to a report. It returns a text if the ledger belongs to another appliance. If the database of a
+// shared state cannot be used, it adds that instead.
+func (s Source) readLedger(ctx context.Context, r *Report, now time.Time) (problem string, err error) {
+	if r.Shared == nil {
+		return s.addContents(ctx, r, now)
+	}
+	timeout := ledgerTimeout
+	if r.Shared.AwaySince != nil {
+		timeout = awayTimeout
+	}
+	reading, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err = s.NoLedger; err == nil {
+		problem, err = s.addContents(reading, r, now)
+	}
+	if err == nil {
+		return problem, nil
+	}
+	if ctx.Err() != nil {
+		return "", err
+	}
+	r.Contents = nil
+	r.Shared.addFailure(err, now)
+	return "", nil
+}
+
+// addContents adds what the ledger says to a report. It returns a text if the ledger belongs to another appliance.
+func (s Source) addContents(ctx context.Context, r *Report, now time.Time) (problem string, _ error) {
+	d := s.Document
+	read, err := s.Ledger.Status(ctx, now)
+	if err != nil {
+		return "", err
+	}
+	r.Contents = &Contents{
+		InForce: read.InForce.Total(), OfLists: read.InForce[ban.Remote], InForceByClass: read.InForce, WaitingByClass: read.Waiting,
+		Recorded: read.Recorded, NextEnd: jsonTime(read.Next), ToBlock: read.ToBlock, ToUnblock: read.ToUnblock,
+	}
+	if r.Shared != nil {
+		r.Shared.addMachines(read.Machines, now)
+	}
+	if problem, err = s.TargetProblem(ctx); err != nil || problem != "" {
+		r.ToBlock, r.ToUnblock = r.InForce, 0
+		return problem, err
+	}
+	r.PendingSince, r.LastFlush, r.LastReassert = jsonTime(read.Pending), jsonTime(read.Flushed), jsonTime(read.Confirmed)
+	if d.Stormshield.UsesRule() {
+		r.RuleStaleSince = jsonTime(read.Stale)
 	}
 	r.Trouble = troubleOf(read)
 	if d.Stormshield.UsesSSH() {
@@ -75,12 +132,7 @@ func (s Source) Read(ctx context.Context, now time.Time) (Report, error) {
 		f := read.LocalAPI
 		r.LocalAPI = &LocalAPI{LastRead: jsonTime(f.LastRead), UnreadSince: jsonTime(f.FailingSince), Error: f.Error, LeftOut: read.Waiting.Total()}
 	}
-	if isHeld {
-		r.HoldOff = &HoldOff{Until: hold.Until, Refused: hold.Failures, Reason: hold.Reason, Hint: hold.Advice()}
-	}
-	r.Problem = s.problem(r, now)
-	r.Working = r.Problem == ""
-	return r, nil
+	return "", nil
 }
 
 // TargetProblem returns a text if the state belongs to another appliance than the configuration names, and otherwise "".

@@ -11,12 +11,13 @@ type Contact struct {
 	Beat      int64     // the last beat that the shared state counted; 0: none
 	AwaySince time.Time // since when the shared state cannot be used; zero: it can, as far as this machine knows
 	Cause     string    // why it cannot
+	IsAlone   bool      // this machine goes on enforcing without it
 }
 
 // Contact returns this machine's contact with the shared state.
 func (o *Outbox) Contact(ctx context.Context) (c Contact, err error) {
 	var since int64
-	err = o.db.QueryRowContext(ctx, "SELECT beat, away_since, away_cause FROM state").Scan(&c.Beat, &since, &c.Cause)
+	err = o.db.QueryRowContext(ctx, "SELECT beat, away_since, away_cause, alone FROM state").Scan(&c.Beat, &since, &c.Cause, &c.IsAlone)
 	c.AwaySince = timeOf(since)
 	return c, o.explain(err, "read the contact with the shared state")
 }
@@ -28,15 +29,22 @@ func (o *Outbox) RecordBeat(ctx context.Context, beat int64) error {
 
 // RecordBack records that the shared state can be used.
 func (o *Outbox) RecordBack(ctx context.Context) error {
-	err := o.update(ctx, "UPDATE state SET away_since = 0, away_cause = '' WHERE away_since <> 0")
+	err := o.update(ctx, "UPDATE state SET away_since = 0, away_cause = '', alone = 0 WHERE away_since <> 0 OR alone <> 0")
 	return o.explain(err, "record that the shared state can be used")
 }
 
 // RecordAway records that the shared state cannot be used, and why. If it already was away, the time of the first failure stays.
 func (o *Outbox) RecordAway(ctx context.Context, cause string, now time.Time) error {
-	const statement = "UPDATE state SET away_since = CASE away_since WHEN 0 THEN ?1 ELSE away_since END, away_cause = ?2"
+	const statement = `UPDATE state SET away_since = CASE away_since WHEN 0 THEN ?1 ELSE away_since END, away_cause = ?2
+		WHERE away_since = 0 OR away_cause <> ?2`
 	err := o.update(ctx, statement, now.UnixMilli(), cause)
 	return o.explain(err, "record that the shared state is away")
+}
+
+// RecordAlone records whether this machine goes on enforcing without the shared state.
+func (o *Outbox) RecordAlone(ctx context.Context, isAlone bool) error {
+	err := o.update(ctx, "UPDATE state SET alone = ?1 WHERE alone <> ?1", isAlone)
+	return o.explain(err, "record whether this machine goes on alone")
 }
 
 // update runs one statement in a transaction of its own.

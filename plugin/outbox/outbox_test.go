@@ -350,6 +350,11 @@ func TestTheContactIsKept(t *testing.T) {
 	wantContact("away", outbox.Contact{Beat: 7, AwaySince: start, Cause: "no route"})
 	check(t, o.RecordBeat(t.Context(), 8))
 	wantContact("a beat alone", outbox.Contact{Beat: 8, AwaySince: start, Cause: "no route"})
+	check(t, o.RecordAlone(t.Context(), true))
+	wantContact("alone", outbox.Contact{Beat: 8, AwaySince: start, Cause: "no route", IsAlone: true})
+	check(t, o.RecordAlone(t.Context(), false))
+	wantContact("not alone any more", outbox.Contact{Beat: 8, AwaySince: start, Cause: "no route"})
+	check(t, o.RecordAlone(t.Context(), true))
 	check(t, o.RecordBack(t.Context()))
 	wantContact("back", outbox.Contact{Beat: 8})
 }

@@ -34,7 +34,8 @@ CREATE TABLE state (
 	resent     INTEGER NOT NULL DEFAULT 0,  -- when forwarded messages last began to wait again
 	beat       INTEGER NOT NULL DEFAULT 0,  -- the last beat that the shared state counted
 	away_since INTEGER NOT NULL DEFAULT 0,  -- since when the shared state cannot be used; 0: it can
-	away_cause TEXT NOT NULL DEFAULT ''     -- why
+	away_cause TEXT NOT NULL DEFAULT '',    -- why
+	alone      INTEGER NOT NULL DEFAULT 0   -- 1: this machine goes on enforcing without it
 );
 INSERT INTO state DEFAULT VALUES;
 `
