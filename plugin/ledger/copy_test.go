@@ -18,7 +18,7 @@ func contents(t *testing.T, l *ledger.Ledger) []string {
 		"SELECT prefix, ends, until, next, class, newest, change, pending_since, expires, written FROM ban ORDER BY id",
 		"SELECT ban, id, uuid, lapi_id, bits, until, class, type, origin, scenario, lifted FROM decision ORDER BY ban, id",
 		"SELECT class, enforced, waiting FROM tally ORDER BY class", "SELECT target, mark, flushes, decisions, requested, answered FROM flushing",
-		"SELECT part, text, count FROM trouble ORDER BY part", "SELECT last_read, error FROM local_api", "SELECT at, in_force, waiting, pending FROM sample ORDER BY at",
+		"SELECT part, text, count FROM trouble ORDER BY part", "SELECT last_read, error FROM local_api ORDER BY machine", "SELECT at, in_force, waiting, pending FROM sample ORDER BY at",
 	} {
 		rows, err := l.DB().QueryContext(t.Context(), query)
 		check(t, err)

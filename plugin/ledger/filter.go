@@ -38,9 +38,10 @@ type refiltered struct {
 
 // part is a row of a decision: the whole decision, or a part that never-block left of a range.
 type part struct {
-	id     int64
-	prefix netip.Prefix
-	lifted bool
+	id      int64
+	prefix  netip.Prefix
+	lifted  bool
+	sources int64
 }
 
 // replaceParts makes the rows of each decision those of the prefixes that the filter admits. It returns the prefixes whose rows it
@@ -70,7 +71,7 @@ func (t *transaction) replaceRows(bans map[netip.Prefix]*storedBan, r *refiltere
 		}
 		added := r.Decision
 		added.Prefix = prefix
-		if row := t.add(bans, &added); row != nil && isLifted(prefix, parts) {
+		if row := t.add(bans, &added, sourcesOf(parts)); row != nil && isLifted(prefix, parts) {
 			bans[prefix].lift(row)
 		}
 	}
@@ -89,12 +90,20 @@ func (r *refiltered) currentParts(bans map[netip.Prefix]*storedBan) (parts []par
 		if b := bans[p.prefix]; b != nil {
 			for _, d := range b.decisions {
 				if d.id == p.id {
-					parts = append(parts, part{p.id, p.prefix, d.lifted})
+					parts = append(parts, part{p.id, p.prefix, d.lifted, d.sources})
 				}
 			}
 		}
 	}
 	return parts
+}
+
+// sourcesOf returns the machines that delivered a decision.
+func sourcesOf(parts []part) (sources int64) {
+	for _, p := range parts {
+		sources |= p.sources
+	}
+	return sources
 }
 
 // isLifted reports whether a new part of a decision is lifted: every old part that overlaps it is. If none overlaps it, every old

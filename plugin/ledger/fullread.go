@@ -12,7 +12,8 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// FullRead is one read of every decision that the Local API lists.
+// FullRead is one read of every decision that the Local API of this machine lists. It says nothing about decisions that only other
+// machines delivered.
 type FullRead struct {
 	last int64         // the decision that was recorded last before the read began
 	seen bitset.BitSet // the ids of the ledger's decisions that the Local API listed
@@ -38,14 +39,14 @@ func (l *Ledger) RecordListed(ctx context.Context, r *FullRead, decisions []ban.
 	return recorded, l.explain(err, "record %d listed decisions", len(decisions))
 }
 
-// RemoveDeleted removes decisions that the Local API reports as deleted.
+// RemoveDeleted removes decisions that the Local API reports as deleted. A decision that another machine delivered too stays.
 func (l *Ledger) RemoveDeleted(ctx context.Context, decisions []ban.Decision, now time.Time, limit int) (Recorded, error) {
 	var all Recorded
 	for some := range slices.Chunk(decisions, chunk) {
 		recorded, err := l.transact(ctx, now, limit, func(t *transaction) error {
 			return t.update(ctx, prefixesOf(some), func(bans map[netip.Prefix]*storedBan) {
 				for i := range some {
-					if b := bans[some[i].Prefix]; b != nil && !b.removeOne(some[i]) && b.hasUnidentified() {
+					if b := bans[some[i].Prefix]; b != nil && !b.removeOne(some[i], t.machine) && b.hasUnidentified(t.machine) {
 						t.recorded.Unmatched++
 					}
 				}
@@ -59,20 +60,22 @@ func (l *Ledger) RemoveDeleted(ctx context.Context, decisions []ban.Decision, no
 	return all, nil
 }
 
-// removeOne removes the decision that the Local API reports as deleted, and reports whether the ban has it. It does not compare
-// the ends, because the report of a deletion carries another end.
-func (b *storedBan) removeOne(deleted ban.Decision) bool {
-	return b.remove(func(d *storedDecision) bool {
+// removeOne removes the decision that the Local API of a machine reports as deleted, and reports whether the ban has it. It does not
+// compare the ends, because the report of a deletion carries another end.
+func (b *storedBan) removeOne(deleted ban.Decision, machine int64) bool {
+	return b.removeSource(machine, func(d *storedDecision) bool {
 		if d.uuid != (ban.UUID{}) && deleted.UUID != (ban.UUID{}) {
 			return d.uuid == deleted.UUID
 		}
-		return d.lapiID != 0 && d.lapiID == deleted.ID
+		return d.lapiID != 0 && d.lapiID == deleted.ID && d.sources&machine != 0
 	})
 }
 
-// hasUnidentified reports whether the ban has a decision that has neither UUID nor ID.
-func (b *storedBan) hasUnidentified() bool {
-	return slices.ContainsFunc(b.decisions, func(d storedDecision) bool { return d.uuid == (ban.UUID{}) && d.lapiID == 0 })
+// hasUnidentified reports whether the ban has a decision of a machine that has neither UUID nor ID.
+func (b *storedBan) hasUnidentified(machine int64) bool {
+	return slices.ContainsFunc(b.decisions, func(d storedDecision) bool {
+		return d.uuid == (ban.UUID{}) && d.lapiID == 0 && d.sources&machine != 0
+	})
 }
 
 // Missing counts the decisions that two full reads in a row lacked.
@@ -99,7 +102,7 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, isSelected func(b
 			}
 			return err
 		}, `SELECT ban, decision.id, prefix, lapi_id, bits, type, origin, scenario FROM decision JOIN ban ON ban.id = decision.ban
-			WHERE decision.id <= ? AND decision.until > ? AND type <> ?`, r.last, now.UnixMilli(), ban.FoundEntry)
+			WHERE decision.id <= ? AND decision.until > ? AND type <> ? AND (sources & ?) <> 0`, r.last, now.UnixMilli(), ban.FoundEntry, l.machine)
 	})
 	if err == nil {
 		err = inChunks(ctx, l, absent, func(tx *sql.Tx, some [][2]int64) error {
@@ -107,7 +110,8 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, isSelected func(b
 			for _, key := range some {
 				bans, decisions = append(bans, key[0]), append(decisions, key[1])
 			}
-			_, err := tx.ExecContext(ctx, "UPDATE decision SET missing = missing + 1 WHERE "+isAmongKeys, jsonArray(bans), jsonArray(decisions))
+			_, err := tx.ExecContext(ctx, `UPDATE decision SET missed_twice = missed_twice | (missed_once & ?3), missed_once = missed_once | ?3
+				WHERE `+isAmongKeys, jsonArray(bans), jsonArray(decisions), l.machine)
 			return err
 		})
 	}
@@ -117,7 +121,7 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, isSelected func(b
 // Missing returns the decisions that two full reads in a row lacked.
 func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err error) {
 	err = l.read(ctx, func(tx *sql.Tx) error {
-		count := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM decision WHERE missing >= 2 AND until > ?", now.UnixMilli())
+		count := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM decision WHERE (missed_twice & ?) <> 0 AND until > ?", l.machine, now.UnixMilli())
 		if err := count.Scan(&m.Count); err != nil || m.Count == 0 {
 			return err
 		}
@@ -128,21 +132,24 @@ func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err err
 			m.Sample = append(m.Sample, d)
 			return err
 		}, `SELECT prefix, uuid, lapi_id FROM (SELECT prefix, uuid, lapi_id, ROW_NUMBER() OVER (ORDER BY decision.id) AS n
-			FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2 AND decision.until > ?1) AS numbered WHERE n % ?2 = 0 LIMIT ?3`,
-			now.UnixMilli(), step, sampleSize)
+			FROM decision JOIN ban ON ban.id = decision.ban WHERE (missed_twice & ?4) <> 0 AND decision.until > ?1)
+			AS numbered WHERE n % ?2 = 0 LIMIT ?3`, now.UnixMilli(), step, sampleSize, l.machine)
 	})
 	return m, l.explain(err, "look for missing decisions")
 }
 
-// EndMissing removes the decisions that two full reads in a row lacked.
+// EndMissing removes the decisions that two full reads in a row lacked. A decision that another machine delivered too stays.
 func (l *Ledger) EndMissing(ctx context.Context, now time.Time, limit int) (Recorded, error) {
-	isMissing := func(d *storedDecision) bool { return d.missing >= 2 }
-	all, err := l.removeEach(ctx, isMissing, now, limit, "SELECT DISTINCT prefix FROM decision JOIN ban ON ban.id = decision.ban WHERE missing >= 2")
+	remove := func(b *storedBan) {
+		b.removeSource(l.machine, func(d *storedDecision) bool { return d.missedTwice&l.machine != 0 })
+	}
+	all, err := l.changeEach(ctx, remove, now, limit,
+		"SELECT DISTINCT prefix FROM decision JOIN ban ON ban.id = decision.ban WHERE (missed_twice & ?) <> 0", l.machine)
 	return all, l.explain(err, "end missing decisions")
 }
 
-// removeEach removes decisions of the bans that a query selects. It removes a decision if which returns true for it.
-func (l *Ledger) removeEach(ctx context.Context, which func(*storedDecision) bool, now time.Time, limit int,
+// changeEach calls do for the bans that a query selects, and stores them.
+func (l *Ledger) changeEach(ctx context.Context, do func(*storedBan), now time.Time, limit int,
 	selection string, parameters ...any) (all Recorded, err error) {
 	selected, err := l.prefixes(ctx, nil, selection, parameters...)
 	if err != nil {
@@ -152,7 +159,7 @@ func (l *Ledger) removeEach(ctx context.Context, which func(*storedDecision) boo
 		recorded, err := l.transact(ctx, now, limit, func(t *transaction) error {
 			return t.update(ctx, some, func(bans map[netip.Prefix]*storedBan) {
 				for _, b := range bans {
-					b.remove(which)
+					do(b)
 				}
 			})
 		})

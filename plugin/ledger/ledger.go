@@ -79,8 +79,9 @@ var ErrNewer = errors.New("the ledger is of a newer version")
 
 // Ledger is an open ledger. It is safe for concurrent use.
 type Ledger struct {
-	db   *sql.DB // for reading
-	path string
+	db      *sql.DB // for reading
+	path    string
+	machine int64 // the bit of this machine; see bitOf
 	// writer has one connection, because each connection keeps pages of the file in memory. It is db if the ledger is open for
 	// reading alone: SQLite then refuses to write.
 	writer *sql.DB
@@ -137,7 +138,7 @@ func openReader(path string, query url.Values) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state %s: %w", path, err)
 	}
-	return &Ledger{db: db, writer: db, path: path}, nil
+	return &Ledger{db: db, writer: db, path: path, machine: bitOf(1)}, nil
 }
 
 // closeOnError returns the ledger if err is nil. Otherwise it closes the ledger and explains the error.

@@ -34,8 +34,8 @@ const (
 // ApplyLimit removes decisions that have ended, so that each ban has the class of those that remain. Then it decides again which
 // bans wait. A flush calls it before it plans.
 func (l *Ledger) ApplyLimit(ctx context.Context, now time.Time, limit int) error {
-	hasEnded := func(d *storedDecision) bool { return d.until <= now.UnixMilli() }
-	_, err := l.removeEach(ctx, hasEnded, now, limit, queryExpired, now.UnixMilli())
+	removeEnded := func(b *storedBan) { b.remove(func(d *storedDecision) bool { return d.until <= now.UnixMilli() }) }
+	_, err := l.changeEach(ctx, removeEnded, now, limit, queryExpired, now.UnixMilli())
 	if err == nil {
 		err = l.applyLimit(ctx, now, limit)
 	}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"net/netip"
 	"time"
 
@@ -54,6 +55,12 @@ type Forwarded struct {
 	Decisions    []ban.Decision
 	MaybeBlocked bool // this machine may have blocked them while it could not use the state
 }
+
+// bitOf returns the bit of a machine in the sets of a decision.
+func bitOf(number int64) int64 { return 1 << (number - 1) }
+
+// number returns the number of this machine.
+func (l *Ledger) number() int64 { return int64(bits.Len64(uint64(l.machine))) }
 
 // IsShared reports whether several machines share the state.
 func (l *Ledger) IsShared() bool { return false }

@@ -70,7 +70,7 @@ func (l *Ledger) RecordFound(ctx context.Context, found []netip.Prefix, until, n
 				for _, p := range some {
 					if bans[p] == nil {
 						t.add(bans, &ban.Decision{Prefix: p, RangeBits: p.Bits(), Until: until,
-							Type: ban.FoundEntry, Origin: ban.FoundEntry, Scenario: "found on the appliance"})
+							Type: ban.FoundEntry, Origin: ban.FoundEntry, Scenario: "found on the appliance"}, t.machine)
 					}
 				}
 			})

@@ -8,7 +8,7 @@ import (
 )
 
 // version is the version of the schema. SQLite keeps it as user_version.
-const version = 16
+const version = 17
 
 // schema makes the tables. Times are milliseconds since 1970; 0 is none.
 const schema = `
@@ -53,7 +53,7 @@ CREATE TABLE decision (
 	ban      INTEGER NOT NULL REFERENCES ban ON DELETE CASCADE,
 	id       INTEGER NOT NULL,           -- in the order of recording
 	uuid     BLOB NOT NULL,              -- empty: it has none
-	lapi_id  INTEGER NOT NULL,           -- its ID at the Local API; 0: not known
+	lapi_id  INTEGER NOT NULL,           -- its ID at the Local API that delivered it first; 0: not known
 	bits     INTEGER NOT NULL,           -- the length of the range that CrowdSec decided on
 	until    INTEGER NOT NULL,           -- its end
 	class    INTEGER NOT NULL,
@@ -61,7 +61,11 @@ CREATE TABLE decision (
 	origin   TEXT NOT NULL,
 	scenario TEXT NOT NULL,
 	lifted   INTEGER NOT NULL DEFAULT 0, -- 1: somebody lifted it by hand, and it never blocks again
-	missing  INTEGER NOT NULL DEFAULT 0, -- how many full reads in a row lacked it
+
+	-- Sets of machines. A machine is the bit of its number; see bitOf.
+	sources      INTEGER NOT NULL,           -- those that delivered it, and whose Local API may still have it
+	missed_once  INTEGER NOT NULL DEFAULT 0, -- those whose last full read lacked it
+	missed_twice INTEGER NOT NULL DEFAULT 0, -- those whose last two full reads lacked it
 	PRIMARY KEY (ban, id)
 ) WITHOUT ROWID;
 
@@ -83,7 +87,8 @@ CREATE TABLE flushing (
 	stale          INTEGER NOT NULL DEFAULT 0, -- since when the running filter rule lacks changes of the files; 0: it lacks none
 	activated      INTEGER NOT NULL DEFAULT 0, -- when a flush last began to activate the filter rule; 0: never
 	requested      INTEGER NOT NULL DEFAULT 0, -- the number of the last request for a flush
-	answered       INTEGER NOT NULL DEFAULT 0  -- the last request whose flush ended well
+	answered       INTEGER NOT NULL DEFAULT 0, -- the last request whose flush ended well
+	max_bans       INTEGER NOT NULL DEFAULT 0  -- how many bans the holder enforces at most; 0: there was no holder
 );
 CREATE TABLE trouble (
 	part    INTEGER PRIMARY KEY,        -- 0: a whole flush; 1: only the appliance's files
@@ -94,7 +99,24 @@ CREATE TABLE trouble (
 	warning INTEGER NOT NULL DEFAULT 0, -- 1: flushes end well, and all bans are enforced
 	request INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE machine (
+	number        INTEGER PRIMARY KEY,        -- 1 to 60; its bit is in the sets of a decision
+	name          TEXT NOT NULL UNIQUE,
+	seen          INTEGER NOT NULL DEFAULT 0, -- when it last beat
+	beat          INTEGER NOT NULL DEFAULT 0, -- how often it has beaten
+	forwarded     INTEGER NOT NULL DEFAULT 0, -- the last message of its outbox that was recorded
+	version       TEXT NOT NULL DEFAULT '',   -- of its plugin
+	waiting       INTEGER NOT NULL DEFAULT 0, -- decisions in its outbox
+	waiting_since INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE holder (
+	machine  INTEGER NOT NULL DEFAULT 0, -- the number of the machine that took over last; 0: none did
+	term     INTEGER NOT NULL DEFAULT 0, -- how often a machine took over
+	released INTEGER NOT NULL DEFAULT 0, -- 1: it handed over
+	since    INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE local_api (
+	machine       INTEGER PRIMARY KEY, -- the number of the machine that reads it
 	last_read     INTEGER NOT NULL DEFAULT 0,
 	failing_since INTEGER NOT NULL DEFAULT 0, -- 0: it can be read
 	error         TEXT NOT NULL DEFAULT ''
@@ -109,7 +131,9 @@ CREATE TABLE sample (
 INSERT INTO tally (class) VALUES (0), (1), (2), (3);
 INSERT INTO flushing DEFAULT VALUES;
 INSERT INTO trouble (part) VALUES (0), (1);
-INSERT INTO local_api DEFAULT VALUES;
+INSERT INTO holder DEFAULT VALUES;
+INSERT INTO machine (number, name) VALUES (1, '');
+INSERT INTO local_api (machine) VALUES (1);
 `
 
 // prepare makes the tables of a new file. If the file has another version, prepare returns an error; see checkVersion.

@@ -75,7 +75,7 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		if s.Files, err = readTrouble(ctx, tx, Files); err != nil {
 			return err
 		}
-		if s.LocalAPI, err = readLocalAPI(ctx, tx); err != nil {
+		if s.LocalAPI, err = readLocalAPI(ctx, tx, l.number()); err != nil {
 			return err
 		}
 		if err := s.countBans(ctx, tx, now.UnixMilli()); err != nil {

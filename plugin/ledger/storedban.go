@@ -34,13 +34,14 @@ type storedBan struct {
 
 // storedDecision is the row of a decision.
 type storedDecision struct {
-	id      int64
-	uuid    ban.UUID
-	lapiID  int64
-	until   int64
-	class   ban.Class
-	lifted  bool
-	missing int
+	id     int64
+	uuid   ban.UUID
+	lapiID int64
+	until  int64
+	class  ban.Class
+	lifted bool
+
+	sources, missedOnce, missedTwice int64 // sets of machines
 
 	arrived *ban.Decision // the decision, if it has no row yet
 	changed bool          // its row must be written
@@ -57,9 +58,10 @@ const (
 // areNear reports whether two ends are at most a duration apart.
 func areNear(a, b int64, within time.Duration) bool { return max(a-b, b-a) <= within.Milliseconds() }
 
-// find returns the row of a decision that arrived, if the ban has it: the row with its UUID, or with its ID, or one that ends at
-// about the same time. It compares IDs only where a UUID is missing, and ends only where an ID is missing too.
-func (b *storedBan) find(arrived ban.Decision) (found *storedDecision) {
+// find returns the row of a decision that arrived from a machine, if the ban has it: the row with its UUID, or with its ID, or one that
+// ends at about the same time. It compares IDs only where a UUID is missing, and ends only where an ID is missing too. Another Local API
+// may have another decision with the same ID, so an ID of another machine counts only if the ends are about the same.
+func (b *storedBan) find(arrived ban.Decision, from int64) (found *storedDecision) {
 	for i := range b.decisions {
 		d := &b.decisions[i]
 		switch {
@@ -68,7 +70,7 @@ func (b *storedBan) find(arrived ban.Decision) (found *storedDecision) {
 				return d
 			}
 		case d.lapiID != 0 && arrived.ID != 0:
-			if d.lapiID == arrived.ID {
+			if d.lapiID == arrived.ID && (d.sources&from != 0 || areNear(d.until, arrived.Until.UnixMilli(), tolerance)) {
 				return d
 			}
 		case found == nil && areNear(d.until, arrived.Until.UnixMilli(), tolerance):
@@ -91,6 +93,29 @@ func (b *storedBan) remove(which func(*storedDecision) bool) bool {
 	found := len(b.removed) > before
 	b.changed = b.changed || found
 	return found
+}
+
+// removeSource removes a machine from the sources of each decision for which the function returns true. A decision without a source is
+// removed. removeSource reports whether there was such a decision.
+func (b *storedBan) removeSource(machine int64, which func(*storedDecision) bool) (found bool) {
+	b.remove(func(d *storedDecision) bool {
+		if !which(d) {
+			return false
+		}
+		found = true
+		d.changed = d.changed || d.sources&machine != 0
+		d.sources &^= machine
+		d.wasSeen(machine)
+		return d.sources == 0
+	})
+	return found
+}
+
+// wasSeen records that a full read of a machine does not lack the decision.
+func (d *storedDecision) wasSeen(machine int64) {
+	if (d.missedOnce|d.missedTwice)&machine != 0 {
+		d.missedOnce, d.missedTwice, d.changed = d.missedOnce&^machine, d.missedTwice&^machine, true
+	}
 }
 
 // lift lifts a decision.
@@ -128,12 +153,12 @@ func load(ctx context.Context, tx *sql.Tx, prefixes []netip.Prefix) (map[netip.P
 	err = query(ctx, tx, func(rows *sql.Rows) error {
 		var d storedDecision
 		var of int64
-		err := rows.Scan(&d.id, &of, scanInto(&d.uuid), &d.lapiID, &d.until, &d.class, &d.lifted, &d.missing)
+		err := rows.Scan(&d.id, &of, scanInto(&d.uuid), &d.lapiID, &d.until, &d.class, &d.lifted, &d.sources, &d.missedOnce, &d.missedTwice)
 		if b := byID[of]; err == nil {
 			b.decisions = append(b.decisions, d)
 		}
 		return err
-	}, `SELECT id, ban, uuid, lapi_id, until, class, lifted, missing
+	}, `SELECT id, ban, uuid, lapi_id, until, class, lifted, sources, missed_once, missed_twice
 		FROM decision WHERE ban IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) ORDER BY ban, id`, jsonArray(slices.Sorted(maps.Keys(byID))))
 	return bans, err
 }

@@ -34,6 +34,7 @@ const (
 // transaction changes decisions, and the bans that they add up to.
 type transaction struct {
 	tx           *sql.Tx
+	machine      int64 // the bit of this machine
 	number       int64 // of this change
 	now          int64
 	soon         int64 // now plus aboutToEnd
@@ -48,7 +49,7 @@ type transaction struct {
 
 // transact runs a transaction that changes decisions, and then decides which bans wait.
 func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func(*transaction) error) (Recorded, error) {
-	t := &transaction{now: now.UnixMilli(), soon: now.Add(aboutToEnd).UnixMilli(), prepared: map[string]*sql.Stmt{}}
+	t := &transaction{machine: l.machine, now: now.UnixMilli(), soon: now.Add(aboutToEnd).UnixMilli(), prepared: map[string]*sql.Stmt{}}
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		t.tx = tx
 		err := tx.QueryRowContext(ctx, "SELECT changes + 1, (SELECT SUM(waiting) > 0 FROM tally), decisions, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban) FROM flushing").
@@ -93,7 +94,7 @@ func (t *transaction) addAll(ctx context.Context, decisions []ban.Decision, seen
 	for some := range slices.Chunk(decisions, chunk) {
 		err := t.update(ctx, prefixesOf(some), func(bans map[netip.Prefix]*storedBan) {
 			for i := range some {
-				if row := t.add(bans, &some[i]); row != nil {
+				if row := t.add(bans, &some[i], t.machine); row != nil {
 					seen(row)
 				}
 			}
@@ -105,16 +106,16 @@ func (t *transaction) addAll(ctx context.Context, decisions []ban.Decision, seen
 	return nil
 }
 
-// add adds one decision to its ban, unless the ban has it already. It returns the row of the decision. It returns nil for a new
-// decision that has ended, and for one that mostDecisions drops.
-func (t *transaction) add(bans map[netip.Prefix]*storedBan, d *ban.Decision) *storedDecision {
+// add adds one decision of some machines to its ban, unless the ban has it already. It returns the row of the decision. It returns nil
+// for a new decision that has ended, and for one that mostDecisions drops.
+func (t *transaction) add(bans map[netip.Prefix]*storedBan, d *ban.Decision, sources int64) *storedDecision {
 	b := bans[d.Prefix]
 	if b == nil {
 		b = &storedBan{prefix: d.Prefix, isNew: true}
 		bans[d.Prefix] = b
 	}
 	until := d.Until.UnixMilli()
-	if known := b.find(*d); known != nil {
+	if known := b.find(*d, sources); known != nil {
 		if known.uuid == (ban.UUID{}) && d.UUID != known.uuid {
 			known.uuid, known.changed = d.UUID, true
 		}
@@ -125,8 +126,11 @@ func (t *transaction) add(bans map[netip.Prefix]*storedBan, d *ban.Decision) *st
 		if !areNear(known.until, until, ignoredShift) {
 			known.until, known.changed, b.changed = until, true, true
 		}
-		if known.missing > 0 && d.ID != 0 {
-			known.missing, known.changed = 0, true
+		if sources&^known.sources != 0 {
+			known.sources, known.changed = known.sources|sources, true
+		}
+		if d.ID != 0 {
+			known.wasSeen(sources)
 		}
 		return known
 	}
@@ -136,7 +140,8 @@ func (t *transaction) add(bans map[netip.Prefix]*storedBan, d *ban.Decision) *st
 	t.recorded.Unknown++
 	t.recorded.learnID(d.ID)
 	t.lastDecision++
-	b.decisions = append(b.decisions, storedDecision{id: t.lastDecision, uuid: d.UUID, lapiID: d.ID, until: until, class: d.Class(), arrived: d})
+	b.decisions = append(b.decisions, storedDecision{id: t.lastDecision, uuid: d.UUID, lapiID: d.ID, until: until, class: d.Class(),
+		sources: sources, arrived: d})
 	b.changed = true
 	return &b.decisions[len(b.decisions)-1]
 }
@@ -243,10 +248,11 @@ func (t *transaction) storeDecisions(ctx context.Context, bans []*storedBan) err
 	if err := t.deleteDecisions(ctx, bans); err != nil {
 		return err
 	}
-	stored := inserter{transaction: t, columns: 12,
-		into: "INSERT INTO decision (ban, id, uuid, lapi_id, bits, until, class, type, origin, scenario, lifted, missing) VALUES ",
+	stored := inserter{transaction: t, columns: 14,
+		into: `INSERT INTO decision
+			(ban, id, uuid, lapi_id, bits, until, class, type, origin, scenario, lifted, sources, missed_once, missed_twice) VALUES `,
 		known: ` ON CONFLICT (ban, id) DO UPDATE SET uuid = excluded.uuid, lapi_id = excluded.lapi_id, until = excluded.until,
-			lifted = excluded.lifted, missing = excluded.missing`}
+			lifted = excluded.lifted, sources = excluded.sources, missed_once = excluded.missed_once, missed_twice = excluded.missed_twice`}
 	for _, b := range bans {
 		for i := range b.decisions {
 			d := &b.decisions[i]
@@ -255,7 +261,7 @@ func (t *transaction) storeDecisions(ctx context.Context, bans []*storedBan) err
 			}
 			a := cmp.Or(d.arrived, &ban.Decision{}) // a known row keeps what never changes
 			err := stored.add(ctx, b.id, d.id, d.uuid.Bytes(), d.lapiID, a.RangeBits, d.until, d.class, a.Type, a.Origin, a.Scenario,
-				oneIf(d.lifted), d.missing)
+				oneIf(d.lifted), d.sources, d.missedOnce, d.missedTwice)
 			if err != nil {
 				return err
 			}
