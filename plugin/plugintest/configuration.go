@@ -26,6 +26,9 @@ type Configuration struct {
 	UpdateFrequency time.Duration `yaml:"update_frequency"`
 	Debounce        time.Duration `yaml:"debounce"`
 	StateDir        string        `yaml:"state_dir"`
+	StateURL        string        `yaml:"state_url,omitempty"`
+	StatePassword   string        `yaml:"state_password,omitempty"`
+	StateMachine    string        `yaml:"state_machine,omitempty"`
 	Decisions       Decisions     `yaml:"decisions,omitempty"`
 	LAPI            LAPI          `yaml:"lapi,omitempty"`
 	Prometheus      Prometheus    `yaml:"prometheus,omitempty"`

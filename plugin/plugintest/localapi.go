@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,7 +31,10 @@ type LocalAPI struct {
 type decision struct {
 	id          int
 	uuid, value string
+	until       time.Time // zero: it ends after Left, in every answer
 }
+
+func (d decision) hasEnded(now time.Time) bool { return !d.until.IsZero() && !d.until.After(now) }
 
 // LocalAPIStats counts requests and the bytes of the answers to polls.
 type LocalAPIStats struct {
@@ -56,11 +60,14 @@ func (l *LocalAPI) Section() LAPI { return LAPI{URL: l.URL(), Key: l.Key} }
 
 // Add adds a decision on an address. An address can have several. The decision
 // of an alert has the same UUID as in the alert.
-func (l *LocalAPI) Add(uuid, value string) {
+func (l *LocalAPI) Add(uuid, value string) { l.AddUntil(uuid, value, time.Time{}) }
+
+// AddUntil adds a decision on an address or a range that ends at a time.
+func (l *LocalAPI) AddUntil(uuid, value string, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lastID++
-	d := decision{l.lastID, uuid, value}
+	d := decision{l.lastID, uuid, value, until}
 	l.inForce, l.added = append(l.inForce, d), append(l.added, d)
 }
 
@@ -74,6 +81,17 @@ func (l *LocalAPI) Delete(value string) {
 		}
 		return d.value == value
 	})
+}
+
+// endDecisions moves the decisions that have ended to the deleted ones.
+func (l *LocalAPI) endDecisions(now time.Time) {
+	l.inForce = slices.DeleteFunc(l.inForce, func(d decision) bool {
+		if d.hasEnded(now) {
+			l.deleted = append(l.deleted, d)
+		}
+		return d.hasEnded(now)
+	})
+	l.added = slices.DeleteFunc(l.added, func(d decision) bool { return d.hasEnded(now) })
 }
 
 // SetRefusing makes it refuse its key, or accept it again.
@@ -96,6 +114,7 @@ func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.Requests++
+	l.endDecisions(time.Now())
 	switch {
 	case l.refuses || r.Header.Get("X-Api-Key") != l.Key:
 		w.WriteHeader(http.StatusForbidden)
@@ -128,8 +147,16 @@ func (l *LocalAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func writeDecisions(out io.Writer, decisions []decision, left time.Duration) {
 	for i, d := range decisions {
+		scope := "Ip"
+		if strings.Contains(d.value, "/") {
+			scope = "Range"
+		}
+		remains := left
+		if left > 0 && !d.until.IsZero() {
+			remains = time.Until(d.until)
+		}
 		text, _ := json.Marshal(map[string]any{ // texts and numbers can always be encoded
-			"id": d.id, "uuid": d.uuid, "origin": "CAPI", "scenario": "http:scan", "scope": "Ip", "type": "ban", "value": d.value, "duration": left.String(),
+			"id": d.id, "uuid": d.uuid, "origin": "CAPI", "scenario": "http:scan", "scope": scope, "type": "ban", "value": d.value, "duration": remains.String(),
 		})
 		if i > 0 {
 			_, _ = fmt.Fprint(out, ",")

@@ -28,7 +28,8 @@ func TestsPostgres() bool { return os.Getenv("TEST_STATE") == "postgres" }
 
 // PostgresOptions are what NewPostgres makes a cluster with.
 type PostgresOptions struct {
-	Fsync bool // a commit waits for the disk
+	Fsync  bool     // a commit waits for the disk
+	Listen []string // more addresses than 127.0.0.1. There only the role with_password may log in, from the networks of this machine
 }
 
 // Postgres is a private PostgreSQL cluster. It listens on 127.0.0.1 and on a socket of Unix in its folder. Its superuser is postgres, without
@@ -127,7 +128,11 @@ func NewPostgres(o PostgresOptions) (p *Postgres, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(p.data(), "pg_hba.conf"), []byte(hostAccess), 0o600); err != nil {
+	access := hostAccess
+	if len(o.Listen) > 0 {
+		access += "host  all         with_password samenet      scram-sha-256\n"
+	}
+	if err := os.WriteFile(filepath.Join(p.data(), "pg_hba.conf"), []byte(access), 0o600); err != nil {
 		return nil, err
 	}
 	// Another process may take a port between its choice and the start.
@@ -231,7 +236,8 @@ func (p *Postgres) Start() error {
 	onOff := map[bool]string{true: "on", false: "off"}
 	arguments := []string{"-D", p.data()}
 	for _, setting := range []string{
-		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(p.Port), "unix_socket_directories=" + p.Folder,
+		"listen_addresses=" + strings.Join(append([]string{"127.0.0.1"}, p.options.Listen...), ","),
+		"port=" + strconv.Itoa(p.Port), "unix_socket_directories=" + p.Folder,
 		"fsync=" + onOff[p.options.Fsync], "full_page_writes=" + onOff[p.options.Fsync],
 		"max_connections=100", "shared_buffers=32MB", "jit=off",
 	} {
