@@ -13,6 +13,9 @@ import (
 // ErrNotHolder says that another machine took over, so that this one may not record what the appliance acknowledged.
 var ErrNotHolder = errors.New("another machine has taken over")
 
+// ErrGap says that the state lacks messages of this machine that it had before. It came from a backup.
+var ErrGap = errors.New("the state lacks earlier messages of this machine")
+
 // errNotShared says that a method needs a state that several machines share.
 var errNotShared = errors.New("this state belongs to one machine alone")
 
@@ -52,6 +55,7 @@ type Beaten struct {
 // Forwarded is a message of this machine's outbox.
 type Forwarded struct {
 	Number       int64
+	After        int64 // the message before it, which the state has
 	Decisions    []ban.Decision
 	MaybeBlocked bool // this machine may have blocked them while it could not use the state
 }
@@ -68,7 +72,8 @@ func (l *Ledger) IsShared() bool { return false }
 // Place says where the state is, without a password.
 func (l *Ledger) Place() string { return l.path }
 
-// Forward records messages of this machine's outbox, in one transaction. It skips those that it has recorded before.
+// Forward records messages of this machine's outbox, in one transaction. It skips those that it has recorded before. If
+// the state lacks the message before one of them, Forward records nothing and the error is an [ErrGap].
 func (l *Ledger) Forward(_ context.Context, _ []Forwarded, _ time.Time, _ int) (Recorded, error) {
 	return Recorded{}, l.explain(errNotShared, "forward decisions")
 }
