@@ -1,0 +1,70 @@
+package forwarder
+
+import (
+	"context"
+	"time"
+
+	"notification-stormshield/plugin/ledger"
+)
+
+// beat beats once, and compares the outbox with the last number that the shared state has.
+func (f *Forwarder) beat(ctx context.Context) error {
+	waiting, err := f.Outbox.Waiting(ctx)
+	if err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, mostPatience)
+	defer cancel()
+	now := time.Now()
+	beaten, err := f.Ledger.Beat(limited, ledger.Beat{Version: f.Version, Waiting: waiting.Decisions, WaitingSince: waiting.Since}, now)
+	if err != nil {
+		return err
+	}
+	if err := f.compare(ctx, beaten); err != nil {
+		return err
+	}
+	f.nextBeat = now.Add(beatEvery)
+	return nil
+}
+
+// compare finds out whether the shared state came back from a backup, and aligns the outbox with it.
+//
+// Then the shared state counts beats again that it counted before, or it lacks messages that were forwarded. A count may also be
+// higher than expected: the answer to a beat was lost, or another process of this machine beat meanwhile.
+func (f *Forwarder) compare(ctx context.Context, beaten ledger.Beaten) error {
+	contact, err := f.Outbox.Contact(ctx)
+	if err != nil {
+		return err
+	}
+	forwarded, err := f.Outbox.Forwarded(ctx)
+	if err != nil {
+		return err
+	}
+	if beaten.Beat <= contact.Beat || beaten.Forwarded < forwarded {
+		if !f.restored {
+			f.Log.Warn("the shared state is an older one than before: everything is compared and blocked again, and the last decisions are sent again",
+				"beat", beaten.Beat, "known_beat", contact.Beat, "hint", "this is expected after a backup was restored, or after a change of state_url")
+		}
+		f.restored = true
+	}
+	if f.restored {
+		limited, cancel := context.WithTimeout(ctx, mostPatience)
+		defer cancel()
+		if err := f.Ledger.RecordRestored(limited, time.Now()); err != nil {
+			return err
+		}
+	}
+	if err := f.Outbox.Align(ctx, beaten.Forwarded, time.Now()); err != nil {
+		return err
+	}
+	if err := f.Outbox.RecordBeat(ctx, beaten.Beat); err != nil {
+		return err
+	}
+	if f.restored {
+		f.restored = false
+		if f.OnRestored != nil {
+			f.OnRestored()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,365 @@
+package forwarder_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/outbox"
+)
+
+// fails returns failures before each commit.
+func fails(err error) func() (error, error) { return func() (error, error) { return err, nil } }
+
+func TestATriggerForwardsAtOnceAndInOrder(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.add(1, 2)
+		h.add(3)
+		h.want("got without a wait", h.got(), "1 2 3")
+		h.want("time that passed", time.Since(h.start), time.Duration(0))
+		h.want("waiting", h.waiting(), 0)
+		h.want("calls of OnForwarded", h.forwarded, 2)
+		h.want("calls of OnRestored", h.restored, 0)
+	})
+}
+
+func TestMessagesOfOtherProcessesAreForwardedWithinASecond(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.sleep(300 * time.Millisecond)
+		h.check(h.other.Add(context.Background(), decisions(7, 1), time.Now()))
+		h.sleep(time.Second)
+		h.want("got", h.got(), "7")
+	})
+}
+
+func TestMessagesThatWaitAtTheStartAreForwarded(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.stop()
+		h.add(1, 2)
+		h.want("got without a forwarder", h.got(), "")
+		h.begin()
+		synctest.Wait()
+		h.want("got", h.got(), "1 2")
+	})
+}
+
+func TestManyMessagesGoInOneTransactionAndALargeOneInSeveral(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.stop()
+		for n := range 5 {
+			h.check(h.outbox.Add(context.Background(), decisions(1000*n, 450), time.Now()))
+		}
+		h.check(h.outbox.Add(context.Background(), decisions(10_000, 200_000), time.Now()))
+		h.begin()
+		synctest.Wait()
+		h.want("decisions", len(h.ledger.got), 5*450+200_000)
+		h.want("the first batches", h.ledger.batches[:3], []int{1800, 1450, 2000})
+		for _, n := range h.ledger.batches {
+			if n > 2000 {
+				h.Error("a batch has", n, "decisions")
+			}
+		}
+	})
+}
+
+func TestDecisionsWaitWhileTheSharedStateIsAway(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.add(1)
+		h.sleep(time.Minute)
+		h.ledger.set(func() { h.ledger.fail = fails(errAway) })
+		h.add(2)
+		for n := range 120 {
+			h.sleep(30 * time.Second)
+			h.add(n % 10)
+		}
+		h.want("got", h.got(), "1")
+		h.want("waiting", h.waiting(), 121)
+		h.want("away since, and why", h.away(), "1m0s connection refused")
+		if n := strings.Count(h.log.String(), "[ERROR]"); n < 6 || n > 8 {
+			t.Errorf("the error was logged %d times in an hour:\n%s", n, h.log)
+		}
+		if !strings.Contains(h.log.String(), "waiting=1") || !strings.Contains(h.log.String(), "state_url") {
+			t.Errorf("the log:\n%s", h.log)
+		}
+		if n := h.ledger.calls; n < 3600/5 || n > 3600/2 {
+			t.Errorf("%d calls in an hour", n)
+		}
+		h.ledger.set(func() { h.ledger.fail = nil })
+		h.sleep(5 * time.Second)
+		h.want("got after the outage", len(h.ledger.backup().got), 122)
+		h.want("waiting after the outage", h.waiting(), 0)
+		h.want("away after the outage", h.away(), "no")
+		h.want("restored", h.ledger.restored, 0)
+		if !strings.Contains(h.log.String(), "can be used again") {
+			t.Errorf("the log does not report the success:\n%s", h.log)
+		}
+	})
+}
+
+func TestAnAlertDoesNotShortenThePauseWhileTheSharedStateIsAway(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.ledger.set(func() { h.ledger.fail = fails(errAway) })
+		h.sleep(time.Minute)
+		before := h.ledger.calls
+		for n := range 1000 {
+			h.forwarder.Trigger()
+			h.sleep(time.Duration(n%2) * time.Millisecond)
+		}
+		if n := h.ledger.calls - before; n > 1 {
+			t.Errorf("%d calls in half a second", n)
+		}
+	})
+}
+
+func TestACallThatGetsNoAnswerEnds(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.ledger.set(func() { h.ledger.waits = true })
+		h.add(1)
+		h.sleep(35 * time.Second)
+		h.want("the log names the cause", strings.Contains(h.log.String(), "deadline exceeded"), true)
+		h.ledger.set(func() { h.ledger.waits = false })
+		h.sleep(35 * time.Second)
+		h.want("got", h.got(), "1")
+		h.ledger.set(func() { h.ledger.waits = true })
+		h.sleep(6 * time.Second)
+		before := time.Now()
+		h.stop() // in the middle of a beat
+		h.want("time that the end takes", time.Since(before), time.Duration(0))
+		h.begin()
+	})
+}
+
+func TestABatchWhoseAnswerWasLostIsNotSentTwice(t *testing.T) {
+	t.Parallel()
+	for name, next := range map[string]func(h *harness){
+		"the same process": func(*harness) {}, "the next process": (*harness).again,
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(h *harness) {
+				h.ledger.set(func() { h.ledger.fail = func() (error, error) { return nil, errAway } })
+				h.add(1, 2, 3)
+				h.want("got", h.got(), "1 2 3")
+				h.want("waiting, because the answer is lost", h.waiting(), 3)
+				next(h)
+				h.ledger.set(func() { h.ledger.fail = nil })
+				h.add(4)
+				h.sleep(10 * time.Second)
+				h.want("got in the end", h.got(), "1 2 3 4")
+				h.want("batches", len(h.ledger.batches), 2)
+				h.want("waiting in the end", h.waiting(), 0)
+				h.want("restored", h.ledger.restored, 0)
+			})
+		})
+	}
+}
+
+func TestABeatTellsWhatWaits(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.sleep(21 * time.Second)
+		h.want("beats in 21 s", len(h.ledger.beats), 5)
+		h.want("a beat", h.ledger.beats[4], ledger.Beat{Version: "1.2.3"})
+		h.stop()
+		since := time.Now().UTC().Truncate(time.Millisecond)
+		h.add(1, 2)
+		h.begin()
+		synctest.Wait()
+		h.want("the beat with messages", h.ledger.beats[5], ledger.Beat{Version: "1.2.3", Waiting: 2, WaitingSince: since})
+	})
+}
+
+func TestALongBacklogDoesNotStopTheBeats(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.stop()
+		h.check(h.outbox.Add(context.Background(), decisions(0, 40_000), time.Now()))
+		h.ledger.fail = func() (error, error) {
+			time.Sleep(time.Second) // a slow network
+			return nil, nil
+		}
+		h.begin()
+		h.sleep(19 * time.Second)
+		if n := len(h.ledger.beats); n < 3 {
+			t.Errorf("%d beats in 19 s", n)
+		}
+	})
+}
+
+func TestAfterABackupTheLastMessagesAreSentAgain(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.add(1, 2)
+		backup := h.ledger.backup()
+		h.add(3, 4)
+		h.ledger.restore(backup)
+		h.sleep(6 * time.Second)
+		h.want("got", h.got(), "1 2 3! 4!")
+		h.want("told the shared state", h.ledger.restored, 1)
+		h.want("calls of OnRestored", h.restored, 1)
+		h.add(5)
+		h.sleep(time.Minute)
+		h.want("got in the end", h.got(), "1 2 3! 4! 5")
+		h.want("told the shared state in the end", h.ledger.restored, 1)
+		if n := strings.Count(h.log.String(), "[WARN]"); n != 1 {
+			t.Errorf("%d warnings:\n%s", n, h.log)
+		}
+	})
+}
+
+// The new message has a higher number than those that the shared state lacks.
+func TestANewMessageDoesNotHideTheOnesThatABackupLacks(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.add(1)
+		backup := h.ledger.backup()
+		h.add(2)
+		h.ledger.restore(backup)
+		h.add(3) // before the next beat
+		h.want("got", h.got(), "1 2! 3")
+		h.want("told the shared state", h.ledger.restored, 1)
+	})
+}
+
+func TestABackupIsNoticedByTheBeatAlone(t *testing.T) {
+	t.Parallel()
+	for name, next := range map[string]func(h *harness){
+		"the same process": func(*harness) {}, "the next process": (*harness).again,
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(h *harness) {
+				h.add(1)
+				backup := h.ledger.backup()
+				h.sleep(6 * time.Second) // nothing is forwarded
+				h.ledger.restore(backup)
+				next(h)
+				h.sleep(5 * time.Second)
+				h.want("got", h.got(), "1")
+				h.want("told the shared state", h.ledger.restored, 1)
+				h.want("calls of OnRestored", h.restored, 1)
+			})
+		})
+	}
+}
+
+func TestTheSharedStateLearnsOfItsBackupAlsoAfterFailures(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.add(1)
+		backup := h.ledger.backup()
+		h.sleep(30 * time.Second)
+		h.ledger.restore(backup)
+		calls := 0
+		h.ledger.set(func() {
+			h.ledger.fail = func() (before, after error) {
+				if calls++; calls > 1 && calls < 5 {
+					return errAway, nil // after the first beat
+				}
+				return nil, nil
+			}
+		})
+		h.sleep(20 * time.Second)
+		h.want("told the shared state", h.ledger.restored, 1)
+		h.want("calls of OnRestored", h.restored, 1)
+	})
+}
+
+func TestALostAnswerToABeatIsNoBackup(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.sleep(6 * time.Second)
+		h.ledger.set(func() { h.ledger.fail = func() (error, error) { return nil, errAway } })
+		h.sleep(30 * time.Second)
+		h.ledger.set(func() { h.ledger.fail = nil })
+		h.sleep(30 * time.Second)
+		h.want("told the shared state", h.ledger.restored, 0)
+	})
+}
+
+func TestAnotherDatabaseGetsTheMessagesOfTheLastDay(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		for n, pause := range []time.Duration{23 * time.Hour, 2 * time.Hour, 0} {
+			h.add(1 + n)
+			h.stop() // it would look each second
+			h.sleep(pause)
+			h.begin()
+			synctest.Wait()
+		}
+		h.ledger.restore(content{})
+		h.sleep(6 * time.Second)
+		h.want("got", h.got(), "2! 3!")
+		h.want("told the shared state", h.ledger.restored, 1)
+	})
+}
+
+func TestAnOutboxThatBeginsAnewLosesNothing(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.add(1, 2)
+		h.stop()
+		h.check(errors.Join(h.outbox.Close(), h.other.Close()))
+		_, err := outbox.SetAside(h.path, time.Now())
+		h.check(err)
+		h.outbox, h.other = h.open(), h.open()
+		h.check(h.outbox.Add(context.Background(), decisions(3, 1), time.Now().Add(-time.Hour))) // the clock was set back
+		h.begin()
+		synctest.Wait()
+		h.add(4)
+		h.want("got", h.got(), "1 2 3 4")
+		h.want("told the shared state", h.ledger.restored, 0)
+	})
+}
+
+func TestADiskThatFailsIsReported(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.check(h.outbox.Close()) // each use fails from now on
+		h.sleep(5 * time.Second)
+		if !strings.Contains(h.log.String(), h.path) {
+			t.Errorf("the log does not name the file:\n%s", h.log)
+		}
+		h.outbox = h.open()
+		h.again()
+	})
+}
+
+func TestAPanicDoesNotEndTheForwarder(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.ledger.set(func() { h.ledger.panics = true })
+		h.add(1)
+		h.sleep(10 * time.Second)
+		h.ledger.set(func() { h.ledger.panics = false })
+		h.sleep(10 * time.Second)
+		h.want("got", h.got(), "1")
+		h.want("the log reports the panic", strings.Contains(h.log.String(), "panicked"), true)
+	})
+}
+
+// Whatever happens to the processes and to the shared state, it has each decision once in the end, in the order of the alerts.
+func TestNothingIsLostAndNothingTwice(t *testing.T) {
+	t.Parallel()
+	seeds := 20
+	if os.Getenv("TEST_SEEDS") != "" {
+		_, _ = fmt.Sscan(os.Getenv("TEST_SEEDS"), &seeds)
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			run(t, func(h *harness) { h.disturb(uint64(seed)) })
+		})
+	}
+}
