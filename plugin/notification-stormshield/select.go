@@ -60,23 +60,40 @@ func (s *selection) open(ctx context.Context, open opener) (config.Document, *le
 func openExisting(ctx context.Context, d config.Document, open opener) (*ledger.Ledger, error) {
 	state, err := openState(ctx, d, open)
 	if err == nil && state == nil {
-		err = errors.New("there is no state yet: CrowdSec has not started the plugin with this configuration (hint: name " +
-			d.Name + " under notifications: in profiles.yaml and restart CrowdSec)")
+		err = errNoState(d)
 	}
 	return state, err
 }
 
+// errNoState returns the error of a command that needs the state of a configuration, and finds none.
+func errNoState(d config.Document) error {
+	return errors.New("there is no state yet: CrowdSec has not started the plugin with this configuration (hint: name " +
+		d.Name + " under notifications: in profiles.yaml and restart CrowdSec)")
+}
+
 // openState opens the state of a configuration. It returns nil if there is none yet.
 func openState(ctx context.Context, d config.Document, open opener) (*ledger.Ledger, error) {
-	if err := becomeOwner(d); err != nil {
+	if found, err := hasState(d); err != nil || !found {
 		return nil, err
 	}
-	state := plugin.StateOf(d)
-	switch _, err := os.Stat(state.Path); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("look for the state: %w", err)
+	if d.SharesState() { // the password of the database is a secret
+		if err := readSecrets(&d); err != nil {
+			return nil, err
+		}
 	}
-	return open(state, ctx)
+	return open(plugin.StateOf(d), ctx)
+}
+
+// hasState reports whether the plugin has made the state of a configuration on this machine.
+func hasState(d config.Document) (bool, error) {
+	if err := becomeOwner(d); err != nil {
+		return false, err
+	}
+	switch _, err := os.Stat(plugin.StateOf(d).Path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for the state: %w", err)
+	}
+	return true, nil
 }

@@ -145,18 +145,25 @@ type sample struct {
 // readStatus looks at a notification.
 func readStatus(ctx context.Context, d config.Document, now time.Time) (status, error) {
 	s := status{History: []sample{}, at: now}
-	state, err := openExisting(ctx, d, plugin.State.OpenReadOnly)
+	found, err := hasState(d)
 	if err != nil {
 		return s, err
 	}
-	defer state.Close()
+	if !found {
+		return s, errNoState(d)
+	}
 	if err := readSecrets(&d); err != nil {
 		return s, err
 	}
-	if s.Report, err = plugin.HealthSource(d, state).Read(ctx, now); err != nil {
+	from, closeState, err := plugin.OpenHealth(ctx, d)
+	if err != nil {
 		return s, err
 	}
-	history, err := state.History(ctx, now)
+	defer closeState()
+	if s.Report, err = from.Read(ctx, now); err != nil || s.Contents == nil {
+		return s, err
+	}
+	history, err := from.Ledger.History(ctx, now)
 	for _, one := range history {
 		one.At = one.At.UTC()
 		s.History = append(s.History, sample(one))
