@@ -41,6 +41,7 @@ test-long: ## run the long tests, which make test leaves out; no root needed
 test-postgres: ## run the tests of a state in PostgreSQL, on a private server; no root needed
 	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")
 	TEST_STATE=postgres go test $(RACE) -timeout 30m -skip '^TestLong' $(SHARED)
+	TEST_STATE=postgres go test $(RACE) -timeout 30m -run '^TestSharedState' ./plugin/notification-stormshield
 
 lint: ## run the linters, and check the import rules and the workflows
 	$(LINTER) run ./...

@@ -45,6 +45,7 @@ func setUp(t testing.TB, d *debian, env *Environment) {
 		"127.0.0.1", user, password, user, "", // the password of the API is that of SSH
 		"192.0.2.77", // never blocked
 		"",           // the blacklist enforces
+		"",           // no other machine shares the state
 		"yes",        // these are the appliance's fingerprints
 		"yes",        // follow the Local API
 		"yes",        // change the profiles like this

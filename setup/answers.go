@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -48,7 +47,7 @@ func (s *setup) askForAnswers(ctx context.Context) error {
 	}
 	for _, ask := range []func(context.Context) error{
 		s.askForHost, s.askForSSH, s.askForSSHAccount, s.askForSSHSecret, s.askForAPIAccount, s.askForAPIPassword, s.askForNeverBlock,
-		s.askForEnforcement,
+		s.askForEnforcement, s.askForSharing,
 	} {
 		if err := ask(ctx); err != nil {
 			return err
@@ -82,12 +81,7 @@ func (s *setup) askForSSH(ctx context.Context) error {
 	}
 	answer := ""
 	err := s.answer(ctx, question{prompt: "Use SSH, yes or no", flag: "no-ssh", usual: "yes", set: func(a string) { answer = strings.ToLower(a) },
-		check: func() error {
-			if !slices.Contains([]string{"y", "yes", "n", "no"}, answer) {
-				return errors.New("is neither yes nor no")
-			}
-			return nil
-		}}, given)
+		check: func() error { return checkYesNo(answer) }}, given)
 	if s.NoSSH = strings.HasPrefix(answer, "n"); s.NoSSH && err == nil {
 		s.document.SetDefaultsWithoutSSH()
 	}

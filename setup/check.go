@@ -33,7 +33,9 @@ func (s *setup) showDryRun(ctx context.Context) error {
 	if s.SecretsDir != "" {
 		moveSecrets(&d, s.SecretsDir)
 	}
-	for _, secret := range []*config.Secret{&d.Stormshield.SSHPassword, &d.Stormshield.SSHPrivateKeyPassphrase, &d.Stormshield.APIPassword} {
+	for _, secret := range []*config.Secret{
+		&d.Stormshield.SSHPassword, &d.Stormshield.SSHPrivateKeyPassphrase, &d.Stormshield.APIPassword, &d.StatePassword,
+	} {
 		if *secret != "" {
 			*secret = "***"
 		}

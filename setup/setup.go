@@ -42,6 +42,9 @@ type Options struct {
 	Enforce, RuleAction, RuleDirection string
 	InstallRule                        bool
 
+	// StateURL, StatePasswordPath and StateMachine are keys of the document.
+	StateURL, StatePasswordPath, StateMachine string
+
 	Yes, NoCheck, NoLAPI, DryRun bool
 }
 
@@ -51,6 +54,8 @@ type Program struct {
 	Out, Warnings io.Writer
 	// Check runs the command check on a notification that no profile names yet.
 	Check func(ctx context.Context, file, name string) error
+	// TryDatabase returns an error if the state cannot be shared in the document's database. The document has its secrets.
+	TryDatabase func(context.Context, config.Document) error
 	// PingLocalAPI returns an error if the Local API does not accept the document's key.
 	PingLocalAPI func(context.Context, config.Document) error
 	// RuleDiff runs the command rule diff, and RuleInstall runs rule install. Both print their errors.

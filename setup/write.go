@@ -49,6 +49,8 @@ func (s *setup) checkAnswersIn(path string) error {
 	}
 	read, want := documents[0], s.document
 	if len(documents) != 1 || read.Name != want.Name || read.StateDir != want.StateDir || !reflect.DeepEqual(read.Stormshield, want.Stormshield) ||
+		read.StateURL != want.StateURL || read.StatePassword != want.StatePassword || read.StatePasswordPath != want.StatePasswordPath ||
+		read.StateMachine != want.StateMachine ||
 		read.LAPI.URL != want.LAPI.URL || read.LAPI.Key != want.LAPI.Key || read.LAPI.APIKeyPath != want.LAPI.APIKeyPath ||
 		!slices.Equal(read.Decisions.NeverBlock, want.Decisions.NeverBlock) {
 		return errors.New("the file cannot hold one of the answers as it was given")
@@ -72,6 +74,7 @@ func moveSecrets(d *config.Document, dir string) []secretFile {
 		{&s.SSHPrivateKeyPassphrase, &s.SSHPrivateKeyPassphrasePath, "ssh_private_key_passphrase"},
 		{&s.APIPassword, &s.APIPasswordPath, "api_password"},
 		{&d.LAPI.Key, &d.LAPI.APIKeyPath, "lapi_key"},
+		{&d.StatePassword, &d.StatePasswordPath, "state_password"},
 	} {
 		if *f.secret == "" {
 			continue

@@ -68,8 +68,13 @@ func TestMain(m *testing.M) {
 //	await FILE REGEXP              waits until the text of a file matches
 //	json PATH WANT                 compares one value of the JSON that was printed: .a.0.b
 func TestScripts(t *testing.T) {
+	runScripts(t, "script", func(*script, *testscript.Env) error { return nil })
+}
+
+// runScripts runs the scripts in a folder of testdata. more adds what they need beside an appliance.
+func runScripts(t *testing.T, folder string, more func(*script, *testscript.Env) error) {
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+		Dir: filepath.Join("testdata", folder),
 		Setup: func(env *testscript.Env) error {
 			s, err := newScript(env.WorkDir)
 			if s != nil {
@@ -89,14 +94,14 @@ func TestScripts(t *testing.T) {
 			env.Setenv("LAPI", strings.Trim(strings.TrimPrefix(s.LocalAPI.URL(), "http:"), "/")) // host:port
 			env.Setenv("LAPI_KEY", s.LocalAPI.Key)
 			env.Setenv("METRICS_HOST", plugintest.NewPrometheus().ListenAddr)
-			return nil
+			return more(s, env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"configure": withScript((*script).configureCommand), "remove-ssh": withScript((*script).removeSSHCommand), "copy": withScript((*script).copyCommand),
 			"plugin": withScript((*script).pluginCommand), "ban": withScript((*script).banCommand), "appliance": withScript((*script).applianceCommand),
 			"lapi": withScript((*script).localAPICommand), "key": keyCommand, "listening": listeningCommand,
 			"host-keys": hostKeysCommand, "blocked": blockedCommand, "packet": packetCommand, "json": jsonCommand,
-			"await": awaitCommand,
+			"await": awaitCommand, "database": withScript((*script).databaseCommand),
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -110,6 +115,9 @@ type script struct {
 	yaml    string
 	plugin  *plugin.Plugin    // nil: it does not run
 	uuids   map[string]string // of the last alert's decision on an address
+	// Only the scripts about a shared state have a database.
+	postgres *plugintest.Postgres
+	database string
 }
 
 type scriptKey struct{}

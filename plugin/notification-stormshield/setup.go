@@ -50,6 +50,11 @@ reload CrowdSec: 'rule install' does the same later.
 With --no-ssh the plugin works over the API alone: it blocks single addresses,
 refuses ranges, and enforces at most 2,000 bans, unless you set max_bans.
 
+Several CrowdSec machines may enforce on one appliance: answer yes to that
+question, or give --state-url. They then share their state in a PostgreSQL
+database. The set-up tries the connection. Give the notification the same --name
+and the same --state-url on each machine.
+
 For a second appliance, give another file and name with -c and --name.`,
 		example: `  By hand:
     crowdsec-stormshield setup
@@ -93,6 +98,9 @@ func bindSetup(flags *pflag.FlagSet, o *setup.Options) {
 	flags.StringVar(&o.RuleDirection, "rule-direction", "", "packets from banned addresses (`in`), to them (out), or both (usually in)")
 	flags.BoolVar(&o.InstallRule, "install-rule", false, "install the filter rule in the policy, without a question")
 	flags.StringSliceVar(&o.NeverBlock, "never-block", nil, "`addresses` or prefixes of your own that must never be blocked")
+	flags.StringVar(&o.StateURL, "state-url", "", "the `address` of a PostgreSQL database that several CrowdSec machines share; '' for none")
+	flags.StringVar(&o.StatePasswordPath, "state-password-path", "", "the `file` with its password, for the plugin's user alone; '' for none")
+	flags.StringVar(&o.StateMachine, "state-machine", "", "the `name` of this machine among them (usually its host name)")
 	flags.BoolVar(&o.Yes, "yes", false, "use the usual answers, and change profiles, without a question")
 	flags.BoolVar(&o.NoLAPI, "no-lapi", false, "make no key for CrowdSec's Local API: alerts alone")
 	flags.BoolVar(&o.NoCheck, "no-check", false, "do not try the set-up on the appliance")
@@ -117,6 +125,7 @@ func runSetup(ctx context.Context, o setup.Options, out output) error {
 		RuleInstall: func(ctx context.Context, file, name string) (setup.RuleChange, error) {
 			return runRule(ctx, out.stderr, "rule", "install", "--yes", "--json", "-c", file, "-n", name)
 		},
+		TryDatabase: tryDatabase,
 		PingLocalAPI: func(ctx context.Context, d config.Document) error {
 			client, err := plugin.LocalAPI(d, version)
 			if err != nil {
