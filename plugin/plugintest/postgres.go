@@ -297,38 +297,69 @@ func (p *Postgres) tryStart(path string, arguments []string, deadline time.Time)
 // Stop stops the server as an administrator does: it ends all sessions.
 func (p *Postgres) Stop() error { return p.end(syscall.SIGINT) }
 
-// Kill ends the server as a crash does.
-func (p *Postgres) Kill() error { return p.end(syscall.SIGKILL) }
-
-// Suspend makes the server silent, or lets it go on. Its connections stay. The kernel goes on accepting new ones.
-func (p *Postgres) Suspend(silent bool) error {
+// Kill ends all processes of the server, as a loss of power does. No session goes on.
+func (p *Postgres) Kill() error {
 	if p.server == nil {
-		return errors.New("PostgreSQL is stopped")
+		return nil
 	}
-	signal := syscall.SIGCONT
-	if silent {
-		signal = syscall.SIGSTOP
-	}
-	all, err := p.sessions()
+	all, err := p.signalAll(syscall.SIGKILL)
 	if err != nil {
 		return err
 	}
-	for _, pid := range append(all, p.server.Process.Pid) {
-		err = errors.Join(err, syscall.Kill(pid, signal))
+	for _, pid := range all {
+		for deadline := time.Now().Add(startTimeout); isRunning(pid); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				return errors.New("PostgreSQL does not end")
+			}
+		}
 	}
+	return p.end(syscall.SIGKILL)
+}
+
+// Suspend makes the server silent. Its connections stay, and the kernel goes on accepting new ones. Resume lets it go on.
+func (p *Postgres) Suspend() error {
+	_, err := p.signalAll(syscall.SIGSTOP)
 	return err
 }
 
-// sessions returns the processes of the server, which are its children.
-func (p *Postgres) sessions() (pids []int, err error) {
+// Resume ends what Suspend began.
+func (p *Postgres) Resume() error {
+	_, err := p.signalAll(syscall.SIGCONT)
+	return err
+}
+
+// signalAll sends a signal to all processes of a server that runs. It returns those of the sessions.
+func (p *Postgres) signalAll(signal syscall.Signal) ([]int, error) {
+	if p.server == nil {
+		return nil, errors.New("PostgreSQL is stopped")
+	}
 	pid := p.server.Process.Pid
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // it starts no further session
+		return nil, err
+	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return nil, err
+	}
+	var sessions []int
 	for field := range strings.FieldsSeq(string(text)) {
-		if child, failed := strconv.Atoi(field); failed == nil {
-			pids = append(pids, child)
+		session, err := strconv.Atoi(field)
+		if err != nil {
+			return nil, err
+		}
+		sessions = append(sessions, session)
+		if err := syscall.Kill(session, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return nil, err
 		}
 	}
-	return pids, err
+	return sessions, syscall.Kill(pid, signal)
+}
+
+// isRunning reports whether a process runs. A process that ended may wait for its parent as a zombie.
+func isRunning(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(text), ") ")
+	return err == nil && !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
 }
 
 // end ends the server by a signal, and waits for its end.
@@ -357,14 +388,14 @@ func (p *Postgres) Close() {
 	}
 }
 
-// Backup copies the cluster as it is now into a folder, which it makes. The server runs.
-func (p *Postgres) Backup(folder string) error {
-	return p.program("pg_basebackup", "--host="+p.Folder, "--port="+strconv.Itoa(p.Port), "--username=postgres", "--pgdata="+p.Backups(folder),
-		"--checkpoint=fast", "--wal-method=stream", "--no-sync")
+// Backup copies the cluster as it is now. The server runs. Restore finds the copy by its name.
+func (p *Postgres) Backup(name string) error {
+	return p.program("pg_basebackup", "--host="+p.Folder, "--port="+strconv.Itoa(p.Port), "--username=postgres",
+		"--pgdata="+p.BackupFolder(name), "--checkpoint=fast", "--wal-method=stream", "--no-sync")
 }
 
-// Backups returns where a backup with a name is.
-func (p *Postgres) Backups(name string) string { return filepath.Join(p.Folder, "backup-"+name) }
+// BackupFolder returns the folder of a copy.
+func (p *Postgres) BackupFolder(name string) string { return filepath.Join(p.Folder, "backup-"+name) }
 
 // Restore stops the server as a crash does, replaces the cluster by a backup, and starts the server. The backup stays.
 func (p *Postgres) Restore(name string) error {
@@ -374,7 +405,7 @@ func (p *Postgres) Restore(name string) error {
 	if err := os.RemoveAll(p.data()); err != nil {
 		return err
 	}
-	if text, err := p.command("/bin/cp", "-a", p.Backups(name), p.data()).CombinedOutput(); err != nil {
+	if text, err := p.command("/bin/cp", "-a", p.BackupFolder(name), p.data()).CombinedOutput(); err != nil {
 		return fmt.Errorf("restore PostgreSQL: %w\n%s", err, text)
 	}
 	return p.Start()
@@ -396,7 +427,7 @@ func (p *Postgres) SocketURL(database string) string {
 // CreateDatabase makes an empty database, and returns its name.
 func (p *Postgres) CreateDatabase() (name string, err error) {
 	name = fmt.Sprintf("test_%d", p.made.Add(1))
-	// Only one database at a time can be copied from a template.
+	// The strategy is new in PostgreSQL 15. It is the faster one without fsync.
 	return name, p.Exec("postgres", "CREATE DATABASE "+name+" TEMPLATE template0 STRATEGY file_copy")
 }
 
