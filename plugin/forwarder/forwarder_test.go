@@ -59,12 +59,12 @@ func TestManyMessagesGoInOneTransactionAndALargeOneInSeveral(t *testing.T) {
 		for n := range 5 {
 			h.check(h.outbox.Add(context.Background(), decisions(1000*n, 450), time.Now()))
 		}
-		h.check(h.outbox.Add(context.Background(), decisions(10_000, 200_000), time.Now()))
+		h.check(h.outbox.Add(context.Background(), decisions(10_000, 20_000), time.Now()))
 		h.begin()
 		synctest.Wait()
-		h.want("decisions", len(h.ledger.got), 5*450+200_000)
-		h.want("the first batches", h.ledger.batches[:3], []int{1800, 1450, 2000})
-		for _, n := range h.ledger.batches {
+		h.want("decisions", len(h.ledger.backup().got), 5*450+20_000)
+		h.want("the first batches", h.ledger.uses().batches[:3], []int{1800, 1450, 2000})
+		for _, n := range h.ledger.uses().batches {
 			if n > 2000 {
 				h.Error("a batch has", n, "decisions")
 			}
@@ -92,7 +92,7 @@ func TestDecisionsWaitWhileTheSharedStateIsAway(t *testing.T) {
 		if !strings.Contains(h.log.String(), "waiting=1") || !strings.Contains(h.log.String(), "state_url") {
 			t.Errorf("the log:\n%s", h.log)
 		}
-		if n := h.ledger.calls; n < 3600/5 || n > 3600/2 {
+		if n := h.ledger.uses().calls; n < 3600/5 || n > 3600/2 {
 			t.Errorf("%d calls in an hour", n)
 		}
 		h.ledger.set(func() { h.ledger.fail = nil })
@@ -100,7 +100,7 @@ func TestDecisionsWaitWhileTheSharedStateIsAway(t *testing.T) {
 		h.want("got after the outage", len(h.ledger.backup().got), 122)
 		h.want("waiting after the outage", h.waiting(), 0)
 		h.want("away after the outage", h.away(), "no")
-		h.want("restored", h.ledger.restored, 0)
+		h.want("restored", h.ledger.uses().restored, 0)
 		if !strings.Contains(h.log.String(), "can be used again") {
 			t.Errorf("the log does not report the success:\n%s", h.log)
 		}
@@ -112,12 +112,12 @@ func TestAnAlertDoesNotShortenThePauseWhileTheSharedStateIsAway(t *testing.T) {
 	run(t, func(h *harness) {
 		h.ledger.set(func() { h.ledger.fail = fails(errAway) })
 		h.sleep(time.Minute)
-		before := h.ledger.calls
+		before := h.ledger.uses().calls
 		for n := range 1000 {
 			h.forwarder.Trigger()
 			h.sleep(time.Duration(n%2) * time.Millisecond)
 		}
-		if n := h.ledger.calls - before; n > 1 {
+		if n := h.ledger.uses().calls - before; n > 1 {
 			t.Errorf("%d calls in half a second", n)
 		}
 	})
@@ -158,9 +158,9 @@ func TestABatchWhoseAnswerWasLostIsNotSentTwice(t *testing.T) {
 				h.add(4)
 				h.sleep(10 * time.Second)
 				h.want("got in the end", h.got(), "1 2 3 4")
-				h.want("batches", len(h.ledger.batches), 2)
+				h.want("batches", len(h.ledger.uses().batches), 2)
 				h.want("waiting in the end", h.waiting(), 0)
-				h.want("restored", h.ledger.restored, 0)
+				h.want("restored", h.ledger.uses().restored, 0)
 			})
 		})
 	}
@@ -170,14 +170,14 @@ func TestABeatTellsWhatWaits(t *testing.T) {
 	t.Parallel()
 	run(t, func(h *harness) {
 		h.sleep(21 * time.Second)
-		h.want("beats in 21 s", len(h.ledger.beats), 5)
-		h.want("a beat", h.ledger.beats[4], ledger.Beat{Version: "1.2.3"})
+		h.want("beats in 21 s", len(h.ledger.uses().beats), 5)
+		h.want("a beat", h.ledger.uses().beats[4], ledger.Beat{Version: "1.2.3"})
 		h.stop()
 		since := time.Now().UTC().Truncate(time.Millisecond)
 		h.add(1, 2)
 		h.begin()
 		synctest.Wait()
-		h.want("the beat with messages", h.ledger.beats[5], ledger.Beat{Version: "1.2.3", Waiting: 2, WaitingSince: since})
+		h.want("the beat with messages", h.ledger.uses().beats[5], ledger.Beat{Version: "1.2.3", Waiting: 2, WaitingSince: since})
 	})
 }
 
@@ -185,14 +185,11 @@ func TestALongBacklogDoesNotStopTheBeats(t *testing.T) {
 	t.Parallel()
 	run(t, func(h *harness) {
 		h.stop()
-		h.check(h.outbox.Add(context.Background(), decisions(0, 40_000), time.Now()))
-		h.ledger.fail = func() (error, error) {
-			time.Sleep(time.Second) // a slow network
-			return nil, nil
-		}
+		h.check(h.outbox.Add(context.Background(), decisions(0, 14_000), time.Now()))
+		h.ledger.set(func() { h.ledger.slow = 3 * time.Second })
 		h.begin()
 		h.sleep(19 * time.Second)
-		if n := len(h.ledger.beats); n < 3 {
+		if n := len(h.ledger.uses().beats); n < 3 {
 			t.Errorf("%d beats in 19 s", n)
 		}
 	})
@@ -207,12 +204,12 @@ func TestAfterABackupTheLastMessagesAreSentAgain(t *testing.T) {
 		h.ledger.restore(backup)
 		h.sleep(6 * time.Second)
 		h.want("got", h.got(), "1 2 3! 4!")
-		h.want("told the shared state", h.ledger.restored, 1)
+		h.want("told the shared state", h.ledger.uses().restored, 1)
 		h.want("calls of OnRestored", h.restored, 1)
 		h.add(5)
 		h.sleep(time.Minute)
 		h.want("got in the end", h.got(), "1 2 3! 4! 5")
-		h.want("told the shared state in the end", h.ledger.restored, 1)
+		h.want("told the shared state in the end", h.ledger.uses().restored, 1)
 		if n := strings.Count(h.log.String(), "[WARN]"); n != 1 {
 			t.Errorf("%d warnings:\n%s", n, h.log)
 		}
@@ -229,7 +226,7 @@ func TestANewMessageDoesNotHideTheOnesThatABackupLacks(t *testing.T) {
 		h.ledger.restore(backup)
 		h.add(3) // before the next beat
 		h.want("got", h.got(), "1 2! 3")
-		h.want("told the shared state", h.ledger.restored, 1)
+		h.want("told the shared state", h.ledger.uses().restored, 1)
 	})
 }
 
@@ -247,7 +244,7 @@ func TestABackupIsNoticedByTheBeatAlone(t *testing.T) {
 				next(h)
 				h.sleep(5 * time.Second)
 				h.want("got", h.got(), "1")
-				h.want("told the shared state", h.ledger.restored, 1)
+				h.want("told the shared state", h.ledger.uses().restored, 1)
 				h.want("calls of OnRestored", h.restored, 1)
 			})
 		})
@@ -271,7 +268,7 @@ func TestTheSharedStateLearnsOfItsBackupAlsoAfterFailures(t *testing.T) {
 			}
 		})
 		h.sleep(20 * time.Second)
-		h.want("told the shared state", h.ledger.restored, 1)
+		h.want("told the shared state", h.ledger.uses().restored, 1)
 		h.want("calls of OnRestored", h.restored, 1)
 	})
 }
@@ -284,7 +281,7 @@ func TestALostAnswerToABeatIsNoBackup(t *testing.T) {
 		h.sleep(30 * time.Second)
 		h.ledger.set(func() { h.ledger.fail = nil })
 		h.sleep(30 * time.Second)
-		h.want("told the shared state", h.ledger.restored, 0)
+		h.want("told the shared state", h.ledger.uses().restored, 0)
 	})
 }
 
@@ -301,7 +298,7 @@ func TestAnotherDatabaseGetsTheMessagesOfTheLastDay(t *testing.T) {
 		h.ledger.restore(content{})
 		h.sleep(6 * time.Second)
 		h.want("got", h.got(), "2! 3!")
-		h.want("told the shared state", h.ledger.restored, 1)
+		h.want("told the shared state", h.ledger.uses().restored, 1)
 	})
 }
 
@@ -319,7 +316,7 @@ func TestAnOutboxThatBeginsAnewLosesNothing(t *testing.T) {
 		synctest.Wait()
 		h.add(4)
 		h.want("got", h.got(), "1 2 3 4")
-		h.want("told the shared state", h.ledger.restored, 0)
+		h.want("told the shared state", h.ledger.uses().restored, 0)
 	})
 }
 

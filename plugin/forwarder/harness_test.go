@@ -37,6 +37,7 @@ type fakeLedger struct {
 	content
 	fail     func() (before, after error) // the failures of the next call: before its commit, and after it
 	waits    bool                         // calls wait until their context ends
+	slow     time.Duration                // how long a call takes
 	panics   bool
 	calls    int
 	batches  []int // the decisions of each batch
@@ -57,6 +58,12 @@ func (l *fakeLedger) commit(ctx context.Context, do func() error) error {
 		<-ctx.Done()
 		l.Lock()
 		return ctx.Err()
+	}
+	if l.slow > 0 {
+		slow := l.slow
+		l.Unlock()
+		time.Sleep(slow)
+		l.Lock()
 	}
 	var before, after error
 	if l.fail != nil {
@@ -134,6 +141,21 @@ func (l *fakeLedger) restore(c content) {
 	l.Lock()
 	defer l.Unlock()
 	l.content = content{c.forwarded, c.beat, slices.Clone(c.got)}
+}
+
+// uses is what a forwarder did with the shared state.
+type uses struct {
+	calls    int
+	batches  []int
+	beats    []ledger.Beat
+	restored int
+}
+
+// uses returns what forwarders did.
+func (l *fakeLedger) uses() uses {
+	l.Lock()
+	defer l.Unlock()
+	return uses{l.calls, slices.Clone(l.batches), slices.Clone(l.beats), l.restored}
 }
 
 // set changes the ledger while a forwarder uses it.

@@ -16,16 +16,18 @@ func (h *harness) disturb(seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	var expected []string
 	backups := []content{h.ledger.backup()}
-	failing := 0 // of ten calls
-	h.ledger.fail = func() (before, after error) {
-		if random.IntN(10) >= failing {
-			return nil, nil
+	failing, chance := 0, rand.New(rand.NewPCG(seed, 1)) // of ten calls; the lock of the ledger guards both
+	h.ledger.set(func() {
+		h.ledger.fail = func() (before, after error) {
+			if chance.IntN(10) >= failing {
+				return nil, nil
+			}
+			if chance.IntN(2) == 0 {
+				return errAway, nil
+			}
+			return nil, errAway
 		}
-		if random.IntN(2) == 0 {
-			return errAway, nil
-		}
-		return nil, errAway
-	}
+	})
 	add := func(o *outbox.Outbox) {
 		count := 1 + random.IntN(3)
 		if random.IntN(50) == 0 {
