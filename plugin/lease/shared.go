@@ -72,7 +72,7 @@ func (c *Contender) try(ctx context.Context) (_ *Shared, err error) {
 		lost: make(chan struct{}), stop: make(chan struct{}), watched: make(chan struct{}),
 	}
 	c.connection = nil
-	go s.watch() // until Release, or until the lease is lost
+	go s.watch(context.WithoutCancel(ctx)) // until Release, or until the lease is lost
 	return s, nil
 }
 
@@ -140,10 +140,10 @@ func (s *Shared) lose(why error) {
 }
 
 // watch asks the database until the lease is lost or given back. Then it closes the connection.
-func (s *Shared) watch() {
+func (s *Shared) watch(ctx context.Context) {
 	defer close(s.watched)
 	defer func() { _ = s.connection.Close() }() // it may be broken
-	asking, end := context.WithCancel(context.Background())
+	asking, end := context.WithCancel(ctx)
 	defer end()
 	go func() {
 		select {
