@@ -71,7 +71,7 @@ func IsRefused(err error) bool {
 
 // everyRefused reports whether each cause of an error is a refusal.
 func everyRefused(err error) bool {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // this function unwraps by itself, because every branch counts
 	case nil:
 		return false
 	case *pgconn.PgError:

@@ -176,7 +176,7 @@ func TestAnErrorHasAHint(t *testing.T) {
 		t.Errorf("the hint is %q", got)
 	}
 	plain := &pgconn.PgError{Code: "23505"}
-	if err := explain(plain); err != error(plain) {
+	if err := explain(plain); !errors.Is(err, plain) || errors.As(err, new(*statementError)) {
 		t.Errorf("an error without a hint becomes %v", err)
 	}
 }

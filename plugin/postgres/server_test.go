@@ -82,6 +82,7 @@ func TestAPoolRunsStatementsInSQLitesForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer insert.Close()
 	for i := range 3 {
 		result, err := insert.ExecContext(t.Context(), i, "a?\x00b", []byte{1, 0, byte(i)})
 		if err != nil {
