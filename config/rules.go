@@ -62,9 +62,7 @@ var rules = map[string]rule{
 	}, "%s is not the name in a certificate", "write the certificate's name, for a factory certificate the serial number")},
 	"state_machine": {check: demand(stateMachine.MatchString,
 		"%s cannot name a machine", "write at most 60 letters, digits, dots, dashes and underscores, such as the host name")},
-	"state_url": {check: demand(isStateURL,
-		"is not the address of a PostgreSQL database, or holds a password",
-		"write postgres://USER@HOST:5432/DATABASE?sslmode=verify-full, and the password into state_password_path")},
+	"state_url": {check: checkStateURL},
 	"type": {check: demand(func(text string) bool { return text == Type }, "is %s", "write "+Type)},
 }
 
@@ -157,12 +155,26 @@ func isURL(text string, schemes ...string) bool {
 	return err == nil && slices.Contains(schemes, at.Scheme) && at.Host != "" && at.User == nil && at.RawQuery == "" && isOneLine(text)
 }
 
-// isStateURL accepts the URL of a PostgreSQL database. The password has keys of its own, so that no log shows it.
-func isStateURL(text string) bool {
+// checkStateURL accepts the URL of a PostgreSQL database. It names a user, because the plugin and a command of root would otherwise log in as
+// two users. The password has keys of its own, so that no log shows it. No problem shows the text, which may hold one.
+func checkStateURL(text string) *problem {
+	bad := &problem{"is not the address of a PostgreSQL database", "write postgres://USER@HOST:5432/DATABASE?sslmode=verify-full"}
 	at, err := url.Parse(text)
-	if err != nil || !slices.Contains([]string{"postgres", "postgresql"}, at.Scheme) || !isOneLine(text) {
-		return false
+	if err != nil || !slices.Contains([]string{"postgres", "postgresql"}, at.Scheme) || at.Opaque != "" || !isOneLine(text) {
+		return bad
 	}
-	_, hasPassword := at.User.Password()
-	return !hasPassword && !at.Query().Has("password")
+	query, err := url.ParseQuery(at.RawQuery)
+	if err != nil {
+		return bad
+	}
+	if _, has := at.User.Password(); has || query.Has("password") || query.Has("sslpassword") {
+		return &problem{"holds a password", "remove it there, and write it into state_password_path"}
+	}
+	if at.User.Username() == "" && query.Get("user") == "" {
+		return &problem{"names no user", bad.hint}
+	}
+	if strings.Trim(at.Path, "/") == "" && query.Get("dbname") == "" {
+		return &problem{"names no database", bad.hint}
+	}
+	return nil
 }
