@@ -155,8 +155,7 @@ func isURL(text string, schemes ...string) bool {
 	return err == nil && slices.Contains(schemes, at.Scheme) && at.Host != "" && at.User == nil && at.RawQuery == "" && isOneLine(text)
 }
 
-// checkStateURL accepts the URL of a PostgreSQL database. It names a user, because the plugin and a command of root would otherwise log in as
-// two users. The password has keys of its own, so that no log shows it. No problem shows the text, which may hold one.
+// checkStateURL accepts the URL of a PostgreSQL database. Without a user the plugin's user logs in. The password has keys of its own, so that no log shows it. No problem shows the text, which may hold one.
 func checkStateURL(text string) *problem {
 	bad := &problem{"is not the address of a PostgreSQL database", "write postgres://USER@HOST:5432/DATABASE?sslmode=verify-full"}
 	at, err := url.Parse(text)
@@ -169,9 +168,6 @@ func checkStateURL(text string) *problem {
 	}
 	if _, has := at.User.Password(); has || query.Has("password") || query.Has("sslpassword") {
 		return &problem{"holds a password", "remove it there, and write it into state_password_path"}
-	}
-	if at.User.Username() == "" && query.Get("user") == "" {
-		return &problem{"names no user", bad.hint}
 	}
 	if strings.Trim(at.Path, "/") == "" && query.Get("dbname") == "" {
 		return &problem{"names no database", bad.hint}

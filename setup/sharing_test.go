@@ -92,7 +92,7 @@ func TestThePasswordOfTheDatabaseComesFromAFile(t *testing.T) {
 		t.Errorf("err = %v, password %q, path %q", err, tried, d.StatePasswordPath)
 	}
 	if _, _, err := askSharing(t, Options{Yes: true, StateURL: "postgres://u:secret@h/d"}, "state-url", "", neverTried(t)); err == nil ||
-		!strings.Contains(err.Error(), "--state-url: is not the address of a PostgreSQL database, or holds a password") {
+		!strings.Contains(err.Error(), "--state-url: holds a password; remove it there") {
 		t.Errorf("a password in the URL: %v", err)
 	}
 	var usage UsageError
