@@ -63,7 +63,7 @@ var rules = map[string]rule{
 	"state_machine": {check: demand(stateMachine.MatchString,
 		"%s cannot name a machine", "write at most 60 letters, digits, dots, dashes and underscores, such as the host name")},
 	"state_url": {check: checkStateURL},
-	"type": {check: demand(func(text string) bool { return text == Type }, "is %s", "write "+Type)},
+	"type":      {check: demand(func(text string) bool { return text == Type }, "is %s", "write "+Type)},
 }
 
 // oneOf returns the rule of a key that accepts some words, in any letter case.
