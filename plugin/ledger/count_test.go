@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"database/sql"
 	"testing"
 	"time"
 
@@ -21,7 +20,9 @@ func wantStatus(t testing.TB, l *ledger.Ledger, now time.Time, s ledger.Status) 
 	for i := range counted {
 		pointers = append(pointers, &counted[i])
 	}
-	check(t, l.DB().QueryRowContext(t.Context(), fullCount, sql.Named("now", now.UnixMilli())).Scan(pointers...))
+	target, err := l.Target(t.Context())
+	check(t, err)
+	check(t, l.DB().QueryRowContext(t.Context(), fullCount, now.UnixMilli(), target.Group != "", target.ByRule, target.WithoutBlacklist).Scan(pointers...))
 	want(t, "status at "+now.String(), got, counted)
 }
 
@@ -34,20 +35,18 @@ func milliseconds(t time.Time) int64 {
 
 // fullCount reads every ban and uses no counter.
 const fullCount = `
-	WITH facts AS (SELECT unsure, IIF(asserted_until > @now, asserted_flush, 0) AS asserted, IIF(asserted_until > @now, 0, asserted_until) AS lapsed,
-			COALESCE(target ->> 'group', '') <> '' AS files, COALESCE(target ->> 'by_rule', 0) AS by_rule,
-			COALESCE(target ->> 'without_blacklist', 0) AS alone
-			FROM (SELECT unsure, asserted_flush, asserted_until, NULLIF(target, '') AS target FROM flushing)),
-		counted AS (SELECT *, ends > @now AND until > @now AS in_force, ends > @now AND until = 0 AS waits,
-			until > @now AND (by_rule AND written <= 0 OR NOT alone AND (written <= 0 OR written > asserted) AND expires <= @now) AS blocks,
-			until <= @now AND (written > 0 OR expires > 0) AS unblocks,
-			files AND (until > @now AND written <= 0 OR until <= @now AND written <> 0) AS writes
+	WITH facts AS (SELECT unsure, CASE WHEN asserted_until > ?1 THEN asserted_flush ELSE 0 END AS asserted,
+			CASE WHEN asserted_until > ?1 THEN 0 ELSE asserted_until END AS lapsed, ?2 AS files, ?3 AS by_rule, ?4 AS alone FROM flushing),
+		counted AS (SELECT *, ends > ?1 AND until > ?1 AS in_force, ends > ?1 AND until = 0 AS waits,
+			until > ?1 AND (by_rule AND written <= 0 OR NOT alone AND (written <= 0 OR written > asserted) AND expires <= ?1) AS blocks,
+			until <= ?1 AND (written > 0 OR expires > 0) AS unblocks,
+			files AND (until > ?1 AND written <= 0 OR until <= ?1 AND written <> 0) AS writes
 			FROM ban, facts)
 	SELECT COUNT(*) FILTER (WHERE blocks), COUNT(*) FILTER (WHERE unblocks),
 		COUNT(*) FILTER (WHERE blocks AND NOT (prefix LIKE '%.%/32' OR prefix LIKE '%:%/128')), COUNT(*) FILTER (WHERE writes),
-		COALESCE(NULLIF(MIN(COALESCE(MIN(MAX(pending_since, expires, lapsed)) FILTER (WHERE blocks), 9e18),
-			COALESCE(MIN(MAX(until, pending_since)) FILTER (WHERE unblocks), 9e18),
-			(SELECT IIF(unsure > 0, unsure, 9e18) FROM facts)), 9e18), 0), COALESCE(MIN(until) FILTER (WHERE in_force), 0),
+		COALESCE(NULLIF(MIN(COALESCE(MIN(MAX(pending_since, expires, lapsed)) FILTER (WHERE blocks), 9000000000000000000),
+			COALESCE(MIN(MAX(until, pending_since)) FILTER (WHERE unblocks), 9000000000000000000),
+			(SELECT CASE WHEN unsure > 0 THEN unsure ELSE 9000000000000000000 END FROM facts)), 9000000000000000000), 0), COALESCE(MIN(until) FILTER (WHERE in_force), 0),
 		COUNT(*) FILTER (WHERE in_force AND class = 1), COUNT(*) FILTER (WHERE waits AND class = 1),
 		COUNT(*) FILTER (WHERE in_force AND class = 2), COUNT(*) FILTER (WHERE waits AND class = 2),
 		COUNT(*) FILTER (WHERE in_force AND class = 3), COUNT(*) FILTER (WHERE waits AND class = 3)

@@ -53,11 +53,24 @@ const newBans = `
 	CREATE TRIGGER ban_made AFTER INSERT ON ban BEGIN INSERT INTO new_ban VALUES (NEW.prefix) ON CONFLICT DO NOTHING; END;
 	CREATE TRIGGER ban_back AFTER UPDATE OF change ON ban WHEN NEW.change <> OLD.change BEGIN INSERT INTO new_ban VALUES (NEW.prefix) ON CONFLICT DO NOTHING; END;`
 
+const newBansShared = `
+	CREATE TABLE new_ban (prefix TEXT PRIMARY KEY);
+	CREATE FUNCTION note_ban() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		INSERT INTO new_ban VALUES (NEW.prefix) ON CONFLICT DO NOTHING;
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER ban_made AFTER INSERT ON ban FOR EACH ROW EXECUTE FUNCTION note_ban();
+	CREATE TRIGGER ban_back AFTER UPDATE OF change ON ban FOR EACH ROW WHEN (NEW.change <> OLD.change) EXECUTE FUNCTION note_ban();`
+
 func newEnvironment(t *testing.T, seed uint64) *environment {
 	l := open(t)
-	l.DB().SetMaxOpenConns(1)
-	run(t, l, "PRAGMA synchronous = OFF") // the disk would take most of the time
-	run(t, l, newBans)
+	if l.IsShared() {
+		run(t, l, newBansShared)
+	} else {
+		l.DB().SetMaxOpenConns(1)
+		run(t, l, "PRAGMA synchronous = OFF") // the disk would take most of the time
+		run(t, l, newBans)
+	}
 	withoutSSH := seed%5 == 4
 	if !withoutSSH {
 		check(t, l.SetTarget(t.Context(), ledger.Target{Group: "Crowdsec", DeleteGroup: "Gone"}, start))

@@ -104,16 +104,16 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, isSelected func(b
 		}, `SELECT ban, decision.id, prefix, lapi_id, bits, type, origin, scenario FROM decision JOIN ban ON ban.id = decision.ban
 			WHERE decision.id <= ? AND decision.until > ? AND type <> ? AND (sources & ?) <> 0`, r.last, now.UnixMilli(), ban.FoundEntry, l.machine)
 	})
-	if err == nil {
-		err = inChunks(ctx, l, absent, func(tx *sql.Tx, some [][2]int64) error {
-			var bans, decisions []int64
-			for _, key := range some {
-				bans, decisions = append(bans, key[0]), append(decisions, key[1])
-			}
-			_, err := tx.ExecContext(ctx, `UPDATE decision SET missed_twice = missed_twice | (missed_once & ?3), missed_once = missed_once | ?3
-				WHERE `+isAmongKeys, jsonArray(bans), jsonArray(decisions), l.machine)
-			return err
-		})
+	for some := range slices.Chunk(absent, chunk) {
+		if err != nil {
+			break
+		}
+		var bans, decisions []int64
+		for _, key := range some {
+			bans, decisions = append(bans, key[0]), append(decisions, key[1])
+		}
+		err = l.exec(ctx, `UPDATE decision SET missed_twice = missed_twice | (missed_once & ?3), missed_once = missed_once | ?3
+			WHERE `+isAmongKeys, jsonArray(bans), jsonArray(decisions), l.machine)
 	}
 	return len(absent), l.explain(err, "look for missing decisions")
 }

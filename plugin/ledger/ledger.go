@@ -65,13 +65,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"notification-stormshield/plugin/postgres"
 	"notification-stormshield/plugin/sqlite"
 )
 
 // ErrUnreadable says that the file is damaged, or that an older development build made it. Open does not change the file.
 var ErrUnreadable = errors.New("the ledger cannot be read")
 
-// ErrUnavailable says that SQLite cannot open the file now. For example, the disk is full, or another process keeps it locked.
+// ErrUnavailable says that SQLite cannot open the file now: for example, the disk is full, or another process keeps it locked. On a shared
+// state every call returns it while the database cannot be used.
 var ErrUnavailable = errors.New("the ledger cannot be used now")
 
 // ErrNewer says that a newer version of this program wrote the file. Open does not change the file.
@@ -81,7 +83,9 @@ var ErrNewer = errors.New("the ledger is of a newer version")
 type Ledger struct {
 	db      *sql.DB // for reading
 	path    string
-	machine int64 // the bit of this machine; see bitOf
+	shared  bool         // several machines share it, in PostgreSQL
+	machine int64        // the bit of this machine; see bitOf
+	term    atomic.Int64 // of this machine as the holder of a shared state; 0: it did not take over
 	// writer has one connection, because each connection keeps pages of the file in memory. It is db if the ledger is open for
 	// reading alone: SQLite then refuses to write.
 	writer *sql.DB
@@ -149,7 +153,7 @@ func (l *Ledger) closeOnError(err error) (*Ledger, error) {
 	_ = l.Close()
 	if isUnreadable(err) {
 		err = fmt.Errorf("%w (%w)", ErrUnreadable, err)
-	} else if sqlite.IsError(err) {
+	} else if sqlite.IsError(err) || l.shared && postgres.IsAway(err) {
 		err = fmt.Errorf("%w (%w)", ErrUnavailable, err)
 	}
 	return nil, fmt.Errorf("open the state %s: %w", l.path, err)
@@ -191,6 +195,9 @@ func isUnreadable(err error) bool { return sqlite.IsDamaged(err) || errors.As(er
 func (l *Ledger) explain(err error, what string, values ...any) error {
 	if err == nil {
 		return nil
+	}
+	if l.shared && postgres.IsAway(err) {
+		err = fmt.Errorf("%w (%w)", ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s in %s: %w", fmt.Sprintf(what, values...), l.path, err)
 }

@@ -11,6 +11,7 @@ import (
 	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/plugintest"
 )
 
 var start = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
@@ -25,8 +26,15 @@ func open(t testing.TB) *ledger.Ledger {
 	return openAt(t, filepath.Join(t.TempDir(), "test.db"))
 }
 
+// openAt opens the ledger in a file. If the tests use PostgreSQL, the path stands for a shared state, of which this machine is the holder.
 func openAt(t testing.TB, path string) *ledger.Ledger {
 	t.Helper()
+	if plugintest.TestsPostgres() {
+		l := openShared(t, databaseAt(t, path), "one")
+		_, err := l.TakeOver(t.Context(), noLimit, start)
+		check(t, err)
+		return l
+	}
 	l, err := ledger.Open(t.Context(), path)
 	check(t, err)
 	t.Cleanup(func() { l.Close() })

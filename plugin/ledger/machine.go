@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"math/bits"
 	"net/netip"
@@ -10,33 +11,19 @@ import (
 	"notification-stormshield/plugin/ban"
 )
 
-// ErrNotHolder says that another machine took over, so that this one may not record what the appliance acknowledged.
-var ErrNotHolder = errors.New("another machine has taken over")
-
 // ErrGap says that the state lacks messages of this machine that it had before. It came from a backup.
 var ErrGap = errors.New("the state lacks earlier messages of this machine")
-
-// errNotShared says that a method needs a state that several machines share.
-var errNotShared = errors.New("this state belongs to one machine alone")
 
 // Machine is a CrowdSec machine that uses a shared state.
 type Machine struct {
 	Name         string
 	Number       int
 	Seen         time.Time // its last beat; zero: none yet
-	IsHolder     bool      // it has, or had last, the right to flush
+	IsHolder     bool      // it took over last, and did not hand over
 	Version      string    // of its plugin
 	Waiting      int       // how many decisions wait in its outbox
 	WaitingSince time.Time
 	LocalAPI     LocalAPI
-}
-
-// Holder is the machine that took over last.
-type Holder struct {
-	Machine  string // "": none did yet
-	Term     int64  // how often a machine has taken over
-	Released bool   // it handed over
-	Since    time.Time
 }
 
 // Beat is what a machine tells the others about itself.
@@ -60,48 +47,95 @@ type Forwarded struct {
 	MaybeBlocked bool // this machine may have blocked them while it could not use the state
 }
 
-// bitOf returns the bit of a machine in the sets of a decision.
-func bitOf(number int64) int64 { return 1 << (number - 1) }
+// bitOf returns the bit of a machine in the sets of a decision. 0 is no machine.
+func bitOf(number int64) int64 { return 1 << number >> 1 }
 
 // number returns the number of this machine.
 func (l *Ledger) number() int64 { return int64(bits.Len64(uint64(l.machine))) }
 
-// IsShared reports whether several machines share the state.
-func (l *Ledger) IsShared() bool { return false }
-
-// Place says where the state is, without a password.
-func (l *Ledger) Place() string { return l.path }
-
-// Forward records messages of this machine's outbox, in one transaction. It skips those that it has recorded before. If
-// the state lacks the message before one of them, Forward records nothing and the error is an [ErrGap].
-func (l *Ledger) Forward(_ context.Context, _ []Forwarded, _ time.Time, _ int) (Recorded, error) {
-	return Recorded{}, l.explain(errNotShared, "forward decisions")
+// readMachines returns the machines that share the state, by their numbers.
+func readMachines(ctx context.Context, tx *sql.Tx) (all []Machine, err error) {
+	err = query(ctx, tx, func(rows *sql.Rows) error {
+		var m Machine
+		err := rows.Scan(&m.Name, &m.Number, scanInto(&m.Seen), &m.IsHolder, &m.Version, &m.Waiting, scanInto(&m.WaitingSince),
+			scanInto(&m.LocalAPI.LastRead), scanInto(&m.LocalAPI.FailingSince), &m.LocalAPI.Error)
+		all = append(all, m)
+		return err
+	}, `SELECT name, number, seen, holder.machine = number AND released = 0, version, waiting, waiting_since, last_read, failing_since, error
+		FROM machine JOIN local_api ON local_api.machine = number CROSS JOIN holder ORDER BY number`)
+	return all, err
 }
 
 // Beat records that this machine lives.
-func (l *Ledger) Beat(_ context.Context, _ Beat, _ time.Time) (Beaten, error) {
-	return Beaten{}, l.explain(errNotShared, "record that this machine lives")
+func (l *Ledger) Beat(ctx context.Context, b Beat, now time.Time) (beaten Beaten, err error) {
+	err = l.writeShared(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `UPDATE machine SET seen = ?, beat = beat + 1, version = ?, waiting = ?, waiting_since = ? WHERE number = ?
+			RETURNING beat, forwarded`, now.UnixMilli(), b.Version, b.Waiting, milliseconds(b.WaitingSince), l.number()).
+			Scan(&beaten.Beat, &beaten.Forwarded)
+	})
+	return beaten, l.explain(err, "record that this machine lives")
+}
+
+// Forward records messages of this machine's outbox, in one transaction. It skips those that it has recorded before. If the state lacks
+// the message before one of them, Forward records nothing and the error is an [ErrGap]. A ban that this machine may have blocked, and
+// that had no entry, may have one.
+func (l *Ledger) Forward(ctx context.Context, messages []Forwarded, now time.Time, limit int) (Recorded, error) {
+	if !l.shared {
+		return Recorded{}, l.explain(errNotShared, "forward decisions")
+	}
+	recorded, err := l.transact(ctx, now, limit, func(t *transaction) error {
+		var last int64
+		if err := t.tx.QueryRowContext(ctx, "SELECT forwarded FROM machine WHERE number = ?", l.number()).Scan(&last); err != nil {
+			return err
+		}
+		var all []ban.Decision
+		var blocked []netip.Prefix
+		for _, m := range messages {
+			if m.Number <= last {
+				continue
+			}
+			if m.After > last {
+				return ErrGap
+			}
+			last = m.Number
+			all = append(all, m.Decisions...)
+			if m.MaybeBlocked {
+				blocked = append(blocked, prefixesOf(m.Decisions)...)
+			}
+		}
+		if err := t.addAll(ctx, sortedByPrefix(all), ignoreRow); err != nil {
+			return err
+		}
+		if len(blocked) > 0 {
+			if err := t.exec(ctx, queryMaybeBlocked, maybeBlocked, jsonArray(blocked)); err != nil {
+				return err
+			}
+		}
+		return t.exec(ctx, "UPDATE machine SET forwarded = ? WHERE number = ?", last, l.number())
+	})
+	return recorded, l.explain(err, "forward decisions")
 }
 
 // RecordRestored records that the state came from a backup. So the appliance may have other entries than the state says: the next flush
 // compares the whole files, and blocks everything in force again.
-func (l *Ledger) RecordRestored(_ context.Context, _ time.Time) error {
-	return l.explain(errNotShared, "record that the state came from a backup")
-}
-
-// TakeOver makes this machine the holder, and returns the holder before. From then on no other machine can record what the appliance
-// acknowledged. maxBans is the limit of this machine's configuration; it also holds for what other machines record.
-func (l *Ledger) TakeOver(_ context.Context, _ int, _ time.Time) (Holder, error) {
-	return Holder{}, l.explain(errNotShared, "take over")
-}
-
-// HandOver records that this machine stopped to flush, if no other one has taken over.
-func (l *Ledger) HandOver(_ context.Context) error {
-	return l.explain(errNotShared, "hand over")
+func (l *Ledger) RecordRestored(ctx context.Context, now time.Time) error {
+	err := l.writeShared(ctx, func(tx *sql.Tx) error {
+		return execEach(ctx, tx, statement{`UPDATE flushing SET mark = '', confirmed = 0,
+			unsure = CASE unsure WHEN 0 THEN ? ELSE unsure END`, []any{now.UnixMilli()}})
+	})
+	return l.explain(err, "record that the state came from a backup")
 }
 
 // BlockedBans returns the bans in force, with their ends, that have a decision which was recorded after another one; 0: all. last is the
 // decision that was recorded last.
-func (l *Ledger) BlockedBans(_ context.Context, _ int64) (bans map[netip.Prefix]time.Time, last int64, err error) {
-	return nil, 0, l.explain(errNotShared, "read the bans in force")
+func (l *Ledger) BlockedBans(ctx context.Context, after int64) (bans map[netip.Prefix]time.Time, last int64, err error) {
+	bans = map[netip.Prefix]time.Time{}
+	err = l.read(ctx, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, "SELECT decisions FROM flushing").Scan(&last); err != nil || last <= after {
+			return err
+		}
+		return eachPrefix(ctx, tx, func(p netip.Prefix, until, _ int64) { bans[p] = timeOf(until) },
+			"SELECT prefix, until, 0 FROM ban WHERE until > 1 AND newest > ?", after)
+	})
+	return bans, last, l.explain(err, "read the bans in force")
 }

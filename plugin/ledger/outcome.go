@@ -17,6 +17,9 @@ const (
 	maybeListed = -1
 )
 
+// queryMaybeBlocked records that bans may have an entry.
+const queryMaybeBlocked = "UPDATE ban SET expires = ? WHERE expires = 0 AND prefix IN (SELECT value FROM json_each(?))"
+
 // RecordAttempt records that the bans in Plan.Block may have entries from now on. A flush calls it before it blocks anything, so that
 // the flush after a crash finds every entry.
 func (l *Ledger) RecordAttempt(ctx context.Context, p Plan) error {
@@ -25,8 +28,7 @@ func (l *Ledger) RecordAttempt(ctx context.Context, p Plan) error {
 		for _, b := range bans {
 			prefixes = append(prefixes, b.Prefix)
 		}
-		_, err := tx.ExecContext(ctx, "UPDATE ban SET expires = ? WHERE expires = 0 AND prefix IN (SELECT value FROM json_each(?))",
-			maybeBlocked, jsonArray(prefixes))
+		_, err := tx.ExecContext(ctx, queryMaybeBlocked, maybeBlocked, jsonArray(prefixes))
 		return err
 	})
 	return l.explain(err, "record what the appliance is about to get")
@@ -35,7 +37,7 @@ func (l *Ledger) RecordAttempt(ctx context.Context, p Plan) error {
 // RecordUnsure records that the files, and the entries of their group, may differ from the ledger from now on: the next flush compares the
 // whole files. A flush calls it before it changes the files. If it ends well, RecordOutcome takes that back.
 func (l *Ledger) RecordUnsure(ctx context.Context, p Plan) error {
-	err := l.exec(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
+	err := l.execAsHolder(ctx, "UPDATE flushing SET unsure = ? WHERE unsure = 0", p.now)
 	return l.explain(err, "record that a flush begins to change the appliance's files")
 }
 
@@ -122,7 +124,7 @@ func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome)
 
 // beginOutcome gives the flush its number, and removes the mark if the flush changed the files.
 func (l *Ledger) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) (flush int64, err error) {
-	err = l.write(ctx, func(tx *sql.Tx) (err error) {
+	err = l.writeAsHolder(ctx, func(tx *sql.Tx) (err error) {
 		err = tx.QueryRowContext(ctx, `UPDATE flushing SET flushes = flushes + 1, flushed = CASE WHEN ?1 > 0 THEN ?1 ELSE flushed END,
 			mark = CASE WHEN ?2 THEN mark ELSE '' END RETURNING flushes`, milliseconds(o.At), o.Mark == p.Mark).Scan(&flush)
 		if err == nil && !o.At.IsZero() && o.Warning == nil {
@@ -138,7 +140,7 @@ func (l *Ledger) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) 
 
 // endOutcome stores the facts that become true when all rows have changed.
 func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, flush int64) error {
-	return l.write(ctx, func(tx *sql.Tx) error {
+	return l.writeAsHolder(ctx, func(tx *sql.Tx) error {
 		f, err := readFlushing(ctx, tx)
 		if err != nil {
 			return err
@@ -194,15 +196,15 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 // RecordActivation records when a flush begins to activate the filter rule. The time until the next activation also counts from a begin
 // that fails.
 func (l *Ledger) RecordActivation(ctx context.Context, now time.Time) error {
-	return l.explain(l.exec(ctx, "UPDATE flushing SET activated = ?", now.UnixMilli()), "record that a flush activates the filter rule")
+	return l.explain(l.execAsHolder(ctx, "UPDATE flushing SET activated = ?", now.UnixMilli()), "record that a flush activates the filter rule")
 }
 
 // forgetEntries records that no ban has an entry on the blacklist.
 func (l *Ledger) forgetEntries(ctx context.Context) error {
 	for last, more := int64(0), int64(1); more > 0; last += chunk {
-		err := l.write(ctx, func(tx *sql.Tx) (err error) {
+		err := l.writeAsHolder(ctx, func(tx *sql.Tx) (err error) {
 			if _, err = tx.ExecContext(ctx, "UPDATE ban SET expires = 0 WHERE id > ?1 AND id <= ?1 + ?2 AND expires <> 0", last, chunk); err == nil {
-				err = tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM (SELECT id FROM ban WHERE id > ?1 + ?2 LIMIT 1)", last, chunk).Scan(&more)
+				err = tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM (SELECT id FROM ban WHERE id > ?1 + ?2 LIMIT 1) AS next", last, chunk).Scan(&more)
 			}
 			return err
 		})
@@ -262,10 +264,10 @@ func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
 	err := l.deleteEnded(ctx, p, false)
 	if err == nil {
-		err = l.exec(ctx, queryEndTrouble+" AND warning = 0", WholeFlush)
+		err = l.execAsHolder(ctx, queryEndTrouble+" AND warning = 0", WholeFlush)
 	}
 	if err == nil && p.endsFilesFailure {
-		err = l.exec(ctx, queryEndTrouble, Files)
+		err = l.execAsHolder(ctx, queryEndTrouble, Files)
 	}
 	return l.explain(err, "tidy up")
 }
@@ -285,7 +287,7 @@ func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 		least = maybeListed
 	}
 	for gone := int64(chunk); gone == chunk; {
-		err := l.write(ctx, func(tx *sql.Tx) (err error) {
+		err := l.writeAsHolder(ctx, func(tx *sql.Tx) (err error) {
 			gone, err = rowsAffected(tx.ExecContext(ctx, "DELETE FROM ban WHERE id IN ("+queryDeletable+")", p.now, p.change, least, chunk))
 			return err
 		})
@@ -297,14 +299,14 @@ func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 		return nil
 	}
 	// The rows of lifted decisions stay. The condition in brackets makes SQLite use the index ban_traces.
-	return l.exec(ctx, `UPDATE ban SET written = 0 WHERE until <= ?1 AND (written <> 0 OR expires <> 0)
+	return l.execAsHolder(ctx, `UPDATE ban SET written = 0 WHERE until <= ?1 AND (written <> 0 OR expires <> 0)
 		AND written = -1 AND expires = 0 AND change <= ?2`, p.now, p.change)
 }
 
 // inChunks calls do for some items at a time, each time in a transaction of its own.
 func inChunks[T any](ctx context.Context, l *Ledger, items []T, do func(*sql.Tx, []T) error) error {
 	for some := range slices.Chunk(items, chunk) {
-		if err := l.write(ctx, func(tx *sql.Tx) error { return do(tx, some) }); err != nil {
+		if err := l.writeAsHolder(ctx, func(tx *sql.Tx) error { return do(tx, some) }); err != nil {
 			return err
 		}
 	}

@@ -7,10 +7,16 @@ import (
 	"fmt"
 )
 
-// version is the version of the schema. SQLite keeps it as user_version.
+// version is the version of the schema. SQLite keeps it as user_version, and PostgreSQL in a table.
 const version = 17
 
-// schema makes the tables. Times are milliseconds since 1970; 0 is none.
+// These enclose the triggers, which PostgreSQL has in another form.
+const (
+	beginTriggers = "-- begin of the triggers\n"
+	endTriggers   = "-- end of the triggers\n"
+)
+
+// schema makes the tables in SQLite; see postgresSchema. Times are milliseconds since 1970; 0 is none.
 const schema = `
 CREATE TABLE ban (
 	id            INTEGER PRIMARY KEY,
@@ -32,13 +38,13 @@ CREATE INDEX ban_enforced ON ban (class DESC, newest) WHERE until > 0;
 CREATE INDEX ban_next ON ban (next) WHERE next > 0;
 CREATE INDEX ban_waiting ON ban (class, newest DESC) WHERE until = 0;
 
--- How many bans there are of each class. The triggers keep the counts true in every transaction.
+-- How many bans there are of each class. Triggers keep the counts true in every transaction.
 CREATE TABLE tally (
 	class    INTEGER PRIMARY KEY,        -- 0: of a ban that never had a decision in force
 	enforced INTEGER NOT NULL DEFAULT 0, -- rows with until > 0, also of bans that have ended
 	waiting  INTEGER NOT NULL DEFAULT 0  -- rows with until = 0, also of bans that have ended
 );
-CREATE TRIGGER ban_inserted AFTER INSERT ON ban BEGIN
+` + beginTriggers + `CREATE TRIGGER ban_inserted AFTER INSERT ON ban BEGIN
 	UPDATE tally SET enforced = enforced + (NEW.until > 0), waiting = waiting + (NEW.until = 0) WHERE class = NEW.class;
 END;
 CREATE TRIGGER ban_deleted AFTER DELETE ON ban BEGIN
@@ -48,7 +54,7 @@ CREATE TRIGGER ban_updated AFTER UPDATE OF until, class ON ban WHEN (NEW.until >
 	UPDATE tally SET enforced = enforced - (OLD.until > 0), waiting = waiting - (OLD.until = 0) WHERE class = OLD.class;
 	UPDATE tally SET enforced = enforced + (NEW.until > 0), waiting = waiting + (NEW.until = 0) WHERE class = NEW.class;
 END;
-
+` + endTriggers + `
 CREATE TABLE decision (
 	ban      INTEGER NOT NULL REFERENCES ban ON DELETE CASCADE,
 	id       INTEGER NOT NULL,           -- in the order of recording
@@ -132,9 +138,10 @@ INSERT INTO tally (class) VALUES (0), (1), (2), (3);
 INSERT INTO flushing DEFAULT VALUES;
 INSERT INTO trouble (part) VALUES (0), (1);
 INSERT INTO holder DEFAULT VALUES;
-INSERT INTO machine (number, name) VALUES (1, '');
-INSERT INTO local_api (machine) VALUES (1);
 `
+
+// oneMachine is the only machine of a state in SQLite.
+const oneMachine = "INSERT INTO machine (number, name) VALUES (1, ''); INSERT INTO local_api (machine) VALUES (1);"
 
 // prepare makes the tables of a new file. If the file has another version, prepare returns an error; see checkVersion.
 func (l *Ledger) prepare(ctx context.Context) error {
@@ -146,7 +153,7 @@ func (l *Ledger) prepare(ctx context.Context) error {
 		if found > 0 {
 			return checkVersion(found)
 		}
-		if _, err := tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", version)); err != nil {
+		if _, err := tx.ExecContext(ctx, schema+oneMachine+fmt.Sprintf("PRAGMA user_version = %d;", version)); err != nil {
 			return fmt.Errorf("make the tables: %w", err)
 		}
 		return nil
@@ -158,7 +165,7 @@ func versionOf(ctx context.Context, tx *sql.Tx) (found int, err error) {
 	return found, err
 }
 
-// checkVersion returns why a file with this version cannot be used; nil: it can.
+// checkVersion returns why a state with this version cannot be used; nil: it can.
 func checkVersion(found int) error {
 	switch {
 	case found == 0:

@@ -31,7 +31,7 @@ type Status struct {
 	Trouble   Trouble   // of [WholeFlush]
 	Files     Trouble   // of [Files]
 	LocalAPI  LocalAPI  // as this machine reads it
-	Machines  []Machine // that share the state, by their numbers
+	Machines  []Machine // that share the state, by their numbers; none: it is of one machine
 	Answered  int64     // the last request whose flush ended well
 }
 
@@ -77,6 +77,11 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		}
 		if s.LocalAPI, err = readLocalAPI(ctx, tx, l.number()); err != nil {
 			return err
+		}
+		if l.shared {
+			if s.Machines, err = readMachines(ctx, tx); err != nil {
+				return err
+			}
 		}
 		if err := s.countBans(ctx, tx, now.UnixMilli()); err != nil {
 			return err
@@ -185,7 +190,7 @@ func (l *Ledger) OnAppliance(ctx context.Context) ([]netip.Prefix, error) {
 
 // RecordCleanup records that a clean-up removed all our entries and names from the appliance. Bans in force are pending again.
 func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
-	err := l.write(ctx, func(tx *sql.Tx) error {
+	err := l.writeAsHolder(ctx, func(tx *sql.Tx) error {
 		parameters := []any{now.UnixMilli()}
 		err := execEach(ctx, tx, statement{"UPDATE ban SET written = 0, expires = 0, pending_since = ?", parameters}, statement{
 			`DELETE FROM ban WHERE until > 0 AND until <= ?1

@@ -98,16 +98,22 @@ func (b *storedBan) remove(which func(*storedDecision) bool) bool {
 // removeSource removes a machine from the sources of each decision for which the function returns true. A decision without a source is
 // removed. removeSource reports whether there was such a decision.
 func (b *storedBan) removeSource(machine int64, which func(*storedDecision) bool) (found bool) {
-	b.remove(func(d *storedDecision) bool {
+	var without []int64 // the decisions that have no source any more
+	for i := range b.decisions {
+		d := &b.decisions[i]
 		if !which(d) {
-			return false
+			continue
 		}
 		found = true
-		d.changed = d.changed || d.sources&machine != 0
-		d.sources &^= machine
+		if d.sources&machine != 0 {
+			d.sources, d.changed = d.sources&^machine, true
+		}
 		d.wasSeen(machine)
-		return d.sources == 0
-	})
+		if d.sources == 0 {
+			without = append(without, d.id)
+		}
+	}
+	b.remove(func(d *storedDecision) bool { return slices.Contains(without, d.id) })
 	return found
 }
 

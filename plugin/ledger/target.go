@@ -82,7 +82,7 @@ func (l *Ledger) Target(ctx context.Context) (t Target, err error) {
 // SetTarget records the target that [Target.Next] returns. If it differs from the last one, nothing counts as acknowledged any
 // more. Only the holder of the lease calls SetTarget.
 func (l *Ledger) SetTarget(ctx context.Context, named Target, now time.Time) error {
-	err := l.write(ctx, func(tx *sql.Tx) error {
+	err := l.writeAsHolder(ctx, func(tx *sql.Tx) error {
 		var before Target
 		if err := tx.QueryRowContext(ctx, "SELECT target FROM flushing").Scan(&before); err != nil {
 			return err

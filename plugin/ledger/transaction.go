@@ -52,10 +52,16 @@ func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func
 	t := &transaction{machine: l.machine, now: now.UnixMilli(), soon: now.Add(aboutToEnd).UnixMilli(), prepared: map[string]*sql.Stmt{}}
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		t.tx = tx
-		err := tx.QueryRowContext(ctx, "SELECT changes + 1, (SELECT SUM(waiting) > 0 FROM tally), decisions, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban) FROM flushing").
-			Scan(&t.number, &t.hasWaiting, &t.lastDecision, &t.nextBan)
+		var term int64
+		var ofHolder int
+		err := tx.QueryRowContext(ctx, `SELECT changes + 1, (SELECT SUM(waiting) > 0 FROM tally), decisions,
+			(SELECT COALESCE(MAX(id), 0) + 1 FROM ban), max_bans, (SELECT term FROM holder) FROM flushing`).
+			Scan(&t.number, &t.hasWaiting, &t.lastDecision, &t.nextBan, &ofHolder, &term)
 		if err == nil {
 			err = do(t)
+		}
+		if ofHolder > 0 && term != l.term.Load() {
+			limit = ofHolder // the machine that flushes decides how much the appliance holds
 		}
 		if err == nil {
 			err = t.applyLimit(ctx, limit)

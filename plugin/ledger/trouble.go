@@ -46,7 +46,7 @@ func (l *Ledger) RecordWarning(ctx context.Context, part Part, text string, now 
 // recordTrouble stores a trouble and counts it. A failure after a warning begins a new trouble, and so does a warning after a
 // failure.
 func (l *Ledger) recordTrouble(ctx context.Context, part Part, text string, warning bool, request int64, now time.Time) error {
-	err := l.exec(ctx, `UPDATE trouble SET text = ?1, since = CASE WHEN count = 0 OR warning <> ?3 THEN ?2 ELSE since END,
+	err := l.execAsHolder(ctx, `UPDATE trouble SET text = ?1, since = CASE WHEN count = 0 OR warning <> ?3 THEN ?2 ELSE since END,
 		last = ?2, count = CASE WHEN warning <> ?3 THEN 1 ELSE count + 1 END, warning = ?3, request = CASE ?3 WHEN 1 THEN request ELSE ?4 END
 		WHERE part = ?5`, text, now.UnixMilli(), oneIf(warning), request, part)
 	return l.explain(err, "record the trouble")
