@@ -114,7 +114,7 @@ func (s Source) addContents(ctx context.Context, r *Report, now time.Time) (prob
 		Recorded: read.Recorded, NextEnd: jsonTime(read.Next), ToBlock: read.ToBlock, ToUnblock: read.ToUnblock,
 	}
 	if r.Shared != nil {
-		r.Shared.addMachines(read.Machines, now)
+		r.Shared.addMachines(read.Machines, read.Holder, now)
 	}
 	if problem, err = s.TargetProblem(ctx); err != nil || problem != "" {
 		r.ToBlock, r.ToUnblock = r.InForce, 0

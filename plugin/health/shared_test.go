@@ -111,19 +111,21 @@ func TestTheMachinesSayWhichOneEnforces(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		machines        []ledger.Machine
+		released        time.Duration // how long ago the holder handed over; 0: it did not
 		holder, warning string
 		unheld          time.Duration
 	}{
 		"none yet":          {},
 		"another":           {machines: []ledger.Machine{seen("a", 0, false), seen("b", 5*time.Second, true)}, holder: "b"},
 		"the holder is off": {machines: []ledger.Machine{seen("a", 0, false), seen("b", 50*time.Second, true)}, unheld: 50 * time.Second},
+		"handed over":       {machines: []ledger.Machine{seen("a", 0, false), seen("b", 0, false)}, released: 40 * time.Second, unheld: 40 * time.Second},
 		"both are off": {machines: []ledger.Machine{seen("a", time.Hour, false), seen("b", 2*time.Minute, true), seen("c", time.Hour, false)},
 			unheld: 2 * time.Minute, warning: "b was last seen 2m ago, c was last seen 1h ago"},
 		"one that stands by is off": {machines: []ledger.Machine{seen("a", 0, true), seen("b", 2*time.Minute, false)}, holder: "a",
 			warning: "b was last seen 2m ago"},
 	} {
 		shared := Shared{Machine: "a"}
-		shared.addMachines(test.machines, now)
+		shared.addMachines(test.machines, ledger.Holder{Machine: "b", Released: test.released > 0, Since: now.Add(-test.released)}, now)
 		warning, _, _ := strings.Cut(shared.Warning, " (hint: ")
 		if shared.Holder != test.holder || warning != test.warning || len(shared.Machines) != len(test.machines) {
 			t.Errorf("%s: %+v", name, shared)
@@ -141,7 +143,7 @@ func TestTheMachinesHaveWhatTheyReportOfThemselves(t *testing.T) {
 		{Name: "a", Seen: now, Version: "1.2.3", Waiting: 3, WaitingSince: now.Add(-time.Minute),
 			LocalAPI: ledger.LocalAPI{LastRead: now.Add(-time.Hour), FailingSince: now.Add(-time.Minute), Error: "refused"}},
 		{Name: "b"},
-	}, now)
+	}, ledger.Holder{}, now)
 	a := shared.Machines[0]
 	if a.Version != "1.2.3" || a.Waiting != 3 || !a.WaitingSince.Equal(*ago(time.Minute)) || !a.LocalAPI.LastRead.Equal(*ago(time.Hour)) ||
 		!a.LocalAPI.UnreadSince.Equal(*ago(time.Minute)) || a.LocalAPI.Error != "refused" {

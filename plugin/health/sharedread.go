@@ -51,8 +51,11 @@ func (s *Shared) addFailure(err error, now time.Time) {
 }
 
 // addMachines adds what the database says of the machines.
-func (s *Shared) addMachines(machines []ledger.Machine, now time.Time) {
+func (s *Shared) addMachines(machines []ledger.Machine, holder ledger.Holder, now time.Time) {
 	s.Machines = []Machine{}
+	if holder.Released {
+		s.unheldSince = holder.Since
+	}
 	var unseen []string
 	for _, m := range machines {
 		one := Machine{

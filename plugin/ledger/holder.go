@@ -12,10 +12,10 @@ var ErrNotHolder = errors.New("another machine has taken over (hint: `status` sh
 
 // Holder is the machine that took over last.
 type Holder struct {
-	Machine  string // "": none did yet
-	Term     int64  // how often a machine has taken over
-	Released bool   // it handed over
-	Since    time.Time
+	Machine  string    // "": none did yet
+	Term     int64     // how often a machine has taken over
+	Released bool      // it handed over
+	Since    time.Time // when it took over or, if it handed over, when it last beat before that
 }
 
 // TakeOver makes this machine the holder, and returns the holder before. From then on no other machine can record what the appliance
@@ -38,7 +38,8 @@ func (l *Ledger) TakeOver(ctx context.Context, maxBans int, now time.Time) (befo
 // HandOver records that this machine no longer flushes, unless another one has taken over.
 func (l *Ledger) HandOver(ctx context.Context) error {
 	err := l.writeShared(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE holder SET released = 1 WHERE term = ?", l.term.Load())
+		_, err := tx.ExecContext(ctx, `UPDATE holder SET released = 1, since = MAX(since, (SELECT seen FROM machine WHERE number = holder.machine))
+			WHERE term = ?`, l.term.Load())
 		return err
 	})
 	if err == nil {

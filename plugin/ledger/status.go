@@ -31,6 +31,7 @@ type Status struct {
 	Trouble   Trouble   // of [WholeFlush]
 	Files     Trouble   // of [Files]
 	LocalAPI  LocalAPI  // as this machine reads it
+	Holder    Holder    // the machine that took over last; zero: it is of one machine
 	Machines  []Machine // that share the state, by their numbers; none: it is of one machine
 	Answered  int64     // the last request whose flush ended well
 }
@@ -80,6 +81,9 @@ func (l *Ledger) Status(ctx context.Context, now time.Time) (Status, error) {
 		}
 		if l.shared {
 			if s.Machines, err = readMachines(ctx, tx); err != nil {
+				return err
+			}
+			if s.Holder, err = readHolder(ctx, tx); err != nil {
 				return err
 			}
 		}
