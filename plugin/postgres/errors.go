@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"database/sql/driver"
 	"errors"
 	"io"
@@ -28,6 +30,9 @@ func IsAway(err error) bool {
 	if e := (*pgconn.PgError)(nil); errors.As(err, &e) {
 		return isAwayCode(e.Code)
 	}
+	if isOfTLS(err) {
+		return false
+	}
 	// Not net.Error: a missing file of a certificate is one, too.
 	if errors.As(err, new(*net.OpError)) || errors.As(err, new(*net.DNSError)) {
 		return true
@@ -42,6 +47,15 @@ func IsAway(err error) bool {
 	}
 	return false
 }
+
+// isOfTLS reports whether the client does not accept the certificate of a server, or the server has no encryption.
+func isOfTLS(err error) bool {
+	return errors.As(err, new(*tls.CertificateVerificationError)) || errors.As(err, new(x509.UnknownAuthorityError)) ||
+		errors.As(err, new(x509.HostnameError)) || errors.As(err, new(x509.CertificateInvalidError)) || hasNoTLS(err)
+}
+
+// hasNoTLS reports whether the server has no encryption. pgconn has no type for that error.
+func hasNoTLS(err error) bool { return strings.Contains(err.Error(), "server refused TLS connection") }
 
 // isAwayCode reports whether the server says that it cannot do now what it otherwise can.
 // https://www.postgresql.org/docs/15/errcodes-appendix.html
@@ -155,10 +169,10 @@ func hintFor(err error) string {
 		}
 		return hints[e.Code]
 	}
-	switch text := err.Error(); {
-	case strings.Contains(text, "refused TLS"):
+	switch {
+	case hasNoTLS(err):
 		return "the server has no TLS: set ssl = on in its postgresql.conf, or remove sslmode from state_url"
-	case strings.Contains(text, "x509:"):
+	case isOfTLS(err):
 		return "write the path of the certificate authority into state_url: sslrootcert=/etc/ssl/…, and the name in the certificate as the host"
 	}
 	return ""

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/x509"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -52,6 +53,7 @@ func TestIsAwayTellsATroubleThatPassesFromAMistake(t *testing.T) {
 		{&pgconn.PgError{Code: "42P01"}, false}, // no such table
 		{&pgconn.PgError{Code: "23505"}, false}, // not unique
 		{&pgconn.PgError{}, false},
+		{errors.Join(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, x509.HostnameError{Certificate: &x509.Certificate{}}), false},
 		{errors.Join(syscall.ECONNRESET, &pgconn.PgError{Code: "28P01"}), false},
 	} {
 		for _, err := range []error{c.err, fmt.Errorf("record: %w", c.err), explainIfAny(c.err)} {
