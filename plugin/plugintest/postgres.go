@@ -53,7 +53,8 @@ const startTimeout = time.Minute
 // guardScript waits for the end of its standard input, which is the end of the test process. It then stops the server and removes its folder.
 const guardScript = `cat >/dev/null
 pid=$(head -n 1 data/postmaster.pid 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
-while [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+tries=0 # a server that nobody waits for may stay as a zombie
+while [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null && [ $((tries += 1)) -lt 100 ]; do sleep 0.1; done
 cd / && rm -rf "$1"`
 
 // StartPostgres starts a cluster for one test. It fails the test where PostgreSQL is not installed.
