@@ -27,7 +27,7 @@ func (o *Outbox) Forwarded(ctx context.Context) (number int64, err error) {
 // decisions without the shared state.
 func (o *Outbox) MarkAttempted(ctx context.Context, numbers []int64) error {
 	err := o.write(ctx, func(tx *sql.Tx) error {
-		insert, err := tx.PrepareContext(ctx, "INSERT OR IGNORE INTO attempted SELECT ?1 FROM state WHERE forwarded < ?1")
+		insert, err := tx.PrepareContext(ctx, "INSERT OR IGNORE INTO attempted (number) VALUES (?)")
 		if err != nil {
 			return err
 		}
@@ -80,20 +80,14 @@ func (o *Outbox) tidy(ctx context.Context, now time.Time) error {
 			if err := tx.QueryRowContext(ctx, "SELECT MAX(last) FROM forwarding WHERE at <= ?", before).Scan(&last); err != nil {
 				return err
 			}
-			const first = "SELECT number FROM message WHERE number <= ? ORDER BY number LIMIT ?"
-			for _, statement := range []string{
-				"UPDATE state SET total = COALESCE((SELECT MAX(total) FROM message WHERE number IN (" + first + ")), total)",
-				"DELETE FROM message WHERE number IN (" + first + ")",
-			} {
-				result, err := tx.ExecContext(ctx, statement, last.Int64, mostDeleted)
-				if err == nil {
-					deleted, err = result.RowsAffected()
-				}
-				if err != nil {
-					return err
-				}
+			const statement = "DELETE FROM message WHERE number IN (SELECT number FROM message WHERE number <= ? ORDER BY number LIMIT ?)"
+			result, err := tx.ExecContext(ctx, statement, last.Int64, mostDeleted)
+			if err == nil {
+				deleted, err = result.RowsAffected()
 			}
-			_, err := tx.ExecContext(ctx, "DELETE FROM forwarding WHERE last < ?", last.Int64) // the last one stays until the messages are gone
+			if err == nil {
+				_, err = tx.ExecContext(ctx, "DELETE FROM forwarding WHERE last < ?", last.Int64) // the last one stays until the messages are gone
+			}
 			return err
 		})
 		if err != nil {

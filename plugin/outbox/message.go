@@ -51,7 +51,7 @@ func (o *Outbox) Add(ctx context.Context, decisions []ban.Decision, now time.Tim
 	}
 	ctx = context.WithoutCancel(ctx) // CrowdSec would send the alert of a cancelled call again
 	err := o.write(ctx, func(tx *sql.Tx) error {
-		const last = `SELECT MAX(MAX(state.forwarded, state.reached, COALESCE(message.number, 0)) + 1, ?), COALESCE(message.total, state.total)
+		const last = `SELECT MAX(MAX(state.forwarded, state.reached, COALESCE(message.number, 0)) + 1, ?), COALESCE(message.total, 0)
 			FROM state LEFT JOIN message ON message.number = (SELECT MAX(number) FROM message)`
 		var number, total int64
 		if err := tx.QueryRowContext(ctx, last, now.UnixMicro()).Scan(&number, &total); err != nil {

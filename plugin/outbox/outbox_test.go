@@ -277,6 +277,10 @@ func TestAttemptedMessagesAreMarkedUntilTheyAreForwarded(t *testing.T) {
 	check(t, o.MarkForwarded(t.Context(), all[1].Number, start))
 	check(t, o.MarkAttempted(t.Context(), []int64{all[0].Number}))
 	want(t, "waiting", waiting(t, o), "3!")
+	check(t, o.MarkForwarded(t.Context(), all[2].Number, start))
+	var left int
+	check(t, o.DB().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM attempted").Scan(&left))
+	want(t, "marks that are left", left, 0)
 }
 
 func TestAlignSendsAgainWhatASharedStateFromABackupLacks(t *testing.T) {
@@ -311,10 +315,9 @@ func TestAlignRaisesTheNumbersOfAnOutboxThatIsOlderThanTheSharedState(t *testing
 		shared   func(first, last int64) int64
 		expected string
 	}{
-		"all are lower":   {func(_, last int64) int64 { return last + 1000 }, "3! 4 5"},
-		"some are lower":  {func(first, _ int64) int64 { return first + 1 }, "3! 4 5"},
-		"all are higher":  {func(first, _ int64) int64 { return first - 1 }, "3! 4 5"},
-		"the next is one": {func(first, _ int64) int64 { return first }, "4 5"},
+		"all are lower":  {func(_, last int64) int64 { return last + 1000 }, "3! 4 5"},
+		"some are lower": {func(first, _ int64) int64 { return first + 1 }, "3! 4 5"},
+		"all are higher": {func(first, _ int64) int64 { return first - 1000 }, "3! 4 5"},
 	} {
 		o := open(t)
 		add(t, o, start, 1, 2)
@@ -330,6 +333,8 @@ func TestAlignRaisesTheNumbersOfAnOutboxThatIsOlderThanTheSharedState(t *testing
 		want(t, name, waiting(t, o), c.expected)
 		forwarded, err := o.Forwarded(t.Context())
 		want(t, name+": forwarded, error", fmt.Sprint(forwarded, err), fmt.Sprint(shared, nil))
+		first := messages(t, o, shared)[0].Number
+		want(t, name+": the numbers are raised only if they must", first == all[0].Number, shared < all[0].Number)
 		add(t, o, start, 6)
 		want(t, name+", and a new message", waiting(t, o), c.expected+" 6")
 	}

@@ -17,7 +17,7 @@ CREATE TABLE message (
 	number    INTEGER PRIMARY KEY,
 	at        INTEGER NOT NULL, -- when it was added
 	decisions INTEGER NOT NULL, -- how many it has
-	total     INTEGER NOT NULL, -- how many it and all messages before it have, also those that were deleted
+	total     INTEGER NOT NULL, -- how many it has, and all messages before it since the file was empty
 	text      BLOB NOT NULL     -- the decisions, as JSON
 );
 CREATE TABLE attempted (
@@ -28,12 +28,11 @@ CREATE TABLE forwarding (
 	at   INTEGER NOT NULL     -- … were forwarded by this time
 );
 CREATE TABLE state (
-	forwarded  INTEGER NOT NULL DEFAULT 0,  -- the last message that was forwarded
-	reached    INTEGER NOT NULL DEFAULT 0,  -- the highest number that was ever forwarded
-	total      INTEGER NOT NULL DEFAULT 0,  -- the column of the last message that was deleted
-	resent     INTEGER NOT NULL DEFAULT 0,  -- when forwarded messages last began to wait again
-	beat       INTEGER NOT NULL DEFAULT 0,  -- the last beat that the shared state counted
-	away_since INTEGER NOT NULL DEFAULT 0,  -- since when the shared state cannot be used; 0: it can
+	forwarded  INTEGER NOT NULL DEFAULT 0, -- the last message that was forwarded
+	reached    INTEGER NOT NULL DEFAULT 0, -- the highest number that was ever forwarded
+	resent     INTEGER NOT NULL DEFAULT 0, -- when forwarded messages last began to wait again
+	beat       INTEGER NOT NULL DEFAULT 0, -- the last beat that the shared state counted
+	away_since INTEGER NOT NULL DEFAULT 0, -- since when the shared state cannot be used; 0: it can
 	away_cause TEXT NOT NULL DEFAULT '',    -- why
 	alone      INTEGER NOT NULL DEFAULT 0   -- 1: this machine goes on enforcing without it
 );
