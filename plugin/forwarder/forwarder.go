@@ -106,6 +106,9 @@ func (f *Forwarder) Run(ctx context.Context) {
 	}
 }
 
+// ForwardOnce forwards what waits now, for a command that runs while no plugin does.
+func (f *Forwarder) ForwardOnce(ctx context.Context) error { return f.forwardAll(ctx) }
+
 // reportFailure logs and records that decisions cannot be forwarded.
 func (f *Forwarder) reportFailure(ctx context.Context, err error) {
 	f.isBack = false

@@ -37,9 +37,18 @@ func contents(t *testing.T, l *ledger.Ledger) []string {
 	return all
 }
 
+// openSQLite opens a ledger of one machine.
+func openSQLite(t *testing.T) *ledger.Ledger {
+	t.Helper()
+	l, err := ledger.Open(t.Context(), filepath.Join(t.TempDir(), "own.db"))
+	check(t, err)
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
 func TestACopyHasEverythingOfTheLedger(t *testing.T) {
 	now := start
-	from, to := openAt(t, filepath.Join(t.TempDir(), "from.db")), open(t)
+	from, to := openSQLite(t), open(t)
 	check(t, from.SetTarget(t.Context(), ledger.Target{Host: "192.0.2.1:443", Group: "Crowdsec", DeleteGroup: "Gone"}, now))
 	recordAtMost(t, from, 700, now, numbered(1, 600)...)
 	flush(t, from, now, byGroup)
@@ -65,7 +74,7 @@ func TestACopyHasEverythingOfTheLedger(t *testing.T) {
 
 func TestACopyReplacesBansOnlyWhenItMust(t *testing.T) {
 	now := start
-	from, to := openAt(t, filepath.Join(t.TempDir(), "from.db")), open(t)
+	from, to := openSQLite(t), open(t)
 	record(t, from, now, decided("192.0.2.1/32", now.Add(time.Hour)))
 	record(t, to, now, decided("192.0.2.2/32", now.Add(time.Hour)), decided("192.0.2.3/32", now.Add(time.Hour)))
 	before := contents(t, to)
@@ -77,4 +86,30 @@ func TestACopyReplacesBansOnlyWhenItMust(t *testing.T) {
 	check(t, err)
 	want(t, "copied", copied, ledger.Copied{Bans: 1, Decisions: 1})
 	want(t, "content", contents(t, to), contents(t, from))
+}
+
+// The machines of a state have numbers of their own, so a copy names the sources of the decisions anew.
+func TestACopyNamesTheMachineThatDeliveredADecision(t *testing.T) {
+	one, two := twoMachines(t)
+	own := openSQLite(t)
+	mine, other, both := identified(1, "192.0.2.1/32", start.Add(time.Hour)), identified(2, "192.0.2.2/32", start.Add(time.Hour)),
+		identified(3, "192.0.2.3/32", start.Add(time.Hour))
+	list(t, one, noLimit, other, both)
+	list(t, two, noLimit, mine, both)
+
+	_, err := ledger.Copy(t.Context(), two, own, false)
+	check(t, err)
+	want(t, "sources", lines(t, own, "SELECT sources || ' ' || lapi_id FROM decision ORDER BY lapi_id"), []string{"0 0", "1 1", "1 3"})
+	fullRead(t, own) // it lists nothing
+	fullRead(t, own)
+	endMissing(t, own)
+	wantInForce(t, own, "after two full reads", other.Prefix.String())
+
+	_, err = ledger.Copy(t.Context(), own, two, true)
+	check(t, err)
+	want(t, "sources", lines(t, two, "SELECT CAST(sources AS TEXT) FROM decision"), []string{"0"})
+	record(t, own, start, mine)
+	_, err = ledger.Copy(t.Context(), own, two, true)
+	check(t, err)
+	want(t, "sources", lines(t, two, "SELECT CAST(sources AS TEXT) FROM decision ORDER BY id"), []string{"0", "2"})
 }
