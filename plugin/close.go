@@ -12,8 +12,17 @@ func (n *notification) close() {
 	n.stop()
 	<-n.ended
 	n.appliance.LogOut()
+	n.closeState()
+}
+
+// closeState closes the ledger, the outbox and the login hold-off.
+func (n *notification) closeState() {
+	n.endLockout()
 	if n.ledger != nil {
 		_ = n.ledger.Close()
+	}
+	if n.outbox != nil {
+		_ = n.outbox.Close()
 	}
 }
 

@@ -64,7 +64,7 @@ func (p *Plugin) endsOfOtherBans(ctx context.Context, n *notification, some []ne
 	var others []*notification
 	p.mu.Lock()
 	for name, other := range p.running {
-		applies := other.stateless == nil && !other.document.DryRun && other.document.Stormshield.UsesBlacklist()
+		applies := other.ledger != nil && !other.document.DryRun && other.document.Stormshield.UsesBlacklist()
 		if name != n.document.Name && applies && other.document.Stormshield.Address() == n.document.Stormshield.Address() {
 			others = append(others, other)
 		}

@@ -15,7 +15,7 @@ import (
 // source returns the notification for the exporter.
 func (n *notification) source() metrics.Source {
 	return metrics.Source{
-		Health: HealthSource(n.document, n.ledger), NoState: n.stateless, Counters: n.counters, Observed: n.appliance.Observed,
+		Health: HealthSource(n.document, n.lockout, n.ledger, n.outbox, n.away), NoState: n.stateless, Counters: n.counters, Observed: n.appliance.Observed,
 	}
 }
 

@@ -26,8 +26,8 @@ import (
 	"notification-stormshield/plugin/ban"
 	"notification-stormshield/plugin/enforcer"
 	"notification-stormshield/plugin/ledger"
-	"notification-stormshield/plugin/lockout"
 	"notification-stormshield/plugin/metrics"
+	"notification-stormshield/plugin/outbox"
 	"notification-stormshield/plugin/pacer"
 )
 
@@ -82,9 +82,13 @@ type notification struct {
 	filter      ban.Filter
 	log         hclog.Logger
 	appliance   Appliance
-	ledger      *ledger.Ledger // nil: stateless
-	stateless   error          // why the state cannot be opened yet; nil: it is open
-	lockout     enforcer.LoginHoldOff
+	ledger      *ledger.Ledger // nil: stateless, or a shared ledger that could not be opened yet
+	stateless   error          // why nothing can be recorded yet; nil: Notify records
+	outbox      *outbox.Outbox // nil: no other machine shares the state
+	away        error          // why the shared ledger could not be opened yet; nil: it is open
+	sharing     *sharing       // nil: no other machine shares the state, or the shared ledger could not be opened yet
+	lockout     LoginHoldOff
+	endLockout  func() // after the last use of lockout
 	enforcer    *enforcer.Enforcer
 	localAPI    *lapi.Client // nil: the configuration names none
 	credentials string       // a login hold-off counts for these
@@ -131,7 +135,10 @@ func (p *Plugin) Configure(ctx context.Context, c *protobufs.Config) (*protobufs
 func (p *Plugin) makeNotification(ctx context.Context, d config.Document) (*notification, error) {
 	log := p.options.logOf(d)
 	state := StateOf(d)
-	store, err := state.openOrReplace(ctx, log)
+	if state.IsShared() {
+		return p.makeShared(ctx, d, log)
+	}
+	store, err := openOrReplace(ctx, state, State.Open, log)
 	if isTemporary(err) {
 		return p.makeStateless(ctx, d, log, err)
 	}
@@ -179,14 +186,18 @@ func (o Options) logOf(d config.Document) hclog.Logger {
 
 // prepare makes a notification. store is nil if the state cannot be opened yet.
 func (o Options) prepare(ctx context.Context, d config.Document, store *ledger.Ledger, log hclog.Logger) (*notification, error) {
+	holdOff, end, err := OpenLoginHoldOff(d)
+	if err != nil {
+		return nil, err
+	}
 	n := &notification{
-		options: o, document: d, filter: d.Filter(), log: log, ledger: store, lockout: lockout.File{Path: StateOf(d).Lockout},
+		options: o, document: d, filter: d.Filter(), log: log, ledger: store, lockout: holdOff, endLockout: end,
 		appliance: o.Connect(d), credentials: Credentials(d), ended: make(chan struct{}),
 		counters: metrics.NewCounters(d.Name, d.Stormshield.Host),
 	}
 	if d.LAPI.IsUsed() {
-		var err error
 		if n.localAPI, err = LocalAPI(d, o.Version); err != nil {
+			end()
 			return nil, err
 		}
 	}
@@ -209,12 +220,14 @@ func (o Options) prepare(ctx context.Context, d config.Document, store *ledger.L
 	return n, nil
 }
 
-// FlushOnce re-asserts all bans of a configuration while no plugin runs. Its caller holds the lease, and closes the ledger.
-func FlushOnce(ctx context.Context, d config.Document, store *ledger.Ledger, o Options) error {
+// FlushOnce re-asserts all bans of a configuration while no plugin flushes. Its caller closes the ledger.
+func FlushOnce(ctx context.Context, d config.Document, store *ledger.Ledger, held *Hold, o Options) error {
 	n, err := o.prepare(ctx, d, store, o.logOf(d))
 	if err != nil {
 		return err
 	}
+	n.enforcer.Permit = held.Permit
+	defer n.endLockout()
 	defer n.appliance.LogOut()
 	if _, err := store.RequestFlush(ctx); err != nil {
 		return err
@@ -248,14 +261,11 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 			n.counters.CountUnrecorded(n.stateless)
 			return n.stateless
 		}
-		recorded, err := n.ledger.Record(ctx, result.Decisions, now, n.document.Decisions.MaxBans)
-		if err != nil {
+		if err := n.record(ctx, result.Decisions, now); err != nil {
 			n.counters.CountUnrecorded(err)
 			return err
 		}
 		n.counters.ObserveRecorded()
-		n.enforcer.Trigger()
-		n.log.Debug("recorded", "added", recorded.Added, "extended", recorded.Extended, "known", len(result.Decisions)-recorded.Unknown)
 	}
 	n.report(result, now)
 	if malformed != nil {
@@ -265,6 +275,23 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 		return n.test(ctx)
 	}
 	return nil
+}
+
+// record records decisions of an alert: in the outbox if several machines share the state, and otherwise in the ledger.
+func (n *notification) record(ctx context.Context, decisions []ban.Decision, now time.Time) error {
+	if n.outbox != nil {
+		err := n.outbox.Add(ctx, decisions, now)
+		if err == nil && n.sharing != nil {
+			n.sharing.forwarder.Trigger()
+		}
+		return err
+	}
+	recorded, err := n.ledger.Record(ctx, decisions, now, n.document.Decisions.MaxBans)
+	if err == nil {
+		n.enforcer.Trigger()
+		n.log.Debug("recorded", "added", recorded.Added, "extended", recorded.Extended, "known", len(decisions)-recorded.Unknown)
+	}
+	return err
 }
 
 // report logs and counts the decisions that block nothing.

@@ -38,6 +38,10 @@ func (n *notification) run(ctx context.Context) {
 	if !pause(ctx, time.Until(n.options.Started.Add(firstFlushAfter))) {
 		return
 	}
+	if n.sharing != nil {
+		n.sharing.act(ctx)
+		return
+	}
 	acting.Go(func() { n.enforcer.Run(ctx) })
 	if n.document.LAPI.Followed() {
 		acting.Go(func() { n.follow(ctx) })

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -17,24 +18,53 @@ import (
 	"notification-stormshield/plugin/health"
 	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
-	"notification-stormshield/plugin/lockout"
+	"notification-stormshield/plugin/outbox"
+	"notification-stormshield/plugin/postgres"
+	"notification-stormshield/plugin/sqlite"
 )
 
-// State has the paths of a configuration's state.
+// State has the places of a configuration's state.
 type State struct {
-	Path    string // the ledger
-	Lease   string // the lock of the process that flushes
+	Path    string // the SQLite file: the ledger or, if several machines share the state, the outbox
+	Lease   string // the lock of the process of this machine that acts
 	Lockout string // the login hold-off
+
+	Database postgres.Database // of the shared ledger; zero: no other machine shares the state
+	Machine  string            // the name of this machine among those that share the state
 }
 
-// StateOf returns the paths of a configuration's state.
+// StateOf returns the places of a configuration's state. The configuration holds its secrets if the caller opens a shared ledger.
 func StateOf(d config.Document) State {
 	base := filepath.Join(d.StateDir, d.Name)
-	return State{Path: base + ".db", Lease: base + ".lock", Lockout: base + ".lockout"}
+	s := State{Path: base + ".db", Lease: base + ".lock", Lockout: base + ".lockout"}
+	if d.SharesState() {
+		s.Path = base + ".outbox.db"
+		s.Database = postgres.Database{URL: d.StateURL, Password: d.StatePassword.Reveal(), Name: d.Name}
+		s.Machine = cmp.Or(d.StateMachine, hostName())
+	}
+	return s
 }
 
-// Open opens the ledger. It makes the ledger and the files beside it if there are none.
+// IsShared reports whether several machines share the ledger.
+func (s State) IsShared() bool { return s.Database != (postgres.Database{}) }
+
+// hostName returns the name of this machine without its domain.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	name, _, _ = strings.Cut(name, ".")
+	return cmp.Or(name, "unknown")
+}
+
+// Open opens the ledger. It makes the ledger and the files beside it if there are none. A shared ledger has its files in the state folder of
+// the machine too.
 func (s State) Open(ctx context.Context) (*ledger.Ledger, error) {
+	if s.IsShared() {
+		store, err := ledger.OpenShared(ctx, s.Database, s.Machine)
+		return store, withSharedHint(err)
+	}
 	store, err := ledger.Open(ctx, s.Path)
 	if err != nil {
 		return nil, withStateHint(err)
@@ -47,8 +77,32 @@ func (s State) Open(ctx context.Context) (*ledger.Ledger, error) {
 
 // OpenReadOnly opens the ledger for reading. It makes and changes nothing.
 func (s State) OpenReadOnly(ctx context.Context) (*ledger.Ledger, error) {
+	if s.IsShared() {
+		store, err := ledger.OpenSharedReadOnly(ctx, s.Database, s.Machine)
+		return store, withSharedHint(err)
+	}
 	store, err := ledger.OpenReadOnly(ctx, s.Path)
 	return store, withStateHint(err)
+}
+
+// openOutbox opens the outbox. It makes the outbox and the files beside it if there are none.
+func (s State) openOutbox(ctx context.Context) (*outbox.Outbox, error) {
+	box, err := outbox.Open(ctx, s.Path)
+	if err != nil {
+		return nil, withStateHint(err)
+	}
+	if err := s.makeFiles(); err != nil {
+		return nil, withStateHint(fmt.Errorf("open the state: %w", errors.Join(err, box.Close())))
+	}
+	return box, nil
+}
+
+// withSharedHint adds a hint to an error of the database that several machines share.
+func withSharedHint(err error) error {
+	if errors.Is(err, ledger.ErrUnavailable) {
+		return fmt.Errorf("%w (hint: look whether PostgreSQL runs, and whether this machine reaches it; alerts are recorded on this machine meanwhile)", err)
+	}
+	return err
 }
 
 func withStateHint(err error) error {
@@ -70,24 +124,24 @@ const leaseWait = 5 * time.Second
 // errLeaseHeld means that another process holds the lease. This one may not set an unreadable ledger aside.
 var errLeaseHeld = errors.New("another process holds the lease")
 
-// openOrReplace opens the ledger for the plugin. It replaces an unreadable one by a new one. Only the holder of the lease does
-// that: otherwise two processes could each move away the new file of the other. While another process holds the lease and does not
+// openOrReplace opens the ledger or the outbox for the plugin. It replaces an unreadable file by a new one. Only the holder of the lease
+// does that: otherwise two processes could each move away the new file of the other. While another process holds the lease and does not
 // replace it, the error is an [errLeaseHeld].
-func (s State) openOrReplace(ctx context.Context, log hclog.Logger) (*ledger.Ledger, error) {
+func openOrReplace[T any](ctx context.Context, s State, open func(State, context.Context) (T, error), log hclog.Logger) (none T, _ error) {
 	for deadline := time.Now().Add(leaseWait); ; {
-		store, err := s.Open(ctx)
-		if !errors.Is(err, ledger.ErrUnreadable) {
+		store, err := open(s, ctx)
+		if !isUnreadable(err) {
 			return store, err
 		}
 		held, failed := s.tryLease()
 		switch {
 		case failed != nil:
-			return nil, fmt.Errorf("%w, and %w", err, failed)
+			return none, fmt.Errorf("%w, and %w", err, failed)
 		case held != nil:
 			defer func() { _ = held.Release() }()
-			return s.replace(ctx, log)
+			return replaceFile(ctx, s, open, log)
 		case time.Now().After(deadline) || !pause(ctx, 100*time.Millisecond):
-			return nil, fmt.Errorf("%w, and %w", err, errLeaseHeld)
+			return none, fmt.Errorf("%w, and %w", err, errLeaseHeld)
 		}
 	}
 }
@@ -100,29 +154,39 @@ func (s State) tryLease() (*lease.Lease, error) {
 	return lease.Try(s.Lease)
 }
 
-// replace sets an unreadable ledger aside and opens a new one. Its caller holds the lease.
-func (s State) replace(ctx context.Context, log hclog.Logger) (*ledger.Ledger, error) {
-	store, err := s.Open(ctx)
-	if !errors.Is(err, ledger.ErrUnreadable) {
+// isUnreadable reports whether a file of the state is damaged.
+func isUnreadable(err error) bool {
+	return errors.Is(err, ledger.ErrUnreadable) || errors.Is(err, outbox.ErrUnreadable)
+}
+
+// replaceFile sets an unreadable file aside and opens a new one. Its caller holds the lease.
+func replaceFile[T any](ctx context.Context, s State, open func(State, context.Context) (T, error), log hclog.Logger) (none T, _ error) {
+	store, err := open(s, ctx)
+	if !isUnreadable(err) {
 		return store, err // the holder before this one replaced it
 	}
-	aside, failed := ledger.SetAside(s.Path, time.Now())
+	aside, failed := sqlite.SetAside(s.Path, time.Now())
 	if failed != nil {
-		return nil, errors.Join(err, failed)
+		return none, errors.Join(err, failed)
 	}
 	log.Error("the state could not be read: it was set aside, and a new one begins; its bans stay on the appliance for four hours",
 		"error", err, "aside", aside)
-	return s.Open(ctx)
+	return open(s, ctx)
 }
 
 // HealthSource returns the places that the health of a configuration is read from. The configuration holds its secrets, because a
-// login hold-off counts for them.
-func HealthSource(d config.Document, store *ledger.Ledger) health.Source {
+// login hold-off counts for them. If several machines share the state, box is the outbox of this one, and store is nil if the database
+// cannot be used, for the reason why.
+func HealthSource(d config.Document, holdOff LoginHoldOff, store *ledger.Ledger, box *outbox.Outbox, why error) health.Source {
 	state := StateOf(d)
-	return health.Source{
-		Document: d, Ledger: store, Lockout: lockout.File{Path: state.Lockout}, Lease: state.Lease, State: state.Path,
+	source := health.Source{
+		Document: d, Ledger: store, Lockout: holdOff, Lease: state.Lease, State: state.Path,
 		Credentials: Credentials(d), Target: TargetOf(d),
 	}
+	if box != nil {
+		source.Outbox, source.Place, source.Machine, source.NoLedger = box, state.Database.Place(), state.Machine, why
+	}
+	return source
 }
 
 // TargetOf returns the appliance that a configuration names, its groups if there are credentials for SSH, and what enforces the bans.

@@ -34,16 +34,12 @@ func (p *Plugin) makeStateless(ctx context.Context, d config.Document, log hclog
 // awaitState opens the state as soon as possible, and then replaces the stateless notification.
 func (p *Plugin) awaitState(ctx context.Context, stateless *notification) {
 	for pause(ctx, leaseEvery) {
-		store, err := StateOf(stateless.document).openOrReplace(ctx, stateless.log)
-		if err != nil {
-			continue
-		}
-		next, err := p.makeWithState(ctx, stateless.document, store, stateless.log)
-		if err != nil {
+		next, err := p.makeNotification(ctx, stateless.document)
+		if err != nil || next.stateless != nil {
 			continue
 		}
 		if !p.replace(stateless, next) {
-			_ = store.Close() // nothing was recorded
+			next.closeState() // nothing was recorded
 		}
 		return
 	}

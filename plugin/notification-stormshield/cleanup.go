@@ -12,7 +12,6 @@ import (
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/health"
-	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/filter"
@@ -75,11 +74,11 @@ func runCleanup(ctx context.Context, o cleanupOptions, out output) error {
 		return err
 	}
 	if own != nil || unreadable {
-		release, err := holdLease(plugin.StateOf(d).Lease)
+		held, err := holdLease(ctx, d, own)
 		if err != nil {
 			return err
 		}
-		defer release()
+		defer held.Release(context.WithoutCancel(ctx))
 	}
 	var known []netip.Prefix
 	if own != nil {
@@ -190,17 +189,10 @@ func printCleaned(cleaned cleaned, host string, asJSON bool, out output) error {
 }
 
 // holdLease takes the lease, so that no process of the plugin flushes meanwhile.
-func holdLease(path string) (release func(), err error) {
-	held, err := lease.Try(path)
-	if err != nil {
-		return nil, err
+func holdLease(ctx context.Context, d config.Document, state *ledger.Ledger) (*plugin.Hold, error) {
+	held, holder, err := plugin.TryHold(ctx, d, state)
+	if err == nil && held == nil {
+		err = fmt.Errorf("%s is running and would block everything again (hint: stop CrowdSec first)", holder)
 	}
-	if held == nil {
-		holder := "the plugin"
-		if pid, err := lease.Holder(path); err == nil && pid != 0 {
-			holder = fmt.Sprintf("the plugin (process %d)", pid)
-		}
-		return nil, fmt.Errorf("%s is running and would block everything again (hint: stop CrowdSec first)", holder)
-	}
-	return func() { _ = held.Release() }, nil
+	return held, err
 }

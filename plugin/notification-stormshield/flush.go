@@ -11,7 +11,6 @@ import (
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/health"
-	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 )
 
@@ -79,26 +78,26 @@ func flush(ctx context.Context, d config.Document, state *ledger.Ledger, out out
 	}
 	progress := showProgress(out.stderr)
 	defer progress.end()
-	held, err := requestFlush(ctx, plugin.StateOf(d).Lease, state, holdOff, progress)
+	held, err := requestFlush(ctx, d, state, holdOff, progress)
 	if held == nil {
 		return err
 	}
-	defer func() { _ = held.Release() }()
-	err = plugin.FlushOnce(ctx, d, state, plugin.Options{Log: hclog.NewNullLogger(), Connect: connectWithProgress(progress.show)})
+	defer held.Release(context.WithoutCancel(ctx))
+	err = plugin.FlushOnce(ctx, d, state, held, plugin.Options{Log: hclog.NewNullLogger(), Connect: connectWithProgress(progress.show)})
 	return errors.Join(err, holdOff.check()) // a refused login is no error of a flush
 }
 
 // requestFlush asks the plugin for a flush, and waits for its end. If no process holds the lease, requestFlush returns the
 // lease, and the caller flushes. It tries the lease again while it waits, because the holder may end. A process that only
 // looks at the lease also seems to hold it for a moment.
-func requestFlush(ctx context.Context, path string, state *ledger.Ledger, holdOff loginHoldOff, progress *progress) (*lease.Lease, error) {
+func requestFlush(ctx context.Context, d config.Document, state *ledger.Ledger, holdOff loginHoldOff, progress *progress) (*plugin.Hold, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, flushTimeout,
 		fmt.Errorf("the plugin has not finished a flush for %s (hint: see `status`, and CrowdSec's log)", health.FormatDuration(flushTimeout)))
 	defer cancel()
 	tick := time.NewTicker(flushPollInterval)
 	defer tick.Stop()
 	for request := int64(0); ; {
-		held, err := lease.Try(path)
+		held, _, err := plugin.TryHold(ctx, d, state)
 		if held != nil || err != nil {
 			return held, err
 		}

@@ -11,18 +11,19 @@ import (
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/enforcer"
-	"notification-stormshield/plugin/lockout"
 )
 
 // loginHoldOff is the hold-off that the commands share with the plugin.
 type loginHoldOff struct {
-	file        lockout.File
+	store       plugin.LoginHoldOff
+	path        string // of this machine's file
 	credentials string
 }
 
-// holdOffOf returns the hold-off of a configuration whose secrets were read.
-func holdOffOf(d config.Document) loginHoldOff {
-	return loginHoldOff{lockout.File{Path: plugin.StateOf(d).Lockout}, plugin.Credentials(d)}
+// holdOffOf returns the hold-off of a configuration whose secrets were read. The end of the command closes its database.
+func holdOffOf(d config.Document) (loginHoldOff, error) {
+	store, _, err := plugin.OpenLoginHoldOff(d)
+	return loginHoldOff{store, plugin.StateOf(d).Lockout, plugin.Credentials(d)}, err
 }
 
 // prepareLogin reads the secrets of a configuration, and returns an error during a hold-off.
@@ -30,13 +31,16 @@ func prepareLogin(d *config.Document) (loginHoldOff, error) {
 	if err := readSecrets(d); err != nil {
 		return loginHoldOff{}, err
 	}
-	h := holdOffOf(*d)
+	h, err := holdOffOf(*d)
+	if err != nil {
+		return h, err
+	}
 	return h, h.check()
 }
 
 // check returns an error during a hold-off.
 func (h loginHoldOff) check() error {
-	current, found, err := h.file.Current(h.credentials, time.Now())
+	current, found, err := h.store.Current(h.credentials, time.Now())
 	if err != nil || !found {
 		return err
 	}
@@ -49,14 +53,14 @@ func (h loginHoldOff) check() error {
 func (h loginHoldOff) record(result error) error {
 	var failed *appliance.LoginError
 	if errors.As(result, &failed) {
-		if _, err := os.Stat(h.file.Path); err != nil && !isOwnFolder(filepath.Dir(h.file.Path)) {
+		if _, err := os.Stat(h.path); err != nil && !isOwnFolder(filepath.Dir(h.path)) {
 			return nil
 		}
-		_, err := h.file.RecordFailure(h.credentials, enforcer.FailureOf(failed), time.Now())
+		_, err := h.store.RecordFailure(h.credentials, enforcer.FailureOf(failed), time.Now())
 		return err
 	}
 	if result == nil {
-		return h.file.RecordSuccess(h.credentials)
+		return h.store.RecordSuccess(h.credentials)
 	}
 	return nil
 }

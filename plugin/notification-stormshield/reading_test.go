@@ -64,8 +64,11 @@ func TestACommandThatReadsChangesNoFile(t *testing.T) {
 func (h *harness) holdOffInTheFuture() {
 	h.t.Helper()
 	h.record("203.0.113.7", 0)
-	holdOff := holdOffOf(h.document())
-	if _, err := holdOff.file.RecordFailure(holdOff.credentials, lockout.Failure{Reason: "AUTH_FAILED"}, time.Now().Add(72*time.Hour)); err != nil {
+	holdOff, err := holdOffOf(h.document())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := holdOff.store.RecordFailure(holdOff.credentials, lockout.Failure{Reason: "AUTH_FAILED"}, time.Now().Add(72*time.Hour)); err != nil {
 		h.t.Fatal(err)
 	}
 }

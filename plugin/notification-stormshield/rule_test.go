@@ -85,7 +85,11 @@ func TestARefusedLoginOfRuleStopsTheNextOne(t *testing.T) {
 	if n := h.sim.Stats().APILoginsFailed; n != 1 {
 		t.Errorf("%d logins failed", n)
 	}
-	if _, found, err := holdOffOf(h.document()).file.Current(plugin.Credentials(h.document()), time.Now()); err != nil || !found {
+	holdOff, err := holdOffOf(h.document())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := holdOff.store.Current(plugin.Credentials(h.document()), time.Now()); err != nil || !found {
 		t.Errorf("hold-off %t, %v", found, err)
 	}
 }

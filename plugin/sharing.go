@@ -1,0 +1,211 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"notification-stormshield/plugin/enforcer"
+	"notification-stormshield/plugin/failures"
+	"notification-stormshield/plugin/forwarder"
+	"notification-stormshield/plugin/lease"
+	"notification-stormshield/plugin/ledger"
+)
+
+// takeOverAfter is how long a new holder of the shared lease waits if the holder before it, on another machine, did not give the lease
+// back. That holder stops before a step that it would begin later than this; see [lease.Shared].
+const takeOverAfter = 5 * time.Second
+
+// sharing is the part of a notification that several machines share the state of.
+type sharing struct {
+	*notification
+	forwarder *forwarder.Forwarder
+	contender *lease.Contender
+	failures  *failures.Log
+	restored  chan struct{} // holds a value after the database came back from a backup
+	aloneTime *aloneTime
+
+	mu     sync.Mutex
+	permit func() error // whether this process may change the appliance now; nil: it may not
+}
+
+// errNotHolder says that this process may not flush, because it does not hold the shared lease.
+var errNotHolder = errors.New("this machine does not hold the shared lease any more, so its flush ends")
+
+// newSharing returns the part of a notification that shares its state.
+func newSharing(n *notification) *sharing {
+	s := &sharing{
+		notification: n, failures: failures.NewLog(n.log), aloneTime: new(aloneTime), restored: make(chan struct{}, 1),
+		contender: &lease.Contender{Database: StateOf(n.document).Database},
+	}
+	s.forwarder = forwarder.New(forwarder.Config{
+		Outbox: n.outbox, Ledger: forwardingLedger{n.ledger, s.aloneTime}, MaxBans: n.document.Decisions.MaxBans,
+		Version: n.options.Version, Log: n.log, OnForwarded: n.enforcer.Trigger, OnRestored: s.restart,
+	})
+	n.enforcer.Permit = s.mayFlush
+	return s
+}
+
+// restart makes the follower begin again, because the database came back from a backup.
+func (s *sharing) restart() {
+	select {
+	case s.restored <- struct{}{}:
+	default:
+	}
+}
+
+// mayFlush returns an error if this process may not change the appliance now.
+func (s *sharing) mayFlush() error {
+	s.mu.Lock()
+	permit := s.permit
+	s.mu.Unlock()
+	if permit == nil {
+		return errNotHolder
+	}
+	return permit()
+}
+
+func (s *sharing) setPermit(permit func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.permit = permit
+}
+
+// act forwards the decisions of the outbox, follows this machine's Local API, and enforces while this machine holds the shared lease. It
+// returns when the context ends.
+func (s *sharing) act(ctx context.Context) {
+	defer s.contender.Close()
+	var acting sync.WaitGroup
+	defer acting.Wait()
+	acting.Go(func() { s.forwarder.Run(ctx) })
+	if s.document.LAPI.Followed() {
+		acting.Go(func() { s.followAgain(ctx) })
+	}
+	if s.document.LAPI.IsUsed() {
+		acting.Go(func() { s.reportUsage(ctx) })
+	}
+	for ctx.Err() == nil {
+		if held := s.awaitLease(ctx); held != nil {
+			s.hold(ctx, held)
+		}
+	}
+}
+
+// followAgain follows the Local API, and begins again with a full read when the database came back from a backup.
+func (s *sharing) followAgain(ctx context.Context) {
+	for ctx.Err() == nil {
+		running, stop := context.WithCancel(ctx)
+		var following sync.WaitGroup
+		following.Go(func() { s.follow(running) })
+		select {
+		case <-ctx.Done():
+		case <-s.restored:
+		}
+		stop()
+		following.Wait()
+	}
+}
+
+// awaitLease waits for the shared lease; nil: the context has ended.
+func (s *sharing) awaitLease(ctx context.Context) *lease.Shared {
+	waiting := false
+	for {
+		held, err := s.contender.Try(ctx)
+		switch {
+		case held != nil:
+			s.failures.Succeeded("the database is reached again")
+			return held
+		case err != nil && ctx.Err() == nil:
+			s.failures.Failed(hclog.Error, "the shared lease cannot be taken: decisions are recorded on this machine, and another one may enforce",
+				"error", err, "hint", "look whether PostgreSQL runs, and whether this machine reaches it")
+		case !waiting:
+			waiting = true
+			s.log.Info("another machine enforces: this one records and stands by")
+		}
+		if !pause(ctx, leaseEvery) {
+			return nil
+		}
+	}
+}
+
+// hold enforces while this machine holds the shared lease. If the database goes away, it goes on alone for a time.
+func (s *sharing) hold(ctx context.Context, held *lease.Shared) {
+	known, lost := s.enforceShared(ctx, held)
+	if !lost {
+		if err := s.ledger.HandOver(context.WithoutCancel(ctx)); err != nil {
+			s.log.Debug("the shared lease could not be handed over", "error", err)
+		}
+	}
+	held.Release()
+	if lost && ctx.Err() == nil {
+		s.enforceAlone(ctx, known)
+	}
+}
+
+// enforceShared takes over from the holder before, and enforces until the context ends or the lease is lost. It returns the bans that it
+// knew last.
+func (s *sharing) enforceShared(ctx context.Context, held *lease.Shared) (known *knownBans, lost bool) {
+	holding, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-holding.Done():
+		case <-held.Lost():
+			stop()
+		}
+	}()
+	before, err := s.ledger.TakeOver(holding, s.document.Decisions.MaxBans, time.Now())
+	if err != nil {
+		s.failures.Failed(hclog.Error, "the shared lease cannot be taken over", "error", err)
+		pause(ctx, leaseEvery)
+		return nil, false
+	}
+	if err := awaitHolderBefore(holding, before, StateOf(s.document).Machine); err != nil {
+		return nil, ctx.Err() == nil
+	}
+	s.log.Info("this machine enforces now", "before", before.Machine)
+	s.setPermit(held.Permit)
+	defer s.setPermit(nil)
+	known = &knownBans{ends: map[netip.Prefix]time.Time{}}
+	s.enforcer.OnFlush = func(f enforcer.Flushed) {
+		s.countFlush(f)
+		known.refresh(holding, s.ledger, time.Now())
+	}
+	var acting sync.WaitGroup
+	acting.Go(func() { s.enforcer.Run(holding) })
+	acting.Go(func() { s.keepHistory(holding) })
+	acting.Wait()
+	return known, ctx.Err() == nil
+}
+
+// awaitHolderBefore waits until the holder before has surely stopped, if it is another machine and did not give the lease back. It returns
+// the error of the context.
+func awaitHolderBefore(ctx context.Context, before ledger.Holder, machine string) error {
+	if !before.Released && before.Machine != "" && before.Machine != machine {
+		pause(ctx, takeOverAfter)
+	}
+	return ctx.Err()
+}
+
+// forwardingLedger is the ledger for the forwarder.
+type forwardingLedger struct {
+	*ledger.Ledger
+	alone *aloneTime
+}
+
+// Forward forwards decisions. This machine may have blocked them while it was alone, so a decision that it read from the outbox before it
+// was marked counts as perhaps blocked too.
+func (f forwardingLedger) Forward(ctx context.Context, batch []ledger.Forwarded, now time.Time, limit int) (ledger.Recorded, error) {
+	f.alone.mu.Lock()
+	defer f.alone.mu.Unlock()
+	if now.Sub(f.alone.last) < perhapsBlockedFor {
+		for i := range batch {
+			batch[i].MaybeBlocked = true
+		}
+	}
+	return f.Ledger.Forward(ctx, batch, now, limit)
+}
