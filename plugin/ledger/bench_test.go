@@ -28,8 +28,8 @@ func BenchmarkRecord(b *testing.B) {
 
 func BenchmarkRecordAmongMany(b *testing.B) {
 	l := open(b)
-	record(b, l, start, numbered(0, 300_000)...)
-	n := 300_000
+	n := 100_000
+	record(b, l, start, numbered(0, n)...)
 	for b.Loop() {
 		record(b, l, start, numbered(n, 1)...)
 		n++
@@ -109,6 +109,20 @@ func BenchmarkStatus(b *testing.B) {
 	flush(b, l, start, byGroup)
 	record(b, l, start, numbered(inForce, 5)...)
 	measure("five pending", 5)
+}
+
+// BenchmarkFirstFlush measures what the ledger costs in the first flush of a list, which blocks it by the group.
+func BenchmarkFirstFlush(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		l := open(b)
+		record(b, l, start, numbered(0, 100_000)...)
+		b.StartTimer()
+		p := plan(b, l, start)
+		check(b, l.RecordAttempt(b.Context(), p))
+		check(b, l.RecordUnsure(b.Context(), p))
+		recordOutcome(b, l, p, byGroup(p, start))
+	}
 }
 
 // BenchmarkOutcome measures how long the outcome of a flush takes that blocks a list by the group.

@@ -77,7 +77,7 @@ func (c *copying) empty(ctx context.Context, replace bool) error {
 		return ErrHasBans
 	}
 	for _, table := range slices.Backward(copiedTables) {
-		statement, parameters := "DELETE FROM "+table.name, []any(nil)
+		statement, parameters := "DELETE FROM "+table.name, []any(nil) //nolint:gosec // the names are constants
 		if table.name == "local_api" {
 			statement, parameters = statement+" WHERE machine = ?", []any{c.to.number()}
 		}
@@ -90,7 +90,7 @@ func (c *copying) empty(ctx context.Context, replace bool) error {
 
 // copyTable inserts the rows of a table of the source into the same table of the target.
 func (c *copying) copyTable(ctx context.Context, table copiedTable) error {
-	rows, err := c.source.QueryContext(ctx, "SELECT * FROM "+table.name)
+	rows, err := c.source.QueryContext(ctx, "SELECT * FROM "+table.name) //nolint:gosec // the names are constants
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,13 @@ var settings = []struct{ name, value string }{
 	{"tcp_user_timeout", "15000"},
 	{"idle_in_transaction_session_timeout", "60000"}, // a machine that hangs does not keep the lock of all writers
 	{"lock_timeout", "30000"},
+	{"jit", "off"}, // it takes longer than our statements
 }
+
+// writerSettings are those of a session that writes. Its statements find the rows by an index. While a table grows fast, PostgreSQL has
+// no statistics of it, and would read it whole for each statement.
+// https://www.postgresql.org/docs/15/runtime-config-query.html
+var writerSettings = []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"}
 
 // session returns the text that prepares a session.
 func (d Database) session(config *pgconn.Config, readOnly bool) string {
@@ -72,6 +78,9 @@ func (d Database) session(config *pgconn.Config, readOnly bool) string {
 	if readOnly {
 		fmt.Fprint(&text, "SET default_transaction_read_only = on; ")
 	} else {
+		for _, name := range writerSettings {
+			set(name, "off")
+		}
 		fmt.Fprint(&text, "SELECT pg_is_in_recovery()")
 	}
 	return text.String()
