@@ -12,7 +12,7 @@ LINTER  := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 NFPM    := go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 SBOM    := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 # The packages with tests of a state in PostgreSQL.
-SHARED  := ./plugin/health ./plugin/ledger ./plugin/lease ./plugin/lockout ./plugin/plugintest ./plugin/postgres
+SHARED  := ./plugin ./plugin/forwarder ./plugin/health ./plugin/ledger ./plugin/lease ./plugin/lockout ./plugin/plugintest ./plugin/postgres
 # Where the packages go.
 DIST    := dist
 

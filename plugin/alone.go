@@ -70,7 +70,7 @@ type alone struct {
 // enforceAlone goes on alone until the database answers, the entries of the last re-assert may have ended, or the context ends.
 func (s *sharing) enforceAlone(ctx context.Context, known *knownBans) {
 	d := s.document
-	if known == nil || d.DryRun || !d.Stormshield.UsesBlacklist() {
+	if known == nil || !d.Stormshield.UsesBlacklist() {
 		return
 	}
 	a := &alone{sharing: s, known: known.ends, failures: failures.NewLog(s.log)}

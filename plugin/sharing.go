@@ -88,6 +88,10 @@ func (s *sharing) act(ctx context.Context) {
 	if s.document.LAPI.IsUsed() {
 		acting.Go(func() { s.reportUsage(ctx) })
 	}
+	if s.document.DryRun {
+		s.log.Info("dry run: this machine never takes the shared lease, so another one enforces its decisions too")
+		return
+	}
 	for ctx.Err() == nil {
 		if held := s.awaitLease(ctx); held != nil {
 			s.hold(ctx, held)

@@ -115,7 +115,7 @@ func newMachines(t *testing.T) *machines {
 }
 
 // start starts the plugin of a machine.
-func (m *machines) start(name string) *harness {
+func (m *machines) start(name string, more ...string) *harness {
 	m.t.Helper()
 	h := &harness{t: m.t}
 	h.p = plugin.New(plugin.Options{
@@ -124,7 +124,7 @@ func (m *machines) start(name string) *harness {
 		Resolve: func(context.Context, string) ([]netip.Addr, error) { return nil, nil },
 	})
 	m.t.Cleanup(h.p.Close)
-	text := fmt.Sprintf("state_url: %s\nstate_machine: %s\nupdate_frequency: 1s\ndebounce: 0s\n", m.url, name) +
+	text := fmt.Sprintf("state_url: %s\nstate_machine: %s\nupdate_frequency: 1s\ndebounce: 0s\n", m.url, name) + strings.Join(more, "") +
 		configuration(filepath.Join(m.folder, name))
 	if _, err := h.p.Configure(m.t.Context(), &protobufs.Config{Config: []byte(text)}); err != nil {
 		m.t.Fatal(err)
@@ -231,4 +231,13 @@ func TestAMachineThatIsAloneUnblocksBansThatEnd(t *testing.T) {
 	if m.on.hasRemoved("203.0.113.2") {
 		t.Error("a ban was unblocked before its end")
 	}
+}
+
+func TestAMachineInADryRunLeavesTheLeaseToTheOthers(t *testing.T) {
+	m := newMachines(t)
+	first := m.start("first", "dry_run: true\n")
+	first.ban("203.0.113.1")
+	second := m.start("second")
+	second.ban("203.0.113.2")
+	await(t, "blocked by the second machine", func() bool { return m.on.has("203.0.113.1") && m.on.has("203.0.113.2") })
 }

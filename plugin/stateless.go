@@ -9,11 +9,12 @@ import (
 
 	"notification-stormshield/config"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/outbox"
 )
 
 // isTemporary reports whether the state may be opened later without a change of the configuration.
 func isTemporary(err error) bool {
-	return errors.Is(err, errLeaseHeld) || errors.Is(err, ledger.ErrUnavailable)
+	return errors.Is(err, errLeaseHeld) || errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, outbox.ErrUnavailable)
 }
 
 // makeStateless makes a notification whose state cannot be opened yet. Configure must not fail, because CrowdSec then does not

@@ -20,6 +20,7 @@ package follower
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -138,8 +139,12 @@ func (f *Follower) recordFailure(ctx context.Context, err error, now time.Time) 
 	if f.OnFailure != nil {
 		f.OnFailure()
 	}
+	hint := "see lapi in the notification's YAML; `check` tries it"
+	if errors.Is(err, ledger.ErrUnavailable) {
+		hint = "the Local API answers, and the state cannot be used: see the other errors"
+	}
 	f.failures.Failed(hclog.Error, "the Local API is not followed: known bans stay, new ones come from alerts alone, and none ends early",
-		"error", err, "hint", "see lapi in the notification's YAML; `check` tries it")
+		"error", err, "hint", hint)
 	if failed := f.Ledger.RecordReadFailure(context.WithoutCancel(ctx), err.Error(), now); failed != nil {
 		f.Log.Debug("the failure could not be recorded", "error", failed)
 	}
