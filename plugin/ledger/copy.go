@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // ErrHasBans says that a ledger already has bans.
@@ -100,8 +99,7 @@ func (c *copying) copyTable(ctx context.Context, table copiedTable) error {
 		return err
 	}
 	add := inserter{
-		transaction: &transaction{tx: c.target, prepared: map[string]*sql.Stmt{}}, columns: len(columns),
-		into: "INSERT INTO " + table.name + " (" + strings.Join(columns, ", ") + ") VALUES ",
+		transaction: &transaction{tx: c.target, shared: c.to.shared, prepared: map[string]*sql.Stmt{}}, table: table.name, columns: columns,
 	}
 	for rows.Next() {
 		row, err := scanRow(rows, columns)

@@ -286,9 +286,10 @@ func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 	if cleared {
 		least = maybeListed
 	}
-	for gone := int64(chunk); gone == chunk; {
-		err := l.writeAsHolder(ctx, func(tx *sql.Tx) (err error) {
-			gone, err = rowsAffected(tx.ExecContext(ctx, "DELETE FROM ban WHERE id IN ("+queryDeletable+")", p.now, p.change, least, chunk))
+	for most, gone := l.chunk(), l.chunk(); gone == most; {
+		err := l.writeAsHolder(ctx, func(tx *sql.Tx) error {
+			deleted, err := rowsAffected(tx.ExecContext(ctx, "DELETE FROM ban WHERE id IN ("+queryDeletable+")", p.now, p.change, least, most))
+			gone = int(deleted)
 			return err
 		})
 		if err != nil {
@@ -298,14 +299,18 @@ func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 	if !cleared {
 		return nil
 	}
-	// The rows of lifted decisions stay. The condition in brackets makes SQLite use the index ban_traces.
-	return l.execAsHolder(ctx, `UPDATE ban SET written = 0 WHERE until <= ?1 AND (written <> 0 OR expires <> 0)
-		AND written = -1 AND expires = 0 AND change <= ?2`, p.now, p.change)
+	// The rows of lifted decisions stay, and those of bans that wait. The condition in brackets makes the engine use the index ban_traces.
+	return l.writeAsHolder(ctx, func(tx *sql.Tx) error {
+		return execEach(ctx, tx,
+			statement{"UPDATE ban SET written = 0 WHERE until > 0 AND until <= ?1 AND written = -1 AND expires = 0 AND change <= ?2", []any{p.now, p.change}},
+			statement{`UPDATE ban SET written = 0 WHERE until = 0 AND (written <> 0 OR expires <> 0)
+				AND written = -1 AND expires = 0 AND change <= ?`, []any{p.change}})
+	})
 }
 
 // inChunks calls do for some items at a time, each time in a transaction of its own.
 func inChunks[T any](ctx context.Context, l *Ledger, items []T, do func(*sql.Tx, []T) error) error {
-	for some := range slices.Chunk(items, chunk) {
+	for some := range slices.Chunk(items, l.chunk()) {
 		if err := l.writeAsHolder(ctx, func(tx *sql.Tx) error { return do(tx, some) }); err != nil {
 			return err
 		}

@@ -91,8 +91,9 @@ const (
 	// The bans that flush `asserted` and earlier flushes wrote have the entries of the re-assert, which the enforcer renews.
 	// Only bans that later flushes wrote need entries of their own.
 	queryUnasserted = "SELECT prefix, until, expires, written, class FROM ban WHERE written > ? AND until > 0 AND +until > ?"
-	queryGone       = "SELECT prefix, written, expires FROM ban WHERE until <= ? AND (written <> 0 OR expires <> 0)"
-	queryEnded      = "SELECT COUNT(*), COUNT(*) FILTER (WHERE written = 0 AND expires = 0) FROM ban WHERE until > 0 AND until <= ?"
+	queryGone       = `SELECT prefix, written, expires FROM ban WHERE until > 0 AND until <= ? AND (written <> 0 OR expires <> 0)
+		UNION ALL SELECT prefix, written, expires FROM ban WHERE until = 0 AND (written <> 0 OR expires <> 0)`
+	queryEnded = "SELECT COUNT(*), COUNT(*) FILTER (WHERE written = 0 AND expires = 0) FROM ban WHERE until > 0 AND until <= ?"
 	// In a re-assert one by one, every ban in force needs an entry of its own that lasts until ?4. Otherwise ?4 is 0. Bans without an
 	// entry come first, and of these the last attackers.
 	queryPending = `SELECT prefix, until, expires, written, class FROM ban WHERE until > 0 AND +until > ?1 AND change <= ?2

@@ -190,9 +190,10 @@ func TestTheQueriesReadOnlyOneEndOfAnIndex(t *testing.T) {
 	onlySQLite(t)
 	l := open(t)
 	ways := [][]string{
-		{"SEARCH ban USING INDEX ban_written (written<?)"},         // bans that are not in the files
-		{"SEARCH ban USING INDEX ban_written (written>?)"},         // bans that came after the last re-assert
-		{"SEARCH ban USING INDEX ban_traces (until<?)"},            // ended bans that the appliance may still have
+		{"SEARCH ban USING INDEX ban_written (written<?)"}, // bans that are not in the files
+		{"SEARCH ban USING INDEX ban_written (written>?)"}, // bans that came after the last re-assert
+		{"COMPOUND QUERY", "LEFT-MOST SUBQUERY", "SEARCH ban USING INDEX ban_until (until>? AND until<?)", // bans that have ended,
+			"UNION ALL", "SEARCH ban USING INDEX ban_traces (until=?)"}, // and bans that wait and that the appliance may still have
 		{"SEARCH ban USING INDEX ban_until (until>? AND until<?)"}, // bans that have ended
 		{"SEARCH ban USING COVERING INDEX ban_until (until>?)"},    // the ban that ends next: one row
 

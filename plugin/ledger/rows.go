@@ -125,7 +125,7 @@ func execEach(ctx context.Context, tx *sql.Tx, statements ...statement) error {
 }
 
 // oneIf returns a truth value as the ledger stores it.
-func oneIf(is bool) int {
+func oneIf(is bool) int64 {
 	if is {
 		return 1
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // version is the version of the schema. SQLite keeps it as user_version, and PostgreSQL in a table.
-const version = 17
+const version = 18
 
 // These enclose the triggers, which PostgreSQL has in another form.
 const (
@@ -33,7 +33,7 @@ CREATE TABLE ban (
 );
 CREATE INDEX ban_until ON ban (until) WHERE until > 0;
 CREATE INDEX ban_written ON ban (written, expires) WHERE until > 0;
-CREATE INDEX ban_traces ON ban (until) WHERE written <> 0 OR expires <> 0;
+CREATE INDEX ban_traces ON ban (until) WHERE until = 0 AND (written <> 0 OR expires <> 0);
 CREATE INDEX ban_enforced ON ban (class DESC, newest) WHERE until > 0;
 CREATE INDEX ban_next ON ban (next) WHERE next > 0;
 CREATE INDEX ban_waiting ON ban (class, newest DESC) WHERE until = 0;

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// The schema of a shared state has the tables of the schema for SQLite. It differs in three ways:
+// The schema of a shared state has the tables of the schema for SQLite. It differs in these ways:
 //   - Numbers are BIGINT, and a prefix sorts by its bytes.
-//   - The tally is counted once for each statement, because a statement may change many thousand rows.
+//   - Triggers count the tally, and delete the decisions of a ban, once for each statement. A statement may change many thousand rows.
 //   - json_each lists an array as SQLite's function of that name does. Each element must be a number or a text.
 const (
 	postgresTriggers = `
@@ -20,6 +20,7 @@ CREATE FUNCTION count_bans() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			SELECT class, COUNT(*) FILTER (WHERE until > 0) AS enforced, COUNT(*) FILTER (WHERE until = 0) AS waiting
 			FROM inserted GROUP BY class) AS more WHERE tally.class = more.class;
 	ELSIF TG_OP = 'DELETE' THEN
+		DELETE FROM decision USING deleted WHERE decision.ban = deleted.id;
 		UPDATE tally SET enforced = tally.enforced - less.enforced, waiting = tally.waiting - less.waiting FROM (
 			SELECT class, COUNT(*) FILTER (WHERE until > 0) AS enforced, COUNT(*) FILTER (WHERE until = 0) AS waiting
 			FROM deleted GROUP BY class) AS less WHERE tally.class = less.class;
@@ -50,7 +51,8 @@ func postgresSchema() string {
 	tables, rest, _ := strings.Cut(schema, beginTriggers)
 	_, others, _ := strings.Cut(rest, endTriggers)
 	changed := strings.NewReplacer(
-		"prefix        TEXT", `prefix        TEXT COLLATE "C"`, "INTEGER", "BIGINT", "BLOB", "BYTEA", ") WITHOUT ROWID", ")")
+		"prefix        TEXT", `prefix        TEXT COLLATE "C"`, "INTEGER", "BIGINT", "BLOB", "BYTEA", ") WITHOUT ROWID", ")",
+		" REFERENCES ban ON DELETE CASCADE", "")
 	return changed.Replace(tables) + postgresTriggers + changed.Replace(others) + postgresFunctions +
 		fmt.Sprintf("INSERT INTO version VALUES (%d);", version)
 }

@@ -112,7 +112,8 @@ const (
 			UNION ALL SELECT *, TRUE FROM ban WHERE written > ?2 AND expires <= ?1 AND until > 0 AND +until > ?1) AS enforced`
 	queryLeft = `SELECT COUNT(*) FILTER (WHERE written > 0 OR expires > 0), COUNT(*) FILTER (WHERE written <> 0),
 		MIN(MAX(until, pending_since)) FILTER (WHERE written > 0 OR expires > 0)
-		FROM ban WHERE until <= ? AND (written <> 0 OR expires <> 0)`
+		FROM (SELECT * FROM ban WHERE until > 0 AND until <= ? AND (written <> 0 OR expires <> 0)
+			UNION ALL SELECT * FROM ban WHERE until = 0 AND (written <> 0 OR expires <> 0)) AS gone`
 )
 
 // countBans counts the bans that are in force or wait. The tally also counts bans that have ended and still have a row.

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"notification-stormshield/plugin/ban"
@@ -26,14 +26,21 @@ const (
 
 	// chunk is how many rows one transaction reads or changes, so that Record does not wait long for a long change.
 	chunk = 1000
-
-	// batch is how many rows one statement stores.
-	batch = 200
 )
+
+// chunk returns how many rows one transaction changes that records acknowledgements. In PostgreSQL each row costs less, and each
+// transaction costs several round trips.
+func (l *Ledger) chunk() int {
+	if l.shared {
+		return 10 * chunk
+	}
+	return chunk
+}
 
 // transaction changes decisions, and the bans that they add up to.
 type transaction struct {
 	tx           *sql.Tx
+	shared       bool  // the state is in PostgreSQL
 	machine      int64 // the bit of this machine
 	number       int64 // of this change
 	now          int64
@@ -49,7 +56,7 @@ type transaction struct {
 
 // transact runs a transaction that changes decisions, and then decides which bans wait.
 func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func(*transaction) error) (Recorded, error) {
-	t := &transaction{machine: l.machine, now: now.UnixMilli(), soon: now.Add(aboutToEnd).UnixMilli(), prepared: map[string]*sql.Stmt{}}
+	t := &transaction{shared: l.shared, machine: l.machine, now: now.UnixMilli(), soon: now.Add(aboutToEnd).UnixMilli(), prepared: map[string]*sql.Stmt{}}
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		t.tx = tx
 		var term int64
@@ -163,27 +170,31 @@ func (b *storedBan) makeRoom(until int64) bool {
 
 // storeBans writes the rows of the bans whose decisions changed.
 func (t *transaction) storeBans(ctx context.Context, bans []*storedBan) error {
-	stored := inserter{transaction: t, columns: 11,
-		into: "INSERT INTO ban (id, prefix, ends, until, next, class, newest, change, pending_since, expires, written) VALUES ",
-		known: ` ON CONFLICT (id) DO UPDATE SET ends = excluded.ends, until = excluded.until, next = excluded.next, class = excluded.class,
-			newest = excluded.newest, change = excluded.change, pending_since = excluded.pending_since,
-			expires = excluded.expires, written = excluded.written`}
+	added := inserter{transaction: t, table: "ban", columns: banColumns}
+	changed := added
+	changed.known = ` ON CONFLICT (id) DO UPDATE SET ends = excluded.ends, until = excluded.until, next = excluded.next, class = excluded.class,
+		newest = excluded.newest, change = excluded.change, pending_since = excluded.pending_since,
+		expires = excluded.expires, written = excluded.written`
 	for _, b := range bans {
 		if !b.changed {
 			continue
 		}
 		t.recompute(b)
+		rows := &changed
 		if b.isNew {
 			b.id = t.nextBan
 			t.nextBan++
+			rows = &added
 		}
-		err := stored.add(ctx, b.id, b.prefix.String(), b.ends, b.until, b.next, b.class, b.newest, b.change, b.pendingSince, b.expires, b.written)
+		err := rows.add(ctx, b.id, b.prefix.String(), b.ends, b.until, b.next, int64(b.class), b.newest, b.change, b.pendingSince, b.expires, b.written)
 		if err != nil {
 			return err
 		}
 	}
-	return stored.finish(ctx)
+	return errors.Join(added.finish(ctx), changed.finish(ctx))
 }
+
+var banColumns = []string{"id", "prefix", "ends", "until", "next", "class", "newest", "change", "pending_since", "expires", "written"}
 
 // recompute derives a ban from its decisions: its end, its class, and whether it is pending or waits.
 func (t *transaction) recompute(b *storedBan) {
@@ -254,26 +265,32 @@ func (t *transaction) storeDecisions(ctx context.Context, bans []*storedBan) err
 	if err := t.deleteDecisions(ctx, bans); err != nil {
 		return err
 	}
-	stored := inserter{transaction: t, columns: 14,
-		into: `INSERT INTO decision
-			(ban, id, uuid, lapi_id, bits, until, class, type, origin, scenario, lifted, sources, missed_once, missed_twice) VALUES `,
-		known: ` ON CONFLICT (ban, id) DO UPDATE SET uuid = excluded.uuid, lapi_id = excluded.lapi_id, until = excluded.until,
-			lifted = excluded.lifted, sources = excluded.sources, missed_once = excluded.missed_once, missed_twice = excluded.missed_twice`}
+	added := inserter{transaction: t, table: "decision", columns: decisionColumns}
+	changed := added
+	changed.known = ` ON CONFLICT (ban, id) DO UPDATE SET uuid = excluded.uuid, lapi_id = excluded.lapi_id, until = excluded.until,
+		lifted = excluded.lifted, sources = excluded.sources, missed_once = excluded.missed_once, missed_twice = excluded.missed_twice`
 	for _, b := range bans {
 		for i := range b.decisions {
 			d := &b.decisions[i]
 			if d.arrived == nil && !d.changed {
 				continue
 			}
-			a := cmp.Or(d.arrived, &ban.Decision{}) // a known row keeps what never changes
-			err := stored.add(ctx, b.id, d.id, d.uuid.Bytes(), d.lapiID, a.RangeBits, d.until, d.class, a.Type, a.Origin, a.Scenario,
+			rows, a := &added, d.arrived
+			if a == nil {
+				rows, a = &changed, &ban.Decision{} // a known row keeps what never changes
+			}
+			err := rows.add(ctx, b.id, d.id, d.uuid.Bytes(), d.lapiID, int64(a.RangeBits), d.until, int64(d.class), a.Type, a.Origin, a.Scenario,
 				oneIf(d.lifted), d.sources, d.missedOnce, d.missedTwice)
 			if err != nil {
 				return err
 			}
 		}
 	}
-	return stored.finish(ctx)
+	return errors.Join(added.finish(ctx), changed.finish(ctx))
+}
+
+var decisionColumns = []string{
+	"ban", "id", "uuid", "lapi_id", "bits", "until", "class", "type", "origin", "scenario", "lifted", "sources", "missed_once", "missed_twice",
 }
 
 // deleteDecisions deletes the rows of decisions that were removed.
@@ -304,33 +321,6 @@ func (t *transaction) exec(ctx context.Context, text string, parameters ...any) 
 		t.prepared[text] = statement
 	}
 	_, err := statement.ExecContext(ctx, parameters...)
-	return err
-}
-
-// inserter inserts or updates many rows by few statements, because each statement has a cost of its own.
-type inserter struct {
-	*transaction
-	into    string
-	known   string // what happens with a row that is known
-	columns int
-	values  []any
-}
-
-func (i *inserter) add(ctx context.Context, values ...any) error {
-	i.values = append(i.values, values...)
-	if len(i.values) < batch*i.columns {
-		return nil
-	}
-	return i.finish(ctx)
-}
-
-func (i *inserter) finish(ctx context.Context) error {
-	if len(i.values) == 0 {
-		return nil
-	}
-	row := "(?" + strings.Repeat(", ?", i.columns-1) + ")"
-	err := i.exec(ctx, i.into+row+strings.Repeat(", "+row, len(i.values)/i.columns-1)+i.known, i.values...)
-	i.values = i.values[:0]
 	return err
 }
 
