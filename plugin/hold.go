@@ -2,10 +2,12 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"notification-stormshield/config"
+	"notification-stormshield/plugin/forwarder"
 	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
 )
@@ -13,8 +15,8 @@ import (
 // Hold is the right of a command to flush while no plugin does.
 type Hold struct {
 	local  *lease.Lease
-	shared *lease.Shared // nil: no other machine shares the state
-	ledger *ledger.Ledger
+	shared *lease.Shared  // nil: no other machine shares the state
+	ledger *ledger.Ledger // nil: it cannot be read
 }
 
 // TryHold takes the lease of a configuration for a command and, if several machines share the state, the shared lease too. It returns nil and
@@ -54,6 +56,9 @@ func (h *Hold) takeShared(ctx context.Context, d config.Document) (holder string
 	if h.shared == nil {
 		return h.nameHolder(ctx), nil
 	}
+	if h.ledger == nil {
+		return "", nil
+	}
 	before, err := h.ledger.TakeOver(ctx, d.Decisions.MaxBans, time.Now())
 	if err == nil {
 		err = awaitHolderBefore(ctx, before, StateOf(d).Machine)
@@ -63,6 +68,9 @@ func (h *Hold) takeShared(ctx context.Context, d config.Document) (holder string
 
 // nameHolder returns the machine that holds the shared lease.
 func (h *Hold) nameHolder(ctx context.Context) string {
+	if h.ledger == nil {
+		return "the plugin on another machine"
+	}
 	status, err := h.ledger.Status(ctx, time.Now())
 	if err == nil {
 		for _, machine := range status.Machines {
@@ -82,10 +90,40 @@ func (h *Hold) Permit() error {
 	return h.shared.Permit()
 }
 
+// Within returns a context that ends when the shared lease is lost.
+func (h *Hold) Within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if h.shared != nil {
+		go func() {
+			select {
+			case <-h.shared.Lost():
+				cancel(h.shared.Permit())
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, func() { cancel(nil) }
+}
+
+// Forward forwards the decisions that wait on this machine to the shared ledger. Otherwise the plugin does that when it starts.
+func (h *Hold) Forward(ctx context.Context, d config.Document, o Options) error {
+	if h.shared == nil {
+		return nil
+	}
+	box, err := StateOf(d).openOutbox(ctx)
+	if err != nil {
+		return err
+	}
+	f := forwarder.New(forwarder.Config{Outbox: box, Ledger: h.ledger, MaxBans: d.Decisions.MaxBans, Version: o.Version, Log: o.logOf(d)})
+	return errors.Join(f.ForwardOnce(ctx), box.Close())
+}
+
 // Release gives the leases back.
 func (h *Hold) Release(ctx context.Context) {
 	if h.shared != nil {
-		_ = h.ledger.HandOver(ctx) // the next holder then waits a little longer
+		if h.ledger != nil {
+			_ = h.ledger.HandOver(ctx) // otherwise the next holder waits a little longer
+		}
 		h.shared.Release()
 	}
 	_ = h.local.Release()

@@ -36,7 +36,8 @@ them, and says whether profiles.yaml names the notification where decisions bloc
 With a filter rule it compares the rule in force with the configuration, and looks
 for the commands that activate it. With prometheus.enabled it says who listens at
 the address of the metrics, and reads web_config_path. With state_url it tries the
-database: the role and its rights, the encryption, and the clock.
+database: the role and its rights, the encryption, the clock, and the names of the
+machines.
 
 With --write it also blocks addresses for documentation (198.51.100.240/28,
 2001:db8::c5ec) for some seconds, writes objects and groups of its own into the
@@ -89,7 +90,7 @@ func runCheck(ctx context.Context, o checkOptions, out output) error {
 	hintAtReferences(findings, d.References)
 	findings = append(findings, aboutFiles...)
 	findings = append(findings, checkMetrics(ctx, o.file, d)...)
-	findings = append(findings, checkState(ctx, d)...)
+	findings = append(findings, checkState(ctx, d, o.write)...)
 	r := newReport(d, findings)
 	if o.write {
 		hidden := append([]string{d.Stormshield.Host, d.LAPI.Host()}, placesOf(d)...)

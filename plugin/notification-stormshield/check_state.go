@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -12,8 +13,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"notification-stormshield/config"
+	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/health"
-	"notification-stormshield/plugin/postgres"
+	"notification-stormshield/plugin/lease"
+	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/stormshield/acceptance"
 )
 
@@ -25,32 +28,42 @@ const (
 	toleratedClock = 2 * time.Second
 	// databaseTimeout bounds all questions of check to the database.
 	databaseTimeout = 20 * time.Second
+	// livingFor is how long after its last beat a machine counts as living.
+	livingFor = time.Minute
+	// beatWait is more than the time between two beats of a machine.
+	beatWait = 8 * time.Second
 )
 
 // checkState tries the database that several machines share. It returns nothing if the state is on this machine alone. The plugin's user
-// must call it, because a server behind a Unix socket may know the user of a process. The document has its secrets.
-func checkState(ctx context.Context, d config.Document) []acceptance.Finding {
-	if !d.SharesState() {
+// must call it, because a server behind a Unix socket may know the user of a process. The document has its secrets. If the report is
+// anonymous, it does not name the machines.
+func checkState(ctx context.Context, d config.Document, anonymous bool) []acceptance.Finding {
+	state := plugin.StateOf(d)
+	if !state.IsShared() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, databaseTimeout, fmt.Errorf("no answer for %s", health.FormatDuration(databaseTimeout)))
 	defer cancel()
-	db, err := databaseOf(d).Pool(1, true)
+	db, err := state.Database.Pool(1, false) // this refuses a standby, although check only reads
 	if err != nil {
 		return []acceptance.Finding{databaseFinding("", err)}
 	}
 	defer db.Close()
-	c := databaseCheck{database: databaseOf(d), db: db}
+	c := databaseCheck{state: state, document: d, db: db, anonymous: anonymous}
 	first := databaseFinding(c.readVersion(ctx))
 	if first.Verdict == acceptance.Wrong {
 		return []acceptance.Finding{first}
 	}
-	return []acceptance.Finding{first, c.checkRights(ctx), c.checkEncryption(ctx), c.checkClock(ctx)}
+	findings := []acceptance.Finding{first, c.checkRights(ctx), c.checkEncryption(ctx), c.checkClock(ctx)}
+	if c.hasTables {
+		findings = append(findings, c.checkMachines(ctx)...)
+	}
+	return findings
 }
 
 // tryDatabase returns an error if the state cannot be shared in the database of a document.
 func tryDatabase(ctx context.Context, d config.Document) error {
-	return acceptance.FirstFault(checkState(ctx, d))
+	return acceptance.FirstFault(checkState(ctx, d, false))
 }
 
 func databaseFinding(detail string, err error) acceptance.Finding {
@@ -65,8 +78,11 @@ func databaseFinding(detail string, err error) acceptance.Finding {
 
 // databaseCheck looks at the database that several machines share.
 type databaseCheck struct {
-	database postgres.Database
-	db       *sql.DB
+	state     plugin.State
+	document  config.Document
+	db        *sql.DB
+	anonymous bool
+	hasTables bool // that this program can use
 }
 
 // readVersion returns the version of the server. It is the first question.
@@ -78,21 +94,22 @@ func (c *databaseCheck) readVersion(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if number/10000 < oldestPostgreSQL {
-		return "", fmt.Errorf("%s is PostgreSQL %s, and version %d is the oldest that works", c.database.Place(), version, oldestPostgreSQL)
+		return "", fmt.Errorf("%s is PostgreSQL %s, and version %d is the oldest that works", c.state.Database.Place(), version, oldestPostgreSQL)
 	}
-	return "PostgreSQL " + version + ", " + c.database.Place(), nil
+	return "PostgreSQL " + version + ", " + c.state.Database.Place(), nil
 }
 
 // checkRights reports whether the role can make the schema, or owns it.
 func (c *databaseCheck) checkRights(ctx context.Context) acceptance.Finding {
-	schema := c.database.Schema()
+	schema := c.state.Database.Schema()
 	f := acceptance.Finding{Subject: "database rights", Assumed: "the role may make the schema " + schema + ", or owns it"}
 	var role, database, owner string
 	var mayCreate, owns bool
 	err := c.db.QueryRowContext(ctx, `SELECT current_user::text, current_database()::text, has_database_privilege(current_database(), 'CREATE'),
 		COALESCE((SELECT pg_get_userbyid(nspowner)::text FROM pg_namespace WHERE nspname = ?1), ''),
-		COALESCE((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = ?1), false)`, schema).
-		Scan(&role, &database, &mayCreate, &owner, &owns)
+		COALESCE((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = ?1), false),
+		EXISTS (SELECT FROM pg_tables WHERE schemaname = ?1)`, schema).
+		Scan(&role, &database, &mayCreate, &owner, &owns, &c.hasTables)
 	switch {
 	case err != nil:
 		f.Err = err
@@ -104,20 +121,32 @@ func (c *databaseCheck) checkRights(ctx context.Context) acceptance.Finding {
 		f.Hint = "write the same role into state_url on each machine"
 	case owner == "":
 		f.Detail = "the role may make the schema, which does not exist yet"
+	case !c.hasTables:
+		f.Detail = "the role owns the schema, which is empty"
 	default:
-		f.Detail = "the role owns the schema"
+		f.Detail, f.Err = c.readSchemaVersion(ctx)
 	}
+	c.hasTables = c.hasTables && f.Err == nil
 	if f.Err != nil {
 		f.Verdict, f.Detail = acceptance.Wrong, ""
 	}
 	return f
 }
 
+// readSchemaVersion returns an error if this program cannot use the tables in the schema.
+func (c *databaseCheck) readSchemaVersion(ctx context.Context) (string, error) {
+	l, err := c.state.OpenReadOnly(ctx)
+	if err != nil {
+		return "", err
+	}
+	return "the role owns the schema, and this version of the plugin made it", l.Close()
+}
+
 // checkEncryption reports whether the connection is encrypted and the server identified.
 func (c *databaseCheck) checkEncryption(ctx context.Context) acceptance.Finding {
 	f := acceptance.Finding{Subject: "database encryption", Assumed: "the connection is encrypted, and the certificate of the server is checked",
 		Detail: "it is (sslmode=verify-full)"}
-	settings, err := pgconn.ParseConfig(c.database.URL)
+	settings, err := pgconn.ParseConfig(c.state.Database.URL)
 	if err != nil {
 		f.Verdict, f.Detail, f.Err = acceptance.Wrong, "", fmt.Errorf("state_url: %w", err)
 		return f
@@ -168,9 +197,109 @@ func (c *databaseCheck) checkClock(ctx context.Context) acceptance.Finding {
 	return f
 }
 
-// databaseOf returns the database under state_url.
-func databaseOf(d config.Document) postgres.Database {
-	return postgres.Database{URL: d.StateURL, Password: d.StatePassword.Reveal(), Name: d.Name}
+// checkMachines reports which machines share the state, and whether their configurations fit.
+func (c *databaseCheck) checkMachines(ctx context.Context) []acceptance.Finding {
+	name := acceptance.Finding{Subject: "machine name", Assumed: "no other machine has the name of this machine"}
+	others := acceptance.Finding{Subject: "machines", Assumed: "the machines that share the state name the same appliance in the same way"}
+	status, target, err := c.readShared(ctx)
+	if err != nil {
+		name.Verdict, name.Detail = acceptance.Untried, err.Error()
+		others.Verdict, others.Detail = acceptance.Untried, err.Error()
+		return []acceptance.Finding{name, others}
+	}
+	name.Detail = c.state.Machine
+	if c.isNameTaken(ctx, status) {
+		name.Verdict, name.Detail = acceptance.Wrong, ""
+		name.Err = fmt.Errorf("another machine uses the name %s: the plugin does not run here, and a plugin of that name is alive", c.state.Machine)
+		name.Hint = "write a name of its own into state_machine on each machine"
+	}
+	others.Detail = describeMachines(status.Machines, time.Now())
+	if c.anonymous {
+		name.Detail, others.Detail = "it has a name of its own", health.FormatCount(len(status.Machines), "machine", "machines")
+	}
+	if own := plugin.TargetOf(c.document); target.Host != "" && !target.Matches(own) {
+		others.Verdict = acceptance.Differs
+		others.Detail += "; the state is about " + cmp.Or(differenceOf(target, own), "another configuration")
+		others.Hint = "write the same values under stormshield on each machine: otherwise everything is pending again after each takeover"
+	}
+	return []acceptance.Finding{name, others}
+}
+
+// readShared reads what the machines recorded last.
+func (c *databaseCheck) readShared(ctx context.Context) (status ledger.Status, target ledger.Target, err error) {
+	l, err := c.state.OpenReadOnly(ctx)
+	if err != nil {
+		return status, target, err
+	}
+	defer l.Close()
+	if status, err = l.Status(ctx, time.Now()); err == nil {
+		target, err = l.Target(ctx)
+	}
+	return status, target, err
+}
+
+// isNameTaken reports whether a plugin on another machine uses the name of this machine. While the plugin runs here too, nothing shows it.
+func (c *databaseCheck) isNameTaken(ctx context.Context, before ledger.Status) bool {
+	seen := seenOf(before, c.state.Machine)
+	pid, err := lease.Holder(c.state.Lease)
+	if err != nil || pid != 0 || time.Since(seen) > livingFor {
+		return false
+	}
+	for deadline := time.Now().Add(beatWait); time.Now().Before(deadline); {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(time.Second):
+		}
+		if now, _, err := c.readShared(ctx); err == nil && seenOf(now, c.state.Machine).After(seen) {
+			pid, err := lease.Holder(c.state.Lease) // a plugin may have started here meanwhile
+			return err == nil && pid == 0
+		}
+	}
+	return false
+}
+
+// seenOf returns when a machine was last seen; zero: never.
+func seenOf(s ledger.Status, name string) time.Time {
+	for _, m := range s.Machines {
+		if m.Name == name {
+			return m.Seen
+		}
+	}
+	return time.Time{}
+}
+
+// describeMachines lists the machines that share a state.
+func describeMachines(machines []ledger.Machine, now time.Time) string {
+	if len(machines) == 0 {
+		return "none yet"
+	}
+	var all []string
+	for _, m := range machines {
+		text := m.Name
+		if m.IsHolder {
+			text += " (enforces)"
+		}
+		if !m.Seen.IsZero() {
+			text += ", seen " + health.FormatDuration(max(now.Sub(m.Seen), 0)) + " ago"
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, "; ")
+}
+
+// differenceOf names the values by which two targets differ.
+func differenceOf(a, b ledger.Target) string {
+	var all []string
+	for _, one := range []struct{ what, a, b string }{
+		{"the address", a.Host, b.Host}, {"the identity", a.Identity, b.Identity}, {"the group", a.Group, b.Group},
+		{"the delete_group", a.DeleteGroup, b.DeleteGroup}, {"enforce", fmt.Sprint(a.ByRule, a.WithoutBlacklist), fmt.Sprint(b.ByRule, b.WithoutBlacklist)},
+	} {
+		if one.a != one.b {
+			all = append(all, "another value of "+one.what)
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // placesOf returns the texts in a report that name the database.
@@ -179,5 +308,5 @@ func placesOf(d config.Document) []string {
 	if !d.SharesState() || err != nil {
 		return nil
 	}
-	return []string{databaseOf(d).Place(), at.Hostname()}
+	return []string{plugin.StateOf(d).Database.Place(), at.Hostname()}
 }

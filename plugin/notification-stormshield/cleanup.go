@@ -38,8 +38,9 @@ Without credentials for SSH the command unblocks the entries that the state list
 one by one, and leaves the files.
 
 Stop CrowdSec first, or remove the notification from profiles.yaml and the
-notifications folder: this command refuses while the plugin runs. When the plugin
-starts again, it blocks the bans that are still in force.
+notifications folder: this command refuses while the plugin runs, also on another
+machine that shares the state. When the plugin starts again, it blocks the bans
+that are still in force.
 
 With --json: host, rules, unblocked, objects (numbers), kept (a list of texts: objects
 and groups that stay because others use them; ten objects at most, then how many
@@ -74,11 +75,14 @@ func runCleanup(ctx context.Context, o cleanupOptions, out output) error {
 		return err
 	}
 	if own != nil || unreadable {
-		held, err := holdLease(ctx, d, own)
+		held, err := holdLease(ctx, d, own, "would block everything again")
 		if err != nil {
 			return err
 		}
 		defer held.Release(context.WithoutCancel(ctx))
+		var cancel context.CancelFunc
+		ctx, cancel = held.Within(ctx)
+		defer cancel()
 	}
 	var known []netip.Prefix
 	if own != nil {
@@ -188,11 +192,15 @@ func printCleaned(cleaned cleaned, host string, asJSON bool, out output) error {
 	return nil
 }
 
-// holdLease takes the lease, so that no process of the plugin flushes meanwhile.
-func holdLease(ctx context.Context, d config.Document, state *ledger.Ledger) (*plugin.Hold, error) {
+// holdLease takes the lease, so that no plugin acts meanwhile. If a plugin holds it, the error says what that one would do.
+func holdLease(ctx context.Context, d config.Document, state *ledger.Ledger, consequence string) (*plugin.Hold, error) {
 	held, holder, err := plugin.TryHold(ctx, d, state)
 	if err == nil && held == nil {
-		err = fmt.Errorf("%s is running and would block everything again (hint: stop CrowdSec first)", holder)
+		hint := "stop CrowdSec first"
+		if d.SharesState() {
+			hint = "stop CrowdSec on each machine first"
+		}
+		err = fmt.Errorf("%s is running and %s (hint: %s)", holder, consequence, hint)
 	}
 	return held, err
 }

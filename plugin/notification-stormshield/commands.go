@@ -25,7 +25,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		setupCommand(), configCommand(), trustCommand(), checkCommand(), statusCommand(), bansCommand(), flushCommand(),
-		ruleCommand(), cleanupCommand(), versionCommand(), packageFactsCommand(),
+		ruleCommand(), stateCommand(), cleanupCommand(), versionCommand(), packageFactsCommand(),
 	}
 }
 

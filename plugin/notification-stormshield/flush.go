@@ -18,6 +18,9 @@ const (
 	// flushTimeout is the longest wait for the plugin. A first flush of many bans over a slow link takes minutes.
 	flushTimeout      = 10 * time.Minute
 	flushPollInterval = 200 * time.Millisecond
+	// flushHoldInterval is how often this command tries to take the lease while it waits. Each try at a shared lease logs in to the database, and
+	// a plugin that starts at this moment waits a little longer.
+	flushHoldInterval = time.Second
 )
 
 type flushOptions struct {
@@ -33,7 +36,8 @@ func flushCommand() command {
 force again. Use it after you have corrected the cause of an error, or after
 somebody emptied the blacklist. It waits for that flush and prints the result. If
 no plugin runs, this command flushes itself. Without credentials for SSH it
-blocks only what the appliance's list lacks.
+blocks only what the appliance's list lacks. If several machines share the state,
+it works from each of them: the machine that enforces flushes.
 
 After a refused login it tries no login until the hold-off ends.
 
@@ -73,7 +77,7 @@ func flush(ctx context.Context, d config.Document, state *ledger.Ledger, out out
 	if err != nil {
 		return err
 	}
-	if isIdle(before) {
+	if isIdle(before) && !d.SharesState() { // decisions may wait on this machine for the shared state
 		return nil
 	}
 	progress := showProgress(out.stderr)
@@ -83,7 +87,14 @@ func flush(ctx context.Context, d config.Document, state *ledger.Ledger, out out
 		return err
 	}
 	defer held.Release(context.WithoutCancel(ctx))
-	err = plugin.FlushOnce(ctx, d, state, held, plugin.Options{Log: hclog.NewNullLogger(), Connect: connectWithProgress(progress.show)})
+	options := plugin.Options{Log: hclog.NewNullLogger(), Connect: connectWithProgress(progress.show), Version: version}
+	if err := held.Forward(ctx, d, options); err != nil {
+		return err
+	}
+	if now, err := state.Status(ctx, time.Now()); err != nil || isIdle(now) {
+		return err
+	}
+	err = plugin.FlushOnce(ctx, d, state, held, options)
 	return errors.Join(err, holdOff.check()) // a refused login is no error of a flush
 }
 
@@ -96,13 +107,18 @@ func requestFlush(ctx context.Context, d config.Document, state *ledger.Ledger, 
 	defer cancel()
 	tick := time.NewTicker(flushPollInterval)
 	defer tick.Stop()
+	var tried time.Time
 	for request := int64(0); ; {
-		held, _, err := plugin.TryHold(ctx, d, state)
-		if held != nil || err != nil {
-			return held, err
+		if !d.SharesState() || time.Since(tried) > flushHoldInterval {
+			held, _, err := plugin.TryHold(ctx, d, state)
+			if held != nil || err != nil {
+				return held, err
+			}
+			tried = time.Now()
 		}
 		if request == 0 {
 			progress.show("waiting for the plugin's flush")
+			var err error
 			if request, err = state.RequestFlush(ctx); err != nil {
 				return nil, err
 			}

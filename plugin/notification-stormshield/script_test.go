@@ -101,7 +101,7 @@ func runScripts(t *testing.T, folder string, more func(*script, *testscript.Env)
 			"plugin": withScript((*script).pluginCommand), "ban": withScript((*script).banCommand), "appliance": withScript((*script).applianceCommand),
 			"lapi": withScript((*script).localAPICommand), "key": keyCommand, "listening": listeningCommand,
 			"host-keys": hostKeysCommand, "blocked": blockedCommand, "packet": packetCommand, "json": jsonCommand,
-			"await": awaitCommand, "database": withScript((*script).databaseCommand),
+			"await": awaitCommand, "database": withScript((*script).databaseCommand), "machine": withScript((*script).machineCommand),
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -118,6 +118,7 @@ type script struct {
 	// Only the scripts about a shared state have a database.
 	postgres *plugintest.Postgres
 	database string
+	machines map[string]*plugin.Plugin // the plugins of other machines, by their names
 }
 
 type scriptKey struct{}
@@ -130,13 +131,16 @@ func newScript(folder string) (*script, error) {
 		return nil, err
 	}
 	h.StartLocalAPI()
-	s := &script{Harness: h, healthy: h.Appliance.Faults(), uuids: map[string]string{}}
+	s := &script{Harness: h, healthy: h.Appliance.Faults(), uuids: map[string]string{}, machines: map[string]*plugin.Plugin{}}
 	return s, s.configure(h.Configuration.YAML())
 }
 
 func (s *script) close() {
 	if s.plugin != nil {
 		s.plugin.Close()
+	}
+	for _, p := range s.machines {
+		p.Close()
 	}
 	s.Close()
 }
@@ -185,23 +189,27 @@ func (s *script) copyCommand(args []string) error {
 func (s *script) pluginCommand(args []string) error {
 	switch strings.Join(args, " ") {
 	case "start":
-		s.plugin = plugin.New(plugin.Options{
-			Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(-time.Minute), // old enough to flush at once
-		})
-		_, err := s.plugin.Configure(context.Background(), &protobufs.Config{Config: []byte(s.yaml)})
+		var err error
+		s.plugin, err = startPlugin(s.yaml)
 		return err
 	case "stop":
 		s.plugin.Close()
 		s.plugin = nil
-		return s.awaitFreeLease()
+		return awaitFreeLease(filepath.Join(s.Configuration.StateDir, s.Configuration.Name+".lock"))
 	}
 	return fmt.Errorf("plugin start or stop, not %q", args)
 }
 
+// startPlugin starts a plugin that is old enough to flush at once.
+func startPlugin(yaml string) (*plugin.Plugin, error) {
+	p := plugin.New(plugin.Options{Log: hclog.NewNullLogger(), Connect: connect, Started: time.Now().Add(-time.Minute)})
+	_, err := p.Configure(context.Background(), &protobufs.Config{Config: []byte(yaml)})
+	return p, err
+}
+
 // awaitFreeLease waits until no process has the lock of the lease. A process that another script starts at this moment has a copy of
 // the lock until it runs its program.
-func (s *script) awaitFreeLease() error {
-	path := filepath.Join(s.Configuration.StateDir, s.Configuration.Name+".lock")
+func awaitFreeLease(path string) error {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		pid, err := lease.Holder(path)
 		if err == nil && pid == 0 {

@@ -81,7 +81,16 @@ func openState(ctx context.Context, d config.Document, open opener) (*ledger.Led
 			return nil, err
 		}
 	}
-	return open(plugin.StateOf(d), ctx)
+	state, err := open(plugin.StateOf(d), ctx)
+	return state, sayNeedsDatabase(d, err)
+}
+
+// sayNeedsDatabase adds to an error that the command needs the database of a shared state, if the database cannot be used.
+func sayNeedsDatabase(d config.Document, err error) error {
+	if d.SharesState() && errors.Is(err, ledger.ErrUnavailable) {
+		return fmt.Errorf("this command needs the database that the machines share: %w", err)
+	}
+	return err
 }
 
 // hasState reports whether the plugin has made the state of a configuration on this machine.

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 
@@ -12,9 +15,10 @@ import (
 
 // TestSharedStateScripts runs the scripts in testdata/shared, which share a state in PostgreSQL. `make test-postgres` runs them. Each script has
 // an empty database, and a role named app that may make its schema there. The URL of the database for this role is in $STATE_URL. The role
-// with_password has the password Battery+Staple. This command exists beside those of TestScripts:
+// with_password has the password Battery+Staple. These commands exist beside those of TestScripts:
 //
 //	database STATEMENT             runs a statement of SQL in the database, as its superuser
+//	machine NAME start|stop        starts or stops the plugin on another machine, whose configuration is NAME.yaml
 func TestSharedStateScripts(t *testing.T) {
 	if !plugintest.TestsPostgres() {
 		t.Skip("make test-postgres runs this")
@@ -42,4 +46,30 @@ func (s *script) databaseCommand(args []string) error {
 		return fmt.Errorf("database STATEMENT, not %q", args)
 	}
 	return s.postgres.Exec(s.database, args[0])
+}
+
+func (s *script) machineCommand(args []string) error {
+	if len(args) != 2 {
+		return fmt.Errorf("machine NAME start or stop, not %q", args)
+	}
+	name, running := args[0], s.machines[args[0]]
+	folder := filepath.Join(s.Folder, "state-"+name)
+	switch args[1] {
+	case "start":
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return err
+		}
+		yaml := regexp.MustCompile(`(?m)^state_(dir|machine): .*\n`).ReplaceAllString(s.yaml, "") + "state_dir: " + folder + "\nstate_machine: " + name + "\n"
+		if err := os.WriteFile(filepath.Join(s.Folder, name+".yaml"), []byte(yaml), 0o600); err != nil {
+			return err
+		}
+		p, err := startPlugin(yaml)
+		s.machines[name] = p
+		return err
+	case "stop":
+		running.Close()
+		delete(s.machines, name)
+		return awaitFreeLease(filepath.Join(folder, s.Configuration.Name+".lock"))
+	}
+	return fmt.Errorf("machine NAME start or stop, not %q", args)
 }
