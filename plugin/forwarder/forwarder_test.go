@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -347,13 +346,11 @@ func TestAPanicDoesNotEndTheForwarder(t *testing.T) {
 }
 
 // Whatever happens to the processes and to the shared state, it has each decision once in the end, in the order of the alerts.
-func TestNothingIsLostAndNothingTwice(t *testing.T) {
-	t.Parallel()
-	seeds := 20
-	if os.Getenv("TEST_SEEDS") != "" {
-		_, _ = fmt.Sscan(os.Getenv("TEST_SEEDS"), &seeds)
-	}
-	for seed := range seeds {
+func TestNothingIsLostAndNothingTwice(t *testing.T)     { disturbEach(t, 0, 20) }
+func TestLongNothingIsLostAndNothingTwice(t *testing.T) { disturbEach(t, 20, 500) }
+
+func disturbEach(t *testing.T, first, count int) {
+	for seed := first; seed < first+count; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			run(t, func(h *harness) { h.disturb(uint64(seed)) })
