@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -28,7 +29,11 @@ func (p *Plugin) makeShared(ctx context.Context, d config.Document, log hclog.Lo
 	defer cancel()
 	store, err := state.Open(connecting)
 	if err == nil {
-		return p.makeWithSharedState(ctx, d, store, box, log)
+		n, err := p.makeWithSharedState(ctx, d, store, box, log)
+		if err != nil {
+			return nil, errors.Join(err, box.Close())
+		}
+		return n, nil
 	}
 	n, failed := p.options.prepare(ctx, d, nil, log)
 	if failed != nil {
@@ -42,12 +47,13 @@ func (p *Plugin) makeShared(ctx context.Context, d config.Document, log hclog.Lo
 // firstConnect is how long Configure waits for the database.
 const firstConnect = 2 * time.Second
 
-// makeWithSharedState makes a notification with the open shared ledger and the open outbox.
+// makeWithSharedState makes a notification with the open shared ledger and the open outbox. If it fails, the outbox stays
+// open.
 func (p *Plugin) makeWithSharedState(ctx context.Context, d config.Document, store *ledger.Ledger, box *outbox.Outbox,
 	log hclog.Logger) (*notification, error) {
 	n, err := p.makeWithState(ctx, d, store, log)
 	if err != nil {
-		return nil, errors.Join(err, box.Close())
+		return nil, err
 	}
 	n.outbox = box
 	n.sharing = newSharing(n)
@@ -57,9 +63,22 @@ func (p *Plugin) makeWithSharedState(ctx context.Context, d config.Document, sto
 // awaitDatabase opens the shared ledger as soon as possible, and then replaces the notification that only records in the outbox.
 func (p *Plugin) awaitDatabase(ctx context.Context, before *notification, why error) {
 	failed := failures.NewLog(before.log)
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	var showing sync.WaitGroup
+	defer showing.Wait()
+	isHeld := make(chan struct{})
+	showing.Go(func() { before.showAway(waiting, isHeld) })
 	for {
 		failed.Failed(hclog.Error, "the database of the shared state cannot be used: alerts are recorded on this machine, and not enforced",
 			"error", why)
+		select {
+		case <-isHeld:
+			if err := before.outbox.RecordAway(ctx, why.Error(), time.Now()); err != nil {
+				before.log.Debug("the outbox cannot store since when the database is away", "error", err)
+			}
+		default:
+		}
 		if !pause(ctx, leaseEvery) {
 			return
 		}
@@ -73,6 +92,8 @@ func (p *Plugin) awaitDatabase(ctx context.Context, before *notification, why er
 			why = err
 			continue
 		}
+		stop()
+		showing.Wait() // next takes the lease
 		if p.replace(before, next) {
 			failed.Succeeded("the database of the shared state is reached again")
 		} else {
@@ -80,4 +101,19 @@ func (p *Plugin) awaitDatabase(ctx context.Context, before *notification, why er
 		}
 		return
 	}
+}
+
+// showAway holds the lease of this machine and listens for the metrics until the context ends, so that an administrator sees that the
+// process runs and that the database is away. It closes isHeld when it has the lease.
+func (n *notification) showAway(ctx context.Context, isHeld chan<- struct{}) {
+	held := n.takeLease(ctx)
+	if held == nil {
+		return
+	}
+	defer func() { _ = held.Release() }()
+	close(isHeld)
+	if n.document.Prometheus.Enabled {
+		n.exporter.Listen(ctx, n.document.Prometheus)
+	}
+	<-ctx.Done()
 }

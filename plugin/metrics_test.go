@@ -17,12 +17,12 @@ import (
 	"notification-stormshield/plugin/plugintest"
 )
 
-// configureShown configures a document whose metrics are shown.
-func configureShown(t *testing.T, h *harness, name string, shown plugintest.Prometheus) {
+// configureShown configures a document whose metrics are shown, with more lines of YAML.
+func configureShown(t *testing.T, h *harness, name string, shown plugintest.Prometheus, more ...string) {
 	t.Helper()
 	text := strings.Replace(configuration(h.d.StateDir), "name: test", "name: "+name, 1)
 	text = strings.Replace(text, "host: 192.0.2.1", "host: "+name+".example", 1) +
-		fmt.Sprintf("prometheus: {enabled: on, listen_addr: %s, listen_port: %d}\n", shown.ListenAddr, shown.ListenPort)
+		fmt.Sprintf("prometheus: {enabled: on, listen_addr: %s, listen_port: %d}\n", shown.ListenAddr, shown.ListenPort) + strings.Join(more, "")
 	if _, err := h.p.Configure(t.Context(), &protobufs.Config{Config: []byte(text)}); err != nil {
 		t.Fatal(err)
 	}
@@ -90,4 +90,27 @@ func TestTheMetricsShowThatDecisionsAreNotRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitMetrics(t, shown, `working{host="full.example",name="full"} 1`)
+}
+
+// No PostgreSQL server answers there.
+func TestTheMetricsShowThatTheDatabaseOfASharedStateWasNeverReached(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	shown := plugintest.NewPrometheus()
+	configureShown(t, h, "away", shown, "state_url: postgres://app@127.0.0.1:1/crowdsec\n")
+	if _, err := h.p.Notify(t.Context(), &protobufs.Notification{Name: "away", Text: alert("203.0.113.77", "")}); err != nil {
+		t.Fatal(err)
+	}
+	awaitMetrics(t, shown, `working{host="away.example",name="away"} 0`, `shared_state_reached{host="away.example",name="away"} 0`,
+		`outbox_decisions{host="away.example",name="away"} 1`, `shared_lease_held{host="away.example",name="away"} 0`)
+	eventually(t, "status says since when the database is away", func() bool {
+		response, err := http.Get(shown.URL("/-/healthy"))
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		text, _ := io.ReadAll(response.Body)
+		return response.StatusCode == http.StatusServiceUnavailable &&
+			strings.Contains(string(text), "away: NOT WORKING: the database of the shared state cannot be used for ") && !strings.Contains(string(text), "for 0s")
+	})
 }
