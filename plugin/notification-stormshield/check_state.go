@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -58,7 +59,7 @@ func checkState(ctx context.Context, d config.Document, anonymous bool) []accept
 	if c.hasTables {
 		findings = append(findings, c.checkMachines(ctx)...)
 	}
-	return findings
+	return append(findings, c.checkOwnState(ctx)...)
 }
 
 // tryDatabase returns an error if the state cannot be shared in the database of a document.
@@ -223,6 +224,40 @@ func (c *databaseCheck) checkMachines(ctx context.Context) []acceptance.Finding 
 		others.Hint = "write the same values under stormshield on each machine: otherwise everything is pending again after each takeover"
 	}
 	return []acceptance.Finding{name, others}
+}
+
+// checkOwnState reports that this machine has bans of its own, from before it shared the state, and that the shared state has none. It
+// returns nothing otherwise.
+func (c *databaseCheck) checkOwnState(ctx context.Context) []acceptance.Finding {
+	own := plugin.StateOf(ownState(c.document))
+	if _, err := os.Stat(own.Path); err != nil {
+		return nil
+	}
+	before, err := countBans(ctx, own)
+	if err != nil || before == 0 {
+		return nil
+	}
+	if c.hasTables {
+		if shared, err := countBans(ctx, c.state); err != nil || shared > 0 {
+			return nil
+		}
+	}
+	return []acceptance.Finding{{
+		Subject: "state of this machine", Assumed: "no bans are left in the state from before this machine shared it", Verdict: acceptance.Differs,
+		Detail: fmt.Sprintf("%s has %s in force, and the shared state has none", own.Path, health.FormatCount(before, "ban", "bans")),
+		Hint:   "stop CrowdSec, and run `crowdsec-stormshield state copy`",
+	}}
+}
+
+// countBans counts the bans of a state that are in force or wait.
+func countBans(ctx context.Context, state plugin.State) (int, error) {
+	l, err := state.OpenReadOnly(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	s, err := l.Status(ctx, time.Now())
+	return s.InForce.Total() + s.Waiting.Total(), err
 }
 
 // readShared reads what the machines recorded last.

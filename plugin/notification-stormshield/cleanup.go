@@ -92,7 +92,7 @@ func runCleanup(ctx context.Context, o cleanupOptions, out output) error {
 	}
 	cleaned, err := cleanAppliance(ctx, d, known, oldGroups, out)
 	if err != nil {
-		return err
+		return withCause(ctx, err)
 	}
 	if own != nil {
 		if err := own.RecordCleanup(ctx, time.Now()); err != nil {
@@ -190,6 +190,14 @@ func printCleaned(cleaned cleaned, host string, asJSON bool, out output) error {
 		fmt.Fprintf(out.stdout, "kept %s\n", kept)
 	}
 	return nil
+}
+
+// withCause adds to an error why the context ended, such as a lost lease.
+func withCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
 }
 
 // holdLease takes the lease, so that no plugin acts meanwhile. If a plugin holds it, the error says what that one would do.

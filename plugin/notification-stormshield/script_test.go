@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 //	configure LINE                 adds a line of YAML to the configuration
 //	remove-ssh                     removes the credential for SSH from the configuration, and switches SSH off on the appliance
 //	copy FILE OLD NEW              copies the configuration to a file and replaces OLD by NEW there
-//	plugin start|stop              starts or stops the plugin
+//	plugin start [FILE]|stop       starts the plugin with the configuration or with that in a file, or stops it
 //	ban PREFIX DURATION            sends an alert to the plugin
 //	appliance refuse|heal|reboot   the API refuses connections; all faults end; a reboot
 //	appliance no-ipv6              the appliance accepts no IPv6 address
@@ -187,17 +187,23 @@ func (s *script) copyCommand(args []string) error {
 }
 
 func (s *script) pluginCommand(args []string) error {
-	switch strings.Join(args, " ") {
-	case "start":
+	switch usage := strings.Join(args, " "); {
+	case usage == "start":
 		var err error
 		s.plugin, err = startPlugin(s.yaml)
 		return err
-	case "stop":
+	case len(args) == 2 && args[0] == "start":
+		text, err := os.ReadFile(filepath.Join(s.Folder, args[1]))
+		if err == nil {
+			s.plugin, err = startPlugin(string(text))
+		}
+		return err
+	case usage == "stop":
 		s.plugin.Close()
 		s.plugin = nil
 		return awaitFreeLease(filepath.Join(s.Configuration.StateDir, s.Configuration.Name+".lock"))
 	}
-	return fmt.Errorf("plugin start or stop, not %q", args)
+	return fmt.Errorf("plugin start, start FILE or stop, not %q", args)
 }
 
 // startPlugin starts a plugin that is old enough to flush at once.

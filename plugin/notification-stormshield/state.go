@@ -115,7 +115,7 @@ func runStateCopy(ctx context.Context, o stateCopyOptions, out output) error {
 		return fmt.Errorf("%w (hint: %s)", err, replaceHint(o.back))
 	}
 	if err != nil {
-		return err
+		return withCause(ctx, err)
 	}
 	result := copiedState{from.Place(), to.Place(), copied.Bans, copied.Decisions, copied.Traces}
 	if o.json {
