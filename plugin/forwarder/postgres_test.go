@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -172,4 +173,30 @@ func TestNothingIsLostAndNothingTwiceInPostgreSQL(t *testing.T) {
 			t.Errorf("machine %d: the server has %d decisions, and not the %d that were added, once each, in order", i, len(got[i]), len(m.added))
 		}
 	}
+}
+
+func TestASharedStateFromBeforeAMachineJoinedGetsItsMessages(t *testing.T) {
+	if !plugintest.TestsPostgres() {
+		t.Skip("make test-postgres runs this test: it needs PostgreSQL")
+	}
+	t.Parallel()
+	server := plugintest.SharedPostgres(t)
+	database := must[string](t)(server.CreateDatabase())
+	d := postgres.Database{URL: server.URL(database), Name: "test"}
+	m := newMachine(t, d, "one", 0)
+	read := func(query string) string {
+		return strings.Trim(fmt.Sprint(must[[][]string](t)(server.Query(database, "SET search_path TO "+d.Schema()+"; "+query))), "[]")
+	}
+	m.add(m.one, 3)
+	m.awaitForwarded(func() string { return read("SELECT forwarded FROM machine") })
+	if got := read("DELETE FROM local_api; DELETE FROM machine; DELETE FROM ban; SELECT COUNT(*) FROM decision"); got != "0" {
+		t.Fatalf("%s decisions, want 0", got)
+	}
+	for deadline := time.Now().Add(30 * time.Second); read("SELECT COUNT(*) FROM decision") != "3"; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			m.stop()
+			t.Fatalf("the messages are not there again:\n%s", m.log)
+		}
+	}
+	m.awaitForwarded(func() string { return read("SELECT forwarded FROM machine") })
 }

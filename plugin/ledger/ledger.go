@@ -84,6 +84,7 @@ type Ledger struct {
 	db      *sql.DB // for reading
 	path    string
 	shared  bool         // several machines share it, in PostgreSQL
+	name    string       // of this machine in a shared state
 	machine int64        // the bit of this machine; see bitOf
 	term    atomic.Int64 // of this machine as the holder of a shared state; 0: it did not take over
 	// writer has one connection, because each connection keeps pages of the file in memory. It is db if the ledger is open for

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math/bits"
 	"net/netip"
 	"time"
@@ -66,12 +67,22 @@ func readMachines(ctx context.Context, tx *sql.Tx) (all []Machine, err error) {
 	return all, err
 }
 
-// Beat records that this machine lives.
+// Beat records that this machine lives. If the state does not know this machine, because it came from an older backup, Beat adds it.
 func (l *Ledger) Beat(ctx context.Context, b Beat, now time.Time) (beaten Beaten, err error) {
 	err = l.writeShared(ctx, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, `UPDATE machine SET seen = ?, beat = beat + 1, version = ?, waiting = ?, waiting_since = ? WHERE number = ?
-			RETURNING beat, forwarded`, now.UnixMilli(), b.Version, b.Waiting, milliseconds(b.WaitingSince), l.number()).
-			Scan(&beaten.Beat, &beaten.Forwarded)
+		beat := func() error {
+			return tx.QueryRowContext(ctx, `UPDATE machine SET seen = ?, beat = beat + 1, version = ?, waiting = ?, waiting_since = ?
+				WHERE number = ? AND name = ? RETURNING beat, forwarded`,
+				now.UnixMilli(), b.Version, b.Waiting, milliseconds(b.WaitingSince), l.number(), l.name).Scan(&beaten.Beat, &beaten.Forwarded)
+		}
+		err := beat()
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if err := insertMachine(ctx, tx, l.number(), l.name); err != nil {
+			return fmt.Errorf("%w (hint: the state came from a backup, and another machine has this one's number there: restart CrowdSec)", err)
+		}
+		return beat()
 	})
 	return beaten, l.explain(err, "record that this machine lives")
 }

@@ -74,12 +74,16 @@ func (l *Ledger) register(ctx context.Context, tx *sql.Tx, machine string) error
 		if number > mostMachines {
 			return fmt.Errorf("%d machines share it already, and no more can", mostMachines)
 		}
-		err = execEach(ctx, tx,
-			statement{"INSERT INTO machine (number, name) VALUES (?, ?)", []any{number, machine}},
-			statement{"INSERT INTO local_api (machine) VALUES (?)", []any{number}})
+		err = insertMachine(ctx, tx, number, machine)
 	}
-	l.machine = bitOf(number)
+	l.name, l.machine = machine, bitOf(number)
 	return err
+}
+
+func insertMachine(ctx context.Context, tx *sql.Tx, number int64, name string) error {
+	return execEach(ctx, tx,
+		statement{"INSERT INTO machine (number, name) VALUES (?, ?)", []any{number, name}},
+		statement{"INSERT INTO local_api (machine) VALUES (?)", []any{number}})
 }
 
 // numberOf returns the number of a machine; 0: it has none.
