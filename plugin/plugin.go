@@ -280,11 +280,14 @@ func (n *notification) notify(ctx context.Context, text string, now time.Time) e
 // record records decisions of an alert: in the outbox if several machines share the state, and otherwise in the ledger.
 func (n *notification) record(ctx context.Context, decisions []ban.Decision, now time.Time) error {
 	if n.outbox != nil {
-		err := n.outbox.Add(ctx, decisions, now)
-		if err == nil && n.sharing != nil {
+		if err := n.outbox.Add(ctx, decisions, now); err != nil {
+			return err
+		}
+		if n.sharing != nil {
 			n.sharing.forwarder.Trigger()
 		}
-		return err
+		n.log.Debug("recorded", "decisions", len(decisions))
+		return nil
 	}
 	recorded, err := n.ledger.Record(ctx, decisions, now, n.document.Decisions.MaxBans)
 	if err == nil {
