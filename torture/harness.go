@@ -185,7 +185,10 @@ func (h *harness) settle() { h.settleAfter("none") }
 
 // settleAfter is settle. If a difference remains, its report names the trouble before it. What enforces must become right by itself.
 // Without a filter rule, a small change does not write the files, so settleAfter asks for flushes until they are right.
-func (h *harness) settleAfter(trouble string) {
+func (h *harness) settleAfter(trouble string) { h.settleWithin(recovery, trouble) }
+
+// settleWithin is settleAfter with another time for the plugin.
+func (h *harness) settleWithin(recovery time.Duration, trouble string) {
 	h.Helper()
 	if h.usesRule() {
 		h.reportAfter(h.await(h.compareAll, recovery), trouble)

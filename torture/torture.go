@@ -12,6 +12,7 @@
 package torture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,10 +31,11 @@ import (
 // scenario is one kind of trouble.
 type scenario struct {
 	name        string
-	short, long int  // the number of tries
-	parallel    int  // how many tries run at the same time
-	withoutSSH  bool // the plugin has no credentials for SSH
-	byRule      bool // a filter rule enforces, alone or beside the blacklist
+	short, long int           // the number of tries
+	parallel    int           // how many tries run at the same time
+	withoutSSH  bool          // the plugin has no credentials for SSH
+	byRule      bool          // a filter rule enforces, alone or beside the blacklist
+	timeout     time.Duration // of one try; 0: tryTimeout
 	run         func(*try)
 }
 
@@ -66,6 +68,7 @@ var scenarios = []scenario{
 	{name: "rule commands", short: 6, long: 24, parallel: 6, byRule: true, run: ruleCommands},
 	{name: "processes, rule", short: 2, long: 8, parallel: 4, byRule: true, run: processes},
 	{name: "secrets", short: 1, long: 2, parallel: 1, run: secrets},
+	{name: "shared", short: 2, long: 20, parallel: 2, timeout: time.Hour, run: sharedState},
 	{name: "identity", short: len(strangers), long: 3 * len(strangers), parallel: 5, run: stranger},
 }
 
@@ -187,7 +190,7 @@ func (s scenario) start(t *testing.T, o Options) (sum result) {
 			one := o
 			one.Seed += uint64(i)
 			t.Run(fmt.Sprint("seed ", one.Seed), func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), tryTimeout)
+				ctx, cancel := context.WithTimeout(t.Context(), cmp.Or(s.timeout, tryTimeout))
 				defer cancel()
 				y := &try{T: t, Options: one, withoutSSH: s.withoutSSH, byRule: s.byRule, ctx: ctx, random: rand.New(rand.NewPCG(one.Seed, 0))}
 				t.Cleanup(func() { // after that of the harness
