@@ -15,6 +15,7 @@ type cost struct {
 	begun    time.Time // the first connection, or the first request in an open session
 	wall     time.Duration
 	api, ssh traffic
+	took     time.Duration // as the plugin logs it: with what it records before and after
 	shellCPU time.Duration // of the processes that the appliance's shell ran
 }
 
@@ -79,8 +80,13 @@ func (h *harness) flush(ctx context.Context, logged int, want outcome) (cost, er
 		h.reasserted = end.Received
 	}
 	s := h.Appliance.Stats()
+	text, _ := end.Fields["took"].(string)
+	took, err := time.ParseDuration(text)
+	if err != nil {
+		return cost{}, fmt.Errorf("%s: %w", end.Text, err)
+	}
 	return cost{
-		begun: begun, wall: end.Received.Sub(begun), shellCPU: s.ShellCPU,
+		begun: begun, wall: end.Received.Sub(begun), took: took, shellCPU: s.ShellCPU,
 		api: traffic{s.APIBytesIn, s.APIBytesOut, s.APIConnections, s.APILoginsOK},
 		ssh: traffic{s.SSHBytesIn, s.SSHBytesOut, s.SSHConnections, s.SSHAuthOK},
 	}, h.checkBlacklist()

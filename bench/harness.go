@@ -56,6 +56,7 @@ type setting struct {
 	debounce  time.Duration
 	singleMax int // api_single_max; 0: the default
 	metrics   bool
+	server    *plugintest.Postgres // that stores the state; nil: SQLite
 }
 
 // harness is one appliance and one plugin.
@@ -98,6 +99,12 @@ func newHarness(ctx context.Context, o options, s setting) (*harness, error) {
 	}
 	if s.metrics {
 		h.Configuration.Prometheus = plugintest.NewPrometheus()
+	}
+	if s.server != nil {
+		if err := h.shareState(); err != nil {
+			h.close()
+			return nil, err
+		}
 	}
 	h.Configuration.DryRun = true
 	if err := h.Start(ctx); err != nil {

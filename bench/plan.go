@@ -19,6 +19,7 @@ type plan struct {
 	lists   []listPlan
 	batches batchPlan
 	metrics metricsPlan
+	shared  sharedPlan
 }
 
 // size is for measurements over loopback with a number of bans in force.
@@ -52,12 +53,14 @@ func (o options) plan() (plan, error) {
 		return plan{}, fmt.Errorf("-only %s: there is %s", o.only, strings.Join(parts, ", "))
 	}
 	p := plan{alert: 100_000, lists: []listPlan{{most, 1}, {most, 3}}, batches: batchPlan{bans: 10_000, numbers: []int{8, 16, 32, 64, 128}, tries: 3},
-		metrics: metricsPlan{bans: most, pairs: 5, storms: 3, duration: 2 * time.Second, lone: 7, requests: 100, whilePending: 10}}
+		metrics: metricsPlan{bans: most, pairs: 5, storms: 3, duration: 2 * time.Second, lone: 7, requests: 100, whilePending: 10},
+		shared:  sharedPlan{bans: many, listed: most, pairs: 5, storms: 5, duration: 10 * time.Second, lone: 7}}
 	lone, duration, tries := 20, 20*time.Second, 3
 	sizes, totals, apiTotals := []int{0, 10_000, 100_000, 300_000}, []int{1_000, 10_000, 100_000, 300_000}, []int{1_000, mostWithoutSSH}
 	if o.quick {
 		p.alert, p.lists, p.batches = 10_000, []listPlan{{10_000, 1}, {1_000, 3}}, batchPlan{bans: 1_000, numbers: []int{8, 32}, tries: 1}
 		p.metrics = metricsPlan{bans: 10_000, pairs: 1, storms: 1, duration: 2 * time.Second, lone: 1, requests: 50, whilePending: 5}
+		p.shared = sharedPlan{bans: 10_000, listed: 10_000, pairs: 1, storms: 1, duration: 2 * time.Second, lone: 1}
 		lone, duration, tries = 5, 5*time.Second, 2
 		sizes, totals, apiTotals = []int{10_000}, []int{1_000, 10_000}, []int{1_000}
 	}
@@ -107,10 +110,11 @@ type measured struct {
 	lists   []list
 	batches []batches
 	metrics metricsCost
+	shared  sharedCost
 }
 
 // parts are the names that -only accepts, in the order of measure.
-var parts = []string{"sizes", "alert", "lists", "batches", "metrics", "costs"}
+var parts = []string{"sizes", "alert", "lists", "batches", "metrics", "shared", "costs"}
 
 func (p plan) measure(ctx context.Context, o options) (m measured, err error) {
 	measures := map[string]func() error{
@@ -144,6 +148,10 @@ func (p plan) measure(ctx context.Context, o options) (m measured, err error) {
 		},
 		"metrics": func() (err error) {
 			m.metrics, err = p.metrics.measure(ctx, o)
+			return err
+		},
+		"shared": func() (err error) {
+			m.shared, err = p.shared.measure(ctx, o)
 			return err
 		},
 		"costs": func() error {

@@ -35,6 +35,9 @@ const (
 	pageTarget       = 100 * time.Millisecond
 	metricsTarget    = 1.10 // with metrics against without
 
+	sharedNotifyTarget = 1.10 // PostgreSQL against SQLite
+	sharedTarget       = 1.5
+
 	many, most     = 100_000, 300_000
 	mostWithoutSSH = 2_000 // without SSH: the default of max_bans
 )
@@ -84,6 +87,9 @@ func (m measured) targets() []target {
 	r.addComparison(m.costs)
 	if m.metrics.bans > 0 && len(m.metrics.pending.took) > 0 {
 		r.addMetrics(m.metrics)
+	}
+	if m.shared.bans > 0 {
+		r.addShared(m.shared)
 	}
 	return r
 }
@@ -241,6 +247,28 @@ func (r *report) addMetrics(c metricsCost) {
 			"metrics on against off: %s, least / p50 / most of %d", compared(which), len(ratios))
 		if compared(which) != notifyP99 { // a few answers decide it, and other load decides those
 			judge(median(ratios) <= metricsTarget, "p50 ≤ "+text(metricsTarget))
+		}
+	}
+}
+
+// addShared judges what a state in PostgreSQL costs.
+func (r *report) addShared(c sharedCost) {
+	for f, pairs := range c.of {
+		f := engineFigure(f)
+		if len(pairs.on) == 0 || len(pairs.on) != len(pairs.off) {
+			continue
+		}
+		bans := c.bans
+		if f == sharedList {
+			bans = c.listed
+		}
+		ratios := pairs.ratios()
+		text := func(ratio float64) string { return fmt.Sprintf("%.2f", ratio) }
+		times := func(of []float64) string { return brief(time.Duration(median(of) * float64(time.Second))) }
+		r.add(bans, spread(text(slices.Min(ratios)), text(median(ratios)), text(slices.Max(ratios))),
+			"PostgreSQL against SQLite: %s (medians %s and %s), least / p50 / most of %d", f, times(pairs.on), times(pairs.off), len(ratios))
+		if limit := f.limit(); limit > 0 && c.bans >= many {
+			r.judge(median(ratios) <= limit, fmt.Sprintf("p50 ≤ %.2f", limit))
 		}
 	}
 }

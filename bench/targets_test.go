@@ -26,6 +26,10 @@ func good() measured {
 			beside:      []time.Duration{time.Hour},
 		},
 	}
+	m.shared.sharedPlan = sharedPlan{bans: many, listed: most}
+	for f := range m.shared.of {
+		m.shared.of[f] = comparison{off: []float64{1, 1, 1}, on: []float64{1, max(engineFigure(f).limit(), 1), 9}}
+	}
 	for i := range m.metrics.of {
 		m.metrics.of[i] = comparison{off: []float64{100, 1, 100}, on: []float64{110, 9, 100}}
 	}
@@ -88,6 +92,8 @@ func TestEachMissedTargetIsReported(t *testing.T) {
 		"a large scrape":                  {func(m *measured) { m.metrics.scrapes.size++ }, "a scrape of the metrics: bytes"},
 		"a slow page":                     {func(m *measured) { m.metrics.page.took[0]++ }, "the status page"},
 		"a slow list with metrics":        {func(m *measured) { m.metrics.of[readingList].on[0]++ }, "metrics on against off: reading"},
+		"a slow answer with PostgreSQL":   {func(m *measured) { m.shared.of[sharedNotifyP99].on[0] = 2 }, "against SQLite: Notify in a storm, p99"},
+		"a slow list with PostgreSQL":     {func(m *measured) { m.shared.of[sharedList].on[0] = 2 }, "against SQLite: reading"},
 		"more memory with metrics":        {func(m *measured) { m.metrics.of[memory].off[0]-- }, "metrics on against off: peak"},
 	} {
 		m := good()
@@ -109,6 +115,7 @@ func TestMeasurementWithoutTargetIsNeverMissed(t *testing.T) {
 	m.costs = m.costs[:2]
 	m.costs[0].of[changeOnly][oneRange][0].ssh.up = 1 << 40
 	m.sizes[0].peak = 1 << 40
+	m.shared.bans, m.shared.of[sharedFirst].on = 10, []float64{9, 9, 9}
 	m.metrics.bans, m.metrics.page.took = many, []time.Duration{time.Hour}
 	if missed(m.targets()) {
 		t.Error("a measurement without target is missed")

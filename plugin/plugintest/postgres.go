@@ -1,6 +1,7 @@
 package plugintest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ func TestsPostgres() bool { return os.Getenv("TEST_STATE") == "postgres" }
 // PostgresOptions are what NewPostgres makes a cluster with.
 type PostgresOptions struct {
 	Fsync  bool     // a commit waits for the disk
+	Base   string   // where the folder of the cluster goes; "": where temporary files go
 	Listen []string // more addresses than 127.0.0.1. There only the role with_password may log in, from the networks of this machine
 }
 
@@ -103,8 +105,8 @@ func NewPostgres(o PostgresOptions) (p *Postgres, err error) {
 	if p.as, err = serverUser(); err != nil {
 		return nil, err
 	}
-	base := os.TempDir()
-	if len(base) > 60 { // the path of a socket of Unix has at most 107 bytes
+	base := cmp.Or(o.Base, os.TempDir())
+	if o.Base == "" && len(base) > 60 { // the path of a socket of Unix has at most 107 bytes
 		base = "/tmp"
 	}
 	if p.Folder, err = os.MkdirTemp(base, "postgres-"); err != nil {
