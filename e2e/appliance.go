@@ -31,7 +31,7 @@ func startAppliance(t testing.TB, folder, disk string) *Appliance {
 	t.Helper()
 	ready := filepath.Join(folder, "appliance.ready")
 	a := &Appliance{process: start(t, folder, "appliance", exec.CommandContext(t.Context(), cached("appliance"),
-		"-no-ssh", "-dir", disk, "-user", user, "-password", password, "-control", "127.0.0.1:0", "-ready", ready))}
+		"-no-ssh", "-dir", disk, "-user", user, "-other-user", otherUser, "-password", password, "-control", "127.0.0.1:0", "-ready", ready))}
 
 	var facts struct {
 		APIPort            int    `json:"api_port"`
@@ -162,6 +162,14 @@ func (a *Appliance) Problems(t testing.TB) []string {
 	var problems []string
 	a.mustGet(t, "/problems", &problems)
 	return problems
+}
+
+// Overlaps describes the changes that one account made amid the flush of another one. The SSH server counts none.
+func (a *Appliance) Overlaps(t testing.TB) []string {
+	t.Helper()
+	var overlaps []string
+	a.mustGet(t, "/overlaps", &overlaps)
+	return overlaps
 }
 
 // Stats counts requests to the appliance's API, and activations of its filter policy.

@@ -49,11 +49,12 @@ func installPlugin(t testing.TB, folder string, c *CrowdSec, a *Appliance, s *ss
 	p.values = map[string]any{
 		"StateDir": state, "User": user,
 		"SSHPort": s.port, "SSHPassword": password, "SSHHostKey": s.hostKey,
-		"ConfigDir": a.configDir, "APIPort": a.port, "APIPassword": password, "APIFingerprint": a.fingerprint,
+		"ConfigDir": a.configDir, "APIPort": a.port, "APIUser": user, "APIPassword": password, "APIFingerprint": a.fingerprint,
 		"LAPIURL": "", "LAPIKey": "", "LAPIResync": 24 * time.Hour, // alerts alone
 		"MaxBans": 0, "ReassertEvery": 10 * time.Minute, // the defaults
 		"Enforce": "blacklist", "Rule": map[string]any{}, // keys and values of the section rule
-		"PrometheusPort": 0, // not enabled
+		"PrometheusPort": 0,                                           // not enabled
+		"StateURL":       "", "StatePassword": "", "StateMachine": "", // a state of its own
 	}
 	p.configure(t)
 	t.Cleanup(func() { killAll(p.binary) })

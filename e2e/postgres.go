@@ -68,7 +68,11 @@ func (p *postgres) command(ctx context.Context, program string, args ...string) 
 }
 
 func (p *postgres) psql(ctx context.Context, statements string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "psql", "-X", "-h", "127.0.0.1", "-p", fmt.Sprint(p.Port), "-U", p.User, "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-Atc", statements)
+	return p.psqlIn(ctx, "postgres", statements)
+}
+
+func (p *postgres) psqlIn(ctx context.Context, database, statements string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "psql", "-X", "-h", "127.0.0.1", "-p", fmt.Sprint(p.Port), "-U", p.User, "-d", database, "-v", "ON_ERROR_STOP=1", "-Atc", statements)
 	cmd.Env = append(os.Environ(), "PGPASSWORD="+p.Password)
 	return cmd
 }

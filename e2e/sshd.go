@@ -18,6 +18,8 @@ const (
 	password     = "Correct-Horse+7 é"
 	passwordHash = "$6$stormshieldsim$kLSMl2K94yrjSWa0dNlr60mPPaF4qyIfpNO4yPjTMso.CkrtmgzeFkOJDbcRKJEHbLanGKNVTiRQUBa5xNLod0"
 	userID       = 47110
+	// otherUser is an account of the API, with the same password and rights.
+	otherUser = "second"
 )
 
 // sshd is a private OpenSSH server with its own port, host key and accounts.
