@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -40,15 +41,20 @@ func (p *Plugin) Close() {
 // exitTime bounds LogOut, because a process that CrowdSec ends must be gone within 100 ms.
 const exitTime = 50 * time.Millisecond
 
-// LogOut ends the sessions that stay open between flushes, before the caller ends the process. It waits for exitTime at most. The
-// appliance ends the other sessions by itself.
+// LogOut ends the sessions that stay open between flushes, and hands the shared lease over, before the caller ends the process. It waits for
+// exitTime at most. The appliance ends the other sessions by itself.
 func (p *Plugin) LogOut() {
 	p.mu.Lock()
 	running := slices.Collect(maps.Values(p.running))
 	p.mu.Unlock()
 	var leaving sync.WaitGroup
+	ending, cancel := context.WithTimeout(context.Background(), exitTime)
+	defer cancel()
 	for _, n := range running {
 		leaving.Go(n.appliance.LogOut)
+		if n.sharing != nil {
+			leaving.Go(func() { n.sharing.handOver(ending) })
+		}
 	}
 	done := make(chan struct{})
 	go func() {

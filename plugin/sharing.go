@@ -136,6 +136,14 @@ func (s *sharing) awaitLease(ctx context.Context) *lease.Shared {
 	}
 }
 
+// handOver gives the shared lease back for a process that is about to end. The database frees the lease when the process has ended. Then
+// another machine takes over without a wait.
+func (s *sharing) handOver(ctx context.Context) {
+	if s.mayFlush() == nil {
+		_ = s.ledger.HandOver(ctx) // at worst the next holder waits
+	}
+}
+
 // hold enforces while this machine holds the shared lease. If the database goes away, it goes on alone for a time.
 func (s *sharing) hold(ctx context.Context, held *lease.Shared) {
 	known, lost := s.enforceShared(ctx, held)
@@ -186,10 +194,11 @@ func (s *sharing) enforceShared(ctx context.Context, held *lease.Shared) (known 
 	return known, ctx.Err() == nil
 }
 
-// awaitHolderBefore waits until the holder before has surely stopped, if it is another machine and did not give the lease back. It returns
-// the error of the context.
+// awaitHolderBefore waits until the holder before has surely stopped. It does not wait if that holder gave the lease back, or was an earlier
+// process of this machine. It returns the error of the context.
 func awaitHolderBefore(ctx context.Context, before ledger.Holder, machine string) error {
-	if !before.Released && before.Machine != "" && before.Machine != machine {
+	hasStopped := before.Released || before.Machine == "" || before.Machine == machine
+	if !hasStopped || before.MayBeOld {
 		pause(ctx, takeOverAfter)
 	}
 	return ctx.Err()

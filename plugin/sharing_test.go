@@ -93,11 +93,11 @@ func (b *blacklist) hasRemoved(address string) bool {
 
 // machines are two machines that share a state and an appliance.
 type machines struct {
-	t      *testing.T
-	server *plugintest.Postgres
-	url    string
-	folder string
-	on     *blacklist
+	t        *testing.T
+	server   *plugintest.Postgres
+	database string
+	folder   string
+	on       *blacklist
 }
 
 func newMachines(t *testing.T) *machines {
@@ -109,7 +109,7 @@ func newMachines(t *testing.T) *machines {
 		t.Fatal(err)
 	}
 	return &machines{
-		t: t, server: server, url: server.URL(name), folder: t.TempDir(),
+		t: t, server: server, database: name, folder: t.TempDir(),
 		on: &blacklist{entries: map[netip.Prefix]time.Time{}, flushes: map[string]int{}},
 	}
 }
@@ -124,7 +124,7 @@ func (m *machines) start(name string, more ...string) *harness {
 		Resolve: func(context.Context, string) ([]netip.Addr, error) { return nil, nil },
 	})
 	m.t.Cleanup(h.p.Close)
-	text := fmt.Sprintf("state_url: %s\nstate_machine: %s\nupdate_frequency: 1s\ndebounce: 0s\n", m.url, name) + strings.Join(more, "") +
+	text := fmt.Sprintf("state_url: %s\nstate_machine: %s\nupdate_frequency: 1s\ndebounce: 0s\n", m.server.URL(m.database), name) + strings.Join(more, "") +
 		configuration(filepath.Join(m.folder, name))
 	if _, err := h.p.Configure(m.t.Context(), &protobufs.Config{Config: []byte(text)}); err != nil {
 		m.t.Fatal(err)
@@ -140,6 +140,16 @@ func (m *machines) do(what func() error) {
 	}
 }
 
+// query returns the first value that a query reads in the database.
+func (m *machines) query(text string) string {
+	m.t.Helper()
+	rows, err := m.server.Query(m.database, text)
+	if err != nil || len(rows) != 1 {
+		m.t.Fatalf("%s: %v, %v", text, rows, err)
+	}
+	return rows[0][0]
+}
+
 // await waits until a condition holds.
 func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
@@ -151,6 +161,7 @@ func await(t *testing.T, what string, holds func() bool) {
 }
 
 func TestOneOfTwoMachinesEnforcesTheBansOfBothAndTheOtherTakesOver(t *testing.T) {
+	t.Parallel()
 	m := newMachines(t)
 	first := m.start("first")
 	first.ban("203.0.113.1")
@@ -173,6 +184,7 @@ func TestOneOfTwoMachinesEnforcesTheBansOfBothAndTheOtherTakesOver(t *testing.T)
 }
 
 func TestWithoutTheDatabaseTheHolderGoesOnAloneAndTheOtherMachineRecords(t *testing.T) {
+	t.Parallel()
 	m := newMachines(t)
 	first := m.start("first")
 	first.ban("203.0.113.1")
@@ -193,6 +205,7 @@ func TestWithoutTheDatabaseTheHolderGoesOnAloneAndTheOtherMachineRecords(t *test
 }
 
 func TestAlertsAreRecordedBeforeTheDatabaseWasEverReached(t *testing.T) {
+	t.Parallel()
 	m := newMachines(t)
 	m.do(m.server.Stop)
 	first := m.start("first")
@@ -205,6 +218,7 @@ func TestAlertsAreRecordedBeforeTheDatabaseWasEverReached(t *testing.T) {
 }
 
 func TestAHolderWhoseSessionIsCutStopsBeforeTheNextStep(t *testing.T) {
+	t.Parallel()
 	m := newMachines(t)
 	first := m.start("first")
 	first.ban("203.0.113.1")
@@ -218,26 +232,60 @@ func TestAHolderWhoseSessionIsCutStopsBeforeTheNextStep(t *testing.T) {
 }
 
 func TestAMachineThatIsAloneUnblocksBansThatEnd(t *testing.T) {
+	t.Parallel()
 	m := newMachines(t)
 	first := m.start("first")
-	if err := first.notify(strings.Replace(alert("203.0.113.1", ""), "4h", "5s", 1)); err != nil {
+	first.ban("203.0.113.2")
+	await(t, "blocked", func() bool { return m.on.has("203.0.113.2") })
+	if err := first.notify(strings.Replace(alert("203.0.113.1", ""), "4h", "12s", 1)); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "blocked", func() bool { return m.on.has("203.0.113.1") })
-	first.ban("203.0.113.2") // the holder keeps the bans of a flush before the next one begins
-	await(t, "blocked too", func() bool { return m.on.has("203.0.113.2") })
+	await(t, "blocked too", func() bool { return m.on.has("203.0.113.1") })
+	first.ban("203.0.113.3") // the holder keeps the bans of a flush before the next one begins
+	await(t, "the next flush", func() bool { return m.on.has("203.0.113.3") })
 	m.do(m.server.Stop)
 	await(t, "unblocked at its end", func() bool { return m.on.hasRemoved("203.0.113.1") })
-	if m.on.hasRemoved("203.0.113.2") {
+	if m.on.hasRemoved("203.0.113.2") || m.on.hasRemoved("203.0.113.3") {
 		t.Error("a ban was unblocked before its end")
 	}
 }
 
 func TestAMachineInADryRunLeavesTheLeaseToTheOthers(t *testing.T) {
+	t.Parallel()
 	m := newMachines(t)
 	first := m.start("first", "dry_run: true\n")
 	first.ban("203.0.113.1")
 	second := m.start("second")
 	second.ban("203.0.113.2")
 	await(t, "blocked by the second machine", func() bool { return m.on.has("203.0.113.1") && m.on.has("203.0.113.2") })
+}
+
+func TestAProcessThatEndsHandsTheLeaseOver(t *testing.T) {
+	t.Parallel()
+	m := newMachines(t)
+	first := m.start("first")
+	first.ban("203.0.113.1")
+	await(t, "blocked", func() bool { return m.on.has("203.0.113.1") })
+	first.p.LogOut() // what a process does before it ends
+	if released := m.query("SELECT released FROM stormshield_test.holder"); released != "1" {
+		t.Errorf("released: %s", released)
+	}
+}
+
+func TestADatabaseThatJustStartedMayNameAnOlderHolder(t *testing.T) {
+	t.Parallel()
+	m := newMachines(t)
+	first := m.start("first")
+	first.ban("203.0.113.1")
+	await(t, "blocked", func() bool { return m.on.has("203.0.113.1") })
+	first.p.Close()
+	m.do(m.server.Stop)
+	m.do(m.server.Start)
+	before := time.Now()
+	second := m.start("second")
+	second.ban("203.0.113.2")
+	await(t, "blocked by the second machine", func() bool { return m.on.has("203.0.113.2") })
+	if took := time.Since(before); took < 5*time.Second {
+		t.Errorf("the second machine flushed after %s", took)
+	}
 }

@@ -36,6 +36,7 @@ func TestOnlyTheMachineThatTookOverLastRecordsAcknowledgements(t *testing.T) {
 	p := plan(t, one, start)
 	before, err := two.TakeOver(t.Context(), noLimit, start.Add(time.Minute))
 	check(t, err)
+	before.MayBeOld = false // the server of the tests may just have started
 	want(t, "the holder before", before, ledger.Holder{Machine: "one", Term: 1, Since: start})
 	for what, do := range map[string]func(l *ledger.Ledger) error{
 		"attempt": func(l *ledger.Ledger) error { return l.RecordAttempt(t.Context(), p) },
@@ -60,6 +61,7 @@ func TestOnlyTheMachineThatTookOverLastRecordsAcknowledgements(t *testing.T) {
 	check(t, one.HandOver(t.Context())) // of a term that has ended
 	check(t, two.HandOver(t.Context()))
 	before, err = one.TakeOver(t.Context(), noLimit, start)
+	before.MayBeOld = false
 	want(t, "the holder before, error", fmt.Sprint(before, err), fmt.Sprint(ledger.Holder{Machine: "two", Term: 2, Released: true, Since: start.Add(time.Minute)}, nil))
 }
 
