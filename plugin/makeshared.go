@@ -74,7 +74,8 @@ func (p *Plugin) awaitDatabase(ctx context.Context, before *notification, why er
 			"error", why)
 		select {
 		case <-isHeld:
-			if err := before.outbox.RecordAway(ctx, why.Error(), time.Now()); err != nil {
+			err := before.outbox.RecordAway(ctx, why.Error(), time.Now())
+			if err := errors.Join(err, before.outbox.RecordAlone(ctx, false)); err != nil { // an earlier process may have been alone
 				before.log.Debug("the outbox cannot store since when the database is away", "error", err)
 			}
 		default:

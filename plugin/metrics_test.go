@@ -14,6 +14,7 @@ import (
 
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/lease"
+	"notification-stormshield/plugin/outbox"
 	"notification-stormshield/plugin/plugintest"
 )
 
@@ -97,12 +98,20 @@ func TestTheMetricsShowThatTheDatabaseOfASharedStateWasNeverReached(t *testing.T
 	t.Parallel()
 	h := newHarness(t)
 	shown := plugintest.NewPrometheus()
+	box, err := outbox.Open(t.Context(), filepath.Join(h.d.StateDir, "away.outbox.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Close()
+	if err := box.RecordAlone(t.Context(), true); err != nil { // as a process that crashed while it was alone
+		t.Fatal(err)
+	}
 	configureShown(t, h, "away", shown, "state_url: postgres://app@127.0.0.1:1/crowdsec\n")
 	if _, err := h.p.Notify(t.Context(), &protobufs.Notification{Name: "away", Text: alert("203.0.113.77", "")}); err != nil {
 		t.Fatal(err)
 	}
 	awaitMetrics(t, shown, `working{host="away.example",name="away"} 0`, `shared_state_reached{host="away.example",name="away"} 0`,
-		`outbox_decisions{host="away.example",name="away"} 1`, `shared_lease_held{host="away.example",name="away"} 0`)
+		`outbox_decisions{host="away.example",name="away"} 1`, `shared_state_alone{host="away.example",name="away"} 0`, `shared_lease_held{host="away.example",name="away"} 0`)
 	eventually(t, "status says since when the database is away", func() bool {
 		response, err := http.Get(shown.URL("/-/healthy"))
 		if err != nil {
@@ -110,7 +119,8 @@ func TestTheMetricsShowThatTheDatabaseOfASharedStateWasNeverReached(t *testing.T
 		}
 		defer response.Body.Close()
 		text, _ := io.ReadAll(response.Body)
-		return response.StatusCode == http.StatusServiceUnavailable &&
-			strings.Contains(string(text), "away: NOT WORKING: the database of the shared state cannot be used for ") && !strings.Contains(string(text), "for 0s")
+		says := strings.HasPrefix(string(text), "away: NOT WORKING: the database of the shared state cannot be used for ")
+		return response.StatusCode == http.StatusServiceUnavailable && says && !strings.Contains(string(text), "for 0s") &&
+			strings.Contains(string(text), ": this machine records alerts")
 	})
 }
