@@ -47,6 +47,8 @@ const (
 	holderFor = 30 * time.Second
 	// seenFor is how long a machine may give no sign. Each machine gives one every few seconds.
 	seenFor = time.Minute
+	// goneAfter is how long nobody hears of a machine that was removed.
+	goneAfter = 7 * 24 * time.Hour
 	// waitingFor is how long a decision may wait in the outbox while the database is reached.
 	waitingFor = time.Minute
 )
@@ -54,8 +56,10 @@ const (
 // unseenHint says what to do about a machine that gives no sign.
 const unseenHint = " (hint: does CrowdSec run there, and does that machine reach the database?)"
 
-// isUnseen reports whether a machine gives no sign.
-func (m Machine) isUnseen(now time.Time) bool { return m.Seen != nil && now.Sub(*m.Seen) > seenFor }
+// isUnseen reports whether a machine gives no sign. A machine that gave none for goneAfter is gone for good.
+func (m Machine) isUnseen(now time.Time) bool {
+	return m.Seen != nil && now.Sub(*m.Seen) > seenFor && now.Sub(*m.Seen) < goneAfter
+}
 
 // sharedProblem returns why the machines that share a state are NOT WORKING, or this one of them; "" if they work.
 func (s Source) sharedProblem(r Report, now time.Time) string {

@@ -123,6 +123,7 @@ func TestTheMachinesSayWhichOneEnforces(t *testing.T) {
 			unheld: 2 * time.Minute, warning: "b was last seen 2m ago, c was last seen 1h ago"},
 		"one that stands by is off": {machines: []ledger.Machine{seen("a", 0, true), seen("b", 2*time.Minute, false)}, holder: "a",
 			warning: "b was last seen 2m ago"},
+		"one is gone for good": {machines: []ledger.Machine{seen("a", 0, true), seen("b", 8*24*time.Hour, false)}, holder: "a"},
 	} {
 		shared := Shared{Machine: "a"}
 		shared.addMachines(test.machines, ledger.Holder{Machine: "b", Released: test.released > 0, Since: now.Add(-test.released)}, now)
