@@ -12,7 +12,7 @@ var Queries = []string{
 }
 
 // StatusQueries are the queries of a status, of the newest bans, and of the waits of new bans.
-var StatusQueries = []string{queryTally, queryEndedByClass, queryMissing, queryLeft, queryNext, queryRecent, queryNew, queryNewAmong}
+var StatusQueries = []string{queryTally, queryEndedByClass, queryMissing, queryLeft, queryNext, queryRecent, queryNew, queryNewAmong, queryFacts, queryDifferences}
 
 // Pretend makes the ledger act as another machine.
 func (l *Ledger) Pretend(number int64) { l.machine = bitOf(number) }

@@ -35,25 +35,24 @@ const (
 // bans wait. A flush calls it before it plans.
 func (l *Ledger) ApplyLimit(ctx context.Context, now time.Time, limit int) error {
 	removeEnded := func(b *storedBan) { b.remove(func(d *storedDecision) bool { return d.until <= now.UnixMilli() }) }
-	_, err := l.changeEach(ctx, removeEnded, now, limit, queryExpired, now.UnixMilli())
-	if err == nil {
-		err = l.applyLimit(ctx, now, limit)
+	var haveEnded, mayChange bool
+	err := l.db.QueryRowContext(ctx, "SELECT EXISTS ("+queryExpired+"), SUM(waiting) > 0 OR SUM(enforced) > ?2 FROM tally", now.UnixMilli(), limit).
+		Scan(&haveEnded, &mayChange)
+	if err == nil && haveEnded {
+		_, err = l.changeEach(ctx, removeEnded, now, limit, queryExpired, now.UnixMilli())
+	}
+	if err == nil && mayChange {
+		_, err = l.transact(ctx, now, limit, func(*transaction) error { return nil })
 	}
 	return l.explain(err, "choose which bans to enforce")
-}
-
-func (l *Ledger) applyLimit(ctx context.Context, now time.Time, limit int) error {
-	mayChange := false
-	if err := l.db.QueryRowContext(ctx, "SELECT SUM(waiting) > 0 OR SUM(enforced) > ? FROM tally", limit).Scan(&mayChange); err != nil || !mayChange {
-		return err
-	}
-	_, err := l.transact(ctx, now, limit, func(*transaction) error { return nil })
-	return err
 }
 
 // applyLimit keeps the number of enforced bans at the limit. Afterwards every waiting ban comes after every enforced one: its
 // class is worse, or its class is the same and its newest decision is older.
 func (t *transaction) applyLimit(ctx context.Context, limit int) error {
+	if added := t.nextBan - t.firstBan; !t.hasWaiting && t.enforced+added <= int64(limit) {
+		return nil
+	}
 	var enforced, waiting, ended int64
 	if err := t.tx.QueryRowContext(ctx, "SELECT CAST(SUM(enforced) AS BIGINT), CAST(SUM(waiting) AS BIGINT) FROM tally").Scan(&enforced, &waiting); err != nil {
 		return err

@@ -95,10 +95,7 @@ func (l *Ledger) Forward(ctx context.Context, messages []Forwarded, now time.Tim
 		return Recorded{}, l.explain(errNotShared, "forward decisions")
 	}
 	recorded, err := l.transact(ctx, now, limit, func(t *transaction) error {
-		var last int64
-		if err := t.tx.QueryRowContext(ctx, "SELECT forwarded FROM machine WHERE number = ?", l.number()).Scan(&last); err != nil {
-			return err
-		}
+		last := t.forwarded
 		var all []ban.Decision
 		var blocked []netip.Prefix
 		for _, m := range messages {

@@ -3,12 +3,10 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"net/netip"
 	"slices"
 	"time"
 
 	"notification-stormshield/appliance"
-	"notification-stormshield/plugin/ban"
 )
 
 // Plan is what was pending at one moment: the difference between the bans in force and the acknowledgements of the appliance.
@@ -84,34 +82,15 @@ type PlanOptions struct {
 // maxOneByOne is how many bans a flush without the files blocks. The next flush goes on.
 const maxOneByOne = 2000
 
-// The queries of a plan. Except for queryPending, each reads one end of an index, so its cost does not grow with the bans in
-// force. The + keeps SQLite from choosing the index of until.
-const (
-	queryUnlisted = "SELECT prefix, until, expires, written, class FROM ban WHERE written <= 0 AND until > 0 AND +until > ?"
-	// The bans that flush `asserted` and earlier flushes wrote have the entries of the re-assert, which the enforcer renews.
-	// Only bans that later flushes wrote need entries of their own.
-	queryUnasserted = "SELECT prefix, until, expires, written, class FROM ban WHERE written > ? AND until > 0 AND +until > ?"
-	queryGone       = `SELECT prefix, written, expires FROM ban WHERE until > 0 AND until <= ? AND (written <> 0 OR expires <> 0)
-		UNION ALL SELECT prefix, written, expires FROM ban WHERE until = 0 AND (written <> 0 OR expires <> 0)`
-	queryEnded = "SELECT COUNT(*), COUNT(*) FILTER (WHERE written = 0 AND expires = 0) FROM ban WHERE until > 0 AND until <= ?"
-	// In a re-assert one by one, every ban in force needs an entry of its own that lasts until ?4. Otherwise ?4 is 0. Bans without an
-	// entry come first, and of these the last attackers.
-	queryPending = `SELECT prefix, until, expires, written, class FROM ban WHERE until > 0 AND +until > ?1 AND change <= ?2
-		AND (expires < MIN(until, ?3) AND (written <= 0 OR written > ?5) OR ?4 > 0 AND expires < MAX(?4, MIN(until, ?3)))
-		ORDER BY expires, class, newest DESC`
-	queryNext         = "SELECT until FROM ban WHERE until > 0 AND until > ? ORDER BY until LIMIT 1"
-	queryNextDecision = "SELECT next FROM ban WHERE next > 0 AND next > ? ORDER BY next LIMIT 1"
-)
-
 // Plan compares the bans in force with what the appliance acknowledged.
 func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 	p := Plan{now: q.Now.UnixMilli(), singleMax: q.SingleMax}
 	err := l.read(ctx, func(tx *sql.Tx) error {
-		f, err := readFlushing(ctx, tx)
-		if err != nil {
-			return err
-		}
-		t, err := readTrouble(ctx, tx, WholeFlush)
+		var f flushing
+		var ended, done int
+		var hasFailed, haveFilesFailed bool // only a flush finds out that a warning has ended
+		err := tx.QueryRowContext(ctx, queryFacts, p.now, WholeFlush, Files).Scan(append(f.places(),
+			&ended, &done, &hasFailed, &haveFilesFailed, scanInto(&p.Next), scanInto(&p.NextDecision))...)
 		if err != nil {
 			return err
 		}
@@ -119,148 +98,24 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 		if p.Unsure {
 			p.Mark = ""
 		}
-		p.Requested, p.NeedsTidy = f.requested > f.answered, t.Count > 0 && !t.Warning // only a flush finds out that a warning has ended
+		p.Requested = f.requested > f.answered
 		p.Compared, p.Flushed = f.compared, f.flushed
 		p.Confirmed, p.Asserted, p.AssertedUntil = f.confirmed, f.asserted, f.assertedUntil
 		p.EntriesLeft, p.Stale, p.Activated = f.entries, f.stale, f.activated
 		if p.Target.ByRule && p.Stale.IsZero() {
 			p.Stale = f.unsure // a flush that was cut may have changed the files
 		}
-		if err := p.findMissing(ctx, tx, q, f.lastingGroupFlush(q.Renew)); err != nil {
-			return err
-		}
-		ended, err := p.findGone(ctx, tx)
-		if err != nil {
+		if err := p.findPending(ctx, tx, q, f.lastingGroupFlush(q.Renew)); err != nil {
 			return err
 		}
 		p.InForce, p.Waiting = f.bans-f.waiting-ended, f.waiting
-		files, err := readTrouble(ctx, tx, Files)
-		if err != nil {
-			return err
-		}
-		p.endsFilesFailure = files.Count > 0 && !files.Warning && !p.needsFilesLater()
-		p.NeedsTidy = p.NeedsTidy || p.endsFilesFailure
+		p.endsFilesFailure = haveFilesFailed && !p.needsFilesLater()
+		p.NeedsTidy = hasFailed || done > 0 || p.endsFilesFailure
 		p.BlocksAll = len(p.Block) == p.InForce && (q.OneByOne || p.InForce <= q.SingleMax) && len(p.Remove) == 0
-		if p.Next, err = readFirst(ctx, tx, queryNext, p.now); err == nil && p.Waiting > 0 {
-			p.NextDecision, err = readFirst(ctx, tx, queryNextDecision, p.now)
+		if p.Waiting == 0 {
+			p.NextDecision = time.Time{}
 		}
-		return err
+		return nil
 	})
 	return p, l.explain(err, "compare the bans")
-}
-
-// readFirst returns the time in the first row of a result; zero: there is no row.
-func readFirst(ctx context.Context, tx *sql.Tx, text string, now int64) (t time.Time, err error) {
-	err = tx.QueryRowContext(ctx, text, now).Scan(scanInto(&t))
-	return t, ignoreNoRows(err)
-}
-
-// findMissing finds the bans in force that the files or the blacklist lack. asserted is the last flush by group whose entries last
-// until q.Renew.
-func (p *Plan) findMissing(ctx context.Context, tx *sql.Tx, q PlanOptions, asserted int64) error {
-	renew, most := q.Renew.UnixMilli(), q.SingleMax+1
-	if q.OneByOne {
-		most = maxOneByOne
-	}
-	consider := func(b pendingBan) {
-		if b.expires >= min(b.until, renew) || p.Target.WithoutBlacklist {
-			return
-		}
-		if p.BlockCount++; len(p.Block) < most {
-			p.Block = append(p.Block, appliance.Ban{Prefix: b.prefix, Until: timeOf(b.until)})
-		}
-		if q.Cut && b.class == ban.Local && b.expires <= maybeBlocked && b.prefix.IsSingleIP() {
-			p.Cut = append(p.Cut, b.prefix)
-		}
-	}
-	if q.OneByOne && !p.Target.WithoutBlacklist {
-		return eachPending(ctx, tx, func(b pendingBan) {
-			if b.prefix.IsSingleIP() || b.written > 0 {
-				consider(b)
-			}
-		}, queryPending, p.now, p.change, renew, 0, asserted)
-	}
-	err := eachPending(ctx, tx, func(b pendingBan) {
-		p.Add = append(p.Add, b.prefix)
-		consider(b)
-	}, queryUnlisted, p.now)
-	if err != nil || p.Target.WithoutBlacklist {
-		return err
-	}
-	return eachPending(ctx, tx, consider, queryUnasserted, asserted, p.now)
-}
-
-// pendingBan is a ban in force that may need an entry.
-type pendingBan struct {
-	prefix                  netip.Prefix
-	until, expires, written int64
-	class                   ban.Class
-}
-
-func eachPending(ctx context.Context, tx *sql.Tx, do func(pendingBan), text string, parameters ...any) error {
-	return query(ctx, tx, func(rows *sql.Rows) error {
-		var b pendingBan
-		err := rows.Scan(scanInto(&b.prefix), &b.until, &b.expires, &b.written, &b.class)
-		if err == nil {
-			do(b)
-		}
-		return err
-	}, text, parameters...)
-}
-
-// findGone finds the bans that are not in force and that the appliance may still have. It returns how many bans have ended.
-func (p *Plan) findGone(ctx context.Context, tx *sql.Tx) (ended int, err error) {
-	err = eachPrefix(ctx, tx, func(prefix netip.Prefix, written, expires int64) {
-		if p.Target.WithoutBlacklist && p.EntriesLeft || !p.Target.WithoutBlacklist && written > 0 || expires > 0 {
-			p.Unblock = append(p.Unblock, prefix)
-		}
-		if written != 0 {
-			p.Remove = append(p.Remove, prefix)
-		}
-	}, queryGone, p.now)
-	if err != nil {
-		return 0, err
-	}
-	var done int
-	err = tx.QueryRowContext(ctx, queryEnded, p.now).Scan(&ended, &done)
-	p.NeedsTidy = p.NeedsTidy || done > 0
-	return ended, err
-}
-
-// BansInForce returns all bans that were in force when a plan was made. There may be hundreds of thousands, so the enforcer
-// calls it only to compare the whole files.
-func (l *Ledger) BansInForce(ctx context.Context, p Plan) ([]netip.Prefix, error) {
-	inForce, err := l.prefixes(ctx, make([]netip.Prefix, 0, p.InForce),
-		"SELECT prefix FROM ban WHERE until > 0 AND until > ? AND change <= ?", p.now, p.change)
-	return inForce, l.explain(err, "read the bans in force")
-}
-
-// BansWithEntry returns the bans, with their ends, that were in force when a plan was made and that may have an entry. The others are
-// pending. It leaves out ranges that the files lack, because the appliance does not know their objects.
-func (l *Ledger) BansWithEntry(ctx context.Context, p Plan) ([]appliance.Ban, error) {
-	bans := make([]appliance.Ban, 0, p.InForce)
-	err := l.read(ctx, func(tx *sql.Tx) error {
-		return eachPrefix(ctx, tx, func(prefix netip.Prefix, until, written int64) {
-			if prefix.IsSingleIP() || written > 0 {
-				bans = append(bans, appliance.Ban{Prefix: prefix, Until: timeOf(until)})
-			}
-		}, `SELECT prefix, until, written FROM ban WHERE until > 0 AND until > ? AND change <= ? AND (expires > 0 OR written > 0)
-			ORDER BY class, newest DESC`, p.now, p.change)
-	})
-	return bans, l.explain(err, "read the bans in force")
-}
-
-// BansToBlock returns all bans that must be blocked, also those for which Plan.Block has no room. Bans without an entry come
-// first. If least is not zero, it also returns the other bans in force whose own entry may end before least.
-func (l *Ledger) BansToBlock(ctx context.Context, p Plan, q PlanOptions, least time.Time) ([]netip.Prefix, error) {
-	var pending []netip.Prefix
-	err := l.read(ctx, func(tx *sql.Tx) error {
-		f, err := readFlushing(ctx, tx)
-		if err != nil {
-			return err
-		}
-		return eachPending(ctx, tx, func(b pendingBan) { pending = append(pending, b.prefix) },
-			queryPending, p.now, p.change, q.Renew.UnixMilli(), milliseconds(least), f.lastingGroupFlush(q.Renew))
-	})
-	return pending, l.explain(err, "read the bans to block")
 }

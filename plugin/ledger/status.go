@@ -219,3 +219,9 @@ func forgetFiles(ctx context.Context, tx *sql.Tx) error {
 	}
 	return err
 }
+
+// readFirst returns the time in the first row of a result; zero: there is no row.
+func readFirst(ctx context.Context, tx *sql.Tx, text string, now int64) (t time.Time, err error) {
+	err = tx.QueryRowContext(ctx, text, now).Scan(scanInto(&t))
+	return t, ignoreNoRows(err)
+}

@@ -47,7 +47,10 @@ type transaction struct {
 	soon         int64 // now plus aboutToEnd
 	hasWaiting   bool  // some bans waited before this transaction
 	overtaking   int64 // how many waiting bans may go before an enforced one because of this change
+	enforced     int64 // how many bans were enforced before this transaction, with those that had ended
+	firstBan     int64 // the id of the first new ban
 	nextBan      int64 // the id of the next new ban
+	forwarded    int64 // the last message of this machine's outbox that was recorded
 	lastDecision int64 // the decision that was recorded last
 	changed      bool  // the bans that must be blocked changed
 	prepared     map[string]*sql.Stmt
@@ -61,9 +64,12 @@ func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func
 		t.tx = tx
 		var term int64
 		var ofHolder int
-		err := tx.QueryRowContext(ctx, `SELECT changes + 1, (SELECT SUM(waiting) > 0 FROM tally), decisions,
-			(SELECT COALESCE(MAX(id), 0) + 1 FROM ban), max_bans, (SELECT term FROM holder) FROM flushing`).
-			Scan(&t.number, &t.hasWaiting, &t.lastDecision, &t.nextBan, &ofHolder, &term)
+		err := tx.QueryRowContext(ctx, `SELECT changes + 1, decisions, enforced, has_waiting, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban), max_bans,
+			(SELECT term FROM holder), COALESCE((SELECT forwarded FROM machine WHERE number = ?), 0) FROM flushing
+			CROSS JOIN (SELECT CAST(SUM(enforced) AS BIGINT) AS enforced, SUM(waiting) > 0 AS has_waiting FROM tally) AS counted`, l.number()).
+			Scan(&t.number, &t.lastDecision, &t.enforced, &t.hasWaiting, &t.firstBan, &ofHolder, &term, &t.forwarded)
+		t.nextBan = t.firstBan
+		before := t.lastDecision
 		if err == nil {
 			err = do(t)
 		}
@@ -80,6 +86,9 @@ func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func
 			l.own.Store(t.number) // before other goroutines can read it in the file
 		} else {
 			t.number--
+		}
+		if !t.changed && t.lastDecision == before {
+			return nil
 		}
 		_, err = tx.ExecContext(ctx, "UPDATE flushing SET changes = ?, decisions = ?", t.number, t.lastDecision)
 		return err
