@@ -255,7 +255,7 @@ func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 	return inChunks(ctx, l, p.Add, func(tx *sql.Tx, added []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE WHEN change <= ?1 THEN ?2 ELSE ?3 END,
 			expires = CASE WHEN change <= ?1 THEN expires ELSE MAX(expires, ?4) END
-			WHERE prefix IN (SELECT value FROM json_each(?5)) AND written <= 0`, p.change, flush, maybeListed, maybeBlocked, jsonArray(added))
+			FROM json_each(?5) AS listed WHERE prefix = listed.value AND written <= 0`, p.change, flush, maybeListed, maybeBlocked, jsonArray(added))
 		return err
 	})
 }
