@@ -144,14 +144,14 @@ func scanRow(rows *sql.Rows, columns []string) (map[string]any, error) {
 
 // changeDecision replaces the machine of the source by that of the target. The ID that another Local API gave means nothing to the target.
 func (c copying) changeDecision(row map[string]any) bool {
-	if row["sources"].(int64)&c.from.machine == 0 {
+	if row["sources"].(int64)&c.from.machine.Load() == 0 {
 		row["lapi_id"] = int64(0)
 	}
 	for _, set := range []string{"sources", "missed_once", "missed_twice"} {
-		if row[set].(int64)&c.from.machine == 0 {
+		if row[set].(int64)&c.from.machine.Load() == 0 {
 			row[set] = int64(0)
 		} else {
-			row[set] = c.to.machine
+			row[set] = c.to.machine.Load()
 		}
 	}
 	return true

@@ -15,4 +15,4 @@ var Queries = []string{
 var StatusQueries = []string{queryTally, queryEndedByClass, queryMissing, queryLeft, queryNext, queryRecent, queryNew, queryNewAmong, queryFacts, queryDifferences}
 
 // Pretend makes the ledger act as another machine.
-func (l *Ledger) Pretend(number int64) { l.machine = bitOf(number) }
+func (l *Ledger) Pretend(number int64) { l.machine.Store(bitOf(number)) }

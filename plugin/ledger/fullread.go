@@ -102,7 +102,7 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, isSelected func(b
 			}
 			return err
 		}, `SELECT ban, decision.id, prefix, lapi_id, bits, type, origin, scenario FROM decision JOIN ban ON ban.id = decision.ban
-			WHERE decision.id <= ? AND decision.until > ? AND type <> ? AND (sources & ?) <> 0`, r.last, now.UnixMilli(), ban.FoundEntry, l.machine)
+			WHERE decision.id <= ? AND decision.until > ? AND type <> ? AND (sources & ?) <> 0`, r.last, now.UnixMilli(), ban.FoundEntry, l.machine.Load())
 	})
 	for some := range slices.Chunk(absent, chunk) {
 		if err != nil {
@@ -113,7 +113,7 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, isSelected func(b
 			bans, decisions = append(bans, key[0]), append(decisions, key[1])
 		}
 		err = l.exec(ctx, `UPDATE decision SET missed_twice = missed_twice | (missed_once & ?3), missed_once = missed_once | ?3
-			WHERE `+isAmongKeys, jsonArray(bans), jsonArray(decisions), l.machine)
+			WHERE `+isAmongKeys, jsonArray(bans), jsonArray(decisions), l.machine.Load())
 	}
 	return len(absent), l.explain(err, "look for missing decisions")
 }
@@ -121,7 +121,7 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, isSelected func(b
 // Missing returns the decisions that two full reads in a row lacked.
 func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err error) {
 	err = l.read(ctx, func(tx *sql.Tx) error {
-		count := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM decision WHERE (missed_twice & ?) <> 0 AND until > ?", l.machine, now.UnixMilli())
+		count := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM decision WHERE (missed_twice & ?) <> 0 AND until > ?", l.machine.Load(), now.UnixMilli())
 		if err := count.Scan(&m.Count); err != nil || m.Count == 0 {
 			return err
 		}
@@ -133,7 +133,7 @@ func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err err
 			return err
 		}, `SELECT prefix, uuid, lapi_id FROM (SELECT prefix, uuid, lapi_id, ROW_NUMBER() OVER (ORDER BY decision.id) AS n
 			FROM decision JOIN ban ON ban.id = decision.ban WHERE (missed_twice & ?4) <> 0 AND decision.until > ?1)
-			AS numbered WHERE n % ?2 = 0 LIMIT ?3`, now.UnixMilli(), step, sampleSize, l.machine)
+			AS numbered WHERE n % ?2 = 0 LIMIT ?3`, now.UnixMilli(), step, sampleSize, l.machine.Load())
 	})
 	return m, l.explain(err, "look for missing decisions")
 }
@@ -141,10 +141,10 @@ func (l *Ledger) Missing(ctx context.Context, now time.Time) (m Missing, err err
 // EndMissing removes the decisions that two full reads in a row lacked. A decision that another machine delivered too stays.
 func (l *Ledger) EndMissing(ctx context.Context, now time.Time, limit int) (Recorded, error) {
 	remove := func(b *storedBan) {
-		b.removeSource(l.machine, func(d *storedDecision) bool { return d.missedTwice&l.machine != 0 })
+		b.removeSource(l.machine.Load(), func(d *storedDecision) bool { return d.missedTwice&l.machine.Load() != 0 })
 	}
 	all, err := l.changeEach(ctx, remove, now, limit,
-		"SELECT DISTINCT prefix FROM decision JOIN ban ON ban.id = decision.ban WHERE (missed_twice & ?) <> 0", l.machine)
+		"SELECT DISTINCT prefix FROM decision JOIN ban ON ban.id = decision.ban WHERE (missed_twice & ?) <> 0", l.machine.Load())
 	return all, l.explain(err, "end missing decisions")
 }
 

@@ -215,3 +215,33 @@ func TestALedgerOfOneMachineRefusesWhatNeedsASharedState(t *testing.T) {
 		want(t, "it failed", err != nil, true)
 	}
 }
+
+func TestAMachineJoinsAStateThatDoesNotKnowItAnyMore(t *testing.T) {
+	onlyPostgres(t)
+	message := []ledger.Forwarded{{Number: 7, Decisions: []ban.Decision{decided(address, start.Add(time.Hour))}}}
+	for what, replace := range map[string]string{
+		"the schema was deleted":                             "DROP SCHEMA %s CASCADE",
+		"the rows were deleted":                              "DELETE FROM %[1]s.local_api; DELETE FROM %[1]s.machine",
+		"the row of this machine is that of another machine": "UPDATE %s.machine SET name = 'three' WHERE number = 1",
+	} {
+		d := databaseAt(t, t.Name()+what)
+		one, two := openShared(t, d, "one"), openShared(t, d, "two")
+		_, err := one.Beat(t.Context(), ledger.Beat{}, start)
+		check(t, err)
+		run(t, one, fmt.Sprintf(replace, d.Schema()))
+		_, err = two.Beat(t.Context(), ledger.Beat{}, start)
+		check(t, err)
+		if _, err := one.Forward(t.Context(), message, start, noLimit); err == nil {
+			t.Errorf("%s: a machine forwarded that the state does not know", what)
+		}
+		for _, l := range []*ledger.Ledger{one, two} {
+			if _, err = l.Beat(t.Context(), ledger.Beat{}, start); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+		recorded, err := one.Forward(t.Context(), message, start, noLimit)
+		want(t, what+": added, error", fmt.Sprint(recorded.Added, err), "1 <nil>")
+		beaten, err := two.Beat(t.Context(), ledger.Beat{}, start)
+		want(t, what+": the other machine, error", fmt.Sprint(beaten, err), fmt.Sprint(ledger.Beaten{Beat: 3}, nil))
+	}
+}

@@ -84,8 +84,9 @@ type Ledger struct {
 	db      *sql.DB // for reading
 	path    string
 	shared  bool         // several machines share it, in PostgreSQL
+	schema  string       // of a shared state
 	name    string       // of this machine in a shared state
-	machine int64        // the bit of this machine; see bitOf
+	machine atomic.Int64 // the bit of this machine; see bitOf
 	term    atomic.Int64 // of this machine as the holder of a shared state; 0: it did not take over
 	// writer has one connection, because each connection keeps pages of the file in memory. It is db if the ledger is open for
 	// reading alone: SQLite then refuses to write.
@@ -143,7 +144,9 @@ func openReader(path string, query url.Values) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state %s: %w", path, err)
 	}
-	return &Ledger{db: db, writer: db, path: path, machine: bitOf(1)}, nil
+	l := &Ledger{db: db, writer: db, path: path}
+	l.machine.Store(bitOf(1))
+	return l, nil
 }
 
 // closeOnError returns the ledger if err is nil. Otherwise it closes the ledger and explains the error.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"math/bits"
 	"net/netip"
 	"time"
@@ -40,6 +39,18 @@ type Beaten struct {
 	Forwarded int64 // the last message of this machine's outbox that the state has
 }
 
+// errUnknownMachine says that the state does not know this machine. The next [Ledger.Beat] cures that.
+var errUnknownMachine = errors.New("the state does not know this machine any more: it is another one, or came from an older backup")
+
+// isOfAnotherState reports whether an error says that the tables or the row of this machine are not there any more.
+func isOfAnotherState(err error) bool {
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		return state.SQLState() == "42P01" || state.SQLState() == "3F000" // undefined_table, invalid_schema_name
+	}
+	return errors.Is(err, sql.ErrNoRows)
+}
+
 // Forwarded is a message of this machine's outbox.
 type Forwarded struct {
 	Number       int64
@@ -52,7 +63,7 @@ type Forwarded struct {
 func bitOf(number int64) int64 { return 1 << number >> 1 }
 
 // number returns the number of this machine.
-func (l *Ledger) number() int64 { return int64(bits.Len64(uint64(l.machine))) }
+func (l *Ledger) number() int64 { return int64(bits.Len64(uint64(l.machine.Load()))) }
 
 // readMachines returns the machines that share the state, by their numbers.
 func readMachines(ctx context.Context, tx *sql.Tx) (all []Machine, err error) {
@@ -67,23 +78,19 @@ func readMachines(ctx context.Context, tx *sql.Tx) (all []Machine, err error) {
 	return all, err
 }
 
-// Beat records that this machine lives. If the state does not know this machine, because it came from an older backup, Beat adds it.
+// Beat records that this machine lives. If the state does not know this machine any more, because somebody deleted the schema or put an
+// older state in its place, this machine joins the state anew.
 func (l *Ledger) Beat(ctx context.Context, b Beat, now time.Time) (beaten Beaten, err error) {
-	err = l.writeShared(ctx, func(tx *sql.Tx) error {
-		beat := func() error {
-			return tx.QueryRowContext(ctx, `UPDATE machine SET seen = ?, beat = beat + 1, version = ?, waiting = ?, waiting_since = ?
-				WHERE number = ? AND name = ? RETURNING beat, forwarded`,
-				now.UnixMilli(), b.Version, b.Waiting, milliseconds(b.WaitingSince), l.number(), l.name).Scan(&beaten.Beat, &beaten.Forwarded)
+	beat := func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `UPDATE machine SET seen = ?, beat = beat + 1, version = ?, waiting = ?, waiting_since = ?
+			WHERE number = ? AND name = ? RETURNING beat, forwarded`,
+			now.UnixMilli(), b.Version, b.Waiting, milliseconds(b.WaitingSince), l.number(), l.name).Scan(&beaten.Beat, &beaten.Forwarded)
+	}
+	if err = l.writeShared(ctx, beat); isOfAnotherState(err) {
+		if err = l.join(ctx); err == nil {
+			err = l.writeShared(ctx, beat)
 		}
-		err := beat()
-		if !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		if err := insertMachine(ctx, tx, l.number(), l.name); err != nil {
-			return fmt.Errorf("%w (hint: the state came from a backup, and another machine has this one's number there: restart CrowdSec)", err)
-		}
-		return beat()
-	})
+	}
 	return beaten, l.explain(err, "record that this machine lives")
 }
 
@@ -96,6 +103,9 @@ func (l *Ledger) Forward(ctx context.Context, messages []Forwarded, now time.Tim
 	}
 	recorded, err := l.transact(ctx, now, limit, func(t *transaction) error {
 		last := t.forwarded
+		if last < 0 {
+			return errUnknownMachine
+		}
 		var all []ban.Decision
 		var blocked []netip.Prefix
 		for _, m := range messages {

@@ -17,7 +17,7 @@ const readers = 3
 
 // OpenShared opens a state that several machines share. machine is the name of this machine. It makes the tables if there are none.
 func OpenShared(ctx context.Context, d postgres.Database, machine string) (*Ledger, error) {
-	l, err := openShared(d)
+	l, err := openShared(d, machine)
 	if err != nil {
 		return nil, err
 	}
@@ -26,20 +26,25 @@ func OpenShared(ctx context.Context, d postgres.Database, machine string) (*Ledg
 		return l.closeOnError(err)
 	}
 	l.writer = writer
-	if err = l.prepareShared(ctx, d.Schema()); err == nil {
-		err = l.write(ctx, func(tx *sql.Tx) error { return l.register(ctx, tx, machine) })
+	return l.closeOnError(l.join(ctx))
+}
+
+// join makes the schema if there is none, and gives this machine a number if it has none yet.
+func (l *Ledger) join(ctx context.Context) error {
+	if err := l.prepareShared(ctx, l.schema); err != nil {
+		return err
 	}
-	return l.closeOnError(err)
+	return l.write(ctx, func(tx *sql.Tx) error { return l.register(ctx, tx) })
 }
 
 // OpenSharedReadOnly opens a state that several machines share, for reading. It changes nothing.
 func OpenSharedReadOnly(ctx context.Context, d postgres.Database, machine string) (*Ledger, error) {
-	l, err := openShared(d)
+	l, err := openShared(d, machine)
 	if err != nil {
 		return nil, err
 	}
 	return l.closeOnError(l.read(ctx, func(tx *sql.Tx) error {
-		found, err := sharedVersion(ctx, tx, d.Schema())
+		found, err := sharedVersion(ctx, tx, l.schema)
 		if err == nil {
 			err = checkVersion(found)
 		}
@@ -47,43 +52,42 @@ func OpenSharedReadOnly(ctx context.Context, d postgres.Database, machine string
 			return err
 		}
 		number, err := numberOf(ctx, tx, machine)
-		l.machine = bitOf(number)
+		l.machine.Store(bitOf(number))
 		return err
 	}))
 }
 
 // openShared opens a shared state for reading.
-func openShared(d postgres.Database) (*Ledger, error) {
+func openShared(d postgres.Database, machine string) (*Ledger, error) {
 	db, err := d.Pool(readers, true)
 	if err != nil {
 		return nil, fmt.Errorf("open the state %s: %w", d.Place(), err)
 	}
-	return &Ledger{db: db, writer: db, path: d.Place(), shared: true}, nil
+	return &Ledger{db: db, writer: db, path: d.Place(), shared: true, schema: d.Schema(), name: machine}, nil
 }
 
-// register gives this machine a number, if it has none yet.
-func (l *Ledger) register(ctx context.Context, tx *sql.Tx, machine string) error {
-	number, err := numberOf(ctx, tx, machine)
+// register gives this machine a number, if it has none yet. If it had one in the state before this one, it keeps that, unless another
+// machine has it.
+func (l *Ledger) register(ctx context.Context, tx *sql.Tx) error {
+	number, err := numberOf(ctx, tx, l.name)
 	if err != nil {
 		return err
 	}
 	if number == 0 {
-		if err := tx.QueryRowContext(ctx, "SELECT COALESCE(MAX(number), 0) + 1 FROM machine").Scan(&number); err != nil {
+		const free = `SELECT CASE WHEN ?1 > 0 AND NOT EXISTS (SELECT * FROM machine WHERE number = ?1) THEN ?1
+			ELSE (SELECT COALESCE(MAX(number), 0) + 1 FROM machine) END`
+		if err := tx.QueryRowContext(ctx, free, l.number()).Scan(&number); err != nil {
 			return err
 		}
 		if number > mostMachines {
 			return fmt.Errorf("%d machines share it already, and no more can", mostMachines)
 		}
-		err = insertMachine(ctx, tx, number, machine)
+		err = execEach(ctx, tx,
+			statement{"INSERT INTO machine (number, name) VALUES (?, ?)", []any{number, l.name}},
+			statement{"INSERT INTO local_api (machine) VALUES (?)", []any{number}})
 	}
-	l.name, l.machine = machine, bitOf(number)
+	l.machine.Store(bitOf(number))
 	return err
-}
-
-func insertMachine(ctx context.Context, tx *sql.Tx, number int64, name string) error {
-	return execEach(ctx, tx,
-		statement{"INSERT INTO machine (number, name) VALUES (?, ?)", []any{number, name}},
-		statement{"INSERT INTO local_api (machine) VALUES (?)", []any{number}})
 }
 
 // numberOf returns the number of a machine; 0: it has none.

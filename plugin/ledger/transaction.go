@@ -50,7 +50,7 @@ type transaction struct {
 	enforced     int64 // how many bans were enforced before this transaction, with those that had ended
 	firstBan     int64 // the id of the first new ban
 	nextBan      int64 // the id of the next new ban
-	forwarded    int64 // the last message of this machine's outbox that was recorded
+	forwarded    int64 // the last message of this machine's outbox that was recorded; -1: the state does not know this machine
 	lastDecision int64 // the decision that was recorded last
 	changed      bool  // the bans that must be blocked changed
 	prepared     map[string]*sql.Stmt
@@ -59,14 +59,14 @@ type transaction struct {
 
 // transact runs a transaction that changes decisions, and then decides which bans wait.
 func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func(*transaction) error) (Recorded, error) {
-	t := &transaction{shared: l.shared, machine: l.machine, now: now.UnixMilli(), soon: now.Add(aboutToEnd).UnixMilli(), prepared: map[string]*sql.Stmt{}}
+	t := &transaction{shared: l.shared, machine: l.machine.Load(), now: now.UnixMilli(), soon: now.Add(aboutToEnd).UnixMilli(), prepared: map[string]*sql.Stmt{}}
 	err := l.write(ctx, func(tx *sql.Tx) error {
 		t.tx = tx
 		var term int64
 		var ofHolder int
 		err := tx.QueryRowContext(ctx, `SELECT changes + 1, decisions, enforced, has_waiting, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban), max_bans,
-			(SELECT term FROM holder), COALESCE((SELECT forwarded FROM machine WHERE number = ?), 0) FROM flushing
-			CROSS JOIN (SELECT CAST(SUM(enforced) AS BIGINT) AS enforced, SUM(waiting) > 0 AS has_waiting FROM tally) AS counted`, l.number()).
+			(SELECT term FROM holder), COALESCE((SELECT forwarded FROM machine WHERE number = ? AND name = ?), -1) FROM flushing
+			CROSS JOIN (SELECT CAST(SUM(enforced) AS BIGINT) AS enforced, SUM(waiting) > 0 AS has_waiting FROM tally) AS counted`, l.number(), l.name).
 			Scan(&t.number, &t.lastDecision, &t.enforced, &t.hasWaiting, &t.firstBan, &ofHolder, &term, &t.forwarded)
 		t.nextBan = t.firstBan
 		before := t.lastDecision
