@@ -122,7 +122,7 @@ func (h *Hold) Forward(ctx context.Context, d config.Document, o Options) error 
 func (h *Hold) Release(ctx context.Context) {
 	if h.shared != nil {
 		if h.ledger != nil {
-			_ = h.ledger.HandOver(ctx) // otherwise the next holder waits a little longer
+			_ = endTerm(ctx, h.ledger)
 		}
 		h.shared.Release()
 	}

@@ -20,6 +20,9 @@ import (
 // back. That holder stops before a step that it would begin later than this; see [lease.Shared].
 const takeOverAfter = 5 * time.Second
 
+// handOverWait bounds how long the end of a holder waits for the database.
+const handOverWait = 2 * time.Second
+
 // sharing is the part of a notification that several machines share the state of.
 type sharing struct {
 	*notification
@@ -148,7 +151,7 @@ func (s *sharing) handOver(ctx context.Context) {
 func (s *sharing) hold(ctx context.Context, held *lease.Shared) {
 	known, lost := s.enforceShared(ctx, held)
 	if !lost {
-		if err := s.ledger.HandOver(context.WithoutCancel(ctx)); err != nil {
+		if err := endTerm(ctx, s.ledger); err != nil {
 			s.log.Debug("the shared lease could not be handed over", "error", err)
 		}
 	}
@@ -156,6 +159,14 @@ func (s *sharing) hold(ctx context.Context, held *lease.Shared) {
 	if lost && ctx.Err() == nil {
 		s.enforceAlone(ctx, known)
 	}
+}
+
+// endTerm gives the shared lease back in the ledger, also if the context has ended. If the database does not answer in time, the next
+// holder waits a little longer.
+func endTerm(ctx context.Context, l *ledger.Ledger) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handOverWait)
+	defer cancel()
+	return l.HandOver(ctx)
 }
 
 // enforceShared takes over from the holder before, and enforces until the context ends or the lease is lost. It returns the bans that it
@@ -186,6 +197,9 @@ func (s *sharing) enforceShared(ctx context.Context, held *lease.Shared) (known 
 	s.enforcer.OnFlush = func(f enforcer.Flushed) {
 		s.countFlush(f)
 		known.refresh(holding, s.ledger, time.Now())
+		if errors.Is(f.Err, ledger.ErrNotHolder) { // the state came from a backup, or began anew: take over in it
+			stop()
+		}
 	}
 	var acting sync.WaitGroup
 	acting.Go(func() { s.enforcer.Run(holding) })

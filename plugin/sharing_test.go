@@ -217,6 +217,21 @@ func TestAlertsAreRecordedBeforeTheDatabaseWasEverReached(t *testing.T) {
 	await(t, "blocked", func() bool { return m.on.has("203.0.113.1") })
 }
 
+func TestMachinesGoOnInAStateThatBeginsAnew(t *testing.T) {
+	m := newMachines(t)
+	first, second := m.start("first"), m.start("second")
+	first.ban("203.0.113.1")
+	second.ban("203.0.113.2")
+	await(t, "blocked", func() bool { return m.on.has("203.0.113.1") && m.on.has("203.0.113.2") })
+	m.do(func() error { return m.server.Exec(m.database, "DROP SCHEMA stormshield_test CASCADE") })
+	first.ban("203.0.113.3")
+	second.ban("203.0.113.4")
+	await(t, "blocked in the new state", func() bool { return m.on.has("203.0.113.3") && m.on.has("203.0.113.4") })
+	if m.on.hasRemoved("203.0.113.1") || m.on.hasRemoved("203.0.113.2") {
+		t.Error("a ban was unblocked")
+	}
+}
+
 func TestAHolderWhoseSessionIsCutStopsBeforeTheNextStep(t *testing.T) {
 	t.Parallel()
 	m := newMachines(t)
