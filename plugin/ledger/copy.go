@@ -48,7 +48,7 @@ func Copy(ctx context.Context, from, to *Ledger, replace bool) (Copied, error) {
 	err := from.read(ctx, func(source *sql.Tx) error {
 		return to.write(ctx, func(target *sql.Tx) error {
 			c := copying{from: from, to: to, source: source, target: target}
-			if err := c.empty(ctx, replace); err != nil {
+			if err := c.emptyTarget(ctx, replace); err != nil {
 				return err
 			}
 			for _, table := range copiedTables {
@@ -66,8 +66,8 @@ func Copy(ctx context.Context, from, to *Ledger, replace bool) (Copied, error) {
 	return copied, err
 }
 
-// empty removes the rows that Copy replaces.
-func (c *copying) empty(ctx context.Context, replace bool) error {
+// emptyTarget removes the rows that Copy replaces.
+func (c *copying) emptyTarget(ctx context.Context, replace bool) error {
 	var bans int
 	if err := c.target.QueryRowContext(ctx, "SELECT COUNT(*), (SELECT max_bans FROM flushing) FROM ban").Scan(&bans, &c.maxBans); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/sqlite"
 )
 
 func TestSeveralProcessesWriteOneLedger(t *testing.T) {
@@ -98,7 +99,7 @@ func TestOpenDoesNotChangeAnUnreadableFileAndSetAsideRenamesIt(t *testing.T) {
 	if _, err := ledger.Open(t.Context(), path); !errors.Is(err, ledger.ErrUnreadable) {
 		t.Fatalf("Open of garbage: %v", err)
 	}
-	aside, err := ledger.SetAside(path, start)
+	aside, err := sqlite.SetAside(path, start)
 	check(t, err)
 	kept, err := os.ReadFile(aside)
 	want(t, "kept", string(kept) == string(garbage) && err == nil, true)

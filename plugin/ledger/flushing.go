@@ -29,13 +29,13 @@ type flushing struct {
 // any files, whose first comparison takes over the bans of an earlier installation.
 const comparedElsewhere = 1
 
-// flushingColumns are the columns of the table flushing in the order of places, with the number of all bans and of those that wait.
+// flushingColumns are the columns of the table flushing in the order of scanTargets, with the number of all bans and of those that wait.
 const flushingColumns = `changes, (SELECT CAST(SUM(enforced + waiting) AS BIGINT) FROM tally), (SELECT CAST(SUM(waiting) AS BIGINT) FROM tally),
 	decisions, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until, new_after, compared, unsure, entries, stale,
 	activated, requested, answered`
 
-// places returns where to scan flushingColumns.
-func (f *flushing) places() []any {
+// scanTargets returns where to scan flushingColumns.
+func (f *flushing) scanTargets() []any {
 	return []any{
 		&f.changes, &f.bans, &f.waiting, &f.decisions, &f.flushes, scanInto(&f.flushed), &f.target, &f.mark, scanInto(&f.confirmed),
 		scanInto(&f.asserted), &f.assertedFlush, scanInto(&f.assertedUntil), &f.newAfter, scanInto(&f.compared), scanInto(&f.unsure),
@@ -44,7 +44,7 @@ func (f *flushing) places() []any {
 }
 
 func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
-	err = tx.QueryRowContext(ctx, "SELECT "+flushingColumns+" FROM flushing").Scan(f.places()...)
+	err = tx.QueryRowContext(ctx, "SELECT "+flushingColumns+" FROM flushing").Scan(f.scanTargets()...)
 	return f, err
 }
 

@@ -15,7 +15,7 @@ type Holder struct {
 	Machine  string    // "": none did yet
 	Term     int64     // how often a machine has taken over
 	Released bool      // it handed over
-	Since    time.Time // when it took over or, if it handed over, when it last beat before that
+	Since    time.Time // when it took over or, if it handed over, the time of its last beat before that
 	// MayBeOld says that the database server started a few seconds ago. It may have come back from a backup, and then a later holder may
 	// still flush.
 	MayBeOld bool
@@ -24,7 +24,7 @@ type Holder struct {
 // queryMayBeOld reports whether the database server started less than ten seconds ago.
 const queryMayBeOld = "SELECT clock_timestamp() - pg_postmaster_start_time() < INTERVAL '10 seconds'"
 
-// TakeOver makes this machine the holder, and returns the holder before. From then on no other machine can record what the appliance
+// TakeOver makes this machine the holder, and returns the previous holder. From then on no other machine can record what the appliance
 // acknowledged. maxBans is the limit of this machine's configuration. It also holds for what other machines record.
 func (l *Ledger) TakeOver(ctx context.Context, maxBans int, now time.Time) (before Holder, err error) {
 	err = l.writeShared(ctx, func(tx *sql.Tx) error {

@@ -24,14 +24,14 @@ type inserter struct {
 // add adds a row. finish stores the last rows.
 func (i *inserter) add(ctx context.Context, values ...any) error {
 	i.values = append(i.values, values...)
-	if i.rows++; i.rows < i.most() {
+	if i.rows++; i.rows < i.maxRows() {
 		return nil
 	}
 	return i.finish(ctx)
 }
 
-// most is how many rows one statement stores. In PostgreSQL each statement is a round trip.
-func (i *inserter) most() int {
+// maxRows returns how many rows one statement stores. In PostgreSQL each statement is a round trip.
+func (i *inserter) maxRows() int {
 	if i.shared {
 		return chunk
 	}
@@ -52,14 +52,14 @@ func (i *inserter) finish(ctx context.Context) error {
 	return err
 }
 
-func (i *inserter) into() string {
+func (i *inserter) insertInto() string {
 	return "INSERT INTO " + i.table + " (" + strings.Join(i.columns, ", ") + ") "
 }
 
 // storeRows has a parameter for each value.
 func (i *inserter) storeRows(ctx context.Context) error {
 	row := "(?" + strings.Repeat(", ?", len(i.columns)-1) + ")"
-	return i.exec(ctx, i.into()+"VALUES "+row+strings.Repeat(", "+row, i.rows-1)+i.known, i.values...)
+	return i.exec(ctx, i.insertInto()+"VALUES "+row+strings.Repeat(", "+row, i.rows-1)+i.known, i.values...)
 }
 
 // storeColumns has a parameter for each column, which is an array in PostgreSQL's form. So the text of the statement is the same for any
@@ -79,7 +79,7 @@ func (i *inserter) storeColumns(ctx context.Context) error {
 		list.WriteByte('}')
 		arrays[c], parameters[c] = "CAST(? AS "+kind+"[])", list.String()
 	}
-	return i.exec(ctx, i.into()+"SELECT * FROM unnest("+strings.Join(arrays, ", ")+") AS stored"+i.known, parameters...)
+	return i.exec(ctx, i.insertInto()+"SELECT * FROM unnest("+strings.Join(arrays, ", ")+") AS stored"+i.known, parameters...)
 }
 
 // appendElement appends a value to an array, and returns its type.

@@ -1,7 +1,8 @@
 // Package ledger stores, durably, the decisions of CrowdSec and what the appliance acknowledged of them. One SQLite file serves one
-// configuration, and several processes use it at once.
+// configuration, and several processes use it at once. Several machines share one ledger in PostgreSQL.
 //
-// It never talks to an appliance and never decides when to flush. Its main type is [Ledger]; [Open] opens one.
+// It never talks to an appliance and never decides when to flush. Its main type is [Ledger]; [Open] opens one in a file, and [OpenShared]
+// one in PostgreSQL.
 //
 //	recorded, err := l.Record(ctx, decisions, now, limit)     // store the decisions of an alert
 //	plan, err := l.Plan(ctx, ledger.PlanOptions{Now: now, …}) // find out what is pending
@@ -53,6 +54,18 @@
 //
 // All this is about one appliance and its groups, the [Target]. When the configuration names others, or another appliance
 // answers, everything is pending again: see [Ledger.SetTarget].
+//
+// # Several machines
+//
+// In a shared ledger each machine has a number, and each decision has the set of the machines that delivered it: its sources. A deletion
+// or a full read of the Local API of one machine removes that machine from the sources. The decision goes with its last source. Machines
+// do not call Record. They forward the messages of their outbox ([Ledger.Forward]), and record a beat every few seconds ([Ledger.Beat]).
+//
+// The machine that holds the shared lease takes over ([Ledger.TakeOver]). Each take-over begins a term. What the appliance acknowledged is
+// recorded in the current term only. So a former holder that still runs gets [ErrNotHolder], and changes nothing.
+//
+// Each statement is written once, in SQLite's form. Package postgres translates it. Transactions that write wait for each other in
+// PostgreSQL too, so the rules above hold in both.
 package ledger
 
 import (
@@ -60,10 +73,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"notification-stormshield/plugin/postgres"
 	"notification-stormshield/plugin/sqlite"
@@ -98,23 +109,12 @@ type Ledger struct {
 
 // Open opens the ledger in the file. If there is no file, Open makes one that only its owner can read.
 func Open(ctx context.Context, path string) (*Ledger, error) {
-	err := sqlite.Create(path)
-	if err == nil {
-		err = sqlite.CheckAccess(path, sqlite.Write)
-	}
+	db, writer, err := sqlite.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
-	l, err := openReader(path, url.Values{})
-	if err != nil {
-		return nil, err
-	}
-	writer, err := sqlite.Writer(path)
-	if err != nil {
-		return l.closeOnError(err)
-	}
-	l.writer = writer
-	if err = l.verify(ctx); err == nil {
+	l := newInFile(path, db, writer)
+	if err = sqlite.Verify(ctx, writer); err == nil {
 		err = l.prepare(ctx)
 	}
 	return l.closeOnError(err)
@@ -122,13 +122,11 @@ func Open(ctx context.Context, path string) (*Ledger, error) {
 
 // OpenReadOnly opens the ledger in the file for reading. It never makes or changes a file.
 func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
-	if err := sqlite.CheckAccess(path, sqlite.Read); err != nil {
+	db, err := sqlite.OpenReadOnly(path)
+	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
-	l, err := openReader(path, url.Values{"mode": {"ro"}})
-	if err != nil {
-		return nil, err
-	}
+	l := newInFile(path, db, db)
 	return l.closeOnError(l.read(ctx, func(tx *sql.Tx) error {
 		found, err := versionOf(ctx, tx)
 		if err != nil {
@@ -138,15 +136,11 @@ func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
 	}))
 }
 
-// openReader opens the ledger for reading.
-func openReader(path string, query url.Values) (*Ledger, error) {
-	db, err := sqlite.Reader(path, query)
-	if err != nil {
-		return nil, fmt.Errorf("open the state %s: %w", path, err)
-	}
-	l := &Ledger{db: db, writer: db, path: path}
+// newInFile returns the ledger of one machine with these pools.
+func newInFile(path string, db, writer *sql.DB) *Ledger {
+	l := &Ledger{db: db, writer: writer, path: path}
 	l.machine.Store(bitOf(1))
-	return l, nil
+	return l
 }
 
 // closeOnError returns the ledger if err is nil. Otherwise it closes the ledger and explains the error.
@@ -155,7 +149,7 @@ func (l *Ledger) closeOnError(err error) (*Ledger, error) {
 		return l, nil
 	}
 	_ = l.Close()
-	if isUnreadable(err) {
+	if sqlite.IsDamaged(err) {
 		err = fmt.Errorf("%w (%w)", ErrUnreadable, err)
 	} else if sqlite.IsError(err) || l.shared && postgres.IsAway(err) {
 		err = fmt.Errorf("%w (%w)", ErrUnavailable, err)
@@ -163,37 +157,8 @@ func (l *Ledger) closeOnError(err error) (*Ledger, error) {
 	return nil, fmt.Errorf("open the state %s: %w", l.path, err)
 }
 
-// SetAside renames an unreadable ledger within its folder, so that Open can make a new one. It returns the new path. Only the holder
-// of the lease calls SetAside.
-func SetAside(path string, now time.Time) (string, error) {
-	aside, err := sqlite.SetAside(path, now)
-	if err != nil {
-		return "", fmt.Errorf("set the unreadable state aside: %w", err)
-	}
-	return aside, nil
-}
-
 // Close closes the ledger.
 func (l *Ledger) Close() error { return errors.Join(l.db.Close(), l.writer.Close()) }
-
-// errDamaged says why a file that SQLite can open is unreadable as a ledger.
-type errDamaged string
-
-func (e errDamaged) Error() string { return "it is damaged: " + string(e) }
-
-// verify checks the whole file, so that Open finds a damage before an alert does.
-func (l *Ledger) verify(ctx context.Context) error {
-	var found string
-	if err := l.writer.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
-		return err
-	}
-	if found != "ok" {
-		return errDamaged(found)
-	}
-	return nil
-}
-
-func isUnreadable(err error) bool { return sqlite.IsDamaged(err) || errors.As(err, new(errDamaged)) }
 
 // explain adds to an error what failed, and where; nil stays nil.
 func (l *Ledger) explain(err error, what string, values ...any) error {

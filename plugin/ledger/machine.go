@@ -26,7 +26,7 @@ type Machine struct {
 	LocalAPI     LocalAPI
 }
 
-// Beat is what a machine tells the others about itself.
+// Beat is what a machine records about itself every few seconds, for the other machines.
 type Beat struct {
 	Version      string
 	Waiting      int // decisions in its outbox
@@ -78,7 +78,7 @@ func readMachines(ctx context.Context, tx *sql.Tx) (all []Machine, err error) {
 	return all, err
 }
 
-// Beat records that this machine lives. If the state does not know this machine any more, because somebody deleted the schema or put an
+// Beat records that this machine runs. If the state does not know this machine any more, because somebody deleted the schema or put an
 // older state in its place, this machine joins the state anew.
 func (l *Ledger) Beat(ctx context.Context, b Beat, now time.Time) (beaten Beaten, err error) {
 	beat := func(tx *sql.Tx) error {
@@ -91,7 +91,7 @@ func (l *Ledger) Beat(ctx context.Context, b Beat, now time.Time) (beaten Beaten
 			err = l.writeShared(ctx, beat)
 		}
 	}
-	return beaten, l.explain(err, "record that this machine lives")
+	return beaten, l.explain(err, "record a beat of this machine")
 }
 
 // Forward records messages of this machine's outbox, in one transaction. It skips those that it has recorded before. If the state lacks

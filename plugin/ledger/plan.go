@@ -89,7 +89,7 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 		var f flushing
 		var ended, done int
 		var hasFailed, haveFilesFailed bool // only a flush finds out that a warning has ended
-		err := tx.QueryRowContext(ctx, queryFacts, p.now, WholeFlush, Files).Scan(append(f.places(),
+		err := tx.QueryRowContext(ctx, queryFacts, p.now, WholeFlush, Files).Scan(append(f.scanTargets(),
 			&ended, &done, &hasFailed, &haveFilesFailed, scanInto(&p.Next), scanInto(&p.NextDecision))...)
 		if err != nil {
 			return err

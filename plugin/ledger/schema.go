@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"notification-stormshield/plugin/sqlite"
 )
 
 // version is the version of the schema. SQLite keeps it as user_version, and PostgreSQL in a table.
@@ -108,8 +110,8 @@ CREATE TABLE trouble (
 CREATE TABLE machine (
 	number        INTEGER PRIMARY KEY,        -- 1 to 60; its bit is in the sets of a decision
 	name          TEXT NOT NULL UNIQUE,
-	seen          INTEGER NOT NULL DEFAULT 0, -- when it last beat
-	beat          INTEGER NOT NULL DEFAULT 0, -- how often it has beaten
+	seen          INTEGER NOT NULL DEFAULT 0, -- the time of its last beat
+	beat          INTEGER NOT NULL DEFAULT 0, -- the number of its beats
 	forwarded     INTEGER NOT NULL DEFAULT 0, -- the last message of its outbox that was recorded
 	version       TEXT NOT NULL DEFAULT '',   -- of its plugin
 	waiting       INTEGER NOT NULL DEFAULT 0, -- decisions in its outbox
@@ -173,7 +175,7 @@ func checkVersion(found int) error {
 	case found > version:
 		return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, found, version)
 	case found < version:
-		return errDamaged(fmt.Sprintf("a development build from before the first release made it (schema %d, this program needs %d)", found, version))
+		return sqlite.DamagedError(fmt.Sprintf("a development build from before the first release made it (schema %d, this program needs %d)", found, version))
 	}
 	return nil
 }

@@ -9,9 +9,9 @@ import (
 // Contact describes this machine's contact with the shared state.
 type Contact struct {
 	Beat      int64     // the last beat that the shared state counted; 0: none
-	AwaySince time.Time // since when the shared state cannot be used; zero: it can, as far as this machine knows
+	AwaySince time.Time // since when the database cannot be used; zero: it can, as far as this machine knows
 	Cause     string    // why it cannot
-	IsAlone   bool      // this machine goes on enforcing without it
+	IsAlone   bool      // this machine goes on without the database
 }
 
 // Contact returns this machine's contact with the shared state.
@@ -27,21 +27,21 @@ func (o *Outbox) RecordBeat(ctx context.Context, beat int64) error {
 	return o.explain(o.update(ctx, "UPDATE state SET beat = ?", beat), "record a beat")
 }
 
-// RecordBack records that the shared state can be used.
+// RecordBack records that the database can be used.
 func (o *Outbox) RecordBack(ctx context.Context) error {
 	err := o.update(ctx, "UPDATE state SET away_since = 0, away_cause = '', alone = 0 WHERE away_since <> 0 OR alone <> 0")
-	return o.explain(err, "record that the shared state can be used")
+	return o.explain(err, "record that the database can be used")
 }
 
-// RecordAway records that the shared state cannot be used, and why. If it already was away, the time of the first failure stays.
+// RecordAway records that the database cannot be used, and why. The time of the first failure stays.
 func (o *Outbox) RecordAway(ctx context.Context, cause string, now time.Time) error {
 	const statement = `UPDATE state SET away_since = CASE away_since WHEN 0 THEN ?1 ELSE away_since END, away_cause = ?2
 		WHERE away_since = 0 OR away_cause <> ?2`
 	err := o.update(ctx, statement, now.UnixMilli(), cause)
-	return o.explain(err, "record that the shared state is away")
+	return o.explain(err, "record that the database cannot be used")
 }
 
-// RecordAlone records whether this machine goes on enforcing without the shared state.
+// RecordAlone records whether this machine goes on alone: it enforces without the database.
 func (o *Outbox) RecordAlone(ctx context.Context, isAlone bool) error {
 	err := o.update(ctx, "UPDATE state SET alone = ?1 WHERE alone <> ?1", isAlone)
 	return o.explain(err, "record whether this machine goes on alone")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"notification-stormshield/plugin/outbox"
+	"notification-stormshield/plugin/sqlite"
 )
 
 func TestOnlyTheOwnerCanReadTheFiles(t *testing.T) {
@@ -45,13 +46,13 @@ func TestOpenDoesNotChangeAnUnreadableFileAndSetAsideRenamesIt(t *testing.T) {
 	if _, err := outbox.Open(t.Context(), path); !errors.Is(err, outbox.ErrUnreadable) || !strings.Contains(err.Error(), path) {
 		t.Fatalf("Open of garbage: %v", err)
 	}
-	aside, err := outbox.SetAside(path, start)
+	aside, err := sqlite.SetAside(path, start)
 	check(t, err)
 	kept, err := os.ReadFile(aside)
 	check(t, err)
 	want(t, "kept", string(kept) == string(garbage), true)
 	add(t, openAt(t, path), start, 1)
-	if _, err := outbox.SetAside(path+"-that-is-missing", start); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := sqlite.SetAside(path+"-that-is-missing", start); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("set a missing file aside: %v", err)
 	}
 }

@@ -29,7 +29,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"sync"
 	"time"
 
@@ -57,23 +56,12 @@ type Outbox struct {
 
 // Open opens the outbox in the file. If there is no file, Open makes one that only its owner can read.
 func Open(ctx context.Context, path string) (*Outbox, error) {
-	err := sqlite.Create(path)
-	if err == nil {
-		err = sqlite.CheckAccess(path, sqlite.Write)
-	}
+	db, writer, err := sqlite.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the outbox: %w", err)
 	}
-	o, err := openReader(path, url.Values{})
-	if err != nil {
-		return nil, err
-	}
-	writer, err := sqlite.Writer(path)
-	if err != nil {
-		return o.closeOnError(err)
-	}
-	o.writer = writer
-	if err = o.verify(ctx); err == nil {
+	o := &Outbox{db: db, writer: writer, path: path}
+	if err = sqlite.Verify(ctx, writer); err == nil {
 		err = o.prepare(ctx)
 	}
 	return o.closeOnError(err)
@@ -81,27 +69,16 @@ func Open(ctx context.Context, path string) (*Outbox, error) {
 
 // OpenReadOnly opens the outbox in the file for reading. It never makes or changes a file.
 func OpenReadOnly(ctx context.Context, path string) (*Outbox, error) {
-	if err := sqlite.CheckAccess(path, sqlite.Read); err != nil {
+	db, err := sqlite.OpenReadOnly(path)
+	if err != nil {
 		return nil, fmt.Errorf("open the outbox: %w", err)
 	}
-	o, err := openReader(path, url.Values{"mode": {"ro"}})
-	if err != nil {
-		return nil, err
-	}
+	o := &Outbox{db: db, writer: db, path: path}
 	found, err := versionOf(ctx, o.db)
 	if err == nil {
 		err = checkVersion(found)
 	}
 	return o.closeOnError(err)
-}
-
-// openReader opens the outbox for reading.
-func openReader(path string, query url.Values) (*Outbox, error) {
-	db, err := sqlite.Reader(path, query)
-	if err != nil {
-		return nil, fmt.Errorf("open the outbox %s: %w", path, err)
-	}
-	return &Outbox{db: db, writer: db, path: path}, nil
 }
 
 // closeOnError returns the outbox if err is nil. Otherwise it closes the outbox and explains the error.
@@ -110,7 +87,7 @@ func (o *Outbox) closeOnError(err error) (*Outbox, error) {
 		return o, nil
 	}
 	_ = o.Close()
-	if sqlite.IsDamaged(err) || errors.As(err, new(errDamaged)) {
+	if sqlite.IsDamaged(err) {
 		err = fmt.Errorf("%w (%w)", ErrUnreadable, err)
 	} else if sqlite.IsError(err) {
 		err = fmt.Errorf("%w (%w)", ErrUnavailable, err)
@@ -118,38 +95,11 @@ func (o *Outbox) closeOnError(err error) (*Outbox, error) {
 	return nil, fmt.Errorf("open the outbox %s: %w", o.path, err)
 }
 
-// SetAside renames an unreadable outbox within its folder, so that Open can make a new one. It returns the new path. Only the holder
-// of this machine's lease calls SetAside.
-func SetAside(path string, now time.Time) (string, error) {
-	aside, err := sqlite.SetAside(path, now)
-	if err != nil {
-		return "", fmt.Errorf("set the unreadable outbox aside: %w", err)
-	}
-	return aside, nil
-}
-
 // Close closes the outbox.
 func (o *Outbox) Close() error { return errors.Join(o.db.Close(), o.writer.Close()) }
 
 // Path returns the path of the file.
 func (o *Outbox) Path() string { return o.path }
-
-// errDamaged says why a file that SQLite can open is unreadable as an outbox.
-type errDamaged string
-
-func (e errDamaged) Error() string { return "it is damaged: " + string(e) }
-
-// verify checks the whole file, so that Open finds a damage before an alert does.
-func (o *Outbox) verify(ctx context.Context) error {
-	var found string
-	if err := o.writer.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
-		return err
-	}
-	if found != "ok" {
-		return errDamaged(found)
-	}
-	return nil
-}
 
 // explain adds to an error what failed, and where; nil stays nil.
 func (o *Outbox) explain(err error, what string, values ...any) error {

@@ -32,9 +32,9 @@ CREATE TABLE state (
 	reached    INTEGER NOT NULL DEFAULT 0, -- the highest number that was ever forwarded
 	resent     INTEGER NOT NULL DEFAULT 0, -- when forwarded messages last began to wait again
 	beat       INTEGER NOT NULL DEFAULT 0, -- the last beat that the shared state counted
-	away_since INTEGER NOT NULL DEFAULT 0, -- since when the shared state cannot be used; 0: it can
+	away_since INTEGER NOT NULL DEFAULT 0, -- since when the database cannot be used; 0: it can
 	away_cause TEXT NOT NULL DEFAULT '',    -- why
-	alone      INTEGER NOT NULL DEFAULT 0   -- 1: this machine goes on enforcing without it
+	alone      INTEGER NOT NULL DEFAULT 0   -- 1: this machine goes on without the database
 );
 INSERT INTO state DEFAULT VALUES;
 `

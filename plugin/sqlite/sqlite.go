@@ -1,10 +1,14 @@
-// Package sqlite opens the SQLite files of the state folder. It makes them, names the file that this process may not open, and tells
-// a damaged file from one that cannot be used now.
+// Package sqlite opens the SQLite files of the state folder, for the ledger and for the outbox. [Open] makes a file if there is none, and
+// names a file that this process may not open. [IsDamaged] tells a damaged file from one that cannot be used now ([IsError]).
 //
-// It knows no tables. The ledger and the outbox keep theirs in such files.
+// The package knows no tables, and never changes a damaged file, except that [SetAside] renames it.
+//
+//	reader, writer, err := sqlite.Open(path)
+//	err = sqlite.Verify(ctx, writer) // finds damage anywhere in the file
 package sqlite
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -23,19 +27,56 @@ import (
 // busyTimeout is how long a write waits for the write of another process.
 const busyTimeout = 4 * time.Second
 
-// Access is what a process does with a file.
-type Access uint32
+// Open returns two pools of connections to a file: one that reads, and one that writes. If there is no file, Open makes an empty one that
+// only its owner can read. A commit is on disk when it returns.
+func Open(path string) (reader, writer *sql.DB, err error) {
+	if err = create(path); err == nil {
+		err = checkAccess(path, unix.R_OK|unix.W_OK)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if reader, err = openReader(path, url.Values{}); err != nil {
+		return nil, nil, err
+	}
+	// The writer has one connection, because each connection keeps pages of the file in memory.
+	writer, err = connect(path, 1, url.Values{
+		"_pragma": {"cache_size(-2000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"}, "_txlock": {"immediate"},
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, reader.Close())
+	}
+	return reader, writer, nil
+}
 
-const (
-	// Read is for a process that only reads.
-	Read Access = unix.R_OK
-	// Write is for a process that reads and writes.
-	Write Access = unix.R_OK | unix.W_OK
-)
+// OpenReadOnly returns a pool of connections that read a file. It makes and changes no file.
+func OpenReadOnly(path string) (*sql.DB, error) {
+	if err := checkAccess(path, unix.R_OK); err != nil {
+		return nil, err
+	}
+	return openReader(path, url.Values{"mode": {"ro"}})
+}
 
-// Create makes an empty file that only its owner can read, if there is no file. SQLite gives its mode and owner to the files
-// beside it. Create does not open an existing file, because closing it would end SQLite's locks on it in this process.
-func Create(path string) error {
+// Verify checks the whole file. For a damaged one the error is a [DamagedError], or one of SQLite.
+func Verify(ctx context.Context, db *sql.DB) error {
+	var found string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
+		return err
+	}
+	if found != "ok" {
+		return DamagedError(found)
+	}
+	return nil
+}
+
+// DamagedError says why this program cannot use a file that SQLite can open.
+type DamagedError string
+
+func (e DamagedError) Error() string { return "it is damaged: " + string(e) }
+
+// create makes an empty file that only its owner can read, if there is no file. SQLite gives its mode and owner to the files
+// beside it. create does not open an existing file, because closing it would end SQLite's locks on it in this process.
+func create(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
@@ -49,10 +90,10 @@ func Create(path string) error {
 	return f.Close()
 }
 
-// CheckAccess returns an error that names the first file that this process cannot open. SQLite's own error names none.
-func CheckAccess(path string, how Access) error {
+// checkAccess returns an error that names the first file that this process cannot open. SQLite's own error names none.
+func checkAccess(path string, mode uint32) error {
 	for _, file := range []string{filepath.Dir(path), path, path + "-wal", path + "-shm"} {
-		err := unix.Access(file, uint32(how))
+		err := unix.Access(file, mode)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return &fs.PathError{Op: "open", Path: file, Err: err}
 		}
@@ -60,18 +101,10 @@ func CheckAccess(path string, how Access) error {
 	return nil
 }
 
-// Reader makes a pool of two connections that read the file.
-func Reader(path string, query url.Values) (*sql.DB, error) {
+// openReader makes a pool of two connections that read the file.
+func openReader(path string, query url.Values) (*sql.DB, error) {
 	query["_pragma"] = []string{"cache_size(-1000)", "query_only(ON)"}
 	return connect(path, 2, query)
-}
-
-// Writer makes a pool of one connection that writes the file, because each connection keeps pages of the file in memory. A commit is on
-// disk when it returns.
-func Writer(path string) (*sql.DB, error) {
-	return connect(path, 1, url.Values{
-		"_pragma": {"cache_size(-2000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"}, "_txlock": {"immediate"},
-	})
 }
 
 // SetAside renames a damaged file within its folder, so that a new one can take its place. It returns the new path.
@@ -94,7 +127,7 @@ func connect(path string, most int, query url.Values) (*sql.DB, error) {
 		"temp_store(FILE)", "temp_store_directory("+quoted(filepath.Dir(path))+")")...)
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	db.SetMaxOpenConns(most)
 	db.SetMaxIdleConns(most)
@@ -106,6 +139,9 @@ func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''
 
 // IsDamaged reports whether an error says that a file is damaged, or is no file of SQLite.
 func IsDamaged(err error) bool {
+	if errors.As(err, new(DamagedError)) {
+		return true
+	}
 	var s *sqlite.Error
 	if errors.As(err, &s) {
 		switch s.Code() & 0xff {
