@@ -97,7 +97,7 @@ const (
 // OpenMonitor opens a session that may change the blacklist. FORCE takes the monitor right from another monitor session. It
 // does not take the configuration right, which an administrator at work holds.
 func (a *Appliance) OpenMonitor(ctx context.Context) (*serverd.Session, error) {
-	return a.openMonitor(ctx, permitted)
+	return a.openMonitor(ctx, permitAlways)
 }
 
 // openMonitor is OpenMonitor with a function that is called before each command of the session.

@@ -6,14 +6,14 @@ import (
 	"notification-stormshield/appliance"
 )
 
-// permitted permits everything.
-func permitted() error { return nil }
+// permitAlways permits every step.
+func permitAlways() error { return nil }
 
 // permitOf returns a function that asks Change.Permit. After its first error the flush may do nothing more, also if Change.Permit would
 // permit the next step.
 func permitOf(change appliance.Change) func() error {
 	if change.Permit == nil {
-		return permitted
+		return permitAlways
 	}
 	var mu sync.Mutex
 	var denied error

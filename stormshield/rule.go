@@ -73,7 +73,7 @@ func (a *Appliance) WriteGroups(ctx context.Context) error {
 }
 
 func (a *Appliance) writeGroups(ctx context.Context) error {
-	files, err := a.openFiles(ctx, edit.State{}, permitted)
+	files, err := a.openFiles(ctx, edit.State{}, permitAlways)
 	if err != nil {
 		return err
 	}

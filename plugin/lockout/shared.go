@@ -43,7 +43,7 @@ func (s *Shared) Current(credentials string, now time.Time) (hold HoldOff, activ
 	if hold, active, err := s.file.Current(credentials, now); err != nil {
 		return hold, active, err
 	}
-	return s.latest(credentials, now, func() {
+	return s.readLatest(credentials, now, func() {
 		_ = s.update(func(before record) (record, bool) { // the next call tries it again
 			return before.restarted(credentials, now, clockSkew)
 		})
@@ -52,11 +52,11 @@ func (s *Shared) Current(credentials string, now time.Time) (hold HoldOff, activ
 
 // CurrentReadOnly is like [File.CurrentReadOnly], for the failed logins of all machines.
 func (s *Shared) CurrentReadOnly(credentials string, now time.Time) (hold HoldOff, active bool, err error) {
-	return s.latest(credentials, now, func() {})
+	return s.readLatest(credentials, now, func() {})
 }
 
-// latest returns the hold-off of the later record. It calls restart if the clock was set back since that of the database began.
-func (s *Shared) latest(credentials string, now time.Time, restart func()) (hold HoldOff, active bool, err error) {
+// readLatest returns the hold-off of the later record. It calls restart if the clock was set back since that of the database began.
+func (s *Shared) readLatest(credentials string, now time.Time, restart func()) (hold HoldOff, active bool, err error) {
 	own, err := s.file.read()
 	own, _ = own.restarted(credentials, now, 0)
 	shared, failed := s.read()
@@ -65,11 +65,11 @@ func (s *Shared) latest(credentials string, now time.Time, restart func()) (hold
 		restart()
 	}
 	s.mayHold.Store(failed != nil || restarted.isFor(credentials) && !restarted.Until.IsZero())
-	return later(credentials, own, restarted).current(credentials, now, err)
+	return laterRecord(credentials, own, restarted).current(credentials, now, err)
 }
 
-// later returns the record of these credentials that was recorded later.
-func later(credentials string, own, shared record) record {
+// laterRecord returns the record of these credentials that was recorded later.
+func laterRecord(credentials string, own, shared record) record {
 	if shared.isFor(credentials) && (!own.isFor(credentials) || !own.Since.After(shared.Since)) {
 		return shared
 	}
@@ -83,7 +83,7 @@ func (s *Shared) RecordFailure(credentials string, failure Failure, now time.Tim
 	own, unread := s.file.read()
 	after := own.failed(credentials, failure, now)
 	failed := s.update(func(before record) (record, bool) {
-		after = later(credentials, own, before).failed(credentials, failure, now)
+		after = laterRecord(credentials, own, before).failed(credentials, failure, now)
 		return after, true
 	})
 	unstored := s.file.update(func(record) (record, bool) { return after, true })

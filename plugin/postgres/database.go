@@ -3,8 +3,8 @@
 // A pool ([Database.Pool]) is a *sql.DB whose driver accepts statements in SQLite's form, so that the ledger has each statement once.
 // A connection of its own ([Database.Connect]) is for a lock that lasts as long as the connection.
 //
-// The package knows no tables and decides nothing. It tells a database that is away ([IsAway]) from one that refuses
-// ([IsRefused]) and from a mistake in the configuration. No error holds the password.
+// The package knows no tables and decides nothing. [IsAway] reports whether the database cannot be used now, and [IsRefused] whether no
+// server runs there. Any other error comes from a mistake in the configuration. No error holds the password.
 //
 // # What the driver translates
 //
@@ -131,7 +131,7 @@ func (d Database) config(readOnly bool) (*pgconn.Config, error) {
 		return net.DefaultResolver.LookupHost(ctx, host)
 	}
 	// ValidateConnect runs for each host of the URL in turn. So a standby makes pgconn try the next host.
-	text, isRight := d.session(config, readOnly), config.ValidateConnect
+	text, isRight := d.sessionText(config, readOnly), config.ValidateConnect
 	config.ValidateConnect = func(ctx context.Context, pg *pgconn.PgConn) error {
 		if isRight != nil {
 			if err := isRight(ctx, pg); err != nil {

@@ -136,7 +136,7 @@ func (c *conn) runScript(ctx context.Context, text string) (int64, error) {
 	}
 	results, err := c.pg.Exec(ctx, text).ReadAll()
 	if err != nil {
-		return 0, c.note(err)
+		return 0, c.handleError(err)
 	}
 	c.used = true
 	if len(results) == 0 {
@@ -149,8 +149,8 @@ func (c *conn) runScript(ctx context.Context, text string) (int64, error) {
 	return tag.RowsAffected(), nil
 }
 
-// note remembers what an error says about the connection, and explains the error.
-func (c *conn) note(err error) error {
+// handleError adds a hint to an error. It marks the connection if its prepared statements are outdated.
+func (c *conn) handleError(err error) error {
 	if e := (*pgconn.PgError)(nil); errors.As(err, &e) {
 		switch e.Code {
 		case "0A000", "26000": // a cached plan of an older table, a prepared statement that a pooler does not know

@@ -20,8 +20,9 @@ import (
 var errStandby = errors.New("the server is a standby, which cannot write (hint: write the address of the primary server into state_url, " +
 	"or the addresses of both)")
 
-// IsAway reports whether an error says that the database cannot be used now: it cannot be reached, the connection was cut, the server
-// stops or starts, has no room, or a lock was not free in time. The same call may succeed later, without a change of the configuration.
+// IsAway reports whether an error says that the database cannot be used now: no connection opens, the connection was cut, the server
+// stops or starts, it lacks disk, memory or connections, or a lock was not free in time. The same call may succeed later, without a
+// change of the configuration.
 func IsAway(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false
@@ -57,7 +58,7 @@ func isOfTLS(err error) bool {
 // hasNoTLS reports whether the server has no encryption. pgconn has no type for that error.
 func hasNoTLS(err error) bool { return strings.Contains(err.Error(), "server refused TLS connection") }
 
-// isAwayCode reports whether the server says that it cannot do now what it otherwise can.
+// isAwayCode reports whether a code of the server says that the same call may succeed later.
 // https://www.postgresql.org/docs/15/errcodes-appendix.html
 func isAwayCode(code string) bool {
 	switch code {

@@ -57,7 +57,7 @@ func (r *rows) end() {
 	}
 	r.changed = tag.RowsAffected()
 	if err != nil {
-		r.err = r.conn.note(err)
+		r.err = r.conn.handleError(err)
 		return
 	}
 	r.conn.used = true

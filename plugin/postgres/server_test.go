@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"notification-stormshield/plugin/plugintest"
 	"notification-stormshield/plugin/postgres"
@@ -228,121 +225,6 @@ func newPoolLike(t *testing.T, pool *sql.DB) *sql.DB {
 	return newPool(t, postgres.Database{URL: plugintest.SharedPostgres(t).URL(name), Name: "stormshield_default"}, 1, false)
 }
 
-func TestTransactionsThatWriteWaitForEachOther(t *testing.T) {
-	d := newDatabase(t)
-	first := begin(t, newPool(t, d, 1, false), false)
-	exec(t, first, "INSERT INTO ban (id) VALUES (1)")
-
-	other := d
-	other.Name = "another"
-	begin(t, newPool(t, other, 1, false), false) // another configuration does not wait
-	reader := begin(t, newPool(t, d, 1, false), true)
-	if n := get[int](t, reader, "SELECT COUNT(*) FROM ban"); n != 0 {
-		t.Errorf("a reader sees %d rows that are not committed", n)
-	}
-
-	second, counted := newPool(t, d, 1, false), make(chan int)
-	go func() {
-		defer close(counted)
-		tx, err := second.BeginTx(t.Context(), nil)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer func() { _ = tx.Rollback() }()
-		n := -1
-		if err := tx.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM ban").Scan(&n); err != nil {
-			t.Error(err)
-		}
-		counted <- n
-	}()
-	observer := newPool(t, d, 1, true)
-	waitUntil(t, "the second transaction waits", func() bool {
-		return get[int](t, observer, "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 1
-	})
-	if err := first.Commit(); err != nil {
-		t.Fatal(err)
-	}
-	if n := <-counted; n != 1 {
-		t.Errorf("the second transaction sees %d rows of the first one", n)
-	}
-	if n := get[int](t, reader, "SELECT COUNT(*) FROM ban"); n != 0 {
-		t.Errorf("the reader's snapshot changed: %d rows", n)
-	}
-}
-
-func waitUntil(t *testing.T, what string, isTrue func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !isTrue(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("after 30 s it is not true that %s", what)
-		}
-	}
-}
-
-func TestAWaitForTheWriteLockEndsWithItsContext(t *testing.T) {
-	d := newDatabase(t)
-	first := begin(t, newPool(t, d, 1, false), false)
-	second := newPool(t, d, 1, false)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := second.BeginTx(ctx, nil); !errors.Is(err, context.DeadlineExceeded) || !postgres.IsAway(err) {
-		t.Errorf("the error is %v", err)
-	}
-	if err := first.Rollback(); err != nil {
-		t.Fatal(err)
-	}
-	exec(t, begin(t, second, false), "INSERT INTO ban (id) VALUES (1)")
-}
-
-func TestTheServerEndsAWaitForTheWriteLock(t *testing.T) {
-	d := newDatabase(t)
-	begin(t, newPool(t, d, 1, false), false)
-	d.URL += "&lock_timeout=20"
-	second := newPool(t, d, 1, false)
-	for range 2 {
-		if _, err := second.BeginTx(t.Context(), nil); !postgres.IsAway(err) || !strings.Contains(err.Error(), "lock timeout") {
-			t.Errorf("the error is %v", err)
-		}
-	}
-	if n := get[int](t, second, "SELECT 1"); n != 1 {
-		t.Error("the connection is not usable afterwards")
-	}
-}
-
-func TestCommitFailsAfterAStatementThatFailed(t *testing.T) {
-	pool := newPool(t, newDatabase(t), 1, false)
-	tx := begin(t, pool, false)
-	exec(t, tx, "INSERT INTO ban (id) VALUES (1)")
-	if _, err := tx.ExecContext(t.Context(), "INSERT INTO ban (id) VALUES (1)"); err == nil || postgres.IsAway(err) {
-		t.Errorf("the error of the statement is %v", err)
-	}
-	if err := tx.Commit(); err == nil {
-		t.Error("the transaction is committed")
-	}
-	if n := get[int](t, pool, "SELECT COUNT(*) FROM ban"); n != 0 {
-		t.Errorf("%d rows are stored", n)
-	}
-	exec(t, begin(t, pool, false), "INSERT INTO ban (id) VALUES (1)")
-}
-
-func TestACancelledTransactionIsRolledBack(t *testing.T) {
-	pool := newPool(t, newDatabase(t), 1, false)
-	ctx, cancel := context.WithCancel(t.Context())
-	tx, err := pool.BeginTx(ctx, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	exec(t, tx, "INSERT INTO ban (id) VALUES (1)")
-	cancel()
-	if err := tx.Commit(); !errors.Is(err, context.Canceled) && !errors.Is(err, sql.ErrTxDone) || postgres.IsAway(err) {
-		t.Errorf("the error is %v", err)
-	}
-	if n := get[int](t, begin(t, pool, false), "SELECT COUNT(*) FROM ban"); n != 0 {
-		t.Errorf("%d rows are stored", n)
-	}
-}
-
 func TestAPoolForReadingCannotWrite(t *testing.T) {
 	pool := newPool(t, newDatabase(t), 2, true)
 	for _, on := range []runner{pool, begin(t, pool, false)} {
@@ -457,92 +339,5 @@ func TestALockLastsAsLongAsItsConnection(t *testing.T) {
 			}
 			return err != nil
 		})
-	}
-}
-
-// TestTroubleOfTheServer shares one cluster between its steps.
-func TestTroubleOfTheServer(t *testing.T) {
-	needsPostgres(t)
-	p := plugintest.StartPostgres(t)
-	name, err := p.CreateDatabase()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := postgres.Database{URL: p.URL(name), Name: "paris"}
-	pool, reader := newPool(t, d, 2, false), newPool(t, d, 2, true)
-	exec(t, pool, "CREATE SCHEMA "+d.Schema()+"; CREATE TABLE ban (id BIGINT PRIMARY KEY)")
-	add := func(id int) error {
-		tx, err := pool.BeginTx(t.Context(), nil)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback() }()
-		if _, err = tx.ExecContext(t.Context(), "INSERT INTO ban VALUES (?)", id); err != nil {
-			return err
-		}
-		return tx.Commit()
-	}
-	count := func() int { t.Helper(); return get[int](t, reader, "SELECT COUNT(*) FROM ban") }
-	do := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	do(add(1))
-	do(p.Backup("one"))
-
-	// A restart costs no error, because the first message of a transaction may be sent twice.
-	do(p.Stop())
-	if err := add(2); !postgres.IsRefused(err) || !postgres.IsAway(err) {
-		t.Errorf("while it is stopped: %v", err)
-	}
-	do(p.Start())
-	do(add(2))
-	if n := count(); n != 2 {
-		t.Errorf("%d rows after a restart", n)
-	}
-	do(p.Stop())
-	do(p.Start())
-	if n := count(); n != 2 {
-		t.Errorf("%d rows after another restart", n)
-	}
-
-	// A crash within a transaction is an error, and its changes are gone.
-	tx := begin(t, pool, false)
-	exec(t, tx, "INSERT INTO ban VALUES (3)")
-	do(p.Kill())
-	if err := tx.Commit(); !postgres.IsAway(err) || postgres.IsRefused(err) {
-		t.Errorf("a crash before the commit: %v", err)
-	}
-	do(p.Start())
-	do(add(4))
-	if n := count(); n != 3 {
-		t.Errorf("%d rows after a crash", n)
-	}
-
-	// A server that is silent costs the deadline.
-	do(p.Suspend())
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := pool.BeginTx(ctx, nil); !postgres.IsAway(err) || postgres.IsRefused(err) {
-		t.Errorf("a silent server: %v", err)
-	}
-	do(p.Resume())
-	do(add(5))
-
-	// A standby cannot write. From the backup, the server begins as one.
-	do(os.WriteFile(filepath.Join(p.BackupFolder("one"), "standby.signal"), nil, 0o644))
-	do(p.Restore("one"))
-	if err := add(6); !postgres.IsAway(err) || !strings.Contains(err.Error(), "standby") {
-		t.Errorf("a standby: %v", err)
-	}
-	if n := count(); n != 1 {
-		t.Errorf("%d rows in the backup", n)
-	}
-	do(p.Exec("postgres", "SELECT pg_promote()"))
-	do(add(6))
-	if n := count(); n != 2 {
-		t.Errorf("%d rows after the standby became the server", n)
 	}
 }

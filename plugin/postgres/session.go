@@ -63,8 +63,8 @@ var settings = []struct{ name, value string }{
 // https://www.postgresql.org/docs/15/runtime-config-query.html
 var writerSettings = []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"}
 
-// session returns the text that prepares a session.
-func (d Database) session(config *pgconn.Config, readOnly bool) string {
+// sessionText returns the text that prepares a session.
+func (d Database) sessionText(config *pgconn.Config, readOnly bool) string {
 	var text strings.Builder
 	set := func(name, value string) {
 		if _, isSet := config.RuntimeParams[name]; !isSet {

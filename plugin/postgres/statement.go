@@ -57,7 +57,7 @@ func bind(arguments []driver.NamedValue) (bound, error) {
 		case int64:
 			b.values[i], b.types[i], key[i] = strconv.AppendInt(nil, value, 10), oidInt8, 'i'
 		case string:
-			b.values[i], b.types[i], key[i] = []byte(storable(value)), oidText, 't'
+			b.values[i], b.types[i], key[i] = []byte(toStorable(value)), oidText, 't'
 		case []byte:
 			b.values[i], b.types[i], key[i], b.formats[i] = value, oidBytea, 'b', 1
 			if value == nil { // database/sql makes nil of a nil slice
@@ -75,8 +75,8 @@ func bind(arguments []driver.NamedValue) (bound, error) {
 	return b, nil
 }
 
-// storable replaces what PostgreSQL cannot store in a text.
-func storable(text string) string {
+// toStorable replaces what PostgreSQL cannot store in a text.
+func toStorable(text string) string {
 	const replacement = "\uFFFD"
 	return strings.ReplaceAll(strings.ToValidUTF8(text, replacement), "\x00", replacement)
 }
@@ -130,7 +130,7 @@ func (c *conn) run(ctx context.Context, text string, arguments []driver.NamedVal
 		found.reader = c.pg.ExecPrepared(ctx, s.name, b.values, b.formats, nil)
 	case s.name != "":
 		if err := found.prepareAndRun(ctx, s, b); err != nil {
-			return nil, c.note(err)
+			return nil, c.handleError(err)
 		}
 	default:
 		found.reader = c.pg.ExecParams(ctx, s.text, b.values, b.types, b.formats, nil)

@@ -38,7 +38,7 @@ func TestATextIsStorable(t *testing.T) {
 	for text, want := range map[string]string{
 		"crowdsecurity/ssh-bf": "crowdsecurity/ssh-bf", "a\x00b": "a\uFFFDb", "a\xffb": "a\uFFFDb", "ü\u2028": "ü\u2028",
 	} {
-		if got := storable(text); got != want {
+		if got := toStorable(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}

@@ -13,7 +13,7 @@ func translate(text string) (translated string, parameters int, isScript bool, e
 	out.Grow(len(text) + 16)
 	next, ended := 0, false
 	for i := 0; i < len(text); {
-		if n := skipped(text[i:]); n > 0 {
+		if n := quotedLength(text[i:]); n > 0 {
 			out.WriteString(text[i : i+n])
 			i += n
 			continue
@@ -42,7 +42,7 @@ func translate(text string) (translated string, parameters int, isScript bool, e
 				end++
 			}
 			isScript = isScript || ended
-			out.WriteString(renamed(text[i:end], text[end:]))
+			out.WriteString(translateWord(text[i:end], text[end:]))
 			i = end
 		case c == ';':
 			ended = true
@@ -61,9 +61,9 @@ func isWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c >= 0x80
 }
 
-// skipped returns the length of the string, quoted name or comment at the beginning of a text; 0: there is none.
-func skipped(text string) int {
-	// A quote that is doubled ends one string and begins the next one, which comes to the same.
+// quotedLength returns the length of the string, quoted name or comment at the beginning of a text; 0: there is none.
+func quotedLength(text string) int {
+	// A doubled quote counts as the end of one string and the beginning of the next one. Both are copied as they are.
 	until := func(begin, end string) int {
 		at := strings.Index(text[len(begin):], end)
 		if at < 0 {
@@ -92,8 +92,8 @@ func skipped(text string) int {
 	return 0
 }
 
-// renamed returns PostgreSQL's name for a word of SQLite. rest is the text after the word.
-func renamed(word, rest string) string {
+// translateWord returns PostgreSQL's name for a word of SQLite. rest is the text after the word.
+func translateWord(word, rest string) string {
 	other := ""
 	switch {
 	case strings.EqualFold(word, "min"):
@@ -114,7 +114,7 @@ func renamed(word, rest string) string {
 func hasSeveralArguments(text string) bool {
 	depth := 0
 	for i := 0; i < len(text); {
-		if n := skipped(text[i:]); n > 0 {
+		if n := quotedLength(text[i:]); n > 0 {
 			i += n
 			continue
 		}
