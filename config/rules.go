@@ -155,7 +155,8 @@ func isURL(text string, schemes ...string) bool {
 	return err == nil && slices.Contains(schemes, at.Scheme) && at.Host != "" && at.User == nil && at.RawQuery == "" && isOneLine(text)
 }
 
-// checkStateURL accepts the URL of a PostgreSQL database. Without a user the plugin's user logs in. The password has keys of its own, so that no log shows it. No problem shows the text, which may hold one.
+// checkStateURL refuses a text that is no URL of a PostgreSQL database, or that holds a password. A password has keys of its own, so that
+// no log shows it. For the same reason the problem does not show the text.
 func checkStateURL(text string) *problem {
 	bad := &problem{"is not the address of a PostgreSQL database", "write postgres://USER@HOST:5432/DATABASE?sslmode=verify-full"}
 	at, err := url.Parse(text)

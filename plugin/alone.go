@@ -17,15 +17,14 @@ import (
 	"notification-stormshield/plugin/postgres"
 )
 
-// While no PostgreSQL server answers at the shared state's address, the last holder goes on alone. It blocks the addresses of its own new
-// alerts, and unblocks the bans that it knew and that end. It does that over the API, and leaves the files as they are. Everything else
-// waits for the database.
+// While PostgreSQL's host refuses connections, the last holder of the shared lease goes on alone. It blocks the addresses of its own new
+// alerts, and unblocks bans that end. It uses the API, and leaves the files as they are. Everything else waits for the database.
 //
-// It goes on alone only if the database's host refuses the connection. Then no other machine can hold the lease either. If nothing
-// answers, the network may be cut between this machine and the database only, so another machine may enforce, and this one stops.
+// A refusal shows that no server runs there, so no other machine can hold the lease. If nothing answers, perhaps only this machine is cut
+// from the database, and another machine enforces. So this machine then stops.
 
 const (
-	// aloneEvery is how often a machine that is alone tries to reach the database, and applies what changed.
+	// aloneEvery is how often a machine that is alone tries to connect to the database, and applies what changed.
 	aloneEvery = time.Second
 	// aloneValid is how long the last refusal of the database counts. It is less than takeOverAfter.
 	aloneValid = 3 * time.Second
@@ -52,7 +51,7 @@ func (k *knownBans) refresh(ctx context.Context, from *ledger.Ledger, now time.T
 	maps.DeleteFunc(k.ends, func(_ netip.Prefix, end time.Time) bool { return end.Before(now) }) // the enforcer unblocks these
 }
 
-// aloneTime says when this machine last flushed alone. Its lock keeps the forwarder away during such a flush.
+// aloneTime is when this machine last flushed alone. The forwarder waits for its lock during such a flush.
 type aloneTime struct {
 	mu   sync.Mutex
 	last time.Time
@@ -84,7 +83,7 @@ func (s *sharing) enforceAlone(ctx context.Context, known *knownBans) {
 		s.log.Error("this machine does not go on alone", "error", err)
 		return
 	}
-	s.log.Warn("PostgreSQL is away: this machine goes on alone with the bans that it knows, and with its own alerts",
+	s.log.Warn("PostgreSQL refuses connections: this machine goes on alone with the bans that it knows, and with its own alerts",
 		"for", d.Stormshield.BlacklistTimeout.String())
 	s.recordAlone(true)
 	defer s.recordAlone(false)
@@ -205,7 +204,7 @@ func (a *alone) addNew(ctx context.Context, change *appliance.Change, now time.T
 	return numbers, last, nil
 }
 
-// keepOthers leaves out what would end the ban of another configuration on the same appliance.
+// keepOthers leaves the prefixes blocked that another configuration bans on the same appliance.
 func (a *alone) keepOthers(ctx context.Context, change *appliance.Change) error {
 	if a.enforcer.Shared == nil || len(change.Unblock) == 0 {
 		return nil

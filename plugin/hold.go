@@ -61,7 +61,7 @@ func (h *Hold) takeShared(ctx context.Context, d config.Document) (holder string
 	}
 	before, err := h.ledger.TakeOver(ctx, d.Decisions.MaxBans, time.Now())
 	if err == nil {
-		err = awaitHolderBefore(ctx, before, StateOf(d).Machine)
+		err = awaitPreviousHolder(ctx, before, StateOf(d).Machine)
 	}
 	return "", err
 }
@@ -90,8 +90,8 @@ func (h *Hold) Permit() error {
 	return h.shared.Permit()
 }
 
-// Within returns a context that ends when the shared lease is lost.
-func (h *Hold) Within(ctx context.Context) (context.Context, context.CancelFunc) {
+// WithLease returns a context that ends when the shared lease is lost.
+func (h *Hold) WithLease(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if h.shared != nil {
 		go func() {

@@ -14,8 +14,8 @@ import (
 	"notification-stormshield/plugin/outbox"
 )
 
-// makeShared makes a notification whose state several machines share. If the database cannot be reached now, it records in the outbox, and
-// tries again. No fault of the database is a reason for Configure to fail, because CrowdSec then does not start.
+// makeShared makes a notification whose state several machines share. If the database cannot be used now, the notification
+// records in the outbox, and tries again. Configure does not fail because of the database: otherwise CrowdSec would not start.
 func (p *Plugin) makeShared(ctx context.Context, d config.Document, log hclog.Logger) (*notification, error) {
 	state := StateOf(d)
 	box, err := openOrReplace(ctx, state, State.openOutbox, log)
@@ -76,7 +76,7 @@ func (p *Plugin) awaitDatabase(ctx context.Context, before *notification, why er
 		case <-isHeld:
 			err := before.outbox.RecordAway(ctx, why.Error(), time.Now())
 			if err := errors.Join(err, before.outbox.RecordAlone(ctx, false)); err != nil { // an earlier process may have been alone
-				before.log.Debug("the outbox cannot store since when the database is away", "error", err)
+				before.log.Debug("the outbox cannot store since when the database cannot be used", "error", err)
 			}
 		default:
 		}
@@ -96,16 +96,16 @@ func (p *Plugin) awaitDatabase(ctx context.Context, before *notification, why er
 		stop()
 		showing.Wait() // next takes the lease
 		if p.replace(before, next) {
-			failed.Succeeded("the database of the shared state is reached again")
+			failed.Succeeded("the database of the shared state can be used again")
 		} else {
-			_ = store.Close() // the outbox belongs to the notification before
+			_ = store.Close() // the previous notification still uses the outbox
 		}
 		return
 	}
 }
 
-// showAway holds the lease of this machine and listens for the metrics until the context ends, so that an administrator sees that the
-// process runs and that the database is away. It closes isHeld when it has the lease.
+// showAway holds the lease of this machine and serves the metrics until the context ends. So an administrator sees that the process runs,
+// and that the database cannot be used. showAway closes isHeld when it has the lease.
 func (n *notification) showAway(ctx context.Context, isHeld chan<- struct{}) {
 	held := n.takeLease(ctx)
 	if held == nil {

@@ -16,14 +16,14 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// takeOverAfter is how long a new holder of the shared lease waits if the holder before it, on another machine, did not give the lease
-// back. That holder stops before a step that it would begin later than this; see [lease.Shared].
+// takeOverAfter is how long a new holder of the shared lease waits if the previous holder, on another machine, did not give the lease back.
+// By then the previous holder has no permit for a further step; see [lease.Shared].
 const takeOverAfter = 5 * time.Second
 
 // handOverWait bounds how long the end of a holder waits for the database.
 const handOverWait = 2 * time.Second
 
-// sharing is the part of a notification that several machines share the state of.
+// sharing is what a notification adds if several machines share its state.
 type sharing struct {
 	*notification
 	forwarder *forwarder.Forwarder
@@ -39,7 +39,7 @@ type sharing struct {
 // errNotHolder says that this process may not flush, because it does not hold the shared lease.
 var errNotHolder = errors.New("this machine does not hold the shared lease any more, so its flush ends")
 
-// newSharing returns the part of a notification that shares its state.
+// newSharing returns the sharing of a notification. Its ledger and its outbox are open.
 func newSharing(n *notification) *sharing {
 	s := &sharing{
 		notification: n, failures: failures.NewLog(n.log), aloneTime: new(aloneTime), restored: make(chan struct{}, 1),
@@ -78,7 +78,7 @@ func (s *sharing) setPermit(permit func() error) {
 	s.permit = permit
 }
 
-// act forwards the decisions of the outbox, follows this machine's Local API, and enforces while this machine holds the shared lease. It
+// act forwards the decisions of the outbox, follows this machine's Local API, and enforces while this machine holds the shared lease. act
 // returns when the context ends.
 func (s *sharing) act(ctx context.Context) {
 	defer s.contender.Close()
@@ -124,11 +124,11 @@ func (s *sharing) awaitLease(ctx context.Context) *lease.Shared {
 		held, err := s.contender.Try(ctx)
 		switch {
 		case held != nil:
-			s.failures.Succeeded("the database is reached again")
+			s.failures.Succeeded("the shared lease can be taken again")
 			return held
 		case err != nil && ctx.Err() == nil:
 			s.failures.Failed(hclog.Error, "the shared lease cannot be taken: decisions are recorded on this machine, and another one may enforce",
-				"error", err, "hint", "look whether PostgreSQL runs, and whether this machine reaches it")
+				"error", err, "hint", "look whether PostgreSQL runs, and whether this machine can connect to it")
 		case !waiting:
 			waiting = true
 			s.log.Info("another machine enforces: this one records and stands by")
@@ -147,7 +147,8 @@ func (s *sharing) handOver(ctx context.Context) {
 	}
 }
 
-// hold enforces while this machine holds the shared lease. If the database goes away, it goes on alone for a time.
+// hold enforces while this machine holds the shared lease. If the lease is lost, because the database
+// cannot be used, this machine may go on alone for a time.
 func (s *sharing) hold(ctx context.Context, held *lease.Shared) {
 	known, lost := s.enforceShared(ctx, held)
 	if !lost {
@@ -169,7 +170,7 @@ func endTerm(ctx context.Context, l *ledger.Ledger) error {
 	return l.HandOver(ctx)
 }
 
-// enforceShared takes over from the holder before, and enforces until the context ends or the lease is lost. It returns the bans that it
+// enforceShared takes over from the previous holder, and enforces until the context ends or the lease is lost. It returns the bans that it
 // knew last.
 func (s *sharing) enforceShared(ctx context.Context, held *lease.Shared) (known *knownBans, lost bool) {
 	holding, stop := context.WithCancel(ctx)
@@ -187,7 +188,7 @@ func (s *sharing) enforceShared(ctx context.Context, held *lease.Shared) (known 
 		pause(ctx, leaseEvery)
 		return nil, false
 	}
-	if err := awaitHolderBefore(holding, before, StateOf(s.document).Machine); err != nil {
+	if err := awaitPreviousHolder(holding, before, StateOf(s.document).Machine); err != nil {
 		return nil, ctx.Err() == nil
 	}
 	s.log.Info("this machine enforces now", "before", before.Machine)
@@ -208,9 +209,9 @@ func (s *sharing) enforceShared(ctx context.Context, held *lease.Shared) (known 
 	return known, ctx.Err() == nil
 }
 
-// awaitHolderBefore waits until the holder before has surely stopped. It does not wait if that holder gave the lease back, or was an earlier
-// process of this machine. It returns the error of the context.
-func awaitHolderBefore(ctx context.Context, before ledger.Holder, machine string) error {
+// awaitPreviousHolder waits until the previous holder begins no further step. It does not wait if the previous holder gave the lease back,
+// or was an earlier process of this machine. It returns the error of the context.
+func awaitPreviousHolder(ctx context.Context, before ledger.Holder, machine string) error {
 	hasStopped := before.Released || before.Machine == "" || before.Machine == machine
 	if !hasStopped || before.MayBeOld {
 		pause(ctx, takeOverAfter)
@@ -224,8 +225,8 @@ type forwardingLedger struct {
 	alone *aloneTime
 }
 
-// Forward forwards decisions. This machine may have blocked them while it was alone, so a decision that it read from the outbox before it
-// was marked counts as perhaps blocked too.
+// Forward forwards decisions. The forwarder may have read a message before a flush alone marked it as attempted. So for a minute after such a
+// flush, every message counts as perhaps blocked.
 func (f forwardingLedger) Forward(ctx context.Context, batch []ledger.Forwarded, now time.Time, limit int) (ledger.Recorded, error) {
 	f.alone.mu.Lock()
 	defer f.alone.mu.Unlock()

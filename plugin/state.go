@@ -100,7 +100,8 @@ func (s State) openOutbox(ctx context.Context) (*outbox.Outbox, error) {
 // withSharedHint adds a hint to an error of the database that several machines share.
 func withSharedHint(err error) error {
 	if errors.Is(err, ledger.ErrUnavailable) {
-		return fmt.Errorf("%w (hint: look whether PostgreSQL runs, and whether this machine reaches it; alerts are recorded on this machine meanwhile)", err)
+		return fmt.Errorf("%w (hint: look whether PostgreSQL runs, and whether this machine can connect to it; "+
+			"alerts are recorded on this machine meanwhile)", err)
 	}
 	return err
 }
@@ -163,7 +164,7 @@ func isUnreadable(err error) bool {
 func replaceFile[T any](ctx context.Context, s State, open func(State, context.Context) (T, error), log hclog.Logger) (none T, _ error) {
 	store, err := open(s, ctx)
 	if !isUnreadable(err) {
-		return store, err // the holder before this one replaced it
+		return store, err // the previous holder replaced it
 	}
 	aside, failed := sqlite.SetAside(s.Path, time.Now())
 	if failed != nil {
@@ -175,8 +176,8 @@ func replaceFile[T any](ctx context.Context, s State, open func(State, context.C
 }
 
 // HealthSource returns the places that the health of a configuration is read from. The configuration holds its secrets, because a
-// login hold-off counts for them. If several machines share the state, box is the outbox of this one, and store is nil if the database
-// cannot be used, for the reason why.
+// login hold-off counts for them. If several machines share the state, box is the outbox of this one. If the database cannot be
+// used, store is nil, and why is the reason.
 func HealthSource(d config.Document, holdOff LoginHoldOff, store *ledger.Ledger, box *outbox.Outbox, why error) health.Source {
 	state := StateOf(d)
 	source := health.Source{

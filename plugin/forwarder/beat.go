@@ -7,13 +7,13 @@ import (
 	"notification-stormshield/plugin/ledger"
 )
 
-// beat beats once, and compares the outbox with the last number that the shared state has.
+// beat records one beat, and compares the outbox with the last number that the shared state has.
 func (f *Forwarder) beat(ctx context.Context) error {
 	waiting, err := f.Outbox.Waiting(ctx)
 	if err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, mostPatience)
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	now := time.Now()
 	beaten, err := f.Ledger.Beat(limited, ledger.Beat{Version: f.Version, Waiting: waiting.Decisions, WaitingSince: waiting.Since}, now)
@@ -27,10 +27,10 @@ func (f *Forwarder) beat(ctx context.Context) error {
 	return nil
 }
 
-// compare finds out whether the shared state came back from a backup, and aligns the outbox with it.
+// compare finds out whether the database came back from a backup, and aligns the outbox with the shared state.
 //
-// Then the shared state counts beats again that it counted before, or it lacks messages that were forwarded. A count may also be
-// higher than expected: the answer to a beat was lost, or another process of this machine beat meanwhile.
+// After a backup the shared state counts a beat again that it counted before, or it lacks messages that were forwarded. A count that
+// is higher than expected shows no backup: the answer to a beat was lost, or another process of this machine recorded a beat.
 func (f *Forwarder) compare(ctx context.Context, beaten ledger.Beaten) error {
 	contact, err := f.Outbox.Contact(ctx)
 	if err != nil {
@@ -48,7 +48,7 @@ func (f *Forwarder) compare(ctx context.Context, beaten ledger.Beaten) error {
 		f.restored = true
 	}
 	if f.restored {
-		limited, cancel := context.WithTimeout(ctx, mostPatience)
+		limited, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
 		if err := f.Ledger.RecordRestored(limited, time.Now()); err != nil {
 			return err

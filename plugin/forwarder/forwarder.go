@@ -1,15 +1,15 @@
 // Package forwarder moves the decisions of this machine's outbox to the state that several machines share. The main type is
 // [Forwarder].
 //
-// A Forwarder forwards the messages of the outbox in their order. The shared state stores a batch of them, and the number of the last
-// one, in one transaction. So a batch whose answer was lost is not stored twice, and no message is lost.
+// A Forwarder forwards the messages of the outbox in their order. One transaction stores a batch of messages, and the number of the
+// last one. So the shared state never stores a batch twice, also if an answer was lost.
 //
-// While the shared state cannot be used, the messages wait in the outbox. The Forwarder tries again, at first soon and later every
-// few seconds.
+// While the database of the shared state cannot be used, the messages wait in the outbox. The Forwarder tries again, at first after
+// a quarter of a second, and later every five seconds.
 //
-// A beat tells the shared state every five seconds that this machine is there, and how many decisions wait on it. The shared state
-// counts the beats and returns the count. A count that the Forwarder knows already means that the shared state came back from a
-// backup. Then the Forwarder sends again the messages that the shared state lacks.
+// Every five seconds the Forwarder records a beat in the shared state: this machine runs, and this many decisions wait on it. The
+// shared state counts the beats, and returns the count. A count that the Forwarder has seen before shows that the database came back
+// from a backup. Then the Forwarder forwards again the messages that the shared state lacks.
 //
 // The package knows no appliance. Only the holder of this machine's lease runs a Forwarder.
 package forwarder
@@ -34,11 +34,11 @@ const (
 	lookEvery = time.Second
 	// beatEvery is the time between two beats.
 	beatEvery = 5 * time.Second
-	// firstPause and longestPause bound the growing pauses while the shared state cannot be used.
+	// firstPause and longestPause bound the growing pauses while the database cannot be used.
 	firstPause   = 250 * time.Millisecond
 	longestPause = 5 * time.Second
-	// mostPatience is how long one call of the shared state may take.
-	mostPatience = 30 * time.Second
+	// callTimeout is how long one call of the shared state may take.
+	callTimeout = 30 * time.Second
 )
 
 // Ledger is the part of a shared [ledger.Ledger] that a Forwarder needs. Its methods are the contract.
@@ -55,8 +55,8 @@ type Config struct {
 	MaxBans     int    // how many bans are enforced at most
 	Version     string // of this program, for the other machines
 	Log         hclog.Logger
-	OnForwarded func() // called after each batch; nil: nobody waits for it
-	OnRestored  func() // called when the shared state came back from a backup; nil: nobody waits for it
+	OnForwarded func() // called after each batch; may be nil
+	OnRestored  func() // called when the database came back from a backup; may be nil
 }
 
 // Forwarder moves messages from one outbox to one shared ledger.
@@ -64,8 +64,8 @@ type Forwarder struct {
 	Config
 	trigger  chan struct{}
 	nextBeat time.Time
-	restored bool // the shared state came back from a backup, and its record of that is still due
-	isBack   bool // the outbox has the record that the shared state can be used
+	restored bool // the database came back from a backup, and the Forwarder has not recorded that yet
+	isBack   bool // the outbox has the record that the database can be used
 	failures *failures.Log
 }
 
@@ -113,7 +113,7 @@ func (f *Forwarder) ForwardOnce(ctx context.Context) error { return f.forwardAll
 func (f *Forwarder) reportFailure(ctx context.Context, err error) {
 	f.isBack = false
 	waiting, _ := f.Outbox.Waiting(ctx) // err says more than a failure to count
-	f.failures.Failed(hclog.Error, "the shared state cannot be used, so the decisions of alerts wait on this machine",
+	f.failures.Failed(hclog.Error, "the database of the shared state cannot be used: the decisions of alerts wait on this machine",
 		"error", err, "waiting", waiting.Decisions, "hint", "see state_url in the notification's YAML; `check` tries it")
 	if failed := f.Outbox.RecordAway(ctx, err.Error(), time.Now()); failed != nil {
 		f.Log.Debug("the failure could not be recorded", "error", failed)
@@ -129,11 +129,11 @@ func (f *Forwarder) reportSuccess(ctx context.Context) error {
 		return err
 	}
 	f.isBack = true
-	f.failures.Succeeded("the shared state can be used again")
+	f.failures.Succeeded("the database of the shared state can be used again")
 	return nil
 }
 
-// forwardAll beats when a beat is due, and forwards the messages that wait.
+// forwardAll records a beat when it is time for one, and forwards the messages that wait.
 func (f *Forwarder) forwardAll(ctx context.Context) error {
 	for hadGap := false; ; {
 		if !time.Now().Before(f.nextBeat) {
@@ -153,7 +153,7 @@ func (f *Forwarder) forwardAll(ctx context.Context) error {
 			err = f.forward(ctx, after, messages)
 		}
 		if errors.Is(err, ledger.ErrGap) && !hadGap {
-			hadGap = true // the beat finds out what the shared state lacks
+			hadGap = true // the next beat finds out which messages the shared state lacks
 			continue
 		}
 		if err == nil {
@@ -172,11 +172,11 @@ func (f *Forwarder) forward(ctx context.Context, after int64, messages []outbox.
 		batch[i] = ledger.Forwarded{Number: m.Number, After: after, Decisions: m.Decisions, MaybeBlocked: m.Attempted}
 		after = m.Number
 	}
-	limited, cancel := context.WithTimeout(ctx, mostPatience)
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	recorded, err := f.Ledger.Forward(limited, batch, time.Now(), f.MaxBans)
 	if err != nil {
-		f.nextBeat = time.Time{} // a beat returns how far the shared state got, and whether it comes from a backup
+		f.nextBeat = time.Time{} // the answer to a beat has the last message of the shared state, and shows whether it comes from a backup
 		return err
 	}
 	if err := f.Outbox.MarkForwarded(ctx, after, time.Now()); err != nil {

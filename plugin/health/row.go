@@ -35,7 +35,7 @@ func (s *Shared) databaseRow(now time.Time) Row {
 	if s.AwaySince == nil {
 		return Row{Title: "database", Text: s.Place}
 	}
-	return Row{"database", fmt.Sprintf("%s, not usable for %s: %s", s.Place, FormatDuration(now.Sub(*s.AwaySince)), s.Error), true}
+	return Row{"database", fmt.Sprintf("%s, cannot be used for %s: %s", s.Place, FormatDuration(now.Sub(*s.AwaySince)), s.Error), true}
 }
 
 func (s *Shared) machineRow(m Machine, now time.Time) Row {

@@ -43,20 +43,20 @@ type Reads struct {
 }
 
 const (
-	// holderFor is how long after the last sign of the holder another machine needs at most to take over.
+	// holderFor is how long after the last beat of the holder another machine needs at most to take over.
 	holderFor = 30 * time.Second
-	// seenFor is how long a machine may give no sign. Each machine gives one every few seconds.
+	// seenFor is how long after its last beat a machine counts as seen. Each machine records a beat every five seconds.
 	seenFor = time.Minute
-	// goneAfter is how long nobody hears of a machine that was removed.
+	// goneAfter is how long after its last beat a machine counts as removed. Then no warning names it.
 	goneAfter = 7 * 24 * time.Hour
-	// waitingFor is how long a decision may wait in the outbox while the database is reached.
+	// waitingFor is how long a decision may wait in the outbox while the database can be used.
 	waitingFor = time.Minute
 )
 
-// unseenHint says what to do about a machine that gives no sign.
-const unseenHint = " (hint: does CrowdSec run there, and does that machine reach the database?)"
+// unseenHint says what to do about a machine that is not seen.
+const unseenHint = " (hint: does CrowdSec run there, and can that machine use the database?)"
 
-// isUnseen reports whether a machine gives no sign. A machine that gave none for goneAfter is gone for good.
+// isUnseen reports whether a machine has recorded no beat for a minute, and was not removed.
 func (m Machine) isUnseen(now time.Time) bool {
 	return m.Seen != nil && now.Sub(*m.Seen) > seenFor && now.Sub(*m.Seen) < goneAfter
 }
@@ -71,11 +71,11 @@ func (s Source) sharedProblem(r Report, now time.Time) string {
 	switch {
 	case shared.AwaySince != nil && shared.Alone:
 		left := shared.AwaySince.Add(s.Document.Stormshield.BlacklistTimeout).Sub(now)
-		return fmt.Sprintf("the database of the shared state cannot be used for %s: this machine goes on alone, with the bans that it knows and its own alerts, "+
-			"for %s at most (hint: start PostgreSQL; the row database has the error)", since(*shared.AwaySince), FormatDuration(left))
+		return fmt.Sprintf("the database of the shared state cannot be used for %s: this machine goes on alone, "+
+			"with the bans that it knows and its own alerts, for %s at most (hint: start PostgreSQL; the row database has the error)", since(*shared.AwaySince), FormatDuration(left))
 	case shared.AwaySince != nil:
 		return fmt.Sprintf("the database of the shared state cannot be used for %s: this machine records alerts, and does not enforce them "+
-			"(hint: does PostgreSQL run, and does this machine reach it? The row database has the error)", since(*shared.AwaySince))
+			"(hint: does PostgreSQL run, and can this machine connect to it? The row database has the error)", since(*shared.AwaySince))
 	case !shared.unheldSince.IsZero() && now.Sub(shared.unheldSince) > holderFor:
 		return fmt.Sprintf("no machine has held the shared lease for %s (hint: CrowdSec's log on each machine says why)", since(shared.unheldSince))
 	case shared.WaitingSince != nil && now.Sub(*shared.WaitingSince) > waitingFor:

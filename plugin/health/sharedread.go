@@ -19,7 +19,7 @@ type Outbox interface {
 const (
 	// ledgerTimeout bounds how long a report waits for the database.
 	ledgerTimeout = 4 * time.Second
-	// awayTimeout is the same while the plugin does not reach the database.
+	// awayTimeout is the same while the plugin cannot use the database.
 	awayTimeout = time.Second
 )
 

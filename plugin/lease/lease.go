@@ -3,8 +3,8 @@
 // The lease is a lock (flock) on a file beside the state. The system releases it when the process ends, also by a crash. The file
 // has the process ID of the holder, for people to read.
 //
-// Machines that share their state also share a lease in its database. A [Contender] takes one, as a [Shared]. Its holder asks
-// [Shared.Permit] before each step, because the database may give the lease to another machine without a word to the holder.
+// Machines that share their state also share a lease in its database. A [Contender] takes it, as a [Shared]. The database may give the
+// shared lease to another machine before the holder notices. So the holder asks [Shared.Permit] before each step of a flush.
 //
 // The package does not wait for a lease, and knows neither appliances nor bans. Its main type is [Lease]; [Try] takes one.
 package lease

@@ -39,13 +39,13 @@ var (
 	localAPIPoll    = describe("local_api_last_poll_timestamp_seconds", "When the plugin last read the Local API; 0: never.")
 	localAPIFailing = describe("local_api_failing_age_seconds", "How long reads of the Local API have failed; 0: the last one succeeded.")
 
-	databaseReached = describe("shared_state_reached", "1 if this machine reaches the database of the shared state.")
+	databaseReached = describe("shared_state_reached", "1 if this machine can use the database of the shared state.")
 	databaseAway    = describe("shared_state_away_age_seconds", "How long the database of the shared state could not be used; 0: it can.")
 	outboxWaiting   = describe("outbox_decisions", "Decisions of this machine that wait for the database of the shared state.")
 	outboxAge       = describe("outbox_oldest_age_seconds", "How long the oldest of these decisions has waited; 0: none waits.")
 	isHolder        = describe("shared_lease_held", "1 if this machine enforces for all that share the state.")
 	isAlone         = describe("shared_state_alone", "1 if this machine goes on alone, without the database of the shared state.")
-	machineSeen     = describe("machine_last_seen_timestamp_seconds", "When a machine that shares the state gave its last sign.", "machine")
+	machineSeen     = describe("machine_last_seen_timestamp_seconds", "When a machine that shares the state was last seen.", "machine")
 
 	applianceInfo  = describe("appliance_info", "Model and firmware of the appliance.", "model", "version")
 	certificateEnd = describe("certificate_end_timestamp_seconds", "When the certificate of the appliance's API ends.")

@@ -191,7 +191,7 @@ func TestThePageShowsNoNumberWithoutTheDatabaseOfASharedState(t *testing.T) {
 	v.History, v.Recent = nil, nil
 	text := words(render(t, v))
 	checkContains(t, text, "✕ NOT WORKING : the database of the shared state cannot be used for 5m Hint: start PostgreSQL",
-		"Logins allowed", "Database stormshield@db:5432/crowdsec, not usable for 5m: connection refused Hint: start it",
+		"Logins allowed", "Database stormshield@db:5432/crowdsec, cannot be used for 5m: connection refused Hint: start it",
 		"Outbox 12 decisions wait, for up to 4m", "Machine a this one, goes on alone", "Other machines not known", "Process 4711")
 	if strings.Contains(text, "Bans in force") || strings.Contains(text, "Last flush") {
 		t.Errorf("the page shows a number that is not known:\n%s", text)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -16,8 +15,6 @@ import (
 	"notification-stormshield/config"
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/health"
-	"notification-stormshield/plugin/lease"
-	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/stormshield/acceptance"
 )
 
@@ -29,8 +26,8 @@ const (
 	toleratedClock = 2 * time.Second
 	// databaseTimeout bounds all questions of check to the database.
 	databaseTimeout = 20 * time.Second
-	// livingFor is how long after its last beat a machine counts as living.
-	livingFor = time.Minute
+	// seenFor is how long after its last beat a machine counts as running.
+	seenFor = time.Minute
 	// beatWait is more than the time between two beats of a machine.
 	beatWait = 8 * time.Second
 )
@@ -198,34 +195,6 @@ func (c *databaseCheck) checkClock(ctx context.Context) acceptance.Finding {
 	return f
 }
 
-// checkMachines reports which machines share the state, and whether their configurations fit.
-func (c *databaseCheck) checkMachines(ctx context.Context) []acceptance.Finding {
-	name := acceptance.Finding{Subject: "machine name", Assumed: "no other machine has the name of this machine"}
-	others := acceptance.Finding{Subject: "machines", Assumed: "the machines that share the state name the same appliance in the same way"}
-	status, target, err := c.readShared(ctx)
-	if err != nil {
-		name.Verdict, name.Detail = acceptance.Untried, err.Error()
-		others.Verdict, others.Detail = acceptance.Untried, err.Error()
-		return []acceptance.Finding{name, others}
-	}
-	name.Detail = c.state.Machine
-	if c.isNameTaken(ctx, status) {
-		name.Verdict, name.Detail = acceptance.Wrong, ""
-		name.Err = fmt.Errorf("another machine uses the name %s: the plugin does not run here, and a plugin of that name is alive", c.state.Machine)
-		name.Hint = "write a name of its own into state_machine on each machine"
-	}
-	others.Detail = describeMachines(status.Machines, time.Now())
-	if c.anonymous {
-		name.Detail, others.Detail = "it has a name of its own", health.FormatCount(len(status.Machines), "machine", "machines")
-	}
-	if own := plugin.TargetOf(c.document); target.Host != "" && !target.Matches(own) {
-		others.Verdict = acceptance.Differs
-		others.Detail += "; the state is about " + cmp.Or(differenceOf(target, own), "another configuration")
-		others.Hint = "write the same values under stormshield on each machine: otherwise everything is pending again after each takeover"
-	}
-	return []acceptance.Finding{name, others}
-}
-
 // checkOwnState reports that this machine has bans of its own, from before it shared the state, and that the shared state has none. It
 // returns nothing otherwise.
 func (c *databaseCheck) checkOwnState(ctx context.Context) []acceptance.Finding {
@@ -258,83 +227,6 @@ func countBans(ctx context.Context, state plugin.State) (int, error) {
 	defer l.Close()
 	s, err := l.Status(ctx, time.Now())
 	return s.InForce.Total() + s.Waiting.Total(), err
-}
-
-// readShared reads what the machines recorded last.
-func (c *databaseCheck) readShared(ctx context.Context) (status ledger.Status, target ledger.Target, err error) {
-	l, err := c.state.OpenReadOnly(ctx)
-	if err != nil {
-		return status, target, err
-	}
-	defer l.Close()
-	if status, err = l.Status(ctx, time.Now()); err == nil {
-		target, err = l.Target(ctx)
-	}
-	return status, target, err
-}
-
-// isNameTaken reports whether a plugin on another machine uses the name of this machine. While the plugin runs here too, nothing shows it.
-func (c *databaseCheck) isNameTaken(ctx context.Context, before ledger.Status) bool {
-	seen := seenOf(before, c.state.Machine)
-	pid, err := lease.Holder(c.state.Lease)
-	if err != nil || pid != 0 || time.Since(seen) > livingFor {
-		return false
-	}
-	for deadline := time.Now().Add(beatWait); time.Now().Before(deadline); {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(time.Second):
-		}
-		if now, _, err := c.readShared(ctx); err == nil && seenOf(now, c.state.Machine).After(seen) {
-			pid, err := lease.Holder(c.state.Lease) // a plugin may have started here meanwhile
-			return err == nil && pid == 0
-		}
-	}
-	return false
-}
-
-// seenOf returns when a machine was last seen; zero: never.
-func seenOf(s ledger.Status, name string) time.Time {
-	for _, m := range s.Machines {
-		if m.Name == name {
-			return m.Seen
-		}
-	}
-	return time.Time{}
-}
-
-// describeMachines lists the machines that share a state.
-func describeMachines(machines []ledger.Machine, now time.Time) string {
-	if len(machines) == 0 {
-		return "none yet"
-	}
-	var all []string
-	for _, m := range machines {
-		text := m.Name
-		if m.IsHolder {
-			text += " (enforces)"
-		}
-		if !m.Seen.IsZero() {
-			text += ", seen " + health.FormatDuration(max(now.Sub(m.Seen), 0)) + " ago"
-		}
-		all = append(all, text)
-	}
-	return strings.Join(all, "; ")
-}
-
-// differenceOf names the values by which two targets differ.
-func differenceOf(a, b ledger.Target) string {
-	var all []string
-	for _, one := range []struct{ what, a, b string }{
-		{"the address", a.Host, b.Host}, {"the identity", a.Identity, b.Identity}, {"the group", a.Group, b.Group},
-		{"the delete_group", a.DeleteGroup, b.DeleteGroup}, {"enforce", fmt.Sprint(a.ByRule, a.WithoutBlacklist), fmt.Sprint(b.ByRule, b.WithoutBlacklist)},
-	} {
-		if one.a != one.b {
-			all = append(all, "another value of "+one.what)
-		}
-	}
-	return strings.Join(all, ", ")
 }
 
 // placesOf returns the texts in a report that name the database.

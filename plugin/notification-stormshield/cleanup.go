@@ -81,7 +81,7 @@ func runCleanup(ctx context.Context, o cleanupOptions, out output) error {
 		}
 		defer held.Release(context.WithoutCancel(ctx))
 		var cancel context.CancelFunc
-		ctx, cancel = held.Within(ctx)
+		ctx, cancel = held.WithLease(ctx)
 		defer cancel()
 	}
 	var known []netip.Prefix

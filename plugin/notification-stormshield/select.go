@@ -82,11 +82,11 @@ func openState(ctx context.Context, d config.Document, open opener) (*ledger.Led
 		}
 	}
 	state, err := open(plugin.StateOf(d), ctx)
-	return state, sayNeedsDatabase(d, err)
+	return state, explainNoDatabase(d, err)
 }
 
-// sayNeedsDatabase adds to an error that the command needs the database of a shared state, if the database cannot be used.
-func sayNeedsDatabase(d config.Document, err error) error {
+// explainNoDatabase adds to an error that the command needs the database of a shared state, if the database cannot be used.
+func explainNoDatabase(d config.Document, err error) error {
 	if d.SharesState() && errors.Is(err, ledger.ErrUnavailable) {
 		return fmt.Errorf("this command needs the database that the machines share: %w", err)
 	}

@@ -67,15 +67,21 @@ counts the bans that may be on the appliance).`,
 	}
 }
 
-func runStateCopy(ctx context.Context, o stateCopyOptions, out output) error {
+// loadShared loads a configuration that shares its state, with its secrets.
+func (o stateCopyOptions) loadShared() (config.Document, error) {
 	d, err := o.load(config.Load)
 	if err != nil {
-		return err
+		return d, err
 	}
 	if !d.SharesState() {
-		return fmt.Errorf("%s shares no state: state_url is empty (hint: write the address of the database into state_url in %s)", d.Name, o.file)
+		return d, fmt.Errorf("%s shares no state: state_url is empty (hint: write the address of the database into state_url in %s)", d.Name, o.file)
 	}
-	if err := readSecrets(&d); err != nil {
+	return d, readSecrets(&d)
+}
+
+func runStateCopy(ctx context.Context, o stateCopyOptions, out output) error {
+	d, err := o.loadShared()
+	if err != nil {
 		return err
 	}
 	own, shared := plugin.StateOf(ownState(d)), plugin.StateOf(d)
@@ -84,7 +90,7 @@ func runStateCopy(ctx context.Context, o stateCopyOptions, out output) error {
 	}
 	database, err := shared.Open(ctx)
 	if err != nil {
-		return sayNeedsDatabase(d, err)
+		return explainNoDatabase(d, err)
 	}
 	defer database.Close()
 	held, err := holdLease(ctx, d, database, "may change the state meanwhile")
@@ -92,7 +98,7 @@ func runStateCopy(ctx context.Context, o stateCopyOptions, out output) error {
 		return err
 	}
 	defer held.Release(context.WithoutCancel(ctx))
-	ctx, cancel := held.Within(ctx)
+	ctx, cancel := held.WithLease(ctx)
 	defer cancel()
 	open := plugin.State.OpenReadOnly
 	if o.back {

@@ -179,7 +179,7 @@ func TestStatusPrintsNoNumberWithoutTheDatabaseOfASharedState(t *testing.T) {
 	for _, row := range []string{
 		`test, the appliance at 192.0.2.1: NOT WORKING: the database of the shared state cannot be used for 1h`,
 		`  bans in force +not known`, `  pending +not known`, `  last flush +not known`, `  last re-assert +not known`, `  process +4711`,
-		`  database +plugin@db:5432/crowdsec, not usable for 1h: connection refused`, `  outbox +12 decisions wait, for up to 1h`,
+		`  database +plugin@db:5432/crowdsec, cannot be used for 1h: connection refused`, `  outbox +12 decisions wait, for up to 1h`,
 		`  machine a +this one, goes on alone`, `  other machines +not known`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + row + `$`).MatchString(out.String()) {
