@@ -18,6 +18,7 @@ type flushing struct {
 	compared            time.Time // zero: never; comparedElsewhere milliseconds: not on this appliance
 	assertedFlush       int64
 	assertedUntil       time.Time
+	settled             int64
 	newAfter            int64
 	unsure              time.Time
 	entries             bool
@@ -31,14 +32,14 @@ const comparedElsewhere = 1
 
 // flushingColumns are the columns of the table flushing in the order of scanTargets, with the number of all bans and of those that wait.
 const flushingColumns = `changes, (SELECT CAST(SUM(enforced + waiting) AS BIGINT) FROM tally), (SELECT CAST(SUM(waiting) AS BIGINT) FROM tally),
-	decisions, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until, new_after, compared, unsure, entries, stale,
-	activated, requested, answered`
+	decisions, flushes, flushed, target, mark, confirmed, asserted, asserted_flush, asserted_until, settled, new_after, compared, unsure, entries,
+	stale, activated, requested, answered`
 
 // scanTargets returns where to scan flushingColumns.
 func (f *flushing) scanTargets() []any {
 	return []any{
 		&f.changes, &f.bans, &f.waiting, &f.decisions, &f.flushes, scanInto(&f.flushed), &f.target, &f.mark, scanInto(&f.confirmed),
-		scanInto(&f.asserted), &f.assertedFlush, scanInto(&f.assertedUntil), &f.newAfter, scanInto(&f.compared), scanInto(&f.unsure),
+		scanInto(&f.asserted), &f.assertedFlush, scanInto(&f.assertedUntil), &f.settled, &f.newAfter, scanInto(&f.compared), scanInto(&f.unsure),
 		&f.entries, scanInto(&f.stale), scanInto(&f.activated), &f.requested, &f.answered,
 	}
 }
@@ -49,10 +50,10 @@ func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
 }
 
 // lastingGroupFlush returns the last flush by group, if its entries last until a time; otherwise 0. The bans that this flush and earlier
-// ones wrote to the files need no entries of their own.
-func (f flushing) lastingGroupFlush(until time.Time) int64 {
+// ones wrote to the files need no entries of their own. A ban of a look up to settled is one of them.
+func (f flushing) lastingGroupFlush(until time.Time) (flush, settled int64) {
 	if f.assertedUntil.Before(until) {
-		return 0
+		return 0, 0
 	}
-	return f.assertedFlush
+	return f.assertedFlush, f.settled
 }

@@ -41,8 +41,9 @@ func (l *Ledger) BansToBlock(ctx context.Context, p Plan, q PlanOptions, least t
 		if err != nil {
 			return err
 		}
+		asserted, _ := f.lastingGroupFlush(q.Renew)
 		return eachPending(ctx, tx, func(b pendingBan) { pending = append(pending, b.prefix) },
-			queryPending, p.now, p.change, q.Renew.UnixMilli(), milliseconds(least), f.lastingGroupFlush(q.Renew))
+			queryPending, p.now, p.change, q.Renew.UnixMilli(), milliseconds(least), asserted)
 	})
 	return pending, l.explain(err, "read the bans to block")
 }

@@ -19,11 +19,11 @@ const (
 	queryLastEnforced = "SELECT class, newest FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2"
 
 	// queryDemote makes the last enforced bans wait: those of the last class, and of these the oldest.
-	queryDemote = `UPDATE ban SET until = 0, next = CASE next WHEN 0 THEN ends ELSE next END, pending_since = ?1 WHERE id IN
-		(SELECT id FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2)`
+	queryDemote = `UPDATE ban SET until = 0, next = CASE next WHEN 0 THEN ends ELSE next END, pending_since = ?1, look = ?3
+		WHERE id IN (SELECT id FROM ban WHERE until > 0 AND until > ?1 ORDER BY class DESC, newest LIMIT ?2)`
 
 	// queryPromote enforces the first waiting bans. The appliance may still have their entries; see makePending.
-	queryPromote = `UPDATE ban SET until = ends, change = ?1, pending_since = ?2,
+	queryPromote = `UPDATE ban SET until = ends, change = ?1, pending_since = ?2, look = ?4,
 		expires = CASE WHEN written <> 0 OR expires <> 0 THEN 1 ELSE 0 END, written = CASE WHEN written <> 0 THEN -1 ELSE 0 END
 		WHERE id IN (SELECT id FROM ban WHERE until = 0 AND ends > ?2 ORDER BY class, newest DESC LIMIT ?3)`
 
@@ -85,7 +85,7 @@ func (t *transaction) demote(ctx context.Context, count int64) error {
 	if count <= 0 {
 		return nil
 	}
-	demoted, err := rowsAffected(t.tx.ExecContext(ctx, queryDemote, t.now, count))
+	demoted, err := rowsAffected(t.tx.ExecContext(ctx, queryDemote, t.now, count, t.flush))
 	t.changed = t.changed || demoted > 0
 	return err
 }
@@ -95,7 +95,7 @@ func (t *transaction) promote(ctx context.Context, count int64) error {
 	if count <= 0 {
 		return nil
 	}
-	promoted, err := rowsAffected(t.tx.ExecContext(ctx, queryPromote, t.number, t.now, count))
+	promoted, err := rowsAffected(t.tx.ExecContext(ctx, queryPromote, t.number, t.now, count, t.flush))
 	t.recorded.Added += int(promoted)
 	t.changed = t.changed || promoted > 0
 	return err

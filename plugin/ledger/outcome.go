@@ -159,6 +159,9 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 		}
 		if f.assertedFlush == flush {
 			f.newAfter = p.change
+			if err := f.settle(ctx, tx); err != nil {
+				return err
+			}
 		}
 		if o.Leftovers > 0 && !o.Cleared && f.unsure.IsZero() {
 			f.unsure = timeOf(p.now) // no row names them
@@ -185,9 +188,9 @@ func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, fl
 			f.stale = timeOf(p.now)
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE flushing SET entries = ?, stale = ?,
-			mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, new_after = ?, compared = ?,
+			mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, settled = ?, new_after = ?, compared = ?,
 			unsure = ?, answered = ?`,
-			oneIf(f.entries), milliseconds(f.stale), o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), f.newAfter, milliseconds(f.compared),
+			oneIf(f.entries), milliseconds(f.stale), o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), f.settled, f.newAfter, milliseconds(f.compared),
 			milliseconds(f.unsure), f.answered)
 		return err
 	})
@@ -233,8 +236,8 @@ func (l *Ledger) markBlocked(ctx context.Context, blocked []appliance.Entry) err
 // markUnblocked records that prefixes have no entry on the blacklist. A prefix that was in the files may still be there.
 func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) error {
 	return inChunks(ctx, l, unblocked, func(tx *sql.Tx, some []netip.Prefix) error {
-		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE written WHEN 0 THEN 0 ELSE ? END, expires = 0
-			WHERE prefix IN (SELECT value FROM json_each(?))`, maybeListed, jsonArray(some))
+		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE written WHEN 0 THEN 0 ELSE ? END, expires = 0,
+			look = (SELECT flushes + 1 FROM flushing) WHERE prefix IN (SELECT value FROM json_each(?))`, maybeListed, jsonArray(some))
 		return err
 	})
 }
@@ -243,7 +246,7 @@ func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) er
 // the next flush. An earlier entry of their own may still stand, so its end stays recorded.
 func (l *Ledger) markRefused(ctx context.Context, refused []netip.Prefix, flush int64) error {
 	return inChunks(ctx, l, refused, func(tx *sql.Tx, some []netip.Prefix) error {
-		_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ? WHERE written > 0 AND prefix IN (SELECT value FROM json_each(?))",
+		_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?1, look = ?1 WHERE written > 0 AND prefix IN (SELECT value FROM json_each(?2))",
 			flush+1, jsonArray(some))
 		return err
 	})
@@ -299,11 +302,11 @@ func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 	if !cleared {
 		return nil
 	}
-	// The rows of lifted decisions stay, and those of bans that wait. The condition in brackets makes the engine use the index ban_traces.
+	// The rows of lifted decisions stay, and those of bans that wait.
 	return l.writeAsHolder(ctx, func(tx *sql.Tx) error {
 		return execEach(ctx, tx,
 			statement{"UPDATE ban SET written = 0 WHERE until > 0 AND until <= ?1 AND written = -1 AND expires = 0 AND change <= ?2", []any{p.now, p.change}},
-			statement{`UPDATE ban SET written = 0 WHERE until = 0 AND (written <> 0 OR expires <> 0)
+			statement{`UPDATE ban SET written = 0 WHERE look > (SELECT settled FROM flushing) AND +until = 0
 				AND written = -1 AND expires = 0 AND change <= ?`, []any{p.change}})
 	})
 }

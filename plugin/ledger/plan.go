@@ -105,7 +105,7 @@ func (l *Ledger) Plan(ctx context.Context, q PlanOptions) (Plan, error) {
 		if p.Target.ByRule && p.Stale.IsZero() {
 			p.Stale = f.unsure // a flush that was cut may have changed the files
 		}
-		if err := p.findPending(ctx, tx, q, f.lastingGroupFlush(q.Renew)); err != nil {
+		if err := p.findPending(ctx, tx, q, f); err != nil {
 			return err
 		}
 		p.InForce, p.Waiting = f.bans-f.waiting-ended, f.waiting

@@ -10,7 +10,7 @@ import (
 )
 
 // version is the version of the schema. SQLite keeps it as user_version, and PostgreSQL in a table.
-const version = 18
+const version = 19
 
 // These enclose the triggers, which PostgreSQL has in another form.
 const (
@@ -31,11 +31,11 @@ CREATE TABLE ban (
 	change        INTEGER NOT NULL,           -- the number of the change that made it pending
 	pending_since INTEGER NOT NULL,           -- since when it is pending; if its own end or that of its entry is later, that counts
 	expires       INTEGER NOT NULL DEFAULT 0, -- when its own entry on the blacklist ends; 0: it has none; 1: it may have one
-	written       INTEGER NOT NULL DEFAULT 0  -- the flush that wrote it to the files; 0: it is not in them; -1: it may be
+	written       INTEGER NOT NULL DEFAULT 0, -- the flush that wrote it to the files; 0: it is not in them; -1: it may be
+	look          INTEGER NOT NULL            -- the flush from which on a plan must look at it; see flushing.settled
 );
 CREATE INDEX ban_until ON ban (until) WHERE until > 0;
-CREATE INDEX ban_written ON ban (written, expires) WHERE until > 0;
-CREATE INDEX ban_traces ON ban (until) WHERE until = 0 AND (written <> 0 OR expires <> 0);
+CREATE INDEX ban_look ON ban (look);
 CREATE INDEX ban_enforced ON ban (class DESC, newest) WHERE until > 0;
 CREATE INDEX ban_next ON ban (next) WHERE next > 0;
 CREATE INDEX ban_waiting ON ban (class, newest DESC) WHERE until = 0;
@@ -96,6 +96,7 @@ CREATE TABLE flushing (
 	activated      INTEGER NOT NULL DEFAULT 0, -- when a flush last began to activate the filter rule; 0: never
 	requested      INTEGER NOT NULL DEFAULT 0, -- the number of the last request for a flush
 	answered       INTEGER NOT NULL DEFAULT 0, -- the last request whose flush ended well
+	settled        INTEGER NOT NULL DEFAULT 0, -- 0, or asserted_flush: which bans of this look or an earlier one are settled, see settle
 	max_bans       INTEGER NOT NULL DEFAULT 0  -- how many bans the holder enforces at most; 0: there was no holder
 );
 CREATE TABLE trouble (

@@ -104,16 +104,18 @@ const (
 
 	// A ban that the files lack is pending if a filter rule enforces (?5), or if its entry has ended. ?4 is the latest end of an entry to look
 	// at. A ban in the files is pending if no re-assert (?2) covers it and its own entry has ended. ?3 is when the entries of the last
-	// re-assert ended.
-	queryMissing = `SELECT COUNT(*) FILTER (WHERE pending), COUNT(*) FILTER (WHERE written <= 0),
+	// re-assert ended. A ban that waits must be unblocked. settle explains ?6.
+	queryLooks = `SELECT COUNT(*) FILTER (WHERE pending), COUNT(*) FILTER (WHERE until > 0 AND written <= 0),
 		COUNT(*) FILTER (WHERE pending AND prefix NOT LIKE CASE WHEN prefix LIKE '%:%' THEN '%/128' ELSE '%/32' END),
-		MIN(MAX(pending_since, expires, ?3)) FILTER (WHERE pending)
-		FROM (SELECT *, ?5 OR expires <= ?1 AS pending FROM ban WHERE written IN (-1, 0) AND expires <= ?4 AND until > 0 AND +until > ?1
-			UNION ALL SELECT *, TRUE FROM ban WHERE written > ?2 AND expires <= ?1 AND until > 0 AND +until > ?1) AS enforced`
+		MIN(MAX(pending_since, expires, ?3)) FILTER (WHERE pending),
+		COUNT(*) FILTER (WHERE until = 0 AND (written > 0 OR expires > 0)), COUNT(*) FILTER (WHERE until = 0 AND written <> 0),
+		MIN(pending_since) FILTER (WHERE until = 0 AND (written > 0 OR expires > 0))
+		FROM (SELECT *, until > 0 AND (written > 0 OR ?5 OR expires <= ?1) AS pending FROM ban WHERE look > ?6 AND
+			(+until > ?1 AND (written <= 0 AND expires <= ?4 OR written > ?2 AND expires <= ?1) OR +until = 0 AND (written <> 0 OR expires <> 0))
+			) AS looked`
 	queryLeft = `SELECT COUNT(*) FILTER (WHERE written > 0 OR expires > 0), COUNT(*) FILTER (WHERE written <> 0),
 		MIN(MAX(until, pending_since)) FILTER (WHERE written > 0 OR expires > 0)
-		FROM (SELECT * FROM ban WHERE until > 0 AND until <= ? AND (written <> 0 OR expires <> 0)
-			UNION ALL SELECT * FROM ban WHERE until = 0 AND (written <> 0 OR expires <> 0)) AS gone`
+		FROM ban WHERE until > 0 AND until <= ? AND (written <> 0 OR expires <> 0)`
 )
 
 // countBans counts the bans that are in force or wait. The tally also counts bans that have ended and still have a row.
@@ -142,25 +144,29 @@ func (s *Status) countBans(ctx context.Context, tx *sql.Tx, now int64) error {
 
 // countPending counts the bans that the appliance must still block or unblock.
 func (s *Status) countPending(ctx context.Context, tx *sql.Tx, f flushing, now int64) error {
-	asserted, lapsed, lastEntry := f.assertedFlush, int64(0), now
+	asserted, settled, lapsed, lastEntry := f.assertedFlush, f.settled, int64(0), now
 	if until := milliseconds(f.assertedUntil); until > 0 && until <= now {
-		asserted, lapsed = 0, until
+		asserted, settled, lapsed = 0, 0, until
 	}
 	if f.target.WithoutBlacklist {
-		asserted = math.MaxInt64 // no ban in the files needs an entry
+		asserted, settled = math.MaxInt64, f.settled // no ban in the files needs an entry
 	}
 	if f.target.HasFiles() || f.target.ByRule {
 		lastEntry = math.MaxInt64
 	}
-	var missing, left int
-	var blockSince, unblockSince sql.NullInt64
-	err := tx.QueryRowContext(ctx, queryMissing, now, asserted, lapsed, lastEntry, f.target.ByRule).Scan(&s.ToBlock, &missing, &s.Ranges, &blockSince)
+	var missing, waiting, left, ended int
+	var blockSince, waitingSince, endedSince sql.NullInt64
+	err := tx.QueryRowContext(ctx, queryLooks, now, asserted, lapsed, lastEntry, f.target.ByRule, settled).
+		Scan(&s.ToBlock, &missing, &s.Ranges, &blockSince, &s.ToUnblock, &waiting, &waitingSince)
 	if err == nil {
-		err = tx.QueryRowContext(ctx, queryLeft, now).Scan(&s.ToUnblock, &left, &unblockSince)
+		err = tx.QueryRowContext(ctx, queryLeft, now).Scan(&ended, &left, &endedSince)
 	}
-	s.Pending = earlier(earlier(s.Pending, blockSince), unblockSince)
+	s.ToUnblock += ended
+	for _, since := range []sql.NullInt64{blockSince, waitingSince, endedSince} {
+		s.Pending = earlier(s.Pending, since)
+	}
 	if f.target.HasFiles() {
-		s.ToWrite = missing + left
+		s.ToWrite = missing + waiting + left
 	}
 	return err
 }
@@ -212,7 +218,7 @@ func (l *Ledger) RecordCleanup(ctx context.Context, now time.Time) error {
 // forgetFiles records that the text of the appliance's files is not known, and that no re-assert and no trouble with the files counts
 // any more. No ban is new then.
 func forgetFiles(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, `UPDATE flushing SET mark = '', confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0,
+	_, err := tx.ExecContext(ctx, `UPDATE flushing SET mark = '', confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0, settled = 0,
 		new_after = changes, compared = MIN(compared, ?)`, comparedElsewhere)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, queryEndTrouble, Files)

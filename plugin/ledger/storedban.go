@@ -25,6 +25,7 @@ type storedBan struct {
 	pendingSince int64
 	expires      int64
 	written      int64
+	look         int64
 	decisions    []storedDecision
 
 	isNew   bool    // it has no row yet
@@ -148,10 +149,11 @@ func load(ctx context.Context, tx *sql.Tx, prefixes []netip.Prefix) (map[netip.P
 	byID := make(map[int64]*storedBan, len(prefixes))
 	err := query(ctx, tx, func(rows *sql.Rows) error {
 		b := &storedBan{}
-		err := rows.Scan(&b.id, scanInto(&b.prefix), &b.ends, &b.until, &b.next, &b.class, &b.newest, &b.change, &b.pendingSince, &b.expires, &b.written)
+		err := rows.Scan(&b.id, scanInto(&b.prefix), &b.ends, &b.until, &b.next, &b.class, &b.newest, &b.change, &b.pendingSince,
+			&b.expires, &b.written, &b.look)
 		bans[b.prefix], byID[b.id] = b, b
 		return err
-	}, `SELECT id, prefix, ends, until, next, class, newest, change, pending_since, expires, written
+	}, `SELECT id, prefix, ends, until, next, class, newest, change, pending_since, expires, written, look
 		FROM ban WHERE prefix IN (SELECT value FROM json_each(?))`, jsonArray(prefixes))
 	if err != nil || len(bans) == 0 {
 		return bans, err

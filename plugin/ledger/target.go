@@ -137,7 +137,7 @@ func changeWays(ctx context.Context, tx *sql.Tx, before, next Target, elsewhere 
 		changes = append(changes, statement{text: "UPDATE flushing SET entries = 1, new_after = changes"})
 	case before.WithoutBlacklist && !next.WithoutBlacklist:
 		changes = append(changes,
-			statement{text: "UPDATE flushing SET entries = 0, confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0"},
+			statement{text: "UPDATE flushing SET entries = 0, confirmed = 0, asserted = 0, asserted_flush = 0, asserted_until = 0, settled = 0"},
 			statement{"UPDATE ban SET pending_since = ?1 WHERE until > ?1", []any{now.UnixMilli()}})
 	}
 	switch {

@@ -43,6 +43,7 @@ type transaction struct {
 	shared       bool  // the state is in PostgreSQL
 	machine      int64 // the bit of this machine
 	number       int64 // of this change
+	flush        int64 // the number of the next flush
 	now          int64
 	soon         int64 // now plus aboutToEnd
 	hasWaiting   bool  // some bans waited before this transaction
@@ -64,10 +65,10 @@ func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func
 		t.tx = tx
 		var term int64
 		var ofHolder int
-		err := tx.QueryRowContext(ctx, `SELECT changes + 1, decisions, enforced, has_waiting, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban), max_bans,
-			(SELECT term FROM holder), COALESCE((SELECT forwarded FROM machine WHERE number = ? AND name = ?), -1) FROM flushing
+		err := tx.QueryRowContext(ctx, `SELECT changes + 1, flushes + 1, decisions, enforced, has_waiting, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban),
+			max_bans, (SELECT term FROM holder), COALESCE((SELECT forwarded FROM machine WHERE number = ? AND name = ?), -1) FROM flushing
 			CROSS JOIN (SELECT CAST(SUM(enforced) AS BIGINT) AS enforced, SUM(waiting) > 0 AS has_waiting FROM tally) AS counted`, l.number(), l.name).
-			Scan(&t.number, &t.lastDecision, &t.enforced, &t.hasWaiting, &t.firstBan, &ofHolder, &term, &t.forwarded)
+			Scan(&t.number, &t.flush, &t.lastDecision, &t.enforced, &t.hasWaiting, &t.firstBan, &ofHolder, &term, &t.forwarded)
 		t.nextBan = t.firstBan
 		before := t.lastDecision
 		if err == nil {
@@ -183,7 +184,7 @@ func (t *transaction) storeBans(ctx context.Context, bans []*storedBan) error {
 	changed := added
 	changed.known = ` ON CONFLICT (id) DO UPDATE SET ends = excluded.ends, until = excluded.until, next = excluded.next, class = excluded.class,
 		newest = excluded.newest, change = excluded.change, pending_since = excluded.pending_since,
-		expires = excluded.expires, written = excluded.written`
+		expires = excluded.expires, written = excluded.written, look = excluded.look`
 	for _, b := range bans {
 		if !b.changed {
 			continue
@@ -195,7 +196,8 @@ func (t *transaction) storeBans(ctx context.Context, bans []*storedBan) error {
 			t.nextBan++
 			rows = &added
 		}
-		err := rows.add(ctx, b.id, b.prefix.String(), b.ends, b.until, b.next, int64(b.class), b.newest, b.change, b.pendingSince, b.expires, b.written)
+		err := rows.add(ctx, b.id, b.prefix.String(), b.ends, b.until, b.next, int64(b.class), b.newest, b.change, b.pendingSince, b.expires,
+			b.written, b.look)
 		if err != nil {
 			return err
 		}
@@ -203,7 +205,7 @@ func (t *transaction) storeBans(ctx context.Context, bans []*storedBan) error {
 	return errors.Join(added.finish(ctx), changed.finish(ctx))
 }
 
-var banColumns = []string{"id", "prefix", "ends", "until", "next", "class", "newest", "change", "pending_since", "expires", "written"}
+var banColumns = []string{"id", "prefix", "ends", "until", "next", "class", "newest", "change", "pending_since", "expires", "written", "look"}
 
 // recompute derives a ban from its decisions: its end, its class, and whether it is pending or waits.
 func (t *transaction) recompute(b *storedBan) {
@@ -220,7 +222,7 @@ func (t *transaction) recompute(b *storedBan) {
 		return // applyLimit compares it with the others
 	}
 	if hadEnded := before.until <= t.now; hadEnded && t.hasWaiting {
-		b.until, b.pendingSince = 0, t.now
+		b.until, b.pendingSince, b.look = 0, t.now, t.flush
 		t.overtaking++
 		return
 	}
@@ -242,13 +244,13 @@ func (t *transaction) recompute(b *storedBan) {
 		return
 	}
 	t.recorded.Added++
-	b.makePending(t.number, t.now)
+	b.makePending(t)
 }
 
 // makePending makes a ban pending that had ended or waited. The appliance may still have its entry, or a flush may be removing
 // that entry at this moment. So the ban must be written, and needs an entry of its own.
-func (b *storedBan) makePending(change, now int64) {
-	b.change, b.pendingSince = change, now
+func (b *storedBan) makePending(t *transaction) {
+	b.change, b.pendingSince, b.look = t.number, t.now, t.flush
 	if b.written != 0 || b.expires != 0 {
 		b.expires = maybeBlocked
 	}

@@ -17,7 +17,7 @@ const (
 	isNew         = "+until > ?1 AND change > ?2 AND change <= ?3 AND expires <= 1"
 	queryNewAmong = "SELECT pending_since FROM ban WHERE prefix IN (SELECT value FROM json_each(?4)) AND " + isNew
 	// The files lack a new ban, or a flush wrote it that did not end well.
-	queryNew = `SELECT pending_since FROM (SELECT * FROM ban WHERE until > 0 AND written <= 0 UNION ALL SELECT * FROM ban WHERE until > 0 AND written > ?4) AS pending
+	queryNew = `SELECT pending_since FROM (SELECT * FROM ban WHERE look > ?6 AND (written <= 0 OR written > ?4)) AS pending
 		WHERE prefix NOT IN (SELECT value FROM json_each(?5)) AND ` + isNew
 )
 
@@ -42,7 +42,7 @@ func (l *Ledger) findWaits(ctx context.Context, p Plan, o appliance.Outcome, now
 			all = o.Activated
 		}
 		if !all.IsZero() {
-			return find(all, queryNew, f.assertedFlush, jsonArray(o.Refused))
+			return find(all, queryNew, f.assertedFlush, jsonArray(o.Refused), f.settled)
 		}
 		for some := range slices.Chunk(o.Blocked, chunk) {
 			var blocked []netip.Prefix

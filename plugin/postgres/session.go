@@ -56,12 +56,14 @@ var settings = []struct{ name, value string }{
 	{"idle_in_transaction_session_timeout", "60000"}, // a machine that hangs does not keep the lock of all writers
 	{"lock_timeout", "30000"},
 	{"jit", "off"}, // it takes longer than our statements
+
+	// Most statements find their rows by an index. While a table grows fast, PostgreSQL has no statistics of it, and would read it whole.
+	// https://www.postgresql.org/docs/15/runtime-config-query.html
+	{"enable_seqscan", "off"},
 }
 
-// writerSettings are those of a session that writes. Its statements find the rows by an index. While a table grows fast, PostgreSQL has
-// no statistics of it, and would read it whole for each statement.
-// https://www.postgresql.org/docs/15/runtime-config-query.html
-var writerSettings = []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"}
+// writerSettings are those of a session that writes. Its statements change few rows of a large table.
+var writerSettings = []string{"enable_hashjoin", "enable_mergejoin"}
 
 // sessionText returns the text that prepares a session.
 func (d Database) sessionText(config *pgconn.Config, readOnly bool) string {
