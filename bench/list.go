@@ -61,18 +61,9 @@ func (p listPlan) measure(ctx context.Context, o options) (l list, err error) {
 // follow makes a plugin that follows a Local API, and measures until it has blocked everything.
 func (p listPlan) follow(ctx context.Context, o options, s setting) (h *harness, l list, err error) {
 	l.listPlan = p
-	if h, _, err = newBlockingHarness(ctx, o, s, 0, perLarge); err != nil {
+	if h, err = p.newHarness(ctx, o, s); err != nil {
 		return nil, l, err
 	}
-	local := h.StartLocalAPI()
-	local.Left = banFor
-	addresses := h.fresh.next(p.bans)
-	for range p.decisions {
-		for _, a := range addresses {
-			local.Add(plugintest.NewUUID(), a.Addr().String())
-		}
-	}
-	h.banned = p.bans
 	if err = h.beingScraped(ctx, func() error { return l.measureReading(ctx, h) }); err == nil {
 		l.peak, err = h.Plugin.PeakMemory()
 	}
@@ -83,23 +74,51 @@ func (p listPlan) follow(ctx context.Context, o options, s setting) (h *harness,
 	return h, l, nil
 }
 
+// newHarness makes a plugin, and a Local API that it does not follow yet.
+func (p listPlan) newHarness(ctx context.Context, o options, s setting) (*harness, error) {
+	h, _, err := newBlockingHarness(ctx, o, s, 0, perLarge)
+	if err != nil {
+		return nil, err
+	}
+	local := h.StartLocalAPI()
+	local.Left = banFor
+	addresses := h.fresh.next(p.bans)
+	for range p.decisions {
+		for _, a := range addresses {
+			local.Add(plugintest.NewUUID(), a.Addr().String())
+		}
+	}
+	h.banned = p.bans
+	return h, nil
+}
+
 // measureReading measures how the plugin reads everything, and the flush that follows.
 func (l *list) measureReading(ctx context.Context, h *harness) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the plugin did not read the list in time"))
-	defer cancel()
-	logged, start := h.startCounting(), time.Now()
-	if err := h.configure(ctx, func(c *plugintest.Configuration) { c.LAPI = h.LocalAPI.Section() }); err != nil {
-		return err
-	}
-	read, err := h.Plugin.Log().Wait(ctx, logged, func(l plugintest.Line) bool { return l.Message == "read the Local API" })
+	logged, err := l.measureList(ctx, h)
 	if err != nil {
 		return err
-	}
-	l.read = read.Received.Sub(start)
-	if n := read.Int("added"); n != l.bans {
-		return fmt.Errorf("the plugin read %s of %s bans", grouped(n), grouped(l.bans))
 	}
 	first, err := h.flush(ctx, logged, byGroup(l.bans))
 	l.first = first.wall
 	return err
+}
+
+// measureList measures how the plugin reads everything. It returns the length of the log before that.
+func (l *list) measureList(ctx context.Context, h *harness) (logged int, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the plugin did not read the list in time"))
+	defer cancel()
+	logged = h.startCounting()
+	start := time.Now()
+	if err := h.configure(ctx, func(c *plugintest.Configuration) { c.LAPI = h.LocalAPI.Section() }); err != nil {
+		return logged, err
+	}
+	read, err := h.Plugin.Log().Wait(ctx, logged, func(l plugintest.Line) bool { return l.Message == "read the Local API" })
+	if err != nil {
+		return logged, err
+	}
+	l.read = read.Received.Sub(start)
+	if n := read.Int("added"); n != l.bans {
+		return logged, fmt.Errorf("the plugin read %s of %s bans", grouped(n), grouped(l.bans))
+	}
+	return logged, nil
 }

@@ -164,13 +164,26 @@ func (c *sharedCost) measureLists(ctx context.Context, o options, engines [2]*pl
 		s := short
 		s.server = server
 		progress("  %s: a list of %s", s.engine(), grouped(c.listed))
-		h, l, err := listPlan{c.listed, 1}.follow(ctx, o, s)
-		if err != nil {
+		if err := c.measureList(ctx, o, s); err != nil {
 			return fmt.Errorf("%s: %w", s.engine(), err)
 		}
-		c.add(h, sharedList, l.read)
-		h.close()
 	}
+	return nil
+}
+
+// measureList measures how a plugin reads a list. A flush may begin while it reads, because the holder of a shared lease looks each second
+// what the other machines recorded.
+func (c *sharedCost) measureList(ctx context.Context, o options, s setting) error {
+	l := list{listPlan: listPlan{c.listed, 1}}
+	h, err := l.newHarness(ctx, o, s)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	if _, err := l.measureList(ctx, h); err != nil {
+		return err
+	}
+	c.add(h, sharedList, l.read)
 	return nil
 }
 
