@@ -52,8 +52,17 @@
 // and every ban in force with written above 0 is in the files. RecordOutcome removes the old mark before it changes bans, and stores
 // the new mark after that.
 //
+// A flush that blocks everything settles most bans: a plan reads only the bans that changed since then. The column look says which these
+// are.
+//
 // All this is about one appliance and its groups, the [Target]. When the configuration names others, or another appliance
 // answers, everything is pending again: see [Ledger.SetTarget].
+//
+// # Two engines
+//
+// The tables and the statements are the same in SQLite and PostgreSQL. The driver of package postgres translates the statements. Writers take
+// turns in both: a transaction that writes begins with SQLite's lock of the file, or with an advisory lock in PostgreSQL. Only three things
+// differ: the schema ([OpenShared] makes PostgreSQL's), how many rows one statement stores, and how many one transaction changes.
 //
 // # Several machines
 //
