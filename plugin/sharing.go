@@ -47,7 +47,7 @@ func newSharing(n *notification) *sharing {
 	}
 	s.forwarder = forwarder.New(forwarder.Config{
 		Outbox: n.outbox, Ledger: forwardingLedger{n.ledger, s.aloneTime}, MaxBans: n.document.Decisions.MaxBans,
-		Version: n.options.Version, Log: n.log, OnForwarded: n.enforcer.Trigger, OnRestored: s.restart,
+		Version: n.options.Version, Log: n.log, OnForwarded: n.enforcer.TriggerSince, OnRestored: s.restart,
 	})
 	n.enforcer.Permit = s.mayFlush
 	return s

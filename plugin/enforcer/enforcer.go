@@ -116,6 +116,9 @@ func New(c Config) *Enforcer {
 // never waits.
 func (e *Enforcer) Trigger() { e.pacer.Trigger() }
 
+// TriggerSince is like Trigger for decisions that came at an earlier time. The debounce counts from that time.
+func (e *Enforcer) TriggerSince(came time.Time) { e.pacer.TriggerSince(came) }
+
 // TriggerNow asks for a flush because this process changed the bans. Nothing more follows, so the flush is not
 // debounced. TriggerNow never waits.
 func (e *Enforcer) TriggerNow() { e.pacer.TriggerNow() }

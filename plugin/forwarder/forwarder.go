@@ -55,8 +55,8 @@ type Config struct {
 	MaxBans     int    // how many bans are enforced at most
 	Version     string // of this program, for the other machines
 	Log         hclog.Logger
-	OnForwarded func() // called after each batch; may be nil
-	OnRestored  func() // called when the database came back from a backup; may be nil
+	OnForwarded func(added time.Time) // called after each batch, with the time at which its last message was added; may be nil
+	OnRestored  func()                // called when the database came back from a backup; may be nil
 }
 
 // Forwarder moves messages from one outbox to one shared ledger.
@@ -184,7 +184,7 @@ func (f *Forwarder) forward(ctx context.Context, after int64, messages []outbox.
 	}
 	f.Log.Debug("forwarded", "messages", len(messages), "added", recorded.Added, "extended", recorded.Extended)
 	if f.OnForwarded != nil {
-		f.OnForwarded()
+		f.OnForwarded(messages[len(messages)-1].At)
 	}
 	return nil
 }

@@ -223,7 +223,7 @@ func (h *harness) begin() {
 	h.forwarder = forwarder.New(forwarder.Config{
 		Outbox: h.outbox, Ledger: h.ledger, MaxBans: 1234, Version: "1.2.3",
 		Log:         hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true, Level: hclog.Info}),
-		OnForwarded: func() { h.forwarded++ }, OnRestored: func() { h.restored++ },
+		OnForwarded: func(time.Time) { h.forwarded++ }, OnRestored: func() { h.restored++ },
 	})
 	go func() {
 		defer close(ended)

@@ -49,34 +49,43 @@ type Result struct {
 
 // Pacer calls a function at the right times.
 type Pacer struct {
-	rhythm                        Rhythm
-	triggers, nowTriggers, forced chan struct{}
-	now                           func() time.Time
-	retryWait                     func(failures int) time.Duration
+	rhythm              Rhythm
+	triggers            chan time.Time
+	nowTriggers, forced chan struct{}
+	now                 func() time.Time
+	retryWait           func(failures int) time.Duration
 }
 
 // New returns a pacer. Run starts it.
 func New(r Rhythm) *Pacer {
 	return &Pacer{
-		rhythm: r, triggers: make(chan struct{}, 1), nowTriggers: make(chan struct{}, 1), forced: make(chan struct{}, 1),
+		rhythm: r, triggers: make(chan time.Time, 1), nowTriggers: make(chan struct{}, 1), forced: make(chan struct{}, 1),
 		now: time.Now, retryWait: func(n int) time.Duration { return failures.Backoff(n, firstRetry, lastRetry) },
 	}
 }
 
 // Trigger asks for a flush because something changed. More changes may follow, so the flush is debounced. Trigger never waits.
-func (p *Pacer) Trigger() { send(p.triggers) }
+func (p *Pacer) Trigger() { p.TriggerSince(p.now()) }
+
+// TriggerSince is like Trigger for something that changed at an earlier time. The debounce counts from that time. TriggerSince never waits.
+func (p *Pacer) TriggerSince(changed time.Time) {
+	if now := p.now(); changed.After(now) { // the clock was set back
+		changed = now
+	}
+	send(p.triggers, changed)
+}
 
 // TriggerNow asks for a flush because something changed. Nothing more follows, so the flush is not debounced. TriggerNow never
 // waits.
-func (p *Pacer) TriggerNow() { send(p.nowTriggers) }
+func (p *Pacer) TriggerNow() { send(p.nowTriggers, struct{}{}) }
 
 // Force asks for a flush at once, whatever the rhythm and earlier failures say. Force never waits.
-func (p *Pacer) Force() { send(p.forced) }
+func (p *Pacer) Force() { send(p.forced, struct{}{}) }
 
 // send sends a signal. A signal that nobody received yet stands for the new one too.
-func send(signal chan struct{}) {
+func send[T any](signals chan T, signal T) {
 	select {
-	case signal <- struct{}{}:
+	case signals <- signal:
 	default:
 	}
 }
@@ -93,8 +102,8 @@ func (p *Pacer) Run(ctx context.Context, flush Flush) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.triggers:
-			s.triggered(p.now())
+		case changed := <-p.triggers:
+			s.triggered(changed)
 		case <-p.nowTriggers:
 			s.next = p.now()
 		case <-p.forced:
@@ -120,11 +129,13 @@ type schedule struct {
 	retry        time.Time // when to try again after a failure; zero: the last flush did not fail
 }
 
-func (s *schedule) triggered(now time.Time) {
+func (s *schedule) triggered(changed time.Time) {
 	if s.firstTrigger.IsZero() {
-		s.firstTrigger = now
+		s.firstTrigger = changed
 	}
-	s.lastTrigger = now
+	if changed.After(s.lastTrigger) {
+		s.lastTrigger = changed
+	}
 }
 
 func (s *schedule) forced(now time.Time) {

@@ -64,6 +64,22 @@ func TestASingleTriggerIsFlushedAfterTheDebounce(t *testing.T) {
 	})
 }
 
+func TestTheDebounceCountsFromTheTimeOfTheChange(t *testing.T) {
+	for at, want := range map[time.Duration]time.Duration{
+		99500 * time.Millisecond: 100500 * time.Millisecond,
+		50 * time.Second:         100 * time.Second,
+		time.Hour:                101 * time.Second, // the clock was set back meanwhile
+	} {
+		run(t, actsLater, func(h *harness) {
+			began := time.Now()
+			h.waitUntil(100 * time.Second)
+			h.TriggerSince(began.Add(at))
+			h.waitUntil(200 * time.Second)
+			h.want(t, 0, want)
+		})
+	}
+}
+
 func TestAStormOfTriggersCostsOneFlushPerRhythm(t *testing.T) {
 	run(t, actsAlways, func(h *harness) {
 		for i := range 1000 {
