@@ -23,7 +23,7 @@ const queryMaybeBlocked = "UPDATE ban SET expires = ? WHERE expires = 0 AND pref
 // RecordAttempt records that the bans in Plan.Block may have entries from now on. A flush calls it before it blocks anything, so that
 // the flush after a crash finds every entry.
 func (l *Ledger) RecordAttempt(ctx context.Context, p Plan) error {
-	err := inChunks(ctx, l, p.Block, func(tx *sql.Tx, bans []appliance.Ban) error {
+	err := inChunks(ctx, l.writeAsHolder, l.chunk(), p.Block, func(tx *sql.Tx, bans []appliance.Ban) error {
 		prefixes := make([]netip.Prefix, 0, len(bans))
 		for _, b := range bans {
 			prefixes = append(prefixes, b.Prefix)
@@ -86,45 +86,61 @@ func (p Plan) EndsFilesFailure(o appliance.Outcome) bool {
 	return !o.Compared.IsZero() && (p.Stale.IsZero() || !o.Activated.IsZero())
 }
 
-// recordOutcome needs several transactions, and a crash may happen between any two. So it removes the mark before it changes rows,
-// and stores the new mark after that. If the files did not change, their mark stays.
+// recordOutcome records a small outcome in one transaction. A large outcome needs several, and a crash may happen between any two. So the mark
+// is removed before rows change, and the new mark is stored after that. If the files did not change, their mark stays.
 func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome) error {
-	flush, err := l.beginOutcome(ctx, p, o)
+	changed := len(o.Blocked) + len(o.Unblocked) + len(o.Refused) + len(p.Add) + len(p.Remove)
+	if changed > chunk || o.EntriesGone {
+		return outcomeRecorder{l, l.writeAsHolder}.record(ctx, p, o)
+	}
+	return l.writeAsHolder(ctx, func(tx *sql.Tx) error {
+		return outcomeRecorder{l, func(_ context.Context, do func(*sql.Tx) error) error { return do(tx) }}.record(ctx, p, o)
+	})
+}
+
+// outcomeRecorder records an outcome in the transactions that write runs.
+type outcomeRecorder struct {
+	*Ledger
+	write transactor
+}
+
+func (r outcomeRecorder) record(ctx context.Context, p Plan, o appliance.Outcome) error {
+	flush, err := r.beginOutcome(ctx, p, o)
 	if err != nil {
 		return err
 	}
-	if err := l.markBlocked(ctx, o.Blocked); err != nil {
+	if err := r.markBlocked(ctx, o.Blocked); err != nil {
 		return err
 	}
 	gone := o.Unblocked
 	if p.Target.WithoutBlacklist && o.Cleared {
 		gone = slices.Concat(gone, p.Remove) // these had no entry
 	}
-	if err := l.markUnblocked(ctx, gone); err != nil {
+	if err := r.markUnblocked(ctx, gone); err != nil {
 		return err
 	}
 	if o.Listed {
-		if err := l.markListed(ctx, p, flush); err != nil {
+		if err := r.markListed(ctx, p, flush); err != nil {
 			return err
 		}
 	}
-	if err := l.markRefused(ctx, o.Refused, flush); err != nil {
+	if err := r.markRefused(ctx, o.Refused, flush); err != nil {
 		return err
 	}
 	if o.EntriesGone {
-		if err := l.forgetEntries(ctx); err != nil {
+		if err := r.forgetEntries(ctx); err != nil {
 			return err
 		}
 	}
-	if err := l.deleteEnded(ctx, p, o.Cleared); err != nil {
+	if err := r.deleteEnded(ctx, p, o.Cleared); err != nil {
 		return err
 	}
-	return l.endOutcome(ctx, p, o, flush)
+	return r.endOutcome(ctx, p, o, flush)
 }
 
 // beginOutcome gives the flush its number, and removes the mark if the flush changed the files.
-func (l *Ledger) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) (flush int64, err error) {
-	err = l.writeAsHolder(ctx, func(tx *sql.Tx) (err error) {
+func (r outcomeRecorder) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) (flush int64, err error) {
+	err = r.write(ctx, func(tx *sql.Tx) (err error) {
 		err = tx.QueryRowContext(ctx, `UPDATE flushing SET flushes = flushes + 1, flushed = CASE WHEN ?1 > 0 THEN ?1 ELSE flushed END,
 			mark = CASE WHEN ?2 THEN mark ELSE '' END RETURNING flushes`, milliseconds(o.At), o.Mark == p.Mark).Scan(&flush)
 		if err == nil && !o.At.IsZero() && o.Warning == nil {
@@ -139,8 +155,8 @@ func (l *Ledger) beginOutcome(ctx context.Context, p Plan, o appliance.Outcome) 
 }
 
 // endOutcome stores the facts that become true when all rows have changed.
-func (l *Ledger) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, flush int64) error {
-	return l.writeAsHolder(ctx, func(tx *sql.Tx) error {
+func (r outcomeRecorder) endOutcome(ctx context.Context, p Plan, o appliance.Outcome, flush int64) error {
+	return r.write(ctx, func(tx *sql.Tx) error {
 		f, err := readFlushing(ctx, tx)
 		if err != nil {
 			return err
@@ -203,9 +219,9 @@ func (l *Ledger) RecordActivation(ctx context.Context, now time.Time) error {
 }
 
 // forgetEntries records that no ban has an entry on the blacklist.
-func (l *Ledger) forgetEntries(ctx context.Context) error {
+func (r outcomeRecorder) forgetEntries(ctx context.Context) error {
 	for last, more := int64(0), int64(1); more > 0; last += chunk {
-		err := l.writeAsHolder(ctx, func(tx *sql.Tx) (err error) {
+		err := r.write(ctx, func(tx *sql.Tx) (err error) {
 			if _, err = tx.ExecContext(ctx, "UPDATE ban SET expires = 0 WHERE id > ?1 AND id <= ?1 + ?2 AND expires <> 0", last, chunk); err == nil {
 				err = tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM (SELECT id FROM ban WHERE id > ?1 + ?2 LIMIT 1) AS next", last, chunk).Scan(&more)
 			}
@@ -219,8 +235,8 @@ func (l *Ledger) forgetEntries(ctx context.Context) error {
 }
 
 // markBlocked records when entries on the blacklist end.
-func (l *Ledger) markBlocked(ctx context.Context, blocked []appliance.Entry) error {
-	return inChunks(ctx, l, blocked, func(tx *sql.Tx, some []appliance.Entry) error {
+func (r outcomeRecorder) markBlocked(ctx context.Context, blocked []appliance.Entry) error {
+	return inChunks(ctx, r.write, r.chunk(), blocked, func(tx *sql.Tx, some []appliance.Entry) error {
 		var prefixes []netip.Prefix
 		var expires []int64
 		for _, e := range some {
@@ -234,8 +250,8 @@ func (l *Ledger) markBlocked(ctx context.Context, blocked []appliance.Entry) err
 }
 
 // markUnblocked records that prefixes have no entry on the blacklist. A prefix that was in the files may still be there.
-func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) error {
-	return inChunks(ctx, l, unblocked, func(tx *sql.Tx, some []netip.Prefix) error {
+func (r outcomeRecorder) markUnblocked(ctx context.Context, unblocked []netip.Prefix) error {
+	return inChunks(ctx, r.write, r.chunk(), unblocked, func(tx *sql.Tx, some []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE written WHEN 0 THEN 0 ELSE ? END, expires = 0,
 			look = (SELECT flushes + 1 FROM flushing) WHERE prefix IN (SELECT value FROM json_each(?))`, maybeListed, jsonArray(some))
 		return err
@@ -244,8 +260,8 @@ func (l *Ledger) markUnblocked(ctx context.Context, unblocked []netip.Prefix) er
 
 // markRefused records that the re-assert of this flush by the group gave refused bans no entry: those in the files count as written by
 // the next flush. An earlier entry of their own may still stand, so its end stays recorded.
-func (l *Ledger) markRefused(ctx context.Context, refused []netip.Prefix, flush int64) error {
-	return inChunks(ctx, l, refused, func(tx *sql.Tx, some []netip.Prefix) error {
+func (r outcomeRecorder) markRefused(ctx context.Context, refused []netip.Prefix, flush int64) error {
+	return inChunks(ctx, r.write, r.chunk(), refused, func(tx *sql.Tx, some []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, "UPDATE ban SET written = ?1, look = ?1 WHERE written > 0 AND prefix IN (SELECT value FROM json_each(?2))",
 			flush+1, jsonArray(some))
 		return err
@@ -254,8 +270,8 @@ func (l *Ledger) markRefused(ctx context.Context, refused []netip.Prefix, flush 
 
 // markListed records which flush wrote the plan's new bans to the files. A ban that ended after the plan was made is in the files
 // too. A ban that came back after that has a later change: it stays pending, and gets the traces of this flush.
-func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
-	return inChunks(ctx, l, p.Add, func(tx *sql.Tx, added []netip.Prefix) error {
+func (r outcomeRecorder) markListed(ctx context.Context, p Plan, flush int64) error {
+	return inChunks(ctx, r.write, r.chunk(), p.Add, func(tx *sql.Tx, added []netip.Prefix) error {
 		_, err := tx.ExecContext(ctx, `UPDATE ban SET written = CASE WHEN change <= ?1 THEN ?2 ELSE ?3 END,
 			expires = CASE WHEN change <= ?1 THEN expires ELSE MAX(expires, ?4) END
 			FROM json_each(?5) AS listed WHERE prefix = listed.value AND written <= 0`, p.change, flush, maybeListed, maybeBlocked, jsonArray(added))
@@ -263,10 +279,13 @@ func (l *Ledger) markListed(ctx context.Context, p Plan, flush int64) error {
 	})
 }
 
-// inChunks calls do for some items at a time, each time in a transaction of its own.
-func inChunks[T any](ctx context.Context, l *Ledger, items []T, do func(*sql.Tx, []T) error) error {
-	for some := range slices.Chunk(items, l.chunk()) {
-		if err := l.writeAsHolder(ctx, func(tx *sql.Tx) error { return do(tx, some) }); err != nil {
+// transactor runs a function in a transaction.
+type transactor func(ctx context.Context, do func(tx *sql.Tx) error) error
+
+// inChunks calls do for some items at a time, each time in a transaction.
+func inChunks[T any](ctx context.Context, write transactor, chunk int, items []T, do func(*sql.Tx, []T) error) error {
+	for some := range slices.Chunk(items, chunk) {
+		if err := write(ctx, func(tx *sql.Tx) error { return do(tx, some) }); err != nil {
 			return err
 		}
 	}

@@ -165,22 +165,28 @@ func TestABanThatComesBackDuringItsFirstFlushIsUnblockedAtItsEnd(t *testing.T) {
 	want(t, "to unblock, to remove", fmt.Sprint(p.Unblock, p.Remove), fmt.Sprint([]string{address}, []string{address}))
 }
 
-// A failing write stands for a crash here, because nothing is written after it.
+// A failing write stands for a crash here, because nothing is written after it. A small outcome is recorded whole or not at all.
 func TestACrashInRecordOutcomeLeavesNoWrongMark(t *testing.T) {
 	for at, event := range map[string][2]string{
 		"the rows":       {"UPDATE OF written ON ban", "NEW.written <> 0"},
 		"the last facts": {"UPDATE ON flushing", "NEW.mark = 'next'"},
 	} {
-		l := open(t)
-		record(t, l, start, numbered(0, 1)...)
-		flush(t, l, start, oneByOne)
-		record(t, l, start, numbered(1, 1)...)
-		p := plan(t, l, start)
-		failAt(t, l, event[0], event[1])
-		if _, err := l.RecordOutcome(t.Context(), p, appliance.Outcome{Listed: true, Cleared: true, Mark: "next", At: start}, start); err == nil {
-			t.Errorf("%s: no crash", at)
+		for count, mark := range map[int]string{1: "mark", 1001: ""} {
+			l := open(t)
+			record(t, l, start, numbered(0, 1)...)
+			flush(t, l, start, oneByOne)
+			record(t, l, start, numbered(1, count)...)
+			p := plan(t, l, start)
+			failAt(t, l, event[0], event[1])
+			if _, err := l.RecordOutcome(t.Context(), p, appliance.Outcome{Listed: true, Cleared: true, Mark: "next", At: start}, start); err == nil {
+				t.Errorf("%s: no crash", at)
+			}
+			after := plan(t, l, start)
+			want(t, fmt.Sprintf("marks before and after a crash in %s of %d bans", at, count), []string{p.Mark, after.Mark}, []string{"mark", mark})
+			if count == 1 {
+				want(t, "the bans that the files lack", after.Add, p.Add)
+			}
 		}
-		want(t, "marks before and after a crash in "+at, []string{p.Mark, plan(t, l, start).Mark}, []string{"mark", ""})
 	}
 }
 

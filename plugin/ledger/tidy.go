@@ -7,7 +7,7 @@ import (
 
 // Tidy deletes bans that have ended, and ends the recorded failures that no flush will end. The caller calls it when nothing is pending.
 func (l *Ledger) Tidy(ctx context.Context, p Plan) error {
-	err := l.deleteEnded(ctx, p, false)
+	err := outcomeRecorder{l, l.writeAsHolder}.deleteEnded(ctx, p, false)
 	if err == nil {
 		err = l.execAsHolder(ctx, queryEndTrouble+" AND warning = 0", WholeFlush)
 	}
@@ -26,13 +26,13 @@ const queryDeletable = `SELECT id FROM ban WHERE until > 0 AND until <= ?1 AND c
 
 // deleteEnded deletes the bans that have ended and have no trace on the appliance. cleared says that the flush removed all ended and
 // waiting bans from the files.
-func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
+func (r outcomeRecorder) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 	least := 0
 	if cleared {
 		least = maybeListed
 	}
-	for most, gone := l.chunk(), l.chunk(); gone == most; {
-		err := l.writeAsHolder(ctx, func(tx *sql.Tx) error {
+	for most, gone := r.chunk(), r.chunk(); gone == most; {
+		err := r.write(ctx, func(tx *sql.Tx) error {
 			deleted, err := rowsAffected(tx.ExecContext(ctx, "DELETE FROM ban WHERE id IN ("+queryDeletable+")", p.now, p.change, least, most))
 			gone = int(deleted)
 			return err
@@ -45,7 +45,7 @@ func (l *Ledger) deleteEnded(ctx context.Context, p Plan, cleared bool) error {
 		return nil
 	}
 	// The rows of lifted decisions stay, and those of bans that wait.
-	return l.writeAsHolder(ctx, func(tx *sql.Tx) error {
+	return r.write(ctx, func(tx *sql.Tx) error {
 		return execEach(ctx, tx,
 			statement{"UPDATE ban SET written = 0 WHERE until > 0 AND until <= ?1 AND written = -1 AND expires = 0 AND change <= ?2", []any{p.now, p.change}},
 			statement{`UPDATE ban SET written = 0 WHERE look > (SELECT settled FROM flushing) AND +until = 0
