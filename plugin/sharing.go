@@ -29,7 +29,7 @@ type sharing struct {
 	forwarder *forwarder.Forwarder
 	contender *lease.Contender
 	failures  *failures.Log
-	restored  chan struct{} // holds a value after the database came back from a backup
+	restored  chan struct{} // holds a value when the Local API must be read whole
 	aloneTime *aloneTime
 
 	mu     sync.Mutex
@@ -47,14 +47,15 @@ func newSharing(n *notification) *sharing {
 	}
 	s.forwarder = forwarder.New(forwarder.Config{
 		Outbox: n.outbox, Ledger: forwardingLedger{n.ledger, s.aloneTime}, MaxBans: n.document.Decisions.MaxBans,
-		Version: n.options.Version, Log: n.log, OnForwarded: n.enforcer.TriggerSince, OnRestored: s.restart,
+		Version: n.options.Version, Log: n.log, OnForwarded: n.enforcer.TriggerSince, OnRestored: s.readAgain, OnCaughtUp: s.readAgain,
 	})
 	n.enforcer.Permit = s.mayFlush
 	return s
 }
 
-// restart makes the follower begin again, because the database came back from a backup.
-func (s *sharing) restart() {
+// readAgain makes the follower begin again. The database came back from a backup, or got decisions that waited: a deletion of such a
+// decision may have been reported before the database knew it.
+func (s *sharing) readAgain() {
 	select {
 	case s.restored <- struct{}{}:
 	default:
@@ -102,7 +103,7 @@ func (s *sharing) act(ctx context.Context) {
 	}
 }
 
-// followAgain follows the Local API, and begins again with a full read when the database came back from a backup.
+// followAgain follows the Local API, and begins again with a full read after a call of readAgain.
 func (s *sharing) followAgain(ctx context.Context) {
 	for ctx.Err() == nil {
 		running, stop := context.WithCancel(ctx)

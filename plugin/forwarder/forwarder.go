@@ -37,6 +37,9 @@ const (
 	// firstPause and longestPause bound the growing pauses while the database cannot be used.
 	firstPause   = 250 * time.Millisecond
 	longestPause = 5 * time.Second
+	// lateAfter is how long a message waits at most that counts as forwarded at once. The decisions of a later one may have been deleted
+	// meanwhile, and the Local API reports a deletion once.
+	lateAfter = 2 * time.Second
 	// callTimeout is how long one call of the shared state may take.
 	callTimeout = 30 * time.Second
 )
@@ -57,6 +60,7 @@ type Config struct {
 	Log         hclog.Logger
 	OnForwarded func(added time.Time) // called after each batch, with the time at which its last message was added; may be nil
 	OnRestored  func()                // called when the database came back from a backup; may be nil
+	OnCaughtUp  func()                // called when all messages are forwarded, and some of them had waited for lateAfter; may be nil
 }
 
 // Forwarder moves messages from one outbox to one shared ledger.
@@ -66,6 +70,7 @@ type Forwarder struct {
 	nextBeat time.Time
 	restored bool // the database came back from a backup, and the Forwarder has not recorded that yet
 	isBack   bool // the outbox has the record that the database can be used
+	wasLate  bool // a message that was forwarded since the last OnCaughtUp had waited for lateAfter
 	failures *failures.Log
 }
 
@@ -159,10 +164,22 @@ func (f *Forwarder) forwardAll(ctx context.Context) error {
 		if err == nil {
 			err = f.reportSuccess(ctx)
 		}
-		if err != nil || len(messages) == 0 {
+		if err != nil {
 			return err
 		}
+		if len(messages) == 0 {
+			f.catchUp()
+			return nil
+		}
 	}
+}
+
+// catchUp reports that late messages are forwarded.
+func (f *Forwarder) catchUp() {
+	if f.wasLate && f.OnCaughtUp != nil {
+		f.OnCaughtUp()
+	}
+	f.wasLate = false
 }
 
 // forward forwards one batch. after is the last number that was forwarded.
@@ -183,6 +200,7 @@ func (f *Forwarder) forward(ctx context.Context, after int64, messages []outbox.
 		return err
 	}
 	f.Log.Debug("forwarded", "messages", len(messages), "added", recorded.Added, "extended", recorded.Extended)
+	f.wasLate = f.wasLate || time.Since(messages[0].At) > lateAfter
 	if f.OnForwarded != nil {
 		f.OnForwarded(messages[len(messages)-1].At)
 	}

@@ -29,6 +29,25 @@ func TestATriggerForwardsAtOnceAndInOrder(t *testing.T) {
 	})
 }
 
+func TestLateMessagesAreReportedOnceAllAreForwarded(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		h.add(1)
+		h.want("calls for a message that did not wait", h.caughtUp, 0)
+		h.stop()
+		for n := range 5 {
+			h.check(h.outbox.Add(context.Background(), decisions(1000*(n+1), 900), time.Now()))
+		}
+		h.sleep(time.Minute)
+		h.begin()
+		synctest.Wait()
+		h.want("calls for messages that waited", h.caughtUp, 1)
+		h.sleep(time.Minute)
+		h.add(2)
+		h.want("calls afterwards", h.caughtUp, 1)
+	})
+}
+
 func TestMessagesOfOtherProcessesAreForwardedWithinASecond(t *testing.T) {
 	t.Parallel()
 	run(t, func(h *harness) {

@@ -175,9 +175,9 @@ type harness struct {
 	log    *bytes.Buffer
 	start  time.Time
 
-	forwarder           *forwarder.Forwarder
-	stop                func()
-	forwarded, restored int // calls
+	forwarder                     *forwarder.Forwarder
+	stop                          func()
+	forwarded, restored, caughtUp int // calls
 }
 
 // run runs a scenario with a new machine.
@@ -223,7 +223,7 @@ func (h *harness) begin() {
 	h.forwarder = forwarder.New(forwarder.Config{
 		Outbox: h.outbox, Ledger: h.ledger, MaxBans: 1234, Version: "1.2.3",
 		Log:         hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true, Level: hclog.Info}),
-		OnForwarded: func(time.Time) { h.forwarded++ }, OnRestored: func() { h.restored++ },
+		OnForwarded: func(time.Time) { h.forwarded++ }, OnRestored: func() { h.restored++ }, OnCaughtUp: func() { h.caughtUp++ },
 	})
 	go func() {
 		defer close(ended)
