@@ -128,6 +128,19 @@ func TestABackupOfTheStateMakesTheNextFlushCompareAndReassert(t *testing.T) {
 	want(t, "unsure, mark, confirmed", fmt.Sprint(p.Unsure, p.Mark, p.Confirmed.IsZero()), fmt.Sprint(true, "", true))
 }
 
+func TestOnlyANewStateTakesOverTheNamesInTheFiles(t *testing.T) {
+	onlyPostgres(t)
+	for beats, isNew := range map[int]bool{1: true, 2: false} {
+		l := open(t)
+		for range beats {
+			_, err := l.Beat(t.Context(), ledger.Beat{}, start)
+			check(t, err)
+		}
+		check(t, l.RecordRestored(t.Context(), start))
+		want(t, fmt.Sprintf("after %d beats the files were never compared", beats), plan(t, l, start).Compared.IsZero(), isNew)
+	}
+}
+
 func TestBlockedBansAreThoseInForceWithANewDecision(t *testing.T) {
 	onlyPostgres(t)
 	l := open(t)

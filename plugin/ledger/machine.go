@@ -135,11 +135,14 @@ func (l *Ledger) Forward(ctx context.Context, messages []Forwarded, now time.Tim
 }
 
 // RecordRestored records that the state came from a backup. So the appliance may have other entries than the state says: the next flush
-// compares the whole files, and blocks everything in force again.
+// compares the whole files, and blocks everything in force again. If the state has the beats of this machine, it is no new one. Then the
+// names in the files are no bans of an earlier installation, also if the backup is from before the first comparison.
 func (l *Ledger) RecordRestored(ctx context.Context, now time.Time) error {
 	err := l.writeShared(ctx, func(tx *sql.Tx) error {
-		return execEach(ctx, tx, statement{`UPDATE flushing SET mark = '', confirmed = 0,
-			unsure = CASE unsure WHEN 0 THEN ? ELSE unsure END`, []any{now.UnixMilli()}})
+		return execEach(ctx, tx,
+			statement{"UPDATE flushing SET mark = '', confirmed = 0, unsure = CASE unsure WHEN 0 THEN ? ELSE unsure END", []any{now.UnixMilli()}},
+			statement{"UPDATE flushing SET compared = ? WHERE compared = 0 AND (SELECT beat FROM machine WHERE number = ?) > 1",
+				[]any{comparedElsewhere, l.number()}})
 	})
 	return l.explain(err, "record that the state came from a backup")
 }
