@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// takesOverWithin is the time from the kill of a machine until another one has blocked a new ban.
-const takesOverWithin = 10 * time.Second
+const (
+	// takesOverWithin is the time from the kill of a machine until another one has blocked a new ban.
+	takesOverWithin = 10 * time.Second
+	// slowRoundTrip is the round trip of the network between the plugin and PostgreSQL.
+	slowRoundTrip = 50 * time.Millisecond
+)
 
 func TestTwoCrowdSecsEnforceOnOneAppliance(t *testing.T) {
 	t.Parallel() // it mostly waits
@@ -119,4 +123,35 @@ func (env *Environment) waitUntilReads(t testing.TB) {
 			return l.LastRead != nil && l.LastRead.After(from), l.Error
 		})
 	}
+}
+
+// The appliance is on loopback, so its own time is small.
+func TestALoneBanIsBlockedSoonOverASlowNetworkToPostgreSQL(t *testing.T) {
+	const lone, debounce, limit = 10, time.Second, 2 * time.Second
+	t.Parallel() // it mostly waits
+	state := startPostgres(t)
+	state.newStateDatabase(t)
+	slow := newSlowLink(t, state.address(), slowRoundTrip)
+	env := newEnvironment(t, Combination{CrowdSec: current, Access: overSSH}, func(env *Environment) {
+		env.Plugin.shareState(t, stateURL(slow.address()), "a")
+	})
+	env.waitUntilQuiet(t)
+	for i := range lone {
+		value := fmt.Sprintf("203.0.113.%d", 160+i)
+		env.Plugin.waitUntilIdle(t)
+		before := slow.carried.Load()
+		env.banAndWaitUntilRecorded(t, "--ip", value, time.Hour)
+		took := waitFor(t, limit+10*time.Second, value+" is on the blacklist", func() (bool, string) {
+			_, blocked := env.Appliance.Blocked(t, prefix(value))
+			return blocked, "it is not"
+		})
+		checkWithin(t, limit, fmt.Sprintf("lone ban %d with a round trip of %s, after it was recorded", i+1, slowRoundTrip), took)
+		if took < debounce/4 { // otherwise the measurement began too late
+			t.Errorf("%s was blocked %s after it was recorded, and the debounce is %s", value, took, debounce)
+		}
+		if slow.carried.Load() == before {
+			t.Errorf("%s was blocked without PostgreSQL", value)
+		}
+	}
+	env.checkCleanup(t)
 }
