@@ -33,16 +33,16 @@ const (
 // meanwhile. Each machine has a Local API. Those of half of the tries list the same, as with one database of CrowdSec.
 func sharedState(t *try) {
 	s := newSite(t)
-	rounds := 10
-	if t.Short {
-		rounds = 5
+	rounds, outages := 10, siteOutages
+	if t.Short { // a backup has the known limit that operations.md describes: an address that was blocked by itself after it
+		rounds, outages = 5, siteOutages[:len(siteOutages)-1]
 	}
 	for round := range rounds {
 		t.tries = round + 1
 		if round == 0 || t.random.IntN(3) == 0 {
 			s.backup()
 		}
-		o := siteOutages[(t.choose(len(siteOutages))+round*5)%len(siteOutages)]
+		o := outages[(t.choose(len(outages))+round*5)%len(outages)]
 		t.Logf("round %d: %s", round, o.name)
 		s.change()
 		o.cause(s)

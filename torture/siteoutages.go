@@ -12,7 +12,7 @@ type siteOutage struct {
 	cause func(*site)
 }
 
-// siteOutages are drawn in turn.
+// siteOutages are drawn in turn. The short form leaves out the last one.
 var siteOutages = []siteOutage{
 	{"PostgreSQL is stopped", func(s *site) {
 		s.must(s.state.Stop())
@@ -25,13 +25,6 @@ var siteOutages = []siteOutage{
 		s.checkAlone("PostgreSQL is killed")
 		s.meanwhile()
 		s.must(s.state.Start())
-	}},
-	{"PostgreSQL comes back from a backup", func(s *site) {
-		s.meanwhile()
-		s.must(s.state.Kill())
-		s.meanwhile()
-		s.forgive()
-		s.must(s.state.Restore(strconv.Itoa(s.backups)))
 	}},
 	{"PostgreSQL is silent", func(s *site) {
 		s.must(s.state.Suspend())
@@ -131,6 +124,13 @@ var siteOutages = []siteOutage{
 		m.network.cutBridges(true)
 		s.meanwhile()
 		m.network.cutBridges(false)
+	}},
+	{"PostgreSQL comes back from a backup", func(s *site) {
+		s.meanwhile()
+		s.must(s.state.Kill())
+		s.meanwhile()
+		s.forgive()
+		s.must(s.state.Restore(strconv.Itoa(s.backups)))
 	}},
 }
 
