@@ -13,7 +13,7 @@ import (
 
 const (
 	// sizeLimit is the largest size of a binary, in bytes. It finds a dependency that grows unnoticed.
-	sizeLimit = 24_500_000
+	sizeLimit = 26_500_000
 	// startLimit is the longest time until the plugin sends its address to CrowdSec.
 	startLimit = 100 * time.Millisecond
 )
