@@ -30,7 +30,7 @@ const (
 	aloneValid = 3 * time.Second
 	// perhapsBlockedFor is how long after the last flush alone a forwarded decision counts as perhaps blocked.
 	perhapsBlockedFor = time.Minute
-	// aloneAtOnce is how many messages of the outbox one flush alone reads.
+	// aloneAtOnce is how many decisions of the outbox one flush alone reads, unless one message has more.
 	aloneAtOnce = 200
 )
 

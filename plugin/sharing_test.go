@@ -150,31 +150,28 @@ func (m *machines) query(text string) string {
 	return rows[0][0]
 }
 
-// await waits until a condition holds.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("after a minute: not %s", what)
-		}
-	}
+// startHolder starts the plugin of the first machine, and waits until it has blocked an address.
+func (m *machines) startHolder(address string) *harness {
+	m.t.Helper()
+	first := m.start("first")
+	first.ban(address)
+	eventually(m.t, "blocked by the first machine", func() bool { return m.on.has(address) })
+	return first
 }
 
 func TestOneOfTwoMachinesEnforcesTheBansOfBothAndTheOtherTakesOver(t *testing.T) {
 	t.Parallel()
 	m := newMachines(t)
-	first := m.start("first")
-	first.ban("203.0.113.1")
-	await(t, "blocked by the first machine", func() bool { return m.on.has("203.0.113.1") })
+	first := m.startHolder("203.0.113.1")
 	second := m.start("second")
 	second.ban("203.0.113.2")
-	await(t, "blocked for the second machine", func() bool { return m.on.has("203.0.113.2") })
+	eventually(t, "blocked for the second machine", func() bool { return m.on.has("203.0.113.2") })
 	if m.on.flushesOf("second") > 0 {
 		t.Error("the second machine flushed while the first one held the lease")
 	}
 	first.p.Close()
 	second.ban("203.0.113.3")
-	await(t, "blocked by the second machine", func() bool { return m.on.has("203.0.113.3") })
+	eventually(t, "blocked by the second machine", func() bool { return m.on.has("203.0.113.3") })
 	if m.on.hasRemoved("203.0.113.1") || m.on.hasRemoved("203.0.113.2") {
 		t.Error("a ban was unblocked at the take-over")
 	}
@@ -186,19 +183,17 @@ func TestOneOfTwoMachinesEnforcesTheBansOfBothAndTheOtherTakesOver(t *testing.T)
 func TestWithoutTheDatabaseTheHolderGoesOnAloneAndTheOtherMachineRecords(t *testing.T) {
 	t.Parallel()
 	m := newMachines(t)
-	first := m.start("first")
-	first.ban("203.0.113.1")
-	await(t, "blocked", func() bool { return m.on.has("203.0.113.1") })
+	first := m.startHolder("203.0.113.1")
 	second := m.start("second")
 	m.do(m.server.Stop)
 	first.ban("203.0.113.2")
 	second.ban("203.0.113.3")
-	await(t, "blocked by the machine that is alone", func() bool { return m.on.has("203.0.113.2") })
+	eventually(t, "blocked by the machine that is alone", func() bool { return m.on.has("203.0.113.2") })
 	if m.on.has("203.0.113.3") || m.on.flushesOf("second") > 0 {
 		t.Error("the other machine flushed")
 	}
 	m.do(m.server.Start)
-	await(t, "blocked after the database came back", func() bool { return m.on.has("203.0.113.3") })
+	eventually(t, "blocked after the database came back", func() bool { return m.on.has("203.0.113.3") })
 	if m.on.hasRemoved("203.0.113.1") || m.on.hasRemoved("203.0.113.2") {
 		t.Error("a ban was unblocked")
 	}
@@ -214,7 +209,7 @@ func TestAlertsAreRecordedBeforeTheDatabaseWasEverReached(t *testing.T) {
 		t.Error("the machine flushed without the lease")
 	}
 	m.do(m.server.Start)
-	await(t, "blocked", func() bool { return m.on.has("203.0.113.1") })
+	eventually(t, "blocked", func() bool { return m.on.has("203.0.113.1") })
 }
 
 func TestMachinesGoOnInAStateThatBeginsAnew(t *testing.T) {
@@ -222,46 +217,42 @@ func TestMachinesGoOnInAStateThatBeginsAnew(t *testing.T) {
 	first, second := m.start("first"), m.start("second")
 	first.ban("203.0.113.1")
 	second.ban("203.0.113.2")
-	await(t, "blocked", func() bool { return m.on.has("203.0.113.1") && m.on.has("203.0.113.2") })
-	await(t, "dropped", func() bool { // PostgreSQL may end the first try, as a deadlock with a plugin
+	eventually(t, "blocked", func() bool { return m.on.has("203.0.113.1") && m.on.has("203.0.113.2") })
+	eventually(t, "dropped", func() bool { // PostgreSQL may end the first try, as a deadlock with a plugin
 		return m.server.Exec(m.database, "DROP SCHEMA stormshield_test CASCADE") == nil
 	})
 	first.ban("203.0.113.3")
 	second.ban("203.0.113.4")
-	await(t, "blocked in the new state", func() bool { return m.on.has("203.0.113.3") && m.on.has("203.0.113.4") })
+	eventually(t, "blocked in the new state", func() bool { return m.on.has("203.0.113.3") && m.on.has("203.0.113.4") })
 	if m.on.hasRemoved("203.0.113.1") || m.on.hasRemoved("203.0.113.2") {
 		t.Error("a ban was unblocked")
 	}
 }
 
-func TestAHolderWhoseSessionIsCutStopsBeforeTheNextStep(t *testing.T) {
+func TestMachinesGoOnAfterTheDatabaseWasKilled(t *testing.T) {
 	t.Parallel()
 	m := newMachines(t)
-	first := m.start("first")
-	first.ban("203.0.113.1")
-	await(t, "blocked", func() bool { return m.on.has("203.0.113.1") })
+	first := m.startHolder("203.0.113.1")
 	second := m.start("second")
 	m.do(m.server.Kill)
 	m.do(m.server.Start)
 	first.ban("203.0.113.2")
 	second.ban("203.0.113.3")
-	await(t, "both blocked", func() bool { return m.on.has("203.0.113.2") && m.on.has("203.0.113.3") })
+	eventually(t, "both blocked", func() bool { return m.on.has("203.0.113.2") && m.on.has("203.0.113.3") })
 }
 
 func TestAMachineThatIsAloneUnblocksBansThatEnd(t *testing.T) {
 	t.Parallel()
 	m := newMachines(t)
-	first := m.start("first")
-	first.ban("203.0.113.2")
-	await(t, "blocked", func() bool { return m.on.has("203.0.113.2") })
+	first := m.startHolder("203.0.113.2")
 	if err := first.notify(strings.Replace(alert("203.0.113.1", ""), "4h", "12s", 1)); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "blocked too", func() bool { return m.on.has("203.0.113.1") })
+	eventually(t, "blocked too", func() bool { return m.on.has("203.0.113.1") })
 	first.ban("203.0.113.3") // the holder keeps the bans of a flush before the next one begins
-	await(t, "the next flush", func() bool { return m.on.has("203.0.113.3") })
+	eventually(t, "the next flush", func() bool { return m.on.has("203.0.113.3") })
 	m.do(m.server.Stop)
-	await(t, "unblocked at its end", func() bool { return m.on.hasRemoved("203.0.113.1") })
+	eventually(t, "unblocked at its end", func() bool { return m.on.hasRemoved("203.0.113.1") })
 	if m.on.hasRemoved("203.0.113.2") || m.on.hasRemoved("203.0.113.3") {
 		t.Error("a ban was unblocked before its end")
 	}
@@ -274,15 +265,13 @@ func TestAMachineInADryRunLeavesTheLeaseToTheOthers(t *testing.T) {
 	first.ban("203.0.113.1")
 	second := m.start("second")
 	second.ban("203.0.113.2")
-	await(t, "blocked by the second machine", func() bool { return m.on.has("203.0.113.1") && m.on.has("203.0.113.2") })
+	eventually(t, "blocked by the second machine", func() bool { return m.on.has("203.0.113.1") && m.on.has("203.0.113.2") })
 }
 
 func TestAProcessThatEndsHandsTheLeaseOver(t *testing.T) {
 	t.Parallel()
 	m := newMachines(t)
-	first := m.start("first")
-	first.ban("203.0.113.1")
-	await(t, "blocked", func() bool { return m.on.has("203.0.113.1") })
+	first := m.startHolder("203.0.113.1")
 	first.p.LogOut() // what a process does before it ends
 	if released := m.query("SELECT released FROM stormshield_test.holder"); released != "1" {
 		t.Errorf("released: %s", released)
@@ -292,16 +281,14 @@ func TestAProcessThatEndsHandsTheLeaseOver(t *testing.T) {
 func TestADatabaseThatJustStartedMayNameAnOlderHolder(t *testing.T) {
 	t.Parallel()
 	m := newMachines(t)
-	first := m.start("first")
-	first.ban("203.0.113.1")
-	await(t, "blocked", func() bool { return m.on.has("203.0.113.1") })
+	first := m.startHolder("203.0.113.1")
 	first.p.Close()
 	m.do(m.server.Stop)
 	m.do(m.server.Start)
 	before := time.Now()
 	second := m.start("second")
 	second.ban("203.0.113.2")
-	await(t, "blocked by the second machine", func() bool { return m.on.has("203.0.113.2") })
+	eventually(t, "blocked by the second machine", func() bool { return m.on.has("203.0.113.2") })
 	if took := time.Since(before); took < 5*time.Second {
 		t.Errorf("the second machine flushed after %s", took)
 	}

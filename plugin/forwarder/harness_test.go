@@ -42,7 +42,7 @@ type fakeLedger struct {
 	calls    int
 	batches  []int // the decisions of each batch
 	beats    []ledger.Beat
-	restored int // how often it was told that it came from a backup
+	restored int // calls of RecordRestored
 }
 
 // commit runs a transaction. The caller may get an error although the transaction is committed.

@@ -16,7 +16,7 @@ import (
 const keptOverlaps = 100
 
 // overlaps counts how often a writer changed the appliance amid the changes of another writer. A writer is an account and the address of
-// its client. Machines with the same address are told apart by their accounts: see Options.OtherUsers.
+// its client. Two machines with the same address need different accounts: see Options.OtherUsers.
 //
 // One flush of a writer has several spans. A span of the API begins when its session takes the monitor right, and one of SSH when its
 // connection logs in. If another writer changed something since a span began, the next change in that span is an overlap. Then two
