@@ -42,14 +42,15 @@ func TestTheClientCountsWhatTheApplianceCounts(t *testing.T) {
 	h.wantCounted(3, 3)
 }
 
-// wantCounted waits until the appliance has read everything, and compares its counts with those of the client.
+// wantCounted waits until the appliance has read everything and has counted what it sent, and compares its counts with those of the client.
 func (h *harness) wantCounted(api, ssh int) {
 	h.T.Helper()
 	var seen appliance.Observed
 	var s snstest.Stats
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		seen, s = h.Client.Observed(), h.Sim.Stats()
-		if seen.API.Sent == s.APIBytesIn && seen.SSH.Sent == s.SSHBytesIn {
+		isCounted := seen.API.Received <= s.APIBytesOut && seen.SSH.Received <= s.SSHBytesOut // the appliance counts bytes after it has sent them
+		if isCounted && seen.API.Sent == s.APIBytesIn && seen.SSH.Sent == s.SSHBytesIn {
 			break
 		}
 	}
