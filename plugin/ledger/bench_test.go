@@ -137,6 +137,23 @@ func BenchmarkOutcome(b *testing.B) {
 	}
 }
 
+// BenchmarkOneMoreBan measures what the ledger costs in the flush of one new ban among many.
+func BenchmarkOneMoreBan(b *testing.B) {
+	l := open(b)
+	record(b, l, start, numbered(0, 100_000)...)
+	flush(b, l, start, byGroup)
+	n := 100_000
+	for b.Loop() {
+		b.StopTimer()
+		record(b, l, start, numbered(n, 1)...)
+		n++
+		p := plan(b, l, start)
+		b.StartTimer()
+		check(b, l.RecordAttempt(b.Context(), p))
+		recordOutcome(b, l, p, oneByOne(p, start))
+	}
+}
+
 // BenchmarkANewBanAmongManyThatWait measures a new ban that makes a ban of a list wait, and its flush.
 func BenchmarkANewBanAmongManyThatWait(b *testing.B) {
 	const limit = 100_000

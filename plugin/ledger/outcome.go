@@ -47,8 +47,7 @@ func (l *Ledger) RecordOutcome(ctx context.Context, p Plan, o appliance.Outcome,
 	if !o.Asserted.IsZero() {
 		o.Listed = true
 	}
-	waits, _ = l.findWaits(ctx, p, o, now) // without them only the metrics lack something
-	err = l.recordOutcome(ctx, p, o)
+	waits, err = l.recordOutcome(ctx, p, o, now)
 	return waits, l.explain(err, "record what the appliance acknowledged")
 }
 
@@ -88,14 +87,25 @@ func (p Plan) EndsFilesFailure(o appliance.Outcome) bool {
 
 // recordOutcome records a small outcome in one transaction. A large outcome needs several, and a crash may happen between any two. So the mark
 // is removed before rows change, and the new mark is stored after that. If the files did not change, their mark stays.
-func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome) error {
+func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome, now time.Time) (waits []time.Duration, err error) {
+	readWaits := func(tx *sql.Tx) (err error) {
+		waits, err = findWaits(ctx, tx, p, o, now)
+		return err
+	}
 	changed := len(o.Blocked) + len(o.Unblocked) + len(o.Refused) + len(p.Add) + len(p.Remove)
 	if changed > chunk || o.EntriesGone {
-		return outcomeRecorder{l, l.writeAsHolder}.record(ctx, p, o)
+		if err = l.read(ctx, readWaits); err == nil {
+			err = outcomeRecorder{l, l.writeAsHolder}.record(ctx, p, o)
+		}
+		return waits, err
 	}
-	return l.writeAsHolder(ctx, func(tx *sql.Tx) error {
+	err = l.writeAsHolder(ctx, func(tx *sql.Tx) error {
+		if err := readWaits(tx); err != nil {
+			return err
+		}
 		return outcomeRecorder{l, func(_ context.Context, do func(*sql.Tx) error) error { return do(tx) }}.record(ctx, p, o)
 	})
+	return waits, err
 }
 
 // outcomeRecorder records an outcome in the transactions that write runs.
@@ -206,8 +216,8 @@ func (r outcomeRecorder) endOutcome(ctx context.Context, p Plan, o appliance.Out
 		_, err = tx.ExecContext(ctx, `UPDATE flushing SET entries = ?, stale = ?,
 			mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, settled = ?, new_after = ?, compared = ?,
 			unsure = ?, answered = ?`,
-			oneIf(f.entries), milliseconds(f.stale), o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush, milliseconds(f.assertedUntil), f.settled, f.newAfter, milliseconds(f.compared),
-			milliseconds(f.unsure), f.answered)
+			oneIf(f.entries), milliseconds(f.stale), o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush,
+			milliseconds(f.assertedUntil), f.settled, f.newAfter, milliseconds(f.compared), milliseconds(f.unsure), f.answered)
 		return err
 	})
 }
