@@ -56,6 +56,7 @@ func (p *Plugin) makeWithSharedState(ctx context.Context, d config.Document, sto
 		return nil, err
 	}
 	n.outbox = box
+	store.UseOutbox(box.ID())
 	n.sharing = newSharing(n)
 	return n, nil
 }

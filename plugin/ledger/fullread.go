@@ -22,7 +22,11 @@ type FullRead struct {
 // BeginFullRead begins a full read. The caller calls it before it asks the Local API.
 func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
 	r := &FullRead{}
-	err := l.db.QueryRowContext(ctx, "SELECT decisions FROM flushing").Scan(&r.last)
+	var isTaken bool
+	err := l.db.QueryRowContext(ctx, "SELECT decisions, "+queryTaken+" FROM flushing", l.name, l.outbox).Scan(&r.last, &isTaken)
+	if err == nil && isTaken { // its end would mark decisions of the other machine
+		err = ErrNameTaken
+	}
 	return r, l.explain(err, "read the number of the last decision")
 }
 

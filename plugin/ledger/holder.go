@@ -28,6 +28,9 @@ const queryMayBeOld = "SELECT clock_timestamp() - pg_postmaster_start_time() < I
 // acknowledged. maxBans is the limit of this machine's configuration. It also holds for what other machines record.
 func (l *Ledger) TakeOver(ctx context.Context, maxBans int, now time.Time) (before Holder, err error) {
 	err = l.writeShared(ctx, func(tx *sql.Tx) error {
+		if err := l.checkName(ctx, tx); err != nil {
+			return err
+		}
 		if before, err = readHolder(ctx, tx); err != nil {
 			return err
 		}

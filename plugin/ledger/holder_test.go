@@ -258,3 +258,43 @@ func TestAMachineJoinsAStateThatDoesNotKnowItAnyMore(t *testing.T) {
 		want(t, what+": the other machine, error", fmt.Sprint(beaten, err), fmt.Sprint(ledger.Beaten{Beat: 3}, nil))
 	}
 }
+
+func TestANameBelongsToOneOutboxUntilItsMachineIsSilent(t *testing.T) {
+	onlyPostgres(t)
+	d := databaseAt(t, t.Name())
+	one, clone, command := openShared(t, d, "one"), openShared(t, d, "one"), openShared(t, d, "one")
+	one.UseOutbox("first")
+	clone.UseOutbox("second")
+	beat := func(l *ledger.Ledger, after time.Duration) error {
+		_, err := l.Beat(t.Context(), ledger.Beat{}, start.Add(after))
+		return err
+	}
+	decision := decided(address, start.Add(time.Hour))
+	wantRefused := func(when string, refused, works *ledger.Ledger) {
+		for what, do := range map[string]func(l *ledger.Ledger) error{
+			"forward": func(l *ledger.Ledger) error { _, err := l.Forward(t.Context(), nil, start, noLimit); return err },
+			"listed": func(l *ledger.Ledger) error {
+				_, err := l.RecordListed(t.Context(), nil, []ban.Decision{decision}, start, noLimit)
+				return err
+			},
+			"deleted": func(l *ledger.Ledger) error {
+				_, err := l.RemoveDeleted(t.Context(), []ban.Decision{decision}, start, noLimit)
+				return err
+			},
+			"full read": func(l *ledger.Ledger) error { _, err := l.BeginFullRead(t.Context()); return err },
+			"take-over": func(l *ledger.Ledger) error { _, err := l.TakeOver(t.Context(), noLimit, start); return err },
+		} {
+			if err := do(refused); !errors.Is(err, ledger.ErrNameTaken) {
+				t.Errorf("%s: %s of the machine without the name: %v", when, what, err)
+			}
+			check(t, do(works))
+		}
+	}
+	check(t, beat(one, 0))
+	want(t, "the beat of the other one", errors.Is(beat(clone, 29*time.Second), ledger.ErrNameTaken), true)
+	wantRefused("while the first one runs", clone, one)
+	record(t, command, start, decision) // a command of the machine has no outbox
+	check(t, beat(clone, 31*time.Second))
+	want(t, "the beat of the first one", errors.Is(beat(one, 32*time.Second), ledger.ErrNameTaken), true)
+	wantRefused("after the first one was silent", one, clone)
+}

@@ -106,6 +106,7 @@ type Ledger struct {
 	shared  bool         // several machines share it, in PostgreSQL
 	schema  string       // of a shared state
 	name    string       // of this machine in a shared state
+	outbox  string       // the ID of this machine's outbox; "": not known
 	machine atomic.Int64 // the bit of this machine; see bitOf
 	term    atomic.Int64 // of this machine as the holder of a shared state; 0: it did not take over
 	// writer has one connection, because each connection keeps pages of the file in memory. It is db if the ledger is open for

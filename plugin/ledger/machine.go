@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -14,6 +15,15 @@ import (
 // ErrGap says that the state lacks messages of this machine that it had before. It came from a backup.
 var ErrGap = errors.New("the state lacks earlier messages of this machine")
 
+// ErrNameTaken says that another machine uses the name of this one.
+var ErrNameTaken = errors.New("another machine uses the name of this machine (hint: give each machine a state_machine of its own)")
+
+// nameKept is how long after its last beat a machine keeps its name for its outbox.
+const nameKept = 30 * time.Second
+
+// queryTaken reports whether the row with the name of this machine (?1) has another outbox than this machine (?2).
+const queryTaken = "EXISTS (SELECT * FROM machine WHERE name = ?1 AND outbox <> '' AND ?2 NOT IN ('', outbox))"
+
 // Machine is a CrowdSec machine that uses a shared state.
 type Machine struct {
 	Name         string
@@ -23,6 +33,7 @@ type Machine struct {
 	Version      string    // of its plugin
 	Waiting      int       // how many decisions wait in its outbox
 	WaitingSince time.Time
+	Outbox       string // the ID of its outbox; "": not known
 	LocalAPI     LocalAPI
 }
 
@@ -69,22 +80,44 @@ func (l *Ledger) number() int64 { return int64(bits.Len64(uint64(l.machine.Load(
 func readMachines(ctx context.Context, tx *sql.Tx) (all []Machine, err error) {
 	err = query(ctx, tx, func(rows *sql.Rows) error {
 		var m Machine
-		err := rows.Scan(&m.Name, &m.Number, scanInto(&m.Seen), &m.IsHolder, &m.Version, &m.Waiting, scanInto(&m.WaitingSince),
+		err := rows.Scan(&m.Name, &m.Number, scanInto(&m.Seen), &m.IsHolder, &m.Version, &m.Waiting, scanInto(&m.WaitingSince), &m.Outbox,
 			scanInto(&m.LocalAPI.LastRead), scanInto(&m.LocalAPI.FailingSince), &m.LocalAPI.Error)
 		all = append(all, m)
 		return err
-	}, `SELECT name, number, seen, holder.machine = number AND released = 0, version, waiting, waiting_since, last_read, failing_since, error
+	}, `SELECT name, number, seen, holder.machine = number AND released = 0, version, waiting, waiting_since, outbox, last_read, failing_since, error
 		FROM machine JOIN local_api ON local_api.machine = number CROSS JOIN holder ORDER BY number`)
 	return all, err
 }
 
-// Beat records that this machine runs. If the state does not know this machine any more, because somebody deleted the schema or put an
+// UseOutbox names the outbox of this machine. The caller calls it before any other method. From then on, if another machine uses the name of
+// this one, no method records what this machine knows: the error is an [ErrNameTaken].
+func (l *Ledger) UseOutbox(id string) { l.outbox = id }
+
+// checkName returns an error if another machine uses the name of this one.
+func (l *Ledger) checkName(ctx context.Context, tx *sql.Tx) error {
+	if l.outbox == "" {
+		return nil
+	}
+	var isTaken bool
+	err := tx.QueryRowContext(ctx, "SELECT "+queryTaken, l.name, l.outbox).Scan(&isTaken)
+	if err == nil && isTaken {
+		err = ErrNameTaken
+	}
+	return err
+}
+
+// Beat records that this machine runs. It takes the name of this machine if no other machine used that name in the last half minute. If the state does not know this machine any more, because somebody deleted the schema or put an
 // older state in its place, this machine joins the state anew.
 func (l *Ledger) Beat(ctx context.Context, b Beat, now time.Time) (beaten Beaten, err error) {
 	beat := func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, `UPDATE machine SET seen = ?, beat = beat + 1, version = ?, waiting = ?, waiting_since = ?
-			WHERE number = ? AND name = ? RETURNING beat, forwarded`,
-			now.UnixMilli(), b.Version, b.Waiting, milliseconds(b.WaitingSince), l.number(), l.name).Scan(&beaten.Beat, &beaten.Forwarded)
+		err := tx.QueryRowContext(ctx, `UPDATE machine SET seen = ?1, beat = beat + 1, version = ?2, waiting = ?3, waiting_since = ?4, outbox = ?5
+			WHERE number = ?6 AND name = ?7 AND (outbox IN ('', ?5) OR seen <= ?8) RETURNING beat, forwarded`,
+			now.UnixMilli(), b.Version, b.Waiting, milliseconds(b.WaitingSince), l.outbox, l.number(), l.name, now.Add(-nameKept).UnixMilli()).
+			Scan(&beaten.Beat, &beaten.Forwarded)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = cmp.Or(l.checkName(ctx, tx), err)
+		}
+		return err
 	}
 	if err = l.writeShared(ctx, beat); isOfAnotherState(err) {
 		if err = l.join(ctx); err == nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // version is the version of the schema. SQLite keeps it as user_version, and PostgreSQL in a table.
-const version = 19
+const version = 20
 
 // These enclose the triggers, which PostgreSQL has in another form.
 const (
@@ -111,6 +111,7 @@ CREATE TABLE trouble (
 CREATE TABLE machine (
 	number        INTEGER PRIMARY KEY,        -- 1 to 60; its bit is in the sets of a decision
 	name          TEXT NOT NULL UNIQUE,
+	outbox        TEXT NOT NULL DEFAULT '',   -- the ID of its outbox; '': not known
 	seen          INTEGER NOT NULL DEFAULT 0, -- the time of its last beat
 	beat          INTEGER NOT NULL DEFAULT 0, -- the number of its beats
 	forwarded     INTEGER NOT NULL DEFAULT 0, -- the last message of its outbox that was recorded

@@ -64,12 +64,17 @@ func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func
 		t.tx = tx
 		var term int64
 		var ofHolder int
+		var isTaken bool
 		err := tx.QueryRowContext(ctx, `SELECT changes + 1, flushes + 1, decisions, enforced, has_waiting, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban),
-			max_bans, (SELECT term FROM holder), COALESCE((SELECT forwarded FROM machine WHERE number = ? AND name = ?), -1) FROM flushing
-			CROSS JOIN (SELECT CAST(SUM(enforced) AS BIGINT) AS enforced, SUM(waiting) > 0 AS has_waiting FROM tally) AS counted`, l.number(), l.name).
-			Scan(&t.number, &t.flush, &t.lastDecision, &t.enforced, &t.hasWaiting, &t.firstBan, &ofHolder, &term, &t.forwarded)
+			max_bans, (SELECT term FROM holder), COALESCE((SELECT forwarded FROM machine WHERE name = ?1 AND number = ?3), -1),
+			`+queryTaken+` FROM flushing
+			CROSS JOIN (SELECT CAST(SUM(enforced) AS BIGINT) AS enforced, SUM(waiting) > 0 AS has_waiting FROM tally) AS counted`, l.name, l.outbox, l.number()).
+			Scan(&t.number, &t.flush, &t.lastDecision, &t.enforced, &t.hasWaiting, &t.firstBan, &ofHolder, &term, &t.forwarded, &isTaken)
 		t.nextBan = t.firstBan
 		before := t.lastDecision
+		if err == nil && isTaken {
+			err = ErrNameTaken
+		}
 		if err == nil {
 			err = do(t)
 		}

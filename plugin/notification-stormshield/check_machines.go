@@ -3,14 +3,18 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/health"
-	"notification-stormshield/plugin/lease"
 	"notification-stormshield/plugin/ledger"
+	"notification-stormshield/plugin/outbox"
 	"notification-stormshield/stormshield/acceptance"
 )
 
@@ -25,10 +29,13 @@ func (c *databaseCheck) checkMachines(ctx context.Context) []acceptance.Finding 
 		return []acceptance.Finding{name, others}
 	}
 	name.Detail = c.state.Machine
-	if c.isNameTaken(ctx, status) {
+	isTaken, err := c.isNameTaken(ctx, status)
+	if err != nil {
+		name.Verdict, name.Detail = acceptance.Untried, err.Error()
+	}
+	if isTaken {
 		name.Verdict, name.Detail = acceptance.Wrong, ""
-		name.Err = fmt.Errorf("another machine uses the name %s: the plugin does not run here, and a plugin with that name runs elsewhere",
-			c.state.Machine)
+		name.Err = fmt.Errorf("another machine uses the name %s, and its plugin runs", c.state.Machine)
 		name.Hint = "write a name of its own into state_machine on each machine"
 	}
 	others.Detail = describeMachines(status.Machines, time.Now())
@@ -56,35 +63,20 @@ func (c *databaseCheck) readShared(ctx context.Context) (status ledger.Status, t
 	return status, target, err
 }
 
-// isNameTaken reports whether a plugin on another machine uses the name of this machine. While the plugin runs here too, nothing shows it.
-func (c *databaseCheck) isNameTaken(ctx context.Context, before ledger.Status) bool {
-	seen := seenOf(before, c.state.Machine)
-	pid, err := lease.Holder(c.state.Lease)
-	if err != nil || pid != 0 || time.Since(seen) > seenFor {
-		return false
+// isNameTaken reports whether a plugin on another machine uses the name of this machine: that plugin has another outbox.
+func (c *databaseCheck) isNameTaken(ctx context.Context, s ledger.Status) (bool, error) {
+	at := slices.IndexFunc(s.Machines, func(m ledger.Machine) bool { return m.Name == c.state.Machine })
+	if at < 0 || s.Machines[at].Outbox == "" || time.Since(s.Machines[at].Seen) > seenFor {
+		return false, nil
 	}
-	for deadline := time.Now().Add(beatWait); time.Now().Before(deadline); {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(time.Second):
-		}
-		if now, _, err := c.readShared(ctx); err == nil && seenOf(now, c.state.Machine).After(seen) {
-			pid, err := lease.Holder(c.state.Lease) // a plugin may have started here meanwhile
-			return err == nil && pid == 0
-		}
+	if _, err := os.Stat(c.state.Path); errors.Is(err, fs.ErrNotExist) { // no plugin ran on this machine yet
+		return true, nil
 	}
-	return false
-}
-
-// seenOf returns when a machine was last seen; zero: never.
-func seenOf(s ledger.Status, name string) time.Time {
-	for _, m := range s.Machines {
-		if m.Name == name {
-			return m.Seen
-		}
+	box, err := outbox.OpenReadOnly(ctx, c.state.Path)
+	if err != nil {
+		return false, err
 	}
-	return time.Time{}
+	return box.ID() != s.Machines[at].Outbox, box.Close()
 }
 
 // describeMachines lists the machines that share a state.

@@ -28,8 +28,6 @@ const (
 	databaseTimeout = 20 * time.Second
 	// seenFor is how long after its last beat a machine counts as running.
 	seenFor = time.Minute
-	// beatWait is more than the time between two beats of a machine.
-	beatWait = 8 * time.Second
 )
 
 // checkState tries the database that several machines share. It returns nothing if the state is on this machine alone. The plugin's user

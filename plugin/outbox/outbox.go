@@ -49,6 +49,7 @@ type Outbox struct {
 	db     *sql.DB // for reading
 	writer *sql.DB // of one connection; db if the outbox is open for reading alone
 	path   string
+	id     string
 	// writing makes the writers of this process wait for each other here. They would poll for SQLite's lock.
 	writing sync.Mutex
 	tidied  time.Time // when MarkForwarded last deleted old messages; writing guards it
@@ -64,6 +65,9 @@ func Open(ctx context.Context, path string) (*Outbox, error) {
 	if err = sqlite.Verify(ctx, writer); err == nil {
 		err = o.prepare(ctx)
 	}
+	if err == nil {
+		err = o.readID(ctx)
+	}
 	return o.closeOnError(err)
 }
 
@@ -77,6 +81,9 @@ func OpenReadOnly(ctx context.Context, path string) (*Outbox, error) {
 	found, err := versionOf(ctx, o.db)
 	if err == nil {
 		err = checkVersion(found)
+	}
+	if err == nil {
+		err = o.readID(ctx)
 	}
 	return o.closeOnError(err)
 }
@@ -100,6 +107,13 @@ func (o *Outbox) Close() error { return errors.Join(o.db.Close(), o.writer.Close
 
 // Path returns the path of the file.
 func (o *Outbox) Path() string { return o.path }
+
+// ID returns what tells this outbox from every other one, also from one of another machine with the same name.
+func (o *Outbox) ID() string { return o.id }
+
+func (o *Outbox) readID(ctx context.Context) error {
+	return o.db.QueryRowContext(ctx, "SELECT id FROM state").Scan(&o.id)
+}
 
 // explain adds to an error what failed, and where; nil stays nil.
 func (o *Outbox) explain(err error, what string, values ...any) error {

@@ -28,6 +28,7 @@ CREATE TABLE forwarding (
 	at   INTEGER NOT NULL     -- … were forwarded by this time
 );
 CREATE TABLE state (
+	id         TEXT NOT NULL,              -- no other outbox has it
 	forwarded  INTEGER NOT NULL DEFAULT 0, -- the last message that was forwarded
 	reached    INTEGER NOT NULL DEFAULT 0, -- the highest number that was ever forwarded
 	resent     INTEGER NOT NULL DEFAULT 0, -- when forwarded messages last began to wait again
@@ -36,7 +37,7 @@ CREATE TABLE state (
 	away_cause TEXT NOT NULL DEFAULT '',    -- why
 	alone      INTEGER NOT NULL DEFAULT 0   -- 1: this machine goes on without the database
 );
-INSERT INTO state DEFAULT VALUES;
+INSERT INTO state (id) VALUES (LOWER(HEX(RANDOMBLOB(16))));
 `
 
 // prepare makes the tables of a new file. If the file has another version, prepare returns an error; see checkVersion.
