@@ -2,7 +2,9 @@ package outbox_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -78,13 +80,19 @@ func TestOpenFindsADamageAnywhereInTheFile(t *testing.T) {
 	}
 }
 
-func TestOpenRefusesAFileOfANewerVersion(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "test.outbox.db")
-	run(t, openAt(t, path), "PRAGMA user_version = 99")
-	_, err := outbox.Open(t.Context(), path)
-	want(t, "Open refuses it", errors.Is(err, outbox.ErrNewer), true)
-	_, err = outbox.OpenReadOnly(t.Context(), path)
-	want(t, "OpenReadOnly refuses it", errors.Is(err, outbox.ErrNewer), true)
+func TestOpenRefusesAFileOfAnotherVersion(t *testing.T) {
+	for version, c := range map[int]struct {
+		cause error
+		text  string
+	}{1: {outbox.ErrUnreadable, "development build"}, 99: {outbox.ErrNewer, "99"}} {
+		path := filepath.Join(t.TempDir(), "test.outbox.db")
+		run(t, openAt(t, path), fmt.Sprintf("PRAGMA user_version = %d", version))
+		for how, open := range map[string]func(context.Context, string) (*outbox.Outbox, error){"Open": outbox.Open, "OpenReadOnly": outbox.OpenReadOnly} {
+			if _, err := open(t.Context(), path); !errors.Is(err, c.cause) || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("%s of schema %d: %v", how, version, err)
+			}
+		}
+	}
 }
 
 func TestOpenReadOnlyChangesNothing(t *testing.T) {

@@ -22,6 +22,9 @@
 //
 // The outbox keeps a message for a day after it was forwarded, because the shared state may come back from a backup. Then it lacks
 // the last messages, and [Outbox.Align] makes them wait again.
+//
+// It also keeps, for a day, the prefixes that this machine began to block ([Outbox.RecordAttempt]). A state from a backup may not know
+// that the appliance has entries of these.
 package outbox
 
 import (
@@ -35,7 +38,7 @@ import (
 	"notification-stormshield/plugin/sqlite"
 )
 
-// ErrUnreadable says that the file is damaged. Open does not change the file.
+// ErrUnreadable says that the file is damaged, or that an older development build made it. Open does not change the file.
 var ErrUnreadable = errors.New("the outbox cannot be read")
 
 // ErrUnavailable says that SQLite cannot open the file now. For example, the disk is full, or another process keeps it locked.

@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"notification-stormshield/plugin/sqlite"
 )
 
 // version is the version of the schema. SQLite keeps it as user_version.
-const version = 1
+const version = 2
 
 // schema makes the tables. Times are milliseconds since 1970; 0 is none. No statement updates a message, because SQLite would write
 // its decisions again. The numbers of messages change in [Outbox.Align] alone.
@@ -23,6 +25,11 @@ CREATE TABLE message (
 CREATE TABLE attempted (
 	number INTEGER PRIMARY KEY -- of a message that waits, and whose decisions this machine may have blocked
 );
+CREATE TABLE block_attempt (
+	prefix TEXT PRIMARY KEY,
+	at     INTEGER NOT NULL -- when this machine last began to block it
+) WITHOUT ROWID;
+CREATE INDEX block_attempt_at ON block_attempt (at);
 CREATE TABLE forwarding (
 	last INTEGER PRIMARY KEY, -- the messages up to this number …
 	at   INTEGER NOT NULL     -- … were forwarded by this time
@@ -71,6 +78,8 @@ func checkVersion(found int) error {
 		return errors.New("it is empty (hint: try again, the plugin may be making it)")
 	case found > version:
 		return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, found, version)
+	case found < version:
+		return sqlite.DamagedError(fmt.Sprintf("a development build from before the first release made it (schema %d, this program needs %d)", found, version))
 	}
 	return nil
 }
