@@ -108,7 +108,7 @@ func withSharedHint(err error) error {
 
 func withStateHint(err error) error {
 	switch {
-	case errors.Is(err, ledger.ErrNewer):
+	case errors.Is(err, sqlite.ErrNewer):
 		return fmt.Errorf("%w (hint: install that version again, or move the file away)", err)
 	case errors.Is(err, ledger.ErrUnreadable):
 		return fmt.Errorf("%w (hint: restart CrowdSec; when the plugin starts, it sets the file aside and begins a new one)", err)

@@ -111,7 +111,7 @@ func TestOpenRefusesALedgerOfAnotherVersion(t *testing.T) {
 	for version, c := range map[int]struct {
 		cause error
 		text  string
-	}{3: {ledger.ErrUnreadable, "development build"}, 99: {ledger.ErrNewer, "99"}} {
+	}{3: {ledger.ErrUnreadable, "development build"}, 99: {sqlite.ErrNewer, "99"}} {
 		path := filepath.Join(t.TempDir(), "test.db")
 		run(t, openAt(t, path), fmt.Sprintf("PRAGMA user_version = %d", version))
 		for how, open := range map[string]func(context.Context, string) (*ledger.Ledger, error){"Open": ledger.Open, "OpenReadOnly": ledger.OpenReadOnly} {

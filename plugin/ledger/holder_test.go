@@ -13,6 +13,7 @@ import (
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/plugintest"
 	"notification-stormshield/plugin/postgres"
+	"notification-stormshield/plugin/sqlite"
 )
 
 // onlyPostgres skips a test about a shared state, unless the tests use PostgreSQL.
@@ -195,7 +196,7 @@ func TestOpenSharedRefusesAStateOfAnotherVersion(t *testing.T) {
 		t.Error("OpenSharedReadOnly opened a state that does not exist")
 	}
 	l := openShared(t, d, "one")
-	for version, cause := range map[int]error{3: ledger.ErrUnreadable, 99: ledger.ErrNewer} {
+	for version, cause := range map[int]error{3: ledger.ErrUnreadable, 99: sqlite.ErrNewer} {
 		run(t, l, fmt.Sprintf("UPDATE version SET number = %d", version))
 		_, err := ledger.OpenShared(t.Context(), d, "one")
 		_, failed := ledger.OpenSharedReadOnly(t.Context(), d, "one")

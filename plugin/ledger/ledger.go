@@ -96,9 +96,6 @@ var ErrUnreadable = errors.New("the ledger cannot be read")
 // state every call returns it while the database cannot be used.
 var ErrUnavailable = errors.New("the ledger cannot be used now")
 
-// ErrNewer says that a newer version of this program wrote the file. Open does not change the file.
-var ErrNewer = errors.New("the ledger is of a newer version")
-
 // Ledger is an open ledger. It is safe for concurrent use.
 type Ledger struct {
 	db      *sql.DB // for reading
@@ -138,11 +135,11 @@ func OpenReadOnly(ctx context.Context, path string) (*Ledger, error) {
 	}
 	l := newInFile(path, db, db)
 	return l.closeOnError(l.read(ctx, func(tx *sql.Tx) error {
-		found, err := versionOf(ctx, tx)
+		found, err := sqlite.Version(ctx, tx)
 		if err != nil {
 			return err
 		}
-		return checkVersion(found)
+		return sqlite.CheckVersion(found, version)
 	}))
 }
 

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"notification-stormshield/plugin/sqlite"
@@ -147,37 +146,19 @@ INSERT INTO holder DEFAULT VALUES;
 // oneMachine is the only machine of a state in SQLite.
 const oneMachine = "INSERT INTO machine (number, name) VALUES (1, ''); INSERT INTO local_api (machine) VALUES (1);"
 
-// prepare makes the tables of a new file. If the file has another version, prepare returns an error; see checkVersion.
+// prepare makes the tables of a new file. If the file has another version, prepare returns an error; see [sqlite.CheckVersion].
 func (l *Ledger) prepare(ctx context.Context) error {
 	return l.write(ctx, func(tx *sql.Tx) error {
-		found, err := versionOf(ctx, tx)
+		found, err := sqlite.Version(ctx, tx)
 		if err != nil {
 			return err
 		}
 		if found > 0 {
-			return checkVersion(found)
+			return sqlite.CheckVersion(found, version)
 		}
 		if _, err := tx.ExecContext(ctx, schema+oneMachine+fmt.Sprintf("PRAGMA user_version = %d;", version)); err != nil {
 			return fmt.Errorf("make the tables: %w", err)
 		}
 		return nil
 	})
-}
-
-func versionOf(ctx context.Context, tx *sql.Tx) (found int, err error) {
-	err = tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&found)
-	return found, err
-}
-
-// checkVersion returns why a state with this version cannot be used; nil: it can.
-func checkVersion(found int) error {
-	switch {
-	case found == 0:
-		return errors.New("it is empty (hint: try again, the plugin may be making it)")
-	case found > version:
-		return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, found, version)
-	case found < version:
-		return sqlite.DamagedError(fmt.Sprintf("a development build from before the first release made it (schema %d, this program needs %d)", found, version))
-	}
-	return nil
 }

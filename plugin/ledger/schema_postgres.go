@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"notification-stormshield/plugin/sqlite"
 )
 
 // The schema of a shared state has the tables of the schema for SQLite. It differs in these ways:
@@ -62,12 +64,12 @@ func postgresSchema() string {
 }
 
 // prepareShared makes the schema of a shared state, if there is none. If there is one of another version, prepareShared returns an error;
-// see checkVersion. Two machines may call it at once, because a writer waits for the other ones.
+// see [sqlite.CheckVersion]. Two machines may call it at once, because a writer waits for the other ones.
 func (l *Ledger) prepareShared(ctx context.Context, name string) error {
 	return l.write(ctx, func(tx *sql.Tx) error {
 		found, err := sharedVersion(ctx, tx, name)
 		if err != nil || found > 0 {
-			return errors.Join(err, checkVersion(found))
+			return errors.Join(err, sqlite.CheckVersion(found, version))
 		}
 		var exists bool
 		if err := tx.QueryRowContext(ctx, "SELECT to_regnamespace(?) IS NOT NULL", name).Scan(&exists); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"notification-stormshield/plugin/postgres"
+	"notification-stormshield/plugin/sqlite"
 )
 
 // mostMachines is how many machines share a state at most, because a set of machines is one number.
@@ -46,7 +47,7 @@ func OpenSharedReadOnly(ctx context.Context, d postgres.Database, machine string
 	return l.closeOnError(l.read(ctx, func(tx *sql.Tx) error {
 		found, err := sharedVersion(ctx, tx, l.schema)
 		if err == nil {
-			err = checkVersion(found)
+			err = sqlite.CheckVersion(found, version)
 		}
 		if err != nil {
 			return err

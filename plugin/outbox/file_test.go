@@ -84,7 +84,7 @@ func TestOpenRefusesAFileOfAnotherVersion(t *testing.T) {
 	for version, c := range map[int]struct {
 		cause error
 		text  string
-	}{1: {outbox.ErrUnreadable, "development build"}, 99: {outbox.ErrNewer, "99"}} {
+	}{1: {outbox.ErrUnreadable, "development build"}, 99: {sqlite.ErrNewer, "99"}} {
 		path := filepath.Join(t.TempDir(), "test.outbox.db")
 		run(t, openAt(t, path), fmt.Sprintf("PRAGMA user_version = %d", version))
 		for how, open := range map[string]func(context.Context, string) (*outbox.Outbox, error){"Open": outbox.Open, "OpenReadOnly": outbox.OpenReadOnly} {

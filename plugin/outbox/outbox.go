@@ -44,9 +44,6 @@ var ErrUnreadable = errors.New("the outbox cannot be read")
 // ErrUnavailable says that SQLite cannot open the file now. For example, the disk is full, or another process keeps it locked.
 var ErrUnavailable = errors.New("the outbox cannot be used now")
 
-// ErrNewer says that a newer version of this program wrote the file. Open does not change the file.
-var ErrNewer = errors.New("the outbox is of a newer version")
-
 // Outbox is an open outbox. It is safe for concurrent use.
 type Outbox struct {
 	db     *sql.DB // for reading
@@ -81,9 +78,9 @@ func OpenReadOnly(ctx context.Context, path string) (*Outbox, error) {
 		return nil, fmt.Errorf("open the outbox: %w", err)
 	}
 	o := &Outbox{db: db, writer: db, path: path}
-	found, err := versionOf(ctx, o.db)
+	found, err := sqlite.Version(ctx, o.db)
 	if err == nil {
-		err = checkVersion(found)
+		err = sqlite.CheckVersion(found, version)
 	}
 	if err == nil {
 		err = o.readID(ctx)

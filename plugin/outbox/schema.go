@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"notification-stormshield/plugin/sqlite"
@@ -47,39 +46,19 @@ CREATE TABLE state (
 INSERT INTO state (id) VALUES (LOWER(HEX(RANDOMBLOB(16))));
 `
 
-// prepare makes the tables of a new file. If the file has another version, prepare returns an error; see checkVersion.
+// prepare makes the tables of a new file. If the file has another version, prepare returns an error; see [sqlite.CheckVersion].
 func (o *Outbox) prepare(ctx context.Context) error {
 	return o.write(ctx, func(tx *sql.Tx) error {
-		found, err := versionOf(ctx, tx)
+		found, err := sqlite.Version(ctx, tx)
 		if err != nil {
 			return err
 		}
 		if found > 0 {
-			return checkVersion(found)
+			return sqlite.CheckVersion(found, version)
 		}
 		if _, err := tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", version)); err != nil {
 			return fmt.Errorf("make the tables: %w", err)
 		}
 		return nil
 	})
-}
-
-func versionOf(ctx context.Context, from interface {
-	QueryRowContext(ctx context.Context, text string, parameters ...any) *sql.Row
-}) (found int, err error) {
-	err = from.QueryRowContext(ctx, "PRAGMA user_version").Scan(&found)
-	return found, err
-}
-
-// checkVersion returns why a file with this version cannot be used; nil: it can.
-func checkVersion(found int) error {
-	switch {
-	case found == 0:
-		return errors.New("it is empty (hint: try again, the plugin may be making it)")
-	case found > version:
-		return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, found, version)
-	case found < version:
-		return sqlite.DamagedError(fmt.Sprintf("a development build from before the first release made it (schema %d, this program needs %d)", found, version))
-	}
-	return nil
 }

@@ -69,6 +69,31 @@ func Verify(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
+// ErrNewer says that a newer version of this program made the tables.
+var ErrNewer = errors.New("a newer version of this program made it")
+
+// Version returns the version of the tables in a file (user_version); 0: it has none.
+func Version(ctx context.Context, from interface {
+	QueryRowContext(ctx context.Context, text string, parameters ...any) *sql.Row
+}) (found int, err error) {
+	err = from.QueryRowContext(ctx, "PRAGMA user_version").Scan(&found)
+	return found, err
+}
+
+// CheckVersion returns why this program, which knows one version of the tables, cannot use those of the version that it found. An older one is
+// a [DamagedError].
+func CheckVersion(found, known int) error {
+	switch {
+	case found == 0:
+		return errors.New("it is empty (hint: try again, the plugin may be making it)")
+	case found > known:
+		return fmt.Errorf("%w: its schema is %d, and this program knows %d", ErrNewer, found, known)
+	case found < known:
+		return DamagedError(fmt.Sprintf("a development build from before the first release made it (schema %d, this program needs %d)", found, known))
+	}
+	return nil
+}
+
 // DamagedError says why this program cannot use a file that SQLite can open.
 type DamagedError string
 
