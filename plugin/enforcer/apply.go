@@ -8,6 +8,7 @@ import (
 
 	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/failures"
+	"notification-stormshield/plugin/guard"
 	"notification-stormshield/plugin/ledger"
 	"notification-stormshield/plugin/pacer"
 )
@@ -95,13 +96,32 @@ func (f *flush) prepareChange(ctx context.Context) (appliance.Change, []netip.Pr
 		AskSerial: f.mustReadSerial(reassert), Serial: f.plan.Target.Serial, OldGroups: f.plan.Target.OldGroups,
 		Activate: f.task.activate, Stale: !f.plan.Stale.IsZero(),
 		Permit:          f.Permit,
-		Begin:           func() error { return f.Ledger.RecordAttempt(ctx, f.plan) },
+		Begin:           func() error { return f.recordAttempt(ctx) },
 		BeginFiles:      func() error { return f.Ledger.RecordUnsure(ctx, f.plan) },
 		BeginActivation: func() error { return f.recordActivation(ctx) },
 		AllInForce:      f.allInForce,
 		BansWithEntry:   func(ctx context.Context) ([]appliance.Ban, error) { return f.Ledger.BansWithEntry(ctx, f.plan) },
 		OneByOne:        func(ctx context.Context) ([]netip.Prefix, error) { return f.oneByOne(ctx, reassert) },
 	}, kept, err
+}
+
+// recordAttempt records which prefixes may have entries from now on. The ledger and Config.OnAttempt do this at the same time, because each
+// waits for a disk.
+func (f *flush) recordAttempt(ctx context.Context) error {
+	if f.OnAttempt == nil || len(f.plan.Block) == 0 {
+		return f.Ledger.RecordAttempt(ctx, f.plan)
+	}
+	prefixes := make([]netip.Prefix, len(f.plan.Block))
+	for i, b := range f.plan.Block {
+		prefixes[i] = b.Prefix
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := guard.Call("the record of an attempt", func() (any, error) { return nil, f.OnAttempt(ctx, prefixes) })
+		ended <- err
+	}()
+	err := f.Ledger.RecordAttempt(ctx, f.plan)
+	return errors.Join(err, <-ended)
 }
 
 // recordActivation records that the flush begins to activate the filter rule.

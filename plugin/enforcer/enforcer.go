@@ -68,6 +68,9 @@ type Config struct {
 	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
 	// Permit is called before each step of a flush at the appliance; see [appliance.Change]. nil: every step is permitted.
 	Permit func() error
+	// OnAttempt is called before a flush blocks prefixes that are pending. Its error ends the flush. It may run at the same time as methods
+	// of Ledger. nil: nobody is called.
+	OnAttempt func(ctx context.Context, prefixes []netip.Prefix) error
 	// OnFlush is called at the end of each flush; nil: nobody is called.
 	OnFlush func(Flushed)
 	// OnBlocked is called after a flush that blocked new bans. It gets how long each of them waited; see [ledger.Ledger.RecordOutcome].
