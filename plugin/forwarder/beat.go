@@ -48,9 +48,13 @@ func (f *Forwarder) compare(ctx context.Context, beaten ledger.Beaten) error {
 		f.restored = true
 	}
 	if f.restored {
+		attempted, err := f.Outbox.Attempts(ctx, time.Now())
+		if err != nil {
+			return err
+		}
 		limited, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
-		if err := f.Ledger.RecordRestored(limited, time.Now()); err != nil {
+		if err := f.Ledger.RecordRestored(limited, attempted, time.Now(), f.MaxBans); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,8 @@
 //
 // Every five seconds the Forwarder records a beat in the shared state: this machine runs, and this many decisions wait on it. The
 // shared state counts the beats, and returns the count. A count that the Forwarder has seen before shows that the database came back
-// from a backup. Then the Forwarder forwards again the messages that the shared state lacks.
+// from a backup. Then the Forwarder forwards again the messages that the shared state lacks. It also records there which prefixes this
+// machine began to block within the last day.
 //
 // The package knows no appliance. Only the holder of this machine's lease runs a Forwarder.
 package forwarder
@@ -17,6 +18,7 @@ package forwarder
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -48,7 +50,7 @@ const (
 type Ledger interface {
 	Forward(ctx context.Context, batch []ledger.Forwarded, now time.Time, limit int) (ledger.Recorded, error)
 	Beat(ctx context.Context, b ledger.Beat, now time.Time) (ledger.Beaten, error)
-	RecordRestored(ctx context.Context, now time.Time) error
+	RecordRestored(ctx context.Context, attempted []netip.Prefix, now time.Time, limit int) error
 }
 
 // Config describes a forwarder.

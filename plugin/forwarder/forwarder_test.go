@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -288,6 +289,35 @@ func TestTheSharedStateLearnsOfItsBackupAlsoAfterFailures(t *testing.T) {
 		h.sleep(20 * time.Second)
 		h.want("told the shared state", h.ledger.uses().restored, 1)
 		h.want("calls of OnRestored", h.restored, 1)
+	})
+}
+
+func TestAStateFromABackupGetsThePrefixesThatThisMachineBeganToBlock(t *testing.T) {
+	t.Parallel()
+	run(t, func(h *harness) {
+		attempt := func(prefix string) {
+			h.check(h.outbox.RecordAttempt(context.Background(), []netip.Prefix{netip.MustParsePrefix(prefix)}, time.Now()))
+		}
+		attempt("203.0.113.1/32")
+		h.sleep(23 * time.Hour)
+		attempt("203.0.113.2/32")
+		backup := h.ledger.backup()
+		attempt("203.0.113.3/32")
+		h.sleep(2 * time.Hour)
+		h.want("without a backup", h.ledger.uses().attempted, "[]")
+		h.ledger.restore(backup)
+		h.ledger.set(func() { // the first try fails after the beat
+			calls := 0
+			h.ledger.fail = func() (before, after error) {
+				if calls++; calls == 2 {
+					return errAway, nil
+				}
+				return nil, nil
+			}
+		})
+		h.sleep(6 * time.Second)
+		h.want("told the shared state", h.ledger.uses().restored, 1)
+		h.want("the prefixes of the last day", h.ledger.uses().attempted, "[203.0.113.2/32 203.0.113.3/32]")
 	})
 }
 

@@ -35,14 +35,15 @@ type fakeLedger struct {
 	sync.Mutex
 
 	content
-	fail     func() (before, after error) // the failures of the next call: before its commit, and after it
-	waits    bool                         // calls wait until their context ends
-	slow     time.Duration                // how long a call takes
-	panics   bool
-	calls    int
-	batches  []int // the decisions of each batch
-	beats    []ledger.Beat
-	restored int // calls of RecordRestored
+	fail      func() (before, after error) // the failures of the next call: before its commit, and after it
+	waits     bool                         // calls wait until their context ends
+	slow      time.Duration                // how long a call takes
+	panics    bool
+	calls     int
+	batches   []int // the decisions of each batch
+	beats     []ledger.Beat
+	restored  int            // calls of RecordRestored
+	attempted []netip.Prefix // of the last of these calls
 }
 
 // commit runs a transaction. The caller may get an error although the transaction is committed.
@@ -120,8 +121,12 @@ func (l *fakeLedger) Beat(ctx context.Context, b ledger.Beat, _ time.Time) (answ
 	return answer, nil
 }
 
-func (l *fakeLedger) RecordRestored(ctx context.Context, _ time.Time) error {
+func (l *fakeLedger) RecordRestored(ctx context.Context, attempted []netip.Prefix, _ time.Time, limit int) error {
 	return l.commit(ctx, func() error {
+		if limit != 1234 {
+			return fmt.Errorf("the limit is %d", limit)
+		}
+		l.attempted = attempted
 		l.restored++
 		return nil
 	})
@@ -145,17 +150,18 @@ func (l *fakeLedger) restore(c content) {
 
 // uses is what a forwarder did with the shared state.
 type uses struct {
-	calls    int
-	batches  []int
-	beats    []ledger.Beat
-	restored int
+	calls     int
+	batches   []int
+	beats     []ledger.Beat
+	restored  int
+	attempted []netip.Prefix
 }
 
 // uses returns what forwarders did.
 func (l *fakeLedger) uses() uses {
 	l.Lock()
 	defer l.Unlock()
-	return uses{l.calls, slices.Clone(l.batches), slices.Clone(l.beats), l.restored}
+	return uses{l.calls, slices.Clone(l.batches), slices.Clone(l.beats), l.restored, slices.Clone(l.attempted)}
 }
 
 // set changes the ledger while a forwarder uses it.

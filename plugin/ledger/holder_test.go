@@ -124,9 +124,73 @@ func TestABackupOfTheStateMakesTheNextFlushCompareAndReassert(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided(address, start.Add(time.Hour)))
 	flush(t, l, start, byGroup)
-	check(t, l.RecordRestored(t.Context(), start))
+	check(t, l.RecordRestored(t.Context(), nil, start, noLimit))
 	p := plan(t, l, start)
 	want(t, "unsure, mark, confirmed", fmt.Sprint(p.Unsure, p.Mark, p.Confirmed.IsZero()), fmt.Sprint(true, "", true))
+}
+
+// The state from the backup knows none of the attempts.
+func TestTheFlushAfterABackupUnblocksAttemptsThatAreNotInForce(t *testing.T) {
+	onlyPostgres(t)
+	const limit = 2
+	l, now := open(t), start.Add(10*time.Minute)
+	recordAtMost(t, l, 1, start, decided("203.0.113.3/32", start.Add(time.Hour)))
+	recordAtMost(t, l, 1, start, decided("203.0.113.1/32", start.Add(time.Hour)))
+	flush(t, l, start, byGroup) // which settles the first one, because it waits
+	recordAtMost(t, l, limit, start, decided("203.0.113.2/32", start.Add(time.Hour)))
+	recordAtMost(t, l, limit+1, start, decided("203.0.113.4/32", start.Add(5*time.Minute)))
+	p := plan(t, l, now)
+	want(t, "blocks, unblocks, in force, waiting before", fmt.Sprint(blocks(p), texts(p.Unblock), p.InForce, p.Waiting), "[203.0.113.2/32] [] 2 1")
+	attempted := prefixes("203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32", "203.0.113.4/32", "203.0.113.9/32", "2001:db8::/126")
+	for range 2 {
+		check(t, l.RecordRestored(t.Context(), attempted, now, limit))
+		p = plan(t, l, now)
+		want(t, "blocks, in force, waiting", fmt.Sprint(blocks(p), p.InForce, p.Waiting), "[203.0.113.2/32] 2 1")
+		want(t, "unblocks", texts(p.Unblock), []string{"2001:db8::/126", "203.0.113.3/32", "203.0.113.4/32", "203.0.113.9/32"})
+		may, err := l.OnAppliance(t.Context())
+		check(t, err)
+		want(t, "bans that may be on the appliance", texts(may), texts(attempted))
+		status(t, l, now)
+	}
+	recordOutcome(t, l, p, oneByOne(p, now))
+	const rows = "SELECT prefix || ' ' || expires FROM ban ORDER BY prefix"
+	after := lines(t, l, rows)
+	want(t, "rows after the flush", after, []string{"203.0.113.1/32 1", fmt.Sprint("203.0.113.2/32 ", start.Add(time.Hour).UnixMilli()), "203.0.113.3/32 0"})
+	check(t, l.RecordRestored(t.Context(), attempted[:2], now, limit))
+	want(t, "rows after the next restore", lines(t, l, rows), after)
+}
+
+func TestManyAttemptsAreRecordedInABackup(t *testing.T) {
+	onlyPostgres(t)
+	l := open(t)
+	var attempted []netip.Prefix
+	for _, d := range numbered(0, 2500) {
+		attempted = append(attempted, d.Prefix)
+	}
+	record(t, l, start, numbered(0, 10)...)
+	check(t, l.RecordRestored(t.Context(), attempted, start, 20))
+	p := plan(t, l, start)
+	want(t, "in force, unblocks", fmt.Sprint(p.InForce, len(p.Unblock)), "10 2490")
+}
+
+func TestAMachineSeesTheChangesOfOthersAfterABackup(t *testing.T) {
+	onlyPostgres(t)
+	one, two := twoMachines(t)
+	for _, d := range numbered(0, 5) {
+		record(t, one, start, d)
+	}
+	run(t, one, "UPDATE flushing SET changes = 1") // as in the backup
+	check(t, one.RecordRestored(t.Context(), nil, start, noLimit))
+	for what, do := range map[string]func(){
+		"a ban":                             func() { record(t, two, start, decided(address, start.Add(time.Hour))) },
+		"that the state came from a backup": func() { check(t, two.RecordRestored(t.Context(), nil, start, noLimit)) },
+	} {
+		before, err := one.Changes(t.Context())
+		check(t, err)
+		do()
+		after, err := one.Changes(t.Context())
+		want(t, "another machine recorded "+what, after.Change > before.Change && !after.Own && err == nil, true)
+	}
 }
 
 func TestOnlyANewStateTakesOverTheNamesInTheFiles(t *testing.T) {
@@ -137,7 +201,7 @@ func TestOnlyANewStateTakesOverTheNamesInTheFiles(t *testing.T) {
 			_, err := l.Beat(t.Context(), ledger.Beat{}, start)
 			check(t, err)
 		}
-		check(t, l.RecordRestored(t.Context(), start))
+		check(t, l.RecordRestored(t.Context(), nil, start, noLimit))
 		want(t, fmt.Sprintf("after %d beats the files were never compared", beats), plan(t, l, start).Compared.IsZero(), isNew)
 	}
 }
@@ -225,7 +289,7 @@ func TestALedgerOfOneMachineRefusesWhatNeedsASharedState(t *testing.T) {
 	_, beat := l.Beat(t.Context(), ledger.Beat{}, start)
 	_, takeOver := l.TakeOver(t.Context(), noLimit, start)
 	_, forward := l.Forward(t.Context(), nil, start, noLimit)
-	for _, err := range []error{beat, takeOver, forward, l.HandOver(t.Context()), l.RecordRestored(t.Context(), start)} {
+	for _, err := range []error{beat, takeOver, forward, l.HandOver(t.Context()), l.RecordRestored(t.Context(), nil, start, noLimit)} {
 		want(t, "it failed", err != nil, true)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"time"
 
 	"notification-stormshield/plugin/ban"
@@ -170,14 +171,44 @@ func (l *Ledger) Forward(ctx context.Context, messages []Forwarded, now time.Tim
 // RecordRestored records that the state came from a backup. So the appliance may have other entries than the state says: the next flush
 // compares the whole files, and blocks everything in force again. If the state has the beats of this machine, it is no new one. Then the
 // names in the files are no bans of an earlier installation, also if the backup is from before the first comparison.
-func (l *Ledger) RecordRestored(ctx context.Context, now time.Time) error {
-	err := l.writeShared(ctx, func(tx *sql.Tx) error {
-		return execEach(ctx, tx,
+//
+// attempted are the prefixes that this machine began to block since the backup, or before. Each of them may have an entry, and the state
+// may not know its ban.
+func (l *Ledger) RecordRestored(ctx context.Context, attempted []netip.Prefix, now time.Time, limit int) error {
+	if !l.shared {
+		return l.explain(errNotShared, "record that the state came from a backup")
+	}
+	_, err := l.transact(ctx, now, limit, func(t *transaction) error {
+		t.changed = true // so that the holder flushes soon, and the numbers of this machine's changes are those of the backup
+		if err := t.markAttempted(ctx, attempted); err != nil {
+			return err
+		}
+		return execEach(ctx, t.tx,
 			statement{"UPDATE flushing SET mark = '', confirmed = 0, unsure = CASE unsure WHEN 0 THEN ? ELSE unsure END", []any{now.UnixMilli()}},
 			statement{"UPDATE flushing SET compared = ? WHERE compared = 0 AND (SELECT beat FROM machine WHERE number = ?) > 1",
 				[]any{comparedElsewhere, l.number()}})
 	})
 	return l.explain(err, "record that the state came from a backup")
+}
+
+// markAttempted records that prefixes may have entries. A prefix without a ban gets one that has ended, so that the next flush unblocks it.
+func (t *transaction) markAttempted(ctx context.Context, attempted []netip.Prefix) error {
+	for some := range slices.Chunk(attempted, chunk) {
+		err := t.update(ctx, some, func(bans map[netip.Prefix]*storedBan) {
+			for _, p := range some {
+				b := bans[p]
+				if b == nil {
+					bans[p] = &storedBan{prefix: p, expires: maybeBlocked, isNew: true, changed: true}
+				} else if b.expires == 0 {
+					b.expires, b.look, b.changed = maybeBlocked, t.flush, true
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // BlockedBans returns the bans in force, with their ends, that have a decision which was recorded after another one; 0: all. last is the
