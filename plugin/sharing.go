@@ -47,9 +47,12 @@ func newSharing(n *notification) *sharing {
 	}
 	s.forwarder = forwarder.New(forwarder.Config{
 		Outbox: n.outbox, Ledger: forwardingLedger{n.ledger, s.aloneTime}, MaxBans: n.document.Decisions.MaxBans,
-		Version: n.options.Version, Log: n.log, OnForwarded: n.enforcer.TriggerSince, OnRestored: s.readAgain, OnCaughtUp: s.readAgain,
+		Version: n.options.Version, Log: n.log, OnForwarded: n.enforcer.TriggerSince, OnRestored: s.beginAgain, OnCaughtUp: s.readAgain,
 	})
 	n.enforcer.Permit = s.mayFlush
+	n.enforcer.OnAttempt = func(ctx context.Context, prefixes []netip.Prefix) error {
+		return n.outbox.RecordAttempt(ctx, prefixes, time.Now())
+	}
 	return s
 }
 
@@ -60,6 +63,13 @@ func (s *sharing) readAgain() {
 	case s.restored <- struct{}{}:
 	default:
 	}
+}
+
+// beginAgain makes the follower begin again, and asks for a flush, because the database came back from a backup. The flush is debounced: the
+// outbox and the Local API may bring decisions on addresses that the database does not know.
+func (s *sharing) beginAgain() {
+	s.readAgain()
+	s.enforcer.Trigger()
 }
 
 // mayFlush returns an error if this process may not change the appliance now.

@@ -150,6 +150,14 @@ func (m *machines) query(text string) string {
 	return rows[0][0]
 }
 
+// awaitBeat waits until the only machine has recorded one more beat. Without a beat after a backup, no machine notices that it was restored.
+func (m *machines) awaitBeat() {
+	m.t.Helper()
+	const query = "SELECT beat FROM stormshield_test.machine"
+	before := m.query(query)
+	eventually(m.t, "a beat", func() bool { return m.query(query) != before })
+}
+
 // startHolder starts the plugin of the first machine, and waits until it has blocked an address.
 func (m *machines) startHolder(address string) *harness {
 	m.t.Helper()
@@ -292,4 +300,36 @@ func TestADatabaseThatJustStartedMayNameAnOlderHolder(t *testing.T) {
 	if took := time.Since(before); took < 5*time.Second {
 		t.Errorf("the second machine flushed after %s", took)
 	}
+}
+
+func TestAfterABackupTheNextFlushUnblocksABanThatTheLocalAPIDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	m := newMachines(t)
+	local := plugintest.NewLocalAPI()
+	t.Cleanup(local.Close)
+	m.start("first", "lapi: {url: '"+local.URL()+"', key: "+local.Key+", update_frequency: 1s}\n")
+	local.Add(plugintest.NewUUID(), "203.0.113.1")
+	eventually(t, "blocked before the backup", func() bool { return m.on.has("203.0.113.1") })
+	m.do(func() error { return m.server.Backup("one") })
+	local.Add(plugintest.NewUUID(), "203.0.113.2")
+	eventually(t, "blocked after the backup", func() bool { return m.on.has("203.0.113.2") })
+	m.awaitBeat()
+	m.do(m.server.Kill)
+	local.Delete("203.0.113.2")
+	m.do(func() error { return m.server.Restore("one") })
+	eventually(t, "unblocked", func() bool { return !m.on.has("203.0.113.2") })
+	if m.on.hasRemoved("203.0.113.1") {
+		t.Error("a ban was unblocked that the Local API still lists")
+	}
+}
+
+func TestTheHolderFlushesOnceItKnowsThatTheDatabaseCameBackFromABackup(t *testing.T) {
+	t.Parallel()
+	m := newMachines(t)
+	m.startHolder("203.0.113.1")
+	m.awaitBeat()
+	m.do(func() error {
+		return m.server.Exec(m.database, "SET search_path TO stormshield_test; DELETE FROM ban; UPDATE machine SET beat = 0")
+	})
+	eventually(t, "unblocked", func() bool { return !m.on.has("203.0.113.1") })
 }

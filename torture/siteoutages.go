@@ -12,7 +12,7 @@ type siteOutage struct {
 	cause func(*site)
 }
 
-// siteOutages are drawn in turn. The short form leaves out the last one.
+// siteOutages are drawn in turn.
 var siteOutages = []siteOutage{
 	{"PostgreSQL is stopped", func(s *site) {
 		s.must(s.state.Stop())
@@ -127,6 +127,7 @@ var siteOutages = []siteOutage{
 	}},
 	{"PostgreSQL comes back from a backup", func(s *site) {
 		s.meanwhile()
+		s.pause(time.Until(s.backedUp.Add(seenBackup)))
 		s.must(s.state.Kill())
 		s.meanwhile()
 		s.forgive()
