@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -38,15 +39,21 @@ func start(t testing.TB, folder, name string, cmd *exec.Cmd) *process {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	if err := cmd.Start(); err != nil {
-		_ = output.Close()
+	started := make(chan error)
+	go func() {
+		// The kernel kills the program when the thread ends that started it. So this thread has no other work until the program has ended.
+		runtime.LockOSThread()
+		defer close(p.ended)
+		defer func() { _ = output.Close() }()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // the log has the reason of the end
+		}
+	}()
+	if err := <-started; err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
-	go func() {
-		_ = cmd.Wait() // the log has the reason of the end
-		_ = output.Close()
-		close(p.ended)
-	}()
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {

@@ -25,15 +25,27 @@ type network struct {
 	device      string // this machine's end of the link
 	net         string // of both addresses
 	keeper      *exec.Cmd
+	ended       chan struct{} // closed when the keeper has ended
 	namespace   *os.File
 	bridges     []*bridge
 }
 
 // newNetwork makes a namespace. The namespace and its link end with the function close, or with this process.
 func newNetwork(ctx context.Context) (n *network, err error) {
-	n = &network{keeper: exec.Command("sleep", "infinity")}
+	n = &network{keeper: exec.Command("sleep", "infinity"), ended: make(chan struct{})}
 	n.keeper.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if err := n.keeper.Start(); err != nil {
+	started := make(chan error)
+	go func() {
+		// The kernel kills the keeper when the thread ends that started it. So this thread has no other work until the keeper has ended.
+		runtime.LockOSThread()
+		defer close(n.ended)
+		err := n.keeper.Start()
+		started <- err
+		if err == nil {
+			_ = n.keeper.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -116,7 +128,7 @@ func (n *network) close() {
 		_ = n.namespace.Close()
 	}
 	_ = n.keeper.Process.Kill()
-	_ = n.keeper.Wait()
+	<-n.ended
 }
 
 // bridge carries connections from a port of a namespace's loopback interface to the same port of this machine's.
