@@ -41,7 +41,7 @@ func start(t testing.TB, folder, name string, cmd *exec.Cmd) *process {
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	started := make(chan error)
 	go func() {
-		// The kernel kills the program when the thread ends that started it. So this thread has no other work until the program has ended.
+		// Pdeathsig kills the program when the thread that started it ends. So this goroutine keeps its thread until the program has ended.
 		runtime.LockOSThread()
 		defer close(p.ended)
 		defer func() { _ = output.Close() }()

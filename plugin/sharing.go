@@ -65,8 +65,8 @@ func (s *sharing) readAgain() {
 	}
 }
 
-// beginAgain makes the follower begin again, and asks for a flush, because the database came back from a backup. The flush is debounced: the
-// outbox and the Local API may bring decisions on addresses that the database does not know.
+// beginAgain makes the follower begin again and triggers a flush, because the database came back from a backup. The flush is debounced, so
+// that the outbox and the Local API can first bring decisions that the database lacks.
 func (s *sharing) beginAgain() {
 	s.readAgain()
 	s.enforcer.Trigger()

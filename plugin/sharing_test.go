@@ -150,7 +150,8 @@ func (m *machines) query(text string) string {
 	return rows[0][0]
 }
 
-// awaitBeat waits until the only machine has recorded one more beat. Without a beat after a backup, no machine notices that it was restored.
+// awaitBeat waits until the only machine has recorded one more beat. A machine notices a restored backup only if it recorded a beat after the
+// backup was made.
 func (m *machines) awaitBeat() {
 	m.t.Helper()
 	const query = "SELECT beat FROM stormshield_test.machine"

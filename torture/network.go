@@ -33,19 +33,7 @@ type network struct {
 // newNetwork makes a namespace. The namespace and its link end with the function close, or with this process.
 func newNetwork(ctx context.Context) (n *network, err error) {
 	n = &network{keeper: exec.Command("sleep", "infinity"), ended: make(chan struct{})}
-	n.keeper.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		// The kernel kills the keeper when the thread ends that started it. So this thread has no other work until the keeper has ended.
-		runtime.LockOSThread()
-		defer close(n.ended)
-		err := n.keeper.Start()
-		started <- err
-		if err == nil {
-			_ = n.keeper.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
+	if err := n.startKeeper(); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -83,6 +71,23 @@ func newNetwork(ctx context.Context) (n *network, err error) {
 			command(ctx, "ip", "address", "add", n.there+"/30", "dev", peer),
 			command(ctx, "ip", "link", "set", peer, "up"))
 	})
+}
+
+// startKeeper starts the program that keeps the namespace.
+func (n *network) startKeeper() error {
+	n.keeper.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		// Pdeathsig kills the keeper when the thread that started it ends. So this goroutine keeps its thread until the keeper has ended.
+		runtime.LockOSThread()
+		defer close(n.ended)
+		err := n.keeper.Start()
+		started <- err
+		if err == nil {
+			_ = n.keeper.Wait()
+		}
+	}()
+	return <-started
 }
 
 func command(ctx context.Context, words ...string) error {

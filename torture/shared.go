@@ -25,7 +25,8 @@ const (
 	takeover = 45 * time.Second
 	// alone is how long a ban may take to the blacklist while PostgreSQL is stopped.
 	alone = 30 * time.Second
-	// seenBackup is how old a backup must be before it is restored. By then each machine has recorded a beat, so that it notices the backup.
+	// seenBackup is how old a backup must be before it is restored. By then each machine has recorded a beat that the backup lacks, so that
+	// it notices the backup.
 	seenBackup = 7 * time.Second
 	// statePassword is that of the role in PostgreSQL.
 	statePassword = "a-role-of-the-torture"

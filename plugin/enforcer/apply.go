@@ -105,8 +105,8 @@ func (f *flush) prepareChange(ctx context.Context) (appliance.Change, []netip.Pr
 	}, kept, err
 }
 
-// recordAttempt records which prefixes may have entries from now on. The ledger and Config.OnAttempt do this at the same time, because each
-// waits for a disk.
+// recordAttempt records which prefixes may have entries from now on. The ledger and Config.OnAttempt record them at the same time, because
+// each waits for a disk.
 func (f *flush) recordAttempt(ctx context.Context) error {
 	if f.OnAttempt == nil || len(f.plan.Block) == 0 {
 		return f.Ledger.RecordAttempt(ctx, f.plan)
@@ -117,7 +117,7 @@ func (f *flush) recordAttempt(ctx context.Context) error {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		_, err := guard.Call("the record of an attempt", func() (any, error) { return nil, f.OnAttempt(ctx, prefixes) })
+		_, err := guard.Call("recording an attempt", func() (any, error) { return nil, f.OnAttempt(ctx, prefixes) })
 		ended <- err
 	}()
 	err := f.Ledger.RecordAttempt(ctx, f.plan)

@@ -223,12 +223,12 @@ func TestAfterABackupTheLastMessagesAreSentAgain(t *testing.T) {
 		h.ledger.restore(backup)
 		h.sleep(6 * time.Second)
 		h.want("got", h.got(), "1 2 3! 4!")
-		h.want("told the shared state", h.ledger.uses().restored, 1)
+		h.want("calls of RecordRestored", h.ledger.uses().restored, 1)
 		h.want("calls of OnRestored", h.restored, 1)
 		h.add(5)
 		h.sleep(time.Minute)
 		h.want("got in the end", h.got(), "1 2 3! 4! 5")
-		h.want("told the shared state in the end", h.ledger.uses().restored, 1)
+		h.want("calls of RecordRestored in the end", h.ledger.uses().restored, 1)
 		if n := strings.Count(h.log.String(), "[WARN]"); n != 1 {
 			t.Errorf("%d warnings:\n%s", n, h.log)
 		}
@@ -245,7 +245,7 @@ func TestANewMessageDoesNotHideTheOnesThatABackupLacks(t *testing.T) {
 		h.ledger.restore(backup)
 		h.add(3) // before the next beat
 		h.want("got", h.got(), "1 2! 3")
-		h.want("told the shared state", h.ledger.uses().restored, 1)
+		h.want("calls of RecordRestored", h.ledger.uses().restored, 1)
 	})
 }
 
@@ -263,7 +263,7 @@ func TestABackupIsNoticedByTheBeatAlone(t *testing.T) {
 				next(h)
 				h.sleep(5 * time.Second)
 				h.want("got", h.got(), "1")
-				h.want("told the shared state", h.ledger.uses().restored, 1)
+				h.want("calls of RecordRestored", h.ledger.uses().restored, 1)
 				h.want("calls of OnRestored", h.restored, 1)
 			})
 		})
@@ -287,7 +287,7 @@ func TestTheSharedStateLearnsOfItsBackupAlsoAfterFailures(t *testing.T) {
 			}
 		})
 		h.sleep(20 * time.Second)
-		h.want("told the shared state", h.ledger.uses().restored, 1)
+		h.want("calls of RecordRestored", h.ledger.uses().restored, 1)
 		h.want("calls of OnRestored", h.restored, 1)
 	})
 }
@@ -316,7 +316,7 @@ func TestAStateFromABackupGetsThePrefixesThatThisMachineBeganToBlock(t *testing.
 			}
 		})
 		h.sleep(6 * time.Second)
-		h.want("told the shared state", h.ledger.uses().restored, 1)
+		h.want("calls of RecordRestored", h.ledger.uses().restored, 1)
 		h.want("the prefixes of the last day", h.ledger.uses().attempted, "[203.0.113.2/32 203.0.113.3/32]")
 	})
 }
@@ -329,7 +329,7 @@ func TestALostAnswerToABeatIsNoBackup(t *testing.T) {
 		h.sleep(30 * time.Second)
 		h.ledger.set(func() { h.ledger.fail = nil })
 		h.sleep(30 * time.Second)
-		h.want("told the shared state", h.ledger.uses().restored, 0)
+		h.want("calls of RecordRestored", h.ledger.uses().restored, 0)
 	})
 }
 
@@ -346,7 +346,7 @@ func TestAnotherDatabaseGetsTheMessagesOfTheLastDay(t *testing.T) {
 		h.ledger.restore(content{})
 		h.sleep(6 * time.Second)
 		h.want("got", h.got(), "2! 3!")
-		h.want("told the shared state", h.ledger.uses().restored, 1)
+		h.want("calls of RecordRestored", h.ledger.uses().restored, 1)
 	})
 }
 
@@ -363,7 +363,7 @@ func TestAnOutboxThatBeginsAnewLosesNothing(t *testing.T) {
 		synctest.Wait()
 		h.add(4)
 		h.want("got", h.got(), "1 2 3 4")
-		h.want("told the shared state", h.ledger.uses().restored, 0)
+		h.want("calls of RecordRestored", h.ledger.uses().restored, 0)
 	})
 }
 

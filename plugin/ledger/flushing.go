@@ -49,6 +49,16 @@ func readFlushing(ctx context.Context, tx *sql.Tx) (f flushing, err error) {
 	return f, err
 }
 
+// storeOutcome stores the columns that an outcome may change.
+func (f *flushing) storeOutcome(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `UPDATE flushing SET entries = ?, stale = ?,
+		mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, settled = ?, new_after = ?, compared = ?,
+		unsure = ?, answered = ?`,
+		oneIf(f.entries), milliseconds(f.stale), f.mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush,
+		milliseconds(f.assertedUntil), f.settled, f.newAfter, milliseconds(f.compared), milliseconds(f.unsure), f.answered)
+	return err
+}
+
 // lastingGroupFlush returns the last flush by group, if its entries last until a time; otherwise 0. The bans that this flush and earlier
 // ones wrote to the files need no entries of their own. A ban of a look up to settled is one of them.
 func (f flushing) lastingGroupFlush(until time.Time) (flush, settled int64) {

@@ -24,7 +24,7 @@ func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
 	r := &FullRead{}
 	var isTaken bool
 	err := l.db.QueryRowContext(ctx, "SELECT decisions, "+queryTaken+" FROM flushing", l.name, l.outbox).Scan(&r.last, &isTaken)
-	if err == nil && isTaken { // its end would mark decisions of the other machine
+	if err == nil && isTaken { // EndFullRead would count decisions of the other machine as missing
 		err = ErrNameTaken
 	}
 	return r, l.explain(err, "read the number of the last decision")

@@ -136,7 +136,7 @@ func TestTheFlushAfterABackupUnblocksAttemptsThatAreNotInForce(t *testing.T) {
 	l, now := open(t), start.Add(10*time.Minute)
 	recordAtMost(t, l, 1, start, decided("203.0.113.3/32", start.Add(time.Hour)))
 	recordAtMost(t, l, 1, start, decided("203.0.113.1/32", start.Add(time.Hour)))
-	flush(t, l, start, byGroup) // which settles the first one, because it waits
+	flush(t, l, start, byGroup) // 203.0.113.3 waits, and has no entry
 	recordAtMost(t, l, limit, start, decided("203.0.113.2/32", start.Add(time.Hour)))
 	recordAtMost(t, l, limit+1, start, decided("203.0.113.4/32", start.Add(5*time.Minute)))
 	p := plan(t, l, now)
@@ -155,7 +155,8 @@ func TestTheFlushAfterABackupUnblocksAttemptsThatAreNotInForce(t *testing.T) {
 	recordOutcome(t, l, p, oneByOne(p, now))
 	const rows = "SELECT prefix || ' ' || expires FROM ban ORDER BY prefix"
 	after := lines(t, l, rows)
-	want(t, "rows after the flush", after, []string{"203.0.113.1/32 1", fmt.Sprint("203.0.113.2/32 ", start.Add(time.Hour).UnixMilli()), "203.0.113.3/32 0"})
+	want(t, "rows after the flush", after,
+		[]string{"203.0.113.1/32 1", fmt.Sprint("203.0.113.2/32 ", start.Add(time.Hour).UnixMilli()), "203.0.113.3/32 0"})
 	check(t, l.RecordRestored(t.Context(), attempted[:2], now, limit))
 	want(t, "rows after the next restore", lines(t, l, rows), after)
 }

@@ -19,7 +19,7 @@ var ErrGap = errors.New("the state lacks earlier messages of this machine")
 // ErrNameTaken says that another machine uses the name of this one.
 var ErrNameTaken = errors.New("another machine uses the name of this machine (hint: give each machine a state_machine of its own)")
 
-// nameKept is how long after its last beat a machine keeps its name for its outbox.
+// nameKept is how long a machine keeps its name after its last beat.
 const nameKept = 30 * time.Second
 
 // queryTaken reports whether the row with the name of this machine (?1) has another outbox than this machine (?2).
@@ -90,15 +90,12 @@ func readMachines(ctx context.Context, tx *sql.Tx) (all []Machine, err error) {
 	return all, err
 }
 
-// UseOutbox names the outbox of this machine. The caller calls it before any other method. From then on, if another machine uses the name of
-// this one, no method records what this machine knows: the error is an [ErrNameTaken].
+// UseOutbox sets the ID of this machine's outbox. The caller calls it before any other method. While another machine uses the name of this
+// one, this machine records no decision and no beat, and does not take over: the error is [ErrNameTaken].
 func (l *Ledger) UseOutbox(id string) { l.outbox = id }
 
-// checkName returns an error if another machine uses the name of this one.
+// checkName returns [ErrNameTaken] if another machine uses the name of this one.
 func (l *Ledger) checkName(ctx context.Context, tx *sql.Tx) error {
-	if l.outbox == "" {
-		return nil
-	}
 	var isTaken bool
 	err := tx.QueryRowContext(ctx, "SELECT "+queryTaken, l.name, l.outbox).Scan(&isTaken)
 	if err == nil && isTaken {
@@ -107,8 +104,9 @@ func (l *Ledger) checkName(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// Beat records that this machine runs. It takes the name of this machine if no other machine used that name in the last half minute. If the state does not know this machine any more, because somebody deleted the schema or put an
-// older state in its place, this machine joins the state anew.
+// Beat records that this machine runs. If another machine had the same name, and was silent for nameKept, the name now belongs to this
+// machine. If the state does not know this machine any more, because somebody deleted the schema or put an older state in its place, this
+// machine joins the state anew.
 func (l *Ledger) Beat(ctx context.Context, b Beat, now time.Time) (beaten Beaten, err error) {
 	beat := func(tx *sql.Tx) error {
 		err := tx.QueryRowContext(ctx, `UPDATE machine SET seen = ?1, beat = beat + 1, version = ?2, waiting = ?3, waiting_since = ?4, outbox = ?5
@@ -172,14 +170,16 @@ func (l *Ledger) Forward(ctx context.Context, messages []Forwarded, now time.Tim
 // compares the whole files, and blocks everything in force again. If the state has the beats of this machine, it is no new one. Then the
 // names in the files are no bans of an earlier installation, also if the backup is from before the first comparison.
 //
-// attempted are the prefixes that this machine began to block since the backup, or before. Each of them may have an entry, and the state
-// may not know its ban.
+// attempted are prefixes that this machine began to block, before or after the backup. Each of them may have an entry, although the state
+// has no ban for it.
 func (l *Ledger) RecordRestored(ctx context.Context, attempted []netip.Prefix, now time.Time, limit int) error {
 	if !l.shared {
 		return l.explain(errNotShared, "record that the state came from a backup")
 	}
 	_, err := l.transact(ctx, now, limit, func(t *transaction) error {
-		t.changed = true // so that the holder flushes soon, and the numbers of this machine's changes are those of the backup
+		// This counts as a change, so that the holder flushes soon. It also sets l.own to the number in the backup. With a higher number,
+		// changes of other machines would count as changes of this one.
+		t.changed = true
 		if err := t.markAttempted(ctx, attempted); err != nil {
 			return err
 		}

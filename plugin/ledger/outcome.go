@@ -213,12 +213,8 @@ func (r outcomeRecorder) endOutcome(ctx context.Context, p Plan, o appliance.Out
 		case f.stale.IsZero() && (o.Changed || p.Unsure):
 			f.stale = timeOf(p.now)
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE flushing SET entries = ?, stale = ?,
-			mark = ?, confirmed = ?, asserted = ?, asserted_flush = ?, asserted_until = ?, settled = ?, new_after = ?, compared = ?,
-			unsure = ?, answered = ?`,
-			oneIf(f.entries), milliseconds(f.stale), o.Mark, milliseconds(f.confirmed), milliseconds(f.asserted), f.assertedFlush,
-			milliseconds(f.assertedUntil), f.settled, f.newAfter, milliseconds(f.compared), milliseconds(f.unsure), f.answered)
-		return err
+		f.mark = o.Mark
+		return f.storeOutcome(ctx, tx)
 	})
 }
 

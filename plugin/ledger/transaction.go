@@ -68,7 +68,8 @@ func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func
 		err := tx.QueryRowContext(ctx, `SELECT changes + 1, flushes + 1, decisions, enforced, has_waiting, (SELECT COALESCE(MAX(id), 0) + 1 FROM ban),
 			max_bans, (SELECT term FROM holder), COALESCE((SELECT forwarded FROM machine WHERE name = ?1 AND number = ?3), -1),
 			`+queryTaken+` FROM flushing
-			CROSS JOIN (SELECT CAST(SUM(enforced) AS BIGINT) AS enforced, SUM(waiting) > 0 AS has_waiting FROM tally) AS counted`, l.name, l.outbox, l.number()).
+			CROSS JOIN (SELECT CAST(SUM(enforced) AS BIGINT) AS enforced, SUM(waiting) > 0 AS has_waiting FROM tally) AS counted`,
+			l.name, l.outbox, l.number()).
 			Scan(&t.number, &t.flush, &t.lastDecision, &t.enforced, &t.hasWaiting, &t.firstBan, &ofHolder, &term, &t.forwarded, &isTaken)
 		t.nextBan = t.firstBan
 		before := t.lastDecision

@@ -23,7 +23,7 @@ const (
 )
 
 // findWaits returns how long each new ban waited that an outcome acknowledges. The wait begins when a decision makes the ban. If the ban
-// waits for room then, its wait begins when there is room. findWaits comes before the change of the bans.
+// waits for room then, its wait begins when there is room. The caller calls findWaits before it changes the bans.
 func findWaits(ctx context.Context, tx *sql.Tx, p Plan, o appliance.Outcome, now time.Time) (waits []time.Duration, err error) {
 	find := func(at time.Time, text, which string) error {
 		return query(ctx, tx, func(rows *sql.Rows) error {

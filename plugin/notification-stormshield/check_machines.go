@@ -63,7 +63,7 @@ func (c *databaseCheck) readShared(ctx context.Context) (status ledger.Status, t
 	return status, target, err
 }
 
-// isNameTaken reports whether a plugin on another machine uses the name of this machine: that plugin has another outbox.
+// isNameTaken reports whether a plugin on another machine uses the name of this machine. Such a plugin has another outbox.
 func (c *databaseCheck) isNameTaken(ctx context.Context, s ledger.Status) (bool, error) {
 	at := slices.IndexFunc(s.Machines, func(m ledger.Machine) bool { return m.Name == c.state.Machine })
 	if at < 0 || s.Machines[at].Outbox == "" || time.Since(s.Machines[at].Seen) > seenFor {

@@ -8,12 +8,13 @@ import (
 )
 
 const (
-	// keptFor is how long a message stays after it was forwarded. A backup of the shared state is rarely older than a day when it
-	// comes back, and the decisions of most alerts end within hours.
+	// keptFor is how long a message stays after it was forwarded, and a prefix after this machine began to block it. A backup of
+	// the shared state is rarely older than a day when it comes back, and the decisions of most alerts end within hours.
 	keptFor = 24 * time.Hour
 	// tidyEvery is how often MarkForwarded deletes old messages.
 	tidyEvery = time.Minute
-	// mostDeleted is how many messages one transaction deletes, so that Add does not wait long.
+	// mostDeleted is how many messages one transaction of tidy deletes, so that Add does not wait long. RecordAttempt deletes at most as many
+	// prefixes, and one more for each prefix that it records.
 	mostDeleted = 200
 )
 

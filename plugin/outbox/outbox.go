@@ -23,8 +23,8 @@
 // The outbox keeps a message for a day after it was forwarded, because the shared state may come back from a backup. Then it lacks
 // the last messages, and [Outbox.Align] makes them wait again.
 //
-// It also keeps, for a day, the prefixes that this machine began to block ([Outbox.RecordAttempt]). A state from a backup may not know
-// that the appliance has entries of these.
+// It also keeps for a day the prefixes that this machine began to block ([Outbox.RecordAttempt]). A state from a backup may lack the bans
+// of these prefixes, although the appliance has entries of them.
 package outbox
 
 import (
@@ -108,7 +108,7 @@ func (o *Outbox) Close() error { return errors.Join(o.db.Close(), o.writer.Close
 // Path returns the path of the file.
 func (o *Outbox) Path() string { return o.path }
 
-// ID returns what tells this outbox from every other one, also from one of another machine with the same name.
+// ID returns the ID of this outbox. No other outbox has it, not even that of another machine with the same name.
 func (o *Outbox) ID() string { return o.id }
 
 func (o *Outbox) readID(ctx context.Context) error {

@@ -80,8 +80,8 @@ func Version(ctx context.Context, from interface {
 	return found, err
 }
 
-// CheckVersion returns why this program, which knows one version of the tables, cannot use those of the version that it found. An older one is
-// a [DamagedError].
+// CheckVersion returns an error if this program cannot use tables of the version found. known is the only version that it can use.
+// The error is [ErrNewer] for a newer version, and a [DamagedError] for an older one.
 func CheckVersion(found, known int) error {
 	switch {
 	case found == 0:
