@@ -19,8 +19,8 @@ var ErrGap = errors.New("the state lacks earlier messages of this machine")
 // ErrNameTaken says that another machine uses the name of this one.
 var ErrNameTaken = errors.New("another machine uses the name of this machine (hint: give each machine a state_machine of its own)")
 
-// nameKept is how long a machine keeps its name after its last beat.
-const nameKept = 30 * time.Second
+// NameKept is how long a machine keeps its name after its last beat.
+const NameKept = 30 * time.Second
 
 // queryTaken reports whether the row with the name of this machine (?1) has another outbox than this machine (?2).
 const queryTaken = "EXISTS (SELECT * FROM machine WHERE name = ?1 AND outbox <> '' AND ?2 NOT IN ('', outbox))"
@@ -104,14 +104,14 @@ func (l *Ledger) checkName(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// Beat records that this machine runs. If another machine had the same name, and was silent for nameKept, the name now belongs to this
+// Beat records that this machine runs. If another machine had the same name, and was silent for [NameKept], the name now belongs to this
 // machine. If the state does not know this machine any more, because somebody deleted the schema or put an older state in its place, this
 // machine joins the state anew.
 func (l *Ledger) Beat(ctx context.Context, b Beat, now time.Time) (beaten Beaten, err error) {
 	beat := func(tx *sql.Tx) error {
 		err := tx.QueryRowContext(ctx, `UPDATE machine SET seen = ?1, beat = beat + 1, version = ?2, waiting = ?3, waiting_since = ?4, outbox = ?5
 			WHERE number = ?6 AND name = ?7 AND (outbox IN ('', ?5) OR seen <= ?8) RETURNING beat, forwarded`,
-			now.UnixMilli(), b.Version, b.Waiting, milliseconds(b.WaitingSince), l.outbox, l.number(), l.name, now.Add(-nameKept).UnixMilli()).
+			now.UnixMilli(), b.Version, b.Waiting, milliseconds(b.WaitingSince), l.outbox, l.number(), l.name, now.Add(-NameKept).UnixMilli()).
 			Scan(&beaten.Beat, &beaten.Forwarded)
 		if errors.Is(err, sql.ErrNoRows) {
 			err = cmp.Or(l.checkName(ctx, tx), err)

@@ -94,10 +94,8 @@ func (l *Ledger) recordOutcome(ctx context.Context, p Plan, o appliance.Outcome,
 	}
 	changed := len(o.Blocked) + len(o.Unblocked) + len(o.Refused) + len(p.Add) + len(p.Remove)
 	if changed > chunk || o.EntriesGone {
-		if err = l.read(ctx, readWaits); err == nil {
-			err = outcomeRecorder{l, l.writeAsHolder}.record(ctx, p, o)
-		}
-		return waits, err
+		_ = l.read(ctx, readWaits) // without them only the metrics lack something
+		return waits, outcomeRecorder{l, l.writeAsHolder}.record(ctx, p, o)
 	}
 	err = l.writeAsHolder(ctx, func(tx *sql.Tx) error {
 		if err := readWaits(tx); err != nil {

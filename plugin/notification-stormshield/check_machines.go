@@ -28,19 +28,18 @@ func (c *databaseCheck) checkMachines(ctx context.Context) []acceptance.Finding 
 		others.Verdict, others.Detail = acceptance.Untried, err.Error()
 		return []acceptance.Finding{name, others}
 	}
-	name.Detail = c.state.Machine
+	name.Detail, others.Detail = c.state.Machine, describeMachines(status.Machines, time.Now())
+	if c.anonymous {
+		name.Detail, others.Detail = "it has a name of its own", health.FormatCount(len(status.Machines), "machine", "machines")
+	}
 	isTaken, err := c.isNameTaken(ctx, status)
 	if err != nil {
 		name.Verdict, name.Detail = acceptance.Untried, err.Error()
 	}
 	if isTaken {
 		name.Verdict, name.Detail = acceptance.Wrong, ""
-		name.Err = fmt.Errorf("another machine uses the name %s, and its plugin runs", c.state.Machine)
-		name.Hint = "write a name of its own into state_machine on each machine"
-	}
-	others.Detail = describeMachines(status.Machines, time.Now())
-	if c.anonymous {
-		name.Detail, others.Detail = "it has a name of its own", health.FormatCount(len(status.Machines), "machine", "machines")
+		name.Err = errors.New("another machine uses the name of this machine, and its plugin runs")
+		name.Hint = "give each machine a state_machine of its own"
 	}
 	if own := plugin.TargetOf(c.document); target.Host != "" && !target.Matches(own) {
 		others.Verdict = acceptance.Differs
@@ -66,7 +65,7 @@ func (c *databaseCheck) readShared(ctx context.Context) (status ledger.Status, t
 // isNameTaken reports whether a plugin on another machine uses the name of this machine. Such a plugin has another outbox.
 func (c *databaseCheck) isNameTaken(ctx context.Context, s ledger.Status) (bool, error) {
 	at := slices.IndexFunc(s.Machines, func(m ledger.Machine) bool { return m.Name == c.state.Machine })
-	if at < 0 || s.Machines[at].Outbox == "" || time.Since(s.Machines[at].Seen) > seenFor {
+	if at < 0 || s.Machines[at].Outbox == "" || time.Since(s.Machines[at].Seen) > ledger.NameKept {
 		return false, nil
 	}
 	if _, err := os.Stat(c.state.Path); errors.Is(err, fs.ErrNotExist) { // no plugin ran on this machine yet

@@ -26,8 +26,6 @@ const (
 	toleratedClock = 2 * time.Second
 	// databaseTimeout bounds all questions of check to the database.
 	databaseTimeout = 20 * time.Second
-	// seenFor is how long after its last beat a machine counts as running.
-	seenFor = time.Minute
 )
 
 // checkState tries the database that several machines share. It returns nothing if the state is on this machine alone. The plugin's user
