@@ -72,6 +72,18 @@ func oneOf(words ...string) rule {
 		"%s is not accepted", "write one of "+strings.Join(words, ", "))}
 }
 
+// pattern is an expression with the length of the longest text that it accepts. The length is no count in the expression, because an
+// expression with a count takes long to compile at each start.
+type pattern struct {
+	*regexp.Regexp
+	most int
+}
+
+// MatchString reports whether a text matches.
+func (p pattern) MatchString(text string) bool {
+	return len(text) <= p.most && p.Regexp.MatchString(text)
+}
+
 // demand returns a check. A %s in the text of its problem stands for the refused text.
 func demand(accepts func(string) bool, text, hint string) func(string) *problem {
 	return func(given string) *problem {
@@ -103,13 +115,13 @@ func checkNeverBlock(text string) *problem {
 func isOneLine(text string) bool { return !strings.ContainsFunc(text, unicode.IsControl) }
 
 var (
-	documentName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$`)
-	hostLabel    = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+	documentName = pattern{regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`), 100}
+	hostLabel    = pattern{regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?$`), 63}
 	allDigits    = regexp.MustCompile(`^[0-9]+$`)
 	configDir    = regexp.MustCompile(`^/[A-Za-z0-9._/-]*$`)
-	stateMachine = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,59}$`)
-	ruleName     = regexp.MustCompile(`^[A-Za-z0-9._-]{1,50}$`)
-	groupName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$`)
+	stateMachine = pattern{documentName.Regexp, 60}
+	ruleName     = pattern{regexp.MustCompile(`^[A-Za-z0-9._-]+$`), 50}
+	groupName    = pattern{regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`), 255}
 	// reservedGroup matches names that a group must not have: those of the appliance's own objects, which may mean
 	// everybody or the appliance itself, of the plugin's objects, and of the groups of `check --write`.
 	reservedGroup = regexp.MustCompile(`(?i)^(any|all|internet|(firewall|network|crowdsec_ip|crowdsec_net)_.*|crowdseccheck(ended)?)$`)

@@ -6,7 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-var simpleKey = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+var simpleKey = pattern{regexp.MustCompile(`^[A-Za-z0-9_.-]+$`), 64}
 
 // plainKey returns a key's name in a form that can be shown.
 func plainKey(name string) string {
