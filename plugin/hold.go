@@ -114,7 +114,9 @@ func (h *Hold) Forward(ctx context.Context, d config.Document, o Options) error 
 	if err != nil {
 		return err
 	}
-	h.ledger.UseOutbox(box.ID())
+	if identity, err := StateOf(d).ReadIdentity(); err == nil {
+		h.ledger.UseIdentity(identity)
+	}
 	f := forwarder.New(forwarder.Config{Outbox: box, Ledger: h.ledger, MaxBans: d.Decisions.MaxBans, Version: o.Version, Log: o.logOf(d)})
 	return errors.Join(f.ForwardOnce(ctx), box.Close())
 }

@@ -56,7 +56,11 @@ func (p *Plugin) makeWithSharedState(ctx context.Context, d config.Document, sto
 		return nil, err
 	}
 	n.outbox = box
-	store.UseOutbox(box.ID())
+	identity, err := StateOf(d).makeIdentity()
+	if err != nil { // the plugin runs without it
+		log.Error("another machine with the name of this one would not be noticed", "error", err)
+	}
+	store.UseIdentity(identity)
 	n.sharing = newSharing(n)
 	return n, nil
 }

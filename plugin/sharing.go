@@ -47,7 +47,8 @@ func newSharing(n *notification) *sharing {
 	}
 	s.forwarder = forwarder.New(forwarder.Config{
 		Outbox: n.outbox, Ledger: forwardingLedger{n.ledger, s.aloneTime}, MaxBans: n.document.Decisions.MaxBans,
-		Version: n.options.Version, Log: n.log, OnForwarded: n.enforcer.TriggerSince, OnRestored: s.beginAgain, OnCaughtUp: s.readAgain,
+		Version: n.options.Version, Log: n.log, OnForwarded: n.enforcer.TriggerSince, OnRestored: s.beginAgain,
+		OnAttempted: n.enforcer.Trigger, OnCaughtUp: s.readAgain,
 	})
 	n.enforcer.Permit = s.mayFlush
 	n.enforcer.OnAttempt = func(ctx context.Context, prefixes []netip.Prefix) error {
@@ -132,7 +133,11 @@ func (s *sharing) followAgain(ctx context.Context) {
 func (s *sharing) awaitLease(ctx context.Context) *lease.Shared {
 	waiting := false
 	for {
-		held, err := s.contender.Try(ctx)
+		err := s.ledger.CheckName(ctx)
+		var held *lease.Shared
+		if !errors.Is(err, ledger.ErrNameTaken) { // another error does not matter: the lease is a question of its own
+			held, err = s.contender.Try(ctx)
+		}
 		switch {
 		case held != nil:
 			s.failures.Succeeded("the shared lease can be taken again")
@@ -168,8 +173,11 @@ func (s *sharing) hold(ctx context.Context, held *lease.Shared) {
 		}
 	}
 	held.Release()
-	if lost && ctx.Err() == nil {
+	switch {
+	case lost && ctx.Err() == nil:
 		s.enforceAlone(ctx, known)
+	case known == nil: // it could not take over, and another machine may
+		pause(ctx, leaseEvery)
 	}
 }
 
@@ -196,7 +204,6 @@ func (s *sharing) enforceShared(ctx context.Context, held *lease.Shared) (known 
 	before, err := s.ledger.TakeOver(holding, s.document.Decisions.MaxBans, time.Now())
 	if err != nil {
 		s.failures.Failed(hclog.Error, "the shared lease cannot be taken over", "error", err)
-		pause(ctx, leaseEvery)
 		return nil, false
 	}
 	if err := awaitPreviousHolder(holding, before, StateOf(s.document).Machine); err != nil {
@@ -209,7 +216,8 @@ func (s *sharing) enforceShared(ctx context.Context, held *lease.Shared) (known 
 	s.enforcer.OnFlush = func(f enforcer.Flushed) {
 		s.countFlush(f)
 		known.refresh(holding, s.ledger, time.Now())
-		if errors.Is(f.Err, ledger.ErrNotHolder) { // the state came from a backup, or began anew: take over in it
+		if errors.Is(f.Err, ledger.ErrNotHolder) || errors.Is(f.Err, ledger.ErrNameTaken) {
+			// The state came from a backup, or began anew: take over in it. Or another machine has the name of this one.
 			stop()
 		}
 	}

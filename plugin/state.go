@@ -29,6 +29,7 @@ type State struct {
 	Lease   string // the lock of the process of this machine that acts
 	Lockout string // the login hold-off
 
+	Identity string            // of this machine among those that share the state; see [State.ReadIdentity]
 	Database postgres.Database // of the shared ledger; zero: no other machine shares the state
 	Machine  string            // the name of this machine among those that share the state
 }
@@ -38,7 +39,7 @@ func StateOf(d config.Document) State {
 	base := filepath.Join(d.StateDir, d.Name)
 	s := State{Path: base + ".db", Lease: base + ".lock", Lockout: base + ".lockout"}
 	if d.SharesState() {
-		s.Path = base + ".outbox.db"
+		s.Path, s.Identity = base+".outbox.db", base+".identity"
 		s.Database = postgres.Database{URL: d.StateURL, Password: d.StatePassword.Reveal(), Name: d.Name}
 		s.Machine = cmp.Or(d.StateMachine, hostName())
 	}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"notification-stormshield/appliance"
 	"notification-stormshield/plugin/failures"
 	"notification-stormshield/plugin/guard"
@@ -105,8 +107,7 @@ func (f *flush) prepareChange(ctx context.Context) (appliance.Change, []netip.Pr
 	}, kept, err
 }
 
-// recordAttempt records which prefixes may have entries from now on. The ledger and Config.OnAttempt record them at the same time, because
-// each waits for a disk.
+// recordAttempt records which prefixes may have entries from now on. Config.OnAttempt runs at the same time, because each waits for a disk.
 func (f *flush) recordAttempt(ctx context.Context) error {
 	if f.OnAttempt == nil || len(f.plan.Block) == 0 {
 		return f.Ledger.RecordAttempt(ctx, f.plan)
@@ -121,7 +122,13 @@ func (f *flush) recordAttempt(ctx context.Context) error {
 		ended <- err
 	}()
 	err := f.Ledger.RecordAttempt(ctx, f.plan)
-	return errors.Join(err, <-ended)
+	if failed := <-ended; failed != nil {
+		f.attempts.Failed(hclog.Error, "a flush cannot record on this machine what it is about to block, and goes on", "error", failed,
+			"hint", "repair the disk: after a backup of the database, entries of these bans may stay until they end by themselves")
+	} else {
+		f.attempts.Succeeded("flushes record again what they are about to block")
+	}
+	return err
 }
 
 // recordActivation records that the flush begins to activate the filter rule.

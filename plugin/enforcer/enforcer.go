@@ -68,8 +68,8 @@ type Config struct {
 	Shared func(ctx context.Context, some []netip.Prefix) (map[netip.Prefix]time.Time, error)
 	// Permit is called before each step of a flush at the appliance; see [appliance.Change]. nil: every step is permitted.
 	Permit func() error
-	// OnAttempt is called before a flush blocks prefixes that are pending. Its error ends the flush. It may run at the same time as methods
-	// of Ledger. nil: nobody is called.
+	// OnAttempt is called before a flush blocks prefixes that are pending. The flush logs its error, and goes on. It may run at the same time
+	// as methods of Ledger. nil: nobody is called.
 	OnAttempt func(ctx context.Context, prefixes []netip.Prefix) error
 	// OnFlush is called at the end of each flush; nil: nobody is called.
 	OnFlush func(Flushed)
@@ -91,6 +91,7 @@ type Enforcer struct {
 	pacer         *pacer.Pacer
 	failures      *failures.Log
 	filesRetry    filesRetry
+	attempts      *failures.Log // failures of OnAttempt
 	refused       refusedBans
 	missingRule   missingRule
 	contacted     bool      // the flush under way contacted the appliance
@@ -112,7 +113,10 @@ type round struct {
 
 // New returns an enforcer. Run starts it.
 func New(c Config) *Enforcer {
-	return &Enforcer{Config: c, pacer: pacer.New(c.Rhythm), failures: failures.NewLog(c.Log), filesRetry: filesRetry{log: failures.NewLog(c.Log)}}
+	return &Enforcer{
+		Config: c, pacer: pacer.New(c.Rhythm), failures: failures.NewLog(c.Log), attempts: failures.NewLog(c.Log),
+		filesRetry: filesRetry{log: failures.NewLog(c.Log)},
+	}
 }
 
 // Trigger asks for a flush because this process recorded decisions. More may follow, so the flush is debounced. Trigger

@@ -2,6 +2,7 @@ package forwarder
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"notification-stormshield/plugin/ledger"
@@ -24,6 +25,34 @@ func (f *Forwarder) beat(ctx context.Context) error {
 		return err
 	}
 	f.nextBeat = now.Add(beatEvery)
+	return f.recordAttempts(ctx, now)
+}
+
+// recordAttempts records in a shared state from a backup what this machine began to block within the last day. By then the other machines and
+// the Local APIs have brought their decisions, so the next flush unblocks only what is not in force.
+func (f *Forwarder) recordAttempts(ctx context.Context, now time.Time) error {
+	contact, err := f.Outbox.Contact(ctx)
+	if err != nil || contact.Restored.IsZero() || now.Sub(contact.Restored).Abs() < attemptsWait {
+		return err
+	}
+	attempted, err := f.Outbox.Attempts(ctx, now)
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(attempted, mostDecisions) {
+		limited, cancel := context.WithTimeout(ctx, callTimeout)
+		err := f.Ledger.RecordAttempted(limited, some, now, f.MaxBans)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	if err := f.Outbox.ForgetRestored(ctx); err != nil {
+		return err
+	}
+	if f.OnAttempted != nil {
+		f.OnAttempted()
+	}
 	return nil
 }
 
@@ -48,13 +77,12 @@ func (f *Forwarder) compare(ctx context.Context, beaten ledger.Beaten) error {
 		f.restored = true
 	}
 	if f.restored {
-		attempted, err := f.Outbox.Attempts(ctx, time.Now())
-		if err != nil {
-			return err
-		}
 		limited, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
-		if err := f.Ledger.RecordRestored(limited, attempted, time.Now(), f.MaxBans); err != nil {
+		if err := f.Ledger.RecordRestored(limited, time.Now(), f.MaxBans); err != nil {
+			return err
+		}
+		if err := f.Outbox.RecordRestored(ctx, time.Now()); err != nil {
 			return err
 		}
 	}

@@ -42,6 +42,9 @@ const (
 	// lateAfter is how long a message waits at most that counts as forwarded at once. The decisions of a later one may have been deleted
 	// meanwhile, and the Local API reports a deletion once.
 	lateAfter = 2 * time.Second
+	// attemptsWait is how long after a backup of the shared state the Forwarder records there what this machine began to block. The other
+	// machines notice the backup within two beats, and a Local API is read whole within seconds.
+	attemptsWait = 30 * time.Second
 	// callTimeout is how long one call of the shared state may take.
 	callTimeout = 30 * time.Second
 )
@@ -50,7 +53,8 @@ const (
 type Ledger interface {
 	Forward(ctx context.Context, batch []ledger.Forwarded, now time.Time, limit int) (ledger.Recorded, error)
 	Beat(ctx context.Context, b ledger.Beat, now time.Time) (ledger.Beaten, error)
-	RecordRestored(ctx context.Context, attempted []netip.Prefix, now time.Time, limit int) error
+	RecordRestored(ctx context.Context, now time.Time, limit int) error
+	RecordAttempted(ctx context.Context, attempted []netip.Prefix, now time.Time, limit int) error
 }
 
 // Config describes a forwarder.
@@ -62,6 +66,7 @@ type Config struct {
 	Log         hclog.Logger
 	OnForwarded func(added time.Time) // called after each batch, with the time at which its last message was added; may be nil
 	OnRestored  func()                // called when the database came back from a backup; may be nil
+	OnAttempted func()                // called when the database, after a backup, has what this machine began to block; may be nil
 	OnCaughtUp  func()                // called when all messages are forwarded, and some of them had waited for lateAfter; may be nil
 }
 

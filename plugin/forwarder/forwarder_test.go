@@ -306,18 +306,18 @@ func TestAStateFromABackupGetsThePrefixesThatThisMachineBeganToBlock(t *testing.
 		h.sleep(2 * time.Hour)
 		h.want("without a backup", h.ledger.uses().attempted, "[]")
 		h.ledger.restore(backup)
-		h.ledger.set(func() { // the first try fails after the beat
-			calls := 0
-			h.ledger.fail = func() (before, after error) {
-				if calls++; calls == 2 {
-					return errAway, nil
-				}
-				return nil, nil
-			}
-		})
-		h.sleep(6 * time.Second)
+		h.sleep(25 * time.Second)
 		h.want("calls of RecordRestored", h.ledger.uses().restored, 1)
+		h.want("while other machines bring their decisions", h.ledger.uses().attempted, "[]")
+		h.ledger.set(func() { h.ledger.fail = func() (before, after error) { return errAway, nil } })
+		h.sleep(time.Minute)
+		h.ledger.set(func() { h.ledger.fail = nil })
+		h.sleep(15 * time.Second)
 		h.want("the prefixes of the last day", h.ledger.uses().attempted, "[203.0.113.2/32 203.0.113.3/32]")
+		h.want("calls of OnAttempted", h.attempted, 1)
+		h.ledger.set(func() { h.ledger.attempted = nil })
+		h.sleep(time.Hour)
+		h.want("later", h.ledger.uses().attempted, "[]")
 	})
 }
 

@@ -43,7 +43,7 @@ type fakeLedger struct {
 	batches   []int // the decisions of each batch
 	beats     []ledger.Beat
 	restored  int            // calls of RecordRestored
-	attempted []netip.Prefix // of the last of these calls
+	attempted []netip.Prefix // of the last call of RecordAttempted
 }
 
 // commit runs a transaction. The caller may get an error although the transaction is committed.
@@ -121,13 +121,19 @@ func (l *fakeLedger) Beat(ctx context.Context, b ledger.Beat, _ time.Time) (answ
 	return answer, nil
 }
 
-func (l *fakeLedger) RecordRestored(ctx context.Context, attempted []netip.Prefix, _ time.Time, limit int) error {
+func (l *fakeLedger) RecordRestored(ctx context.Context, _ time.Time, _ int) error {
+	return l.commit(ctx, func() error {
+		l.restored++
+		return nil
+	})
+}
+
+func (l *fakeLedger) RecordAttempted(ctx context.Context, attempted []netip.Prefix, _ time.Time, limit int) error {
 	return l.commit(ctx, func() error {
 		if limit != 1234 {
 			return fmt.Errorf("the limit is %d", limit)
 		}
 		l.attempted = attempted
-		l.restored++
 		return nil
 	})
 }
@@ -181,9 +187,9 @@ type harness struct {
 	log    *bytes.Buffer
 	start  time.Time
 
-	forwarder                     *forwarder.Forwarder
-	stop                          func()
-	forwarded, restored, caughtUp int // calls
+	forwarder                                *forwarder.Forwarder
+	stop                                     func()
+	forwarded, restored, attempted, caughtUp int // calls
 }
 
 // run runs a scenario with a new machine.
@@ -229,7 +235,8 @@ func (h *harness) begin() {
 	h.forwarder = forwarder.New(forwarder.Config{
 		Outbox: h.outbox, Ledger: h.ledger, MaxBans: 1234, Version: "1.2.3",
 		Log:         hclog.New(&hclog.LoggerOptions{Output: h.log, DisableTime: true, Level: hclog.Info}),
-		OnForwarded: func(time.Time) { h.forwarded++ }, OnRestored: func() { h.restored++ }, OnCaughtUp: func() { h.caughtUp++ },
+		OnForwarded: func(time.Time) { h.forwarded++ }, OnRestored: func() { h.restored++ },
+		OnAttempted: func() { h.attempted++ }, OnCaughtUp: func() { h.caughtUp++ },
 	})
 	go func() {
 		defer close(ended)

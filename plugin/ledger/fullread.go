@@ -23,7 +23,7 @@ type FullRead struct {
 func (l *Ledger) BeginFullRead(ctx context.Context) (*FullRead, error) {
 	r := &FullRead{}
 	var isTaken bool
-	err := l.db.QueryRowContext(ctx, "SELECT decisions, "+queryTaken+" FROM flushing", l.name, l.outbox).Scan(&r.last, &isTaken)
+	err := l.db.QueryRowContext(ctx, "SELECT decisions, "+queryTaken+" FROM flushing", l.name, l.identity).Scan(&r.last, &isTaken)
 	if err == nil && isTaken { // EndFullRead would count decisions of the other machine as missing
 		err = ErrNameTaken
 	}

@@ -124,7 +124,7 @@ func TestABackupOfTheStateMakesTheNextFlushCompareAndReassert(t *testing.T) {
 	l := open(t)
 	record(t, l, start, decided(address, start.Add(time.Hour)))
 	flush(t, l, start, byGroup)
-	check(t, l.RecordRestored(t.Context(), nil, start, noLimit))
+	check(t, l.RecordRestored(t.Context(), start, noLimit))
 	p := plan(t, l, start)
 	want(t, "unsure, mark, confirmed", fmt.Sprint(p.Unsure, p.Mark, p.Confirmed.IsZero()), fmt.Sprint(true, "", true))
 }
@@ -143,7 +143,8 @@ func TestTheFlushAfterABackupUnblocksAttemptsThatAreNotInForce(t *testing.T) {
 	want(t, "blocks, unblocks, in force, waiting before", fmt.Sprint(blocks(p), texts(p.Unblock), p.InForce, p.Waiting), "[203.0.113.2/32] [] 2 1")
 	attempted := prefixes("203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32", "203.0.113.4/32", "203.0.113.9/32", "2001:db8::/126")
 	for range 2 {
-		check(t, l.RecordRestored(t.Context(), attempted, now, limit))
+		check(t, l.RecordRestored(t.Context(), now, limit))
+		check(t, l.RecordAttempted(t.Context(), attempted, now, limit))
 		p = plan(t, l, now)
 		want(t, "blocks, in force, waiting", fmt.Sprint(blocks(p), p.InForce, p.Waiting), "[203.0.113.2/32] 2 1")
 		want(t, "unblocks", texts(p.Unblock), []string{"2001:db8::/126", "203.0.113.3/32", "203.0.113.4/32", "203.0.113.9/32"})
@@ -157,7 +158,7 @@ func TestTheFlushAfterABackupUnblocksAttemptsThatAreNotInForce(t *testing.T) {
 	after := lines(t, l, rows)
 	want(t, "rows after the flush", after,
 		[]string{"203.0.113.1/32 1", fmt.Sprint("203.0.113.2/32 ", start.Add(time.Hour).UnixMilli()), "203.0.113.3/32 0"})
-	check(t, l.RecordRestored(t.Context(), attempted[:2], now, limit))
+	check(t, l.RecordAttempted(t.Context(), attempted[:2], now, limit))
 	want(t, "rows after the next restore", lines(t, l, rows), after)
 }
 
@@ -169,7 +170,7 @@ func TestManyAttemptsAreRecordedInABackup(t *testing.T) {
 		attempted = append(attempted, d.Prefix)
 	}
 	record(t, l, start, numbered(0, 10)...)
-	check(t, l.RecordRestored(t.Context(), attempted, start, 20))
+	check(t, l.RecordAttempted(t.Context(), attempted, start, 20))
 	p := plan(t, l, start)
 	want(t, "in force, unblocks", fmt.Sprint(p.InForce, len(p.Unblock)), "10 2490")
 }
@@ -181,10 +182,10 @@ func TestAMachineSeesTheChangesOfOthersAfterABackup(t *testing.T) {
 		record(t, one, start, d)
 	}
 	run(t, one, "UPDATE flushing SET changes = 1") // as in the backup
-	check(t, one.RecordRestored(t.Context(), nil, start, noLimit))
+	check(t, one.RecordRestored(t.Context(), start, noLimit))
 	for what, do := range map[string]func(){
 		"a ban":                             func() { record(t, two, start, decided(address, start.Add(time.Hour))) },
-		"that the state came from a backup": func() { check(t, two.RecordRestored(t.Context(), nil, start, noLimit)) },
+		"that the state came from a backup": func() { check(t, two.RecordRestored(t.Context(), start, noLimit)) },
 	} {
 		before, err := one.Changes(t.Context())
 		check(t, err)
@@ -202,7 +203,7 @@ func TestOnlyANewStateTakesOverTheNamesInTheFiles(t *testing.T) {
 			_, err := l.Beat(t.Context(), ledger.Beat{}, start)
 			check(t, err)
 		}
-		check(t, l.RecordRestored(t.Context(), nil, start, noLimit))
+		check(t, l.RecordRestored(t.Context(), start, noLimit))
 		want(t, fmt.Sprintf("after %d beats the files were never compared", beats), plan(t, l, start).Compared.IsZero(), isNew)
 	}
 }
@@ -290,7 +291,7 @@ func TestALedgerOfOneMachineRefusesWhatNeedsASharedState(t *testing.T) {
 	_, beat := l.Beat(t.Context(), ledger.Beat{}, start)
 	_, takeOver := l.TakeOver(t.Context(), noLimit, start)
 	_, forward := l.Forward(t.Context(), nil, start, noLimit)
-	for _, err := range []error{beat, takeOver, forward, l.HandOver(t.Context()), l.RecordRestored(t.Context(), nil, start, noLimit)} {
+	for _, err := range []error{beat, takeOver, forward, l.HandOver(t.Context()), l.RecordRestored(t.Context(), start, noLimit)} {
 		want(t, "it failed", err != nil, true)
 	}
 }
@@ -325,14 +326,14 @@ func TestAMachineJoinsAStateThatDoesNotKnowItAnyMore(t *testing.T) {
 	}
 }
 
-func TestANameBelongsToOneOutboxUntilItsMachineIsSilent(t *testing.T) {
+func TestANameBelongsToOneMachineUntilItIsSilent(t *testing.T) {
 	onlyPostgres(t)
 	d := databaseAt(t, t.Name())
 	one, clone, command := openShared(t, d, "one"), openShared(t, d, "one"), openShared(t, d, "one")
-	one.UseOutbox("first")
-	clone.UseOutbox("second")
-	beat := func(l *ledger.Ledger, after time.Duration) error {
-		_, err := l.Beat(t.Context(), ledger.Beat{}, start.Add(after))
+	one.UseIdentity("first")
+	clone.UseIdentity("second")
+	beat := func(l *ledger.Ledger, clock time.Duration) error {
+		_, err := l.Beat(t.Context(), ledger.Beat{}, start.Add(clock))
 		return err
 	}
 	decision := decided(address, start.Add(time.Hour))
@@ -348,6 +349,7 @@ func TestANameBelongsToOneOutboxUntilItsMachineIsSilent(t *testing.T) {
 				return err
 			},
 			"full read": func(l *ledger.Ledger) error { _, err := l.BeginFullRead(t.Context()); return err },
+			"name":      func(l *ledger.Ledger) error { return l.CheckName(t.Context()) },
 			"take-over": func(l *ledger.Ledger) error { _, err := l.TakeOver(t.Context(), noLimit, start); return err },
 		} {
 			if err := do(refused); !errors.Is(err, ledger.ErrNameTaken) {
@@ -356,11 +358,15 @@ func TestANameBelongsToOneOutboxUntilItsMachineIsSilent(t *testing.T) {
 			check(t, do(works))
 		}
 	}
+	wantTaken := func(what string, err error) { want(t, what, errors.Is(err, ledger.ErrNameTaken), true) }
 	check(t, beat(one, 0))
-	want(t, "the beat of the other one", errors.Is(beat(clone, 29*time.Second), ledger.ErrNameTaken), true)
+	wantTaken("the beat of the other one, whose clock is a day ahead", beat(clone, 24*time.Hour))
 	wantRefused("while the first one runs", clone, one)
-	record(t, command, start, decision) // a command of the machine has no outbox
-	check(t, beat(clone, 31*time.Second))
-	want(t, "the beat of the first one", errors.Is(beat(one, 32*time.Second), ledger.ErrNameTaken), true)
+	check(t, clone.RecordReadFailure(t.Context(), "of the other one", start))
+	want(t, "the failure of the first one", status(t, one, start).LocalAPI.Error, "")
+	record(t, command, start, decision) // a command of the machine has no identity
+	run(t, one, "UPDATE machine SET beaten = beaten - 31000")
+	check(t, beat(clone, 0))
+	wantTaken("the beat of the first one", beat(one, 24*time.Hour))
 	wantRefused("after the first one was silent", one, clone)
 }

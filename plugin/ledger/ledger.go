@@ -98,14 +98,15 @@ var ErrUnavailable = errors.New("the ledger cannot be used now")
 
 // Ledger is an open ledger. It is safe for concurrent use.
 type Ledger struct {
-	db      *sql.DB // for reading
-	path    string
-	shared  bool         // several machines share it, in PostgreSQL
-	schema  string       // of a shared state
-	name    string       // of this machine in a shared state
-	outbox  string       // the ID of this machine's outbox; "": not known
-	machine atomic.Int64 // the bit of this machine; see bitOf
-	term    atomic.Int64 // of this machine as the holder of a shared state; 0: it did not take over
+	db     *sql.DB // for reading
+	path   string
+	shared bool   // several machines share it, in PostgreSQL
+	schema string // of a shared state
+	name   string // of this machine in a shared state
+	// identity tells this machine from another one with the same name; "": not known.
+	identity string
+	machine  atomic.Int64 // the bit of this machine; see bitOf
+	term     atomic.Int64 // of this machine as the holder of a shared state; 0: it did not take over
 	// writer has one connection, because each connection keeps pages of the file in memory. It is db if the ledger is open for
 	// reading alone: SQLite then refuses to write.
 	writer *sql.DB

@@ -21,13 +21,14 @@ func readLocalAPI(ctx context.Context, tx *sql.Tx, number int64) (a LocalAPI, er
 
 // RecordRead records that the Local API was read.
 func (l *Ledger) RecordRead(ctx context.Context, now time.Time) error {
-	err := l.exec(ctx, "UPDATE local_api SET last_read = ?, failing_since = 0, error = '' WHERE machine = ?", now.UnixMilli(), l.number())
+	err := l.exec(ctx, "UPDATE local_api SET last_read = ?3, failing_since = 0, error = '' WHERE machine = ?4 AND NOT "+queryTaken,
+		l.name, l.identity, now.UnixMilli(), l.number())
 	return l.explain(err, "record that the Local API was read")
 }
 
 // RecordReadFailure records why the Local API could not be read. It ends no ban.
 func (l *Ledger) RecordReadFailure(ctx context.Context, why string, now time.Time) error {
-	err := l.exec(ctx, "UPDATE local_api SET failing_since = CASE failing_since WHEN 0 THEN ?1 ELSE failing_since END, error = ?2 WHERE machine = ?3",
-		now.UnixMilli(), why, l.number())
+	err := l.exec(ctx, `UPDATE local_api SET failing_since = CASE failing_since WHEN 0 THEN ?3 ELSE failing_since END, error = ?4
+		WHERE machine = ?5 AND NOT `+queryTaken, l.name, l.identity, now.UnixMilli(), why, l.number())
 	return l.explain(err, "record why the Local API cannot be read")
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"math/bits"
 	"net/netip"
-	"slices"
 	"time"
 
 	"notification-stormshield/plugin/ban"
@@ -17,13 +16,17 @@ import (
 var ErrGap = errors.New("the state lacks earlier messages of this machine")
 
 // ErrNameTaken says that another machine uses the name of this one.
-var ErrNameTaken = errors.New("another machine uses the name of this machine (hint: give each machine a state_machine of its own)")
+var ErrNameTaken = errors.New("another machine used the name of this machine within the last 30s (hint: give each machine a state_machine of its own)")
 
 // NameKept is how long a machine keeps its name after its last beat.
 const NameKept = 30 * time.Second
 
-// queryTaken reports whether the row with the name of this machine (?1) has another outbox than this machine (?2).
-const queryTaken = "EXISTS (SELECT * FROM machine WHERE name = ?1 AND outbox <> '' AND ?2 NOT IN ('', outbox))"
+const (
+	// queryTaken reports whether the row with the name of this machine (?1) has another identity than this machine (?2).
+	queryTaken = "EXISTS (SELECT * FROM machine WHERE name = ?1 AND identity <> '' AND ?2 NOT IN ('', identity))"
+	// databaseClock is the time of the database, in milliseconds. It decides who has a name, because the clocks of the machines may differ.
+	databaseClock = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+)
 
 // Machine is a CrowdSec machine that uses a shared state.
 type Machine struct {
@@ -34,7 +37,7 @@ type Machine struct {
 	Version      string    // of its plugin
 	Waiting      int       // how many decisions wait in its outbox
 	WaitingSince time.Time
-	Outbox       string // the ID of its outbox; "": not known
+	Identity     string // tells it from another machine with the same name; "": not known
 	LocalAPI     LocalAPI
 }
 
@@ -81,23 +84,27 @@ func (l *Ledger) number() int64 { return int64(bits.Len64(uint64(l.machine.Load(
 func readMachines(ctx context.Context, tx *sql.Tx) (all []Machine, err error) {
 	err = query(ctx, tx, func(rows *sql.Rows) error {
 		var m Machine
-		err := rows.Scan(&m.Name, &m.Number, scanInto(&m.Seen), &m.IsHolder, &m.Version, &m.Waiting, scanInto(&m.WaitingSince), &m.Outbox,
+		err := rows.Scan(&m.Name, &m.Number, scanInto(&m.Seen), &m.IsHolder, &m.Version, &m.Waiting, scanInto(&m.WaitingSince), &m.Identity,
 			scanInto(&m.LocalAPI.LastRead), scanInto(&m.LocalAPI.FailingSince), &m.LocalAPI.Error)
 		all = append(all, m)
 		return err
-	}, `SELECT name, number, seen, holder.machine = number AND released = 0, version, waiting, waiting_since, outbox, last_read, failing_since, error
+	}, `SELECT name, number, seen, holder.machine = number AND released = 0, version, waiting, waiting_since, identity, last_read, failing_since, error
 		FROM machine JOIN local_api ON local_api.machine = number CROSS JOIN holder ORDER BY number`)
 	return all, err
 }
 
-// UseOutbox sets the ID of this machine's outbox. The caller calls it before any other method. While another machine uses the name of this
-// one, this machine records no decision and no beat, and does not take over: the error is [ErrNameTaken].
-func (l *Ledger) UseOutbox(id string) { l.outbox = id }
+// UseIdentity says what tells this machine from another one with the same name. The caller calls it before any other method. While another
+// machine uses the name, no method records decisions or takes over: the error is an [ErrNameTaken].
+func (l *Ledger) UseIdentity(id string) { l.identity = id }
 
-// checkName returns [ErrNameTaken] if another machine uses the name of this one.
+// CheckName returns an [ErrNameTaken] if another machine uses the name of this one.
+func (l *Ledger) CheckName(ctx context.Context) error {
+	return l.explain(l.read(ctx, func(tx *sql.Tx) error { return l.checkName(ctx, tx) }), "look who uses the name of this machine")
+}
+
 func (l *Ledger) checkName(ctx context.Context, tx *sql.Tx) error {
 	var isTaken bool
-	err := tx.QueryRowContext(ctx, "SELECT "+queryTaken, l.name, l.outbox).Scan(&isTaken)
+	err := tx.QueryRowContext(ctx, "SELECT "+queryTaken, l.name, l.identity).Scan(&isTaken)
 	if err == nil && isTaken {
 		err = ErrNameTaken
 	}
@@ -109,9 +116,10 @@ func (l *Ledger) checkName(ctx context.Context, tx *sql.Tx) error {
 // machine joins the state anew.
 func (l *Ledger) Beat(ctx context.Context, b Beat, now time.Time) (beaten Beaten, err error) {
 	beat := func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `UPDATE machine SET seen = ?1, beat = beat + 1, version = ?2, waiting = ?3, waiting_since = ?4, outbox = ?5
-			WHERE number = ?6 AND name = ?7 AND (outbox IN ('', ?5) OR seen <= ?8) RETURNING beat, forwarded`,
-			now.UnixMilli(), b.Version, b.Waiting, milliseconds(b.WaitingSince), l.outbox, l.number(), l.name, now.Add(-NameKept).UnixMilli()).
+		err := tx.QueryRowContext(ctx, `UPDATE machine SET seen = ?1, beat = beat + 1, version = ?2, waiting = ?3, waiting_since = ?4, identity = ?5,
+			beaten = `+databaseClock+`
+			WHERE number = ?6 AND name = ?7 AND (identity IN ('', ?5) OR beaten <= `+databaseClock+` - ?8) RETURNING beat, forwarded`,
+			now.UnixMilli(), b.Version, b.Waiting, milliseconds(b.WaitingSince), l.identity, l.number(), l.name, NameKept.Milliseconds()).
 			Scan(&beaten.Beat, &beaten.Forwarded)
 		if errors.Is(err, sql.ErrNoRows) {
 			err = cmp.Or(l.checkName(ctx, tx), err)
@@ -169,10 +177,7 @@ func (l *Ledger) Forward(ctx context.Context, messages []Forwarded, now time.Tim
 // RecordRestored records that the state came from a backup. So the appliance may have other entries than the state says: the next flush
 // compares the whole files, and blocks everything in force again. If the state has the beats of this machine, it is no new one. Then the
 // names in the files are no bans of an earlier installation, also if the backup is from before the first comparison.
-//
-// attempted are prefixes that this machine began to block, before or after the backup. Each of them may have an entry, although the state
-// has no ban for it.
-func (l *Ledger) RecordRestored(ctx context.Context, attempted []netip.Prefix, now time.Time, limit int) error {
+func (l *Ledger) RecordRestored(ctx context.Context, now time.Time, limit int) error {
 	if !l.shared {
 		return l.explain(errNotShared, "record that the state came from a backup")
 	}
@@ -180,9 +185,6 @@ func (l *Ledger) RecordRestored(ctx context.Context, attempted []netip.Prefix, n
 		// This counts as a change, so that the holder flushes soon. It also sets l.own to the number in the backup. With a higher number,
 		// changes of other machines would count as changes of this one.
 		t.changed = true
-		if err := t.markAttempted(ctx, attempted); err != nil {
-			return err
-		}
 		return execEach(ctx, t.tx,
 			statement{"UPDATE flushing SET mark = '', confirmed = 0, unsure = CASE unsure WHEN 0 THEN ? ELSE unsure END", []any{now.UnixMilli()}},
 			statement{"UPDATE flushing SET compared = ? WHERE compared = 0 AND (SELECT beat FROM machine WHERE number = ?) > 1",
@@ -191,11 +193,16 @@ func (l *Ledger) RecordRestored(ctx context.Context, attempted []netip.Prefix, n
 	return l.explain(err, "record that the state came from a backup")
 }
 
-// markAttempted records that prefixes may have entries. A prefix without a ban gets one that has ended, so that the next flush unblocks it.
-func (t *transaction) markAttempted(ctx context.Context, attempted []netip.Prefix) error {
-	for some := range slices.Chunk(attempted, chunk) {
-		err := t.update(ctx, some, func(bans map[netip.Prefix]*storedBan) {
-			for _, p := range some {
+// RecordAttempted records in a state from a backup what this machine began to block, before or after the backup. Each prefix may have an entry,
+// although the state has no ban for it. A prefix without a ban gets one that has ended, so that the next flush unblocks it.
+func (l *Ledger) RecordAttempted(ctx context.Context, attempted []netip.Prefix, now time.Time, limit int) error {
+	if !l.shared {
+		return l.explain(errNotShared, "record what may be blocked")
+	}
+	_, err := l.transact(ctx, now, limit, func(t *transaction) error {
+		t.changed = true // the holder flushes soon
+		return t.update(ctx, attempted, func(bans map[netip.Prefix]*storedBan) {
+			for _, p := range attempted {
 				b := bans[p]
 				if b == nil {
 					bans[p] = &storedBan{prefix: p, expires: maybeBlocked, isNew: true, changed: true}
@@ -204,11 +211,8 @@ func (t *transaction) markAttempted(ctx context.Context, attempted []netip.Prefi
 				}
 			}
 		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	})
+	return l.explain(err, "record what may be blocked")
 }
 
 // BlockedBans returns the bans in force, with their ends, that have a decision which was recorded after another one; 0: all. last is the

@@ -110,7 +110,8 @@ CREATE TABLE trouble (
 CREATE TABLE machine (
 	number        INTEGER PRIMARY KEY,        -- 1 to 60; its bit is in the sets of a decision
 	name          TEXT NOT NULL UNIQUE,
-	outbox        TEXT NOT NULL DEFAULT '',   -- the ID of its outbox; '': not known
+	identity      TEXT NOT NULL DEFAULT '',   -- tells it from another machine with the same name; '': not known
+	beaten        INTEGER NOT NULL DEFAULT 0, -- the time of its last beat, by the clock of the database
 	seen          INTEGER NOT NULL DEFAULT 0, -- the time of its last beat
 	beat          INTEGER NOT NULL DEFAULT 0, -- the number of its beats
 	forwarded     INTEGER NOT NULL DEFAULT 0, -- the last message of its outbox that was recorded

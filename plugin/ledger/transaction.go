@@ -69,7 +69,7 @@ func (l *Ledger) transact(ctx context.Context, now time.Time, limit int, do func
 			max_bans, (SELECT term FROM holder), COALESCE((SELECT forwarded FROM machine WHERE name = ?1 AND number = ?3), -1),
 			`+queryTaken+` FROM flushing
 			CROSS JOIN (SELECT CAST(SUM(enforced) AS BIGINT) AS enforced, SUM(waiting) > 0 AS has_waiting FROM tally) AS counted`,
-			l.name, l.outbox, l.number()).
+			l.name, l.identity, l.number()).
 			Scan(&t.number, &t.flush, &t.lastDecision, &t.enforced, &t.hasWaiting, &t.firstBan, &ofHolder, &term, &t.forwarded, &isTaken)
 		t.nextBan = t.firstBan
 		before := t.lastDecision

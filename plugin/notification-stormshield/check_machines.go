@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +12,6 @@ import (
 	"notification-stormshield/plugin"
 	"notification-stormshield/plugin/health"
 	"notification-stormshield/plugin/ledger"
-	"notification-stormshield/plugin/outbox"
 	"notification-stormshield/stormshield/acceptance"
 )
 
@@ -32,7 +29,7 @@ func (c *databaseCheck) checkMachines(ctx context.Context) []acceptance.Finding 
 	if c.anonymous {
 		name.Detail, others.Detail = "it has a name of its own", health.FormatCount(len(status.Machines), "machine", "machines")
 	}
-	isTaken, err := c.isNameTaken(ctx, status)
+	isTaken, err := c.isNameTaken(status)
 	if err != nil {
 		name.Verdict, name.Detail = acceptance.Untried, err.Error()
 	}
@@ -63,19 +60,13 @@ func (c *databaseCheck) readShared(ctx context.Context) (status ledger.Status, t
 }
 
 // isNameTaken reports whether a plugin on another machine uses the name of this machine. Such a plugin has another outbox.
-func (c *databaseCheck) isNameTaken(ctx context.Context, s ledger.Status) (bool, error) {
+func (c *databaseCheck) isNameTaken(s ledger.Status) (bool, error) {
 	at := slices.IndexFunc(s.Machines, func(m ledger.Machine) bool { return m.Name == c.state.Machine })
-	if at < 0 || s.Machines[at].Outbox == "" || time.Since(s.Machines[at].Seen) > ledger.NameKept {
+	if at < 0 || s.Machines[at].Identity == "" || time.Since(s.Machines[at].Seen) > ledger.NameKept {
 		return false, nil
 	}
-	if _, err := os.Stat(c.state.Path); errors.Is(err, fs.ErrNotExist) { // no plugin ran on this machine yet
-		return true, nil
-	}
-	box, err := outbox.OpenReadOnly(ctx, c.state.Path)
-	if err != nil {
-		return false, err
-	}
-	return box.ID() != s.Machines[at].Outbox, box.Close()
+	own, err := c.state.ReadIdentity() // "": no plugin ran on this machine yet
+	return err == nil && own != s.Machines[at].Identity, err
 }
 
 // describeMachines lists the machines that share a state.

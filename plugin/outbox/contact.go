@@ -12,19 +12,31 @@ type Contact struct {
 	AwaySince time.Time // since when the database cannot be used; zero: it can, as far as this machine knows
 	Cause     string    // why it cannot
 	IsAlone   bool      // this machine goes on without the database
+	Restored  time.Time // when this machine noticed that the state came from a backup; zero: never, or ForgetRestored was called since
 }
 
 // Contact returns this machine's contact with the shared state.
 func (o *Outbox) Contact(ctx context.Context) (c Contact, err error) {
-	var since int64
-	err = o.db.QueryRowContext(ctx, "SELECT beat, away_since, away_cause, alone FROM state").Scan(&c.Beat, &since, &c.Cause, &c.IsAlone)
-	c.AwaySince = timeOf(since)
+	var since, restored int64
+	err = o.db.QueryRowContext(ctx, "SELECT beat, away_since, away_cause, alone, restored FROM state").
+		Scan(&c.Beat, &since, &c.Cause, &c.IsAlone, &restored)
+	c.AwaySince, c.Restored = timeOf(since), timeOf(restored)
 	return c, o.explain(err, "read the contact with the shared state")
 }
 
 // RecordBeat records that the shared state counted a beat.
 func (o *Outbox) RecordBeat(ctx context.Context, beat int64) error {
 	return o.explain(o.update(ctx, "UPDATE state SET beat = ?", beat), "record a beat")
+}
+
+// RecordRestored records when this machine noticed that the shared state came from a backup.
+func (o *Outbox) RecordRestored(ctx context.Context, now time.Time) error {
+	return o.explain(o.update(ctx, "UPDATE state SET restored = ?", now.UnixMilli()), "record that the shared state came from a backup")
+}
+
+// ForgetRestored records that the shared state has what this machine began to block.
+func (o *Outbox) ForgetRestored(ctx context.Context) error {
+	return o.explain(o.update(ctx, "UPDATE state SET restored = 0"), "record what the shared state has")
 }
 
 // RecordBack records that the database can be used.

@@ -49,7 +49,6 @@ type Outbox struct {
 	db     *sql.DB // for reading
 	writer *sql.DB // of one connection; db if the outbox is open for reading alone
 	path   string
-	id     string
 	// writing makes the writers of this process wait for each other here. They would poll for SQLite's lock.
 	writing sync.Mutex
 	tidied  time.Time // when MarkForwarded last deleted old messages; writing guards it
@@ -65,9 +64,6 @@ func Open(ctx context.Context, path string) (*Outbox, error) {
 	if err = sqlite.Verify(ctx, writer); err == nil {
 		err = o.prepare(ctx)
 	}
-	if err == nil {
-		err = o.readID(ctx)
-	}
 	return o.closeOnError(err)
 }
 
@@ -81,9 +77,6 @@ func OpenReadOnly(ctx context.Context, path string) (*Outbox, error) {
 	found, err := sqlite.Version(ctx, o.db)
 	if err == nil {
 		err = sqlite.CheckVersion(found, version)
-	}
-	if err == nil {
-		err = o.readID(ctx)
 	}
 	return o.closeOnError(err)
 }
@@ -107,13 +100,6 @@ func (o *Outbox) Close() error { return errors.Join(o.db.Close(), o.writer.Close
 
 // Path returns the path of the file.
 func (o *Outbox) Path() string { return o.path }
-
-// ID returns the ID of this outbox. No other outbox has it, not even that of another machine with the same name.
-func (o *Outbox) ID() string { return o.id }
-
-func (o *Outbox) readID(ctx context.Context) error {
-	return o.db.QueryRowContext(ctx, "SELECT id FROM state").Scan(&o.id)
-}
 
 // explain adds to an error what failed, and where; nil stays nil.
 func (o *Outbox) explain(err error, what string, values ...any) error {

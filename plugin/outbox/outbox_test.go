@@ -363,15 +363,3 @@ func TestTheContactIsKept(t *testing.T) {
 	check(t, o.RecordBack(t.Context()))
 	wantContact("back", outbox.Contact{Beat: 8})
 }
-
-func TestEachOutboxHasItsOwnID(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "test.outbox.db")
-	o := openAt(t, path)
-	reader, err := outbox.OpenReadOnly(t.Context(), path)
-	check(t, err)
-	defer reader.Close()
-	want(t, "the length", len(o.ID()), 32)
-	want(t, "opened again", openAt(t, path).ID(), o.ID())
-	want(t, "opened for reading", reader.ID(), o.ID())
-	want(t, "another one has the same", open(t).ID() == o.ID(), false)
-}

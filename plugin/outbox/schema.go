@@ -34,16 +34,16 @@ CREATE TABLE forwarding (
 	at   INTEGER NOT NULL     -- … were forwarded by this time
 );
 CREATE TABLE state (
-	id         TEXT NOT NULL,              -- no other outbox has it
 	forwarded  INTEGER NOT NULL DEFAULT 0, -- the last message that was forwarded
 	reached    INTEGER NOT NULL DEFAULT 0, -- the highest number that was ever forwarded
 	resent     INTEGER NOT NULL DEFAULT 0, -- when forwarded messages last began to wait again
 	beat       INTEGER NOT NULL DEFAULT 0, -- the last beat that the shared state counted
+	restored   INTEGER NOT NULL DEFAULT 0, -- when this machine noticed that the shared state came from a backup, which lacks its attempts; 0: it has them
 	away_since INTEGER NOT NULL DEFAULT 0, -- since when the database cannot be used; 0: it can
 	away_cause TEXT NOT NULL DEFAULT '',    -- why
 	alone      INTEGER NOT NULL DEFAULT 0   -- 1: this machine goes on without the database
 );
-INSERT INTO state (id) VALUES (LOWER(HEX(RANDOMBLOB(16))));
+INSERT INTO state DEFAULT VALUES;
 `
 
 // prepare makes the tables of a new file. If the file has another version, prepare returns an error; see [sqlite.CheckVersion].
