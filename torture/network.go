@@ -57,9 +57,9 @@ func newNetwork(ctx context.Context) (n *network, err error) {
 	if err != nil {
 		return n, err
 	}
-	// Without its link, this machine would look for the namespace elsewhere.
+	// Without its link, this machine would look for the namespace elsewhere. A process that was killed may have left the route.
 	err = errors.Join(
-		command(ctx, "ip", "route", "add", "blackhole", n.net, "metric", "9999"),
+		command(ctx, "ip", "route", "replace", "blackhole", n.net, "metric", "9999"),
 		command(ctx, "ip", "address", "add", n.here+"/30", "dev", n.device),
 		command(ctx, "ip", "link", "set", n.device, "up"))
 	if err != nil {
