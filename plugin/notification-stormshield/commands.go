@@ -25,7 +25,8 @@ type command struct {
 func commands() []command {
 	return []command{
 		setupCommand(), configCommand(), trustCommand(), checkCommand(), statusCommand(), bansCommand(), flushCommand(),
-		ruleCommand(), stateCommand(), cleanupCommand(), versionCommand(), packageFactsCommand(),
+		ruleCommand(), stateCommand(), cleanupCommand(), installCommand(), versionCommand(),
+		packageFactsCommand(),
 	}
 }
 
