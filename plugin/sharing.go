@@ -47,7 +47,7 @@ func newSharing(n *notification) *sharing {
 	}
 	s.forwarder = forwarder.New(forwarder.Config{
 		Outbox: n.outbox, Ledger: forwardingLedger{n.ledger, s.aloneTime}, MaxBans: n.document.Decisions.MaxBans,
-		Version: n.options.Version, Log: n.log, OnForwarded: n.enforcer.TriggerSince, OnRestored: s.beginAgain,
+		Version: n.options.Version, Log: n.log, OnForwarded: n.enforcer.TriggerSince, OnRestored: s.readAgain,
 		OnAttempted: n.enforcer.Trigger, OnCaughtUp: s.readAgain,
 	})
 	n.enforcer.Permit = s.mayFlush
@@ -64,13 +64,6 @@ func (s *sharing) readAgain() {
 	case s.restored <- struct{}{}:
 	default:
 	}
-}
-
-// beginAgain makes the follower begin again and triggers a flush, because the database came back from a backup. The flush is debounced, so
-// that the outbox and the Local API can first bring decisions that the database lacks.
-func (s *sharing) beginAgain() {
-	s.readAgain()
-	s.enforcer.Trigger()
 }
 
 // mayFlush returns an error if this process may not change the appliance now.

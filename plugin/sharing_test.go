@@ -324,7 +324,8 @@ func TestAfterABackupTheNextFlushUnblocksABanThatTheLocalAPIDeletedMeanwhile(t *
 	}
 }
 
-func TestTheHolderFlushesOnceItKnowsThatTheDatabaseCameBackFromABackup(t *testing.T) {
+// Nothing else makes this machine flush.
+func TestTheHolderFlushesWhenARestoredDatabaseGotWhatItBlocked(t *testing.T) {
 	t.Parallel()
 	m := newMachines(t)
 	m.startHolder("203.0.113.1")

@@ -124,7 +124,7 @@ func (f *flush) recordAttempt(ctx context.Context) error {
 	err := f.Ledger.RecordAttempt(ctx, f.plan)
 	if failed := <-ended; failed != nil {
 		f.attempts.Failed(hclog.Error, "a flush cannot record on this machine what it is about to block, and goes on", "error", failed,
-			"hint", "repair the disk: after a backup of the database, entries of these bans may stay until they end by themselves")
+			"hint", "repair the disk: if the database comes back from a backup, entries of these bans may stay until they end by themselves")
 	} else {
 		f.attempts.Succeeded("flushes record again what they are about to block")
 	}

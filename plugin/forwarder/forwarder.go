@@ -9,8 +9,8 @@
 //
 // Every five seconds the Forwarder records a beat in the shared state: this machine runs, and this many decisions wait on it. The
 // shared state counts the beats, and returns the count. A count that the Forwarder has seen before shows that the database came back
-// from a backup. Then the Forwarder forwards again the messages that the shared state lacks. It also records there which prefixes this
-// machine began to block within the last day.
+// from a backup. Then the Forwarder forwards again the messages that the shared state lacks. Half a minute later it also
+// records there which prefixes this machine began to block within the last day.
 //
 // The package knows no appliance. Only the holder of this machine's lease runs a Forwarder.
 package forwarder
@@ -42,8 +42,8 @@ const (
 	// lateAfter is how long a message waits at most that counts as forwarded at once. The decisions of a later one may have been deleted
 	// meanwhile, and the Local API reports a deletion once.
 	lateAfter = 2 * time.Second
-	// attemptsWait is how long after a backup of the shared state the Forwarder records there what this machine began to block. The other
-	// machines notice the backup within two beats, and a Local API is read whole within seconds.
+	// attemptsWait is how long the Forwarder waits, after the shared state came back from a backup, before it records there what this machine
+	// began to block. The other machines notice the backup within two beats, and a Local API is read whole within seconds.
 	attemptsWait = 30 * time.Second
 	// callTimeout is how long one call of the shared state may take.
 	callTimeout = 30 * time.Second
@@ -66,7 +66,7 @@ type Config struct {
 	Log         hclog.Logger
 	OnForwarded func(added time.Time) // called after each batch, with the time at which its last message was added; may be nil
 	OnRestored  func()                // called when the database came back from a backup; may be nil
-	OnAttempted func()                // called when the database, after a backup, has what this machine began to block; may be nil
+	OnAttempted func()                // called when a database from a backup got what this machine began to block; may be nil
 	OnCaughtUp  func()                // called when all messages are forwarded, and some of them had waited for lateAfter; may be nil
 }
 

@@ -59,7 +59,7 @@ func (c *databaseCheck) readShared(ctx context.Context) (status ledger.Status, t
 	return status, target, err
 }
 
-// isNameTaken reports whether a plugin on another machine uses the name of this machine. Such a plugin has another outbox.
+// isNameTaken reports whether a plugin on another machine uses the name of this machine. Its machine has another identity.
 func (c *databaseCheck) isNameTaken(s ledger.Status) (bool, error) {
 	at := slices.IndexFunc(s.Machines, func(m ledger.Machine) bool { return m.Name == c.state.Machine })
 	if at < 0 || s.Machines[at].Identity == "" || time.Since(s.Machines[at].Seen) > ledger.NameKept {

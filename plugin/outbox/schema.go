@@ -38,7 +38,7 @@ CREATE TABLE state (
 	reached    INTEGER NOT NULL DEFAULT 0, -- the highest number that was ever forwarded
 	resent     INTEGER NOT NULL DEFAULT 0, -- when forwarded messages last began to wait again
 	beat       INTEGER NOT NULL DEFAULT 0, -- the last beat that the shared state counted
-	restored   INTEGER NOT NULL DEFAULT 0, -- when this machine noticed that the shared state came from a backup, which lacks its attempts; 0: it has them
+	restored   INTEGER NOT NULL DEFAULT 0, -- when this machine noticed that the shared state came from a backup; 0: see Contact.Restored
 	away_since INTEGER NOT NULL DEFAULT 0, -- since when the database cannot be used; 0: it can
 	away_cause TEXT NOT NULL DEFAULT '',    -- why
 	alone      INTEGER NOT NULL DEFAULT 0   -- 1: this machine goes on without the database
