@@ -16,7 +16,7 @@ SHARED  := ./plugin ./plugin/forwarder ./plugin/health ./plugin/ledger ./plugin/
 # Where the packages go.
 DIST    := dist
 
-.PHONY: help build package test test-long test-postgres lint demo e2e bench torture
+.PHONY: help build package image test test-long test-postgres lint demo e2e bench torture
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,10 @@ build: ## build bin/notification-stormshield, static, with its version and commi
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(PLUGIN) ./plugin/notification-stormshield
 
 package: ## make deb, rpm and archive for amd64 and arm64 in dist/; VERSION=1.2.3 sets their version
-	VERSION='$(VERSION)' COMMIT='$(COMMIT)' NFPM='$(NFPM)' SBOM='$(SBOM)' packaging/build.sh '$(DIST)'
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' NFPM='$(NFPM)' SBOM='$(SBOM)' packaging/build.sh '$(DIST)' packages
+
+image: ## make an image for containers, for amd64 and arm64, in dist/; needs no container engine
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' SBOM='$(SBOM)' packaging/build.sh '$(DIST)' image
 
 # By default, each program with the race detector sleeps for a second at its end.
 test test-long test-postgres: export GORACE = atexit_sleep_ms=0
@@ -33,6 +36,7 @@ test test-long test-postgres: export GORACE = atexit_sleep_ms=0
 test: ## run the tests with the race detector, in three minutes; no root needed
 	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")
 	go test $(RACE) -timeout 20m -skip '^TestLong' ./...
+	go test -C packaging/image ./...
 
 test-long: ## run the long tests, which make test leaves out; no root needed
 	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")
@@ -46,6 +50,7 @@ test-postgres: ## run the tests of a state in PostgreSQL, on a private server; n
 lint: ## run the linters, and check the import rules and the workflows
 	$(LINTER) run ./...
 	cd e2e && $(LINTER) run --config ../.golangci.yml ./...
+	cd packaging/image && $(LINTER) run --config ../../.golangci.yml ./...
 	$(ACTIONS)
 
 demo: build ## show in half a minute what the plugin does, on the simulated appliance

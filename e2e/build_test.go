@@ -26,7 +26,7 @@ func TestTwoBuildsOfACommitGiveTheSameBytes(t *testing.T) {
 		git ls-files -z --cached --others --exclude-standard | tar -c --null --ignore-failed-read -T - | (umask 077 && tar -xm --no-same-permissions -C "$1")`, tree))
 	t.Setenv("TZ", "Pacific/Auckland")
 	t.Setenv("HOSTNAME", "another")
-	if err := makePackages("077", tree, second); err != nil {
+	if err := makeRelease("077", tree, second, "package", "image"); err != nil {
 		t.Fatal(err)
 	}
 	names := []string{}
@@ -41,7 +41,7 @@ func TestTwoBuildsOfACommitGiveTheSameBytes(t *testing.T) {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	if len(names) != 9 { // a deb, an rpm, an archive and a bill of materials for each architecture, and the checksums
+	if len(names) != 10 { // a deb, an rpm, an archive and a bill of materials for each architecture, the image, and the checksums
 		t.Errorf("the builds have %d files: %v", len(names), names)
 	}
 	for _, name := range names {
@@ -67,8 +67,8 @@ func TestAllPackagesHaveChecksums(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), "sha256sum", "--check", "--strict", "SHA256SUMS")
 	cmd.Dir = folder
-	if well := strings.Count(run(t, cmd), ": OK\n"); well != 8 {
-		t.Errorf("%d files have a checksum, want 8", well)
+	if well := strings.Count(run(t, cmd), ": OK\n"); well != 9 {
+		t.Errorf("%d files have a checksum, want 9", well)
 	}
 }
 

@@ -11,26 +11,26 @@ import (
 	"testing"
 )
 
-// makePackages runs `make package` in a source tree, with this umask, into a folder. The error has its output.
-func makePackages(umask, tree, into string, variables ...string) error {
+// makeRelease runs make in a source tree, with this umask, into a folder. The words are targets and variables. The error has make's output.
+func makeRelease(umask, tree, into string, words ...string) error {
 	into, err := filepath.Abs(into)
 	if err != nil {
 		return err
 	}
-	cmd := shell(context.Background(), `umask "$1"; shift; exec nice make package "$@"`, append([]string{umask, "-C", tree, "DIST=" + into}, variables...)...)
+	cmd := shell(context.Background(), `umask "$1"; shift; exec nice make "$@"`, append([]string{umask, "-C", tree, "DIST=" + into}, words...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}
 	return nil
 }
 
-// These return the folder with the packages of this tree, and that with packages of a very high version.
+// These return the folder with the packages and the image of this tree, and that with packages of a very high version.
 var (
 	thesePackages = sync.OnceValues(func() (string, error) {
-		return cached("dist"), makePackages("022", "..", cached("dist"))
+		return cached("dist"), makeRelease("022", "..", cached("dist"), "package", "image")
 	})
 	higherPackages = sync.OnceValues(func() (string, error) {
-		return cached("dist-99"), makePackages("022", "..", cached("dist-99"), "VERSION=v99.0.0", "ARCHITECTURES=amd64")
+		return cached("dist-99"), makeRelease("022", "..", cached("dist-99"), "package", "VERSION=v99.0.0", "ARCHITECTURES=amd64")
 	})
 )
 

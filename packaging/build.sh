@@ -1,7 +1,10 @@
 #!/bin/sh
-# Builds a deb, an rpm, an archive and a bill of materials for each architecture, and their checksums. It puts them into
-# the folder that the argument names. `make package` calls this script with these variables: VERSION (the output of
-# `git describe`), COMMIT, NFPM and SBOM (the commands of these tools), and optionally ARCHITECTURES.
+# Builds what a release consists of, and puts it into the folder that the first argument names. The second argument says
+# what: `packages` makes a deb, an rpm and an archive for each architecture, and `image` makes one image for containers.
+# Both also make a bill of materials for each architecture. SHA256SUMS then has the checksums of all in the folder.
+#
+# `make package` and `make image` call this script with these variables: VERSION (the output of `git describe`), COMMIT,
+# NFPM and SBOM (the commands of these tools), and optionally ARCHITECTURES.
 #
 # The same commit gives the same bytes: every time is that of the commit, every owner is root, every order is sorted, and
 # nothing depends on the machine.
@@ -10,6 +13,11 @@ umask 022
 export LC_ALL=C TZ=UTC
 cd "$(dirname "$0")/.."
 into=$1
+what=$2
+case $what in
+packages | image) ;;
+*) echo "build.sh: $what is neither packages nor image" >&2 && exit 1 ;;
+esac
 : "${ARCHITECTURES:=amd64 arm64}" "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}"
 export SOURCE_DATE_EPOCH
 VERSION=$(packaging/version.sh "$VERSION")
@@ -74,29 +82,13 @@ print_changelog() {
 	printf ' -- %s  %s\n' "$MAINTAINER" "$(date -R -d "@$SOURCE_DATE_EPOCH")"
 }
 
-# These files are the same for all architectures.
-for script in postinstall preremove postremove; do
-	include_common packaging/scripts/$script.sh > "$work/$script.sh"
-done
-include_common packaging/install.sh > "$work/install.sh"
-chmod 0755 "$work/install.sh"
-print_licences > "$work/third-party.txt"
-print_copyright > "$work/copyright"
-print_changelog > "$work/changelog"
-cp CHANGELOG.md packaging/crowdsec-stormshield.8 "$work"
-for text in third-party.txt changelog CHANGELOG.md crowdsec-stormshield.8; do
-	gzip -9nk "$work/$text"
-done
-sed "s|\${WORK}|$work|" packaging/nfpm.yaml > "$work/rpm.yaml"
-sed '/^license:/d' "$work/rpm.yaml" > "$work/deb.yaml"
-for arch in $ARCHITECTURES $(go env GOHOSTARCH); do
-	[ ! -d "$work/$arch" ] || continue
-	GOOS=linux GOARCH=$arch make -s build PLUGIN="$work/$arch/notification-stormshield" VERSION="$VERSION"
-done
-mkdir "$work/completion"
-for shell in bash zsh fish; do
-	"$work/$(go env GOHOSTARCH)/notification-stormshield" completion $shell > "$work/completion/$shell"
-done
+# make_binaries ARCH... makes a binary for each architecture that has none yet.
+make_binaries() {
+	for arch; do
+		[ ! -d "$work/$arch" ] || continue
+		GOOS=linux GOARCH=$arch make -s build PLUGIN="$work/$arch/notification-stormshield" VERSION="$VERSION"
+	done
+}
 
 # make_archive ARCH makes the archive: install.sh and the files that it installs, in one folder.
 make_archive() {
@@ -122,23 +114,75 @@ make_bill() {
 	sed "s/^\( *\"timestamp\": \)\"[^\"]*\"/\1\"$when\"/" "$work/bill" > "$work/dist/crowdsec-stormshield_${VERSION}_linux_$1.cdx.json"
 }
 
+# make_packages makes the deb, the rpm and the archive of each architecture.
+make_packages() {
+	for script in postinstall preremove postremove; do
+		include_common packaging/scripts/$script.sh > "$work/$script.sh"
+	done
+	include_common packaging/install.sh > "$work/install.sh"
+	chmod 0755 "$work/install.sh"
+	print_copyright > "$work/copyright"
+	print_changelog > "$work/changelog"
+	cp CHANGELOG.md packaging/crowdsec-stormshield.8 "$work"
+	for text in third-party.txt changelog CHANGELOG.md crowdsec-stormshield.8; do
+		gzip -9nk "$work/$text"
+	done
+	sed "s|\${WORK}|$work|" packaging/nfpm.yaml > "$work/rpm.yaml"
+	sed '/^license:/d' "$work/rpm.yaml" > "$work/deb.yaml"
+	make_binaries "$(go env GOHOSTARCH)"
+	mkdir "$work/completion"
+	for shell in bash zsh fish; do
+		"$work/$(go env GOHOSTARCH)/notification-stormshield" completion $shell > "$work/completion/$shell"
+	done
+	for arch in $ARCHITECTURES; do
+		cp "$work/$arch/notification-stormshield" "$work"
+		case $arch in
+		amd64) machine=x86_64 ;;
+		arm64) machine=aarch64 ;;
+		esac
+		ARCH=$arch $NFPM package -f "$work/deb.yaml" -p deb \
+			-t "$work/dist/crowdsec-stormshield_${VERSION}_$arch.deb"
+		ARCH=$arch $NFPM package -f "$work/rpm.yaml" -p rpm \
+			-t "$work/dist/crowdsec-stormshield-$VERSION-1.$machine.rpm"
+		make_archive "$arch"
+	done
+}
+
+# make_image makes an archive with the image for each architecture: the program, its licences, and the users that it knows.
+make_image() {
+	roots=
+	for arch in $ARCHITECTURES; do
+		root=$work/image/$arch
+		licences=$root/usr/share/doc/crowdsec-stormshield
+		mkdir -p "$root/etc" "$root/tmp" "$licences"
+		chmod 1777 "$root/tmp"
+		install -m 0555 "$work/$arch/notification-stormshield" "$root/crowdsec-stormshield"
+		install -m 0644 LICENSE "$work/third-party.txt" "$licences"
+		printf 'root:x:0:0::/:\nnobody:x:65534:65534::/:\n' > "$root/etc/passwd"
+		printf 'root:x:0:\nnobody:x:65534:\n' > "$root/etc/group"
+		roots="$roots $arch=$root"
+	done
+	# The paths have no spaces.
+	# shellcheck disable=SC2086
+	go run -C packaging/image . -name crowdsec-stormshield -version "$VERSION" -commit "$COMMIT" -created "$SOURCE_DATE_EPOCH" \
+		-o "$work/dist/crowdsec-stormshield_${VERSION}_image.tar" $roots
+}
+
+# shellcheck disable=SC2086 # each is an architecture
+make_binaries $ARCHITECTURES
+print_licences > "$work/third-party.txt"
+"make_$what"
 for arch in $ARCHITECTURES; do
-	cp "$work/$arch/notification-stormshield" "$work"
-	case $arch in
-	amd64) machine=x86_64 ;;
-	arm64) machine=aarch64 ;;
-	esac
-	ARCH=$arch $NFPM package -f "$work/deb.yaml" -p deb \
-		-t "$work/dist/crowdsec-stormshield_${VERSION}_$arch.deb"
-	ARCH=$arch $NFPM package -f "$work/rpm.yaml" -p rpm \
-		-t "$work/dist/crowdsec-stormshield-$VERSION-1.$machine.rpm"
-	make_archive "$arch"
 	make_bill "$arch"
 done
-(cd "$work/dist" && sha256sum -- * > SHA256SUMS)
 
 # Replace the files of an earlier build.
 mkdir -p "$into"
-rm -f "$into"/crowdsec-stormshield[-_]* "$into/SHA256SUMS"
+old=$into/crowdsec-stormshield
+case $what in
+packages) rm -f "$old"[-_]*.deb "$old"[-_]*.rpm "$old"[-_]*.tar.gz ;;
+image) rm -f "$old"_*_image.tar ;;
+esac
+rm -f "$old"_*.cdx.json
 mv "$work"/dist/* "$into"
-(cd "$into" && ls -l -- *)
+(cd "$into" && sha256sum -- crowdsec-stormshield[-_]* > SHA256SUMS && ls -l -- *)
