@@ -33,7 +33,7 @@ func unpackImages(t testing.TB) map[string]image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, exec.CommandContext(t.Context(), "go", "run", "-C", "../packaging/image", "./unpack", archive, folder))
+	run(t, exec.CommandContext(t.Context(), "go", "run", "-C", "../packaging", "./image/unpack", archive, folder))
 	architectures, err := os.ReadDir(folder)
 	if err != nil {
 		t.Fatal(err)

@@ -164,7 +164,7 @@ make_image() {
 	done
 	# The paths have no spaces.
 	# shellcheck disable=SC2086
-	go run -C packaging/image . -name crowdsec-stormshield -version "$VERSION" -commit "$COMMIT" -created "$SOURCE_DATE_EPOCH" \
+	go run -C packaging ./image -name crowdsec-stormshield -version "$VERSION" -commit "$COMMIT" -created "$SOURCE_DATE_EPOCH" \
 		-o "$work/dist/crowdsec-stormshield_${VERSION}_image.tar" $roots
 }
 

@@ -1,4 +1,4 @@
-module notification-stormshield/packaging/image
+module notification-stormshield/packaging
 
 go 1.26.1
 
