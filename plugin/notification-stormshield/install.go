@@ -28,9 +28,10 @@ const (
 
 // installOptions say what install makes beside the program.
 type installOptions struct {
-	sample     string // the file for the sample configuration; "": none
-	state      string // the state folder; "": none
-	stateOwner string // UID:GID
+	sample  string // the file for the sample configuration; "": none
+	state   string // the state folder; "": none
+	secrets string // FROM:TO, two folders; "": none
+	owner   string // UID:GID, the user that runs plugins
 }
 
 func installCommand() command {
@@ -44,14 +45,16 @@ func installCommand() command {
 replaced at once, and a CrowdSec that runs it keeps it until its next reload.
 
 --state makes the state folder, and gives it to the user that runs plugins.
---sample writes a commented sample configuration, unless that file exists. Both
-are for the volumes of a container. Only root can run this command.`,
+--secrets copies the files of one folder into another one, where only that user
+can read them. --sample writes a commented sample configuration, unless that file
+exists. All are for the volumes of a container. Only root can run this command.`,
 		example: `  crowdsec-stormshield install /usr/local/lib/crowdsec/plugins
-  crowdsec-stormshield install /plugins --state /state`,
+  crowdsec-stormshield install /plugins --state /state --secrets /run/secrets:/secrets`,
 		bind: func(flags *pflag.FlagSet) {
 			flags.StringVar(&o.sample, "sample", "", "also write the sample configuration to `FILE`, unless it exists")
 			flags.StringVar(&o.state, "state", "", "also make the state `folder`")
-			flags.StringVar(&o.stateOwner, "state-owner", pluginOwner, "who runs plugins, as `UID:GID`; the default is nobody in CrowdSec's images")
+			flags.StringVar(&o.secrets, "secrets", "", "also copy the secrets in a folder to another one, as `FROM:TO`")
+			flags.StringVar(&o.owner, "owner", pluginOwner, "who runs plugins, as `UID:GID`; the default is nobody in CrowdSec's images")
 		},
 		run: func(_ context.Context, arguments []string, out output) error {
 			if len(arguments) == 0 {
@@ -63,33 +66,43 @@ are for the volumes of a container. Only root can run this command.`,
 }
 
 func runInstall(folder string, o installOptions, out output) error {
-	stateOwner, err := parseOwner(o.stateOwner)
+	plugins, err := parseOwner(o.owner)
 	if err != nil {
-		return usageError{fmt.Errorf("--state-owner %s: %w", o.stateOwner, err)}
+		return usageError{fmt.Errorf("--owner %s: %w", o.owner, err)}
+	}
+	if from, to, _ := strings.Cut(o.secrets, ":"); o.secrets != "" && (from == "" || to == "") {
+		return usageError{fmt.Errorf("--secrets %s: this is not FROM:TO", o.secrets)}
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("only root can install the plugin, because CrowdSec runs only a plugin that belongs to root")
 	}
-	return install(folder, o, owner{0, 0}, stateOwner, out)
+	return install(folder, o, owner{0, 0}, plugins, out)
 }
 
 // install puts the program into a folder, and makes what the options say.
-func install(folder string, o installOptions, root, stateOwner owner, out output) error {
+func install(folder string, o installOptions, root, plugins owner, out output) error {
 	program, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return err
 	}
 	defer program.Close()
 	path := filepath.Join(folder, programName)
-	if err := installProgram(program, path, root); err != nil {
+	if err := putFile(path, program, programMode, root); err != nil {
 		return fmt.Errorf("install %s: %w", path, err)
 	}
 	fmt.Fprintf(out.stdout, "installed %s (%s)\n", path, version)
 	if o.state != "" {
-		if err := makeState(o.state, stateOwner); err != nil {
+		if err := makeOwnFolder(o.state, plugins); err != nil {
 			return fmt.Errorf("make the state folder %s: %w", o.state, err)
 		}
-		fmt.Fprintf(out.stdout, "the state folder %s belongs to %s\n", o.state, o.stateOwner)
+		fmt.Fprintf(out.stdout, "the state folder %s belongs to %s\n", o.state, o.owner)
+	}
+	if from, to, both := strings.Cut(o.secrets, ":"); both {
+		n, err := copySecrets(from, to, plugins)
+		if err != nil {
+			return fmt.Errorf("copy the secrets in %s to %s: %w", from, to, err)
+		}
+		fmt.Fprintf(out.stdout, "copied secrets to %s for %s: %d\n", to, o.owner, n)
 	}
 	if o.sample == "" {
 		return nil
@@ -119,17 +132,17 @@ func parseOwner(text string) (owner, error) {
 	return owner{int(first), int(second)}, nil
 }
 
-// installProgram puts a program into a file of an owner, whole or not at all.
-func installProgram(program io.Reader, path string, of owner) error {
+// putFile writes a file of an owner, whole or not at all. Each user may list its folder.
+func putFile(path string, text io.Reader, mode fs.FileMode, of owner) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // each user may list the plugins
 		return err
 	}
-	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(programMode))
+	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(mode))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = file.Cleanup() }() // removes the temporary name
-	if _, err := io.Copy(file, program); err != nil {
+	if _, err := io.Copy(file, text); err != nil {
 		return err
 	}
 	if err := file.Chown(of.uid, of.gid); err != nil {
@@ -138,12 +151,55 @@ func installProgram(program io.Reader, path string, of owner) error {
 	return file.CloseAtomicallyReplace()
 }
 
-// makeState makes the state folder, if there is none, and gives it to its owner. The volume of a new container belongs to root.
-func makeState(folder string, of owner) error {
+// makeOwnFolder makes a folder, if there is none, and gives it to its owner alone. The volume of a new container belongs to root.
+func makeOwnFolder(folder string, of owner) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
 	return errors.Join(os.Chmod(folder, 0o700), os.Chown(folder, of.uid, of.gid)) //nolint:gosec // it is a folder
+}
+
+// copySecrets copies the files of a folder to another one, where only their owner can read them, and returns how many. The plugin refuses a
+// secret that every user can read, and containers get files of root. It leaves out names that begin with a dot: Kubernetes has links of
+// such names beside the secrets.
+func copySecrets(from, to string, of owner) (int, error) {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return 0, err
+	}
+	if err := makeOwnFolder(to, of); err != nil {
+		return 0, err
+	}
+	copied := 0
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		if err := copySecret(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name()), of); err != nil {
+			return copied, err
+		}
+		copied++
+	}
+	if copied == 0 {
+		return 0, errors.New("there is no file")
+	}
+	return copied, nil
+}
+
+func copySecret(from, to string, of owner) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", from)
+	}
+	secret, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer secret.Close()
+	return putFile(to, secret, 0o400, of)
 }
 
 // writeSample writes the sample configuration to a new file of its owner alone.
