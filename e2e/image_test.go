@@ -33,7 +33,7 @@ func TestTheImageIsValidAndSmallAndHasTheProgramOfThePackages(t *testing.T) {
 		}
 		files := debian{root: image.root}
 		files.wantLines(t,
-			"-r-xr-xr-x 0:0 /crowdsec-stormshield", "dtrwxrwxrwx 0:0 /tmp", "-rw-r--r-- 0:0 /etc/passwd", "-rw-r--r-- 0:0 /etc/group",
+			"-r-xr-x--x 0:0 /crowdsec-stormshield", "dtrwxrwxrwx 0:0 /tmp", "-rw-r--r-- 0:0 /etc/passwd", "-rw-r--r-- 0:0 /etc/group",
 			"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/LICENSE", "-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/third-party.txt")
 		packaged, err := os.ReadFile(filepath.Join(unpacked(t, architecture), "notification-stormshield"))
 		if err != nil {

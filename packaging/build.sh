@@ -156,7 +156,7 @@ make_image() {
 		licences=$root/usr/share/doc/crowdsec-stormshield
 		mkdir -p "$root/etc" "$root/tmp" "$licences"
 		chmod 1777 "$root/tmp"
-		install -m 0555 "$work/$arch/notification-stormshield" "$root/crowdsec-stormshield"
+		install -m 0551 "$work/$arch/notification-stormshield" "$root/crowdsec-stormshield"
 		install -m 0644 LICENSE "$work/third-party.txt" "$licences"
 		printf 'root:x:0:0::/:\nnobody:x:65534:65534::/:\n' > "$root/etc/passwd"
 		printf 'root:x:0:\nnobody:x:65534:\n' > "$root/etc/group"
