@@ -124,18 +124,37 @@ func TestThePathsOfComposeAgree(t *testing.T) {
 }
 
 func TestTheSecretsOfComposeAreThoseOfTheConfiguration(t *testing.T) {
-	var files []string
-	for _, secret := range composeProject(t).Services["crowdsec"].Secrets {
-		// https://docs.docker.com/reference/compose-file/services/#secrets
-		files = append(files, path.Join("/run/secrets", secret.Source))
-		if secret.Target != "" && secret.Target != files[len(files)-1] {
-			t.Errorf("the secret %s is in %s", secret.Source, secret.Target)
+	project, n := composeProject(t), composeNotification(t)
+	install, crowdsec := project.Services["stormshield"], project.Services["crowdsec"]
+	from, to := secretFolders(install.Command)
+	wantEqual(t, "the folder that the command copies", from, secretFolder)
+	wantEqual(t, "the folder of the copies", to, target(t, install, "secrets"))
+	wantEqual(t, "the folder of the copies in CrowdSec's container", target(t, crowdsec, "secrets"), to)
+
+	var copies []string
+	for _, secret := range secretNames(t, install) {
+		copies = append(copies, path.Join(to, secret))
+	}
+	n.wantSecrets(t, copies)
+	// CrowdSec's start script adds the key in each such file to the Local API.
+	wantEqual(t, "the secrets of CrowdSec's container", secretNames(t, crowdsec), []string{n.key()})
+	if !strings.HasPrefix(n.key(), "bouncer_key_") {
+		t.Errorf("CrowdSec's start script does not read %s", n.key())
+	}
+}
+
+// secretFolder is where a container has its secrets: https://docs.docker.com/reference/compose-file/services/#secrets
+const secretFolder = "/run/secrets"
+
+// secretNames returns the files in that folder of a service.
+func secretNames(t *testing.T, service types.ServiceConfig) []string {
+	t.Helper()
+	var names []string
+	for _, secret := range service.Secrets {
+		names = append(names, secret.Source)
+		if secret.Target != "" && secret.Target != path.Join(secretFolder, secret.Source) {
+			t.Errorf("the secret %s of %s is in %s", secret.Source, service.Name, secret.Target)
 		}
 	}
-	n := composeNotification(t)
-	n.wantSecrets(t, files)
-	// CrowdSec's start script registers a key of each such file.
-	if !strings.HasPrefix(n.key(), "bouncer_key_") {
-		t.Errorf("CrowdSec's start script does not read the key %s", n.key())
-	}
+	return names
 }

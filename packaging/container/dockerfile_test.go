@@ -1,6 +1,7 @@
 package container
 
 import (
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -38,18 +39,8 @@ func TestTheDockerfileNamesOnlyItsArgumentsAndStages(t *testing.T) {
 			used = append(used, variable[1])
 		}
 		for _, command := range stage.Commands {
-			run, isRun := command.(*instructions.RunCommand)
-			if !isRun {
-				t.Fatalf("this test does not know the instruction %s", command.Name())
-			}
-			if found := reference.FindString(strings.Join(run.CmdLine, " ")); found != "" {
-				t.Errorf("a command has the variable %s", found)
-			}
-			check(t, run.Expand(func(word string) (string, error) { return word, nil }))
-			for _, mount := range instructions.GetMounts(run) {
-				if !slices.Contains(names, mount.From) {
-					t.Errorf("a command mounts the files of %q, and the stages before it are %q", mount.From, names)
-				}
+			if from := filesFrom(t, command); from != "" && !slices.Contains(names, from) {
+				t.Errorf("a command copies from %q, and the stages before it are %q", from, names)
 			}
 		}
 		names = append(names, stage.Name)
@@ -57,16 +48,47 @@ func TestTheDockerfileNamesOnlyItsArgumentsAndStages(t *testing.T) {
 	wantEqual(t, "the arguments that are used", unique(used), unique(arguments))
 }
 
+// filesFrom returns the stage that a command copies files from; "": it copies none. The test ends if the command has a variable, or is
+// neither COPY nor RUN.
+func filesFrom(t *testing.T, command instructions.Command) (stage string) {
+	t.Helper()
+	words := ""
+	switch command := command.(type) {
+	case *instructions.CopyCommand:
+		stage, words = command.From, fmt.Sprint(command.SourcePaths, command.DestPath)
+	case *instructions.RunCommand:
+		words = strings.Join(command.CmdLine, " ")
+	default:
+		t.Fatalf("this test does not know the command %s", command.Name())
+	}
+	if found := reference.FindString(words); found != "" {
+		t.Fatalf("a command has the variable %s", found)
+	}
+	return stage
+}
+
 func TestThePathsOfTheDockerfileAgree(t *testing.T) {
 	stages, _ := loadDockerfile(t)
-	last := stages[len(stages)-1]
+	var plugin string
 	var words []string
-	for _, command := range last.Commands {
-		words = append(words, strings.Fields(strings.Join(command.(*instructions.RunCommand).CmdLine, " "))...)
+	for _, command := range stages[len(stages)-1].Commands {
+		switch command := command.(type) {
+		case *instructions.CopyCommand:
+			wantEqual(t, "the file of the image", command.SourcePaths, []string{imageProgram})
+			plugin = command.DestPath
+		case *instructions.RunCommand:
+			words = append(words, strings.Fields(strings.Join(command.CmdLine, " "))...)
+		}
 	}
-	wantEqual(t, "the plugin folder", wordAfter(words, "install"), crowdsecPlugins)
-	wantEqual(t, "the state folder", wordAfter(words, "--state"), defaultState(t))
-	leads, link := wordAfter(words, "-s"), words[len(words)-1]
-	wantEqual(t, "the target of the link", path.Join(path.Dir(link), leads), path.Join(crowdsecPlugins, pluginFile))
+	wantEqual(t, "the plugin", plugin, path.Join(crowdsecPlugins, pluginFile))
+	link := wordAfter(words, wordAfter(words, "-s"))
 	wantEqual(t, "the link", link, "/usr/local/bin/crowdsec-stormshield")
+	wantEqual(t, "the target of the link", path.Join(path.Dir(link), wordAfter(words, "-s")), plugin)
+	// CrowdSec's image runs plugins as nobody.
+	if folder := "install -d -o 65534 -g 65534 -m 0700 " + defaultState(t); !strings.HasSuffix(strings.Join(words, " "), folder) {
+		t.Errorf("%q do not end in %s", words, folder)
+	}
 }
+
+// imageProgram is the program in the image of `make image` (packaging/build.sh).
+const imageProgram = "/crowdsec-stormshield"

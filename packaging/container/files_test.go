@@ -75,6 +75,12 @@ func wordAfter(command []string, word string) string {
 	return ""
 }
 
+// secretFolders returns the folders in the argument of --secrets: that with the secrets, and that with their copies.
+func secretFolders(command []string) (from, to string) {
+	from, to, _ = strings.Cut(wordAfter(command, "--secrets"), ":")
+	return from, to
+}
+
 func TestAllFilesAreForTheSameCrowdSec(t *testing.T) {
 	want := find(t, "../../e2e/go.mod", `github\.com/crowdsecurity/crowdsec (v\S+)`)
 	for file, pattern := range map[string]string{

@@ -58,7 +58,19 @@ func (v values) initContainer(t *testing.T) corev1.Container {
 	return v.LAPI.ExtraInitContainers[0]
 }
 
-// mountAt returns the mount whose path a text is.
+// volume returns the volume of a name.
+func (v values) volume(t *testing.T, name string) corev1.Volume {
+	t.Helper()
+	for _, volume := range v.LAPI.ExtraVolumes {
+		if volume.Name == name {
+			return volume
+		}
+	}
+	t.Fatalf("there is no volume %s", name)
+	return corev1.Volume{}
+}
+
+// mountAt returns the mount of a path.
 func mountAt(t *testing.T, mounts []corev1.VolumeMount, file string) corev1.VolumeMount {
 	t.Helper()
 	for _, mount := range mounts {
@@ -123,26 +135,19 @@ func TestThePathsOfTheValuesAgree(t *testing.T) {
 
 func TestTheSecretsOfTheValuesAreThoseOfTheConfiguration(t *testing.T) {
 	v, secret := loadValues(t), loadSecret(t)
-	n := v.notification(t)
-	var files []string
-	for _, volume := range v.LAPI.ExtraVolumes {
-		if volume.Secret == nil {
-			continue
-		}
-		wantEqual(t, "the secret in a volume", volume.Secret.SecretName, secret.Name)
-		// The user that runs plugins is neither the owner nor in the group.
-		if mode := volume.Secret.DefaultMode; mode == nil || *mode != 0o444 {
-			t.Error("the files with secrets do not have the mode 0444")
-		}
-		for _, mount := range v.LAPI.ExtraVolumeMounts {
-			for key := range secret.StringData {
-				if mount.Name == volume.Name {
-					files = append(files, path.Join(mount.MountPath, key))
-				}
-			}
-		}
+	container, n := v.initContainer(t), v.notification(t)
+	from, to := secretFolders(container.Args)
+	source := v.volume(t, mountAt(t, container.VolumeMounts, from).Name).Secret
+	if source == nil || source.SecretName != secret.Name {
+		t.Errorf("the folder %s has the secret %v, want %s", from, source, secret.Name)
 	}
-	n.wantSecrets(t, files)
+	copied, mounted := mountAt(t, container.VolumeMounts, to), mountAt(t, v.LAPI.ExtraVolumeMounts, to)
+	wantEqual(t, "the copies in CrowdSec's container", []string{mounted.Name, mounted.SubPath}, []string{copied.Name, copied.SubPath})
+	var copies []string
+	for key := range secret.StringData {
+		copies = append(copies, path.Join(to, key))
+	}
+	n.wantSecrets(t, copies)
 
 	// CrowdSec's start script adds the key in each such variable to the Local API.
 	var keys []string
