@@ -88,6 +88,9 @@ func images(t *testing.T, path string) map[string]v1.Image {
 	check(t, err)
 	all := map[string]v1.Image{}
 	for _, m := range manifest.Manifests {
+		if m.ArtifactType != "" {
+			t.Errorf("the index has an artifactType: %v", m)
+		}
 		all[m.Platform.OS+"/"+m.Platform.Architecture], err = index.Image(m.Digest)
 		check(t, err)
 	}

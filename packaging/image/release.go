@@ -85,8 +85,15 @@ func (r release) index() (v1.ImageIndex, error) {
 			return nil, err
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: from.architecture}},
+			Add: untyped{image}, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: from.architecture}},
 		})
 	}
 	return index, nil
 }
+
+// untyped is an image that its index names without the key artifactType. Programs that do not know this key copy the index without it, which
+// changes its digest: https://github.com/opencontainers/image-spec/blob/main/image-index.md
+type untyped struct{ v1.Image }
+
+// ArtifactType is called by go-containerregistry for the index.
+func (untyped) ArtifactType() (string, error) { return "", nil }
