@@ -46,6 +46,16 @@ func (d *Document) ReadSecrets() error {
 	return errorOf(faults)
 }
 
+// HasSecret reports whether the document itself holds a secret. A secret in a file of its own does not count.
+func (d *Document) HasSecret() bool {
+	for _, k := range keys {
+		if k.fileOf != "" && k.secret().in(d).String() != "" {
+			return true
+		}
+	}
+	return false
+}
+
 func readSecret(path string) (string, error) {
 	// To open a pipe would wait for a writer.
 	info, err := os.Stat(path)

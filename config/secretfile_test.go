@@ -37,6 +37,27 @@ func TestSecretsAreReadFromTheFirstLineOfTheirFiles(t *testing.T) {
 	}
 }
 
+func TestADocumentHasASecretUnlessEachIsInAFile(t *testing.T) {
+	inFiles := func(replace ...string) string {
+		text := with("lapi:\n  url: http://127.0.0.1:8080\n  api_key_path: /key\nstate_url: postgres://u@h/d\nstate_password_path: /state",
+			"  ssh_password: ''", "  ssh_password_path: /ssh", "  api_password: ''", "  api_password_path: /api")
+		text = strings.NewReplacer("  ssh_password: ''\n", "", "  api_password: ''\n", "").Replace(text)
+		return strings.NewReplacer(replace...).Replace(text)
+	}
+	for text, want := range map[string]bool{
+		inFiles(): false,
+		inFiles("api_password_path: /api", "api_password: x"):       true,
+		inFiles("ssh_password_path: /ssh", "ssh_password: x"):       true,
+		inFiles("api_key_path: /key", "key: x"):                     true,
+		inFiles("state_password_path: /state", "state_password: x"): true,
+	} {
+		doc := parsed(t, text)
+		if got := doc.HasSecret(); got != want {
+			t.Errorf("%t, want %t, of\n%s", got, want, text)
+		}
+	}
+}
+
 func TestReadSecretsKeepsASecretWithoutAFile(t *testing.T) {
 	doc := parsed(t, minimal)
 	if err := doc.ReadSecrets(); err != nil || doc.Stormshield.APIPassword.Reveal() != someSecret || doc.Stormshield.SSHPassword.Reveal() != someSecret {

@@ -30,7 +30,8 @@ func TestTheArchiveIsInstalledBelowAPrefixAndUninstalled(t *testing.T) {
 				"share/man/man8/crowdsec-stormshield.8", "share/bash-completion/completions/crowdsec-stormshield",
 				"share/zsh/site-functions/_crowdsec-stormshield", "share/fish/vendor_completions.d/crowdsec-stormshield.fish",
 				"share/doc/crowdsec-stormshield/LICENSE", "share/doc/crowdsec-stormshield/stormshield.yaml.sample",
-				"share/doc/crowdsec-stormshield/docs/operations.md", "share/doc/crowdsec-stormshield/prometheus/crowdsec-stormshield.rules.yml",
+				"share/doc/crowdsec-stormshield/docs/operations.md", "share/doc/crowdsec-stormshield/docs/containers.md",
+				"share/doc/crowdsec-stormshield/prometheus/crowdsec-stormshield.rules.yml",
 				"share/doc/crowdsec-stormshield/grafana/crowdsec-stormshield.json",
 			} {
 				d.wantLineStart(t, "-rw-r--r-- 0:0 ", prefix+"/"+file)

@@ -21,6 +21,7 @@ var rpmFiles = []string{
 	"-rw-r--r-- 0:0 /usr/share/fish/vendor_completions.d/crowdsec-stormshield.fish",
 	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/README.md",
 	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/docs/operations.md",
+	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/docs/containers.md",
 	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/prometheus/crowdsec-stormshield.rules.yml",
 	"-rw-r--r-- 0:0 /usr/share/doc/crowdsec-stormshield/grafana/crowdsec-stormshield.json",
 	"-rw-r--r-- 0:0 /usr/share/licenses/crowdsec-stormshield/LICENSE",

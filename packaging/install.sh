@@ -44,6 +44,7 @@ list_files() {
 		0644 stormshield.yaml.sample $doc/stormshield.yaml.sample
 		0644 README.md $doc/README.md
 		0644 docs/operations.md $doc/docs/operations.md
+		0644 docs/containers.md $doc/docs/containers.md
 		0644 prometheus/crowdsec-stormshield.rules.yml $doc/prometheus/crowdsec-stormshield.rules.yml
 		0644 grafana/crowdsec-stormshield.json $doc/grafana/crowdsec-stormshield.json
 		0644 CHANGELOG.md $doc/CHANGELOG.md

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -152,11 +153,15 @@ func checkLocalAPI(ctx context.Context, d config.Document) acceptance.Finding {
 	return f
 }
 
-// warnOfReaders warns of a configuration file that others than its owner can read: it holds passwords. CrowdSec runs as
-// root, and reads any file.
+// warnOfReaders warns of a configuration file that others than its owner can read, if it holds passwords. CrowdSec runs as root, and reads
+// any file.
 func warnOfReaders(out output, file string) {
 	info, err := os.Stat(file)
-	if err == nil && info.Mode().Perm()&0o077 != 0 {
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return
+	}
+	documents, err := config.Load(file)
+	if err == nil && slices.ContainsFunc(documents, func(d config.Document) bool { return d.HasSecret() }) {
 		out.warn("others than its owner can read %s (%s), which holds passwords (hint: chmod 600 %[1]s)", file, info.Mode())
 	}
 }
