@@ -32,7 +32,7 @@ func requirements() error {
 		"/usr/sbin/sshd": "openssh-server", "ssh-keygen": "openssh-client", "/bin/csh": "tcsh", "mount": "mount",
 		"lintian": "lintian", "shellcheck": "shellcheck", "rpm": "rpm", "groff": "groff-base", "qemu-aarch64": "qemu-user", "qemu-x86_64": "qemu-user",
 		postgresProgram("initdb"): "postgresql", "psql": "postgresql-client", "sqlite3": "sqlite3",
-		"prometheus": "prometheus", "promtool": "prometheus", "chromium": "chromium",
+		"prometheus": "prometheus", "promtool": "prometheus", "chromium": "chromium", "skopeo": "skopeo",
 	} {
 		if _, err := exec.LookPath(program); err != nil {
 			return fmt.Errorf("%w\nhint: install Debian's package %s", err, from)
