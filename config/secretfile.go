@@ -14,7 +14,7 @@ import (
 // longestSecret is the greatest length of a secret in a file, in bytes.
 const longestSecret = 4096
 
-// secret returns the key of the secret that the file at this key's path may hold.
+// secret returns the key that holds the secret itself. This key holds the path of a file with the secret.
 func (k key) secret() key {
 	secret, _ := findKey(k.section, k.fileOf)
 	return secret
@@ -46,7 +46,7 @@ func (d *Document) ReadSecrets() error {
 	return errorOf(faults)
 }
 
-// HasSecret reports whether the document itself holds a secret. A secret in a file of its own does not count.
+// HasSecret reports whether the document itself holds a secret. A secret in another file does not count, unless ReadSecrets has read it.
 func (d *Document) HasSecret() bool {
 	for _, k := range keys {
 		if k.fileOf != "" && k.secret().in(d).String() != "" {

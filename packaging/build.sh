@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds what a release consists of, and puts it into the folder that the first argument names. The second argument says
-# what: `packages` makes a deb, an rpm and an archive for each architecture, and `image` makes one image for containers.
-# Both also make a bill of materials for each architecture. SHA256SUMS then has the checksums of all in the folder.
+# Builds one part of a release: build.sh FOLDER packages|image. The results go into FOLDER. `packages` makes a deb, an rpm and
+# an archive for each architecture. `image` makes one archive with the images for all architectures. Both also make a bill of
+# materials for each architecture, and SHA256SUMS, which has the checksums of all files of the release in FOLDER.
 #
 # `make package` and `make image` call this script with these variables: VERSION (the output of `git describe`), COMMIT,
 # NFPM and SBOM (the commands of these tools), and optionally ARCHITECTURES.

@@ -45,8 +45,8 @@ func loadChart(t *testing.T) chart {
 	return c
 }
 
-// check fails the test for each value that the chart does not have, or has in another form. The chart puts a list, and a map without
-// keys, into its templates whole.
+// check fails the test for each key that the chart does not have, and for each value of another type than the chart's. It does not look
+// into a list or into a map that the chart leaves empty: the chart copies these into its templates unread.
 func (c chart) check(t *testing.T, key string, value any) {
 	t.Helper()
 	written, known := c.defaults[key]
@@ -67,7 +67,7 @@ func (c chart) check(t *testing.T, key string, value any) {
 	}
 }
 
-// volume matches a volume that the template of the Local API has only with a key.
+// volume matches a volume in the template of the Local API's pod. The groups are the key that adds the volume, and its name.
 var volume = regexp.MustCompile(`\{\{-? if \.Values\.([\w.]+) \}\}\n +- name: ([\w-]+)\n +persistentVolumeClaim:\n`)
 
 func TestTheChartIsRecorded(t *testing.T) {

@@ -36,7 +36,7 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// find returns the only group of a pattern, which must match a text of a file.
+// find returns what the group of a pattern matches in a file. The pattern must match.
 func find(t *testing.T, file, pattern string) string {
 	t.Helper()
 	found := regexp.MustCompile(pattern).FindStringSubmatch(read(t, file))

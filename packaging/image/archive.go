@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// write writes the archive.
+// write writes the archive to a path.
 func (r release) write(path string) error {
 	index, err := r.index()
 	if err != nil {
@@ -24,7 +24,7 @@ func (r release) write(path string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	// Programs find the image by these annotations. The second one is containerd's.
+	// Programs read the name of the image in these annotations. containerd reads the second one.
 	named := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{
 		Add: index, Descriptor: v1.Descriptor{Annotations: map[string]string{
 			"org.opencontainers.image.ref.name": r.tag(),
@@ -44,7 +44,7 @@ func (r release) write(path string) error {
 	return os.WriteFile(path, archive.Bytes(), 0o644)
 }
 
-// dockerImage is an entry of manifest.json, which Docker reads if it does not store images in containerd.
+// dockerImage is an entry of manifest.json. Docker reads this file if it does not store images in containerd.
 // https://github.com/moby/moby/blob/v28.0.0/image/tarexport/tarexport.go
 type dockerImage struct {
 	Config   string
@@ -52,7 +52,8 @@ type dockerImage struct {
 	Layers   []string
 }
 
-// writeDockerManifest writes manifest.json. Docker then knows no image for several architectures, so each architecture has a tag of its own.
+// writeDockerManifest writes manifest.json. This file cannot give one name to the images for several architectures, so the tag of each image
+// ends in its architecture.
 func (r release) writeDockerManifest(folder string, index v1.ImageIndex) error {
 	var all []dockerImage
 	manifest, err := index.IndexManifest()

@@ -29,7 +29,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// build makes an archive from folders whose files are as old as the test, and returns its path.
+// build makes an archive from new folders, whose files have the time of the test, and returns its path.
 func build(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()

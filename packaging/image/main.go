@@ -6,7 +6,7 @@
 // same folders give the same bytes.
 //
 // The archive is an OCI image layout (https://github.com/opencontainers/image-spec/blob/main/image-layout.md): its index names one image
-// for each architecture. It also has the file manifest.json, which `docker load` reads if Docker does not store images in containerd.
+// for each architecture. It also has the file manifest.json. `docker load` reads this file if Docker does not store images in containerd.
 package main
 
 import (
@@ -40,7 +40,7 @@ func run(arguments []string) error {
 	}
 	r.created = time.Unix(created, 0).UTC()
 	if r.name == "" || r.version == "" || path == "" || flags.NArg() == 0 {
-		return errors.New("name, version, archive and an architecture are needed")
+		return errors.New("-name, -version, -o and at least one ARCHITECTURE=FOLDER are needed")
 	}
 	for _, argument := range flags.Args() {
 		architecture, folder, found := strings.Cut(argument, "=")

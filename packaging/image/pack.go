@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// pack writes a folder as a tar archive. The files come in the order of their names, belong to root, and have one time. So the same files give
-// the same bytes. The mode of a file is that in the folder.
+// pack writes a folder as a tar archive. Each file keeps its mode, belongs to root, and has the same time. The order is that of the names. So
+// the same files give the same bytes.
 func pack(to io.Writer, folder string, when time.Time) error {
 	archive := tar.NewWriter(to)
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
@@ -25,6 +25,7 @@ func pack(to io.Writer, folder string, when time.Time) error {
 	return archive.Close()
 }
 
+// add adds a file or a folder to the archive.
 func add(archive *tar.Writer, folder, path string, entry fs.DirEntry, when time.Time) error {
 	info, err := entry.Info()
 	if err != nil {

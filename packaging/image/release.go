@@ -14,14 +14,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// release is what an archive is made of.
+// release describes the image that goes into the archive.
 type release struct {
 	name, version, commit string
 	created               time.Time
 	roots                 []root
 }
 
-// tag returns the version as a tag. A tag has no ~ and no +, which versions of packages have.
+// tag returns the version as a tag. The version of a package may have ~ and +, which a tag must not have.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
 func (r release) tag() string { return strings.NewReplacer("~", "-", "+", "-").Replace(r.version) }
 
@@ -30,7 +30,7 @@ type root struct{ architecture, folder string }
 
 const (
 	program = "/crowdsec-stormshield"
-	// pluginFolder is where the default command puts the plugin: the mount point of the volume that CrowdSec shares.
+	// pluginFolder is the folder of the default command. A volume that CrowdSec's container also has is mounted there.
 	pluginFolder = "/plugins"
 )
 
@@ -91,9 +91,9 @@ func (r release) index() (v1.ImageIndex, error) {
 	return index, nil
 }
 
-// untyped is an image that its index names without the key artifactType. Programs that do not know this key copy the index without it, which
-// changes its digest: https://github.com/opencontainers/image-spec/blob/main/image-index.md
+// untyped is an image without a type of artifact, so the index does not get the key artifactType. A program that does not know this key
+// drops it when it copies the index, and the digest changes: https://github.com/opencontainers/image-spec/blob/main/image-index.md
 type untyped struct{ v1.Image }
 
-// ArtifactType is called by go-containerregistry for the index.
+// ArtifactType returns no type. go-containerregistry asks for it to write the index.
 func (untyped) ArtifactType() (string, error) { return "", nil }

@@ -26,7 +26,7 @@ const (
 	pluginOwner = "65534:65534"
 )
 
-// installOptions say what install makes beside the program.
+// installOptions say what install makes in addition to the program.
 type installOptions struct {
 	sample  string // the file for the sample configuration; "": none
 	state   string // the state folder; "": none
@@ -40,20 +40,21 @@ func installCommand() command {
 		usage:     "install DIR",
 		arguments: 1,
 		summary:   "Put this program into a plugin folder, for CrowdSec in a container",
-		help: `Puts this program into DIR as notification-stormshield, owned by root with mode
-0551, as CrowdSec demands. DIR is made if there is none. An older version is
-replaced at once, and a CrowdSec that runs it keeps it until its next reload.
+		help: `Copies this program to DIR/notification-stormshield, with owner root and mode
+0551, as CrowdSec demands. It makes DIR if there is none, and replaces an older
+version. A CrowdSec that already runs uses the older version until its next reload.
 
---state makes the state folder, and gives it to the user that runs plugins.
---secrets copies the files of one folder into another one, where only that user
-can read them. --sample writes a commented sample configuration, unless that file
-exists. All are for the volumes of a container. Only root can run this command.`,
+--state makes the state folder for the user that runs plugins (--owner).
+--secrets copies the files of the folder FROM into the folder TO, where only that
+user can read them. --sample writes a commented sample configuration, unless the
+file exists. These folders are volumes of a container. Only root can run this
+command.`,
 		example: `  crowdsec-stormshield install /usr/local/lib/crowdsec/plugins
   crowdsec-stormshield install /plugins --state /state --secrets /run/secrets:/secrets`,
 		bind: func(flags *pflag.FlagSet) {
 			flags.StringVar(&o.sample, "sample", "", "also write the sample configuration to `FILE`, unless it exists")
 			flags.StringVar(&o.state, "state", "", "also make the state `folder`")
-			flags.StringVar(&o.secrets, "secrets", "", "also copy the secrets in a folder to another one, as `FROM:TO`")
+			flags.StringVar(&o.secrets, "secrets", "", "also copy the secrets of one folder to another one, as `FROM:TO`")
 			flags.StringVar(&o.owner, "owner", pluginOwner, "who runs plugins, as `UID:GID`; the default is nobody in CrowdSec's images")
 		},
 		run: func(_ context.Context, arguments []string, out output) error {
@@ -66,7 +67,7 @@ exists. All are for the volumes of a container. Only root can run this command.`
 }
 
 func runInstall(folder string, o installOptions, out output) error {
-	plugins, err := parseOwner(o.owner)
+	pluginUser, err := parseOwner(o.owner)
 	if err != nil {
 		return usageError{fmt.Errorf("--owner %s: %w", o.owner, err)}
 	}
@@ -76,11 +77,14 @@ func runInstall(folder string, o installOptions, out output) error {
 	if os.Geteuid() != 0 {
 		return errors.New("only root can install the plugin, because CrowdSec runs only a plugin that belongs to root")
 	}
-	return install(folder, o, owner{0, 0}, plugins, out)
+	return install(folder, o, owner{0, 0}, pluginUser, out)
 }
 
-// install puts the program into a folder, and makes what the options say.
-func install(folder string, o installOptions, root, plugins owner, out output) error {
+// install copies the program into a folder, for root, and makes what the options ask for, for the user that runs plugins.
+func install(folder string, o installOptions, root, pluginUser owner, out output) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // each user may list the plugins
+		return err
+	}
 	program, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return err
@@ -92,13 +96,13 @@ func install(folder string, o installOptions, root, plugins owner, out output) e
 	}
 	fmt.Fprintf(out.stdout, "installed %s (%s)\n", path, version)
 	if o.state != "" {
-		if err := makeOwnFolder(o.state, plugins); err != nil {
+		if err := makeOwnFolder(o.state, pluginUser); err != nil {
 			return fmt.Errorf("make the state folder %s: %w", o.state, err)
 		}
 		fmt.Fprintf(out.stdout, "the state folder %s belongs to %s\n", o.state, o.owner)
 	}
 	if from, to, both := strings.Cut(o.secrets, ":"); both {
-		n, err := copySecrets(from, to, plugins)
+		n, err := copySecrets(from, to, pluginUser)
 		if err != nil {
 			return fmt.Errorf("copy the secrets in %s to %s: %w", from, to, err)
 		}
@@ -132,11 +136,8 @@ func parseOwner(text string) (owner, error) {
 	return owner{int(first), int(second)}, nil
 }
 
-// putFile writes a file of an owner, whole or not at all. Each user may list its folder.
+// putFile writes a file for an owner, whole or not at all.
 func putFile(path string, text io.Reader, mode fs.FileMode, of owner) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // each user may list the plugins
-		return err
-	}
 	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(mode))
 	if err != nil {
 		return err
@@ -151,7 +152,7 @@ func putFile(path string, text io.Reader, mode fs.FileMode, of owner) error {
 	return file.CloseAtomicallyReplace()
 }
 
-// makeOwnFolder makes a folder, if there is none, and gives it to its owner alone. The volume of a new container belongs to root.
+// makeOwnFolder makes a folder, if there is none, and lets only its owner use it. It changes the owner, because a new volume belongs to root.
 func makeOwnFolder(folder string, of owner) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
@@ -159,9 +160,9 @@ func makeOwnFolder(folder string, of owner) error {
 	return errors.Join(os.Chmod(folder, 0o700), os.Chown(folder, of.uid, of.gid)) //nolint:gosec // it is a folder
 }
 
-// copySecrets copies the files of a folder to another one, where only their owner can read them, and returns how many. The plugin refuses a
-// secret that every user can read, and containers get files of root. It leaves out names that begin with a dot: Kubernetes has links of
-// such names beside the secrets.
+// copySecrets copies the files of a folder to another one, where only their owner can read them, and returns their number. The plugin needs
+// such copies: it cannot read a file that only root can read, and refuses a file that every user can read. A container gets its secrets
+// in one of these two forms. copySecrets leaves out names that begin with a dot: Kubernetes has such links beside the secrets.
 func copySecrets(from, to string, of owner) (int, error) {
 	entries, err := os.ReadDir(from)
 	if err != nil {
@@ -186,6 +187,7 @@ func copySecrets(from, to string, of owner) (int, error) {
 	return copied, nil
 }
 
+// copySecret copies a file, which only its owner can read then.
 func copySecret(from, to string, of owner) error {
 	info, err := os.Stat(from)
 	if err != nil {
@@ -202,7 +204,7 @@ func copySecret(from, to string, of owner) error {
 	return putFile(to, secret, 0o400, of)
 }
 
-// writeSample writes the sample configuration to a new file of its owner alone.
+// writeSample writes the sample configuration to a new file, which only root can read.
 func writeSample(path string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

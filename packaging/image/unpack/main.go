@@ -85,6 +85,7 @@ type description struct {
 	Config *v1.ConfigFile
 }
 
+// unpack writes the files of an image, and image.json, into a folder.
 func unpack(image v1.Image, folder string) error {
 	root := filepath.Join(folder, "root")
 	if err := os.MkdirAll(root, 0o755); err != nil {
@@ -108,6 +109,7 @@ func unpack(image v1.Image, folder string) error {
 	return os.WriteFile(filepath.Join(folder, "image.json"), text, 0o644)
 }
 
+// describe returns the contents of image.json.
 func describe(image v1.Image) (description, error) {
 	layers, err := image.Layers()
 	if err != nil {
