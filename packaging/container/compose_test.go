@@ -12,19 +12,22 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// loadCompose reads compose.yaml as Docker Compose does: it checks the schema, and that each name is declared.
-func loadCompose(t *testing.T, environment types.Mapping) (*types.Project, error) {
+// loadCompose reads the text of a compose.yaml in this folder as Docker Compose does: it checks the schema, and that each name is declared.
+func loadCompose(t *testing.T, text string, environment types.Mapping) (*types.Project, error) {
 	t.Helper()
 	folder, err := os.Getwd()
 	check(t, err)
 	return loader.LoadWithContext(t.Context(), types.ConfigDetails{
-		WorkingDir: folder, ConfigFiles: []types.ConfigFile{{Filename: "compose.yaml"}}, Environment: environment,
+		WorkingDir: folder, ConfigFiles: []types.ConfigFile{{Filename: "compose.yaml", Content: []byte(text)}}, Environment: environment,
 	}, func(o *loader.Options) { o.SetProjectName("stormshield", true) })
 }
 
+// withImage names the image.
+var withImage = types.Mapping{"STORMSHIELD_IMAGE": "crowdsec-stormshield:1.0.0"}
+
 func composeProject(t *testing.T) *types.Project {
 	t.Helper()
-	project, err := loadCompose(t, types.Mapping{"STORMSHIELD_IMAGE": "crowdsec-stormshield:1.0.0"})
+	project, err := loadCompose(t, read(t, "compose.yaml"), withImage)
 	check(t, err)
 	return project
 }
@@ -59,7 +62,7 @@ func target(t *testing.T, service types.ServiceConfig, source string) string {
 }
 
 func TestComposeNeedsTheNameOfTheImage(t *testing.T) {
-	_, err := loadCompose(t, nil)
+	_, err := loadCompose(t, read(t, "compose.yaml"), nil)
 	if err == nil || !strings.Contains(err.Error(), "write STORMSHIELD_IMAGE=NAME into the file .env") {
 		t.Errorf("without the name: %v", err)
 	}

@@ -87,6 +87,7 @@ func TestAllFilesAreForTheSameCrowdSec(t *testing.T) {
 		"compose.yaml": `crowdsecurity/crowdsec:(v[\d.]+)\n`,
 		"Dockerfile":   `ARG CROWDSEC_IMAGE=\S+/crowdsecurity/crowdsec:(v[\d.]+)\n`,
 		chartFile:      `for CrowdSec (v[\d.]+)`,
+		document:       `The files name (v[\d.]+)\.\n`,
 	} {
 		wantEqual(t, "the version of CrowdSec in "+file, find(t, file, pattern), want)
 	}
