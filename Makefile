@@ -33,10 +33,11 @@ image: ## make an image for containers, for amd64 and arm64, in dist/; needs no 
 # By default, each program with the race detector sleeps for a second at its end.
 test test-long test-postgres: export GORACE = atexit_sleep_ms=0
 
+# The tests of packaging read files above their module. Go's cache of results does not watch those, hence -count=1.
 test: ## run the tests with the race detector, in three minutes; no root needed
 	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")
 	go test $(RACE) -timeout 20m -skip '^TestLong' ./...
-	go test -C packaging -count=1 ./... # it reads files above its module, which Go's cache of results does not watch
+	go test -C packaging -count=1 ./...
 
 test-long: ## run the long tests, which make test leaves out; no root needed
 	@$(if $(RACE),,echo "no C compiler: testing WITHOUT the race detector")
