@@ -63,6 +63,9 @@ func TestTheDocumentMountsWhatAnImageOfOnesOwnNeeds(t *testing.T) {
 		"stormshield-state": defaultState(t),
 		"$PWD/secrets":      path.Dir(composeNotification(t).secrets["lapi.api_key_path"]),
 	}
+	// CrowdSec's start script adds the keys in this folder to the Local API.
+	key := path.Base(composeNotification(t).secrets["lapi.api_key_path"])
+	wanted["$PWD/secrets/"+key] = "/run/secrets/" + key
 	crowdsec := composeProject(t).Services["crowdsec"]
 	for _, name := range []string{"stormshield.yaml", "profiles.yaml"} {
 		wanted["$PWD/"+name] = target(t, crowdsec, name)
