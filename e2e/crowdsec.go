@@ -19,10 +19,15 @@ const machine = "e2e"
 type CrowdSec struct {
 	*process
 	release Release
-	debian  *debian // where it is installed; nil: the binaries of the release, with a configuration of the test
-	folder  string  // of its logs
-	dir     string  // its configuration
+	inside  system // where it is installed; nil: the binaries of the release, with a configuration of the test
+	folder  string // of its logs
+	dir     string // its configuration
 	port    int
+}
+
+// system runs programs in a root folder of its own.
+type system interface {
+	command(ctx context.Context, words ...string) *exec.Cmd
 }
 
 // installCrowdSec writes a configuration and registers the machine. It starts nothing.
@@ -76,8 +81,8 @@ func (c *CrowdSec) url() string     { return fmt.Sprintf("http://127.0.0.1:%d", 
 
 // command returns a command of the release with this configuration.
 func (c *CrowdSec) command(ctx context.Context, program string, args ...string) *exec.Cmd {
-	if c.debian != nil {
-		return c.debian.command(ctx, append([]string{program}, args...)...)
+	if c.inside != nil {
+		return c.inside.command(ctx, append([]string{program}, args...)...)
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(c.release.bin, program), append([]string{"-c", c.config()}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+c.sockets())

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -52,7 +51,7 @@ type localAPIStatus struct {
 // localAPI returns the state of the Local API from `status`.
 func (p *Plugin) localAPI(t testing.TB) localAPIStatus {
 	t.Helper()
-	out, _ := exec.CommandContext(t.Context(), p.binary, "status", "--json", "-c", p.config).Output() // it fails while the plugin does not work
+	out, _ := p.command(t.Context(), "status", "--json").Output() // it fails while the plugin does not work
 	var answer struct {
 		LocalAPI localAPIStatus `json:"local_api"`
 	}

@@ -91,7 +91,7 @@ notifications:
 // and a plugin folder that has only this plugin, because 1.4.6 loads none otherwise.
 func debianCrowdSec(t testing.TB, d *debian, folder string) *CrowdSec {
 	t.Helper()
-	c := &CrowdSec{release: older, debian: d, folder: folder, dir: d.path("/etc/crowdsec"), port: freePort(t)}
+	c := &CrowdSec{release: older, inside: d, folder: folder, dir: d.path("/etc/crowdsec"), port: freePort(t)}
 	d.write(t, "/etc/crowdsec/config.yaml.local", 0o600, `common:
   log_media: stdout
 config_paths:

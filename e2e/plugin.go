@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,8 @@ const notification = "stormshield_default"
 type Plugin struct {
 	binary, config string
 	values         map[string]any // of the configuration's template
+	// inside returns a command of the plugin in a container; nil: the plugin runs on this machine.
+	inside func(ctx context.Context, args ...string) *exec.Cmd
 }
 
 // builtPlugin returns the path of the tested binary: E2E_PLUGIN, or the binary of `make build`.
@@ -85,8 +88,16 @@ func (p *Plugin) configure(t testing.TB) {
 
 // Command runs a command of the plugin and returns its output.
 func (p *Plugin) Command(t testing.TB, args ...string) (string, error) {
-	out, err := exec.CommandContext(t.Context(), p.binary, append(args, "-c", p.config)...).CombinedOutput()
+	out, err := p.command(t.Context(), args...).CombinedOutput()
 	return string(out), err
+}
+
+// command returns a command of the plugin. In a container it finds its configuration without help.
+func (p *Plugin) command(ctx context.Context, args ...string) *exec.Cmd {
+	if p.inside != nil {
+		return p.inside(ctx, args...)
+	}
+	return exec.CommandContext(ctx, p.binary, append(args, "-c", p.config)...)
 }
 
 // Processes returns the processes that run the installed binary.

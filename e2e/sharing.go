@@ -135,7 +135,7 @@ func (s *sharing) banAndWait(t testing.TB, m *Environment, value string) {
 }
 
 // checkNeverUnblocked fails the test if the appliance ever unblocked one of these.
-func (s *sharing) checkNeverUnblocked(t testing.TB, values ...string) {
+func (env *Environment) checkNeverUnblocked(t testing.TB, values ...string) {
 	t.Helper()
 	for _, value := range values {
 		p := prefix(value)
@@ -143,7 +143,7 @@ func (s *sharing) checkNeverUnblocked(t testing.TB, values ...string) {
 		if p.IsSingleIP() {
 			shown = p.Addr().String()
 		}
-		if times := s.Appliance.logged(" - " + shown + " "); times > 0 {
+		if times := env.Appliance.logged(" - " + shown + " "); times > 0 {
 			t.Errorf("%s was unblocked %d times", value, times)
 		}
 	}
