@@ -49,32 +49,53 @@ func (env *Environment) waitUntilEnforced(t testing.TB, value string, d Decision
 // too late after it.
 func (env *Environment) waitUntilEnded(t testing.TB, bans map[string]Decision) {
 	t.Helper()
+	env.watchUntilEnded(t, bans)()
+}
+
+// watchUntilEnded is waitUntilEnded for a test that does something else meanwhile. The returned function waits.
+func (env *Environment) watchUntilEnded(t testing.TB, bans map[string]Decision) (wait func()) {
+	t.Helper()
 	var last time.Time
-	left := map[string]time.Time{}
 	for _, d := range bans {
 		if d.ends.After(last) {
 			last = d.ends
 		}
 	}
-	waitFor(t, time.Until(last)+20*time.Second, "the bans have ended", func() (bool, string) {
-		list := env.Appliance.Blacklist(t)
+	var mutex sync.Mutex
+	left := map[string]time.Time{}
+	stop := guardAgainst(t, func(ctx context.Context) []string {
+		list, err := env.Appliance.blacklist(ctx)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		mutex.Lock()
+		defer mutex.Unlock()
 		for value := range bans {
 			_, blocked := list[prefix(value)]
 			if _, seen := left[value]; !blocked && !seen {
 				left[value] = time.Now()
 			}
 		}
-		return len(left) == len(bans), fmt.Sprintf("left so far: %v", left)
+		return nil
 	})
-	allowed := time.Duration(0)
-	if env.Plugin.values["LAPIKey"] != "" { // a poll may come before the alert, and the Local API gives the time that remains in whole seconds
-		allowed = time.Second
-	}
-	for value, d := range bans {
-		if early := d.ends.Sub(left[value]); early > allowed {
-			t.Errorf("%s left the blacklist %s before its end", value, early)
+	return func() {
+		t.Helper()
+		waitFor(t, time.Until(last)+20*time.Second, "the bans have ended", func() (bool, string) {
+			mutex.Lock()
+			defer mutex.Unlock()
+			return len(left) == len(bans), fmt.Sprintf("left so far: %v", left)
+		})
+		stop()
+		allowed := time.Duration(0)
+		if env.Plugin.values["LAPIKey"] != "" { // a poll may come before the alert, and the Local API gives the time that remains in whole seconds
+			allowed = time.Second
 		}
-		checkWithin(t, endedWithin, value+" unblocked after its end", left[value].Sub(d.ends))
+		for value, d := range bans {
+			if early := d.ends.Sub(left[value]); early > allowed {
+				t.Errorf("%s left the blacklist %s before its end", value, early)
+			}
+			checkWithin(t, endedWithin, value+" unblocked after its end", left[value].Sub(d.ends))
+		}
 	}
 }
 

@@ -6,5 +6,6 @@
 // blacklist, and when. The package imports no package of the plugin. It knows what a user knows: the binary, its
 // configuration and its commands.
 //
-// It also installs, upgrades and removes the packages, in small Debian systems that are folders ([debian]).
+// It also installs, upgrades and removes the packages, in small Debian systems that are folders ([debian]). And it runs
+// the image and the Compose file as a container engine does, in namespaces ([container]).
 package e2e

@@ -29,7 +29,7 @@ func requirements() error {
 		return fmt.Errorf("%w\nhint: run make build in the folder above", err)
 	}
 	for program, from := range map[string]string{
-		"/usr/sbin/sshd": "openssh-server", "ssh-keygen": "openssh-client", "/bin/csh": "tcsh", "mount": "mount",
+		"/usr/sbin/sshd": "openssh-server", "ssh-keygen": "openssh-client", "/bin/csh": "tcsh", "mount": "mount", "nsenter": "util-linux", "setpriv": "util-linux",
 		"lintian": "lintian", "shellcheck": "shellcheck", "rpm": "rpm", "groff": "groff-base", "qemu-aarch64": "qemu-user", "qemu-x86_64": "qemu-user",
 		postgresProgram("initdb"): "postgresql", "psql": "postgresql-client", "sqlite3": "sqlite3",
 		"prometheus": "prometheus", "promtool": "prometheus", "chromium": "chromium", "skopeo": "skopeo",
