@@ -19,6 +19,7 @@ type containers struct {
 	image   image      // of the plugin
 	running *container // of CrowdSec
 	folder  string
+	began   time.Time // when the plugin in the running container was ready
 }
 
 // newContainers starts an appliance, and writes the files of compose.yaml's folder for it. It starts no container.
@@ -135,6 +136,7 @@ func (c *containers) up(t testing.TB) {
 		l := c.Plugin.localAPI(t)
 		return l.LastRead != nil, l.Error
 	})
+	c.began = time.Now()
 }
 
 // pluginPath returns the path of the plugin in a container of CrowdSec.
