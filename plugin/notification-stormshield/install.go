@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/pflag"
@@ -92,19 +93,19 @@ func install(folder string, o installOptions, root, pluginUser owner, out output
 	defer program.Close()
 	path := filepath.Join(folder, programName)
 	if err := putFile(path, program, programMode, root); err != nil {
-		return fmt.Errorf("install %s: %w", path, err)
+		return fmt.Errorf("install %s: %w", path, withRightsHint(err))
 	}
 	fmt.Fprintf(out.stdout, "installed %s (%s)\n", path, version)
 	if o.state != "" {
 		if err := makeOwnFolder(o.state, pluginUser); err != nil {
-			return fmt.Errorf("make the state folder %s: %w", o.state, err)
+			return fmt.Errorf("make the state folder %s: %w", o.state, withRightsHint(err))
 		}
 		fmt.Fprintf(out.stdout, "the state folder %s belongs to %s\n", o.state, o.owner)
 	}
 	if from, to, both := strings.Cut(o.secrets, ":"); both {
 		n, err := copySecrets(from, to, pluginUser)
 		if err != nil {
-			return fmt.Errorf("copy the secrets in %s to %s: %w", from, to, err)
+			return fmt.Errorf("copy the secrets in %s to %s: %w", from, to, withRightsHint(err))
 		}
 		fmt.Fprintf(out.stdout, "copied secrets to %s for %s: %d\n", to, o.owner, n)
 	}
@@ -153,11 +154,31 @@ func putFile(path string, text io.Reader, mode fs.FileMode, of owner) error {
 }
 
 // makeOwnFolder makes a folder, if there is none, and lets only its owner use it. It changes the owner, because a new volume belongs to root.
+// Each user may go through the folders above it.
 func makeOwnFolder(folder string, of owner) error {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil { //nolint:gosec // it holds only the folder
+		return err
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil && !isFolder(folder) {
 		return err
 	}
 	return errors.Join(os.Chmod(folder, 0o700), os.Chown(folder, of.uid, of.gid)) //nolint:gosec // it is a folder
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// withRightsHint adds a hint to an error that comes from missing rights. In a container, root may lack some.
+func withRightsHint(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w (hint: root needs the capabilities CHOWN, DAC_OVERRIDE and FOWNER, which a container may lack)", err)
+	case errors.Is(err, syscall.EINVAL): // from chown
+		return fmt.Errorf("%w (hint: the container's user namespace has no such user; give it more users, or name another one with --owner)", err)
+	}
+	return err
 }
 
 // copySecrets copies the files of a folder to another one, where only their owner can read them, and returns their number. The plugin needs

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,6 +155,32 @@ func TestInstallSaysWhichSecretItCannotCopy(t *testing.T) {
 				t.Errorf("the error is %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+func TestInstallLetsEachUserThroughTheFoldersAboveTheState(t *testing.T) {
+	i := newInstalled(t)
+	i.install()
+	plugins, err := os.Stat(filepath.Dir(i.program)) // its mode depends on the umask
+	i.check(err)
+	i.wantMode(filepath.Dir(i.state), plugins.Mode().Perm())
+}
+
+func TestInstallSaysWhichRightsRootNeeds(t *testing.T) {
+	i := newInstalled(t)
+	i.state = "/proc/self/task" // the kernel lets nobody change its mode
+	self := owner{os.Geteuid(), os.Getegid()}
+	for _, o := range []installOptions{{state: i.state}, {secrets: i.mounted + ":" + i.state}} {
+		err := install(filepath.Dir(i.program), o, self, self, output{io.Discard, io.Discard})
+		if err == nil || !strings.Contains(err.Error(), "hint: root needs the capabilities CHOWN, DAC_OVERRIDE and FOWNER") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	if err := withRightsHint(&os.PathError{Op: "chown", Path: "state", Err: syscall.EINVAL}); !strings.Contains(err.Error(), "user namespace has no such user") {
+		t.Error(err)
+	}
+	if err := withRightsHint(syscall.ENOSPC); !errors.Is(err, syscall.ENOSPC) || strings.Contains(err.Error(), "hint") {
+		t.Error(err)
 	}
 }
 
