@@ -105,6 +105,18 @@ func TestTheBillOfMaterialsNamesEveryModuleOfTheBinary(t *testing.T) {
 	}
 }
 
+func TestABuildOutsideGitAsksForTheTimeOfTheCommit(t *testing.T) {
+	folder := temporaryFolder(t)
+	cmd := shell(t.Context(), `
+		mkdir "$1/packaging"
+		cp ../packaging/build.sh ../packaging/version.sh "$1/packaging"
+		unset SOURCE_DATE_EPOCH
+		GIT_CEILING_DIRECTORIES=$(dirname "$1") VERSION=1.2.3 "$1/packaging/build.sh" "$1/dist" image`, folder)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "set VERSION, COMMIT and SOURCE_DATE_EPOCH") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 func TestVersionsOfPackagesSortAsTheirCommits(t *testing.T) {
 	described := []string{
 		"a5826d7", "a5826d7-dirty", "v0.9.0", "v1.0.0-rc1", "v1.0.0-rc1-7-gabc1234", "v1.0.0-rc2", "v1.0.0",

@@ -4,7 +4,8 @@
 # materials for each architecture, and SHA256SUMS, which has the checksums of all files of the release in FOLDER.
 #
 # `make package` and `make image` call this script with these variables: VERSION (the output of `git describe`), COMMIT,
-# NFPM and SBOM (the commands of these tools), and optionally ARCHITECTURES.
+# NFPM and SBOM (the commands of these tools), and optionally ARCHITECTURES. Outside a git repository, also set
+# SOURCE_DATE_EPOCH, the time of the commit in seconds.
 #
 # The same commit gives the same bytes: every time is that of the commit, every owner is root, every order is sorted, and
 # nothing depends on the machine.
@@ -18,7 +19,13 @@ case $what in
 packages | image) ;;
 *) echo "build.sh: $what is neither packages nor image" >&2 && exit 1 ;;
 esac
-: "${ARCHITECTURES:=amd64 arm64}" "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}"
+: "${ARCHITECTURES:=amd64 arm64}"
+if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
+	SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) || {
+		echo "build.sh: git does not know the time of the commit (hint: set VERSION, COMMIT and SOURCE_DATE_EPOCH)" >&2
+		exit 1
+	}
+fi
 export SOURCE_DATE_EPOCH
 VERSION=$(packaging/version.sh "$VERSION")
 MAINTAINER='The notification-stormshield authors <noreply@example.org>'
