@@ -75,41 +75,46 @@ func (c *containers) installer(t testing.TB, words ...string) *exec.Cmd {
 	return c.project.newContainer(t, "stormshield", root).run(t.Context(), slices.Concat(c.image.Config.Config.Entrypoint, words)...)
 }
 
-// startCrowdSec does what docker_start.sh of CrowdSec's image does without an agent and without the Central API: it fills a new
-// configuration, registers the machine, follows PLUGIN_DIR, and adds the bouncers whose keys are secrets.
-const startCrowdSec = `
-[ -e /etc/crowdsec/config.yaml ] || cp -rn /staging/etc/crowdsec/. /etc/crowdsec
-grep -q "login: $1" /etc/crowdsec/local_api_credentials.yaml ||
-	cscli machines add "$1" --password "$2" --url "$3" --force -f /etc/crowdsec/local_api_credentials.yaml
-[ -z "${PLUGIN_DIR:-}" ] || sed -i "s|^  plugin_dir: .*|  plugin_dir: $PLUGIN_DIR|" /etc/crowdsec/config.yaml
-for secret in /run/secrets/bouncer_key*; do
-	name=$(basename "$secret" | cut -d_ -f2-)
-	cscli bouncers list -o json | grep -q "\"name\": \"$name\"" || cscli bouncers add "$name" -k "$(cat "$secret")"
-done
-exec crowdsec -no-cs`
-
-// newCrowdSecRoot makes the root folder of CrowdSec's image for Debian, as far as this suite needs it.
+// newCrowdSecRoot makes the root folder of CrowdSec's image for Debian, as far as its start script needs it without an agent.
 func newCrowdSecRoot(t testing.TB, c *CrowdSec) *debian {
 	t.Helper()
 	d := newDebian(t, bareDebian)
-	for _, program := range []string{"crowdsec", "cscli"} {
-		run(t, exec.CommandContext(t.Context(), "cp", filepath.Join(c.release.bin, program), d.path("/usr/local/bin")))
+	module := strings.TrimSpace(run(t, exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/crowdsecurity/crowdsec")))
+	for file, into := range map[string]string{
+		filepath.Join(c.release.bin, "crowdsec"):                    "/usr/local/bin",
+		filepath.Join(c.release.bin, "cscli"):                       "/usr/local/bin",
+		cached("yq"):                                                "/usr/local/bin",
+		filepath.Join(module, "build", "docker", "docker_start.sh"): "/",
+	} {
+		run(t, exec.CommandContext(t.Context(), "cp", file, d.path(into)))
 	}
-	module := run(t, exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/crowdsecurity/crowdsec"))
-	config, err := os.ReadFile(filepath.Join(strings.TrimSpace(module), "build", "docker", "config.yaml"))
+	// docker_start.sh runs: rsync -av --ignore-existing FILE... FOLDER
+	d.write(t, "/usr/local/bin/rsync", 0o755, "#!/bin/sh\nshift 2\nexec cp -rn \"$@\"\n")
+	config, err := os.ReadFile(filepath.Join(module, "build", "docker", "config.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.write(t, "/staging/etc/crowdsec/config.yaml", 0o644, replaceEach(t, string(config),
 		"  group: nobody\n", "  group: nogroup\n", // as in CrowdSec's image for Debian
 		"0.0.0.0:8080", strings.TrimPrefix(c.url(), "http://"),
-		"listen_addr: 0.0.0.0\n  listen_port: 6060", fmt.Sprintf("listen_addr: 127.0.0.1\n  listen_port: %d", freePort(t)),
-		// As docker_start.sh does without TLS.
-		"    tls:\n      agents_allowed_ou:\n        - agent-ou\n      bouncers_allowed_ou:\n        - bouncer-ou\n", ""))
-	d.write(t, "/staging/etc/crowdsec/local_api_credentials.yaml", 0o600, "url: http://0.0.0.0:8080\n")
-	d.write(t, "/staging/etc/crowdsec/simulation.yaml", 0o644, "simulation: false\n")
-	d.write(t, "/staging/etc/crowdsec/hub/.index.json", 0o644, "{}\n")
+		"listen_addr: 0.0.0.0\n  listen_port: 6060", fmt.Sprintf("listen_addr: 127.0.0.1\n  listen_port: %d", freePort(t))))
+	for file, text := range map[string]string{
+		"etc/crowdsec/local_api_credentials.yaml":  "url: http://0.0.0.0:8080\n",
+		"etc/crowdsec/simulation.yaml":             "simulation: false\n",
+		"etc/crowdsec/hub/.index.json":             "{}\n",
+		"var/lib/crowdsec/data/GeoLite2-City.mmdb": "", // the script needs one file here
+	} {
+		d.write(t, "/staging/"+file, 0o600, text)
+	}
 	return d
+}
+
+// crowdSecVariables are variables of docker_start.sh. With them it starts a Local API alone, and adds the machine of the tests.
+func crowdSecVariables(c *CrowdSec) []string {
+	return []string{
+		"DISABLE_AGENT=true", "DISABLE_ONLINE_API=true", "LOCAL_API_URL=" + c.url(),
+		"AGENT_USERNAME=" + machine, "AGENT_PASSWORD=" + machinePassword,
+	}
 }
 
 // up makes new containers as compose.yaml says, and waits until the plugin has read the Local API.
@@ -118,7 +123,8 @@ func (c *containers) up(t testing.TB) {
 	c.install(t)
 	root := newCrowdSecRoot(t, c.CrowdSec)
 	c.running = c.project.newContainer(t, "crowdsec", root.root)
-	c.running.start(t, c.folder, "crowdsec", "/bin/sh", "-euc", startCrowdSec, "sh", machine, machinePassword, c.CrowdSec.url())
+	c.running.environment = append(c.running.environment, crowdSecVariables(c.CrowdSec)...)
+	c.running.start(t, c.folder, "crowdsec", "/bin/bash", "/docker_start.sh") // the entry point of CrowdSec's image
 	c.CrowdSec.inside, c.CrowdSec.process = c.running, c.running.process
 	c.Plugin = &Plugin{
 		binary: root.path(c.running.pluginPath()),

@@ -20,7 +20,7 @@ func requirements() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("the suite needs root: it runs sshd with accounts of its own in a private mount namespace, and CrowdSec that starts the plugin as nobody")
 	}
-	for _, made := range []string{current.bin, older.bin, older.lib, cached("appliance"), bareDebian, debianWithCrowdSec} {
+	for _, made := range []string{current.bin, older.bin, older.lib, cached("appliance"), cached("yq"), bareDebian, debianWithCrowdSec} {
 		if _, err := os.Stat(made); err != nil {
 			return fmt.Errorf("%w\nhint: run ./prepare.sh, or make e2e in the folder above", err)
 		}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fills .cache with programs for the suite: both CrowdSec releases, two small Debian systems and the simulated appliance. It
+# Fills .cache with programs for the suite: both CrowdSec releases, two small Debian systems, yq and the simulated appliance. It
 # takes minutes once, and then seconds. It needs Go, a C compiler (for CrowdSec's SQLite) and Debian's package tools.
 set -eu
 cd "$(dirname "$0")"
@@ -78,6 +78,13 @@ if [ ! -f .cache/debian.tar ] || [ ! -f .cache/debian-crowdsec.tar ]; then
 	tar -C $part/root -cf $part/debian-crowdsec.tar .
 	mv $part/*.tar .cache
 	rm -rf $part
+fi
+
+# CrowdSec's images have this yq, and their start script runs it.
+yq=v4.50.1
+if [ "$yq" != "$(cat .cache/yq.version 2>/dev/null)" ]; then
+	GOBIN=$PWD/.cache CGO_ENABLED=0 go install github.com/mikefarah/yq/v4@$yq
+	echo $yq > .cache/yq.version
 fi
 
 # The simulated appliance is built from this tree each time, which is quick if nothing changed.
