@@ -96,14 +96,18 @@ func (l *link) carry(d *direction, from io.Reader, to io.Writer, opened time.Tim
 	}
 }
 
-// sleepUntil returns false when the connection is gone before.
+// sleepUntil returns whether the connection is still there at the moment.
 func sleepUntil(moment time.Time, gone <-chan struct{}) bool {
 	timer := time.NewTimer(time.Until(moment))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
+	case <-gone:
+	}
+	select { // above, Go takes either one if both are ready
 	case <-gone:
 		return false
+	default:
+		return true
 	}
 }
