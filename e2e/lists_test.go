@@ -51,14 +51,20 @@ type localAPIStatus struct {
 // localAPI returns the state of the Local API from `status`.
 func (p *Plugin) localAPI(t testing.TB) localAPIStatus {
 	t.Helper()
-	out, _ := p.command(t.Context(), "status", "--json").Output() // it fails while the plugin does not work
 	var answer struct {
 		LocalAPI localAPIStatus `json:"local_api"`
 	}
-	if err := json.Unmarshal(out, &answer); err != nil {
-		return localAPIStatus{Error: string(out)}
+	if out, err := p.readStatus(t, &answer); err != nil {
+		return localAPIStatus{Error: out}
 	}
 	return answer.LocalAPI
+}
+
+// readStatus reads the answer of `status`, and returns it as text too.
+func (p *Plugin) readStatus(t testing.TB, answer any) (string, error) {
+	t.Helper()
+	out, _ := p.command(t.Context(), "status", "--json").Output() // it fails while the plugin does not work
+	return string(out), json.Unmarshal(out, answer)
 }
 
 // bansToImport writes a file with bans of n addresses for cscli, and returns the addresses.

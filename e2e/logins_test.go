@@ -29,11 +29,25 @@ func (env *Environment) checkOneFlush(t testing.TB, what string, before logins) 
 	}
 }
 
-// waitUntilQuiet waits until the plugin is active and the first flush has ended. Without SSH, a flush without bans connects to nothing.
+// waitUntilQuiet waits until the first flush is logged, and nothing is pending. It is for a plugin that was not reloaded:
+// the process of a reload may end between its flush and the line in the log. Without SSH, a flush without bans connects to nothing.
 func (env *Environment) waitUntilQuiet(t testing.TB) {
 	t.Helper()
 	waitFor(t, 10*time.Second, "the first flush has ended", func() (bool, string) {
 		return !env.Plugin.usesSSH() || env.CrowdSec.logged("msg=flushed ") > 0, "it is not logged"
+	})
+	env.Plugin.waitUntilIdle(t)
+}
+
+// waitUntilFlushed waits until status shows the first flush, and nothing is pending.
+func (env *Environment) waitUntilFlushed(t testing.TB) {
+	t.Helper()
+	waitFor(t, 10*time.Second, "the first flush has ended", func() (bool, string) {
+		var status struct {
+			LastFlush *time.Time `json:"last_flush"`
+		}
+		out, err := env.Plugin.readStatus(t, &status)
+		return err == nil && status.LastFlush != nil, out
 	})
 	env.Plugin.waitUntilIdle(t)
 }
@@ -65,8 +79,9 @@ func TestARecentBanIsBlockedAgainAfterAReboot(t *testing.T) {
 	t.Parallel() // it mostly waits
 	forEachAccess(t, func(t *testing.T, env *Environment) {
 		const banned, every = "203.0.113.61", 20 * time.Second
-		env.setReassertEvery(t, every)
 		env.waitUntilQuiet(t)
+		env.setReassertEvery(t, every)
+		env.Plugin.waitUntilIdle(t)
 
 		before := env.logins(t)
 		env.waitUntilEnforced(t, banned, env.CrowdSec.Ban(t, "--ip", banned, time.Hour), enforcedWithin)

@@ -22,7 +22,7 @@ type settings map[string]any
 // `rule install` and a flush do not write the same group at once.
 func (env *Environment) enforceBy(t testing.TB, enforce string, rule settings) {
 	t.Helper()
-	env.waitUntilQuiet(t)
+	env.waitUntilFlushed(t)
 	env.configureRule(t, enforce, rule)
 	if enforce != "blacklist" {
 		env.checkRuleCommand(t, "install")
