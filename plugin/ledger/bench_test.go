@@ -36,6 +36,25 @@ func BenchmarkRecordAmongMany(b *testing.B) {
 	}
 }
 
+func BenchmarkRemoveDeleted(b *testing.B) {
+	for _, count := range []int{1000, 100_000} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			bans := numbered(0, count)
+			for i := range bans {
+				bans[i].UUID = ban.ParseUUID(fmt.Sprint(i))
+			}
+			for b.Loop() {
+				b.StopTimer()
+				l := open(b)
+				record(b, l, start, bans...)
+				b.StartTimer()
+				_, err := l.RemoveDeleted(b.Context(), bans, start, noLimit)
+				check(b, err)
+			}
+		})
+	}
+}
+
 func BenchmarkList(b *testing.B) {
 	for _, each := range []int{1, 3} {
 		b.Run(fmt.Sprintf("%d decisions an address", each), func(b *testing.B) {

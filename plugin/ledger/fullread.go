@@ -82,6 +82,8 @@ func (b *storedBan) hasUnidentified(machine int64) bool {
 	})
 }
 
+const updateMissed = "UPDATE decision SET missed_twice = missed_twice | (missed_once & ?3), missed_once = missed_once | ?3 WHERE " + isAmongKeys
+
 // Missing counts the decisions that two full reads in a row lacked.
 type Missing struct {
 	Count  int
@@ -116,8 +118,7 @@ func (l *Ledger) EndFullRead(ctx context.Context, r *FullRead, isSelected func(b
 		for _, key := range some {
 			bans, decisions = append(bans, key[0]), append(decisions, key[1])
 		}
-		err = l.exec(ctx, `UPDATE decision SET missed_twice = missed_twice | (missed_once & ?3), missed_once = missed_once | ?3
-			WHERE `+isAmongKeys, jsonArray(bans), jsonArray(decisions), l.machine.Load())
+		err = l.exec(ctx, updateMissed, jsonArray(bans), jsonArray(decisions), l.machine.Load())
 	}
 	return len(absent), l.explain(err, "look for missing decisions")
 }

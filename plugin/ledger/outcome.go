@@ -246,12 +246,14 @@ func (r outcomeRecorder) markBlocked(ctx context.Context, blocked []appliance.En
 		for _, e := range some {
 			prefixes, expires = append(prefixes, e.Prefix), append(expires, milliseconds(e.Expires))
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE ban SET expires = CAST(ends.value AS BIGINT)
-			FROM json_each(?1) AS entry JOIN json_each(?2) AS ends ON ends.key = entry.key WHERE prefix = entry.value`,
-			jsonArray(prefixes), jsonArray(expires))
+		_, err := tx.ExecContext(ctx, updateBlocked, jsonArray(prefixes), jsonArray(expires))
 		return err
 	})
 }
+
+// SQLite makes an index of a materialized table. It would read a list in JSON anew for each entry.
+const updateBlocked = `WITH ends AS MATERIALIZED (SELECT key, value FROM json_each(?2))
+	UPDATE ban SET expires = CAST(ends.value AS BIGINT) FROM json_each(?1) AS entry JOIN ends ON ends.key = entry.key WHERE prefix = entry.value`
 
 // markUnblocked records that prefixes have no entry on the blacklist. A prefix that was in the files may still be there.
 func (r outcomeRecorder) markUnblocked(ctx context.Context, unblocked []netip.Prefix) error {

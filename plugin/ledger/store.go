@@ -80,8 +80,13 @@ func (t *transaction) deleteDecisions(ctx context.Context, bans []*storedBan) er
 	if len(removed) == 0 {
 		return nil
 	}
-	return t.exec(ctx, "DELETE FROM decision WHERE "+isAmongKeys, jsonArray(of), jsonArray(removed))
+	return t.exec(ctx, deleteRemoved, jsonArray(of), jsonArray(removed))
 }
 
-// isAmongKeys selects decisions by the ids of their bans (?1), which the key of the table begins with, and by their own ids (?2).
-const isAmongKeys = `ban IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND id IN (SELECT CAST(value AS BIGINT) FROM json_each(?2))`
+const (
+	deleteRemoved = "DELETE FROM decision WHERE " + isAmongKeys
+
+	// isAmongKeys selects decisions by the ids of their bans (?1), and by their own ids (?2). The plus keeps the own ids out of the
+	// search in the index: with it, SQLite would look up each pair of a ban and a decision.
+	isAmongKeys = "ban IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND +id IN (SELECT CAST(value AS BIGINT) FROM json_each(?2))"
+)
