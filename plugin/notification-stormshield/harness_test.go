@@ -63,7 +63,7 @@ func (h *harness) document() config.Document {
 func (h *harness) run(args ...string) (status int, stdout, stderr string) {
 	h.t.Helper()
 	var out, errs bytes.Buffer
-	status = run(h.t.Context(), args, &out, &errs)
+	status = run(h.t.Context(), append([]string{}, args...), &out, &errs) // without arguments, args is nil: Cobra would read those of the test
 	for _, text := range []string{out.String(), errs.String()} {
 		if strings.Contains(text, h.sim.Password()) {
 			h.t.Errorf("%v prints the password:\n%s", args, text)
