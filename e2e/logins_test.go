@@ -29,8 +29,8 @@ func (env *Environment) checkOneFlush(t testing.TB, what string, before logins) 
 	}
 }
 
-// waitUntilQuiet waits until the first flush is logged, and nothing is pending. It is for a plugin that was not reloaded:
-// the process of a reload may end between its flush and the line in the log. Without SSH, a flush without bans connects to nothing.
+// waitUntilQuiet waits until the first flush is logged, and nothing is pending. Call it before any reload, because a reload may end the
+// process before it logs its flush. Without SSH, a flush without bans connects to nothing.
 func (env *Environment) waitUntilQuiet(t testing.TB) {
 	t.Helper()
 	waitFor(t, 10*time.Second, "the first flush has ended", func() (bool, string) {
@@ -39,7 +39,8 @@ func (env *Environment) waitUntilQuiet(t testing.TB) {
 	env.Plugin.waitUntilIdle(t)
 }
 
-// waitUntilFlushed waits until status shows the first flush, and nothing is pending.
+// waitUntilFlushed waits until status shows a flush, and nothing is pending. Unlike the log, status also shows the flush of a process
+// that a reload ended.
 func (env *Environment) waitUntilFlushed(t testing.TB) {
 	t.Helper()
 	waitFor(t, 10*time.Second, "the first flush has ended", func() (bool, string) {

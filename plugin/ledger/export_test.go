@@ -14,8 +14,12 @@ var Queries = []string{
 // StatusQueries are the queries of a status, of the newest bans, and of the waits of new bans.
 var StatusQueries = []string{queryTally, queryEndedByClass, queryLooks, queryLeft, queryNext, queryRecent, queryNew, queryNewAmong, queryFacts, queryDifferences}
 
-// BulkWrites are the writes that get two lists.
-var BulkWrites = []string{deleteRemoved, updateMissed, updateBlocked}
+// The writes that get two lists.
+const (
+	DeleteRemoved = deleteRemoved
+	UpdateMissed  = updateMissed
+	UpdateBlocked = updateBlocked
+)
 
 // Pretend makes the ledger act as another machine.
 func (l *Ledger) Pretend(number int64) { l.machine.Store(bitOf(number)) }

@@ -251,7 +251,8 @@ func (r outcomeRecorder) markBlocked(ctx context.Context, blocked []appliance.En
 	})
 }
 
-// SQLite makes an index of a materialized table. It would read a list in JSON anew for each entry.
+// updateBlocked materializes the list of ends, because SQLite then makes an index of it. Otherwise SQLite reads the list anew for each
+// prefix.
 const updateBlocked = `WITH ends AS MATERIALIZED (SELECT key, value FROM json_each(?2))
 	UPDATE ban SET expires = CAST(ends.value AS BIGINT) FROM json_each(?1) AS entry JOIN ends ON ends.key = entry.key WHERE prefix = entry.value`
 

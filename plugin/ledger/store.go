@@ -86,7 +86,7 @@ func (t *transaction) deleteDecisions(ctx context.Context, bans []*storedBan) er
 const (
 	deleteRemoved = "DELETE FROM decision WHERE " + isAmongKeys
 
-	// isAmongKeys selects decisions by the ids of their bans (?1), and by their own ids (?2). The plus keeps the own ids out of the
-	// search in the index: with it, SQLite would look up each pair of a ban and a decision.
+	// isAmongKeys selects decisions by the ids of their bans (?1), and by their own ids (?2). The plus sign keeps SQLite from
+	// searching the index for both: it would look up each pair of a ban and a decision.
 	isAmongKeys = "ban IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND +id IN (SELECT CAST(value AS BIGINT) FROM json_each(?2))"
 )
