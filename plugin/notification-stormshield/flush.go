@@ -58,50 +58,54 @@ func runFlush(ctx context.Context, o flushOptions, out output) error {
 		return err
 	}
 	started := time.Now()
-	if err := flush(ctx, d, state, out); err != nil {
+	s, err := flush(ctx, d, state, out)
+	if err != nil {
 		return err
 	}
-	return printFlushResult(ctx, d, state, started, o.json, out)
+	return printFlushResult(d, s, started, o.json, out)
 }
 
-// flush asks the plugin to flush the appliance, or flushes it while no plugin runs.
-func flush(ctx context.Context, d config.Document, state *ledger.Ledger, out output) error {
+// flush asks the plugin to flush the appliance, or flushes it while no plugin runs. It returns the status after that
+// flush, for the result. A status that is read again later can be that of the plugin's next flush.
+func flush(ctx context.Context, d config.Document, state *ledger.Ledger, out output) (ledger.Status, error) {
 	if d.DryRun {
-		return errors.New("dry_run is set in the configuration: nothing would be sent")
+		return ledger.Status{}, errors.New("dry_run is set in the configuration: nothing would be sent")
 	}
 	holdOff, err := prepareLogin(&d)
 	if err != nil {
-		return err
+		return ledger.Status{}, err
 	}
-	before, err := state.Status(ctx, time.Now())
-	if err != nil {
-		return err
-	}
-	if isIdle(before) && !d.SharesState() { // decisions may wait on this machine for the shared state
-		return nil
+	s, err := state.Status(ctx, time.Now())
+	if err != nil || isIdle(s) && !d.SharesState() { // decisions may wait on this machine for the shared state
+		return s, err
 	}
 	progress := showProgress(out.stderr)
 	defer progress.end()
-	held, err := requestFlush(ctx, d, state, holdOff, progress)
+	held, s, err := requestFlush(ctx, d, state, holdOff, progress)
 	if held == nil {
-		return err
+		return s, err
 	}
 	defer held.Release(context.WithoutCancel(ctx))
 	options := plugin.Options{Log: hclog.NewNullLogger(), Connect: connectWithProgress(progress.show), Version: version}
 	if err := held.Forward(ctx, d, options); err != nil {
-		return err
+		return s, err
 	}
-	if now, err := state.Status(ctx, time.Now()); err != nil || isIdle(now) {
-		return err
+	if s, err = state.Status(ctx, time.Now()); err != nil || isIdle(s) {
+		return s, err
 	}
 	err = plugin.FlushOnce(ctx, d, state, held, options)
-	return errors.Join(err, holdOff.check()) // a refused login is no error of a flush
+	if err := errors.Join(err, holdOff.check()); err != nil { // a refused login is no error of a flush
+		return s, err
+	}
+	return state.Status(ctx, time.Now())
 }
 
-// requestFlush asks the plugin for a flush, and waits for its end. If no process holds the lease, requestFlush returns the
-// lease, and the caller flushes. It tries the lease again while it waits, because the holder may end. A process that only
-// looks at the lease also seems to hold it for a moment.
-func requestFlush(ctx context.Context, d config.Document, state *ledger.Ledger, holdOff loginHoldOff, progress *progress) (*plugin.Hold, error) {
+// requestFlush asks the plugin for a flush, waits for its end, and returns the status. If no process holds the lease,
+// requestFlush returns the lease, and the caller flushes. It tries the lease again while it waits, because the holder may end.
+// A process that only looks at the lease also seems to hold it for a moment.
+func requestFlush(
+	ctx context.Context, d config.Document, state *ledger.Ledger, holdOff loginHoldOff, progress *progress,
+) (held *plugin.Hold, s ledger.Status, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, flushTimeout,
 		fmt.Errorf("the plugin has not finished a flush for %s (hint: see `status`, and CrowdSec's log)", health.FormatDuration(flushTimeout)))
 	defer cancel()
@@ -110,37 +114,35 @@ func requestFlush(ctx context.Context, d config.Document, state *ledger.Ledger, 
 	var tried time.Time
 	for request := int64(0); ; {
 		if !d.SharesState() || time.Since(tried) > flushHoldInterval {
-			held, _, err := plugin.TryHold(ctx, d, state)
-			if held != nil || err != nil {
-				return held, err
+			if held, _, err = plugin.TryHold(ctx, d, state); held != nil || err != nil {
+				return held, s, err
 			}
 			tried = time.Now()
 		}
 		if request == 0 {
 			progress.show("waiting for the plugin's flush")
-			var err error
 			if request, err = state.RequestFlush(ctx); err != nil {
-				return nil, err
+				return nil, s, err
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, s, context.Cause(ctx)
 		case <-tick.C:
 		}
-		s, err := state.Status(ctx, time.Now())
+		s, err = state.Status(ctx, time.Now())
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, s, err
 		case s.Answered >= request, isIdle(s): // all bans may have ended meanwhile
-			return nil, nil
+			return nil, s, nil
 		case s.Trouble.Request >= request:
-			return nil, errors.New("the plugin's flush failed: " + s.Trouble.Text)
+			return nil, s, errors.New("the plugin's flush failed: " + s.Trouble.Text)
 		case s.Files.Request >= request:
-			return nil, errors.New("the plugin's flush failed: " + s.Files.Text)
+			return nil, s, errors.New("the plugin's flush failed: " + s.Files.Text)
 		}
 		if err := holdOff.check(); err != nil {
-			return nil, err
+			return nil, s, err
 		}
 	}
 }
@@ -158,12 +160,8 @@ type flushResult struct {
 	ToUnblock int    `json:"to_unblock"`
 }
 
-// printFlushResult prints the result of a flush, and returns an error if not all bans are enforced.
-func printFlushResult(ctx context.Context, d config.Document, state *ledger.Ledger, started time.Time, asJSON bool, out output) error {
-	s, err := state.Status(ctx, time.Now())
-	if err != nil {
-		return err
-	}
+// printFlushResult prints the status after a flush. It returns an error if not all bans are enforced.
+func printFlushResult(d config.Document, s ledger.Status, started time.Time, asJSON bool, out output) (err error) {
 	switch {
 	case asJSON:
 		err = out.printJSON(flushResult{d.Stormshield.Host, s.InForce.Total(), s.ToBlock, s.ToUnblock})
