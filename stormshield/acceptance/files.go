@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,9 +35,7 @@ func (c *checker) edit(ctx context.Context) Finding {
 		return wrong(err, "remove the groups "+testGroup+" and "+testEndedGroup+" by hand")
 	}
 	c.modesBefore = c.modes(ctx)
-	patch := testPatch(testAddress, testRange)
-	patch.Ended = objects.NewSet([]netip.Prefix{testEnded})
-	result, err := c.write(ctx, patch)
+	result, err := c.write(ctx, firstPatch())
 	switch {
 	case err != nil:
 		return wrong(err, "the plugin cannot write the files; look at the disk and the rights of "+c.config.ConfigDir)
@@ -100,6 +99,13 @@ func testPatch(listed ...netip.Prefix) objects.Patch {
 	return objects.Patch{Group: testGroup, DeleteGroup: testEndedGroup, InForce: objects.NewSet(listed)}
 }
 
+// firstPatch is the patch of the first write.
+func firstPatch() objects.Patch {
+	p := testPatch(testAddress, testRange)
+	p.Ended = objects.NewSet([]netip.Prefix{testEnded})
+	return p
+}
+
 // written is the result of a patch.
 type written struct {
 	replaced    string // why the files were replaced whole; "" if the appliance edited them
@@ -157,13 +163,42 @@ func retryWrite(ctx context.Context, write func() error) error {
 
 // change applies a patch and opens a session that sees it.
 func (c *checker) change(ctx context.Context, p objects.Patch) error {
-	if _, err := c.write(ctx, p); err != nil {
-		return err
-	}
+	return retryWrite(ctx, func() error {
+		if _, err := c.write(ctx, p); err != nil {
+			return err
+		}
+		return c.openAfterWrite(ctx, p)
+	})
+}
+
+// openAfterWrite opens a session that sees a patch. It returns [edit.ErrChanged] if the files no longer have the patch: a flush
+// that renames its files at the same moment can take it away, because no tool compares and renames in one step.
+func (c *checker) openAfterWrite(ctx context.Context, p objects.Patch) error {
 	if err := c.runReload(ctx); err != nil {
 		return err
 	}
-	return c.openMonitor(ctx)
+	if err := c.openMonitor(ctx); err != nil {
+		return err
+	}
+	text, err := c.files.Read(ctx)
+	if err == nil && !hasPatch(text, p) {
+		err = edit.ErrChanged
+	}
+	return err
+}
+
+// hasPatch reports whether the files have all objects and members that a patch adds.
+func hasPatch(t edit.Texts, p objects.Patch) bool {
+	defined := objects.NewSet(slices.Collect(objects.Defined(t.Object)))
+	for group, added := range map[string]objects.Set{p.Group: p.InForce, p.DeleteGroup: p.Ended} {
+		members := objects.NewSet(slices.Collect(objects.Members(t.Objectgroup, group)))
+		for prefix := range added.All() {
+			if !defined.Has(prefix) || !members.Has(prefix) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // enobject makes the appliance read its objects (vendor's documents).

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"notification-stormshield/stormshield/blacklist"
+	"notification-stormshield/stormshield/edit"
 	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/serverd"
 	"notification-stormshield/stormshield/shell"
@@ -49,10 +50,11 @@ func (c *checker) newSessionAfterReload(ctx context.Context, name string, unseen
 }
 
 func (c *checker) blockInNewSession(ctx context.Context, name string) error {
-	if err := c.runReload(ctx); err != nil {
-		return err
+	err := c.openAfterWrite(ctx, firstPatch())
+	if errors.Is(err, edit.ErrChanged) {
+		err = c.change(ctx, firstPatch())
 	}
-	if err := c.openMonitor(ctx); err != nil {
+	if err != nil {
 		return err
 	}
 	return c.block(ctx, name, testTime)

@@ -15,6 +15,7 @@ import (
 
 	"notification-stormshield/stormshield"
 	"notification-stormshield/stormshield/acceptance"
+	"notification-stormshield/stormshield/objects"
 	"notification-stormshield/stormshield/snstest"
 )
 
@@ -260,6 +261,40 @@ func TestFlushesSucceedDuringACheckAndWrite(t *testing.T) {
 			h.MustFlush(nil, nil, true)
 			h.WantInForce()
 			return
+		}
+	}
+}
+
+// A flush that renames its files at the same moment can take a write of the check away.
+func TestCheckAndWriteRepeatsAWriteThatWasTakenAway(t *testing.T) {
+	t.Parallel()
+	for name, of := range map[string]string{"the first": "198.51.100.253/32", "a later one": "2001:db8::c5ec/128"} {
+		for _, file := range []string{snstest.ObjectFile, snstest.GroupFile} {
+			t.Run(name+" in "+file, func(t *testing.T) {
+				t.Parallel()
+				h := start(t)
+				config := configFor(t, h.Sim)
+				config.ReloadCommand = "enobject" // it runs between a write and the session that sees it
+				object, objectgroup := h.Sim.Read("object"), h.Sim.Read("objectgroup")
+				line := regexp.MustCompile(`(?m)^` + objects.Name(prefixes(of)[0]) + `\b.*\n`)
+				taken := 0
+				h.Sim.SetFaults(func(f *snstest.Faults) {
+					f.Step = func(command string, ran bool) bool {
+						if text := h.Sim.Read(file); command == "enobject" && !ran && taken < 2 && line.Match(text) {
+							taken++
+							if err := h.Sim.Write(file, line.ReplaceAll(text, nil)); err != nil {
+								t.Error(err)
+							}
+						}
+						return false
+					}
+				})
+				findings := acceptance.CheckAndWrite(t.Context(), stormshield.New(config))
+				if err := acceptance.FirstFault(findings); err != nil || taken != 2 {
+					t.Errorf("taken away %d times: %v", taken, err)
+				}
+				h.wantUntouched(object, objectgroup)
+			})
 		}
 	}
 }
